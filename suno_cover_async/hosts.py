@@ -1,0 +1,50 @@
+"""What differs between the hosts that serve the Cover API, as values.
+
+Sources: the hosts' public documentation (docs.sunoapi.org, docs.kie.ai, docs.api.box) and
+recorded traffic. Nothing here does I/O; `wire.py` reads these values.
+"""
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class Host:
+    """One host of the Cover API.
+
+    Attributes:
+        name: What the command line calls it.
+        base_url: Scheme and authority, without a trailing slash.
+        credits_path: The path that tells the account's balance.
+        rate_codes: The codes that mean "called too often".
+        scarce_429: On the music and credits pages, 429 means insufficient credits
+            (documented by sunoapi.org); on the cover pages it is a rate limit everywhere.
+    """
+
+    name: str
+    base_url: str
+    credits_path: str = "/api/v1/generate/credit"
+    rate_codes: frozenset[int] = frozenset({429})
+    scarce_429: bool = False
+
+
+SUNOAPI = Host(
+    name="sunoapi",
+    base_url="https://api.sunoapi.org",
+    rate_codes=frozenset({405, 429, 430}),
+    scarce_429=True,
+)
+"""sunoapi.org, the default."""
+
+KIE = Host(name="kie", base_url="https://api.kie.ai", credits_path="/api/v1/chat/credit")
+"""kie.ai: the only host that can sign its callbacks."""
+
+APIBOX = Host(
+    name="apibox",
+    base_url="https://api.api.box",
+    rate_codes=frozenset({405, 429, 430}),
+    scarce_429=True,
+)
+"""api.box, inferred to behave as sunoapi.org."""
+
+HOSTS = {host.name: host for host in (SUNOAPI, KIE, APIBOX)}
+"""Every host by its name."""

@@ -1,0 +1,109 @@
+"""The nouns: frozen values that know things and do nothing.
+
+They know neither the API's spelling (`wire.py`) nor any client.
+"""
+
+import enum
+from datetime import datetime, timedelta
+
+import attrs
+
+
+class CoverStatus(enum.Enum):
+    """How far a cover task is."""
+
+    PENDING = "PENDING"
+    GENERATING = "GENERATING"
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the status will never change again."""
+        return self in {CoverStatus.SUCCESS, CoverStatus.FAILED}
+
+
+@attrs.frozen(kw_only=True)
+class CoverTask:
+    """A cover that the API has accepted to make, or had made already.
+
+    Attributes:
+        cover_task_id: What to wait for and look at.
+        music_task_id: The music task it is the cover of.
+        adopted: The API said a cover task existed already. Perhaps an earlier run submitted it,
+            perhaps an earlier attempt of ours whose answer was lost.
+    """
+
+    cover_task_id: str
+    music_task_id: str
+    adopted: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class CoverDetails:
+    """What the API says of a cover task, at one look.
+
+    Attributes:
+        cover_task_id: The cover task.
+        music_task_id: The music task it belongs to; None where the host does not say.
+        status: How far it is. A status this version does not know reads as PENDING.
+        images: The image URLs, usually two, in the API's order; empty before success. The API
+            keeps the images for 14 days.
+        created_at: When the host created the task, by its own clock, in UTC.
+        completed_at: When the host finished it, by its own clock, in UTC.
+        error_code: The host's code for a failure, else None.
+        error_message: The host's words for a failure, else None.
+    """
+
+    cover_task_id: str
+    music_task_id: str | None = None
+    status: CoverStatus
+    images: tuple[str, ...] = ()
+    created_at: datetime | None = None
+    completed_at: datetime | None = None
+    error_code: int | None = None
+    error_message: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the cover task is a success or a failure, for good."""
+        return self.status.finished
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long the host took, by its own clock; None until it is known."""
+        if self.created_at is None or self.completed_at is None:
+            return None
+        return self.completed_at - self.created_at
+
+
+@attrs.frozen(kw_only=True)
+class MusicDetails:
+    """What the API says of a music task, at one look.
+
+    Attributes:
+        music_task_id: The music task.
+        status: The host's own word, such as `FIRST_SUCCESS`; see `ready` and `failed`.
+        audio_urls: The audio files that are there.
+    """
+
+    music_task_id: str
+    status: str
+    audio_urls: tuple[str, ...] = ()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a cover can be asked for: the music is complete, or at least its audio is."""
+        return self.status == "SUCCESS" or (
+            self.status == "CALLBACK_EXCEPTION" and bool(self.audio_urls)
+        )
+
+    @property
+    def failed(self) -> bool:
+        """Whether the music will never come."""
+        return self.status in _MUSIC_FAILED
+
+
+_MUSIC_FAILED = frozenset(
+    {"CREATE_TASK_FAILED", "GENERATE_AUDIO_FAILED", "SENSITIVE_WORD_ERROR", "FAILED"}
+)

@@ -1,0 +1,345 @@
+"""The API's language, both ways: requests, and the records inside answers. No I/O.
+
+The client encodes requests and decodes records here; the sandbox does the reverse with the same
+tables, so the API's own words (`taskId`, `successFlag`, `callBackUrl`) stand in this module alone.
+What an answer as a whole means is `verdict.py`'s to say.
+
+Sources: docs.sunoapi.org/suno-api/cover-suno, get-cover-suno-details and cover-suno-callbacks,
+the pages of the same names on docs.kie.ai, and recorded traffic. Where they differ, the comment
+beside the line says which one is followed.
+"""
+
+import enum
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, Generic, TypeGuard, TypeVar
+from urllib.parse import quote
+
+import attrs
+import cattrs
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+from suno_cover_async.hosts import Host
+from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
+
+T = TypeVar("T")
+
+SUBMIT_PATH = "/api/v1/suno/cover/generate"
+DETAILS_PATH = "/api/v1/suno/cover/record-info"
+MUSIC_PATH = "/api/v1/generate/record-info"
+
+# --- requests -------------------------------------------------------------------------------
+
+
+class Page(enum.Enum):
+    """The group of documentation pages a call belongs to; hosts differ by page in what 429 is."""
+
+    COVER = enum.auto()
+    MUSIC = enum.auto()
+    CREDITS = enum.auto()
+
+
+@attrs.frozen(kw_only=True)
+class Call(Generic[T]):
+    """One request of the API, before it has a host and a key, and how to read its answer."""
+
+    target: str
+    page: Page
+    decode: Callable[[object], T]
+    body: bytes | None = None
+    adopt: Callable[[object], T | None] | None = None
+    music_task_id: str | None = None
+    cover_task_id: str | None = None
+
+
+def submit(music_task_id: str, callback_url: str) -> Call[CoverTask]:
+    """Ask for the cover of a music task.
+
+    Both fields are required [documented]. A refusal for a duplicate (400 or 409) that names a
+    cover task id is read as that cover task, adopted [documented in words, never recorded].
+    """
+
+    def accepted(data: object) -> CoverTask:
+        return CoverTask(cover_task_id=_task_id(data), music_task_id=music_task_id)
+
+    def adopted(data: object) -> CoverTask | None:
+        cover_task_id = data.get("taskId") if isinstance(data, dict) else None
+        if not _is_id(cover_task_id) or cover_task_id == music_task_id:
+            return None
+        return CoverTask(cover_task_id=cover_task_id, music_task_id=music_task_id, adopted=True)
+
+    return Call(
+        target=SUBMIT_PATH,
+        page=Page.COVER,
+        body=json.dumps({"taskId": music_task_id, "callBackUrl": callback_url}).encode(),
+        decode=accepted,
+        adopt=adopted,
+        music_task_id=music_task_id,
+    )
+
+
+def details(cover_task_id: str) -> Call[CoverDetails | None]:
+    """Look at a cover task; None when the API answers `data: null` (unknown, or not visible yet)."""
+
+    def decode(data: object) -> CoverDetails | None:
+        found = None if data is None else decode_details(data)
+        if found is not None and found.cover_task_id != cover_task_id:
+            raise ValueError(f"it is about cover task {printable(found.cover_task_id)}")
+        return found
+
+    return Call(
+        target=f"{DETAILS_PATH}?taskId={quote(cover_task_id, safe='')}",
+        page=Page.COVER,
+        decode=decode,
+        cover_task_id=cover_task_id,
+    )
+
+
+def music(music_task_id: str) -> Call[MusicDetails | None]:
+    """Look at a music task; None when the API knows none of that id."""
+
+    def decode(data: object) -> MusicDetails | None:
+        found = None if data is None else _MUSIC_IN(_record(data), MusicDetails)
+        if found is not None and found.music_task_id != music_task_id:
+            raise ValueError(f"it is about music task {printable(found.music_task_id)}")
+        return found
+
+    return Call(
+        target=f"{MUSIC_PATH}?taskId={quote(music_task_id, safe='')}",
+        page=Page.MUSIC,
+        decode=decode,
+        music_task_id=music_task_id,
+    )
+
+
+def credit(host: Host) -> Call[float]:
+    """Ask for the account's balance, a float [seen live: 1025.6]."""
+    return Call(target=host.credits_path, page=Page.CREDITS, decode=_credits)
+
+
+# --- records, both ways ---------------------------------------------------------------------
+
+
+class Times(enum.Enum):
+    """How a host writes moments."""
+
+    ISO = "iso"  # documented
+    EPOCH_MS = "epoch_ms"  # seen live
+
+
+_STATUS_BY_FLAG = {
+    0: CoverStatus.PENDING,
+    1: CoverStatus.SUCCESS,
+    2: CoverStatus.GENERATING,  # "failed" on sister endpoints, never on this one
+    3: CoverStatus.FAILED,
+}
+_STATUS_BY_WORD = {status.value: status for status in CoverStatus} | {
+    "CREATE_TASK_FAILED": CoverStatus.FAILED,
+    "GENERATE_COVER_FAILED": CoverStatus.FAILED,
+}
+_FLAG_BY_STATUS = {status: flag for flag, status in _STATUS_BY_FLAG.items()}
+_NO_ERROR = frozenset({0, 200})
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def decode_details(data: object) -> CoverDetails:
+    """Read the `data` of a details answer; raises LookupError, TypeError or ValueError."""
+    record = _record(data)
+    if record.get("successFlag") is None:
+        record = {**record, "successFlag": record.get("status")}
+    return _DETAILS_IN(record, CoverDetails)
+
+
+def encode_details(found: CoverDetails, times: Times = Times.EPOCH_MS) -> dict[str, Any]:
+    """Write the `data` of a details answer, as the sandbox does."""
+    record: dict[str, Any] = _DETAILS_OUT[times](found)
+    return record
+
+
+def encode_music(found: MusicDetails) -> dict[str, Any]:
+    """Write the `data` of a music details answer, as the sandbox does."""
+    record: dict[str, Any] = _MUSIC_OUT(found)
+    return record
+
+
+def encode_answer(code: int, message: str, data: object = None) -> bytes:
+    """Write a whole answer, as the sandbox does."""
+    return json.dumps({"code": code, "msg": message, "data": data}).encode()
+
+
+def encode_task_id(cover_task_id: str) -> dict[str, str]:
+    """Write the `data` of an answer that names a cover task."""
+    return {"taskId": cover_task_id}
+
+
+def encode_callback(
+    code: int, message: str, *, cover_task_id: str, images: tuple[str, ...] | None
+) -> bytes:
+    """Write a callback, as the sandbox does [documented]."""
+    urls = None if images is None else list(images)
+    return encode_answer(code, message, {"taskId": cover_task_id, "images": urls})
+
+
+@attrs.frozen(kw_only=True)
+class Submission:
+    """A submit as the sandbox receives it; a field is None where it is absent or no text."""
+
+    music_task_id: str | None
+    callback_url: str | None
+
+
+def decode_submission(text: str) -> Submission:
+    """Read the body of a submit, as the sandbox does; nonsense reads as absent fields."""
+    body = json_object(text) or {}
+    music_task_id, callback_url = body.get("taskId"), body.get("callBackUrl")
+    return Submission(
+        music_task_id=music_task_id if isinstance(music_task_id, str) else None,
+        callback_url=callback_url if isinstance(callback_url, str) else None,
+    )
+
+
+def json_object(text: str) -> dict[str, Any] | None:
+    """Parse a JSON object; None for anything else, however deep, long or odd."""
+    try:
+        body = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def printable(text: str, longest: int = 300) -> str:
+    """Make a stranger's text safe to show: one line, no control characters, not endless."""
+    return "".join(c if c.isprintable() else "?" for c in text[:longest])
+
+
+def _record(data: object) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise TypeError("data is not an object")
+    return data
+
+
+def _task_id(data: object) -> str:
+    cover_task_id = _record(data)["taskId"]
+    if not _is_id(cover_task_id):
+        raise ValueError("data.taskId is not an id")
+    return cover_task_id
+
+
+def _is_id(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and bool(re.fullmatch(r"[!-~]{1,128}", value))
+
+
+def is_int(value: object) -> TypeGuard[int]:
+    """Whether it is an integer as JSON means it: `true` is none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _credits(data: object) -> float:
+    if isinstance(data, bool) or not isinstance(data, int | float) or not math.isfinite(data):
+        raise ValueError("data is not a number of credits")
+    return float(data)
+
+
+def _str_in(value: object, _: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text is missing")
+    return value
+
+
+def _status_in(value: object, _: object) -> CoverStatus:
+    """Read a flag or a word; what we do not know is pending, until the waiter's patience ends."""
+    if is_int(value):
+        return _STATUS_BY_FLAG.get(value, CoverStatus.PENDING)
+    return _STATUS_BY_WORD.get(str(value), CoverStatus.PENDING)
+
+
+def _urls_in(response: object, _: object) -> tuple[str, ...]:
+    images = response.get("images") if isinstance(response, dict) else None
+    return _texts(images) if isinstance(images, list) else ()
+
+
+def _audio_in(response: object, _: object) -> tuple[str, ...]:
+    tracks = response.get("sunoData") if isinstance(response, dict) else None
+    tracks = tracks if isinstance(tracks, list) else []
+    return _texts([track.get("audioUrl") for track in tracks if isinstance(track, dict)])
+
+
+def _texts(values: list[Any]) -> tuple[str, ...]:
+    return tuple(value for value in values if isinstance(value, str) and value)
+
+
+def _moment_in(value: object, _: object) -> datetime | None:
+    """Read ISO-8601 [documented] or epoch milliseconds [seen live]; None for anything else."""
+    try:
+        if isinstance(value, str):
+            moment = datetime.fromisoformat(value)
+            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        if is_int(value):
+            return _EPOCH + timedelta(milliseconds=value)
+    except (ValueError, OverflowError):
+        pass
+    return None
+
+
+def _error_code_in(value: object, _: object) -> int | None:
+    return value if is_int(value) and value not in _NO_ERROR else None
+
+
+def _error_message_in(value: object, _: object) -> str | None:
+    return printable(value) or None if isinstance(value, str) else None
+
+
+def _moment_out(style: Times, value: datetime | None) -> str | int | None:
+    if value is None:
+        return None
+    if style is Times.ISO:
+        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (value - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _urls_out(images: tuple[str, ...]) -> dict[str, list[str]] | None:
+    return {"images": list(images)} if images else None
+
+
+def _audio_out(urls: tuple[str, ...]) -> dict[str, list[dict[str, str]]] | None:
+    return {"sunoData": [{"audioUrl": url} for url in urls]} if urls else None
+
+
+def _details_fields(style: Times) -> dict[str, Any]:
+    moment = partial(override, struct_hook=_moment_in, unstruct_hook=partial(_moment_out, style))
+    return {
+        "cover_task_id": override(rename="taskId"),
+        "music_task_id": override(rename="parentTaskId"),
+        "status": override(
+            rename="successFlag", struct_hook=_status_in, unstruct_hook=_FLAG_BY_STATUS.get
+        ),
+        "images": override(rename="response", struct_hook=_urls_in, unstruct_hook=_urls_out),
+        "created_at": moment(rename="createTime"),
+        "completed_at": moment(rename="completeTime"),
+        "error_code": override(rename="errorCode", struct_hook=_error_code_in),
+        "error_message": override(rename="errorMessage", struct_hook=_error_message_in),
+    }
+
+
+_MUSIC_FIELDS = {
+    "music_task_id": override(rename="taskId"),
+    "audio_urls": override(rename="response", struct_hook=_audio_in, unstruct_hook=_audio_out),
+}
+
+_converter = cattrs.Converter(detailed_validation=False)
+_converter.register_structure_hook(str, _str_in)
+_DETAILS_IN = make_dict_structure_fn(CoverDetails, _converter, **_details_fields(Times.ISO))
+_DETAILS_OUT = {
+    style: make_dict_unstructure_fn(CoverDetails, _converter, **_details_fields(style))
+    for style in Times
+}
+_MUSIC_IN = make_dict_structure_fn(MusicDetails, _converter, **_MUSIC_FIELDS)
+_MUSIC_OUT = make_dict_unstructure_fn(MusicDetails, _converter, **_MUSIC_FIELDS)
