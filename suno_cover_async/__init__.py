@@ -1,3 +1,83 @@
-"""Cover art for finished AI-generated songs, without ever paying twice."""
+"""Cover art for finished AI-generated songs, without ever paying twice.
 
-__version__ = "0.1.0"
+    from suno_cover_async import SunoCoverClient
+
+    async with SunoCoverClient() as client:  # the key from SUNO_API_KEY
+        details = await client.generate("73d6128b3523a0079df10da9471017c8")
+        files = await client.download(details, into="covers")
+
+This is the shop window: everything public is imported from here, and nothing is defined here. The
+sandbox is `suno_cover_async.sandbox`.
+"""
+
+from suno_cover_async._version import __version__
+from suno_cover_async.client import NO_CALLBACK_URL, SunoCoverClient
+from suno_cover_async.errors import (
+    APIError,
+    AuthenticationError,
+    CallbackRefusedError,
+    ClientBlockedError,
+    ClientUsageError,
+    CoverExistsError,
+    CoverExpiredError,
+    CoverFailedError,
+    CoverTimeoutError,
+    DownloadError,
+    ImagesMissingError,
+    InsufficientCreditsError,
+    InvalidRequestError,
+    LedgerError,
+    MaintenanceError,
+    MusicFailedError,
+    NotFoundError,
+    RateLimitError,
+    ServerError,
+    SunoCoverError,
+    TransportError,
+    UnexpectedResponseError,
+)
+from suno_cover_async.hosts import APIBOX, HOSTS, KIE, SUNOAPI, Host
+from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
+from suno_cover_async.pace import PollSchedule, Rate, RequestWindow
+from suno_cover_async.retry import RetryPolicy
+
+__all__ = [
+    "APIBOX",
+    "HOSTS",
+    "KIE",
+    "NO_CALLBACK_URL",
+    "SUNOAPI",
+    "APIError",
+    "AuthenticationError",
+    "CallbackRefusedError",
+    "ClientBlockedError",
+    "ClientUsageError",
+    "CoverDetails",
+    "CoverExistsError",
+    "CoverExpiredError",
+    "CoverFailedError",
+    "CoverStatus",
+    "CoverTask",
+    "CoverTimeoutError",
+    "DownloadError",
+    "Host",
+    "ImagesMissingError",
+    "InsufficientCreditsError",
+    "InvalidRequestError",
+    "LedgerError",
+    "MaintenanceError",
+    "MusicDetails",
+    "MusicFailedError",
+    "NotFoundError",
+    "PollSchedule",
+    "Rate",
+    "RateLimitError",
+    "RequestWindow",
+    "RetryPolicy",
+    "ServerError",
+    "SunoCoverClient",
+    "SunoCoverError",
+    "TransportError",
+    "UnexpectedResponseError",
+    "__version__",
+]

@@ -3,19 +3,23 @@
 It knows clocks and waiting; it knows no request and no answer.
 """
 
+import asyncio
+import contextlib
 import math
+import random
+from collections import deque
 from typing import Any
 
 import attrs
 
 
-def positive(_: object, attribute: "attrs.Attribute[Any]", value: float) -> None:
+def positive(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
     """Validate a finite number above 0; raises ValueError naming the argument."""
     if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
         raise ValueError(f"{attribute.name} must be a finite number above 0, not {value!r}")
 
 
-def whole(_: object, attribute: "attrs.Attribute[Any]", value: int) -> None:
+def whole(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
     """Validate a whole number of at least 1; raises ValueError naming the argument."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{attribute.name} must be a whole number of at least 1, not {value!r}")
@@ -27,3 +31,211 @@ class Rate:
 
     calls: int = attrs.field(validator=whole)
     seconds: float = attrs.field(validator=positive)
+
+
+class RequestWindow:
+    """The limiter: never more than `rate.calls` requests in any window, as the server counts.
+
+    A slot is spent on entering and comes back one full window after leaving, that is, after the
+    answer arrived or the attempt ended. The server saw the request before it answered, so none of
+    its windows can hold more than `rate.calls`, whatever the network does to arrival times; half
+    a percent more covers coarse server clocks. Callers are served in the order they came.
+
+    One window may serve several clients of one account, and several event loops in turn.
+
+    Example:
+        async with window as entered: ...  # `entered` is the loop's time
+    """
+
+    def __init__(self, rate: Rate) -> None:
+        """Start idle: the first `rate.calls` may go out at once."""
+        self.rate = rate
+        self._period = rate.seconds * 1.005
+        self._free = rate.calls
+        self._returning: deque[float] = deque()
+        self._queue: deque[asyncio.Future[None]] = deque()
+        self._paused_until = -math.inf
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody is waiting for a slot."""
+        return bool(self._queue)
+
+    def pause(self, until: float) -> None:
+        """Let nobody enter before `until`, by the loop's clock."""
+        self._paused_until = max(self._paused_until, until)
+
+    async def __aenter__(self) -> float:
+        """Wait for a slot, first come first served; returns the loop's time."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._move(loop)
+        now = loop.time()
+        if self._queue or not self._open(now):
+            await self._turn(loop)
+            now = loop.time()
+        else:
+            self._free -= 1
+        return now
+
+    async def __aexit__(self, *_: object) -> None:
+        """Spend the slot: it comes back one window from now."""
+        self._returning.append(asyncio.get_running_loop().time() + self._period)
+        self._arm()
+
+    def _open(self, now: float) -> bool:
+        """Whether a slot can be had now, after those that are due have come back."""
+        while self._returning and self._returning[0] <= now:
+            self._returning.popleft()
+            self._free += 1
+        return self._free > 0 and now >= self._paused_until
+
+    async def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        place = loop.create_future()
+        self._queue.append(place)
+        self._arm()
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.cancelled():
+                self._forget(place)
+            else:  # the slot was given in the very moment of the cancellation: pass it on
+                self._free += 1
+                self._serve()
+            raise
+
+    def _forget(self, place: "asyncio.Future[None]") -> None:
+        with contextlib.suppress(ValueError):
+            self._queue.remove(place)
+
+    def _serve(self) -> None:
+        """Give free slots to those who wait, then sleep until the next one is due."""
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        while self._queue and self._open(now):
+            place = self._queue.popleft()
+            if not place.done():
+                self._free -= 1
+                place.set_result(None)
+        self._arm()
+
+    def _arm(self) -> None:
+        """Set the one timer for the next moment a slot can be had, if anybody waits for it."""
+        if not self._queue or self._timer is not None or self._loop is None:
+            return
+        if self._free > 0:
+            self._timer = self._loop.call_at(self._paused_until, self._serve)
+        elif self._returning:
+            due = max(self._returning[0], self._paused_until)
+            self._timer = self._loop.call_at(due, self._serve)
+
+    def _move(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Serve another event loop: what the last one left in flight counts as ended now."""
+        left_in_flight = self.rate.calls - self._free - len(self._returning)
+        self._returning.extend([loop.time() + self._period] * left_in_flight)
+        self._queue.clear()
+        self._timer = None
+        self._loop = loop
+
+
+class Backpressure:
+    """How long everybody stays away after the host refused a request for coming too often.
+
+    A sane `Retry-After` is obeyed, up to `longest_pause` seconds. Without one it is one window
+    plus jitter, doubling with every further refusal up to 60 s, until a request is accepted.
+    """
+
+    def __init__(self, rate: Rate, longest_pause: float) -> None:
+        """Start without a pause."""
+        self._window = rate.seconds
+        self._longest_pause = longest_pause
+        self._refusals = 0
+        self._until = -math.inf
+
+    def refused(self, *, entered: float, now: float, retry_after: float | None) -> float:
+        """Note a refusal and return the loop's time until which everybody waits.
+
+        Refusals of requests that were under way together count as one.
+        """
+        if entered >= self._until:
+            self._refusals += 1
+        wait = self._own_wait() if retry_after is None else min(retry_after, self._longest_pause)
+        self._until = max(self._until, now + wait)
+        return self._until
+
+    def accepted(self, *, entered: float) -> None:
+        """Note that a request was let in."""
+        if entered >= self._until:
+            self._refusals = 0
+
+    def _own_wait(self) -> float:
+        doubled = self._window * 2.0 ** min(self._refusals - 1, 32)
+        return min(doubled, max(_LONGEST_OWN_PAUSE, self._window)) * random.uniform(1.0, 1.1)
+
+
+_LONGEST_OWN_PAUSE = 60.0
+
+
+@attrs.frozen(kw_only=True)
+class PollSchedule:
+    """When to look at a cover task again. All values are seconds, but for `growth`.
+
+    Attributes:
+        first: The age of a task at the first look; None learns it from the host's own durations
+            (20 s until some are known).
+        growth: The next look comes after this share of the task's age.
+        shortest: The least time between two looks.
+        longest: The most time between two looks. The API's documentation recommends 30.
+        grace: How long `data: null` means "not visible yet" and not "unknown".
+        timeout: How long a wait lasts by default.
+
+    Raises:
+        ValueError: A value is not a finite number above 0, or `shortest` is over `longest`.
+    """
+
+    first: float | None = attrs.field(default=None, validator=attrs.validators.optional(positive))
+    growth: float = attrs.field(default=0.15, validator=positive)
+    shortest: float = attrs.field(default=5.0, validator=positive)
+    longest: float = attrs.field(default=30.0, validator=positive)
+    grace: float = attrs.field(default=60.0, validator=positive)
+    timeout: float = attrs.field(default=900.0, validator=positive)
+
+    def __attrs_post_init__(self) -> None:
+        """Check the values against one another."""
+        if self.shortest > self.longest:
+            raise ValueError(f"shortest ({self.shortest}) must not be over longest")
+
+    def after(self, age: float) -> float:
+        """Return the seconds until the next look at a task of this age, jittered by a tenth."""
+        pause = min(max(self.growth * age, self.shortest), self.longest)
+        return pause * random.uniform(0.9, 1.1)
+
+
+class Durations:
+    """How long the host has been taking for covers lately, by its own clock."""
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._seconds: deque[float] = deque(maxlen=200)
+
+    def learn(self, seconds: float) -> None:
+        """Remember one; nonsense (not above 0, or over a day) is not believed."""
+        if 0 < seconds <= _A_DAY:
+            self._seconds.append(seconds)
+
+    def first_look(self, *, busy: bool) -> float:
+        """Return the age in seconds at which a first look is worth it.
+
+        That is the 25th percentile, so that a quarter is noticed at the first look; and the median
+        while the limiter is the bottleneck (`busy`), when a look too early costs another cover's.
+        """
+        if not self._seconds:
+            return _FIRST_LOOK_UNLEARNED
+        share = 0.5 if busy else 0.25
+        return sorted(self._seconds)[int(share * (len(self._seconds) - 1))]
+
+
+_A_DAY = 86_400.0
+_FIRST_LOOK_UNLEARNED = 20.0

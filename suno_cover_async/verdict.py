@@ -23,12 +23,8 @@ _BAD = 400
 _CONFLICT = 409
 _DUPLICATE = frozenset({_BAD, _CONFLICT})
 _EXISTS = re.compile(r"already|\bexists\b", re.IGNORECASE)  # a 400 without an id may be either
-_OUT_OF_CREDITS = frozenset({402, 433})  # 433: the sub-key's own cap (kie.ai)
 _FORBIDDEN = 403
-_MAINTENANCE = 455
-_UPSTREAM_TIMEOUT = 408  # in kie.ai's HTTP-500 schema
 _TOO_MANY = 429
-_SERVER_BROKE = 500
 _LONGEST_SANE_RETRY_AFTER = 86_400.0
 _LONGEST_HEADER = 64
 
@@ -52,95 +48,113 @@ def read(call: Call[T], answer: Answer, host: Host) -> T:
         APIError: The API said no.
         ClientBlockedError: The edge answered HTTP 403 in place of the API.
         UnexpectedResponseError: The answer cannot be read; `retryable` when its text was no
-            JSON at all, as of a gateway.
+            JSON object at all, as of a gateway.
     """
     body = json_object(answer.text)
-    code = body.get("code") if body is not None else None
-    if body is None or not is_int(code):
-        code = answer.status
-    if code != _OK:
-        adopted = call.adopt and code in _DUPLICATE and body and call.adopt(body.get("data"))
-        if adopted:
-            return adopted
-        raise _refusal(call, host, code, body, answer)
-    facts = _facts(call, answer) | {"host_code": code if body else None}
+    said = body.get("code") if body is not None else None
+    code = said if is_int(said) else answer.status
+    if code == _OK:
+        return _value(call, answer, body)
+    adopted = call.adopt(body.get("data")) if call.adopt and body and code in _DUPLICATE else None
+    if adopted is not None:
+        return adopted
+    raise _refusal(call, answer, host, code, body)
+
+
+def _value(call: Call[T], answer: Answer, body: Mapping[str, Any] | None) -> T:
     if body is None:
-        raise errors.UnexpectedResponseError(
-            "the answer is not JSON, perhaps a gateway's page", retryable=True, **facts
+        raise _about(
+            errors.UnexpectedResponseError("the answer is not JSON, perhaps a gateway's page"),
+            call,
+            answer,
+            retryable=True,
         )
     try:
         return call.decode(body.get("data"))
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
         reason = printable(str(error))
-    raise errors.UnexpectedResponseError(f"the answer cannot be read: {reason}", **facts)
+    raise _about(
+        errors.UnexpectedResponseError(f"the answer cannot be read: {reason}"), call, answer
+    )
 
 
 def _refusal(
-    call: Call[Any], host: Host, code: int, body: Mapping[str, Any] | None, answer: Answer
+    call: Call[Any], answer: Answer, host: Host, code: int, body: Mapping[str, Any] | None
 ) -> errors.SunoCoverError:
     """Name the error that a code means, by host and page."""
-    facts = _facts(call, answer)
     if body is None and answer.status == _FORBIDDEN:
-        return errors.ClientBlockedError(
-            "HTTP 403 from the edge, not the API (Cloudflare's 1010 means the User-Agent or the "
-            "address is blocked); call from another network, or ask the host",
-            **facts,
+        return _about(
+            errors.ClientBlockedError(
+                "HTTP 403 from the edge, not the API (Cloudflare's 1010 means that the User-Agent "
+                "or the address is blocked); call from another network, or ask the host"
+            ),
+            call,
+            answer,
         )
     said = printable(str(body.get("msg") or "")) if body else ""
-    kind, advice = _meaning(call, host, code, said)
-    if kind is errors.UnexpectedResponseError:
-        return kind(f"unexpected HTTP status {code}{advice}", **facts)
-    error = kind(f"{said or 'no reason given'} (code {code}){advice}", host_code=code, **facts)
+    kind = _kind(call, host, code, said)
+    error = kind(f"{said or 'no reason given'} (code {code}){_ADVICE.get(kind, '')}")
     if isinstance(error, errors.APIError):
         error.retry_after = answer.retry_after
+    error.host_code = code if body else None
+    return _about(error, call, answer)
+
+
+def _about(
+    error: errors.SunoCoverError, call: Call[Any], answer: Answer, *, retryable: bool | None = None
+) -> errors.SunoCoverError:
+    """Add the facts that any answer gives."""
+    error.http_status = answer.status
+    error.music_task_id = call.music_task_id
+    error.cover_task_id = call.cover_task_id
+    if retryable is not None:
+        error.retryable = retryable
     return error
 
 
-def _meaning(
-    call: Call[Any], host: Host, code: int, said: str
-) -> tuple[type[errors.SunoCoverError], str]:
-    if code in _OUT_OF_CREDITS or _is_scarcity(call, host, code, said):
-        return errors.InsufficientCreditsError, "; top up the account, then call again"
-    if code in host.rate_codes or code == _TOO_MANY:
-        return errors.RateLimitError, ""
+def _kind(call: Call[Any], host: Host, code: int, said: str) -> type[errors.SunoCoverError]:
+    """Read the table, after the codes whose meaning depends on host, page or words."""
+    if _is_scarcity(call, host, code, said):
+        return errors.InsufficientCreditsError
+    if code in host.rate_codes:
+        return errors.RateLimitError
     if call.adopt and (code == _CONFLICT or (code == _BAD and _EXISTS.search(said))):
-        return errors.CoverExistsError, "; the API did not say under which cover task id"
-    if code in _KINDS:
-        return _KINDS[code]
-    if code >= _SERVER_BROKE:
-        return errors.ServerError, ""
-    if code >= _BAD:
-        return errors.InvalidRequestError, ""
-    return errors.UnexpectedResponseError, "; redirects are refused, check the base URL"
+        return errors.CoverExistsError
+    return _KINDS.get(code) or _KINDS_BY_HUNDRED.get(code // 100, errors.UnexpectedResponseError)
 
 
-_KINDS: dict[int, tuple[type[errors.SunoCoverError], str]] = {
-    401: (errors.AuthenticationError, "; check the key and its host"),
-    _FORBIDDEN: (errors.AuthenticationError, "; check the key and its host"),
-    404: (errors.NotFoundError, ""),
-    _UPSTREAM_TIMEOUT: (errors.ServerError, ""),
-    _MAINTENANCE: (errors.MaintenanceError, ""),
+_KINDS: dict[int, type[errors.SunoCoverError]] = {
+    401: errors.AuthenticationError,
+    402: errors.InsufficientCreditsError,
+    _FORBIDDEN: errors.AuthenticationError,
+    404: errors.NotFoundError,
+    408: errors.ServerError,  # an upstream timeout in kie.ai's HTTP-500 schema
+    _TOO_MANY: errors.RateLimitError,
+    433: errors.InsufficientCreditsError,  # the sub-key's own cap (kie.ai)
+    455: errors.MaintenanceError,
+}
+_KINDS_BY_HUNDRED: dict[int, type[errors.SunoCoverError]] = {
+    4: errors.InvalidRequestError,
+    5: errors.ServerError,
+}
+_ADVICE: dict[type[errors.SunoCoverError], str] = {
+    errors.AuthenticationError: "; check the key, and that it belongs to this host",
+    errors.InsufficientCreditsError: "; top up the account, then call again",
+    errors.CoverExistsError: "; the API did not say under which cover task id",
+    errors.UnexpectedResponseError: "; redirects are never followed, check the base URL",
 }
 
 
 def _is_scarcity(call: Call[Any], host: Host, code: int, said: str) -> bool:
     """Whether a 429 means that credits ran out, as sunoapi.org's music and credits pages say.
 
-    The host's own words win where they are plain, since its cover pages may do the same.
+    Plain words win over the page it came from, since either page may borrow the other's.
     """
     if code != _TOO_MANY or not host.scarce_429:
         return False
     if "credit" in said.lower():
         return True
-    return call.page is not Page.COVER and "frequency" not in said.lower() and bool(said)
-
-
-def _facts(call: Call[Any], answer: Answer) -> dict[str, Any]:
-    return {
-        "http_status": answer.status,
-        "music_task_id": call.music_task_id,
-        "cover_task_id": call.cover_task_id,
-    }
+    return bool(said) and call.page is not Page.COVER and "frequency" not in said.lower()
 
 
 def retry_after(value: str | None, *, date: str | None, now: datetime) -> float | None:

@@ -1,0 +1,577 @@
+"""The verbs: what people await.
+
+It puts the parts together; how a request is made, when, and what an answer means is said on the
+floors below.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from types import TracebackType
+from typing import NoReturn, Self
+from urllib.parse import urlsplit
+
+import aiohttp
+import attrs
+
+from suno_cover_async import arguments, wire
+from suno_cover_async.download import ImageDownloader, file_stem
+from suno_cover_async.errors import (
+    ClientUsageError,
+    CoverExistsError,
+    CoverExpiredError,
+    CoverFailedError,
+    CoverTimeoutError,
+    MusicFailedError,
+    NotFoundError,
+    SunoCoverError,
+    UnexpectedResponseError,
+)
+from suno_cover_async.hosts import SUNOAPI, Host
+from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
+from suno_cover_async.pace import Backpressure, Durations, PollSchedule, Rate, RequestWindow
+from suno_cover_async.polling import Age, PollStream, unknown_cover_task
+from suno_cover_async.retry import RetryPolicy, Trouble, persist
+from suno_cover_async.sharing import Shared
+from suno_cover_async.transport import USER_AGENT, Account, ApiKey, Transport
+
+NO_CALLBACK_URL = "https://example.com/suno-cover-async/no-callback"
+"""Sent when there is no callback URL: the API requires one and does not check it [seen live]."""
+
+_DOWNLOADS_AT_ONCE = 16
+
+
+class SunoCoverClient:
+    """Covers finished songs: submits, waits, looks and downloads.
+
+    Use it as an async context manager, or call `aclose` in the end. Make one per account and keep
+    it: it holds the limiter and the connections. It may be used from several event loops in turn,
+    and from any number of tasks at once.
+
+    Args:
+        api_key: The key; None reads the environment variable `SUNO_API_KEY`. Sent to the API
+            only, never to the image host.
+        host: `SUNOAPI`, `KIE`, `APIBOX`, or a `Host` of your own.
+        base_url: Overrides the host's; https, or http on loopback.
+        callback_url: Somebody else's endpoint, which the API calls besides; None sends a
+            placeholder. This client polls either way.
+        concurrency: How many covers `generate` keeps in flight at once.
+        rate: The account's limit; give a `RequestWindow` instead to share one limiter among
+            several clients of one account.
+        poll_rate: A limit of its own for looks; None makes them share `rate`. Whether looks
+            count against the account's limit is documented nowhere.
+        poll: When to look again.
+        retry: How hard to try.
+        session: A borrowed session, used for the API and never closed; images are never fetched
+            through it. On it, aiohttp's own repetition of a GET after a dropped connection goes
+            uncounted by the limiter.
+
+    Raises:
+        ValueError: An argument is wrong, or there is no key.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        host: Host = SUNOAPI,
+        base_url: str | None = None,
+        callback_url: str | None = None,
+        concurrency: int = 100,
+        rate: Rate | RequestWindow = Rate(calls=20, seconds=10),  # noqa: B008 - a frozen value
+        poll_rate: Rate | RequestWindow | None = None,
+        poll: PollSchedule = PollSchedule(),  # noqa: B008 - a frozen value
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - a frozen value
+        session: aiohttp.ClientSession | None = None,
+    ) -> None:
+        """Check the arguments; nothing is opened before the first call."""
+        key = ApiKey(os.environ.get("SUNO_API_KEY", "") if api_key is None else api_key)
+        del api_key  # so that no traceback's locals show it
+        _check_key(key)
+        if concurrency < 1:
+            raise ValueError(f"concurrency must be at least 1, not {concurrency!r}")
+        window = _window(rate)
+        self._account = Account(
+            host=host,
+            base_url=arguments.base_url("base_url", base_url or host.base_url),
+            key=key,
+            retry=retry,
+            window=window,
+            poll_window=window if poll_rate is None else _window(poll_rate),
+            backpressure=Backpressure(window.rate, retry.longest_pause),
+        )
+        self._callback_url = arguments.callback_url("callback_url", callback_url or NO_CALLBACK_URL)
+        self._concurrency = concurrency
+        self._poll = poll
+        self._borrowed = session
+        self._durations = Durations()
+        self._born: dict[str, float] = {}
+        self._unclaimed: dict[str, CoverTask] = {}
+        self._here: _Here | None = None
+        self._life: AsyncGenerator[_Here, None] | None = None
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        """Return the client itself."""
+        await self._enter()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the client."""
+        await self.aclose()
+
+    def __getstate__(self) -> NoReturn:
+        """Refuse to be pickled: it holds a key."""
+        raise TypeError("a SunoCoverClient holds an API key and is not pickled; make a new one")
+
+    async def aclose(self) -> None:
+        """Close the connections; closing twice is fine.
+
+        A submit whose request went out is awaited first, for at most one attempt; see `unclaimed`.
+        Whoever still waits for a cover gets a `ClientUsageError`.
+        """
+        self._closed = True
+        life, self._life = self._life, None
+        if life is not None and self._here is not None and self._here.is_current:
+            await life.aclose()
+
+    @property
+    def unclaimed(self) -> tuple[CoverTask, ...]:
+        """Cover tasks that were accepted but not handed over: their callers were cancelled.
+
+        `submit` and `generate` of the same music task take them up again, without a request.
+        """
+        return tuple(self._unclaimed.values())
+
+    async def generate(self, music_task_id: str, *, timeout: float | None = None) -> CoverDetails:
+        """Submit a cover and wait for it; at most `concurrency` at once, the others queue.
+
+        Args:
+            music_task_id: The finished song.
+            timeout: Seconds to wait after the submit; None takes the poll schedule's, 900.
+
+        Returns:
+            Details of a success, with its images.
+
+        Raises:
+            CoverFailedError: The cover task failed.
+            CoverTimeoutError: It is not finished in time; generate again, or wait for its
+                `cover_task_id`, without paying twice.
+            SunoCoverError: As `submit` and `wait` raise.
+            ValueError: An argument is wrong.
+        """
+        arguments.task_id("music_task_id", music_task_id)
+        here = await self._enter()
+        async with here.slots:
+            task = await self.submit(music_task_id)
+            try:
+                return await self.wait(task, timeout=timeout)
+            except asyncio.CancelledError:
+                self._unclaimed[music_task_id] = task
+                raise
+            except SunoCoverError as error:
+                if error.retryable:
+                    self._unclaimed[music_task_id] = task
+                raise
+
+    async def submit(self, music_task_id: str) -> CoverTask:
+        """Ask for the cover of a finished song. This is what costs money.
+
+        The API makes one cover per music task [documented], so submitting again never pays twice:
+        it brings back the first one's cover task, `adopted`. An attempt whose answer was lost is
+        repeated by that rule. Concurrent submits of one music task are one.
+
+        A cancellation takes effect at once while nothing was sent, else when the answer is there;
+        the cover task is then `unclaimed`.
+
+        Raises:
+            CoverExistsError: There is a cover already and the API did not name its task.
+            InsufficientCreditsError: Nothing left to pay with.
+            InvalidRequestError: The host does not know the music task, for instance.
+            SunoCoverError: Anything else; when `retryable`, submit again.
+            ValueError: `music_task_id` is no id.
+        """
+        arguments.task_id("music_task_id", music_task_id)
+        here = await self._enter()
+        if music_task_id in self._unclaimed:
+            return self._unclaimed.pop(music_task_id)
+        shared = here.submits.get(music_task_id)
+        if shared is None:
+            shared = here.submits[music_task_id] = Shared(self._submit(here, music_task_id))
+        try:
+            task = await shared.join()
+        finally:
+            if shared.done and here.submits.get(music_task_id) is shared:
+                del here.submits[music_task_id]
+        self._unclaimed.pop(music_task_id, None)
+        return task
+
+    async def wait(self, task: CoverTask | str, *, timeout: float | None = None) -> CoverDetails:
+        """Wait for a cover task to succeed.
+
+        Any number of callers waiting for one cover task cost one stream of looks. Trouble that may
+        pass, such as an outage, is waited out.
+
+        Args:
+            task: From `submit`, or a cover task id, even of another day.
+            timeout: Seconds; None takes the poll schedule's, 900.
+
+        Raises:
+            CoverFailedError: The cover task failed.
+            CoverTimeoutError: It is not finished in time; wait again.
+            NotFoundError: The host knows no such cover task (once it is 60 s old).
+            ImagesMissingError: It is a success, yet four looks in a row named no images.
+            CoverExistsError: An adopted task turned out to belong to other music.
+            SunoCoverError: Anything else that waiting cannot mend.
+            ValueError: An argument is wrong.
+        """
+        arguments.task_id("task", _id_of(task))
+        patience = arguments.seconds("timeout", timeout, self._poll.timeout)
+        here = await self._enter()
+        async with self._stream(here, task) as stream:
+            details = await stream.finished(here.loop.time() + patience)
+        if details.status is CoverStatus.FAILED:
+            raise CoverFailedError(details)
+        return details
+
+    def watch(
+        self, task: CoverTask | str, *, timeout: float | None = None
+    ) -> AsyncGenerator[CoverDetails, None]:
+        """Yield the details at the first look and at every change of status, up to the last.
+
+        The last one is a success or a failure; a failure is not raised. Arguments and errors are
+        those of `wait`, `CoverFailedError` excepted.
+        """
+        arguments.task_id("task", _id_of(task))
+        patience = arguments.seconds("timeout", timeout, self._poll.timeout)
+        return self._watch(task, patience)
+
+    async def details(self, task: CoverTask | str) -> CoverDetails:
+        """Look at a cover task once.
+
+        The API may show a task only some seconds after its submit; until then it is PENDING.
+
+        Raises:
+            NotFoundError: The host knows no such cover task.
+            SunoCoverError: Anything else.
+            ValueError: `task` is no id.
+        """
+        cover_task_id = arguments.task_id("task", _id_of(task))
+        here = await self._enter()
+        found = await self._look(here, task)
+        if found is None and cover_task_id not in self._born:
+            raise unknown_cover_task(cover_task_id)
+        return found or CoverDetails(cover_task_id=cover_task_id, status=CoverStatus.PENDING)
+
+    async def credits(self) -> float:
+        """Ask for the account's balance.
+
+        Raises:
+            SunoCoverError: What the last attempt came to.
+        """
+        here = await self._enter()
+        return await here.transport.get(wire.credit(self._account.host))
+
+    async def music_details(self, music_task_id: str) -> MusicDetails:
+        """Look at a music task once.
+
+        Raises:
+            NotFoundError: The host knows no such music task.
+            SunoCoverError: Anything else.
+            ValueError: `music_task_id` is no id.
+        """
+        arguments.task_id("music_task_id", music_task_id)
+        here = await self._enter()
+        found = await here.transport.get(wire.music(music_task_id), polling=True)
+        if found is None:
+            raise NotFoundError(
+                f"the API knows no music task {music_task_id}; check the id and the account",
+                music_task_id=music_task_id,
+            )
+        return found
+
+    async def wait_for_music(
+        self, music_task_id: str, *, timeout: float | None = None
+    ) -> MusicDetails:
+        """Wait until a music task is ready for a cover.
+
+        Args:
+            music_task_id: The song in the making.
+            timeout: Seconds; None takes the poll schedule's, 900.
+
+        Raises:
+            MusicFailedError: It failed, for good.
+            CoverTimeoutError: It is not ready in time; its `cover_task_id` is None.
+            SunoCoverError: As `music_details` raises, unless waiting may mend it.
+            ValueError: An argument is wrong.
+        """
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        deadline = began + arguments.seconds("timeout", timeout, self._poll.timeout)
+        while True:
+            found = await self._music_unless_in_trouble(music_task_id)
+            if found and found.failed:
+                raise MusicFailedError(found)
+            if found and found.ready:
+                return found
+            if clock() >= deadline:
+                raise CoverTimeoutError(
+                    f"music task {music_task_id} is not ready in time; wait for it again later",
+                    music_task_id=music_task_id,
+                )
+            pause = self._poll.after(clock() - began)
+            await asyncio.sleep(min(pause, deadline - clock()))
+
+    async def download(
+        self, details: CoverDetails, into: str | os.PathLike[str], *, name: str | None = None
+    ) -> tuple[Path, ...]:
+        """Save the images of a cover, all at once, whole or not at all.
+
+        Args:
+            details: Of a success.
+            into: The directory; made if it is not there.
+            name: What the files are called after, such as the song's title; None takes the music
+                task id. Made safe for every file system, and `-1.png`, `-2.png` is added, by
+                what the images are. Existing files are replaced.
+
+        Returns:
+            The files, in the order of `details.images`.
+
+        Raises:
+            CoverExpiredError: The images are gone (they are kept for 14 days).
+            DownloadError: An image could not be fetched, is none, or could not be saved.
+            ClientBlockedError: The image host's edge turned us away.
+            ValueError: The details have no images.
+        """
+        if not details.images:
+            raise ValueError(f"cover task {details.cover_task_id} has no images (yet): wait for it")
+        here = await self._enter()
+        stem = Path(into) / file_stem(name or details.music_task_id or details.cover_task_id)
+        outcomes = await self._save(here, details, stem)
+        if any(isinstance(outcome, CoverExpiredError) for outcome in outcomes):
+            fresh = await self.details(details.cover_task_id)
+            if fresh.images and fresh.images != details.images:
+                outcomes = await self._save(here, fresh, stem)
+        return tuple(_file(outcome, details) for outcome in outcomes)
+
+    # The rest is how the verbs do it.
+
+    async def _enter(self) -> "_Here":
+        """Return what lives in the running event loop, opened at the first call in it."""
+        if self._closed:
+            raise ClientUsageError("this client is closed; make a new one")
+        here = self._here
+        if here is not None and here.is_current:
+            return here
+        if here is not None and here.loop.is_running():
+            raise ClientUsageError(
+                "this client is in use in another running event loop; make one client per loop"
+            )
+        self._life = self._live()
+        self._here = await anext(self._life)
+        return self._here
+
+    async def _live(self) -> "AsyncGenerator[_Here, None]":
+        """Open what lives in one event loop, and close it with the client or with the loop.
+
+        A generator, since `asyncio.run` closes those that are open when it shuts its loop down.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            session = self._borrowed
+            if session is None:
+                session = await stack.enter_async_context(_own_session())
+            images = ImageDownloader(
+                loopback=arguments.is_loopback(urlsplit(self._account.base_url).hostname),
+                user_agent=USER_AGENT,
+            )
+            stack.push_async_callback(images.close)
+            here = _Here(
+                transport=Transport(self._account, session, owned=self._borrowed is None),
+                images=images,
+                slots=asyncio.Semaphore(self._concurrency),
+            )
+            stack.push_async_callback(here.stop)
+            stack.callback(self._leave, here)
+            yield here
+
+    def _leave(self, here: "_Here") -> None:
+        if self._here is here:
+            self._here = None
+
+    async def _submit(self, here: "_Here", music_task_id: str) -> CoverTask:
+        call = wire.submit(music_task_id, self._callback_url)
+        task = await here.transport.submit(call, self._keep)
+        self._keep(task)
+        return task
+
+    def _keep(self, task: CoverTask) -> None:
+        """Remember what was accepted until its caller has it, and its age while that counts."""
+        self._unclaimed[task.music_task_id] = task
+        now = asyncio.get_running_loop().time()
+        while self._born and next(iter(self._born.values())) < now - self._poll.grace:
+            del self._born[next(iter(self._born))]
+        if not task.adopted:
+            self._born[task.cover_task_id] = now
+
+    async def _watch(
+        self, task: CoverTask | str, patience: float
+    ) -> AsyncGenerator[CoverDetails, None]:
+        here = await self._enter()
+        deadline = here.loop.time() + patience
+        details = None
+        async with self._stream(here, task) as stream:
+            while details is None or not details.finished:
+                details = await stream.after(details, deadline)
+                yield details
+
+    @contextlib.asynccontextmanager
+    async def _stream(
+        self, here: "_Here", task: CoverTask | str
+    ) -> AsyncGenerator[PollStream, None]:
+        """Join the stream of looks at a cover task; the last to leave ends it."""
+        cover_task_id = _id_of(task)
+        stream = here.streams.get(cover_task_id)
+        if stream is None:
+            age = self._age(here, cover_task_id)
+            stream = PollStream(cover_task_id, lambda: self._look(here, task), self._poll, age)
+            here.streams[cover_task_id] = stream
+        stream.watchers += 1
+        try:
+            yield stream
+        finally:
+            stream.watchers -= 1
+            if not stream.watchers:
+                here.streams.pop(cover_task_id, None)
+                await stream.stop()
+
+    def _age(self, here: "_Here", cover_task_id: str) -> Age:
+        """Tell when a first look is worth it: at once for a task whose age is not known."""
+        born = self._born.get(cover_task_id)
+        if born is None:
+            return Age(born=here.loop.time(), first_look=0.0)
+        first = self._poll.first
+        if first is None:
+            first = self._durations.first_look(busy=self._account.poll_window.busy)
+        return Age(born=born, first_look=first)
+
+    async def _look(self, here: "_Here", task: CoverTask | str) -> CoverDetails | None:
+        found = await here.transport.get(wire.details(_id_of(task)), polling=True)
+        if found is not None:
+            _check_parent(task, found)
+            if found.finished and found.duration:
+                self._durations.learn(found.duration.total_seconds())
+        return found
+
+    async def _music_unless_in_trouble(self, music_task_id: str) -> MusicDetails | None:
+        try:
+            return await self.music_details(music_task_id)
+        except SunoCoverError as error:
+            if not error.retryable:
+                raise
+            return None
+
+    async def _save(
+        self, here: "_Here", details: CoverDetails, stem: Path
+    ) -> list[Path | BaseException]:
+        """Fetch all images at once, each to its end whatever becomes of the others."""
+        fetches = [
+            self._fetch(here, url, stem.with_name(f"{stem.name}-{number}"))
+            for number, url in enumerate(details.images, start=1)
+        ]
+        return await asyncio.gather(*fetches, return_exceptions=True)
+
+    async def _fetch(self, here: "_Here", url: str, target: Path) -> Path:
+        async def attempt() -> Path | Trouble:
+            async with here.downloads:
+                began = here.loop.time()
+                try:
+                    return await here.images.fetch(url, target)
+                except SunoCoverError as error:
+                    return Trouble(error=error, took=here.loop.time() - began)
+
+        return await persist(attempt, self._account.retry)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class _Here:
+    """What lives in one event loop, and ends with it."""
+
+    transport: Transport
+    images: ImageDownloader
+    slots: asyncio.Semaphore
+    downloads: asyncio.Semaphore = attrs.field(
+        factory=lambda: asyncio.Semaphore(_DOWNLOADS_AT_ONCE)
+    )
+    loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop)
+    submits: dict[str, Shared[CoverTask]] = attrs.field(factory=dict[str, Shared[CoverTask]])
+    streams: dict[str, PollStream] = attrs.field(factory=dict[str, PollStream])
+
+    @property
+    def is_current(self) -> bool:
+        return asyncio.get_running_loop() is self.loop
+
+    async def stop(self) -> None:
+        """End all that is under way; a submit on the wire is let finish."""
+        for stream in list(self.streams.values()):
+            await stream.stop()
+        await asyncio.gather(*(shared.stop() for shared in list(self.submits.values())))
+
+
+def _check_key(key: ApiKey) -> None:
+    if not key.is_sendable:
+        raise ValueError(
+            "api_key must be printable ASCII without spaces or line ends; give one, or set the "
+            "environment variable SUNO_API_KEY"
+        )
+
+
+def _window(rate: Rate | RequestWindow) -> RequestWindow:
+    return RequestWindow(rate) if isinstance(rate, Rate) else rate
+
+
+def _own_session() -> aiohttp.ClientSession:
+    """Make a session without cookies, and without aiohttp's hidden cap of 100 connections."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+def _id_of(task: CoverTask | str) -> str:
+    return task.cover_task_id if isinstance(task, CoverTask) else task
+
+
+def _check_parent(task: CoverTask | str, found: CoverDetails) -> None:
+    """Refuse details of other music than was submitted.
+
+    The id of an adopted task comes from a refusal whose form nobody has recorded, so there the
+    parent must be named in the end; an accepted task's id is believed without.
+    """
+    if not isinstance(task, CoverTask) or found.music_task_id == task.music_task_id:
+        return
+    if found.music_task_id is None and not (task.adopted and found.finished):
+        return
+    kind = CoverExistsError if task.adopted else UnexpectedResponseError
+    raise kind(
+        f"cover task {task.cover_task_id} is said to belong to music task {found.music_task_id}, "
+        f"not {task.music_task_id}; it is not taken for its cover",
+        music_task_id=task.music_task_id,
+        cover_task_id=task.cover_task_id,
+    )
+
+
+def _file(outcome: Path | BaseException, details: CoverDetails) -> Path:
+    """Return the file, or raise the error of its download with the ids added."""
+    if isinstance(outcome, Path):
+        return outcome
+    if isinstance(outcome, SunoCoverError):
+        outcome.music_task_id = details.music_task_id
+        outcome.cover_task_id = details.cover_task_id
+    raise outcome

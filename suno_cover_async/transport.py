@@ -1,0 +1,277 @@
+"""One request out, one decoded answer in; paced, retried, mapped.
+
+The only module that talks HTTP to the API, and the only one that touches the API key. What a
+request says is `wire.py`'s, what an answer means `verdict.py`'s, when it may go out `pace.py`'s,
+whether again `retry.py`'s.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, NoReturn, TypeVar
+
+import aiohttp
+import attrs
+from aiohttp.abc import AbstractStreamWriter
+from yarl import URL
+
+from suno_cover_async._version import __version__
+from suno_cover_async.errors import (
+    RateLimitError,
+    ServerError,
+    SunoCoverError,
+    TransportError,
+    UnexpectedResponseError,
+)
+from suno_cover_async.hosts import Host
+from suno_cover_async.pace import Backpressure, RequestWindow
+from suno_cover_async.retry import RetryPolicy, Trouble, persist
+from suno_cover_async.verdict import Answer, read, retry_after
+from suno_cover_async.wire import Call
+
+T = TypeVar("T")
+
+USER_AGENT = f"suno-cover-async/{__version__}"
+"""Sent everywhere: a default one is turned away by the edge (HTTP 403, code 1010) [seen live]."""
+
+_MOST_BYTES = 1 << 20
+_CONNECT_SECONDS = 10.0
+
+_log = logging.getLogger("suno_cover_async")
+
+
+class ApiKey:
+    """The key, where no repr, pickle or frame shows it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        """Take the key as it is."""
+        self._value = value
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied to where we do not look after it."""
+        raise TypeError("an API key is not pickled")
+
+    @property
+    def is_sendable(self) -> bool:
+        """Whether it is printable ASCII without spaces, which is all that a header carries."""
+        return bool(self._value) and all("!" <= c <= "~" for c in self._value)
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of every API request."""
+        return {
+            "Authorization": f"Bearer {self._value}",
+            "User-Agent": USER_AGENT,
+            "Accept": "application/json",
+        }
+
+    def hide_in(self, text: str) -> str:
+        """Take the key out of a text that a server sent."""
+        return text.replace(self._value, "[key]") if self._value in text else text
+
+
+@attrs.frozen(kw_only=True)
+class Account:
+    """Where requests go and whose limit they count against, in any event loop."""
+
+    host: Host
+    base_url: str
+    key: ApiKey
+    retry: RetryPolicy
+    window: RequestWindow
+    poll_window: RequestWindow
+    backpressure: Backpressure
+
+    def refused(self, error: RateLimitError, entered: float) -> None:
+        """Make everybody wait after a refusal."""
+        now = asyncio.get_running_loop().time()
+        until = self.backpressure.refused(entered=entered, now=now, retry_after=error.retry_after)
+        for window in (self.window, self.poll_window):
+            window.pause(until)
+        _log.warning("called too often (%s); everybody waits %.1f s", error, until - now)
+
+
+class Transport:
+    """Requests of one account through one session, in one event loop."""
+
+    def __init__(self, account: Account, session: aiohttp.ClientSession, *, owned: bool) -> None:
+        """Use `session`; whoever made it closes it."""
+        self._account = account
+        self._session = session
+        self._owned = owned
+        self._headers = account.key.headers()
+        self._timeout = aiohttp.ClientTimeout(
+            total=account.retry.attempt, sock_connect=_CONNECT_SECONDS
+        )
+
+    async def get(self, call: Call[T], *, polling: bool = False) -> T:
+        """Ask for something that may be asked for any number of times.
+
+        Raises:
+            SunoCoverError: What the last attempt came to.
+        """
+        window = self._account.poll_window if polling else self._account.window
+
+        async def attempt() -> T | Trouble:
+            return await self._attempt(call, window, None)
+
+        return await persist(attempt, self._account.retry)
+
+    async def submit(self, call: Call[T], keep: Callable[[T], None]) -> T:
+        """Ask for something that costs money.
+
+        A cancellation passes at once while nothing is on the wire. Once the request went out, its
+        answer is awaited and handed to `keep` first, so that what was paid for is not forgotten;
+        a second cancellation passes at once all the same.
+
+        Raises:
+            SunoCoverError: What the last attempt came to. When it is `retryable`, submitting
+                again never pays twice.
+        """
+
+        async def attempt() -> T | Trouble:
+            body = _Body(call.body or b"")
+            once = asyncio.ensure_future(self._attempt(call, self._account.window, body))
+            try:
+                return await asyncio.shield(once)
+            except asyncio.CancelledError:
+                if not body.sent:
+                    once.cancel()
+                outcome = await _settled(once)
+                if outcome is not None and not isinstance(outcome, Trouble):
+                    keep(outcome)
+                raise
+
+        return await persist(attempt, self._account.retry)
+
+    async def _attempt(
+        self, call: Call[T], window: RequestWindow, body: "_Body | None"
+    ) -> T | Trouble:
+        """Make one request, in its turn; trouble is returned, since raising would chain it."""
+        clock = asyncio.get_running_loop().time
+        async with window as entered:
+            answer = await self._exchange(call, body)
+        value = self._read(call, answer)
+        if not isinstance(value, SunoCoverError):
+            self._account.backpressure.accepted(entered=entered)
+            return value
+        if isinstance(value, RateLimitError):
+            self._account.refused(value, entered)
+        ambiguous = body is not None and body.sent and _is_unclear(value)
+        if ambiguous:
+            value.retryable = True
+        _log.debug("%s: %s%s", call.target, value, " (ambiguous)" if ambiguous else "")
+        return Trouble(error=value, took=clock() - entered, ambiguous=ambiguous)
+
+    def _read(self, call: Call[T], answer: Answer | SunoCoverError) -> T | SunoCoverError:
+        if isinstance(answer, SunoCoverError):
+            answer.music_task_id = call.music_task_id
+            answer.cover_task_id = call.cover_task_id
+            return answer
+        try:
+            return read(call, answer, self._account.host)
+        except SunoCoverError as error:
+            return error
+
+    async def _exchange(self, call: Call[Any], body: "_Body | None") -> Answer | SunoCoverError:
+        """Send one request and receive its answer.
+
+        Nothing is raised while an aiohttp exception is being handled: those, and the frames they
+        hold, know the Authorization header.
+        """
+        options: dict[str, Any] = {} if self._owned else {"raise_for_status": False}
+        if self._owned and body is None:
+            options["middlewares"] = (_Once(),)
+        cancelled: tuple[Any, ...] | None = None
+        failure = ""
+        try:
+            async with self._session.request(
+                "GET" if body is None else "POST",
+                URL(self._account.base_url + call.target, encoded=True),
+                data=body,
+                headers=self._headers,
+                allow_redirects=False,
+                timeout=self._timeout,
+                **options,
+            ) as response:
+                return await self._answer(response)
+        except asyncio.CancelledError as error:
+            cancelled = error.args
+        except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
+            failure = _describe(error)
+        if cancelled is not None:
+            raise asyncio.CancelledError(*cancelled)
+        return TransportError(f"no answer from {self._account.base_url}: {failure}")
+
+    async def _answer(self, response: aiohttp.ClientResponse) -> Answer:
+        content = bytearray()
+        async for chunk in response.content.iter_any():
+            content += chunk
+            if len(content) > _MOST_BYTES:
+                break  # cut short it is no JSON, so it reads as an unexpected answer
+        text = self._account.key.hide_in(content[:_MOST_BYTES].decode("utf-8", "replace"))
+        asked = response.headers.get("Retry-After")
+        wait = asked and retry_after(
+            asked, date=response.headers.get("Date"), now=datetime.now(UTC)
+        )
+        return Answer(status=response.status, text=text, retry_after=wait or None)
+
+
+class _Body(aiohttp.BytesPayload):
+    """A request body that knows whether it was asked for.
+
+    aiohttp asks for the body when it writes the request, after the headers. What was never asked
+    for was never executed; the exception's class tells nothing (`ClientOSError` both when nothing
+    and when everything happened), and aiohttp's tracing cannot be added to a borrowed session.
+    """
+
+    sent = False
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content, content_type="application/json")
+
+    async def write_with_length(
+        self, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        self.sent = True
+        await super().write_with_length(writer, content_length)
+
+
+class _Once:
+    """Stops aiohttp from repeating a GET by itself: the limiter would not know of it."""
+
+    _passed = False
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        if self._passed:
+            raise aiohttp.ServerDisconnectedError
+        self._passed = True
+        return await handler(request)
+
+
+async def _settled(once: "asyncio.Future[T]") -> T | None:
+    """Wait for an attempt to end; its value, or None if it was cancelled."""
+    try:
+        await asyncio.wait([once])
+    except asyncio.CancelledError:
+        once.cancel()
+        raise
+    return None if once.cancelled() else once.result()
+
+
+def _is_unclear(error: SunoCoverError) -> bool:
+    """Whether a submit that went out may have been executed, for all we can read."""
+    return isinstance(error, TransportError | ServerError) or (
+        isinstance(error, UnexpectedResponseError) and error.http_status == HTTPStatus.OK
+    )
+
+
+def _describe(error: Exception) -> str:
+    """Name a foreign error by its class and the system's words: its own may hold headers."""
+    words = error.strerror if isinstance(error, OSError) and error.strerror else ""
+    return f"{type(error).__name__} {words}".strip()
