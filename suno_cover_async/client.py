@@ -19,20 +19,19 @@ import attrs
 from suno_cover_async import arguments, wire
 from suno_cover_async.download import ImageDownloader, file_stem
 from suno_cover_async.errors import (
-    ClientUsageError,
-    CoverExistsError,
     CoverExpiredError,
     CoverFailedError,
     CoverTimeoutError,
     MusicFailedError,
     NotFoundError,
     SunoCoverError,
-    UnexpectedResponseError,
 )
 from suno_cover_async.hosts import SUNOAPI, Host
+from suno_cover_async.loops import PerLoop
+from suno_cover_async.memory import Memory
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
-from suno_cover_async.pace import Backpressure, Durations, PollSchedule, Rate, RequestWindow
-from suno_cover_async.polling import Age, PollStream, unknown_cover_task
+from suno_cover_async.pace import Backpressure, PollSchedule, Rate, RequestWindow
+from suno_cover_async.polling import Lookout, id_of, unknown_cover_task
 from suno_cover_async.retry import RetryPolicy, Trouble, persist
 from suno_cover_async.sharing import Shared
 from suno_cover_async.transport import USER_AGENT, Account, ApiKey, Transport
@@ -106,16 +105,12 @@ class SunoCoverClient:
         self._concurrency = concurrency
         self._poll = poll
         self._borrowed = session
-        self._durations = Durations()
-        self._born: dict[str, float] = {}
-        self._unclaimed: dict[str, CoverTask] = {}
-        self._here: _Here | None = None
-        self._life: AsyncGenerator[_Here, None] | None = None
-        self._closed = False
+        self._memory = Memory(poll.grace)
+        self._loops = PerLoop(self._open)
 
     async def __aenter__(self) -> Self:
         """Return the client itself."""
-        await self._enter()
+        await self._loops.enter()
         return self
 
     async def __aexit__(
@@ -137,10 +132,7 @@ class SunoCoverClient:
         A submit whose request went out is awaited first, for at most one attempt; see `unclaimed`.
         Whoever still waits for a cover gets a `ClientUsageError`.
         """
-        self._closed = True
-        life, self._life = self._life, None
-        if life is not None and self._here is not None and self._here.is_current:
-            await life.aclose()
+        await self._loops.aclose()
 
     @property
     def unclaimed(self) -> tuple[CoverTask, ...]:
@@ -148,7 +140,7 @@ class SunoCoverClient:
 
         `submit` and `generate` of the same music task take them up again, without a request.
         """
-        return tuple(self._unclaimed.values())
+        return tuple(self._memory.unclaimed.values())
 
     async def generate(self, music_task_id: str, *, timeout: float | None = None) -> CoverDetails:
         """Submit a cover and wait for it; at most `concurrency` at once, the others queue.
@@ -168,17 +160,17 @@ class SunoCoverClient:
             ValueError: An argument is wrong.
         """
         arguments.task_id("music_task_id", music_task_id)
-        here = await self._enter()
+        here = await self._loops.enter()
         async with here.slots:
             task = await self.submit(music_task_id)
             try:
                 return await self.wait(task, timeout=timeout)
             except asyncio.CancelledError:
-                self._unclaimed[music_task_id] = task
+                self._memory.unclaimed[music_task_id] = task
                 raise
             except SunoCoverError as error:
                 if error.retryable:
-                    self._unclaimed[music_task_id] = task
+                    self._memory.unclaimed[music_task_id] = task
                 raise
 
     async def submit(self, music_task_id: str) -> CoverTask:
@@ -199,9 +191,10 @@ class SunoCoverClient:
             ValueError: `music_task_id` is no id.
         """
         arguments.task_id("music_task_id", music_task_id)
-        here = await self._enter()
-        if music_task_id in self._unclaimed:
-            return self._unclaimed.pop(music_task_id)
+        here = await self._loops.enter()
+        unclaimed = self._memory.claim(music_task_id)
+        if unclaimed is not None:
+            return unclaimed
         shared = here.submits.get(music_task_id)
         if shared is None:
             shared = here.submits[music_task_id] = Shared(self._submit(here, music_task_id))
@@ -210,7 +203,7 @@ class SunoCoverClient:
         finally:
             if shared.done and here.submits.get(music_task_id) is shared:
                 del here.submits[music_task_id]
-        self._unclaimed.pop(music_task_id, None)
+        self._memory.claim(music_task_id)
         return task
 
     async def wait(self, task: CoverTask | str, *, timeout: float | None = None) -> CoverDetails:
@@ -232,10 +225,10 @@ class SunoCoverClient:
             SunoCoverError: Anything else that waiting cannot mend.
             ValueError: An argument is wrong.
         """
-        arguments.task_id("task", _id_of(task))
+        arguments.task_id("task", id_of(task))
         patience = arguments.seconds("timeout", timeout, self._poll.timeout)
-        here = await self._enter()
-        async with self._stream(here, task) as stream:
+        here = await self._loops.enter()
+        async with here.lookout.stream(task) as stream:
             details = await stream.finished(here.loop.time() + patience)
         if details.status is CoverStatus.FAILED:
             raise CoverFailedError(details)
@@ -249,7 +242,7 @@ class SunoCoverClient:
         The last one is a success or a failure; a failure is not raised. Arguments and errors are
         those of `wait`, `CoverFailedError` excepted.
         """
-        arguments.task_id("task", _id_of(task))
+        arguments.task_id("task", id_of(task))
         patience = arguments.seconds("timeout", timeout, self._poll.timeout)
         return self._watch(task, patience)
 
@@ -263,10 +256,10 @@ class SunoCoverClient:
             SunoCoverError: Anything else.
             ValueError: `task` is no id.
         """
-        cover_task_id = arguments.task_id("task", _id_of(task))
-        here = await self._enter()
-        found = await self._look(here, task)
-        if found is None and cover_task_id not in self._born:
+        cover_task_id = arguments.task_id("task", id_of(task))
+        here = await self._loops.enter()
+        found = await here.lookout.look(task)
+        if found is None and self._memory.born(cover_task_id, here.loop.time()) is None:
             raise unknown_cover_task(cover_task_id)
         return found or CoverDetails(cover_task_id=cover_task_id, status=CoverStatus.PENDING)
 
@@ -276,7 +269,7 @@ class SunoCoverClient:
         Raises:
             SunoCoverError: What the last attempt came to.
         """
-        here = await self._enter()
+        here = await self._loops.enter()
         return await here.transport.get(wire.credit(self._account.host))
 
     async def music_details(self, music_task_id: str) -> MusicDetails:
@@ -288,7 +281,7 @@ class SunoCoverClient:
             ValueError: `music_task_id` is no id.
         """
         arguments.task_id("music_task_id", music_task_id)
-        here = await self._enter()
+        here = await self._loops.enter()
         found = await here.transport.get(wire.music(music_task_id), polling=True)
         if found is None:
             raise NotFoundError(
@@ -352,7 +345,7 @@ class SunoCoverClient:
         """
         if not details.images:
             raise ValueError(f"cover task {details.cover_task_id} has no images (yet): wait for it")
-        here = await self._enter()
+        here = await self._loops.enter()
         stem = Path(into) / file_stem(name or details.music_task_id or details.cover_task_id)
         outcomes = await self._save(here, details, stem)
         if any(isinstance(outcome, CoverExpiredError) for outcome in outcomes):
@@ -363,47 +356,30 @@ class SunoCoverClient:
 
     # The rest is how the verbs do it.
 
-    async def _enter(self) -> "_Here":
-        """Return what lives in the running event loop, opened at the first call in it."""
-        if self._closed:
-            raise ClientUsageError("this client is closed; make a new one")
-        here = self._here
-        if here is not None and here.is_current:
-            return here
-        if here is not None and here.loop.is_running():
-            raise ClientUsageError(
-                "this client is in use in another running event loop; make one client per loop"
-            )
-        self._life = self._live()
-        self._here = await anext(self._life)
-        return self._here
-
-    async def _live(self) -> "AsyncGenerator[_Here, None]":
-        """Open what lives in one event loop, and close it with the client or with the loop.
-
-        A generator, since `asyncio.run` closes those that are open when it shuts its loop down.
-        """
+    @contextlib.asynccontextmanager
+    async def _open(self) -> "AsyncGenerator[_Here, None]":
+        """Open what lives in one event loop."""
         async with contextlib.AsyncExitStack() as stack:
             session = self._borrowed
             if session is None:
                 session = await stack.enter_async_context(_own_session())
-            images = ImageDownloader(
-                loopback=arguments.is_loopback(urlsplit(self._account.base_url).hostname),
-                user_agent=USER_AGENT,
-            )
+            on_loopback = arguments.is_loopback(urlsplit(self._account.base_url).hostname)
+            images = ImageDownloader(loopback=on_loopback, user_agent=USER_AGENT)
             stack.push_async_callback(images.close)
+            transport = Transport(self._account, session, owned=self._borrowed is None)
+
+            async def ask(cover_task_id: str) -> CoverDetails | None:
+                return await transport.get(wire.details(cover_task_id), polling=True)
+
+            window = self._account.poll_window
             here = _Here(
-                transport=Transport(self._account, session, owned=self._borrowed is None),
+                transport=transport,
                 images=images,
+                lookout=Lookout(ask, self._poll, self._memory, lambda: window.busy),
                 slots=asyncio.Semaphore(self._concurrency),
             )
             stack.push_async_callback(here.stop)
-            stack.callback(self._leave, here)
             yield here
-
-    def _leave(self, here: "_Here") -> None:
-        if self._here is here:
-            self._here = None
 
     async def _submit(self, here: "_Here", music_task_id: str) -> CoverTask:
         call = wire.submit(music_task_id, self._callback_url)
@@ -412,62 +388,18 @@ class SunoCoverClient:
         return task
 
     def _keep(self, task: CoverTask) -> None:
-        """Remember what was accepted until its caller has it, and its age while that counts."""
-        self._unclaimed[task.music_task_id] = task
-        now = asyncio.get_running_loop().time()
-        while self._born and next(iter(self._born.values())) < now - self._poll.grace:
-            del self._born[next(iter(self._born))]
-        if not task.adopted:
-            self._born[task.cover_task_id] = now
+        self._memory.accepted(task, asyncio.get_running_loop().time())
 
     async def _watch(
         self, task: CoverTask | str, patience: float
     ) -> AsyncGenerator[CoverDetails, None]:
-        here = await self._enter()
+        here = await self._loops.enter()
         deadline = here.loop.time() + patience
         details = None
-        async with self._stream(here, task) as stream:
+        async with here.lookout.stream(task) as stream:
             while details is None or not details.finished:
                 details = await stream.after(details, deadline)
                 yield details
-
-    @contextlib.asynccontextmanager
-    async def _stream(
-        self, here: "_Here", task: CoverTask | str
-    ) -> AsyncGenerator[PollStream, None]:
-        """Join the stream of looks at a cover task; the last to leave ends it."""
-        cover_task_id = _id_of(task)
-        stream = here.streams.get(cover_task_id)
-        if stream is None:
-            age = self._age(here, cover_task_id)
-            stream = PollStream(cover_task_id, lambda: self._look(here, task), self._poll, age)
-            here.streams[cover_task_id] = stream
-        stream.watchers += 1
-        try:
-            yield stream
-        finally:
-            stream.watchers -= 1
-            if not stream.watchers:
-                here.streams.pop(cover_task_id, None)
-                await stream.stop()
-
-    def _age(self, here: "_Here", cover_task_id: str) -> Age:
-        """Tell when a first look is worth it: at once for a task whose age is not known."""
-        born = self._born.get(cover_task_id)
-        if born is None:
-            return Age(born=here.loop.time(), first_look=0.0)
-        first = self._poll.first
-        if first is None:
-            first = self._durations.first_look(busy=self._account.poll_window.busy)
-        return Age(born=born, first_look=first)
-
-    async def _look(self, here: "_Here", task: CoverTask | str) -> CoverDetails | None:
-        found = await here.transport.get(wire.details(_id_of(task)), polling=True)
-        if found is not None:
-            _check_parent(task, found)
-            if found.finished and found.duration:
-                self._durations.learn(found.duration.total_seconds())
-        return found
 
     async def _music_unless_in_trouble(self, music_task_id: str) -> MusicDetails | None:
         try:
@@ -505,22 +437,17 @@ class _Here:
 
     transport: Transport
     images: ImageDownloader
+    lookout: Lookout
     slots: asyncio.Semaphore
     downloads: asyncio.Semaphore = attrs.field(
         factory=lambda: asyncio.Semaphore(_DOWNLOADS_AT_ONCE)
     )
     loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop)
     submits: dict[str, Shared[CoverTask]] = attrs.field(factory=dict[str, Shared[CoverTask]])
-    streams: dict[str, PollStream] = attrs.field(factory=dict[str, PollStream])
-
-    @property
-    def is_current(self) -> bool:
-        return asyncio.get_running_loop() is self.loop
 
     async def stop(self) -> None:
         """End all that is under way; a submit on the wire is let finish."""
-        for stream in list(self.streams.values()):
-            await stream.stop()
+        await self.lookout.stop()
         await asyncio.gather(*(shared.stop() for shared in list(self.submits.values())))
 
 
@@ -541,29 +468,6 @@ def _own_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
         cookie_jar=aiohttp.DummyCookieJar(),
-    )
-
-
-def _id_of(task: CoverTask | str) -> str:
-    return task.cover_task_id if isinstance(task, CoverTask) else task
-
-
-def _check_parent(task: CoverTask | str, found: CoverDetails) -> None:
-    """Refuse details of other music than was submitted.
-
-    The id of an adopted task comes from a refusal whose form nobody has recorded, so there the
-    parent must be named in the end; an accepted task's id is believed without.
-    """
-    if not isinstance(task, CoverTask) or found.music_task_id == task.music_task_id:
-        return
-    if found.music_task_id is None and not (task.adopted and found.finished):
-        return
-    kind = CoverExistsError if task.adopted else UnexpectedResponseError
-    raise kind(
-        f"cover task {task.cover_task_id} is said to belong to music task {found.music_task_id}, "
-        f"not {task.music_task_id}; it is not taken for its cover",
-        music_task_id=task.music_task_id,
-        cover_task_id=task.cover_task_id,
     )
 
 

@@ -1,22 +1,26 @@
 """One stream of polls per cover task, shared by all who wait for it.
 
-It owns what a look means for those who wait: pending, changed, finished, unknown. It knows no
-HTTP: a look is a callable handed in, and when to look is `pace.py`'s to say.
+It owns what a look means for those who wait: pending, changed, finished, unknown, somebody
+else's. It knows no HTTP: a look is a callable handed in, and when to look is `pace.py`'s to say.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import attrs
 
 from suno_cover_async.errors import (
     ClientUsageError,
+    CoverExistsError,
     CoverTimeoutError,
     ImagesMissingError,
     NotFoundError,
     SunoCoverError,
+    UnexpectedResponseError,
 )
-from suno_cover_async.models import CoverDetails, CoverStatus
+from suno_cover_async.memory import Memory
+from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask
 from suno_cover_async.pace import PollSchedule
 
 _LOOKS_WITHOUT_IMAGES = 4  # the first, and three more
@@ -153,6 +157,94 @@ class PollStream:
         self._latest = details
         if changed:
             self._tell()
+
+
+class Lookout:
+    """Looks at cover tasks, for all who wait in one event loop."""
+
+    def __init__(
+        self,
+        ask: Callable[[str], Awaitable[CoverDetails | None]],
+        schedule: PollSchedule,
+        memory: Memory,
+        is_busy: Callable[[], bool],
+    ) -> None:
+        """Look through `ask`; `is_busy` tells whether looks have to queue."""
+        self._ask = ask
+        self._schedule = schedule
+        self._memory = memory
+        self._is_busy = is_busy
+        self._streams: dict[str, PollStream] = {}
+
+    async def look(self, task: CoverTask | str) -> CoverDetails | None:
+        """Look once; None for `data: null`.
+
+        Raises:
+            CoverExistsError: An adopted task belongs to other music.
+            UnexpectedResponseError: An accepted one does.
+        """
+        details = await self._ask(id_of(task))
+        if details is not None:
+            _check_parent(task, details)
+            self._memory.learn(details)
+        return details
+
+    @asynccontextmanager
+    async def stream(self, task: CoverTask | str) -> AsyncGenerator[PollStream, None]:
+        """Join the looks at a cover task; the last to leave ends them."""
+        cover_task_id = id_of(task)
+        stream = self._streams.get(cover_task_id)
+        if stream is None:
+            stream = self._streams[cover_task_id] = PollStream(
+                cover_task_id, lambda: self.look(task), self._schedule, self._age(cover_task_id)
+            )
+        stream.watchers += 1
+        try:
+            yield stream
+        finally:
+            stream.watchers -= 1
+            if not stream.watchers:
+                self._streams.pop(cover_task_id, None)
+                await stream.stop()
+
+    async def stop(self) -> None:
+        """End all looks; whoever waits gets a `ClientUsageError`."""
+        await asyncio.gather(*(stream.stop() for stream in list(self._streams.values())))
+
+    def _age(self, cover_task_id: str) -> Age:
+        """Tell when a first look is worth it: at once for a task whose age is not known."""
+        now = asyncio.get_running_loop().time()
+        born = self._memory.born(cover_task_id, now)
+        if born is None:
+            return Age(born=now, first_look=0.0)
+        first = self._schedule.first
+        if first is None:
+            first = self._memory.durations.first_look(busy=self._is_busy())
+        return Age(born=born, first_look=first)
+
+
+def id_of(task: CoverTask | str) -> str:
+    """Return the cover task id of what people may wait for."""
+    return task.cover_task_id if isinstance(task, CoverTask) else task
+
+
+def _check_parent(task: CoverTask | str, details: CoverDetails) -> None:
+    """Refuse details of other music than was submitted.
+
+    The id of an adopted task comes from a refusal whose form nobody has recorded, so there the
+    parent must be named in the end; an accepted task's id is believed without.
+    """
+    if not isinstance(task, CoverTask) or details.music_task_id == task.music_task_id:
+        return
+    if details.music_task_id is None and not (task.adopted and details.finished):
+        return
+    kind = CoverExistsError if task.adopted else UnexpectedResponseError
+    raise kind(
+        f"cover task {task.cover_task_id} is said to belong to music task "
+        f"{details.music_task_id}, not {task.music_task_id}; it is not taken for its cover",
+        music_task_id=task.music_task_id,
+        cover_task_id=task.cover_task_id,
+    )
 
 
 def unknown_cover_task(cover_task_id: str) -> NotFoundError:

@@ -138,7 +138,7 @@ class Transport:
             try:
                 return await asyncio.shield(once)
             except asyncio.CancelledError:
-                if not body.sent:
+                if body.withdraw():
                     once.cancel()
                 outcome = await _settled(once)
                 if outcome is not None and not isinstance(outcome, Trouble):
@@ -229,13 +229,21 @@ class _Body(aiohttp.BytesPayload):
     """
 
     sent = False
+    _withdrawn = False
 
     def __init__(self, content: bytes) -> None:
         super().__init__(content, content_type="application/json")
 
+    def withdraw(self) -> bool:
+        """Never send it, if it was not sent yet; aiohttp writes it from a task of its own."""
+        self._withdrawn = not self.sent
+        return self._withdrawn
+
     async def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
+        if self._withdrawn:
+            raise asyncio.CancelledError
         self.sent = True
         await super().write_with_length(writer, content_length)
 

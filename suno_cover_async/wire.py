@@ -26,7 +26,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from suno_cover_async.hosts import Host
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 SUBMIT_PATH = "/api/v1/suno/cover/generate"
 DETAILS_PATH = "/api/v1/suno/cover/record-info"
@@ -44,14 +44,14 @@ class Page(enum.Enum):
 
 
 @attrs.frozen(kw_only=True)
-class Call(Generic[T]):
+class Call(Generic[T_co]):
     """One request of the API, before it has a host and a key, and how to read its answer."""
 
     target: str
     page: Page
-    decode: Callable[[object], T]
+    decode: Callable[[object], T_co]
     body: bytes | None = None
-    adopt: Callable[[object], T | None] | None = None
+    adopt: Callable[[object], T_co | None] | None = None
     music_task_id: str | None = None
     cover_task_id: str | None = None
 
@@ -67,7 +67,7 @@ def submit(music_task_id: str, callback_url: str) -> Call[CoverTask]:
         return CoverTask(cover_task_id=_task_id(data), music_task_id=music_task_id)
 
     def adopted(data: object) -> CoverTask | None:
-        cover_task_id = data.get("taskId") if isinstance(data, dict) else None
+        cover_task_id = data.get("taskId") if _is_object(data) else None
         if not _is_id(cover_task_id) or cover_task_id == music_task_id:
             return None
         return CoverTask(cover_task_id=cover_task_id, music_task_id=music_task_id, adopted=True)
@@ -83,7 +83,7 @@ def submit(music_task_id: str, callback_url: str) -> Call[CoverTask]:
 
 
 def details(cover_task_id: str) -> Call[CoverDetails | None]:
-    """Look at a cover task; None when the API answers `data: null` (unknown, or not visible yet)."""
+    """Look at a cover task; None for `data: null`, which is unknown or not visible yet."""
 
     def decode(data: object) -> CoverDetails | None:
         found = None if data is None else decode_details(data)
@@ -202,13 +202,18 @@ def decode_submission(text: str) -> Submission:
     )
 
 
+def decode_task_id(query: Mapping[str, str]) -> str | None:
+    """Read which task a look is about, as the sandbox does; None where the query names none."""
+    return query.get("taskId") or None
+
+
 def json_object(text: str) -> dict[str, Any] | None:
     """Parse a JSON object; None for anything else, however deep, long or odd."""
     try:
         body = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return None
-    return body if isinstance(body, dict) else None
+    return body if _is_object(body) else None
 
 
 def _no_constant(name: str) -> None:
@@ -221,7 +226,7 @@ def printable(text: str, longest: int = 300) -> str:
 
 
 def _record(data: object) -> dict[str, Any]:
-    if not isinstance(data, dict):
+    if not _is_object(data):
         raise TypeError("data is not an object")
     return data
 
@@ -235,6 +240,14 @@ def _task_id(data: object) -> str:
 
 def _is_id(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and bool(re.fullmatch(r"[!-~]{1,128}", value))
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
 
 
 def is_int(value: object) -> TypeGuard[int]:
@@ -262,18 +275,19 @@ def _status_in(value: object, _: object) -> CoverStatus:
 
 
 def _urls_in(response: object, _: object) -> tuple[str, ...]:
-    images = response.get("images") if isinstance(response, dict) else None
-    return _texts(images) if isinstance(images, list) else ()
+    return _texts(response.get("images")) if _is_object(response) else ()
 
 
 def _audio_in(response: object, _: object) -> tuple[str, ...]:
-    tracks = response.get("sunoData") if isinstance(response, dict) else None
-    tracks = tracks if isinstance(tracks, list) else []
-    return _texts([track.get("audioUrl") for track in tracks if isinstance(track, dict)])
+    tracks = response.get("sunoData") if _is_object(response) else None
+    return _texts(
+        [t.get("audioUrl") for t in tracks if _is_object(t)] if _is_list(tracks) else None
+    )
 
 
-def _texts(values: list[Any]) -> tuple[str, ...]:
-    return tuple(value for value in values if isinstance(value, str) and value)
+def _texts(values: object) -> tuple[str, ...]:
+    """Keep the texts of a list; empty for what is no list, such as a null."""
+    return tuple(v for v in values if isinstance(v, str) and v) if _is_list(values) else ()
 
 
 def _moment_in(value: object, _: object) -> datetime | None:
@@ -329,7 +343,7 @@ def _details_fields(style: Times) -> dict[str, Any]:
     }
 
 
-_MUSIC_FIELDS = {
+_MUSIC_FIELDS: dict[str, Any] = {
     "music_task_id": override(rename="taskId"),
     "audio_urls": override(rename="response", struct_hook=_audio_in, unstruct_hook=_audio_out),
 }

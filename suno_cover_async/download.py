@@ -1,0 +1,476 @@
+"""One image into one file: fetched without a key, checked, and there whole or not at all.
+
+It owns every rule about an image: which URLs and addresses may be asked, how large it may be,
+what counts as an image, what its file is called and how it gets to the disk. It must not know
+the API, its key or its session; nor does it try twice, which is for the caller to do by
+`retryable`.
+
+Facts of the image host are from its public documentation and recorded traffic; facts of aiohttp
+were measured on 3.14.5.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import ipaddress
+import os
+import re
+import secrets
+import socket
+import unicodedata
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import partial
+from io import BufferedWriter
+from pathlib import Path
+from typing import TypeVar
+
+import aiohttp
+from yarl import URL  # aiohttp's own URL type: what is checked is what is asked
+
+from suno_cover_async.errors import (
+    ClientBlockedError,
+    ClientUsageError,
+    CoverExpiredError,
+    DownloadError,
+    SunoCoverError,
+)
+from suno_cover_async.wire import printable
+
+T = TypeVar("T")
+
+_Address = tuple[int, int, int, str, tuple[object, ...]]  # as getaddrinfo returns them
+
+_OK = 200
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_FORBIDDEN = 403
+_GONE = frozenset({_FORBIDDEN, 404, 410})
+_PASSING = frozenset({408, 425, 429, *range(201, 300), *range(500, 600)})
+_MOST_REDIRECTS = 5
+_LONGEST_REFUSAL = 4096
+_LONGEST_SILENCE = 30.0
+
+# The addresses refused during this fetch: of several connect errors, aiohttp keeps only the last.
+_refused: ContextVar[list[str]] = ContextVar("_refused")
+
+
+class ImageDownloader:
+    """Fetches images over a session of its own, which never held a key or a cookie.
+
+    Construct it inside a running event loop, and `close` it there.
+    """
+
+    def __init__(
+        self,
+        *,
+        loopback: bool,
+        user_agent: str,
+        max_bytes: int = 32 * 1024 * 1024,
+        timeout: float = 120.0,
+    ) -> None:
+        """Open the session.
+
+        Args:
+            loopback: The API itself is on loopback (the sandbox), so images may be there too,
+                over plain http even. Otherwise: https and public addresses only.
+            user_agent: Sent with every request; the edge blocks the usual default ones.
+            max_bytes: The largest image to accept, in bytes.
+            timeout: The longest that one fetch may take, redirects included, in seconds.
+
+        Raises:
+            ValueError: `max_bytes` or `timeout` is not above 0.
+        """
+        if not max_bytes > 0:
+            raise ValueError(f"max_bytes must be above 0, not {max_bytes!r}")
+        if not timeout > 0:
+            raise ValueError(f"timeout must be above 0, not {timeout!r}")
+        self._loopback = loopback
+        self._max_bytes = max_bytes
+        self._timeout = timeout
+        silence = min(timeout, _LONGEST_SILENCE)
+        self._session = aiohttp.ClientSession(
+            # limit=0: the caller's concurrency is the limit, not a second and hidden one
+            connector=aiohttp.TCPConnector(limit=0, socket_factory=self._open_socket),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
+            auto_decompress=False,
+            trust_env=False,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=silence, sock_read=silence),
+        )
+
+    async def fetch(self, url: str, target: Path) -> Path:
+        """Fetch one image into one file, in one attempt.
+
+        Args:
+            url: Where the image is. Up to 5 redirects are followed, each checked like the first.
+            target: The file to write, without its suffix; its directory is made when missing.
+
+        Returns:
+            `target` with the suffix that the image's first bytes call for: `.png`, `.jpg`,
+            `.webp`, `.gif` or `.avif`. A file of that name is replaced.
+
+        Raises:
+            CoverExpiredError: The image is gone (404, 410, or a 403 without Cloudflare's 1010).
+            ClientBlockedError: The image host's edge turned us away (403 with 1010).
+            DownloadError: Anything else. It is `retryable` for trouble that may pass: no
+                connection, no answer in time, a body cut off or empty, 408, 425, 429, 5xx, and
+                an HTML page in place of the image, since gateways in trouble send those.
+            ClientUsageError: `close` was called before.
+        """
+        start = _checked(_parsed(url), loopback=self._loopback)
+        mine = _refused.set([])
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._follow(start, target)
+        except (aiohttp.ClientError, OSError, RuntimeError, ValueError) as error:
+            # RuntimeError: what aiohttp says of a connection that `close` took from under it
+            failure = _translated(error, start, _refused.get())
+        finally:
+            _refused.reset(mine)
+        raise failure
+
+    async def close(self) -> None:
+        """Close the session; closing twice does nothing more."""
+        await self._session.close()
+
+    async def _follow(self, url: URL, target: Path) -> Path:
+        for _ in range(1 + _MOST_REDIRECTS):
+            if self._session.closed:
+                raise ClientUsageError("the downloader is closed; make a new client")
+            async with self._session.get(url, allow_redirects=False) as response:
+                if response.status == _OK:
+                    return await self._save(response, target)
+                if response.status not in _REDIRECTS:
+                    raise await _refusal(response)
+                url = self._next(response)
+        raise DownloadError(
+            f"gave up on the image after {_MOST_REDIRECTS} redirects, the last one to "
+            f"{_shown(url)}; tell the host that serves it"
+        )
+
+    def _next(self, response: aiohttp.ClientResponse) -> URL:
+        """Where a redirect leads, checked by the same rules as the first URL."""
+        place = _parsed(response.headers.get("Location", ""))
+        if place is None or place == URL():
+            raise DownloadError(
+                f"image {_shown(response.url)} is redirected to nowhere; tell the host",
+                http_status=response.status,
+            )
+        return _checked(response.url.join(place), loopback=self._loopback)
+
+    async def _save(self, response: aiohttp.ClientResponse, target: Path) -> Path:
+        """Stream the body to a part file, which takes its final name when all is on the disk."""
+        self._refuse_too_large(response, response.content_length or 0)
+        chunk = await _first_bytes(response)
+        final = target.with_name(target.name + _suffix_of(response, chunk))
+        part = _PartFile(target.parent)
+        size = 0
+        try:
+            while chunk:
+                size += len(chunk)
+                self._refuse_too_large(response, size)
+                await _on_disk(partial(part.write, chunk), final)
+                chunk = await response.content.readany()
+            await _on_disk(partial(part.finish, final), final)
+        except BaseException:
+            await _in_thread(part.discard)
+            raise
+        return final
+
+    def _refuse_too_large(self, response: aiohttp.ClientResponse, size: int) -> None:
+        if size > self._max_bytes:
+            raise DownloadError(
+                f"image {_shown(response.url)} has more than {self._max_bytes} bytes, which is "
+                "more than allowed; raise max_bytes if you trust it",
+                http_status=response.status,
+            )
+
+    def _open_socket(self, address: _Address) -> socket.socket:
+        """Open the socket of a connection, unless it would lead where none may.
+
+        aiohttp asks here before every connect, for literal addresses as for each one that a
+        name resolved to, so a name that changes its address between two look-ups gains nothing.
+        """
+        family, kind, protocol, _, place = address
+        host = str(place[0])
+        if not (is_public(host) or (self._loopback and _is_loopback(host))):
+            _refused.get().append(host)
+            raise PermissionError(f"{host} is no public address")
+        return socket.socket(family=family, type=kind, proto=protocol)
+
+
+def _translated(error: Exception, url: URL, refused: list[str]) -> DownloadError:
+    """Name what went wrong between the host and us; text of aiohttp's may hold URLs, so none."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return DownloadError(
+            f"the certificate behind image {_shown(url)} cannot be trusted; check this machine's "
+            "clock and certificates"
+        )
+    if refused and isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+        return DownloadError(
+            f"image {_shown(url)} leads to {printable(refused[0])}, which is no public address, "
+            "so it was not asked; check your name server, or tell the host"
+        )
+    if isinstance(error, ValueError):
+        return DownloadError(f"image {_shown(url)} cannot be asked for; check the URL")
+    if isinstance(error, TimeoutError):
+        reason = "did not come in time"
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        reason = f"cannot be reached ({printable(error.os_error.strerror or 'no connection')})"
+    else:
+        reason = f"was cut off ({type(error).__name__})"
+    return DownloadError(f"image {_shown(url)} {reason}; try again", retryable=True)
+
+
+async def _refusal(response: aiohttp.ClientResponse) -> SunoCoverError:
+    """Name what an answer without an image means."""
+    status = response.status
+    where = f"image {_shown(response.url)}"
+    if status == _FORBIDDEN and re.search(rb"\b1010\b", await _beginning(response)):
+        return ClientBlockedError(
+            f"HTTP 403 with 1010 for {where}: the edge blocks the User-Agent or the address; "
+            "call from another network, or set another User-Agent",
+            http_status=status,
+        )
+    if status in _GONE:
+        return CoverExpiredError(
+            f"{where} is gone (HTTP {status}); images are kept for 14 days. Look at the details "
+            "once more, they may name another place",
+            http_status=status,
+        )
+    retryable = status in _PASSING
+    advice = "try again later" if retryable else "look at the details once more"
+    return DownloadError(
+        f"HTTP {status} in place of {where}; {advice}", retryable=retryable, http_status=status
+    )
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> bytes:
+    text = b""
+    while len(text) < _LONGEST_REFUSAL and (more := await response.content.readany()):
+        text += more
+    return text[:_LONGEST_REFUSAL]
+
+
+def _checked(place: URL | None, *, loopback: bool) -> URL:
+    """Let the URL of an image pass, or raise DownloadError.
+
+    Addresses are checked later, when they are known: at connect.
+    """
+    if place is None or not place.host:
+        scheme = f"{printable(place.scheme, 20)}:" if place is not None and place.scheme else "it"
+        raise DownloadError(f"the image's URL is refused: {scheme} names no https host")
+    if place.user is not None or place.password is not None:
+        raise DownloadError(f"image {_shown(place)} is refused: its URL holds a user name")
+    plain = loopback and place.scheme == "http" and _is_loopback(place.host)
+    if place.scheme != "https" and not plain:
+        raise DownloadError(
+            f"image {_shown(place)} is refused: only https is fetched; look at the details once "
+            "more, or tell the host"
+        )
+    return place.with_fragment(None)
+
+
+def _parsed(url: str) -> URL | None:
+    try:
+        place = URL(url)
+        _ = place.host, place.port
+    except ValueError:
+        return None
+    return place
+
+
+def _shown(url: URL) -> str:
+    """Show where a URL leads, without what may be secret: user, password, query and fragment."""
+    return printable(str(url.with_user(None).with_query(None).with_fragment(None)))
+
+
+# What `is_global` lets through, or let through in some version of Python: the rest it knows.
+_NOT_PUBLIC = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "100.64.0.0/10",  # shared by carriers (RFC 6598)
+        "192.0.0.0/24",  # protocol assignments (RFC 6890)
+        "192.88.99.0/24",  # 6to4 relays (RFC 7526)
+        "::/3",  # besides 2000::/3 nothing is in use, but ways to IPv4 (RFC 4291): in here both
+        "4000::/2",  # of NAT64's, 64:ff9b::/96 (RFC 6052) and 64:ff9b:1::/48 (RFC 8215)
+        "8000::/1",
+        "2001::/23",  # protocol assignments (RFC 2928), Teredo's 2001::/32 among them
+        "2002::/16",  # 6to4 (RFC 3056): the IPv4 address inside it may be anything
+        "3fff::/20",  # documentation (RFC 9637)
+    )
+)
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address belongs to the public internet, and to one host there.
+
+    Private, loopback, link-local, multicast, reserved and unspecified addresses do not, nor
+    does an IPv6 address that hides an IPv4 one which does not, nor any text that is no address.
+    """
+    ip = _ip(address)
+    if ip is None or not ip.is_global or ip.is_multicast or ip.is_reserved:
+        return False
+    return not any(ip in network for network in _NOT_PUBLIC)
+
+
+def _is_loopback(host: str) -> bool:
+    ip = _ip(host)
+    return host == "localhost" if ip is None else ip.is_loopback
+
+
+def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read an IP address; an IPv4 one inside IPv6 (`::ffff:127.0.0.1`) as the IPv4 one."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    return ip if isinstance(ip, ipaddress.IPv4Address) else ip.ipv4_mapped or ip
+
+
+_SIGNATURES = (
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), ".png"),
+    (re.compile(rb"\xff\xd8\xff"), ".jpg"),
+    (re.compile(rb"GIF8[79]a"), ".gif"),
+    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), ".webp"),
+    (re.compile(rb".{4}ftypavi[fs]", re.DOTALL), ".avif"),
+)
+_SIGNATURE_BYTES = 12  # the longest of them
+
+
+async def _first_bytes(response: aiohttp.ClientResponse) -> bytes:
+    """Read until the type can be told, or the body ends."""
+    head = b""
+    while len(head) < _SIGNATURE_BYTES and (more := await response.content.readany()):
+        head += more
+    return head
+
+
+def _suffix_of(response: aiohttp.ClientResponse, head: bytes) -> str:
+    """Tell the type by the first bytes, whatever the headers say."""
+    for signature, suffix in _SIGNATURES:
+        if signature.match(head):
+            return suffix
+    if not head:  # seen on music files right after success
+        reason, retryable = "is empty; try again later", True
+    elif response.content_type == "text/html":
+        reason, retryable = "is an HTML page, perhaps a gateway's; try again later", True
+    else:
+        reason, retryable = "is not an image (PNG, JPEG, GIF, WebP or AVIF)", False
+    raise DownloadError(
+        f"what came from {_shown(response.url)} {reason}",
+        retryable=retryable,
+        http_status=response.status,
+    )
+
+
+class _PartFile:
+    """A file in the making, beside its final place. Every method blocks: call it in a thread."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / f"cover-{secrets.token_hex(8)}.part"
+        self._file: BufferedWriter | None = None
+
+    def write(self, chunk: bytes) -> None:
+        """Add to the file; the first chunk creates it, and its directory."""
+        self._opened().write(chunk)
+
+    def finish(self, final: Path) -> None:
+        """Give the file its final name once its bytes are on the disk."""
+        file = self._opened()
+        file.flush()
+        os.fsync(file.fileno())
+        file.close()
+        self._path.replace(final)
+        _sync_directory(final.parent)
+
+    def discard(self) -> None:
+        """Leave nothing behind; a disk in trouble cannot make this fail."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+    def _opened(self) -> BufferedWriter:
+        if self._file is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("xb")  # never a file that is there already
+        return self._file
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make a new name durable, where the system lets a directory be opened and synced."""
+    with contextlib.suppress(OSError):
+        handle = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+async def _on_disk(act: Callable[[], None], final: Path) -> None:
+    """Do it in a thread; raises DownloadError with the system's words."""
+    try:
+        await _in_thread(act)
+    except OSError as error:
+        path = printable(str(error.filename or final))
+        raise DownloadError(
+            f"cannot save {printable(str(final))}: {error.strerror or error} ({path}); make room "
+            "or choose another directory, then download again"
+        ) from error
+
+
+async def _in_thread(act: Callable[[], T]) -> T:
+    """Do it in a thread, and to its end even when cancelled.
+
+    A thread cannot be stopped: whoever tidies up after a cancellation must find that it no
+    longer holds the file.
+    """
+    work = asyncio.get_running_loop().run_in_executor(None, act)
+    cancellation: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait({work})
+        except asyncio.CancelledError as error:
+            cancellation = error
+    if cancellation is not None:
+        work.exception()  # looked at, so that asyncio does not report it as forgotten
+        raise cancellation
+    return work.result()
+
+
+_LONGEST_STEM = 100
+_HASH = 10
+_HASHED = re.compile(rf".*-[0-9a-f]{{{_HASH}}}", re.DOTALL)
+_FORBIDDEN_CHARACTERS = frozenset('<>:"/\\|?*')
+_RESERVED = re.compile(
+    r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\..*)?", re.IGNORECASE
+)
+
+
+def file_stem(name: str) -> str:
+    """Make a file name, without a suffix, of a track's name or an id.
+
+    A name that is safe on Linux, macOS and Windows stays as it is. Any other is made so, and
+    ends in a hash of the original, so that two names never share a file by becoming alike; a
+    name that looks as if it ended in such a hash gets one too. Names that differ in nothing but
+    case share a file where the file system ignores case: whoever expects such names, or the same
+    name twice, puts an id into them.
+
+    Returns:
+        1 to 100 bytes of UTF-8, in normal form C.
+    """
+    safe = _safe(name)
+    if safe == name and len(name.encode()) <= _LONGEST_STEM and not _HASHED.fullmatch(name):
+        return name
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:_HASH]
+    room = _LONGEST_STEM - len(digest) - 1
+    return f"{safe.encode()[:room].decode(errors='ignore')}-{digest}"
+
+
+def _safe(name: str) -> str:
+    normal = unicodedata.normalize("NFC", name)
+    text = "".join(c if c.isprintable() and c not in _FORBIDDEN_CHARACTERS else "_" for c in normal)
+    text = text.lstrip(". ").rstrip(". ") or "cover"
+    return f"_{text}" if _RESERVED.fullmatch(text) else text

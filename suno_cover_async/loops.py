@@ -1,0 +1,60 @@
+"""One thing for each event loop it is used in: opened at first use, closed with owner or loop.
+
+It knows event loops and context managers; what the thing is, is its owner's business.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Generic, TypeVar
+
+from suno_cover_async.errors import ClientUsageError
+
+T = TypeVar("T")
+
+
+class PerLoop(Generic[T]):
+    """Serves event loops in turn; two running ones at once are refused."""
+
+    def __init__(self, make: Callable[[], AbstractAsyncContextManager[T]]) -> None:
+        """Open nothing yet. `make` must suspend nowhere before it yields."""
+        self._make = make
+        self._life: AsyncGenerator[T, None] | None = None
+        self._thing: T | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    async def enter(self) -> T:
+        """Return the running event loop's thing.
+
+        Raises:
+            ClientUsageError: It was closed, or another event loop that uses it is running.
+        """
+        if self._closed:
+            raise ClientUsageError("this client is closed; make a new one")
+        loop = asyncio.get_running_loop()
+        if self._thing is not None and self._loop is loop:
+            return self._thing
+        if self._loop is not None and self._loop is not loop and self._loop.is_running():
+            raise ClientUsageError(
+                "this client is in use in another running event loop; make one client per loop"
+            )
+        self._loop, self._life = loop, self._live()
+        self._thing = await anext(self._life)
+        return self._thing
+
+    async def aclose(self) -> None:
+        """Close what lives in the running event loop, for good; closing twice is fine."""
+        self._closed = True
+        life, self._life = self._life, None
+        if life is not None and self._loop is asyncio.get_running_loop():
+            await life.aclose()
+
+    async def _live(self) -> AsyncGenerator[T, None]:
+        """Hold the thing open: `asyncio.run` closes generators when it shuts its loop down."""
+        async with self._make() as thing:
+            try:
+                yield thing
+            finally:
+                if self._thing is thing:
+                    self._thing = None

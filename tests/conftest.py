@@ -1,0 +1,44 @@
+"""What the tests share: the samples, a fast client, and a look for what was left behind."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from suno_cover_async import PollSchedule, Rate, RetryPolicy, SunoCoverClient
+from suno_cover_async.sandbox import Sandbox
+
+SAMPLES: dict[str, dict[str, Any]] = {
+    sample["case"]: sample
+    for sample in json.loads((Path(__file__).parent / "samples/api_samples.json").read_text())
+}
+
+FAST_POLL = PollSchedule(first=0.01, shortest=0.01, longest=0.02, timeout=20)
+FAST_RETRY = RetryPolicy(first=0.001, longest=0.01)
+NO_LIMIT = Rate(calls=1_000_000, seconds=0.1)
+
+
+def connect(sandbox: Sandbox, **options: Any) -> SunoCoverClient:
+    """Make a client of a sandbox that waits as little as a test should."""
+    defaults = {"rate": NO_LIMIT, "poll": FAST_POLL, "retry": FAST_RETRY}
+    place = {"api_key": sandbox.api_key, "base_url": sandbox.url}
+    return SunoCoverClient(**(place | defaults | options))
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the others run until something is so."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - the journal is a list, not an event
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def no_task_is_left_behind() -> AsyncIterator[None]:
+    yield
+    for _ in range(10):  # the server's own tasks take some turns to notice that a peer is gone
+        await asyncio.sleep(0)
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    assert not left

@@ -1,0 +1,642 @@
+"""The verbs, against the sandbox."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import pickle
+import socket
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import attrs
+import pytest
+from conftest import NO_LIMIT, connect, until
+
+import suno_cover_async
+from suno_cover_async import (
+    APIBOX,
+    KIE,
+    SUNOAPI,
+    ClientBlockedError,
+    ClientUsageError,
+    CoverExpiredError,
+    CoverStatus,
+    CoverTask,
+    CoverTimeoutError,
+    Host,
+    MaintenanceError,
+    MusicFailedError,
+    NotFoundError,
+    PollSchedule,
+    Rate,
+    RateLimitError,
+    RequestWindow,
+    RetryPolicy,
+    SunoCoverClient,
+    SunoCoverError,
+    TransportError,
+    UnexpectedResponseError,
+)
+from suno_cover_async.sandbox import Fault, Reply, Sandbox, Scenario
+
+pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
+
+FREE = Scenario(rate=None, looks=1)
+
+
+# --- looking and waiting --------------------------------------------------------------------
+
+
+async def test_watch_yields_every_change_of_status_up_to_the_last() -> None:
+    async with Sandbox(Scenario(rate=None, looks=4)) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        task = await client.submit(music)
+
+        seen = [details.status async for details in client.watch(task)]
+
+        assert seen == [CoverStatus.PENDING, CoverStatus.GENERATING, CoverStatus.SUCCESS]
+
+
+async def test_watch_yields_a_failure_and_does_not_raise_it() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1, fails=True)
+        task = await client.submit(music)
+
+        seen = [details async for details in client.watch(task)]
+
+        assert seen[-1].status is CoverStatus.FAILED
+        assert seen[-1].error_message
+
+
+async def test_leaving_a_watch_early_ends_its_looks() -> None:
+    async with Sandbox(Scenario(rate=None, seconds=60)) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        task = await client.submit(music)
+
+        async with contextlib.aclosing(client.watch(task)) as changes:
+            async for _ in changes:
+                break
+        looks = len(sandbox.journal.of("details"))
+        await client.credits()
+
+        assert len(sandbox.journal.of("details")) == looks
+
+
+async def test_null_right_after_the_submit_is_pending() -> None:
+    scenario = Scenario(rate=None, looks=1, null_looks=3)
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        music, other = sandbox.add_music(2)
+        task = await client.submit(music)
+
+        assert (await client.details(task.cover_task_id)).status is CoverStatus.PENDING
+        assert (await client.wait(task)).status is CoverStatus.SUCCESS
+        assert (await client.generate(other)).status is CoverStatus.SUCCESS
+
+
+async def test_an_unknown_cover_task_is_not_found_at_once_by_a_look_and_after_grace_by_a_wait() -> (
+    None
+):
+    poll = PollSchedule(shortest=0.01, longest=0.02, grace=0.05)
+    async with Sandbox(FREE) as sandbox, connect(sandbox, poll=poll) as client:
+        with pytest.raises(NotFoundError) as caught:
+            await client.details("nobody")
+        assert caught.value.cover_task_id == "nobody"
+        with pytest.raises(NotFoundError):
+            await client.wait("nobody")
+
+
+async def test_a_wait_by_id_alone_looks_at_once_and_survives_another_day() -> None:
+    async with Sandbox(FREE) as sandbox:
+        (music,) = sandbox.add_music(1)
+        async with connect(sandbox) as client:
+            task = await client.submit(music)
+        async with connect(sandbox, poll=PollSchedule()) as tomorrow:
+            details = await tomorrow.wait(task.cover_task_id)
+
+        assert details.music_task_id == music
+        assert len(sandbox.journal.of("details")) == 1
+
+
+async def test_a_timeout_names_what_to_wait_for_and_loses_nothing() -> None:
+    async with Sandbox(Scenario(rate=None, seconds=0.3)) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+
+        with pytest.raises(CoverTimeoutError) as caught:
+            await client.generate(music, timeout=0.05)
+
+        assert caught.value.cover_task_id is not None
+        details = await client.wait(caught.value.cover_task_id)
+        assert details.status is CoverStatus.SUCCESS
+
+
+async def test_the_first_look_comes_when_the_hosts_own_durations_say_so() -> None:
+    poll = PollSchedule(shortest=0.01, longest=0.01)
+    async with (
+        Sandbox(Scenario(rate=None, seconds=0.3)) as sandbox,
+        connect(sandbox, poll=poll) as client,
+    ):
+        first, second = sandbox.add_music(2)
+        task = await client.submit(first)
+        await until_finished(client, task)
+        before = len(sandbox.journal.of("details"))
+
+        await client.generate(second)
+
+        assert len(sandbox.journal.of("details")) - before <= 3
+
+
+async def until_finished(client: SunoCoverClient, task: CoverTask) -> None:
+    async for _ in client.watch(task.cover_task_id):
+        pass
+
+
+async def test_generate_keeps_at_most_concurrency_covers_in_flight() -> None:
+    async with (
+        Sandbox(Scenario(rate=None, looks=3)) as sandbox,
+        connect(sandbox, concurrency=4) as client,
+    ):
+        await asyncio.gather(*(client.generate(music) for music in sandbox.add_music(20)))
+
+        in_flight, most = set[str](), 0
+        for arrival in sandbox.journal.arrivals:
+            task = arrival.cover_task_id or ""
+            looks = [a for a in sandbox.journal.of("details") if a.cover_task_id == task]
+            in_flight.add(task)
+            most = max(most, len(in_flight))
+            if arrival is looks[-1]:
+                in_flight.discard(task)
+        assert most <= 4
+
+
+# --- credits and music ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", [SUNOAPI, KIE, APIBOX], ids=lambda host: host.name)
+async def test_credits_are_a_float_on_every_host(host: Host) -> None:
+    scenario = Scenario(rate=None, credits=1025.6)
+    async with Sandbox(scenario) as sandbox, connect(sandbox, host=host) as client:
+        assert await client.credits() == 1025.6
+        assert sandbox.journal.arrivals[0].path == host.credits_path
+
+
+async def test_music_is_waited_for_until_it_is_ready() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1, status="GENERATING")
+        waiting = asyncio.create_task(client.wait_for_music(music))
+        await until(lambda: len(sandbox.journal.of("music")) >= 3)
+
+        sandbox.set_music(music, "SUCCESS")
+
+        assert (await waiting).ready
+
+
+async def test_failed_music_unknown_music_and_slow_music_are_told_apart() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (failed,) = sandbox.add_music(1, status="SENSITIVE_WORD_ERROR")
+        (slow,) = sandbox.add_music(1, status="PENDING")
+
+        with pytest.raises(MusicFailedError) as caught:
+            await client.wait_for_music(failed)
+        assert caught.value.details.status == "SENSITIVE_WORD_ERROR"
+        with pytest.raises(NotFoundError):
+            await client.wait_for_music("nobody")
+        with pytest.raises(CoverTimeoutError) as late:
+            await client.wait_for_music(slow, timeout=0.05)
+        assert (late.value.music_task_id, late.value.cover_task_id) == (slow, None)
+
+
+async def test_trouble_that_passes_does_not_end_a_wait_for_music() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox, retry=RetryPolicy(tries=1)) as client:
+        (music,) = sandbox.add_music(1)
+        sandbox.script("music", Fault.LOST_ANSWER, Fault.GATEWAY)
+
+        assert (await client.wait_for_music(music)).ready
+
+
+# --- downloads ------------------------------------------------------------------------------
+
+
+async def test_both_images_are_saved_under_the_songs_name(tmp_path: Path) -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        details = await client.generate(music)
+
+        files = await client.download(details, into=tmp_path / "covers")
+        named = await client.download(details, tmp_path, name="AC/DC: Live")
+
+        assert [file.name for file in files] == [f"{music}-1.png", f"{music}-2.png"]
+        assert all(file.read_bytes().startswith(b"\x89PNG") for file in (*files, *named))
+        assert {file.parent for file in named} == {tmp_path}
+        assert files[0].read_bytes() != files[1].read_bytes()
+        assert sorted(tmp_path.rglob("*.part")) == []
+
+
+async def test_the_key_never_goes_to_the_image_host(tmp_path: Path) -> None:
+    async with Sandbox(FREE) as sandbox:
+        headers = {"Authorization": f"Bearer {sandbox.api_key}", "Cookie": "a=b"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as borrowed,
+            connect(sandbox, session=borrowed) as client,
+        ):
+            (music,) = sandbox.add_music(1)
+            await client.download(await client.generate(music), into=tmp_path)
+
+        images = sandbox.journal.of("image")
+        assert len(images) == 2
+        assert not any(image.key_sent for image in images)
+
+
+async def test_an_image_that_stumbles_is_fetched_again(tmp_path: Path) -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        details = await client.generate(music)
+        empty = Reply(body=b"", headers={"Content-Type": "image/png"})
+        sandbox.script("image", Fault.RESET, Fault.TRUNCATED, empty)
+
+        files = await client.download(details, into=tmp_path)
+
+        assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
+
+
+async def test_gone_images_are_asked_for_once_more_and_then_expired(tmp_path: Path) -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        details = await client.generate(music)
+        looks = len(sandbox.journal.of("details"))
+        sandbox.expire_images()
+
+        with pytest.raises(CoverExpiredError) as caught:
+            await client.download(details, into=tmp_path)
+
+        assert caught.value.music_task_id == music
+        assert len(sandbox.journal.of("details")) == looks + 1
+        assert list(tmp_path.iterdir()) == []
+
+
+async def test_images_that_moved_are_found_at_their_new_place(tmp_path: Path) -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        details = await client.generate(music)
+        old = attrs.evolve(details, images=(f"{sandbox.url}/s/1_a.png", f"{sandbox.url}/s/1_b.png"))
+
+        assert len(await client.download(old, into=tmp_path)) == 2
+
+
+async def test_details_without_images_are_refused(tmp_path: Path) -> None:
+    async with Sandbox(Scenario(rate=None, seconds=60)) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        task = await client.submit(music)
+
+        with pytest.raises(ValueError, match="no images"):
+            await client.download(await client.details(task), into=tmp_path)
+
+
+# --- answers --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (Reply(body=b""), UnexpectedResponseError),
+        (Reply(body=b"\xff\xfe\x00garbage"), UnexpectedResponseError),
+        (Reply(body=b"[" * 100_000), UnexpectedResponseError),
+        (Reply(body=b'{"code":200,"data":"much"}'), UnexpectedResponseError),
+        (Reply(body=b'{"code":200,"data":' + b"9" * 5000 + b"}"), UnexpectedResponseError),
+        (Reply(body=b'{"code":200,"data":' + b" " * 3_000_000 + b"1}"), UnexpectedResponseError),
+        (Reply(status=403, body=b"error code: 1010"), ClientBlockedError),
+        (Reply(body=b'{"code":455,"msg":"closed"}'), MaintenanceError),
+        (Reply(status=204, body=b""), UnexpectedResponseError),
+        (Reply(status=599, body=b"?"), SunoCoverError),
+        (
+            Reply(body=b"\x1f\x8bnot gzip", headers={"Content-Encoding": "gzip"}),
+            TransportError,
+        ),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+async def test_any_answer_is_a_result_or_an_error_of_our_tree(
+    reply: Reply, error: type[Exception]
+) -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        sandbox.script("credits", *[reply] * 5)
+
+        with pytest.raises(error):
+            await client.credits()
+
+
+async def test_a_get_is_tried_again_and_every_try_is_counted_by_the_limiter() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        await client.credits()
+        sandbox.script("credits", Fault.RESET, Fault.LOST_ANSWER, Fault.PAGE)
+
+        await client.credits()
+
+        assert len(sandbox.journal.arrivals) == 5
+
+
+async def test_a_hidden_repetition_by_aiohttp_never_slips_past_the_limiter() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox, retry=RetryPolicy(tries=1)) as client:
+        await client.credits()  # so that the next request goes over a kept connection
+        sandbox.script("credits", Fault.LOST_ANSWER)
+
+        with pytest.raises(TransportError):
+            await client.credits()
+
+        assert len(sandbox.journal.arrivals) == 2
+
+
+async def test_nobody_listening_is_a_transport_error_without_a_word_of_aiohttp() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        async with SunoCoverClient("key", base_url=url, retry=RetryPolicy(tries=1)) as client:
+            with pytest.raises(TransportError, match=r"127\.0\.0\.1"):
+                await client.submit("a-song")
+
+
+# --- sessions, loops, closing ---------------------------------------------------------------
+
+
+async def test_a_borrowed_session_is_used_and_never_closed() -> None:
+    async with Sandbox(FREE) as sandbox, aiohttp.ClientSession(raise_for_status=True) as borrowed:
+        async with connect(sandbox, session=borrowed) as client:
+            (music,) = sandbox.add_music(1)
+            await client.generate(music)
+            sandbox.script("submit", Fault.LOST_ANSWER)
+            assert (await client.submit(music)).adopted
+
+        assert not borrowed.closed
+        assert len(sandbox.journal.bills) == 1
+
+
+def test_one_client_serves_event_loops_in_turn() -> None:
+    client: SunoCoverClient | None = None
+
+    async def turn() -> float:
+        nonlocal client
+        async with Sandbox(FREE) as sandbox:
+            url = sandbox.url
+            if client is None:
+                client = SunoCoverClient(sandbox.api_key, base_url=url, rate=NO_LIMIT)
+            else:
+                client._account = attrs.evolve(client._account, base_url=url)
+            await asyncio.gather(*(client.credits() for _ in range(5)))
+            return await client.credits()
+
+    assert [asyncio.run(turn()) for _ in range(3)] == [1_000_000.0] * 3
+
+    assert client is not None
+    asyncio.run(client.aclose())
+    gc.collect()
+
+
+async def test_a_client_in_use_in_another_running_loop_says_so() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        await client.credits()
+
+        def elsewhere() -> None:
+            asyncio.run(client.credits())  # type: ignore[arg-type]
+
+        with pytest.raises(ClientUsageError, match="another running event loop"):
+            await asyncio.to_thread(elsewhere)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.submit("song"),
+        lambda client: client.generate("song"),
+        lambda client: client.wait("task"),
+        lambda client: anext(client.watch("task")),
+        lambda client: client.details("task"),
+        lambda client: client.credits(),
+        lambda client: client.music_details("song"),
+        lambda client: client.wait_for_music("song"),
+    ],
+)
+async def test_use_after_close_is_a_clear_error(
+    call: Callable[[SunoCoverClient], Awaitable[object]],
+) -> None:
+    client = SunoCoverClient("key")
+    await client.aclose()
+    await client.aclose()
+
+    with pytest.raises(ClientUsageError, match="closed"):
+        await call(client)
+
+
+async def test_closing_ends_the_waits_with_an_error_and_no_task_is_left() -> None:
+    async with Sandbox(Scenario(rate=None, seconds=60)) as sandbox:
+        client = connect(sandbox)
+        (music,) = sandbox.add_music(1)
+        waits = [asyncio.create_task(client.generate(music)) for _ in range(3)]
+        await until(lambda: sandbox.journal.of("details"))
+
+        await client.aclose()
+
+        outcomes = await asyncio.gather(*waits, return_exceptions=True)
+        assert all(isinstance(outcome, ClientUsageError) for outcome in outcomes)
+
+
+# --- arguments ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["", " ", "a b", "a\n", "a\x00", "ä", "x" * 129, "https://suno.com/song/1", 5, None, b"a"],
+)
+async def test_an_odd_id_is_refused_before_anything_is_sent(odd: Any) -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        for name, call in {
+            "music_task_id": [
+                client.submit,
+                client.generate,
+                client.music_details,
+                client.wait_for_music,
+            ],
+            "task": [client.wait, client.details],
+        }.items():
+            for verb in call:
+                with pytest.raises((ValueError, TypeError), match=name):
+                    await verb(odd)
+        with pytest.raises((ValueError, TypeError), match="task"):
+            client.watch(odd)
+
+        assert not sandbox.journal.arrivals
+
+
+@pytest.mark.parametrize("key", ["", " ", "se cret", "secret\n", "secret\x00", "sécret"])
+def test_an_odd_key_is_refused_and_never_repeated(key: str) -> None:
+    with pytest.raises(ValueError, match="api_key") as caught:
+        SunoCoverClient(key)
+
+    shown = "".join(
+        traceback.TracebackException.from_exception(caught.value, capture_locals=True).format()
+    )
+    ours = shown.split("suno_cover_async/client.py")[-1]
+    assert not key.strip() or key not in ours
+    assert not key.strip() or key not in str(caught.value)
+
+
+def test_a_missing_key_says_where_it_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SUNO_API_KEY", raising=False)
+
+    with pytest.raises(ValueError, match="SUNO_API_KEY"):
+        SunoCoverClient()
+
+
+def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUNO_API_KEY", "from-the-environment")
+
+    SunoCoverClient()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.example.com",
+        "http://10.0.0.1",
+        "ftp://api.example.com",
+        "api.example.com",
+        "https://",
+        "https://user:word@api.example.com",
+        "https://api.example.com?x=1",
+        "https://api.example.com#x",
+        "https://api.example.com:99999",
+        "https://api example.com",
+        "http://127.0.0.1.example.com",
+        "http://localhost.example.com",
+    ],
+)
+def test_a_base_url_that_would_leak_the_key_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="base_url"):
+        SunoCoverClient("key", base_url=url)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://p.example/suno/", "http://127.0.0.1:1", "http://localhost", "http://[::1]:8"]
+)
+def test_https_anywhere_and_http_on_loopback_are_fine(url: str) -> None:
+    SunoCoverClient("key", base_url=url)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("concurrency", 0), ("concurrency", -1), ("callback_url", "ftp://x"), ("callback_url", "x")],
+)
+def test_nonsense_is_refused_by_the_name_of_its_argument(argument: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=argument):
+        SunoCoverClient("key", **{argument: value})
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])
+async def test_a_nonsense_timeout_is_refused(timeout: float) -> None:
+    async with SunoCoverClient("key") as client:
+        with pytest.raises(ValueError, match="timeout"):
+            await client.wait("task", timeout=timeout)
+        with pytest.raises(ValueError, match="timeout"):
+            await client.wait_for_music("song", timeout=timeout)
+
+
+# --- the key --------------------------------------------------------------------------------
+
+CANARY = "canary-5f3a9c"
+
+
+async def test_the_key_is_in_no_error_no_log_and_no_repr(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    echo = Reply(status=401, body=f'{{"code":401,"msg":"bad key {CANARY}"}}'.encode())
+    page = Reply(status=502, body=f"<html>Bearer {CANARY}</html>".encode())
+    found: list[BaseException] = []
+    async with Sandbox(FREE, api_key=CANARY) as sandbox:
+        retry = RetryPolicy(tries=1, attempt=0.2)
+        async with connect(sandbox, retry=retry) as client:
+            for step in (*Fault, echo, page):
+                sandbox.script("credits", step)
+                try:
+                    await client.credits()
+                except SunoCoverError as error:
+                    found.append(error)
+            shown = [repr(client), str(client), repr(vars(client)), caplog.text]
+            with pytest.raises(TypeError, match="pickled"):
+                pickle.dumps(client)
+
+    assert len(found) > 8
+    for leaky in found:
+        assert leaky.__cause__ is None
+        assert leaky.__context__ is None
+        shown += [repr(leaky), str(leaky), repr(vars(leaky)), repr(pickle.dumps(leaky))]
+        for frame, _ in traceback.walk_tb(leaky.__traceback__):
+            if frame.f_code.co_filename != __file__:
+                shown.append(repr(frame.f_locals))
+    assert not [text for text in shown if CANARY in text]
+
+
+async def test_a_cancellation_carries_no_frame_that_knows_the_key() -> None:
+    async with (
+        Sandbox(Scenario(rate=None, slow=1.0, slow_seconds=30), api_key=CANARY) as sandbox,
+        connect(sandbox) as client,
+    ):
+        caller = asyncio.create_task(client.credits())
+        await until(lambda: sandbox.journal.arrivals)
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await caller
+
+        frames = traceback.extract_tb(caught.value.__traceback__)
+        assert not [frame for frame in frames if "aiohttp" in frame.filename]
+
+
+# --- the package ----------------------------------------------------------------------------
+
+
+def test_everything_public_is_exported_and_documented() -> None:
+    for name in suno_cover_async.__all__:
+        value = getattr(suno_cover_async, name)
+        assert value is not None
+        if isinstance(value, type):
+            assert value.__doc__
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RateLimitError("x", host_code=429, http_status=200, music_task_id="m"),
+        CoverTimeoutError("x", cover_task_id="c"),
+        suno_cover_async.CoverFailedError(
+            suno_cover_async.CoverDetails(cover_task_id="c", status=CoverStatus.FAILED)
+        ),
+        MusicFailedError(suno_cover_async.MusicDetails(music_task_id="m", status="FAILED")),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_survive_pickling_with_their_facts(error: SunoCoverError) -> None:
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)
+    assert (copy.host_code, copy.music_task_id, copy.cover_task_id, copy.retryable) == (
+        error.host_code,
+        error.music_task_id,
+        error.cover_task_id,
+        error.retryable,
+    )
+
+
+async def test_two_clients_of_one_account_share_a_window() -> None:
+    rate = Rate(calls=5, seconds=0.2)
+    window = RequestWindow(rate)
+    async with Sandbox(Scenario(rate=rate)) as sandbox:
+        async with (
+            connect(sandbox, rate=window) as first,
+            connect(sandbox, rate=window) as second,
+        ):
+            await asyncio.gather(
+                *(client.credits() for client in (first, second) for _ in range(10))
+            )
+
+        assert all(arrival.admitted for arrival in sandbox.journal.arrivals)

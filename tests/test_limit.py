@@ -1,0 +1,100 @@
+"""Never be refused for calling too often, over real sockets with a network that dawdles."""
+
+import asyncio
+
+import pytest
+from conftest import FAST_RETRY, connect
+
+from suno_cover_async import Rate, RateLimitError, RetryPolicy
+from suno_cover_async.sandbox import Fault, Sandbox, Scenario
+
+pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
+
+
+async def test_a_thousand_requests_are_never_refused_and_use_95_percent_of_the_rate() -> None:
+    rate = Rate(calls=20, seconds=0.5)
+    scenario = Scenario(rate=rate, delay=(0.0, 0.01))
+    async with Sandbox(scenario) as sandbox, connect(sandbox, rate=rate) as client:
+        await asyncio.gather(*(client.credits() for _ in range(1000)))
+
+        arrivals = sandbox.journal.arrivals
+        assert len(arrivals) == 1000
+        assert all(arrival.admitted for arrival in arrivals)
+        floor = (1000 / rate.calls - 1) * rate.seconds
+        assert floor / (arrivals[-1].at - arrivals[0].at) >= 0.95
+
+
+async def test_retries_count_too_and_none_is_refused_under_faults() -> None:
+    rate = Rate(calls=20, seconds=0.2)
+    scenario = Scenario(
+        rate=rate, delay=(0.0, 0.02), lost_requests=0.1, resets=0.1, html=0.1, server_errors=0.1
+    )
+    async with Sandbox(scenario) as sandbox:
+        async with connect(sandbox, rate=rate, retry=RetryPolicy(first=0.001, tries=9)) as client:
+            await asyncio.gather(*(client.credits() for _ in range(200)))
+
+        assert len(sandbox.journal.arrivals) > 250
+        assert all(arrival.admitted for arrival in sandbox.journal.arrivals)
+
+
+async def test_looks_have_a_limit_of_their_own_where_one_is_given() -> None:
+    rate, poll_rate = Rate(calls=4, seconds=0.2), Rate(calls=100, seconds=0.2)
+    async with Sandbox(Scenario(rate=None, looks=5)) as sandbox:
+        async with connect(sandbox, rate=rate, poll_rate=poll_rate) as client:
+            await asyncio.gather(*(client.generate(m) for m in sandbox.add_music(8)))
+
+        submits = [arrival.at for arrival in sandbox.journal.of("submit")]
+        assert submits[4] - submits[0] >= rate.seconds
+        assert len(sandbox.journal.of("details")) == 40
+
+
+async def test_a_refusal_makes_everybody_wait() -> None:
+    scenario = Scenario(rate=None, retry_after="1")
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        sandbox.script("credits", Fault.TOO_OFTEN)
+
+        await client.credits()
+        await asyncio.gather(*(client.credits() for _ in range(10)))
+
+        first, *others = sandbox.journal.arrivals
+        assert len(others) == 11
+        assert all(other.at - first.at >= 1.0 for other in others)
+
+
+@pytest.mark.parametrize(
+    ("header", "least"),
+    [
+        ("0.3", 0.3),
+        ("0", 0.1),
+        ("-1", 0.1),
+        ("nan", 0.1),
+        ("9" * 35, 0.1),
+        ("Fri, 01 Jan 100000 00:00:00 GMT", 0.1),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 0.1),
+        (None, 0.1),
+    ],
+)
+async def test_each_form_of_retry_after_is_waited_for_or_one_window_instead(
+    header: str | None, least: float
+) -> None:
+    scenario = Scenario(rate=None, retry_after=header)
+    rate = Rate(calls=1000, seconds=0.1)
+    async with Sandbox(scenario) as sandbox, connect(sandbox, rate=rate) as client:
+        sandbox.script("credits", Fault.TOO_OFTEN)
+
+        await client.credits()
+
+        refused, accepted = sandbox.journal.arrivals
+        assert least <= accepted.at - refused.at < least + 1.0
+
+
+async def test_refusals_without_end_become_an_error_that_says_how_long_to_stay_away() -> None:
+    scenario = Scenario(rate=None, too_often=1.0, retry_after="0.05")
+    retry = RetryPolicy(tries=3, first=FAST_RETRY.first)
+    async with Sandbox(scenario) as sandbox, connect(sandbox, retry=retry) as client:
+        with pytest.raises(RateLimitError) as caught:
+            await client.credits()
+
+        assert caught.value.retry_after == 0.05
+        assert caught.value.retryable
+        assert len(sandbox.journal.arrivals) == 3

@@ -1,0 +1,359 @@
+"""Never pay twice, never lose a cover: the sandbox's bills are the judge."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+from conftest import connect, until
+
+from suno_cover_async import (
+    AuthenticationError,
+    CoverExistsError,
+    CoverFailedError,
+    CoverStatus,
+    InsufficientCreditsError,
+    InvalidRequestError,
+    Rate,
+    SunoCoverError,
+    UnexpectedResponseError,
+)
+from suno_cover_async.sandbox import DuplicateId, Fault, Reply, Sandbox, Scenario
+
+pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
+
+FREE = Scenario(rate=None, looks=1)
+
+
+def billed(sandbox: Sandbox) -> Counter[str]:
+    return Counter(bill.music_task_id for bill in sandbox.journal.bills)
+
+
+async def test_generate_submits_waits_and_gives_two_images() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+
+        details = await client.generate(music)
+
+        assert details.status is CoverStatus.SUCCESS
+        assert details.music_task_id == music
+        assert len(details.images) == 2
+        assert billed(sandbox) == {music: 1}
+
+
+LOST_AFTER = [
+    Fault.LOST_ANSWER,
+    Fault.RESET,
+    Fault.TRUNCATED,
+    Fault.GARBAGE,
+    Fault.PAGE,
+    Fault.GATEWAY_AFTER,
+    Fault.SERVER_ERROR_AFTER,
+]
+
+
+@pytest.mark.parametrize("fault", LOST_AFTER, ids=lambda fault: fault.name)
+async def test_a_lost_answer_never_pays_twice_and_loses_nothing(fault: Fault) -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        sandbox.script("submit", fault)
+
+        task = await client.submit(music)
+
+        assert task.adopted
+        assert billed(sandbox) == {music: 1}
+        assert task.cover_task_id == sandbox.journal.bills[0].cover_task_id
+        first, second = sandbox.journal.of("submit")
+        assert second.at - first.at >= 1.0
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.LOST_REQUEST, Fault.GATEWAY, Fault.SERVER_ERROR, Fault.MAINTENANCE]
+)
+async def test_a_submit_that_was_not_executed_is_made_again(fault: Fault) -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        sandbox.script("submit", fault)
+
+        task = await client.submit(music)
+
+        assert not task.adopted
+        assert billed(sandbox) == {music: 1}
+
+
+async def test_an_ambiguous_submit_is_repeated_at_most_three_times() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        sandbox.script("submit", *[Fault.LOST_ANSWER] * 10)
+
+        with pytest.raises(SunoCoverError) as caught:
+            await client.submit(music)
+
+        assert caught.value.retryable
+        assert caught.value.music_task_id == music
+        assert len(sandbox.journal.of("submit")) == 4
+        assert billed(sandbox) == {music: 1}
+
+
+@pytest.mark.parametrize("code", [400, 409])
+async def test_a_song_covered_before_is_adopted(code: int) -> None:
+    scenario = Scenario(rate=None, looks=1, duplicate_code=code)
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as first, connect(sandbox) as second:
+        (music,) = sandbox.add_music(1)
+        original = await first.generate(music)
+
+        adopted = await second.submit(music)
+        again = await second.generate(music)
+
+        assert adopted.adopted
+        assert again == original
+        assert billed(sandbox) == {music: 1}
+
+
+async def test_a_duplicate_without_an_id_is_an_error_of_its_own() -> None:
+    scenario = Scenario(rate=None, looks=1, duplicate_id=DuplicateId.ABSENT)
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        await client.submit(music)
+
+        with pytest.raises(CoverExistsError) as caught:
+            await client.submit(music)
+
+        assert caught.value.music_task_id == music
+
+
+async def test_another_songs_cover_is_never_taken_for_ours() -> None:
+    scenario = Scenario(rate=None, looks=1, duplicate_id=DuplicateId.WRONG)
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        await client.submit(music)
+
+        with pytest.raises(CoverExistsError, match="is said to belong to"):
+            await client.generate(music)
+
+
+async def test_an_adopted_task_must_name_its_parent_in_the_end() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        task = await client.submit(music)
+        adopted = await client.submit(music)
+        parentless = (
+            b'{"code":200,"data":{"taskId":"%b","successFlag":1,"response":{"images":["u"]}}}'
+        )
+        sandbox.script("details", Reply(body=parentless % task.cover_task_id.encode()))
+
+        with pytest.raises(CoverExistsError):
+            await client.wait(adopted)
+
+
+async def test_details_of_an_accepted_task_that_name_another_song_are_refused() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        task = await client.submit(music)
+        foreign = b'{"code":200,"data":{"taskId":"%b","parentTaskId":"other","successFlag":2}}'
+        sandbox.script("details", Reply(body=foreign % task.cover_task_id.encode()))
+
+        with pytest.raises(UnexpectedResponseError, match="other"):
+            await client.wait(task)
+
+
+async def test_concurrent_submits_of_one_song_are_one_request() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+
+        tasks = await asyncio.gather(*(client.submit(music) for _ in range(50)))
+
+        assert len(set(tasks)) == 1
+        assert len(sandbox.journal.of("submit")) == 1
+
+
+async def test_concurrent_generates_of_one_song_are_one_submit_and_one_stream_of_looks() -> None:
+    scenario = Scenario(rate=None, looks=5)
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+
+        details = await asyncio.gather(*(client.generate(music) for _ in range(50)))
+
+        assert len(set(details)) == 1
+        assert len(sandbox.journal.of("submit")) == 1
+        assert len(sandbox.journal.of("details")) == 5
+
+
+async def test_a_failed_cover_raises_on_that_very_look() -> None:
+    async with Sandbox(Scenario(rate=None, looks=2)) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1, fails=True)
+
+        with pytest.raises(CoverFailedError) as caught:
+            await client.generate(music)
+
+        assert caught.value.details.status is CoverStatus.FAILED
+        assert caught.value.music_task_id == music
+        assert len(sandbox.journal.of("details")) == 2
+
+
+async def test_no_credits_no_key_and_no_such_song_are_said_at_once() -> None:
+    async with Sandbox(Scenario(rate=None, credits=0)) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+
+        with pytest.raises(InsufficientCreditsError):
+            await client.submit(music)
+        with pytest.raises(InvalidRequestError):
+            await client.submit("unknown-song")
+
+        assert len(sandbox.journal.of("submit")) == 2
+        assert not sandbox.journal.bills
+
+
+async def test_a_wrong_key_is_said_at_once() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox, api_key="wrong") as client:
+        with pytest.raises(AuthenticationError):
+            await client.credits()
+
+        assert len(sandbox.journal.arrivals) == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_refused_and_neither_body_nor_key_travels_on(status: int) -> None:
+    async with (
+        Sandbox(FREE) as sandbox,
+        Sandbox(FREE, api_key="other") as other,
+        connect(sandbox) as client,
+    ):
+        (music,) = sandbox.add_music(1)
+        away = Reply(status=status, headers={"Location": f"{other.url}/elsewhere"})
+        sandbox.script("submit", away)
+        sandbox.script("credits", away)
+
+        with pytest.raises(UnexpectedResponseError):
+            await client.submit(music)
+        with pytest.raises(UnexpectedResponseError):
+            await client.credits()
+
+        assert not other.journal.arrivals
+        assert len(sandbox.journal.arrivals) == 2
+
+
+# --- cancellation ---------------------------------------------------------------------------
+
+
+async def arrived(sandbox: Sandbox, count: int) -> None:
+    await until(lambda: len(sandbox.journal.arrivals) >= count)
+
+
+async def test_a_cancelled_submit_that_is_on_the_wire_is_finished_and_remembered() -> None:
+    scenario = Scenario(rate=None, looks=1, delay=(0.05, 0.05))
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        caller = asyncio.create_task(client.submit(music))
+        await arrived(sandbox, 1)
+
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+
+        (bill,) = sandbox.journal.bills
+        (task,) = client.unclaimed
+        assert task.cover_task_id == bill.cover_task_id
+        assert await client.submit(music) == task
+        assert not client.unclaimed
+        assert len(sandbox.journal.of("submit")) == 1
+
+
+async def test_a_cancelled_submit_that_was_not_sent_never_is() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox, rate=Rate(calls=1, seconds=60)) as client:
+        (music,) = sandbox.add_music(1)
+        await client.credits()
+        caller = asyncio.create_task(client.submit(music))
+        await asyncio.sleep(0.01)
+
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+
+        assert not sandbox.journal.of("submit")
+        assert not client.unclaimed
+
+
+async def test_a_second_cancellation_passes_at_once() -> None:
+    scenario = Scenario(rate=None, slow=1.0, slow_seconds=30)
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        caller = asyncio.create_task(client.submit(music))
+        await arrived(sandbox, 1)
+
+        caller.cancel()
+        await asyncio.sleep(0.01)
+        assert not caller.done()
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(caller, 5)
+
+
+async def test_one_cancelled_caller_takes_nothing_from_the_other() -> None:
+    scenario = Scenario(rate=None, looks=1, delay=(0.02, 0.02))
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        doomed = asyncio.create_task(client.submit(music))
+        other = asyncio.create_task(client.submit(music))
+        await arrived(sandbox, 1)
+
+        doomed.cancel()
+
+        task = await other
+        assert doomed.cancelled() or doomed.cancelling()
+        assert billed(sandbox) == {music: 1}
+        assert not task.adopted
+        await asyncio.wait([doomed])
+
+
+async def test_a_generate_cancelled_while_it_waits_is_taken_up_without_a_submit() -> None:
+    scenario = Scenario(rate=None, seconds=0.3)
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        caller = asyncio.create_task(client.generate(music))
+        await arrived(sandbox, 3)
+
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        assert len(client.unclaimed) == 1
+        details = await client.generate(music)
+
+        assert details.status is CoverStatus.SUCCESS
+        assert len(sandbox.journal.of("submit")) == 1
+        assert not client.unclaimed
+
+
+async def test_closing_finishes_a_submit_on_the_wire_and_tells_its_caller() -> None:
+    scenario = Scenario(rate=None, looks=1, delay=(0.05, 0.05))
+    async with Sandbox(scenario) as sandbox:
+        client = connect(sandbox)
+        (music,) = sandbox.add_music(1)
+        caller = asyncio.create_task(client.submit(music))
+        await arrived(sandbox, 1)
+
+        await client.aclose()
+
+        with pytest.raises(SunoCoverError, match="closed"):
+            await caller
+        assert [t.cover_task_id for t in client.unclaimed] == [
+            bill.cover_task_id for bill in sandbox.journal.bills
+        ]
+
+
+@pytest.mark.parametrize("steps", range(1, 40))
+async def test_a_cancellation_at_any_moment_leaves_no_bill_without_a_record(steps: int) -> None:
+    scenario = Scenario(rate=None, looks=2)
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        caller = asyncio.create_task(client.generate(music))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+
+        caller.cancel()
+        await asyncio.wait([caller])
+
+        if caller.cancelled():
+            known = {task.cover_task_id for task in client.unclaimed}
+        else:
+            known = {caller.result().cover_task_id}
+        assert {bill.cover_task_id for bill in sandbox.journal.bills} <= known

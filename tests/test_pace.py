@@ -1,0 +1,246 @@
+"""The limiter, the pauses and the poll rhythm, in virtual time."""
+
+import asyncio
+import bisect
+import math
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from virtual_time import run
+
+from suno_cover_async import PollSchedule, Rate, RequestWindow, RetryPolicy
+from suno_cover_async.pace import Backpressure, Durations
+
+
+async def _arrivals(
+    window: RequestWindow, calls: int, delays: random.Random, most: float
+) -> list[float]:
+    """Send `calls` requests through a network with delays both ways; return the server's times."""
+    clock = asyncio.get_running_loop().time
+    arrived: list[float] = []
+
+    async def request() -> None:
+        async with window:
+            await asyncio.sleep(delays.uniform(0, most))
+            bisect.insort(arrived, clock())
+            await asyncio.sleep(delays.uniform(0, most))
+
+    await asyncio.gather(*(request() for _ in range(calls)))
+    return arrived
+
+
+def _fullest_window(times: list[float], seconds: float) -> int:
+    """Count the most arrivals in any half-open window, wherever it begins."""
+    return max(bisect.bisect_left(times, at + seconds) - i for i, at in enumerate(times))
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    calls=st.integers(1, 25),
+    seconds=st.sampled_from([0.1, 1.0, 10.0]),
+    most_delay=st.sampled_from([0.0, 0.001, 0.3, 5.0, 60.0]),
+)
+@settings(max_examples=60, deadline=None)
+def test_no_server_window_ever_holds_more_than_the_rate(
+    seed: int, calls: int, seconds: float, most_delay: float
+) -> None:
+    window = RequestWindow(Rate(calls=calls, seconds=seconds))
+
+    arrived = run(_arrivals(window, 8 * calls, random.Random(seed), most_delay))
+
+    assert len(arrived) == 8 * calls
+    assert _fullest_window(arrived, seconds) <= calls
+
+
+def test_at_least_95_percent_of_the_rate_is_used_at_usual_latencies() -> None:
+    window = RequestWindow(Rate(calls=20, seconds=10))
+
+    arrived = run(_arrivals(window, 1000, random.Random(1), most=0.2))
+
+    windows_needed = 1000 / 20 - 1  # the first 20 may go at once
+    assert windows_needed * 10 / (arrived[-1] - arrived[0]) >= 0.95
+
+
+def test_an_idle_client_may_burst() -> None:
+    window = RequestWindow(Rate(calls=20, seconds=10))
+
+    arrived = run(_arrivals(window, 20, random.Random(1), most=0.0))
+
+    assert arrived[-1] == arrived[0]
+
+
+def test_callers_are_served_in_the_order_they_came() -> None:
+    async def order() -> list[int]:
+        window = RequestWindow(Rate(calls=2, seconds=1))
+        served: list[int] = []
+
+        async def caller(number: int) -> None:
+            async with window:
+                served.append(number)
+
+        await asyncio.gather(*(caller(number) for number in range(50)))
+        return served
+
+    assert run(order()) == list(range(50))
+
+
+def test_a_cancelled_caller_loses_no_slot_for_the_others() -> None:
+    async def scenario(doomed: int) -> float:
+        window = RequestWindow(Rate(calls=1, seconds=1))
+        clock = asyncio.get_running_loop().time
+
+        async def caller() -> None:
+            async with window:
+                pass
+
+        tasks = [asyncio.create_task(caller()) for _ in range(5)]
+        await asyncio.sleep(0)
+        tasks[doomed].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return clock()
+
+    for doomed in range(1, 5):
+        assert run(scenario(doomed)) == pytest.approx(3 * 1.005)
+
+
+def test_a_slot_given_in_the_moment_of_a_cancellation_is_passed_on() -> None:
+    async def scenario() -> bool:
+        window = RequestWindow(Rate(calls=1, seconds=1))
+        entered = asyncio.Event()
+
+        async def caller() -> None:
+            async with window:
+                entered.set()
+
+        async with window:
+            first = asyncio.create_task(caller())
+            second = asyncio.create_task(caller())
+            await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+        # The cancellation comes after the slot was given and before its owner runs.
+        loop.call_at(loop.time() + 1.005, lambda: loop.call_soon(first.cancel))
+        await asyncio.wait([first, second])
+        return entered.is_set() and second.done() and not second.cancelled()
+
+    assert run(scenario())
+
+
+def test_a_pause_holds_everybody_back() -> None:
+    async def scenario() -> list[float]:
+        window = RequestWindow(Rate(calls=20, seconds=10))
+        window.pause(until=50.0)
+        return await _arrivals(window, 3, random.Random(1), most=0.0)
+
+    assert run(scenario()) == [50.0, 50.0, 50.0]
+
+
+def test_one_window_serves_event_loops_in_turn_and_keeps_the_limit_across_them() -> None:
+    window = RequestWindow(Rate(calls=5, seconds=10))
+
+    run(_arrivals(window, 5, random.Random(1), most=0.0))
+    second = run(_arrivals(window, 5, random.Random(1), most=0.0))
+
+    assert second[0] >= 10.0
+
+
+def test_requests_that_a_dead_loop_left_in_flight_do_not_jam_the_window() -> None:
+    window = RequestWindow(Rate(calls=1, seconds=10))
+
+    async def die_in_flight() -> None:
+        await window.__aenter__()
+
+    run(die_in_flight())
+
+    assert run(_arrivals(window, 1, random.Random(1), most=0.0)) == [pytest.approx(10.05)]
+
+
+@given(waits=st.lists(st.one_of(st.none(), st.floats(0.1, 500)), min_size=1, max_size=40))
+def test_own_pauses_double_up_to_60_s_and_retry_after_is_obeyed(waits: list[float | None]) -> None:
+    backpressure = Backpressure(Rate(calls=20, seconds=10), longest_pause=120)
+    now = 0.0
+
+    for refusals, retry_after in enumerate(waits):
+        until = backpressure.refused(entered=now, now=now, retry_after=retry_after)
+        pause = until - now
+        if retry_after is None:
+            doubled = min(10 * 2**refusals, 60)
+            assert doubled * 0.999 <= pause <= doubled * 1.101
+        else:
+            assert pause == pytest.approx(min(retry_after, 120))
+        now = until
+
+
+def test_refusals_of_one_burst_count_as_one() -> None:
+    backpressure = Backpressure(Rate(calls=20, seconds=10), longest_pause=120)
+
+    until = [backpressure.refused(entered=0, now=0.1, retry_after=None) for _ in range(20)]
+
+    assert max(until) <= 0.1 + 11
+
+
+def test_an_accepted_request_ends_the_doubling() -> None:
+    backpressure = Backpressure(Rate(calls=20, seconds=10), longest_pause=120)
+    until = backpressure.refused(entered=0, now=0, retry_after=None)
+    until = backpressure.refused(entered=until, now=until, retry_after=None)
+    backpressure.accepted(entered=until)
+
+    third = backpressure.refused(entered=until, now=until, retry_after=None)
+
+    assert third - until <= 11
+
+
+@given(age=st.floats(0, 10_000))
+def test_looks_come_every_15_percent_of_the_age_between_5_and_30_s(age: float) -> None:
+    pause = PollSchedule().after(age)
+
+    assert 0.9 * min(max(0.15 * age, 5), 30) <= pause <= 1.1 * min(max(0.15 * age, 5), 30)
+
+
+def test_the_first_look_is_learned_from_the_host() -> None:
+    durations = Durations()
+    assert durations.first_look(busy=False) == 20
+
+    for seconds in range(1, 102):
+        durations.learn(seconds)
+
+    assert durations.first_look(busy=False) == 26
+    assert durations.first_look(busy=True) == 51
+
+
+@pytest.mark.parametrize("nonsense", [0.0, -5.0, 86_401.0, math.inf, math.nan])
+def test_nonsense_durations_are_not_believed(nonsense: float) -> None:
+    durations = Durations()
+
+    durations.learn(nonsense)
+
+    assert durations.first_look(busy=False) == 20
+
+
+@pytest.mark.parametrize(
+    ("policy", "argument", "value"),
+    [
+        (policy, argument, value)
+        for policy, arguments in {
+            Rate: ("calls", "seconds"),
+            PollSchedule: ("first", "growth", "shortest", "longest", "grace", "timeout"),
+            RetryPolicy: ("tries", "first", "longest", "deadline", "attempt", "longest_pause"),
+        }.items()
+        for argument in arguments
+        for value in (0, -1, math.nan, math.inf, "5")
+    ],
+)
+def test_a_nonsense_policy_is_refused_by_the_name_of_its_argument(
+    policy: Any, argument: str, value: object
+) -> None:
+    arguments = {"calls": 1, "seconds": 1.0} if policy is Rate else {}
+
+    with pytest.raises(ValueError, match=argument):
+        policy(**(arguments | {argument: value}))
+
+
+def test_a_shortest_pause_over_the_longest_is_refused() -> None:
+    with pytest.raises(ValueError, match="shortest"):
+        PollSchedule(shortest=31, longest=30)

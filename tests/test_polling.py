@@ -1,0 +1,202 @@
+"""Waiting for a cover task, in virtual time: the looks are scripted, nothing is slept."""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Iterable
+
+import pytest
+from virtual_time import run
+
+from suno_cover_async import (
+    CoverDetails,
+    CoverStatus,
+    CoverTimeoutError,
+    ImagesMissingError,
+    NotFoundError,
+    PollSchedule,
+    SunoCoverError,
+    TransportError,
+)
+from suno_cover_async.polling import Age, PollStream
+
+ID = "21aee3c3c2a01fa5e030b3799fa4dd56"
+PENDING = CoverDetails(cover_task_id=ID, status=CoverStatus.PENDING)
+GENERATING = CoverDetails(cover_task_id=ID, status=CoverStatus.GENERATING)
+SUCCESS = CoverDetails(cover_task_id=ID, status=CoverStatus.SUCCESS, images=("u", "v"))
+FAILED = CoverDetails(cover_task_id=ID, status=CoverStatus.FAILED)
+IMAGELESS = CoverDetails(cover_task_id=ID, status=CoverStatus.SUCCESS)
+
+Seen = CoverDetails | SunoCoverError | None
+
+
+class Looks:
+    """What each look sees, the last one for ever; and when they were."""
+
+    def __init__(self, seen: Iterable[Seen]) -> None:
+        self._seen = list(seen)
+        self.at: list[float] = []
+
+    async def __call__(self) -> CoverDetails | None:
+        self.at.append(asyncio.get_running_loop().time())
+        seen = self._seen.pop(0) if len(self._seen) > 1 else self._seen[0]
+        if isinstance(seen, SunoCoverError):
+            raise seen
+        return seen
+
+
+def waiting(
+    *seen: Seen,
+    first_look: float = 0.0,
+    timeout: float = 900.0,
+    then: Callable[[PollStream], Awaitable[object]] | None = None,
+) -> tuple[object, list[float], float]:
+    """Wait on a stream of scripted looks; return what came, when the looks were, and the end."""
+
+    async def scenario() -> tuple[object, list[float], float]:
+        looks = Looks(seen)
+        stream = PollStream(ID, looks, PollSchedule(), Age(born=0.0, first_look=first_look))
+        try:
+            outcome = await (then(stream) if then else stream.finished(timeout))
+        except SunoCoverError as error:
+            outcome = error
+        finally:
+            await stream.stop()
+        return outcome, looks.at, asyncio.get_running_loop().time()
+
+    return run(scenario())
+
+
+@pytest.mark.parametrize("last", [SUCCESS, FAILED])
+def test_the_wait_ends_on_the_very_look_that_sees_the_end(last: CoverDetails) -> None:
+    outcome, looks, end = waiting(PENDING, GENERATING, last)
+
+    assert outcome == last
+    assert len(looks) == 3
+    assert end == looks[-1]
+
+
+def test_a_47_s_cover_costs_few_looks_and_is_noticed_soon() -> None:
+    async def scenario() -> list[float]:
+        clock = asyncio.get_running_loop().time
+        at: list[float] = []
+
+        async def look() -> CoverDetails | None:
+            at.append(clock())
+            return SUCCESS if clock() >= 47 else GENERATING
+
+        stream = PollStream(ID, look, PollSchedule(), Age(born=0.0, first_look=20.0))
+        await stream.finished(900)
+        return at
+
+    looks = run(scenario())
+
+    assert looks[0] == 20
+    assert len(looks) <= 7
+    assert looks[-1] - 47 <= 0.15 * 47 * 1.1
+
+
+def test_looks_grow_apart_from_5_to_30_s() -> None:
+    _, looks, _ = waiting(GENERATING)
+
+    pauses = [after - before for before, after in itertools.pairwise(looks)]
+    assert all(4.5 <= pause <= 33 for pause in pauses)
+    assert pauses[0] <= 5.5
+    assert pauses[-1] >= 27
+
+
+def test_null_is_pending_for_60_s_and_unknown_after() -> None:
+    outcome, looks, end = waiting(None)
+
+    assert isinstance(outcome, NotFoundError)
+    assert outcome.cover_task_id == ID
+    assert 60 < end <= 60 + 33
+    assert all(at <= 60 for at in looks[:-1])
+
+
+def test_null_at_first_is_no_error() -> None:
+    outcome, _, _ = waiting(None, None, GENERATING, SUCCESS)
+
+    assert outcome == SUCCESS
+
+
+def test_a_success_without_images_is_looked_at_three_times_more() -> None:
+    outcome, looks, _ = waiting(IMAGELESS)
+
+    assert isinstance(outcome, ImagesMissingError)
+    assert len(looks) == 4
+
+
+def test_images_that_come_late_are_waited_for() -> None:
+    outcome, _, _ = waiting(IMAGELESS, IMAGELESS, IMAGELESS, SUCCESS)
+
+    assert outcome == SUCCESS
+
+
+def test_patience_ends_at_the_deadline_and_names_the_task() -> None:
+    outcome, _, end = waiting(GENERATING, timeout=900)
+
+    assert isinstance(outcome, CoverTimeoutError)
+    assert isinstance(outcome, TimeoutError)
+    assert outcome.cover_task_id == ID
+    assert end == 900
+
+
+def test_an_outage_shorter_than_patience_costs_nothing() -> None:
+    outcome, _, _ = waiting(GENERATING, *[TransportError("no answer")] * 10, SUCCESS)
+
+    assert outcome == SUCCESS
+
+
+def test_a_timeout_in_an_outage_tells_of_the_outage() -> None:
+    outcome, _, _ = waiting(TransportError("no answer from there"))
+
+    assert isinstance(outcome, CoverTimeoutError)
+    assert "no answer from there" in str(outcome)
+
+
+def test_what_waiting_cannot_mend_ends_the_wait_at_once() -> None:
+    outcome, looks, _ = waiting(GENERATING, NotFoundError("gone"))
+
+    assert isinstance(outcome, NotFoundError)
+    assert len(looks) == 2
+
+
+def test_each_watcher_sees_every_change_and_the_latest_first() -> None:
+    async def watch(stream: PollStream) -> list[CoverStatus]:
+        seen = [await stream.after(None, 900)]
+        while not seen[-1].finished:
+            seen.append(await stream.after(seen[-1], 900))
+        late = await stream.after(None, 900)
+        return [details.status for details in (*seen, late)]
+
+    statuses, _, _ = waiting(None, PENDING, PENDING, GENERATING, GENERATING, SUCCESS, then=watch)
+
+    assert statuses == [
+        CoverStatus.PENDING,
+        CoverStatus.GENERATING,
+        CoverStatus.SUCCESS,
+        CoverStatus.SUCCESS,
+    ]
+
+
+def test_a_thousand_watchers_cost_one_stream_of_looks() -> None:
+    async def watch(stream: PollStream) -> int:
+        return len(await asyncio.gather(*(stream.finished(900) for _ in range(1000))))
+
+    watchers, looks, _ = waiting(PENDING, GENERATING, SUCCESS, then=watch)
+
+    assert watchers == 1000
+    assert len(looks) == 3
+
+
+def test_a_cancelled_watcher_takes_nothing_from_the_others() -> None:
+    async def watch(stream: PollStream) -> CoverDetails:
+        doomed = asyncio.create_task(stream.finished(900))
+        other = asyncio.create_task(stream.finished(900))
+        await asyncio.sleep(1)
+        doomed.cancel()
+        return await other
+
+    outcome, _, _ = waiting(PENDING, SUCCESS, then=watch)
+
+    assert outcome == SUCCESS

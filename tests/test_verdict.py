@@ -1,0 +1,241 @@
+"""What answers mean, by code, host and page."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from conftest import SAMPLES
+from hypothesis import given
+from hypothesis import strategies as st
+
+from suno_cover_async import APIBOX, KIE, SUNOAPI, CoverTask, Host, errors, wire
+from suno_cover_async.verdict import Answer, read, retry_after
+
+MUSIC = "73d6128b3523a0079df10da9471017c8"
+COVER = "21aee3c3c2a01fa5e030b3799fa4dd56"
+SUBMIT = wire.submit(MUSIC, "https://example.com/cb")
+DETAILS = wire.details(COVER)
+MUSIC_DETAILS = wire.music(MUSIC)
+CREDITS = wire.credit(SUNOAPI)
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def answer(case: str) -> Answer:
+    sample = SAMPLES[case]
+    body = sample["body"]
+    return Answer(status=sample["http"], text=body if isinstance(body, str) else json.dumps(body))
+
+
+def said(code: int, message: str = "", *, status: int = 200) -> Answer:
+    return Answer(status=status, text=json.dumps({"code": code, "msg": message, "data": None}))
+
+
+@pytest.mark.parametrize(
+    ("case", "error"),
+    [
+        ("unauthorized_401", errors.AuthenticationError),
+        ("insufficient_credits_402", errors.InsufficientCreditsError),
+        ("not_found_404", errors.NotFoundError),
+        ("upstream_timeout_408", errors.ServerError),
+        ("validation_422_missing_callback", errors.InvalidRequestError),
+        ("validation_422_unknown_music_task", errors.InvalidRequestError),
+        ("rate_429", errors.RateLimitError),
+        ("subkey_limit_433", errors.InsufficientCreditsError),
+        ("file_unauthorized_451", errors.InvalidRequestError),
+        ("maintenance_455", errors.MaintenanceError),
+        ("server_error_500", errors.ServerError),
+        ("generation_failed_501", errors.ServerError),
+        ("feature_disabled_505", errors.ServerError),
+        ("cloudflare_block", errors.ClientBlockedError),
+        ("create_duplicate_400_without_id", errors.CoverExistsError),
+    ],
+)
+@pytest.mark.parametrize("host", [SUNOAPI, KIE, APIBOX], ids=lambda host: host.name)
+def test_every_sampled_refusal_is_its_own_error(
+    case: str, error: type[errors.SunoCoverError], host: Host
+) -> None:
+    with pytest.raises(error) as caught:
+        read(SUBMIT, answer(case), host)
+
+    assert type(caught.value) is error
+    assert caught.value.http_status == SAMPLES[case]["http"]
+    assert caught.value.music_task_id == MUSIC
+
+
+@pytest.mark.parametrize("case", ["create_duplicate_400", "create_conflict_409"])
+@pytest.mark.parametrize("status", [200, 400, 409])
+def test_a_duplicate_that_names_its_cover_task_is_adopted(case: str, status: int) -> None:
+    adopted = read(SUBMIT, Answer(status=status, text=answer(case).text), KIE)
+
+    assert adopted == CoverTask(cover_task_id=COVER, music_task_id=MUSIC, adopted=True)
+
+
+@pytest.mark.parametrize("task_id", [MUSIC, "", None, 5, "a b", "x" * 500])
+@pytest.mark.parametrize("code", [400, 409])
+def test_a_duplicate_that_names_no_other_task_is_not_adopted(code: int, task_id: object) -> None:
+    body = {"code": code, "msg": "Cover already generated", "data": {"taskId": task_id}}
+
+    with pytest.raises(errors.CoverExistsError):
+        read(SUBMIT, Answer(status=200, text=json.dumps(body)), KIE)
+
+
+def test_a_bad_request_is_not_taken_for_a_duplicate() -> None:
+    with pytest.raises(errors.InvalidRequestError):
+        read(SUBMIT, said(400, "taskId is malformed"), KIE)
+
+
+@pytest.mark.parametrize("call", [DETAILS, MUSIC_DETAILS, CREDITS])
+def test_only_a_submit_is_ever_adopted(call: wire.Call[object]) -> None:
+    with pytest.raises(errors.InvalidRequestError):
+        read(call, answer("create_duplicate_400"), SUNOAPI)
+
+
+@pytest.mark.parametrize("code", [405, 430])
+def test_405_and_430_are_rate_limits_where_the_host_says_so(code: int) -> None:
+    with pytest.raises(errors.RateLimitError):
+        read(DETAILS, said(code), SUNOAPI)
+    with pytest.raises(errors.InvalidRequestError):
+        read(DETAILS, said(code), KIE)
+
+
+@pytest.mark.parametrize(
+    ("host", "call", "message", "error"),
+    [
+        (SUNOAPI, SUBMIT, "Your call frequency is too high.", errors.RateLimitError),
+        (SUNOAPI, SUBMIT, "", errors.RateLimitError),
+        (SUNOAPI, SUBMIT, "Insufficient credits", errors.InsufficientCreditsError),
+        (SUNOAPI, MUSIC_DETAILS, "Insufficient credits", errors.InsufficientCreditsError),
+        (SUNOAPI, CREDITS, "No balance", errors.InsufficientCreditsError),
+        (SUNOAPI, CREDITS, "Your call frequency is too high.", errors.RateLimitError),
+        (KIE, SUBMIT, "Insufficient credits", errors.RateLimitError),
+        (KIE, CREDITS, "", errors.RateLimitError),
+    ],
+)
+def test_429_means_what_the_host_means_by_it_there(
+    host: Host, call: wire.Call[object], message: str, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        read(call, said(429, message), host)
+
+
+def test_an_edge_429_without_a_body_is_a_rate_limit_on_every_page() -> None:
+    for call in (SUBMIT, DETAILS, MUSIC_DETAILS, CREDITS):
+        with pytest.raises(errors.RateLimitError):
+            read(call, Answer(status=429, text=""), SUNOAPI)
+
+
+def test_the_code_in_the_body_is_the_verdict_whatever_the_http_status() -> None:
+    assert read(SUBMIT, Answer(status=500, text=answer("create_success").text), KIE)
+    with pytest.raises(errors.AuthenticationError):
+        read(SUBMIT, said(401, status=200), KIE)
+
+
+@pytest.mark.parametrize("code", ['"200"', "true", "null", "200.0", "[]"])
+def test_a_code_that_is_no_integer_is_no_verdict(code: str) -> None:
+    with pytest.raises(errors.ServerError):
+        read(DETAILS, Answer(status=503, text=f'{{"code":{code},"data":null}}'), KIE)
+    assert read(DETAILS, Answer(status=200, text=f'{{"code":{code},"data":null}}'), KIE) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (200, errors.UnexpectedResponseError),
+        (301, errors.UnexpectedResponseError),
+        (307, errors.UnexpectedResponseError),
+        (404, errors.NotFoundError),
+        (502, errors.ServerError),
+        (503, errors.ServerError),
+        (524, errors.ServerError),
+    ],
+)
+def test_a_gateways_page_is_judged_by_its_status(status: int, error: type[Exception]) -> None:
+    with pytest.raises(error) as caught:
+        read(SUBMIT, Answer(status=status, text="<html>Bad gateway</html>"), KIE)
+
+    assert type(caught.value) is error
+
+
+def test_details_of_another_task_are_refused() -> None:
+    with pytest.raises(errors.UnexpectedResponseError, match="is about cover task"):
+        read(wire.details("another"), answer("details_success_live"), KIE)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner),
+    max_leaves=12,
+)
+fields = st.sampled_from(
+    ["taskId", "parentTaskId", "successFlag", "status", "response", "createTime", "errorCode"]
+)
+bodies = st.fixed_dictionaries(
+    {"code": st.sampled_from([200, 400, 409, 500]) | json_values},
+    optional={"msg": json_values, "data": json_values | st.dictionaries(fields, json_values)},
+).map(json.dumps)
+
+
+@given(
+    text=bodies | json_values.map(json.dumps) | st.text(max_size=100),
+    status=st.integers(100, 999),
+    call=st.sampled_from([SUBMIT, DETAILS, MUSIC_DETAILS, CREDITS]),
+    host=st.sampled_from([SUNOAPI, KIE]),
+)
+def test_any_answer_is_a_value_or_an_error_of_ours(
+    text: str, status: int, call: wire.Call[object], host: Host
+) -> None:
+    try:
+        read(call, Answer(status=status, text=text), host)
+    except errors.SunoCoverError as error:
+        assert str(error).isprintable()  # noqa: PT017 - either outcome is fine
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("3", 3.0),
+        ("1.5", 1.5),
+        ("600", 600.0),
+        ("Thu, 01 Jan 2026 00:00:30 GMT", 30.0),
+        ("Thursday, 01-Jan-26 00:00:30 GMT", 30.0),
+        ("0", None),
+        ("-5", None),
+        ("+5", None),
+        ("nan", None),
+        ("inf", None),
+        ("1e3", None),
+        ("1_000", None),
+        ("\uff11\uff17\uff16", None),
+        ("9" * 35, None),
+        ("4294967296", None),
+        ("86401", None),
+        ("Thu, 01 Jan 2026 00:00:00 GMT", None),
+        ("Wed, 31 Dec 2025 23:59:00 GMT", None),
+        ("Fri, 01 Jan 100000 00:00:00 GMT", None),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", None),
+        ("soon", None),
+        ("", None),
+        ("x" * 10_000, None),
+        (None, None),
+    ],
+)
+def test_retry_after_is_believed_only_where_it_makes_sense(
+    header: str | None, seconds: float | None
+) -> None:
+    assert retry_after(header, date=None, now=NOW) == seconds
+
+
+def test_a_retry_after_date_is_measured_by_the_servers_own_clock() -> None:
+    wait = retry_after(
+        "Thu, 01 Jan 2026 12:00:30 GMT", date="Thu, 01 Jan 2026 12:00:00 GMT", now=NOW
+    )
+
+    assert wait == 30.0
+
+
+@given(header=st.text(max_size=80), date=st.none() | st.text(max_size=40))
+def test_any_retry_after_is_sane_or_none(header: str, date: str | None) -> None:
+    wait = retry_after(header, date=date, now=NOW)
+
+    assert wait is None or 0 < wait <= 86_400

@@ -1,0 +1,191 @@
+"""The API's language: documented and recorded bodies, read and written."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from conftest import SAMPLES
+from hypothesis import given
+from hypothesis import strategies as st
+
+from suno_cover_async import KIE, CoverDetails, CoverStatus, wire
+
+DATA = {
+    case: sample["body"]["data"] for case, sample in SAMPLES.items() if case.startswith("details_")
+}
+PENDING = DATA["details_pending"]
+
+
+@pytest.mark.parametrize(
+    ("case", "status"),
+    [
+        ("details_success_docs", CoverStatus.SUCCESS),
+        ("details_success_live", CoverStatus.SUCCESS),
+        ("details_pending", CoverStatus.PENDING),
+        ("details_generating", CoverStatus.GENERATING),
+        ("details_failed", CoverStatus.FAILED),
+        ("details_string_status", CoverStatus.FAILED),
+    ],
+)
+def test_every_sample_of_details_is_read(case: str, status: CoverStatus) -> None:
+    found = wire.decode_details(DATA[case])
+
+    assert found.status is status
+    assert found.cover_task_id == "21aee3c3c2a01fa5e030b3799fa4dd56"
+    assert len(found.images) == (2 if status is CoverStatus.SUCCESS else 0)
+
+
+@pytest.mark.parametrize("case", ["details_success_docs", "details_success_live"])
+def test_an_error_code_of_200_and_no_error_at_all_are_the_same(case: str) -> None:
+    found = wire.decode_details(DATA[case])
+
+    assert (found.error_code, found.error_message) == (None, None)
+
+
+def test_iso_times_and_epoch_milliseconds_are_the_same_moment() -> None:
+    iso = wire.decode_details(PENDING | {"createTime": "2025-10-15T07:07:15.000Z"})
+
+    assert iso.created_at == wire.decode_details(PENDING).created_at
+    assert iso.created_at == datetime(2025, 10, 15, 7, 7, 15, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "odd", ["", "yesterday", True, [], 1.5, 10**400, -(10**17), "100000-01-01T00:00:00Z", {"a": 1}]
+)
+def test_an_odd_time_is_no_time_and_harms_nothing_else(odd: object) -> None:
+    found = wire.decode_details(PENDING | {"createTime": odd})
+
+    assert found.created_at is None
+    assert found.status is CoverStatus.PENDING
+
+
+@pytest.mark.parametrize("flag", [4, -1, 99, "1", True, 1.0, [], {}])
+def test_an_unknown_flag_is_pending(flag: object) -> None:
+    assert wire.decode_details(PENDING | {"successFlag": flag}).status is CoverStatus.PENDING
+
+
+def test_the_status_word_counts_only_where_there_is_no_flag() -> None:
+    assert wire.decode_details(PENDING | {"status": "SUCCESS"}).status is CoverStatus.PENDING
+    without = PENDING | {"successFlag": None, "status": "SUCCESS"}
+    assert wire.decode_details(without).status is CoverStatus.SUCCESS
+
+
+@pytest.mark.parametrize("images", [None, [], {}, "https://x", [None, 5, ""], 7])
+def test_images_that_are_none_read_as_none(images: object) -> None:
+    success = PENDING | {"successFlag": 1, "response": {"images": images}}
+
+    assert wire.decode_details(success).images == ()
+
+
+def test_unknown_fields_are_ignored_and_absent_ones_are_null() -> None:
+    found = wire.decode_details({"taskId": "a", "successFlag": 2, "novelty": {"deep": []}})
+
+    assert found == CoverDetails(cover_task_id="a", status=CoverStatus.GENERATING)
+
+
+@pytest.mark.parametrize("odd", [None, 5, [], {}, True])
+def test_a_task_id_is_never_made_up(odd: object) -> None:
+    with pytest.raises((LookupError, TypeError, ValueError)):
+        wire.decode_details(PENDING | {"taskId": odd})
+
+
+def test_a_servers_words_cannot_drive_a_terminal() -> None:
+    failed = DATA["details_failed"] | {"errorMessage": "\x1b[2J\r\nboo\u202e" + "x" * 1000}
+
+    message = wire.decode_details(failed).error_message
+
+    assert message is not None
+    assert message.isprintable()
+    assert len(message) <= 300
+
+
+moments = st.datetimes(
+    min_value=datetime(2020, 1, 1),  # noqa: DTZ001 - as hypothesis wants it
+    max_value=datetime(2100, 1, 1),  # noqa: DTZ001
+    timezones=st.just(UTC),
+).map(lambda moment: moment.replace(microsecond=moment.microsecond // 1000 * 1000))
+ids = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
+all_details = st.builds(
+    CoverDetails,
+    cover_task_id=ids,
+    music_task_id=st.none() | ids,
+    status=st.sampled_from(CoverStatus),
+    images=st.lists(ids, max_size=3).map(tuple),
+    created_at=st.none() | moments,
+    completed_at=st.none() | moments,
+    error_code=st.none() | st.integers(201, 999),
+    error_message=st.none() | ids,
+)
+
+
+@given(found=all_details, times=st.sampled_from(wire.Times))
+def test_details_survive_being_written_and_read(found: CoverDetails, times: wire.Times) -> None:
+    written = json.loads(wire.encode_answer(200, "success", wire.encode_details(found, times)))
+
+    assert wire.decode_details(written["data"]) == found
+
+
+@pytest.mark.parametrize(
+    ("case", "times"),
+    [("details_success_docs", wire.Times.ISO), ("details_success_live", wire.Times.EPOCH_MS)],
+)
+def test_what_is_written_has_the_samples_form(case: str, times: wire.Times) -> None:
+    sample = {k: v for k, v in DATA[case].items() if k != "callbackUrl"}
+    sample |= {"errorCode": None, "errorMessage": None}
+
+    assert wire.encode_details(wire.decode_details(sample), times) == sample
+
+
+@pytest.mark.parametrize(
+    ("status", "audio", "ready", "failed"),
+    [
+        ("PENDING", [], False, False),
+        ("TEXT_SUCCESS", [], False, False),
+        ("FIRST_SUCCESS", ["a"], False, False),
+        ("GENERATING", [], False, False),
+        ("SUCCESS", ["a", "b"], True, False),
+        ("CALLBACK_EXCEPTION", ["a"], True, False),
+        ("CALLBACK_EXCEPTION", [], False, False),
+        ("CREATE_TASK_FAILED", [], False, True),
+        ("GENERATE_AUDIO_FAILED", [], False, True),
+        ("SENSITIVE_WORD_ERROR", [], False, True),
+        ("FAILED", [], False, True),
+        ("SOMETHING_NEW", [], False, False),
+    ],
+)
+def test_music_is_ready_or_failed_or_neither(
+    status: str, audio: list[str], *, ready: bool, failed: bool
+) -> None:
+    data: dict[str, Any] = {"taskId": "m", "status": status}
+    data["response"] = {"sunoData": [{"audioUrl": url} for url in audio]} if audio else None
+
+    music = wire.music("m").decode(data)
+
+    assert music is not None
+    assert (music.ready, music.failed) == (ready, failed)
+    assert wire.music("m").decode(wire.encode_music(music)) == music
+
+
+@pytest.mark.parametrize("data", [True, "12", None, [], float("inf"), 10**400])
+def test_a_balance_is_a_finite_number(data: object) -> None:
+    with pytest.raises((LookupError, TypeError, ValueError, ArithmeticError)):
+        wire.credit(KIE).decode(data)
+
+
+@given(text=st.text(max_size=200) | st.from_regex(r"[\[\]{}\",:0-9eEnulNaIfity.\\-]{0,80}"))
+def test_any_text_is_a_json_object_or_none(text: str) -> None:
+    body = wire.json_object(text)
+
+    assert body is None or isinstance(body, dict)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 200_000, '{"a":' * 200_000, "9" * 10_000, '{"a":NaN}', "\ud800", '"\ud800"', ""]
+)
+def test_hostile_json_is_no_answer_and_no_crash(text: str) -> None:
+    assert wire.json_object(text) is None
+
+
+def test_ids_are_quoted_into_the_request() -> None:
+    assert wire.details("a/b?c&d=#").target.endswith("?taskId=a%2Fb%3Fc%26d%3D%23")
