@@ -1,9 +1,10 @@
 """What people hand in: checked at once, and named when it is wrong. It knows no value but text."""
 
-import ipaddress
 import math
 import re
 from urllib.parse import SplitResult, urlsplit
+
+from suno_cover_async.addresses import is_loopback
 
 _LONGEST_ID = 128
 _LONGEST_URL = 2048
@@ -66,16 +67,6 @@ def seconds(name: str, value: float | None, default: float) -> float:
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{name} must be a finite number of seconds above 0, not {value!r}")
     return value
-
-
-def is_loopback(hostname: str | None) -> bool:
-    """Whether a host name or address surely is this machine."""
-    if hostname == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(hostname or "").is_loopback
-    except ValueError:
-        return False
 
 
 def _split(name: str, value: object) -> SplitResult:

@@ -17,7 +17,8 @@ import aiohttp
 import attrs
 
 from suno_cover_async import arguments, wire
-from suno_cover_async.download import ImageDownloader, file_stem
+from suno_cover_async.addresses import is_loopback
+from suno_cover_async.download import ImageDownloader
 from suno_cover_async.errors import (
     CoverExpiredError,
     CoverFailedError,
@@ -26,6 +27,7 @@ from suno_cover_async.errors import (
     NotFoundError,
     SunoCoverError,
 )
+from suno_cover_async.files import file_stem
 from suno_cover_async.hosts import SUNOAPI, Host
 from suno_cover_async.loops import PerLoop
 from suno_cover_async.memory import Memory
@@ -363,7 +365,7 @@ class SunoCoverClient:
             session = self._borrowed
             if session is None:
                 session = await stack.enter_async_context(_own_session())
-            on_loopback = arguments.is_loopback(urlsplit(self._account.base_url).hostname)
+            on_loopback = is_loopback(urlsplit(self._account.base_url).hostname)
             images = ImageDownloader(loopback=on_loopback, user_agent=USER_AGENT)
             stack.push_async_callback(images.close)
             transport = Transport(self._account, session, owned=self._borrowed is None)

@@ -1,33 +1,24 @@
 """One image into one file: fetched without a key, checked, and there whole or not at all.
 
-It owns every rule about an image: which URLs and addresses may be asked, how large it may be,
-what counts as an image, what its file is called and how it gets to the disk. It must not know
-the API, its key or its session; nor does it try twice, which is for the caller to do by
-`retryable`.
+It owns every rule about an image: which URLs may be asked, how large it may be and what counts as
+an image. It must not know the API, its key or its session; nor does it try twice, which is for the
+caller to do by `retryable`.
 
 Facts of the image host are from its public documentation and recorded traffic; facts of aiohttp
 were measured on 3.14.5.
 """
 
 import asyncio
-import contextlib
-import hashlib
-import ipaddress
-import os
 import re
-import secrets
 import socket
-import unicodedata
-from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
-from io import BufferedWriter
 from pathlib import Path
-from typing import TypeVar
 
 import aiohttp
 from yarl import URL  # aiohttp's own URL type: what is checked is what is asked
 
+from suno_cover_async.addresses import is_loopback, is_public
 from suno_cover_async.errors import (
     ClientBlockedError,
     ClientUsageError,
@@ -35,9 +26,8 @@ from suno_cover_async.errors import (
     DownloadError,
     SunoCoverError,
 )
+from suno_cover_async.files import PartFile, in_thread, on_disk
 from suno_cover_async.wire import printable
-
-T = TypeVar("T")
 
 _Address = tuple[int, int, int, str, tuple[object, ...]]  # as getaddrinfo returns them
 
@@ -163,17 +153,17 @@ class ImageDownloader:
         self._refuse_too_large(response, response.content_length or 0)
         chunk = await _first_bytes(response)
         final = target.with_name(target.name + _suffix_of(response, chunk))
-        part = _PartFile(target.parent)
+        part = PartFile(target.parent)
         size = 0
         try:
             while chunk:
                 size += len(chunk)
                 self._refuse_too_large(response, size)
-                await _on_disk(partial(part.write, chunk), final)
+                await on_disk(partial(part.write, chunk), final)
                 chunk = await response.content.readany()
-            await _on_disk(partial(part.finish, final), final)
+            await on_disk(partial(part.finish, final), final)
         except BaseException:
-            await _in_thread(part.discard)
+            await in_thread(part.discard)
             raise
         return final
 
@@ -193,7 +183,7 @@ class ImageDownloader:
         """
         family, kind, protocol, _, place = address
         host = str(place[0])
-        if not (is_public(host) or (self._loopback and _is_loopback(host))):
+        if not (is_public(host) or (self._loopback and is_loopback(host))):
             _refused.get().append(host)
             raise PermissionError(f"{host} is no public address")
         return socket.socket(family=family, type=kind, proto=protocol)
@@ -262,7 +252,7 @@ def _checked(place: URL | None, *, loopback: bool) -> URL:
         raise DownloadError(f"the image's URL is refused: {scheme} names no https host")
     if place.user is not None or place.password is not None:
         raise DownloadError(f"image {_shown(place)} is refused: its URL holds a user name")
-    plain = loopback and place.scheme == "http" and _is_loopback(place.host)
+    plain = loopback and place.scheme == "http" and is_loopback(place.host)
     if place.scheme != "https" and not plain:
         raise DownloadError(
             f"image {_shown(place)} is refused: only https is fetched; look at the details once "
@@ -283,49 +273,6 @@ def _parsed(url: str) -> URL | None:
 def _shown(url: URL) -> str:
     """Show where a URL leads, without what may be secret: user, password, query and fragment."""
     return printable(str(url.with_user(None).with_query(None).with_fragment(None)))
-
-
-# What `is_global` lets through, or let through in some version of Python: the rest it knows.
-_NOT_PUBLIC = tuple(
-    ipaddress.ip_network(network)
-    for network in (
-        "100.64.0.0/10",  # shared by carriers (RFC 6598)
-        "192.0.0.0/24",  # protocol assignments (RFC 6890)
-        "192.88.99.0/24",  # 6to4 relays (RFC 7526)
-        "::/3",  # besides 2000::/3 nothing is in use, but ways to IPv4 (RFC 4291): in here both
-        "4000::/2",  # of NAT64's, 64:ff9b::/96 (RFC 6052) and 64:ff9b:1::/48 (RFC 8215)
-        "8000::/1",
-        "2001::/23",  # protocol assignments (RFC 2928), Teredo's 2001::/32 among them
-        "2002::/16",  # 6to4 (RFC 3056): the IPv4 address inside it may be anything
-        "3fff::/20",  # documentation (RFC 9637)
-    )
-)
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address belongs to the public internet, and to one host there.
-
-    Private, loopback, link-local, multicast, reserved and unspecified addresses do not, nor
-    does an IPv6 address that hides an IPv4 one which does not, nor any text that is no address.
-    """
-    ip = _ip(address)
-    if ip is None or not ip.is_global or ip.is_multicast or ip.is_reserved:
-        return False
-    return not any(ip in network for network in _NOT_PUBLIC)
-
-
-def _is_loopback(host: str) -> bool:
-    ip = _ip(host)
-    return host == "localhost" if ip is None else ip.is_loopback
-
-
-def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Read an IP address; an IPv4 one inside IPv6 (`::ffff:127.0.0.1`) as the IPv4 one."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return None
-    return ip if isinstance(ip, ipaddress.IPv4Address) else ip.ipv4_mapped or ip
 
 
 _SIGNATURES = (
@@ -362,115 +309,3 @@ def _suffix_of(response: aiohttp.ClientResponse, head: bytes) -> str:
         retryable=retryable,
         http_status=response.status,
     )
-
-
-class _PartFile:
-    """A file in the making, beside its final place. Every method blocks: call it in a thread."""
-
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / f"cover-{secrets.token_hex(8)}.part"
-        self._file: BufferedWriter | None = None
-
-    def write(self, chunk: bytes) -> None:
-        """Add to the file; the first chunk creates it, and its directory."""
-        self._opened().write(chunk)
-
-    def finish(self, final: Path) -> None:
-        """Give the file its final name once its bytes are on the disk."""
-        file = self._opened()
-        file.flush()
-        os.fsync(file.fileno())
-        file.close()
-        self._path.replace(final)
-        _sync_directory(final.parent)
-
-    def discard(self) -> None:
-        """Leave nothing behind; a disk in trouble cannot make this fail."""
-        if self._file is not None:
-            with contextlib.suppress(OSError):
-                self._file.close()
-        with contextlib.suppress(OSError):
-            self._path.unlink()
-
-    def _opened(self) -> BufferedWriter:
-        if self._file is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("xb")  # never a file that is there already
-        return self._file
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make a new name durable, where the system lets a directory be opened and synced."""
-    with contextlib.suppress(OSError):
-        handle = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-async def _on_disk(act: Callable[[], None], final: Path) -> None:
-    """Do it in a thread; raises DownloadError with the system's words."""
-    try:
-        await _in_thread(act)
-    except OSError as error:
-        path = printable(str(error.filename or final))
-        raise DownloadError(
-            f"cannot save {printable(str(final))}: {error.strerror or error} ({path}); make room "
-            "or choose another directory, then download again"
-        ) from error
-
-
-async def _in_thread(act: Callable[[], T]) -> T:
-    """Do it in a thread, and to its end even when cancelled.
-
-    A thread cannot be stopped: whoever tidies up after a cancellation must find that it no
-    longer holds the file.
-    """
-    work = asyncio.get_running_loop().run_in_executor(None, act)
-    cancellation: asyncio.CancelledError | None = None
-    while not work.done():
-        try:
-            await asyncio.wait({work})
-        except asyncio.CancelledError as error:
-            cancellation = error
-    if cancellation is not None:
-        work.exception()  # looked at, so that asyncio does not report it as forgotten
-        raise cancellation
-    return work.result()
-
-
-_LONGEST_STEM = 100
-_HASH = 10
-_HASHED = re.compile(rf".*-[0-9a-f]{{{_HASH}}}", re.DOTALL)
-_FORBIDDEN_CHARACTERS = frozenset('<>:"/\\|?*')
-_RESERVED = re.compile(
-    r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\..*)?", re.IGNORECASE
-)
-
-
-def file_stem(name: str) -> str:
-    """Make a file name, without a suffix, of a track's name or an id.
-
-    A name that is safe on Linux, macOS and Windows stays as it is. Any other is made so, and
-    ends in a hash of the original, so that two names never share a file by becoming alike; a
-    name that looks as if it ended in such a hash gets one too. Names that differ in nothing but
-    case share a file where the file system ignores case: whoever expects such names, or the same
-    name twice, puts an id into them.
-
-    Returns:
-        1 to 100 bytes of UTF-8, in normal form C.
-    """
-    safe = _safe(name)
-    if safe == name and len(name.encode()) <= _LONGEST_STEM and not _HASHED.fullmatch(name):
-        return name
-    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:_HASH]
-    room = _LONGEST_STEM - len(digest) - 1
-    return f"{safe.encode()[:room].decode(errors='ignore')}-{digest}"
-
-
-def _safe(name: str) -> str:
-    normal = unicodedata.normalize("NFC", name)
-    text = "".join(c if c.isprintable() and c not in _FORBIDDEN_CHARACTERS else "_" for c in normal)
-    text = text.lstrip(". ").rstrip(". ") or "cover"
-    return f"_{text}" if _RESERVED.fullmatch(text) else text

@@ -11,10 +11,12 @@ from pathlib import Path
 import aiohttp
 import attrs
 import pytest
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suno_cover_async.download import ImageDownloader, file_stem, is_public
+from suno_cover_async.addresses import is_public
+from suno_cover_async.download import ImageDownloader
 from suno_cover_async.errors import (
     ClientBlockedError,
     ClientUsageError,
@@ -22,6 +24,7 @@ from suno_cover_async.errors import (
     DownloadError,
     SunoCoverError,
 )
+from suno_cover_async.files import file_stem
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 1000
 IMAGES = {
@@ -32,26 +35,6 @@ IMAGES = {
     ".avif": b"\x00\x00\x00\x1cftypavif" + b"a" * 500,
 }
 AGENT = "suno_cover_async-tests"
-
-# Made for these tests, trusted by nobody, and good for nothing else.
-SELF_SIGNED = """\
------BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg5kpfrLafqiJsNK8t
-BVSZCJPYFi1xiUIu/aFexpTSPP2hRANCAATdPAD1W5BHlu6csLRu6lfSoYNrLpJu
-omVB8YDYEdDb/QcDIG8vpGeCW1kq4B0ZCed071nJkuDDs2kiqMyqZJS8
------END PRIVATE KEY-----
------BEGIN CERTIFICATE-----
-MIIBmDCCAT+gAwIBAgIUW62V5T/0X0C6nSlrCh7/qdWV6XQwCgYIKoZIzj0EAwIw
-FDESMBAGA1UEAwwJbG9jYWxob3N0MB4XDTI2MTEyMjE2Mjk1OFoXDTM2MTExOTE2
-Mjk1OFowFDESMBAGA1UEAwwJbG9jYWxob3N0MFkwEwYHKoZIzj0CAQYIKoZIzj0D
-AQcDQgAE3TwA9VuQR5bunLC0bupX0qGDay6SbqJlQfGA2BHQ2/0HAyBvL6RngltZ
-KuAdGQnndO9ZyZLgw7NpIqjMqmSUvKNvMG0wHQYDVR0OBBYEFNHZuZ3sXfSbRMok
-FyYABRTMJqb5MB8GA1UdIwQYMBaAFNHZuZ3sXfSbRMokFyYABRTMJqb5MA8GA1Ud
-EwEB/wQFMAMBAf8wGgYDVR0RBBMwEYIJbG9jYWxob3N0hwR/AAABMAoGCCqGSM49
-BAMCA0cAMEQCIBJod6vI+5TfCR+YSuvq1gzINADfuaQX2WwMvT1O99x2AiB2FtKa
-hifnBGfagvVTBonvYdJ9i2foqO5Z4ONUj1A2KA==
------END CERTIFICATE-----
-"""
 
 Tail = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -625,9 +608,8 @@ async def test_a_host_that_is_down_is_worth_another_try(
 async def test_a_certificate_that_nobody_vouches_for_is_not_tried_again(
     downloader: ImageDownloader, tmp_path: Path
 ) -> None:
-    (tmp_path / "self_signed.pem").write_text(SELF_SIGNED)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(tmp_path / "self_signed.pem")
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
     host = ImageHost(answers={"/a": answer(PNG)})
     server = await asyncio.start_server(host.serve, "127.0.0.1", 0, ssl=tls)
     async with server:

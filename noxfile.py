@@ -1,0 +1,64 @@
+"""The project's chores: `nox` runs the tests on every Python that is present; see `nox --list`."""
+
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["tests"]
+nox.options.error_on_missing_interpreters = False
+
+PYTHONS = ["3.11", "3.12", "3.13"]
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def group(name: str) -> tuple[str, ...]:
+    return nox.project.dependency_groups(PROJECT, name)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests against this checkout, with branch coverage."""
+    session.install("-e", ".[cli]", *group("test"))
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "report")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check format and lint."""
+    session.install(*group("lint"))
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types: mypy and pyright, both strict, and that the public surface is complete."""
+    session.install("-e", ".[cli]", *group("types"))
+    session.run("mypy")
+    python = shutil.which("python", path=session.bin) or "python"
+    session.run("pyright", "--pythonpath", python)
+    session.run(
+        "pyright", "--pythonpath", python, "--ignoreexternal", "--verifytypes", "suno_cover_async"
+    )
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build the wheel and run the tests against what it installs, away from the checkout."""
+    session.install("build", *group("test"))
+    built = Path(session.create_tmp()) / "dist"
+    shutil.rmtree(built, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(built), silent=True)
+    (made,) = built.glob("*.whl")
+    session.install(f"{made}[cli]")
+    away = Path(session.create_tmp()) / "away"
+    shutil.rmtree(away, ignore_errors=True)
+    shutil.copytree("tests", away / "tests")
+    shutil.copy("pyproject.toml", away)
+    shutil.copy("README.md", away)
+    session.chdir(away)
+    session.run("python", "-c", "import suno_cover_async as s; assert 'site-packages' in s.__file__")
+    session.run("python", "-m", "pytest", *session.posargs)
