@@ -56,6 +56,17 @@ def callback_url(name: str, value: str) -> str:
     return value
 
 
+def count(name: str, value: int) -> int:
+    """Check a whole number of at least 1.
+
+    Raises:
+        ValueError: It is anything else.
+    """
+    if not isinstance(value, int) or value < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+    return value
+
+
 def seconds(name: str, value: float | None, default: float) -> float:
     """Check a time-out: a finite number of seconds above 0; None means the default.
 

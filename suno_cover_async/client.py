@@ -91,8 +91,6 @@ class SunoCoverClient:
         key = ApiKey(os.environ.get("SUNO_API_KEY", "") if api_key is None else api_key)
         del api_key  # so that no traceback's locals show it
         _check_key(key)
-        if concurrency < 1:
-            raise ValueError(f"concurrency must be at least 1, not {concurrency!r}")
         window = _window(rate)
         self._account = Account(
             host=host,
@@ -104,7 +102,7 @@ class SunoCoverClient:
             backpressure=Backpressure(window.rate, retry.longest_pause),
         )
         self._callback_url = arguments.callback_url("callback_url", callback_url or NO_CALLBACK_URL)
-        self._concurrency = concurrency
+        self._concurrency = arguments.count("concurrency", concurrency)
         self._poll = poll
         self._borrowed = session
         self._memory = Memory(poll.grace)

@@ -47,9 +47,9 @@ class ApiKey:
 
     __slots__ = ("_value",)
 
-    def __init__(self, value: str) -> None:
-        """Take the key as it is."""
-        self._value = value
+    def __init__(self, value: object) -> None:
+        """Take the key as it is; what is no text is as good as none."""
+        self._value = value if isinstance(value, str) else ""
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied to where we do not look after it."""

@@ -399,7 +399,7 @@ async def test_a_client_in_use_in_another_running_loop_says_so() -> None:
         await client.credits()
 
         def elsewhere() -> None:
-            asyncio.run(client.credits())  # type: ignore[arg-type]
+            asyncio.run(client.credits())
 
         with pytest.raises(ClientUsageError, match="another running event loop"):
             await asyncio.to_thread(elsewhere)
@@ -451,18 +451,12 @@ async def test_closing_ends_the_waits_with_an_error_and_no_task_is_left() -> Non
 )
 async def test_an_odd_id_is_refused_before_anything_is_sent(odd: Any) -> None:
     async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
-        for name, call in {
-            "music_task_id": [
-                client.submit,
-                client.generate,
-                client.music_details,
-                client.wait_for_music,
-            ],
-            "task": [client.wait, client.details],
-        }.items():
-            for verb in call:
-                with pytest.raises((ValueError, TypeError), match=name):
-                    await verb(odd)
+        for verb in (client.submit, client.generate, client.music_details, client.wait_for_music):
+            with pytest.raises((ValueError, TypeError), match="music_task_id"):
+                await verb(odd)
+        for look in (client.wait, client.details):
+            with pytest.raises((ValueError, TypeError), match="task"):
+                await look(odd)
         with pytest.raises((ValueError, TypeError), match="task"):
             client.watch(odd)
 
@@ -526,11 +520,18 @@ def test_https_anywhere_and_http_on_loopback_are_fine(url: str) -> None:
 
 @pytest.mark.parametrize(
     ("argument", "value"),
-    [("concurrency", 0), ("concurrency", -1), ("callback_url", "ftp://x"), ("callback_url", "x")],
+    [
+        ("concurrency", 0),
+        ("concurrency", 1.5),
+        ("concurrency", "9"),
+        ("api_key", 5),
+        ("callback_url", "ftp://x"),
+        ("callback_url", "x"),
+    ],
 )
 def test_nonsense_is_refused_by_the_name_of_its_argument(argument: str, value: Any) -> None:
     with pytest.raises(ValueError, match=argument):
-        SunoCoverClient("key", **{argument: value})
+        SunoCoverClient(**({"api_key": "key"} | {argument: value}))
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])

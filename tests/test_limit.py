@@ -12,8 +12,8 @@ pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
 
 async def test_a_thousand_requests_are_never_refused_and_use_95_percent_of_the_rate() -> None:
-    rate = Rate(calls=20, seconds=0.5)
-    scenario = Scenario(rate=rate, delay=(0.0, 0.01))
+    rate = Rate(calls=20, seconds=0.6)
+    scenario = Scenario(rate=rate, delay=(0.0, 0.008))
     async with Sandbox(scenario) as sandbox, connect(sandbox, rate=rate) as client:
         await asyncio.gather(*(client.credits() for _ in range(1000)))
 
