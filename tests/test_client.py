@@ -150,7 +150,7 @@ async def test_the_first_look_comes_when_the_hosts_own_durations_say_so() -> Non
 
 
 async def until_finished(client: SunoCoverClient, task: CoverTask) -> None:
-    async for _ in client.watch(task.cover_task_id):
+    while not (await client.details(task)).finished:
         pass
 
 
