@@ -23,8 +23,8 @@ NO_LIMIT = Rate(calls=1_000_000, seconds=0.1)
 
 def connect(sandbox: Sandbox, **options: Any) -> SunoCoverClient:
     """Make a client of a sandbox that waits as little as a test should."""
-    defaults = {"rate": NO_LIMIT, "poll": FAST_POLL, "retry": FAST_RETRY}
-    place = {"api_key": sandbox.api_key, "base_url": sandbox.url}
+    defaults: dict[str, Any] = {"rate": NO_LIMIT, "poll": FAST_POLL, "retry": FAST_RETRY}
+    place: dict[str, Any] = {"api_key": sandbox.api_key, "base_url": sandbox.url}
     return SunoCoverClient(**(place | defaults | options))
 
 

@@ -1,0 +1,20 @@
+"""The Cover API on this machine's loopback: for tests, for users' own tests, and for trying out.
+
+It bills made-up credits, draws real pictures, and breaks as the real one may break.
+"""
+
+from suno_cover_async.sandbox.journal import Arrival, Bill, Delivery, Journal
+from suno_cover_async.sandbox.scenario import DuplicateId, Fault, Reply, Scenario
+from suno_cover_async.sandbox.server import Sandbox
+
+__all__ = [
+    "Arrival",
+    "Bill",
+    "Delivery",
+    "DuplicateId",
+    "Fault",
+    "Journal",
+    "Reply",
+    "Sandbox",
+    "Scenario",
+]

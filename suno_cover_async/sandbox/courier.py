@@ -1,0 +1,116 @@
+"""Callbacks on their way: signed, delivered, tried again, delivered twice.
+
+It owns the tasks that carry them, and contacts no address but this machine's own.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import time
+
+import aiohttp
+import attrs
+from yarl import URL
+
+from suno_cover_async import wire
+from suno_cover_async.addresses import is_loopback
+from suno_cover_async.sandbox.journal import Delivery
+from suno_cover_async.sandbox.scenario import Scenario
+from suno_cover_async.sandbox.world import Callback
+
+_TRIES = 4  # documented: delivery stops after 3 failed retries
+_PATIENCE = aiohttp.ClientTimeout(total=15)  # documented
+_OK = 200
+_FAILED = 501
+
+
+def is_own(url: str) -> bool:
+    """Whether a URL leads to this very machine."""
+    try:
+        parsed = URL(url)
+    except ValueError:
+        return False
+    return parsed.scheme in {"http", "https"} and is_loopback(parsed.host)
+
+
+def signature(hmac_key: str, cover_task_id: str, timestamp: int) -> dict[str, str]:
+    """Sign as kie.ai does; the body is not covered by it [documented]."""
+    message = f"{cover_task_id}.{timestamp}".encode()
+    digest = hmac.new(hmac_key.encode(), message, hashlib.sha256).digest()
+    return {
+        "X-Webhook-Timestamp": str(timestamp),
+        "X-Webhook-Signature": base64.b64encode(digest).decode(),
+    }
+
+
+def letter(callback: Callback, base_url: str) -> bytes:
+    """Word a callback."""
+    if callback.images is None:
+        return wire.encode_callback(
+            _FAILED,
+            "Cover generation failed",
+            cover_task_id=callback.cover_task_id,
+            images=None,
+        )
+    urls = tuple(base_url + path for path in callback.images)
+    return wire.encode_callback(_OK, "success", cover_task_id=callback.cover_task_id, images=urls)
+
+
+@attrs.define
+class Courier:
+    """Delivers callbacks until it is closed, and notes every attempt."""
+
+    deliveries: list[Delivery]
+    _session: aiohttp.ClientSession = attrs.field(factory=aiohttp.ClientSession, repr=False)
+    _tasks: set[asyncio.Task[None]] = attrs.field(factory=set[asyncio.Task[None]], repr=False)
+
+    def send(self, callback: Callback, scenario: Scenario, base_url: str) -> None:
+        """Begin to deliver a callback, in as many copies as the scenario says."""
+        if not is_own(callback.url):
+            self._note(callback, status=None, skipped=True)
+            return
+        for _ in range(scenario.callback_copies):
+            task = asyncio.create_task(self._deliver(callback, scenario, base_url))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def aclose(self) -> None:
+        """Drop what is still on its way."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._session.close()
+
+    async def _deliver(self, callback: Callback, scenario: Scenario, base_url: str) -> None:
+        body = letter(callback, base_url)
+        for left in reversed(range(_TRIES)):
+            status = await self._post(callback, scenario, body)
+            self._note(callback, status=status, skipped=False)
+            if status == _OK or not left:
+                return
+            await asyncio.sleep(scenario.callback_pause / scenario.scale)
+
+    async def _post(self, callback: Callback, scenario: Scenario, body: bytes) -> int | None:
+        headers = {"Content-Type": "application/json"}
+        if scenario.hmac_key is not None:
+            headers |= signature(scenario.hmac_key, callback.cover_task_id, int(time.time()))
+        try:
+            async with self._session.post(
+                callback.url, data=body, headers=headers, timeout=_PATIENCE, allow_redirects=False
+            ) as response:
+                return response.status
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return None
+
+    def _note(self, callback: Callback, *, status: int | None, skipped: bool) -> None:
+        self.deliveries.append(
+            Delivery(
+                at=time.monotonic(),
+                cover_task_id=callback.cover_task_id,
+                url=callback.url,
+                status=status,
+                skipped=skipped,
+            )
+        )

@@ -1,0 +1,285 @@
+"""How the pretend host behaves, and what goes wrong there: small values that compose.
+
+It knows which faults there are and how often they strike; how they are done to a socket is
+`server.py`'s to know.
+"""
+
+import enum
+import math
+import random
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, get_args
+
+import attrs
+
+from suno_cover_async.pace import Rate, positive, whole
+from suno_cover_async.wire import Times
+
+Kind = Literal["submit", "details", "credits", "music", "image", "other"]
+"""What a request is; `other` is everything the API knows nothing of."""
+
+API_KINDS: frozenset[Kind] = frozenset({"submit", "details", "credits", "music"})
+"""What needs the key and counts against the limit."""
+
+IMAGE_LIFE = 14 * 86_400.0  # documented: images are kept for 14 days
+
+_STRIKEABLE: frozenset[Kind] = frozenset({*API_KINDS, "image"})
+_LIMIT = Rate(calls=20, seconds=10)  # documented
+
+
+class Fault(enum.Enum):
+    """One thing that goes wrong with one request."""
+
+    NONE = "none"
+    LOST_REQUEST = "lost request"  # closed before anything is executed
+    LOST_ANSWER = "lost answer"  # executed, closed without an answer
+    RESET = "reset"  # executed, then a TCP reset
+    TRUNCATED = "truncated"  # executed, closed in the middle of the answer
+    GARBAGE = "garbage"  # executed, HTTP 200 with random bytes
+    GATEWAY = "gateway"  # a gateway's HTML page, HTTP 502, nothing executed
+    GATEWAY_AFTER = "gateway after"  # the same page, after it was executed
+    PAGE = "page"  # executed, HTTP 200 with an HTML page
+    MAINTENANCE = "maintenance"  # 455, nothing executed
+    SERVER_ERROR = "server error"  # 500, nothing executed
+    SERVER_ERROR_AFTER = "server error after"  # 500, after it was executed
+    TOO_OFTEN = "too often"  # 429, nothing executed
+    SLOW = "slow"  # executed and answered, late
+
+    @property
+    def executes(self) -> bool:
+        """Whether the API acts on the request all the same."""
+        return self not in _BEFORE
+
+
+_BEFORE = frozenset(
+    {
+        Fault.LOST_REQUEST,
+        Fault.GATEWAY,
+        Fault.MAINTENANCE,
+        Fault.SERVER_ERROR,
+        Fault.TOO_OFTEN,
+    }
+)
+
+
+@attrs.frozen(kw_only=True)
+class Reply:
+    """An answer given word for word.
+
+    Attributes:
+        status: The HTTP status.
+        body: The body's bytes.
+        headers: Headers of the answer, `Content-Type` among them.
+        code: What the journal notes as the body's `code`.
+        executes: The API acts on the request before this is answered in place of its own words.
+    """
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    code: int | None = None
+    executes: bool = False
+
+
+class DuplicateId(enum.Enum):
+    """Which cover task id the refusal of a duplicate names."""
+
+    RIGHT = "right"
+    ABSENT = "absent"
+    WRONG = "wrong"  # a cover task that belongs to another music task
+
+
+def _number(name: str, value: object, least: float, most: float = math.inf) -> None:
+    if not (isinstance(value, int | float) and math.isfinite(value) and least <= value <= most):
+        top = "" if most == math.inf else f" and at most {most:g}"
+        raise ValueError(f"{name} must be a number of at least {least:g}{top}, not {value!r}")
+
+
+def _share(_: object, attribute: "attrs.Attribute[Any]", value: float) -> None:
+    _number(attribute.name, value, 0, 1)
+
+
+def _amount(_: object, attribute: "attrs.Attribute[Any]", value: float) -> None:
+    _number(attribute.name, value, 0)
+
+
+def _count(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(f"{attribute.name} must be a whole number, at least 0, not {value!r}")
+
+
+def _size(_: object, attribute: "attrs.Attribute[Any]", value: int) -> None:
+    _count(_, attribute, value)
+    _number(attribute.name, value, 16, 2048)
+
+
+def _range(
+    _: object, attribute: "attrs.Attribute[Any]", value: float | tuple[float, float] | None
+) -> None:
+    if value is None:
+        return
+    bounds = value if isinstance(value, tuple) else (value, value)
+    for bound in bounds:
+        _number(attribute.name, bound, 0)
+    low, high = bounds
+    if low > high:
+        raise ValueError(f"{attribute.name} must be (lowest, highest), not {value!r}")
+
+
+def _header(_: object, attribute: "attrs.Attribute[Any]", value: str | None) -> None:
+    if value is not None and not (value.isascii() and value.isprintable()):
+        raise ValueError(f"{attribute.name} must be printable ASCII, not {value!r}")
+
+
+def _kinds(kinds: Iterable[Kind]) -> frozenset[Kind]:
+    return frozenset(kinds)
+
+
+def _known(_: object, attribute: "attrs.Attribute[Any]", value: frozenset[Kind]) -> None:
+    if not value <= _STRIKEABLE:
+        names = ", ".join(kind for kind in get_args(Kind) if kind in _STRIKEABLE)
+        raise ValueError(f"{attribute.name} may hold {names}, not {sorted(value - _STRIKEABLE)}")
+
+
+@attrs.frozen(kw_only=True)
+class Scenario:
+    """How the sandbox behaves. The defaults are a healthy host that draws quickly.
+
+    Durations are seconds. `scale` divides the world's own (`seconds`, `callback_pause`, the 14
+    days of images, the limit's window), so that a demo runs 100 times as fast; `delay` and
+    `slow_seconds` are the network's and stay real. Moments in answers are of the real clock, so
+    `completeTime - createTime` is the duration that the client experiences, scaled already.
+
+    A value out of bounds raises `ValueError`, naming the field.
+
+    Attributes:
+        seconds: How long a cover takes, at least 0; or (lowest, highest), drawn evenly.
+        looks: A cover finishes at this look at its details, at least 1, whatever `seconds` says;
+            None: `seconds` counts.
+        scale: Above 0.
+        null_looks: The first looks at a new cover that see `data: null`; they are not among
+            `looks`. At least 0.
+        imageless_looks: The first looks at a success that see no images. At least 0.
+        failures: Share of covers that fail, 0 to 1; `add_music(fails=...)` decides for its own.
+        credits: The balance at first, at least 0.
+        price: Credits per cover, at least 0.
+        rate: The limit on arrivals of API requests, in any window; None: no limit. A refused
+            request takes no place in the window; a lost one does.
+        too_often_code: The code for calling too often: 405, 429 or 430.
+        no_credits_code: The code when the balance is too small: 402 or 429.
+        retry_after: The exact text of the `Retry-After` header of such refusals; None: no header.
+        http_errors: A refusal's code is the HTTP status too; else every refusal is an HTTP 200.
+        times: How moments are written.
+        duplicate_code: The code for a second cover of a music task: 400 or 409.
+        duplicate_id: The cover task id that this refusal names.
+        gone_status: The HTTP status of an image past its 14 days: 403, 404 or 410.
+        image_size: Pixels of an image's side, 16 to 2048.
+        hmac_key: Callbacks are signed with it, as kie.ai does; None: no signature.
+        callback_copies: How often each callback is delivered, at least 1.
+        callback_pause: Seconds between the tries of a delivery that was not answered with 200.
+        lost_requests: Share of requests cut off before they are executed. This and all shares
+            below: 0 to 1, together at most 1; one request suffers one fault at most.
+        lost_answers: Share executed and cut off without an answer.
+        resets: Share executed and then reset (TCP RST).
+        truncated: Share executed and cut off in the middle of the answer.
+        garbage: Share executed and answered HTTP 200 with random bytes.
+        html: Share answered with HTML: HTTP 502 before or after it was executed, or HTTP 200.
+        maintenance: Share refused with 455.
+        server_errors: Share answered 500, half of them after they were executed.
+        too_often: Share refused for calling too often, although the limit had room.
+        slow: Share answered `slow_seconds` late.
+        slow_seconds: At least 0.
+        faults_on: What the shares strike: any of submit, details, credits, music, image.
+        delay: Seconds (lowest, highest) a request travels before it arrives, and once more its
+            answer; None: none.
+        seed: Of all chance here. The same seed gives the same ids, images and dice.
+    """
+
+    seconds: float | tuple[float, float] = attrs.field(default=0.05, validator=_range)
+    looks: int | None = attrs.field(default=None, validator=attrs.validators.optional(whole))
+    scale: float = attrs.field(default=1.0, validator=positive)
+    null_looks: int = attrs.field(default=0, validator=_count)
+    imageless_looks: int = attrs.field(default=0, validator=_count)
+    failures: float = attrs.field(default=0.0, validator=_share)
+    credits: float = attrs.field(default=1_000_000.0, validator=_amount)
+    price: float = attrs.field(default=1.0, validator=_amount)
+    rate: Rate | None = _LIMIT
+    too_often_code: int = attrs.field(default=429, validator=attrs.validators.in_({405, 429, 430}))
+    no_credits_code: int = attrs.field(default=402, validator=attrs.validators.in_({402, 429}))
+    retry_after: str | None = attrs.field(default=None, validator=_header)
+    http_errors: bool = False
+    times: Times = Times.EPOCH_MS
+    duplicate_code: int = attrs.field(default=400, validator=attrs.validators.in_({400, 409}))
+    duplicate_id: DuplicateId = DuplicateId.RIGHT
+    gone_status: int = attrs.field(default=404, validator=attrs.validators.in_({403, 404, 410}))
+    image_size: int = attrs.field(default=512, validator=_size)
+    hmac_key: str | None = attrs.field(default=None, repr=False)
+    callback_copies: int = attrs.field(default=1, validator=whole)
+    callback_pause: float = attrs.field(default=1.0, validator=_amount)
+    lost_requests: float = attrs.field(default=0.0, validator=_share)
+    lost_answers: float = attrs.field(default=0.0, validator=_share)
+    resets: float = attrs.field(default=0.0, validator=_share)
+    truncated: float = attrs.field(default=0.0, validator=_share)
+    garbage: float = attrs.field(default=0.0, validator=_share)
+    html: float = attrs.field(default=0.0, validator=_share)
+    maintenance: float = attrs.field(default=0.0, validator=_share)
+    server_errors: float = attrs.field(default=0.0, validator=_share)
+    too_often: float = attrs.field(default=0.0, validator=_share)
+    slow: float = attrs.field(default=0.0, validator=_share)
+    slow_seconds: float = attrs.field(default=1.0, validator=_amount)
+    faults_on: frozenset[Kind] = attrs.field(default=API_KINDS, converter=_kinds, validator=_known)
+    delay: tuple[float, float] | None = attrs.field(default=None, validator=_range)
+    seed: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        """Check that the faults leave room for each other."""
+        total = sum(share for _, share in self.shares)
+        if total > 1 + 1e-9:
+            raise ValueError(f"lost_requests, lost_answers, ... slow add up to {total:g}, over 1")
+
+    @property
+    def shares(self) -> tuple[tuple[Fault, float], ...]:
+        """Every fault, with the share of requests that it strikes."""
+        return (
+            (Fault.LOST_REQUEST, self.lost_requests),
+            (Fault.LOST_ANSWER, self.lost_answers),
+            (Fault.RESET, self.resets),
+            (Fault.TRUNCATED, self.truncated),
+            (Fault.GARBAGE, self.garbage),
+            (Fault.GATEWAY, self.html / 3),
+            (Fault.GATEWAY_AFTER, self.html / 3),
+            (Fault.PAGE, self.html / 3),
+            (Fault.MAINTENANCE, self.maintenance),
+            (Fault.SERVER_ERROR, self.server_errors / 2),
+            (Fault.SERVER_ERROR_AFTER, self.server_errors / 2),
+            (Fault.TOO_OFTEN, self.too_often),
+            (Fault.SLOW, self.slow),
+        )
+
+    @property
+    def window(self) -> Rate | None:
+        """The limit, at this scenario's scale."""
+        if self.rate is None or self.scale == 1:
+            return self.rate
+        return Rate(calls=self.rate.calls, seconds=self.rate.seconds / self.scale)
+
+    @property
+    def image_life(self) -> float:
+        """Seconds that images are kept, at this scenario's scale."""
+        return IMAGE_LIFE / self.scale
+
+    def duration(self, dice: random.Random) -> float:
+        """Draw how many seconds one cover takes, at this scenario's scale."""
+        low, high = self.seconds if isinstance(self.seconds, tuple) else (self.seconds,) * 2
+        return dice.uniform(low, high) / self.scale
+
+    def fault(self, kind: Kind, dice: random.Random) -> Fault:
+        """Draw the fault that strikes a request."""
+        if kind not in self.faults_on:
+            return Fault.NONE
+        roll = dice.random()
+        for fault, share in self.shares:
+            if roll < share:
+                return fault
+            roll -= share
+        return Fault.NONE

@@ -1,0 +1,301 @@
+"""The pretend host on a real socket of this machine.
+
+It owns the server, its clock and its dice, and does to each request what the scenario or a script
+says. What the API answers is `api.py`'s to know.
+"""
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Iterable
+from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+import attrs
+from aiohttp import web
+
+from suno_cover_async.sandbox import api, breakage, images
+from suno_cover_async.sandbox.courier import Courier
+from suno_cover_async.sandbox.journal import Arrival, Journal
+from suno_cover_async.sandbox.scenario import API_KINDS, Fault, Kind, Reply, Scenario
+from suno_cover_async.sandbox.world import World
+
+_HOST = "127.0.0.1"
+_SHUTDOWN_SECONDS = 0.01
+_EMPTY = Reply()
+_SILENT = frozenset({Fault.LOST_REQUEST, Fault.LOST_ANSWER, Fault.RESET})
+_UNREADABLE = _SILENT | {Fault.TRUNCATED}
+
+
+class Sandbox:
+    """The Cover API on loopback, with a journal of what really happened.
+
+    ::
+
+        async with Sandbox(Scenario(seconds=0.05, lost_answers=0.1)) as sandbox:
+            client = SunoCoverClient(sandbox.api_key, base_url=sandbox.url)
+            music_task_ids = sandbox.add_music(3)
+
+    Entered again after it was left, it is the same world at the same address: an outage.
+
+    Attributes:
+        api_key: The only key that is accepted.
+        journal: The server's truth.
+    """
+
+    def __init__(
+        self, scenario: Scenario | None = None, *, api_key: str = "sandbox-key", port: int = 0
+    ) -> None:
+        """Prepare a world; nothing listens before it is entered.
+
+        Args:
+            scenario: How it behaves; None: a healthy host that draws quickly.
+            api_key: A made-up key.
+            port: Where to listen on 127.0.0.1; 0: any free port.
+        """
+        scenario = scenario or Scenario()
+        self.api_key = api_key
+        self._world = World(scenario, now=time.monotonic(), wall=datetime.now(UTC))
+        self.journal = Journal(bills=self._world.bills)
+        self._dice = random.Random(f"{scenario.seed} faults")
+        self._network = random.Random(f"{scenario.seed} network")
+        self._scripts: dict[Kind, deque[Fault | Reply]] = {}
+        self._port = port
+        self._open = AsyncExitStack()
+        self._courier: Courier | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._handlers: set[asyncio.Task[Any] | None] = set()
+
+    def __repr__(self) -> str:
+        """Show where it is, never the key."""
+        return f"Sandbox({self.url!r})" if self._port else "Sandbox()"
+
+    async def __aenter__(self) -> Self:
+        """Begin to listen; raises OSError where the port is taken."""
+        server = web.Server(self._handle, access_log=None)
+        loop = asyncio.get_running_loop()
+        listener = await loop.create_server(server, _HOST, self._port)
+        self._port = listener.sockets[0].getsockname()[1]
+        self._courier = Courier(self.journal.callbacks)
+        self._open = AsyncExitStack()
+        self._open.push_async_callback(self._courier.aclose)
+        self._open.push_async_callback(self._stop, listener, server)
+        self._send_due()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close every connection, and drop callbacks that are still on their way."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._courier = self._alarm = None
+        await self._open.aclose()
+
+    @property
+    def url(self) -> str:
+        """Where it is, without a trailing slash; raises RuntimeError before it was entered."""
+        if not self._port:
+            raise RuntimeError("the sandbox has no address before `async with` entered it")
+        return f"http://{_HOST}:{self._port}"
+
+    @property
+    def scenario(self) -> Scenario:
+        """How it behaves; assign another one at any moment. Covers begun keep their duration."""
+        return self._world.scenario
+
+    @scenario.setter
+    def scenario(self, scenario: Scenario) -> None:
+        self._world.scenario = scenario
+
+    def add_music(
+        self,
+        music: int | Iterable[str] = 1,
+        *,
+        status: str = "SUCCESS",
+        fails: bool | None = None,
+    ) -> list[str]:
+        """Add music tasks, finished ones by default.
+
+        Args:
+            music: How many, or their ids, or one id.
+            status: The API's word for how far they are.
+            fails: Whether their covers fail; None: as many as the scenario says.
+
+        Returns:
+            Their ids, in order.
+
+        Raises:
+            ValueError: One is there already.
+        """
+        return self._world.add_music(music, status=status, fails=fails)
+
+    def set_music(self, music_task_id: str, status: str) -> None:
+        """Change a music task's status; raises LookupError for an unknown one."""
+        self._world.set_music(music_task_id, status)
+
+    def title_of(self, music_task_id: str) -> str:
+        """Tell the title that the pictures of a music task bear."""
+        return images.title_of(music_task_id)
+
+    def expire_images(self) -> None:
+        """Let 14 days go by for all images that exist."""
+        self._world.expire_images(time.monotonic())
+
+    def script(self, kind: Kind, *steps: Fault | Reply) -> None:
+        """Say what happens to the next requests of a kind that the limit admits, in order.
+
+        Chance has no say in them; `Fault.NONE` lets one pass.
+        """
+        self._scripts.setdefault(kind, deque()).extend(steps)
+
+    async def _stop(self, listener: asyncio.Server, server: web.Server) -> None:
+        """Close the door first, then every connection.
+
+        A connection that is being accepted while its listener closes is left open, and its client
+        hanging, by asyncio; so no more are accepted, and those that were come in first.
+        """
+        with suppress(NotImplementedError):  # Windows has no readers to remove
+            for listening in listener.sockets:
+                asyncio.get_running_loop().remove_reader(listening)
+        await _settle()
+        listener.close()
+        for task in filter(None, self._handlers):
+            task.cancel()
+        await _settle()
+        await server.shutdown(_SHUTDOWN_SECONDS)
+        await _settle()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Serve a request to its end, even when its client leaves, as a host does."""
+        task = asyncio.current_task()
+        self._handlers.add(task)
+        try:
+            return await self._serve(request)
+        finally:
+            self._handlers.discard(task)
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        await self._travel()
+        arrival, place = self._arrive(request), len(self.journal.arrivals)
+        self.journal.arrivals.append(arrival)
+        try:
+            asked = await self._read(request, arrival)
+        except ConnectionError:  # the client left in the middle of its request
+            return web.Response()
+        step = self._step(arrival)
+        reply = self._answer(step, asked)
+        self.journal.arrivals[place] = self._outcome(arrival, asked, step, reply)
+        await self._travel(self.scenario.slow_seconds if step is Fault.SLOW else 0)
+        return _send(request, step, reply)
+
+    async def _read(self, request: web.BaseRequest, arrival: Arrival) -> api.Question:
+        task_id, callback_url = api.read(arrival.kind, request.query, await request.read())
+        return api.Question(
+            kind=arrival.kind,
+            path=arrival.path,
+            at=time.monotonic(),
+            base_url=self.url,
+            task_id=task_id,
+            callback_url=callback_url,
+            authorized=api.holds_key(request.headers.get("Authorization"), self.api_key),
+        )
+
+    def _arrive(self, request: web.BaseRequest) -> Arrival:
+        """Note the time, before anything else, and whether the limit has room."""
+        now = time.monotonic()
+        kind = api.kind_of(request.method, request.path)
+        user_agent = request.headers.get("User-Agent")
+        counts = kind in API_KINDS and not api.is_blocked(user_agent)
+        return Arrival(
+            at=now,
+            method=request.method,
+            path=request.path,
+            kind=kind,
+            user_agent=user_agent,
+            key_sent="Authorization" in request.headers,
+            admitted=self._world.admit(now) if counts else True,
+        )
+
+    def _step(self, arrival: Arrival) -> Fault | Reply:
+        """Decide what happens to a request: the edge, then the limit, scripts, and chance."""
+        if api.is_blocked(arrival.user_agent):
+            return api.BLOCKED
+        if not arrival.admitted:
+            return api.too_often(self.scenario)
+        if script := self._scripts.get(arrival.kind):
+            return script.popleft()
+        return self.scenario.fault(arrival.kind, self._dice)
+
+    def _answer(self, step: Fault | Reply, asked: api.Question) -> Reply:
+        reply = _EMPTY
+        if step.executes:
+            reply = api.execute(asked, self._world)
+            self._send_due()
+        if isinstance(step, Reply):
+            return step
+        return api.strike(step, asked.kind, reply, self.scenario, self._dice)
+
+    def _outcome(
+        self, arrival: Arrival, asked: api.Question, step: Fault | Reply, reply: Reply
+    ) -> Arrival:
+        fault = step if isinstance(step, Fault) else Fault.NONE
+        ordered = self._world.cover_of(asked.task_id or "") if asked.kind == "submit" else None
+        return attrs.evolve(
+            arrival,
+            music_task_id=asked.music_task_id,
+            cover_task_id=asked.cover_task_id or ordered,
+            executed=step.executes,
+            fault=fault,
+            status=None if fault in _SILENT else reply.status,
+            code=None if fault in _UNREADABLE else reply.code,
+        )
+
+    async def _travel(self, seconds: float = 0) -> None:
+        if self.scenario.delay is not None:
+            seconds += self._network.uniform(*self.scenario.delay)
+        if seconds:
+            await asyncio.sleep(seconds)
+
+    def _send_due(self) -> None:
+        """Send the callbacks that are due, and wake up for the next one."""
+        if self._courier is None:
+            return
+        for callback in self._world.due(time.monotonic()):
+            self._courier.send(callback, self.scenario, self.url)
+        if self._alarm is not None:
+            self._alarm.cancel()
+        due = self._world.next_due()
+        wait = None if due is None else max(due - time.monotonic(), 0)
+        self._alarm = (
+            None if wait is None else asyncio.get_running_loop().call_later(wait, self._send_due)
+        )
+
+
+async def _settle() -> None:
+    """Let what asyncio has begun with sockets come to its end."""
+    for _ in range(4):
+        await asyncio.sleep(0)
+
+
+def _send(request: web.BaseRequest, step: Fault | Reply, reply: Reply) -> web.StreamResponse:
+    """Answer, or break the connection; what is returned then goes nowhere."""
+    transport = request.transport
+    if transport is None or not isinstance(step, Fault):
+        return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
+    match step:
+        case Fault.LOST_REQUEST | Fault.LOST_ANSWER:
+            transport.close()
+        case Fault.RESET:
+            breakage.reset(transport)
+        case Fault.TRUNCATED:
+            breakage.truncate(transport, reply)
+        case _:
+            pass
+    return web.Response(status=reply.status, body=reply.body, headers=reply.headers)

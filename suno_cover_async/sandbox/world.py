@@ -1,0 +1,294 @@
+"""The pretend host's state: music tasks, cover tasks, bills, images and the limit on arrivals.
+
+It owns every rule about them, and knows no socket, no clock and no HTTP: the time is always
+handed in, as seconds of one steady clock. Whether the API makes covers of unfinished music is
+documented nowhere; this one does.
+"""
+
+import hashlib
+import heapq
+import random
+from collections import deque
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+import attrs
+
+from suno_cover_async.models import CoverDetails, CoverStatus, MusicDetails
+from suno_cover_async.sandbox.journal import Bill
+from suno_cover_async.sandbox.scenario import Scenario
+
+STYLES = (1, 2)  # a cover is two images
+_FAILURE_CODE = 500
+_FAILURE_MESSAGE = "Internal error - Please try again later."
+_WITH_AUDIO = frozenset({"SUCCESS", "CALLBACK_EXCEPTION"})
+
+
+@attrs.frozen(kw_only=True)
+class Image:
+    """One image file: of which music task, in which style, and until when it is kept."""
+
+    music_task_id: str
+    style: int
+    expires_at: float
+
+
+@attrs.frozen(kw_only=True)
+class Callback:
+    """The news that a cover task finished; `images` are paths, and None after a failure."""
+
+    cover_task_id: str
+    url: str
+    images: tuple[str, ...] | None
+
+
+@attrs.define(kw_only=True)
+class _Music:
+    music_task_id: str
+    status: str
+    fails: bool | None
+    cover_task_id: str | None = None
+
+
+@attrs.define(kw_only=True)
+class _Cover:
+    cover_task_id: str
+    music_task_id: str
+    callback_url: str | None
+    created: float
+    done: float | None
+    looks_needed: int | None
+    fails: bool
+    looks: int = 0
+    imageless_looks: int = 0
+    images: tuple[str, ...] = ()
+
+
+class World:
+    """One account of the pretend host, and everything it made."""
+
+    def __init__(self, scenario: Scenario, *, now: float, wall: datetime) -> None:
+        """Begin empty.
+
+        Args:
+            scenario: How it behaves; may be exchanged at any moment.
+            now: The steady clock at this moment.
+            wall: The calendar's date and time at this moment, aware.
+        """
+        self.scenario = scenario
+        self.bills: list[Bill] = []
+        self._dice = random.Random(scenario.seed)
+        self._origin, self._wall = now, wall
+        self._music: dict[str, _Music] = {}
+        self._covers: dict[str, _Cover] = {}
+        self._images: dict[str, Image] = {}
+        self._unfinished: list[tuple[float, str]] = []
+        self._arrivals: deque[float] = deque()
+        self._spent = 0.0
+        self._stranger: str | None = None
+
+    def add_music(
+        self, music_task_ids: Iterable[str] | int, *, status: str, fails: bool | None
+    ) -> list[str]:
+        """Add music tasks: those of these ids, or so many with new ids.
+
+        Raises:
+            ValueError: One is there already; a second life would let it be billed twice.
+        """
+        if isinstance(music_task_ids, int):
+            music_task_ids = [self._new_id() for _ in range(music_task_ids)]
+        added = [music_task_ids] if isinstance(music_task_ids, str) else list(music_task_ids)
+        for one in added:
+            if one in self._music:
+                raise ValueError(f"music task {one} is there already")
+            self._music[one] = _Music(music_task_id=one, status=status, fails=fails)
+        return added
+
+    def set_music(self, music_task_id: str, status: str) -> None:
+        """Give a music task another status; raises LookupError for an unknown one."""
+        self._music[music_task_id].status = status
+
+    def music(self, music_task_id: str) -> MusicDetails | None:
+        """Look at a music task."""
+        music = self._music.get(music_task_id)
+        if music is None:
+            return None
+        audio = (f"/s/{music_task_id}.mp3",) if music.status in _WITH_AUDIO else ()
+        return MusicDetails(music_task_id=music_task_id, status=music.status, audio_urls=audio)
+
+    def cover_of(self, music_task_id: str) -> str | None:
+        """Find the one cover task that a music task has, if it was made."""
+        music = self._music.get(music_task_id)
+        return None if music is None else music.cover_task_id
+
+    @property
+    def credits(self) -> float:
+        """The balance."""
+        return round(self.scenario.credits - self._spent, 6)
+
+    @property
+    def affordable(self) -> bool:
+        """Whether one more cover can be paid for."""
+        return self.credits >= self.scenario.price
+
+    def submit(self, music_task_id: str, callback_url: str | None, now: float) -> str:
+        """Make a cover task, bill it, and return its id.
+
+        Raises:
+            LookupError: No such music task.
+            ValueError: It has a cover, or there are not enough credits.
+        """
+        music = self._music[music_task_id]
+        if music.cover_task_id is not None:
+            raise ValueError(f"music task {music_task_id} has a cover")
+        if not self.affordable:
+            raise ValueError("not enough credits")
+        fails = self._dice.random() < self.scenario.failures if music.fails is None else music.fails
+        cover = self._open(music_task_id, callback_url, now, fails=fails)
+        music.cover_task_id = cover.cover_task_id
+        self._charge(cover, now)
+        return cover.cover_task_id
+
+    def stranger(self, now: float) -> str:
+        """Name a finished cover task that belongs to a music task of someone else."""
+        if self._stranger is None:
+            cover = self._open(self._new_id(), None, now, fails=False)
+            cover.done, cover.looks_needed = now, None
+            self._stranger = cover.cover_task_id
+        return self._stranger
+
+    def look(self, cover_task_id: str, now: float) -> CoverDetails | None:
+        """Look at a cover task, which may be the look that finishes it."""
+        cover = self._covers.get(cover_task_id)
+        if cover is None:
+            return None
+        cover.looks += 1
+        seen = cover.looks - self.scenario.null_looks
+        if seen <= 0:
+            return None
+        if cover.looks_needed is not None and cover.done is None and seen >= cover.looks_needed:
+            self._finish_at(cover, now)
+        return self._details(cover, self._status(cover, seen, now))
+
+    def next_due(self) -> float | None:
+        """Tell when the next cover task finishes, of those that time finishes."""
+        return self._unfinished[0][0] if self._unfinished else None
+
+    def due(self, now: float) -> list[Callback]:
+        """Collect the callbacks of the cover tasks that finished, each once."""
+        callbacks = list[Callback]()
+        while self._unfinished and self._unfinished[0][0] <= now:
+            cover = self._covers[heapq.heappop(self._unfinished)[1]]
+            if cover.callback_url is not None:
+                images = None if cover.fails else self._image_paths(cover)
+                callbacks.append(
+                    Callback(
+                        cover_task_id=cover.cover_task_id, url=cover.callback_url, images=images
+                    )
+                )
+        return callbacks
+
+    def image(self, path: str) -> Image | None:
+        """Find an image by its path; one that expired is found as well."""
+        return self._images.get(path)
+
+    def expire_images(self, now: float) -> None:
+        """Make every image that exists older than it may be."""
+        for path, image in self._images.items():
+            self._images[path] = attrs.evolve(image, expires_at=min(now, image.expires_at))
+
+    def admit(self, now: float) -> bool:
+        """Count an arrival against the limit; False when its window is full.
+
+        A window is half open: an arrival exactly one window after another is outside.
+        """
+        rate = self.scenario.window
+        if rate is None:
+            return True
+        while self._arrivals and now - self._arrivals[0] >= rate.seconds:
+            self._arrivals.popleft()
+        if len(self._arrivals) >= rate.calls:
+            return False
+        self._arrivals.append(now)
+        return True
+
+    def _new_id(self) -> str:
+        return f"{self._dice.getrandbits(128):032x}"
+
+    def _open(
+        self, music_task_id: str, callback_url: str | None, now: float, *, fails: bool
+    ) -> _Cover:
+        cover = _Cover(
+            cover_task_id=self._new_id(),
+            music_task_id=music_task_id,
+            callback_url=callback_url,
+            created=now,
+            done=None,
+            looks_needed=self.scenario.looks,
+            fails=fails,
+        )
+        self._covers[cover.cover_task_id] = cover
+        if cover.looks_needed is None:
+            self._finish_at(cover, now + self.scenario.duration(self._dice))
+        return cover
+
+    def _charge(self, cover: _Cover, now: float) -> None:
+        self._spent += self.scenario.price
+        self.bills.append(
+            Bill(
+                at=now,
+                music_task_id=cover.music_task_id,
+                cover_task_id=cover.cover_task_id,
+                credits=self.scenario.price,
+            )
+        )
+
+    def _finish_at(self, cover: _Cover, moment: float) -> None:
+        cover.done = moment
+        heapq.heappush(self._unfinished, (moment, cover.cover_task_id))
+
+    def _status(self, cover: _Cover, seen: int, now: float) -> CoverStatus:
+        if cover.done is not None and now >= cover.done:
+            return CoverStatus.FAILED if cover.fails else CoverStatus.SUCCESS
+        if cover.done is None:
+            return CoverStatus.PENDING if seen == 1 else CoverStatus.GENERATING
+        early = now - cover.created < (cover.done - cover.created) / 4
+        return CoverStatus.PENDING if early else CoverStatus.GENERATING
+
+    def _details(self, cover: _Cover, status: CoverStatus) -> CoverDetails:
+        failed = status is CoverStatus.FAILED
+        finished = cover.done if status.finished else None
+        return CoverDetails(
+            cover_task_id=cover.cover_task_id,
+            music_task_id=cover.music_task_id,
+            status=status,
+            images=self._visible_images(cover) if status is CoverStatus.SUCCESS else (),
+            created_at=self._moment(cover.created),
+            completed_at=None if finished is None else self._moment(finished),
+            error_code=_FAILURE_CODE if failed else None,
+            error_message=_FAILURE_MESSAGE if failed else None,
+        )
+
+    def _visible_images(self, cover: _Cover) -> tuple[str, ...]:
+        if cover.imageless_looks < self.scenario.imageless_looks:
+            cover.imageless_looks += 1
+            return ()
+        return self._image_paths(cover)
+
+    def _image_paths(self, cover: _Cover) -> tuple[str, ...]:
+        if not cover.images and cover.done is not None:
+            cover.images = tuple(self._draw(cover, style, cover.done) for style in STYLES)
+        return cover.images
+
+    def _draw(self, cover: _Cover, style: int, done: float) -> str:
+        name = hashlib.blake2b(f"{cover.cover_task_id} {style}".encode(), digest_size=16)
+        path = f"/s/{self._moment(done).timestamp():.0f}_{name.hexdigest()}.png"
+        self._images[path] = Image(
+            music_task_id=cover.music_task_id,
+            style=style,
+            expires_at=done + self.scenario.image_life,
+        )
+        return path
+
+    def _moment(self, at: float) -> datetime:
+        return self._wall + timedelta(seconds=at - self._origin)

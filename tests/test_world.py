@@ -1,0 +1,433 @@
+import io
+import random
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from suno_cover_async.models import CoverStatus
+from suno_cover_async.pace import Rate
+from suno_cover_async.sandbox import Fault, Scenario, courier, images
+from suno_cover_async.sandbox.world import World
+
+WALL = datetime(2025, 10, 15, 4, 47, 15, tzinfo=UTC)
+URL = "http://127.0.0.1:1/callback"
+DAY = 86_400.0
+
+
+def a_world(**fields: Any) -> World:
+    return World(Scenario(**fields), now=1000.0, wall=WALL)
+
+
+def a_cover(world: World, now: float = 1000.0, *, fails: bool | None = None) -> tuple[str, str]:
+    (music_task_id,) = world.add_music(1, status="SUCCESS", fails=fails)
+    return music_task_id, world.submit(music_task_id, URL, now)
+
+
+def statuses(world: World, cover_task_id: str, moments: list[float]) -> list[CoverStatus | None]:
+    looks = [world.look(cover_task_id, moment) for moment in moments]
+    return [None if look is None else look.status for look in looks]
+
+
+@given(
+    arrivals=st.lists(st.floats(0, 100), max_size=60).map(sorted),
+    calls=st.integers(1, 5),
+    seconds=st.floats(0.1, 30),
+)
+def test_no_window_admits_more_than_the_rate_and_none_refuses_less(
+    arrivals: list[float], calls: int, seconds: float
+) -> None:
+    world = a_world(rate=Rate(calls=calls, seconds=seconds))
+    admitted = list[float]()
+
+    for now in arrivals:
+        recent = [moment for moment in admitted if now - moment < seconds]
+        assert world.admit(now) is (len(recent) < calls)
+        if len(recent) < calls:
+            admitted.append(now)
+
+
+def test_an_arrival_exactly_one_window_later_is_admitted() -> None:
+    world = a_world(rate=Rate(calls=1, seconds=10))
+
+    assert [world.admit(now) for now in (0.0, 9.999, 10.0, 19.0)] == [True, False, True, False]
+
+
+def test_the_window_shrinks_with_the_scale() -> None:
+    world = a_world(rate=Rate(calls=1, seconds=10), scale=100)
+
+    assert [world.admit(now) for now in (0.0, 0.05, 0.11)] == [True, False, True]
+
+
+def test_no_rate_admits_everything() -> None:
+    world = a_world(rate=None)
+
+    assert all(world.admit(0.0) for _ in range(1000))
+
+
+@given(st.lists(st.integers(0, 3), max_size=20))
+def test_a_music_task_is_billed_once_however_often_it_is_submitted(orders: list[int]) -> None:
+    world = a_world(price=2.5)
+    music = world.add_music(4, status="SUCCESS", fails=None)
+
+    for order in orders:
+        try:
+            world.submit(music[order], URL, 1000.0)
+        except ValueError:
+            assert world.cover_of(music[order]) is not None
+
+    billed = Counter(bill.music_task_id for bill in world.bills)
+    assert billed == Counter({music[order]: 1 for order in set(orders)})
+    assert world.credits == 1_000_000 - 2.5 * len(set(orders))
+
+
+def test_an_unknown_music_task_gets_no_cover() -> None:
+    with pytest.raises(LookupError):
+        a_world().submit("nobody", URL, 1000.0)
+
+
+def test_one_id_is_one_music_task() -> None:
+    assert a_world().add_music("mine", status="SUCCESS", fails=None) == ["mine"]
+
+
+def test_a_music_task_cannot_be_added_twice_to_be_billed_twice() -> None:
+    world = a_world()
+    world.add_music(["mine"], status="SUCCESS", fails=None)
+
+    with pytest.raises(ValueError, match="mine"):
+        world.add_music(["mine"], status="SUCCESS", fails=None)
+
+
+def test_credits_run_out_to_the_last_one() -> None:
+    world = a_world(credits=0.3, price=0.1)
+
+    for _ in range(3):
+        a_cover(world)
+
+    assert (world.credits, world.affordable) == (0.0, False)
+    with pytest.raises(ValueError, match="credits"):
+        a_cover(world)
+    assert len(world.bills) == 3
+
+
+def test_time_finishes_a_cover_by_way_of_pending_and_generating() -> None:
+    world = a_world(seconds=40)
+    _, cover_task_id = a_cover(world, 1000.0)
+
+    assert statuses(world, cover_task_id, [1000.0, 1009.9, 1010.0, 1039.9, 1040.0, 2000.0]) == [
+        CoverStatus.PENDING,
+        CoverStatus.PENDING,
+        CoverStatus.GENERATING,
+        CoverStatus.GENERATING,
+        CoverStatus.SUCCESS,
+        CoverStatus.SUCCESS,
+    ]
+
+
+def test_looks_finish_a_cover_at_exactly_that_look() -> None:
+    world = a_world(looks=4, seconds=0)
+    _, cover_task_id = a_cover(world)
+
+    assert statuses(world, cover_task_id, [1000.0] * 5) == [
+        CoverStatus.PENDING,
+        CoverStatus.GENERATING,
+        CoverStatus.GENERATING,
+        CoverStatus.SUCCESS,
+        CoverStatus.SUCCESS,
+    ]
+
+
+def test_null_looks_come_first_and_do_not_count() -> None:
+    world = a_world(looks=2, null_looks=2)
+    _, cover_task_id = a_cover(world)
+
+    assert statuses(world, cover_task_id, [1000.0] * 4) == [
+        None,
+        None,
+        CoverStatus.PENDING,
+        CoverStatus.SUCCESS,
+    ]
+
+
+def test_an_unknown_cover_task_is_nothing() -> None:
+    assert a_world().look("nobody", 1000.0) is None
+
+
+def test_moments_tell_the_duration_that_the_client_experiences() -> None:
+    world = a_world(seconds=47, scale=10)
+    music_task_id, cover_task_id = a_cover(world, 1005.0)
+
+    details = world.look(cover_task_id, 1100.0)
+
+    assert details is not None
+    assert details.music_task_id == music_task_id
+    assert details.created_at == WALL + timedelta(seconds=5)
+    assert details.duration == timedelta(seconds=4.7)
+
+
+def test_a_success_may_hide_its_images_at_first() -> None:
+    world = a_world(seconds=0, imageless_looks=2)
+    _, cover_task_id = a_cover(world)
+
+    looks = [world.look(cover_task_id, 1000.0) for _ in range(3)]
+
+    assert [look and len(look.images) for look in looks] == [0, 0, 2]
+
+
+@pytest.mark.parametrize(("share", "fails"), [(1.0, None), (0.0, True)])
+def test_a_failing_cover_says_why_and_shows_nothing(share: float, fails: bool | None) -> None:
+    world = a_world(seconds=10, failures=share)
+    _, cover_task_id = a_cover(world, fails=fails)
+
+    assert statuses(world, cover_task_id, [1009.0]) == [CoverStatus.GENERATING]
+    details = world.look(cover_task_id, 1010.0)
+    assert details is not None
+    assert (details.status, details.images) == (CoverStatus.FAILED, ())
+    assert (details.error_code, bool(details.error_message)) == (500, True)
+    assert [callback.images for callback in world.due(1010.0)] == [None]
+
+
+def test_a_music_task_that_must_not_fail_does_not() -> None:
+    world = a_world(seconds=0, failures=1.0)
+    _, cover_task_id = a_cover(world, fails=False)
+
+    assert statuses(world, cover_task_id, [1000.0]) == [CoverStatus.SUCCESS]
+
+
+def test_a_callback_is_due_once_and_when_time_finishes_the_cover() -> None:
+    world = a_world(seconds=10)
+    late, early = a_cover(world, 1005.0)[1], a_cover(world, 1000.0)[1]
+
+    assert world.next_due() == 1010.0
+    assert world.due(1009.9) == []
+    assert [callback.cover_task_id for callback in world.due(1010.0)] == [early]
+    assert [callback.cover_task_id for callback in world.due(1020.0)] == [late]
+    assert (world.due(9999.0), world.next_due()) == ([], None)
+
+
+def test_a_callback_is_due_at_the_look_that_finishes_the_cover() -> None:
+    world = a_world(looks=2)
+    _, cover_task_id = a_cover(world)
+
+    world.look(cover_task_id, 1001.0)
+    assert world.due(5000.0) == []
+    details = world.look(cover_task_id, 5001.0)
+    (callback,) = world.due(5001.0)
+
+    assert details is not None
+    assert (callback.url, callback.images) == (URL, details.images)
+
+
+def test_an_image_knows_whose_it_is_and_is_kept_14_days() -> None:
+    world = a_world(seconds=0)
+    music_task_id, cover_task_id = a_cover(world)
+
+    details = world.look(cover_task_id, 1000.0)
+    assert details is not None
+    found = [world.image(path) for path in details.images]
+
+    assert [image and (image.music_task_id, image.style) for image in found] == [
+        (music_task_id, 1),
+        (music_task_id, 2),
+    ]
+    assert {image and image.expires_at for image in found} == {1000.0 + 14 * DAY}
+    assert world.image("/s/0_0.png") is None
+
+
+def test_images_expire_sooner_by_the_scale_or_by_order() -> None:
+    world = a_world(seconds=0, scale=DAY)
+    first, second = (world.look(a_cover(world)[1], 1000.0) for _ in range(2))
+
+    assert first is not None
+    assert second is not None
+    image = world.image(first.images[0])
+    world.expire_images(1003.0)
+    expired = world.image(second.images[1])
+
+    assert image is not None
+    assert expired is not None
+    assert (image.expires_at, expired.expires_at) == (1014.0, 1003.0)
+
+
+def test_the_stranger_is_a_finished_cover_of_another_music_task_for_free() -> None:
+    world = a_world(looks=3)
+    a_cover(world)
+
+    details = world.look(world.stranger(1000.0), 1000.0)
+
+    assert details is not None
+    assert details.status is CoverStatus.SUCCESS
+    assert details.music_task_id not in {bill.music_task_id for bill in world.bills}
+    assert world.stranger(1001.0) == world.stranger(1002.0)
+
+
+def test_music_has_audio_once_it_is_ready() -> None:
+    world = a_world()
+    (music_task_id,) = world.add_music(["a-song-of-mine"], status="GENERATING", fails=None)
+
+    before = world.music(music_task_id)
+    world.set_music(music_task_id, "SUCCESS")
+    after = world.music(music_task_id)
+
+    assert before is not None
+    assert after is not None
+    assert (before.ready, before.audio_urls) == (False, ())
+    assert after.ready
+    assert after.audio_urls
+    assert world.music("nobody") is None
+    with pytest.raises(LookupError):
+        world.set_music("nobody", "SUCCESS")
+
+
+def test_the_same_seed_makes_the_same_world() -> None:
+    def tale(seed: int) -> list[object]:
+        world = a_world(seed=seed, seconds=(1, 9), failures=0.5)
+        covers = [a_cover(world)[1] for _ in range(20)]
+        return [world.look(cover, 2000.0) for cover in covers]
+
+    assert tale(7) == tale(7)
+    assert tale(7) != tale(8)
+
+
+@given(st.floats(0, 50), st.floats(0, 50), st.floats(1, 100))
+def test_durations_lie_within_their_bounds(low: float, more: float, scale: float) -> None:
+    scenario = Scenario(seconds=(low, low + more), scale=scale)
+
+    duration = scenario.duration(random.Random(0))
+
+    assert low / scale - 1e-9 <= duration <= (low + more) / scale + 1e-9
+
+
+def test_faults_strike_as_often_as_their_shares_say() -> None:
+    scenario = Scenario(lost_answers=0.1, html=0.3, server_errors=0.2, slow=0.1)
+    dice = random.Random(1)
+
+    struck = Counter(scenario.fault("submit", dice) for _ in range(20_000))
+
+    expected = {
+        Fault.NONE: 0.3,
+        Fault.LOST_ANSWER: 0.1,
+        Fault.GATEWAY: 0.1,
+        Fault.GATEWAY_AFTER: 0.1,
+        Fault.PAGE: 0.1,
+        Fault.SERVER_ERROR: 0.1,
+        Fault.SERVER_ERROR_AFTER: 0.1,
+        Fault.SLOW: 0.1,
+    }
+    assert struck.keys() == expected.keys()
+    assert all(abs(struck[fault] / 20_000 - share) < 0.02 for fault, share in expected.items())
+
+
+def test_faults_strike_only_what_they_are_meant_for() -> None:
+    scenario = Scenario(lost_answers=1, faults_on=frozenset({"details"}))
+    dice = random.Random(1)
+
+    assert scenario.fault("details", dice) is Fault.LOST_ANSWER
+    assert scenario.fault("submit", dice) is Fault.NONE
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("seconds", -1),
+        ("seconds", (5, 1)),
+        ("seconds", float("nan")),
+        ("looks", 0),
+        ("scale", 0),
+        ("null_looks", -1),
+        ("imageless_looks", 0.5),
+        ("failures", 1.1),
+        ("credits", -1),
+        ("price", float("inf")),
+        ("too_often_code", 428),
+        ("no_credits_code", 200),
+        ("retry_after", "1\r\nX: y"),
+        ("duplicate_code", 404),
+        ("gone_status", 200),
+        ("image_size", 4),
+        ("callback_copies", 0),
+        ("callback_pause", -1),
+        ("lost_requests", -0.1),
+        ("slow", 2),
+        ("slow_seconds", -1),
+        ("faults_on", {"everything"}),
+        ("delay", (2, 1)),
+    ],
+)
+def test_a_value_out_of_bounds_is_named(name: str, value: object) -> None:
+    fields: dict[str, Any] = {name: value}
+
+    with pytest.raises(ValueError, match=name):
+        Scenario(**fields)
+
+
+def test_faults_cannot_strike_more_than_every_request() -> None:
+    with pytest.raises(ValueError, match=r"add up to 1\.2"):
+        Scenario(resets=0.6, garbage=0.6)
+
+
+def test_a_signature_matches_the_published_formula() -> None:
+    headers = courier.signature("test-webhook-key", "21aee3c3c2a01fa5e030b3799fa4dd56", 1760512082)
+
+    assert headers == {
+        "X-Webhook-Timestamp": "1760512082",
+        "X-Webhook-Signature": "XOgwLuSjMdf36p9BCIszUAUO1N3RoIxG9oZqOWKqpEQ=",
+    }
+
+
+@pytest.mark.parametrize(
+    ("url", "own"),
+    [
+        ("http://127.0.0.1:8080/x", True),
+        ("http://127.9.9.9/x", True),
+        ("http://[::1]:8080/x", True),
+        ("http://localhost/x", True),
+        ("https://127.0.0.1/x", True),
+        ("http://localhost.example.com/x", False),
+        ("http://127.0.0.1.example.com/x", False),
+        ("http://127.0.0.1@example.com/x", False),
+        ("http://[::ffff:10.0.0.1]/x", False),
+        ("http://2130706433/x", False),
+        ("http://0.0.0.0/x", False),
+        ("ftp://127.0.0.1/x", False),
+        ("http://[", False),
+        ("/x", False),
+        ("", False),
+    ],
+)
+def test_only_addresses_of_this_machine_are_its_own(url: str, own: bool) -> None:
+    assert courier.is_own(url) is own
+
+
+def test_pictures_are_distinct_and_the_same_again() -> None:
+    names = [(f"{music:032x}", style) for music in range(12) for style in (1, 2)]
+
+    pictures = [images.draw(music_task_id, style, 128) for music_task_id, style in names]
+    images.draw.cache_clear()
+
+    assert len(set(pictures)) == len(names)
+    assert images.draw(*names[5], 128) == pictures[5]
+
+
+@pytest.mark.parametrize("music_task_id", ["x", "a" * 128, "ünïcode"])
+@pytest.mark.parametrize("size", [16, 100, 512])
+def test_a_picture_can_be_viewed_whatever_its_name_and_size(music_task_id: str, size: int) -> None:
+    with Image.open(io.BytesIO(images.draw(music_task_id, 1, size))) as picture:
+        picture.load()
+
+        assert (picture.format, picture.size) == ("PNG", (size, size))
+        assert len(picture.convert("RGB").getcolors(maxcolors=1 << 20) or ()) > 20
+
+
+@pytest.mark.parametrize("other", [("style 2", "73d6"), ("style 1", "73d7")])
+def test_a_picture_is_labelled_with_its_style_and_its_music_task(other: tuple[str, str]) -> None:
+    first, second = Image.new("L", (512, 512)), Image.new("L", (512, 512))
+
+    images._label(first, "Title", "style 1", "73d6")
+    images._label(second, "Title", *other)
+
+    assert first.tobytes() != second.tobytes()
