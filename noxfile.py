@@ -60,5 +60,6 @@ def wheel(session: nox.Session) -> None:
     shutil.copy("pyproject.toml", away)
     shutil.copy("README.md", away)
     session.chdir(away)
-    session.run("python", "-c", "import suno_cover_async as s; assert 'site-packages' in s.__file__")
+    installed = "import suno_cover_async; assert 'site-packages' in suno_cover_async.__file__"
+    session.run("python", "-c", installed)
     session.run("python", "-m", "pytest", *session.posargs)

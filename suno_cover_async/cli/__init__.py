@@ -1,0 +1,19 @@
+"""The command line, `suno-cover`: the only modules that print.
+
+They know people and terminals, and use the package as any other caller would. Results go to
+standard output, everything else to standard error.
+
+====  ==========================================================================
+code  meaning
+====  ==========================================================================
+0     all done
+1     something failed; what, and what to do next, is on standard error
+2     the command line, or one of its values, makes no sense
+3     the API key is missing or was refused
+4     no credits left
+5     not finished in time; the same command waits again and never pays twice
+6     a library of the command line is missing: pip install 'suno-cover-async[cli]'
+130   interrupted by Ctrl-C
+143   ended by SIGTERM
+====  ==========================================================================
+"""

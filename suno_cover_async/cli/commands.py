@@ -1,0 +1,178 @@
+"""The commands and their words: what can be typed, and how every error ends.
+
+It knows click and the acts of the modules beside it; each act runs as `process.py` says.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+
+from suno_cover_async import SunoCoverError, __version__
+from suno_cover_async import cli as package
+from suno_cover_async.cli.console import say, stderr
+from suno_cover_async.cli.demo import demo
+from suno_cover_async.cli.exits import ExitCode, advise, exit_code, explain
+from suno_cover_async.cli.generate import generate
+from suno_cover_async.cli.look import show_credits, show_details
+from suno_cover_async.cli.options import Connection, connected, refuse_key
+from suno_cover_async.cli.process import run
+from suno_cover_async.cli.serve import serve
+
+_CODES = [line for line in (package.__doc__ or "").splitlines() if line[:1].isdigit()]
+_EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {line}" for line in _CODES)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON, one object a line.")
+
+
+def _writable(_: click.Context, parameter: click.Parameter, folder: Path | None) -> Path | None:
+    """Find out before anything is paid for whether its images can be saved."""
+    if folder is None:
+        return None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        problem = "" if os.access(folder, os.W_OK) else "not writable"
+    except OSError as error:
+        problem = error.strerror or "not possible"
+    if problem:
+        raise click.BadParameter(f"no images can be saved there: {problem}", param=parameter)
+    return folder
+
+
+def _folder(default: str | None, words: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Make the option that says where images are saved."""
+    return click.option(
+        "--out",
+        "into",
+        type=click.Path(path_type=Path),
+        default=default,
+        show_default=True,
+        callback=_writable,
+        help=words,
+    )
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=_EPILOG,
+)
+@click.version_option(__version__, prog_name="suno-cover")
+@refuse_key
+def commands() -> None:
+    """Cover art for finished AI-generated songs, without ever paying twice.
+
+    The API key is read from SUNO_API_KEY, from a file or from standard input (--key-file),
+    never from the command line. The demo needs none: suno-cover demo
+    """
+
+
+@commands.command("generate", short_help="Cover songs and save the images.", epilog=_EPILOG)
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@_folder("covers", "Where to save the images.")
+@_JSON
+@connected
+def _generate(ids: tuple[str, ...], into: Path, as_json: bool, connection: Connection) -> int:
+    """Cover songs and save their images, many at once.
+
+    ID is a music task's id; - reads ids from standard input, one a line. Paths of saved images go
+    to standard output, all else to standard error. A song that fails stops no other. Whatever
+    was interrupted: the same command goes on, and never pays twice.
+    """
+    if "-" in ids and connection.key_file == "-":
+        raise click.UsageError("standard input cannot hold both the ids and the key")
+    return run(generate(_all_ids(ids), connection=connection, into=into, as_json=as_json))
+
+
+@commands.command("details", short_help="Look at a cover task.", epilog=_EPILOG)
+@click.argument("cover_task_id")
+@click.option("--wait", is_flag=True, help="Wait until it is finished.")
+@_folder(None, "Save the images here, if it is a success.")
+@_JSON
+@connected
+def _details(
+    cover_task_id: str, wait: bool, into: Path | None, as_json: bool, connection: Connection
+) -> int:
+    """Look at a cover task, by the id that submitting brought."""
+    return run(
+        show_details(cover_task_id, connection=connection, wait=wait, into=into, as_json=as_json)
+    )
+
+
+@commands.command("credits", short_help="Show the account's balance.", epilog=_EPILOG)
+@_JSON
+@connected
+def _credits(as_json: bool, connection: Connection) -> int:
+    """Show the account's balance."""
+    return run(show_credits(connection=connection, as_json=as_json))
+
+
+@commands.command("sandbox", short_help="Run a pretend API on this machine.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8480, show_default=True)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0),
+    default=5.0,
+    show_default=True,
+    help="How long a cover takes.",
+)
+@click.option(
+    "--music",
+    type=click.IntRange(0, 1_000_000),
+    default=12,
+    show_default=True,
+    help="How many finished songs there are.",
+)
+def _sandbox(port: int, seconds: float, music: int) -> int:
+    """Run a pretend API on this machine until Ctrl-C, to try things out for nothing.
+
+    Every request is shown as it arrives. Ended by Ctrl-C or SIGTERM, the exit code is 0.
+    """
+    return run(serve(port=port, seconds=seconds, music=music))
+
+
+@commands.command("demo", short_help="See a dozen covers made: no account, about ten seconds.")
+@_folder("suno-cover-demo", "Where to save the images.")
+def _demo(into: Path) -> int:
+    """Cover a dozen made-up songs in a sandbox on this machine, in about ten seconds.
+
+    It needs no account, no key and no network, and leaves 24 images and one contact sheet.
+    """
+    return run(demo(into=into))
+
+
+def _all_ids(ids: tuple[str, ...]) -> Iterator[str]:
+    """Yield the ids, and those of standard input in the place of a `-`."""
+    for one in ids:
+        if one == "-":
+            text = sys.stdin.buffer.read().decode("utf-8-sig", "replace")
+            yield from filter(None, map(str.strip, text.splitlines()))
+        else:
+            yield one
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; every error becomes a line on standard error and an exit code."""
+    try:
+        code = commands.main(arguments, prog_name="suno-cover", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    except (SunoCoverError, ValueError, OSError) as error:
+        return _failed(error)
+    except Exception as error:
+        if {"-v", "-vv", "--verbose"} & set(arguments or sys.argv):
+            raise
+        say(stderr(), f"Error: unexpected {type(error).__name__}; --verbose shows where", "red")
+        return ExitCode.FAILED
+    return code if isinstance(code, int) else ExitCode.DONE
+
+
+def _failed(error: Exception) -> int:
+    say(stderr(), f"Error: {explain(error)}", "red")
+    advice = advise(error)
+    if advice is not None:
+        say(stderr(), f"next: {advice}")
+    return exit_code([error])

@@ -1,0 +1,103 @@
+"""Where the command line says things: standard error for people, standard output for results.
+
+It knows terminals and text; it knows nothing of covers. No text is ever read as markup.
+"""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import TextIO
+
+import click
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
+
+
+class _Console(Console):
+    """A console that goes on when nobody reads it any more; rich's own would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        _silence(sys.stderr)
+
+
+def stderr() -> Console:
+    """Open standard error for people."""
+    return _Console(stderr=True, markup=False, highlight=False, emoji=False)
+
+
+def is_live(console: Console) -> bool:
+    """Whether somebody watches standard error on a terminal that can redraw lines."""
+    return sys.stderr.isatty() and not console.is_dumb_terminal
+
+
+def say(console: Console, line: str, style: str = "", *, indent: int = 0) -> None:
+    """Say a line; on a terminal it wraps at words, elsewhere it stays one line."""
+    if console.is_terminal:
+        console.print(Padding.indent(Text(line, style), indent))
+    else:
+        console.print(Text(" " * indent + line, style), soft_wrap=True)
+
+
+def copyable(console: Console, line: str, *, indent: int = 2) -> None:
+    """Say a line to be copied: never broken, so that a paste of it is what it was."""
+    console.print(Text(" " * indent + line, "bold"), soft_wrap=True)
+
+
+def result(line: str) -> None:
+    """Write a result to standard output; once nobody reads it any more, do nothing.
+
+    Whoever closes the pipe early, as `head` does, wants no more lines; what is paid for is
+    collected all the same.
+    """
+    try:
+        click.echo(line.encode(errors="surrogateescape"))
+    except OSError:
+        _silence(sys.stdout)
+
+
+def json_result(value: Mapping[str, object]) -> None:
+    """Write a result as one line of JSON."""
+    result(json.dumps(value))
+
+
+def _silence(stream: TextIO) -> None:
+    """Let all further output go nowhere, also that of the interpreter's own last flush."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+class _ConsoleHandler(logging.Handler):
+    """Log lines above a live display instead of through it."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for line in self.format(record).splitlines():
+            text = "".join(c if c.isprintable() else "?" for c in line)
+            self._console.print(Text(text, "dim"), soft_wrap=True)
+
+
+@contextmanager
+def logging_to(console: Console, verbose: int) -> Generator[None, None, None]:
+    """Show the package's log: warnings, and from `verbose` 1 and 2 on more."""
+    logger = logging.getLogger("suno_cover_async")
+    handler = _ConsoleHandler(console)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(_LEVELS[min(verbose, len(_LEVELS) - 1)])
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(handler)

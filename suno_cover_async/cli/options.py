@@ -1,0 +1,179 @@
+"""The options every command that calls the API shares, and how they become a client.
+
+It knows click and the key's three ways in: the environment, a file, standard input. The key is
+never an argument, is kept nowhere here, and is in no message.
+"""
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import attrs
+import click
+
+from suno_cover_async import SUNOAPI, PollSchedule, SunoCoverClient
+from suno_cover_async.cli.console import logging_to, stderr
+from suno_cover_async.cli.exits import ExitCode
+from suno_cover_async.hosts import HOSTS
+
+F = TypeVar("F", bound=Callable[..., object])
+
+KEY_VARIABLE = "SUNO_API_KEY"
+_LONGEST_KEY_FILE = 65_536
+
+
+class KeyMissingError(click.ClickException):
+    """There is no API key to call with."""
+
+    exit_code = ExitCode.KEY
+
+
+@attrs.frozen(kw_only=True)
+class Connection:
+    """Which API to call, and where its key comes from."""
+
+    host: str = SUNOAPI.name
+    base_url: str | None = None
+    key_file: str | None = None
+    timeout: float | None = None
+    poll: float | None = None
+
+    def client(self) -> SunoCoverClient:
+        """Make the client; raises KeyMissingError, click's errors and ValueError."""
+        poll = self._schedule()
+        return SunoCoverClient(
+            self._key(), host=HOSTS[self.host], base_url=self.base_url, poll=poll
+        )
+
+    def _schedule(self) -> PollSchedule:
+        usual = PollSchedule()
+        usual = usual if self.timeout is None else attrs.evolve(usual, timeout=self.timeout)
+        if self.poll is None:
+            return usual
+        longest = max(self.poll, usual.longest)
+        return attrs.evolve(usual, first=self.poll, shortest=self.poll, longest=longest)
+
+    def arguments(self) -> list[str]:
+        """Write the options again, for a command that goes on where this one stopped."""
+        given = {
+            "--host": None if self.host == SUNOAPI.name else self.host,
+            "--base-url": self.base_url,
+            "--key-file": self.key_file,
+            "--timeout": None if self.timeout is None else f"{self.timeout:g}",
+            "--poll": None if self.poll is None else f"{self.poll:g}",
+        }
+        return [
+            word for name, value in given.items() if value is not None for word in (name, value)
+        ]
+
+    def _key(self) -> str:
+        key = _read_key(self.key_file) if self.key_file else os.environ.get(KEY_VARIABLE)
+        if not key:
+            raise KeyMissingError(
+                f"no API key; set {KEY_VARIABLE}, or pass --key-file FILE (- is standard input)"
+            )
+        return key
+
+
+def _read_key(name: str) -> str:
+    """Read a key, less one trailing newline; no error shows the name, it may be a key itself."""
+    try:
+        if name == "-":
+            raw = sys.stdin.buffer.read(_LONGEST_KEY_FILE)
+        else:
+            with Path(name).open("rb") as file:
+                raw = file.read(_LONGEST_KEY_FILE)
+        return raw.removesuffix(b"\n").removesuffix(b"\r").decode()
+    except UnicodeDecodeError:
+        problem = "it is not UTF-8 text"
+    except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or "it has no valid name"
+    raise click.BadParameter(
+        f"the file cannot be read: {problem} (its name is not shown, in case it is the key)",
+        param_hint="--key-file",
+    )
+
+
+def _refuse_key(_context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        raise click.UsageError(
+            f"{parameter.opts[0]} does not exist: a key on the command line can be read by every "
+            f"process of the machine, so treat this one as seen by others; set {KEY_VARIABLE}, or "
+            "pass --key-file FILE (- is standard input)"
+        )
+
+
+refuse_key = click.option(
+    "--api-key",
+    "--key",
+    "--token",
+    hidden=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_refuse_key,
+)
+"""The option people try first; it refuses, and shows nothing of the value."""
+
+
+verbosity = click.option(
+    "-v", "--verbose", count=True, help="Log to standard error; -vv logs more."
+)
+
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option(
+        "--host",
+        type=click.Choice(tuple(HOSTS)),
+        default=SUNOAPI.name,
+        show_default=True,
+        help="Whose API to call.",
+    ),
+    click.option("--base-url", metavar="URL", help="Another address of it: a proxy, the sandbox."),
+    click.option(
+        "--key-file",
+        metavar="FILE",
+        help=f"Read the API key from FILE (- is standard input) and not from {KEY_VARIABLE}.",
+    ),
+    click.option(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        help=f"How long to wait for one cover. [default: {PollSchedule().timeout:g}]",
+    ),
+    click.option(
+        "--poll",
+        type=float,
+        metavar="SECONDS",
+        help="The least time between two looks at a cover. [default: 5, the first as learned]",
+    ),
+    verbosity,
+    refuse_key,
+)
+
+
+def connected(function: F) -> F:
+    """Give a command the shared options, as one `connection` argument."""
+
+    @functools.wraps(function)
+    def command(
+        *args: Any,
+        host: str,
+        base_url: str | None,
+        key_file: str | None,
+        timeout: float | None,
+        poll: float | None,
+        verbose: int,
+        **more: Any,
+    ) -> object:
+        connection = Connection(
+            host=host, base_url=base_url, key_file=key_file, timeout=timeout, poll=poll
+        )
+        with logging_to(stderr(), verbose):
+            return function(*args, connection=connection, **more)
+
+    whole: Any = command
+    for option in reversed(_OPTIONS):
+        whole = option(whole)
+    return cast("F", whole)

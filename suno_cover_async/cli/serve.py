@@ -1,0 +1,67 @@
+"""`sandbox`: the pretend API as a process of its own, with its journal scrolling by."""
+
+import asyncio
+import time
+from datetime import datetime
+
+from rich.console import Console
+
+from suno_cover_async.cli.console import result, say, stderr
+from suno_cover_async.cli.exits import ExitCode
+from suno_cover_async.cli.options import KEY_VARIABLE
+from suno_cover_async.sandbox import Arrival, Sandbox, Scenario
+from suno_cover_async.wire import printable
+
+_LOOK_SECONDS = 0.1
+_MOST_SHOWN = 12
+_GOOD = 200
+
+
+async def serve(*, port: int, seconds: float, music: int) -> int:
+    """Run a sandbox until somebody ends it, which is how it is meant to end."""
+    try:
+        async with Sandbox(Scenario(seconds=seconds), port=port) as sandbox:
+            _introduce(sandbox, sandbox.add_music(music))
+            await _show_journal(stderr(), sandbox)
+    except asyncio.CancelledError:
+        pass
+    return ExitCode.DONE
+
+
+def _introduce(sandbox: Sandbox, ids: list[str]) -> None:
+    """Write what another terminal needs, ready to be copied."""
+    result(f"the sandbox is at {sandbox.url}, its key is {sandbox.api_key}; Ctrl-C ends it")
+    result("in another terminal:\n")
+    result(f"export {KEY_VARIABLE}={sandbox.api_key}")
+    result(f"suno-cover credits --base-url {sandbox.url}")
+    result(f"suno-cover generate {' '.join(ids[:2]) or 'ID'} --poll 1 --base-url {sandbox.url}")
+    shown = ids[:_MOST_SHOWN]
+    result(f"\nmusic tasks: {len(ids)}" + "".join(f"\n  {one}" for one in shown))
+    if len(ids) > len(shown):
+        result(f"  and {len(ids) - len(shown)} more")
+    result("")
+
+
+async def _show_journal(console: Console, sandbox: Sandbox) -> None:
+    """Show each request once it was answered, for ever."""
+    arrivals, bills = sandbox.journal.arrivals, sandbox.journal.bills
+    shown, answered = 0, 0
+    while True:
+        for arrival in arrivals[shown:answered]:
+            _show(console, arrival, bills=len(bills))
+        shown, answered = answered, len(arrivals)
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _show(console: Console, arrival: Arrival, *, bills: int) -> None:
+    at = datetime.fromtimestamp(time.time() - time.monotonic() + arrival.at).astimezone()
+    verdict = arrival.code or arrival.status
+    words = [
+        f"{at:%H:%M:%S}",
+        f"{arrival.method:4}",
+        printable(arrival.path),
+        str(verdict or "no answer"),
+    ]
+    if arrival.kind == "submit":
+        words.append(f"({bills} billed so far)")
+    say(console, "  ".join(words), "" if verdict == _GOOD else "red")

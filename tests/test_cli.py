@@ -1,0 +1,646 @@
+"""The command line, run as people run it: a process with a terminal or pipes, and a real sandbox.
+
+Commands that need no process of their own run in a thread, so that the sandbox keeps answering.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+import pytest
+from PIL import Image
+
+from suno_cover_async import cli as package
+from suno_cover_async import errors
+from suno_cover_async.cli.commands import main
+from suno_cover_async.cli.exits import ExitCode, advise, exit_code, explain
+from suno_cover_async.sandbox import DuplicateId, Reply, Sandbox, Scenario
+
+KEY = "sk-cli-7f3a9c"
+MODULE = (sys.executable, "-m", "suno_cover_async")
+PIPE = asyncio.subprocess.PIPE
+PATIENCE = 20.0
+
+needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and terminals")
+
+
+@attrs.frozen
+class Ended:
+    """A command that ended: its exit code and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+
+Run = Callable[..., Awaitable[Ended]]
+
+
+@asynccontextmanager
+async def sandbox_with(scenario: Scenario) -> AsyncGenerator[Sandbox, None]:
+    async with Sandbox(scenario, api_key=KEY) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with sandbox_with(Scenario(seconds=0.02)) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Run a command in a thread of this process, with the key in the environment."""
+    monkeypatch.setenv("SUNO_API_KEY", KEY)
+    monkeypatch.chdir(tmp_path)
+
+    async def ran(*arguments: str) -> Ended:
+        capsys.readouterr()
+        code = await asyncio.to_thread(main, list(arguments))
+        written = capsys.readouterr()
+        return Ended(code, written.out, written.err)
+
+    return ran
+
+
+def at(sandbox: Sandbox) -> tuple[str, ...]:
+    return ("--base-url", sandbox.url, "--poll", "0.05")
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "SUNO_API_KEY": KEY, "PYTHONUNBUFFERED": "1", **more}
+
+
+async def start(
+    *arguments: str,
+    program: tuple[str, ...] = MODULE,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+    stdin: int = PIPE,
+    stdout: int = PIPE,
+    stderr: int = PIPE,
+) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(*program, *arguments),
+        cwd=cwd,
+        env=environment() if env is None else env,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+    )
+
+
+async def finish(process: asyncio.subprocess.Process, typed: bytes = b"") -> Ended:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            out, err = await process.communicate(typed)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise
+    return Ended(process.returncode or 0, (out or b"").decode(), (err or b"").decode())
+
+
+async def line_with(stream: asyncio.StreamReader | None, words: str) -> str:
+    """Read until a line holds these words."""
+    assert stream is not None
+    async with asyncio.timeout(PATIENCE):
+        while line := (await stream.readline()).decode():
+            if words in line:
+                return line
+    raise AssertionError(f"no line ever said {words!r}")
+
+
+async def billed(sandbox: Sandbox) -> None:
+    """Return once the sandbox has billed a cover."""
+    async with asyncio.timeout(PATIENCE):
+        while not sandbox.journal.bills:  # noqa: ASYNC110 - nothing tells of a bill
+            await asyncio.sleep(0.01)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+# generate
+
+
+async def test_generate_saves_both_images_and_writes_their_paths(
+    run: Run, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    one, two = sandbox.add_music(["one", "two"])
+
+    ended = await run("generate", one, two, one, "--out", "art", *at(sandbox))
+
+    assert ended.code == ExitCode.DONE
+    assert sorted(ended.lines) == sorted(f"art/{name}" for name in names(tmp_path / "art"))
+    assert names(tmp_path / "art") == ["one-1.png", "one-2.png", "two-1.png", "two-2.png"]
+    assert [bill.music_task_id for bill in sandbox.journal.bills] == ["one", "two"]
+    assert "saved 4 images of 2 tracks in art" in ended.err
+
+
+async def test_a_song_that_fails_stops_no_other(run: Run, sandbox: Sandbox) -> None:
+    sandbox.add_music(["good", "also-good"])
+    sandbox.add_music(["doomed"], fails=True)
+
+    ended = await run(
+        "generate", "good", "doomed", "unknown", "not an id", "also-good", *at(sandbox)
+    )
+
+    assert ended.code == ExitCode.FAILED
+    assert len(ended.lines) == 4
+    assert "3 tracks failed" in ended.err
+    assert "Internal error" in ended.err
+    assert "next: generate the music again" in ended.err
+    assert "Traceback" not in ended.err
+
+
+async def test_json_is_one_object_for_each_song(run: Run, sandbox: Sandbox) -> None:
+    sandbox.add_music(["good"])
+    sandbox.add_music(["doomed"], fails=True)
+
+    ended = await run("generate", "good", "doomed", "--json", *at(sandbox))
+
+    found = {one["music_task_id"]: one for one in map(json.loads, ended.lines)}
+    assert found["good"]["state"] == "saved"
+    assert found["good"]["files"] == ["covers/good-1.png", "covers/good-2.png"]
+    assert found["doomed"]["state"] == "failed"
+    assert found["doomed"]["error"]["type"] == "CoverFailedError"
+    bills = {bill.music_task_id: bill.cover_task_id for bill in sandbox.journal.bills}
+    assert {one: of["cover_task_id"] for one, of in found.items()} == bills
+
+
+async def test_a_timeout_says_how_to_go_on_and_going_on_pays_nothing(run: Run) -> None:
+    async with sandbox_with(Scenario(looks=6)) as sandbox:
+        sandbox.add_music(["slow"])
+
+        late = await run("generate", "slow", "--timeout", "0.1", *at(sandbox))
+        again = await run("generate", "slow", *at(sandbox))
+
+        assert late.code == ExitCode.TIMED_OUT
+        assert f"cover task {sandbox.journal.bills[0].cover_task_id}" in late.err
+        assert "suno-cover generate slow --out covers --base-url" in late.err
+        assert again.code == ExitCode.DONE
+        assert len(sandbox.journal.bills) == 1
+
+
+async def test_a_duplicate_without_its_id_says_what_to_look_for(run: Run) -> None:
+    async with sandbox_with(Scenario(duplicate_id=DuplicateId.ABSENT)) as sandbox:
+        sandbox.add_music(["song"])
+        await run("generate", "song", *at(sandbox))
+
+        again = await run("generate", "song", *at(sandbox))
+
+        assert again.code == ExitCode.FAILED
+        assert "suno-cover details COVER_TASK_ID --out DIR" in again.err
+
+
+async def test_no_credits_has_a_code_of_its_own_and_keeps_what_is_paid_for(run: Run) -> None:
+    async with sandbox_with(Scenario(seconds=0.02, credits=2)) as sandbox:
+        ids = sandbox.add_music(3)
+
+        ended = await run("generate", *ids, *at(sandbox))
+
+        assert ended.code == ExitCode.CREDITS
+        assert len(ended.lines) == 4
+        assert len(sandbox.journal.bills) == 2
+
+
+async def test_a_refused_key_stops_further_submits(
+    run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUNO_API_KEY", "sk-refused")
+    ids = sandbox.add_music(120)
+
+    ended = await run("generate", *ids, *at(sandbox))
+
+    assert ended.code == ExitCode.KEY
+    assert len(sandbox.journal.of("submit")) < 10
+    assert not sandbox.journal.bills
+    assert "sk-refused" not in ended.err + ended.out
+
+
+async def test_a_folder_that_cannot_be_written_is_noticed_before_anything_is_paid_for(
+    run: Run, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    ids = sandbox.add_music(1)
+
+    ended = await run("generate", *ids, "--out", "file/art", *at(sandbox))
+
+    assert ended.code == ExitCode.USAGE
+    assert not sandbox.journal.arrivals
+
+
+async def test_ids_are_read_from_standard_input(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.add_music(["one", "two"])
+    process = await start("generate", "-", *at(sandbox), cwd=tmp_path)
+
+    ended = await finish(process, b"\xef\xbb\xbfone\r\n\n  two\n")
+
+    assert ended.code == ExitCode.DONE
+    assert len(ended.lines) == 4
+    assert len(sandbox.journal.bills) == 2
+
+
+async def test_standard_input_holds_either_ids_or_the_key(run: Run) -> None:
+    ended = await run("generate", "-", "--key-file", "-")
+
+    assert ended.code == ExitCode.USAGE
+    assert "cannot hold both" in ended.err
+
+
+@needs_posix
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+async def test_whoever_closes_a_pipe_early_loses_no_cover(
+    stream: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    ids = sandbox.add_music(3)
+    reader, unread = os.pipe()
+    os.close(reader)
+    out, err = (unread, PIPE) if stream == "stdout" else (PIPE, unread)
+
+    process = await start("generate", *ids, *at(sandbox), cwd=tmp_path, stdout=out, stderr=err)
+    ended = await finish(process)
+    os.close(unread)
+
+    assert ended.code == ExitCode.DONE
+    assert len(names(tmp_path / "covers")) == 6
+    assert "Broken" not in ended.err + ended.out
+
+
+# interruption
+
+
+@needs_posix
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_an_interruption_names_what_was_paid_for_and_how_to_go_on(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    async with sandbox_with(Scenario(seconds=0.5)) as sandbox:
+        sandbox.add_music(["song"])
+        place = at(sandbox)
+        process = await start("generate", "song", *place, cwd=tmp_path)
+        await line_with(process.stderr, "song: cover task")
+        process.send_signal(number)
+
+        ended = await finish(process)
+        again = await finish(await start("generate", "song", *place, cwd=tmp_path))
+
+        assert ended.code == code
+        assert "interrupted" in ended.err
+        assert f"song: cover task {sandbox.journal.bills[0].cover_task_id}" in ended.err
+        assert f"suno-cover generate song --out covers --base-url {sandbox.url}" in ended.err
+        assert "Traceback" not in ended.err
+        assert KEY not in ended.err + ended.out
+        assert again.code == ExitCode.DONE
+        assert len(sandbox.journal.bills) == 1
+
+
+@needs_posix
+async def test_a_submit_on_its_way_is_awaited_and_its_cover_task_is_named(tmp_path: Path) -> None:
+    slow = Scenario(seconds=60, slow=1.0, slow_seconds=0.5, faults_on={"submit"})
+    async with sandbox_with(slow) as sandbox:
+        sandbox.add_music(["song"])
+        process = await start("generate", "song", *at(sandbox), cwd=tmp_path)
+        await billed(sandbox)
+        process.send_signal(signal.SIGINT)
+
+        ended = await finish(process)
+
+        assert ended.code == ExitCode.INTERRUPTED
+        assert f"song: cover task {sandbox.journal.bills[0].cover_task_id}" in ended.err
+
+
+@needs_posix
+async def test_a_second_interruption_does_not_wait_for_an_answer(tmp_path: Path) -> None:
+    slow = Scenario(slow=1.0, slow_seconds=60, faults_on={"submit"})
+    async with sandbox_with(slow) as sandbox:
+        sandbox.add_music(["song"])
+        process = await start("generate", "song", "--json", *at(sandbox), cwd=tmp_path)
+        await billed(sandbox)
+        process.send_signal(signal.SIGINT)
+        await line_with(process.stderr, "waiting for answers")
+        process.send_signal(signal.SIGINT)
+
+        ended = await finish(process)
+
+        assert ended.code == ExitCode.INTERRUPTED
+        assert json.loads(ended.out)["state"] == "unfinished"
+        assert "1 track not known to be submitted" in ended.err
+        assert "suno-cover generate song" in ended.err
+        assert "Traceback" not in ended.err
+
+
+@needs_posix
+async def test_an_interrupted_run_tells_programs_what_is_unfinished(tmp_path: Path) -> None:
+    async with sandbox_with(Scenario(seconds=60)) as sandbox:
+        sandbox.add_music(["song"])
+        process = await start("generate", "song", "--json", *at(sandbox), cwd=tmp_path)
+        await line_with(process.stderr, "song: cover task")
+        process.send_signal(signal.SIGINT)
+
+        found = json.loads((await finish(process)).out)
+
+        assert found["state"] == "unfinished"
+        assert found["cover_task_id"] == sandbox.journal.bills[0].cover_task_id
+
+
+# the key
+
+
+@pytest.mark.parametrize("option", ["--api-key", "--key", "--token"])
+@pytest.mark.parametrize("before", [(), ("credits",), ("generate", "song")])
+async def test_a_key_as_an_argument_is_refused_and_not_repeated(
+    option: str, before: tuple[str, ...], run: Run
+) -> None:
+    apart = await run(*before, option, "sk-typed")
+    joined = await run(*before, f"{option}=sk-typed")
+
+    assert (apart.code, joined.code) == (ExitCode.USAGE, ExitCode.USAGE)
+    assert "SUNO_API_KEY" in apart.err
+    assert "--key-file" in joined.err
+    assert "sk-typed" not in apart.err + joined.err
+
+
+async def test_without_a_key_the_ways_to_give_one_are_named(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SUNO_API_KEY")
+
+    ended = await run("credits")
+
+    assert ended.code == ExitCode.KEY
+    assert "SUNO_API_KEY" in ended.err
+    assert "--key-file" in ended.err
+
+
+async def test_the_key_comes_from_a_file_less_one_newline(
+    run: Run, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SUNO_API_KEY")
+    (tmp_path / "key").write_bytes(f"{KEY}\r\n".encode())
+    (tmp_path / "two-newlines").write_bytes(f"{KEY}\n\n".encode())
+
+    good = await run("credits", "--key-file", "key", *at(sandbox))
+    bad = await run("credits", "--key-file", "two-newlines", *at(sandbox))
+
+    assert (good.code, good.out) == (ExitCode.DONE, "1000000\n")
+    assert bad.code == ExitCode.USAGE
+    assert KEY not in bad.err
+
+
+async def test_the_key_comes_from_standard_input(sandbox: Sandbox) -> None:
+    process = await start(
+        "credits", "--key-file", "-", *at(sandbox), env=environment(SUNO_API_KEY="")
+    )
+
+    ended = await finish(process, f"{KEY}\n".encode())
+
+    assert (ended.code, ended.out) == (ExitCode.DONE, "1000000\n")
+
+
+@pytest.mark.parametrize("name", ["sk-typed", "sk-typed\0", "."])
+async def test_a_key_file_that_cannot_be_read_is_not_named(name: str, run: Run) -> None:
+    ended = await run("credits", "--key-file", name)
+
+    assert ended.code == ExitCode.USAGE
+    assert "--key-file" in ended.err
+    assert "sk-typed" not in ended.err
+
+
+async def test_no_log_however_verbose_holds_the_key(run: Run, sandbox: Sandbox) -> None:
+    sandbox.scenario = Scenario(seconds=0.02, html=0.5, lost_answers=0.2)
+    ids = sandbox.add_music(2)
+
+    ended = await run("generate", *ids, "-vv", *at(sandbox))
+
+    assert ended.code == ExitCode.DONE
+    assert "DEBUG" in ended.err
+    assert KEY not in ended.err + ended.out
+
+
+# looks
+
+
+async def test_credits_are_a_bare_number_or_json(run: Run) -> None:
+    async with sandbox_with(Scenario(credits=1025.6)) as sandbox:
+        plain = await run("credits", *at(sandbox))
+        programs = await run("credits", "--json", "--host", "kie", *at(sandbox))
+
+        assert (plain.code, plain.out) == (ExitCode.DONE, "1025.6\n")
+        assert json.loads(programs.out) == {"credits": 1025.6}
+
+
+async def test_details_can_wait_and_save_by_the_cover_task_id_alone(
+    run: Run, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.scenario = Scenario(looks=6)
+    sandbox.add_music(["song"])
+    await run("generate", "song", "--timeout", "0.1", *at(sandbox))
+    task = sandbox.journal.bills[0].cover_task_id
+
+    look = await run("details", task, "--json", *at(sandbox))
+    ended = await run("details", task, "--wait", "--out", "art", *at(sandbox))
+
+    assert json.loads(look.out)["status"] in {"PENDING", "GENERATING"}
+    assert ended.code == ExitCode.DONE
+    assert "SUCCESS" in ended.out
+    assert names(tmp_path / "art") == ["song-1.png", "song-2.png"]
+
+
+async def test_details_of_an_unknown_cover_task_fail(run: Run, sandbox: Sandbox) -> None:
+    ended = await run("details", "unknown", *at(sandbox))
+
+    assert ended.code == ExitCode.FAILED
+    assert ended.err.startswith("Error: the API knows no cover task unknown")
+
+
+async def test_a_strangers_text_is_neither_markup_nor_control_characters(
+    run: Run, sandbox: Sandbox
+) -> None:
+    message = "[bold red]boo[/bold red] \x1b[31m :smile:"
+    body = json.dumps({"code": 422, "msg": message, "data": None}).encode()
+    sandbox.script("credits", Reply(body=body))
+
+    ended = await run("credits", *at(sandbox))
+
+    assert ended.code == ExitCode.FAILED
+    assert "[bold red]boo[/bold red]" in ended.err
+    assert ":smile:" in ended.err
+    assert "\x1b" not in ended.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("credits", "--base-url", "http://example.com"),
+        ("credits", "--timeout", "nan"),
+        ("credits", "--timeout", "-1"),
+        ("credits", "--poll", "0"),
+        ("credits", "--host", "other"),
+        ("details", "a b"),
+        ("generate",),
+        ("sandbox", "--port", "70000"),
+        ("nonsense",),
+    ],
+)
+async def test_nonsense_is_one_clear_refusal(arguments: tuple[str, ...], run: Run) -> None:
+    ended = await run(*arguments)
+
+    assert ended.code == ExitCode.USAGE
+    assert "Error: " in ended.err
+    assert "Traceback" not in ended.err
+
+
+async def test_help_names_every_exit_code(run: Run) -> None:
+    ended = await run("--help")
+
+    assert ended.code == ExitCode.DONE
+    for code in ExitCode:
+        assert f"\n    {code.value:<6}" in ended.out
+        assert f"\n{code.value:<6}" in (package.__doc__ or "")
+
+
+# on a terminal
+
+
+@needs_posix
+async def test_on_a_terminal_progress_is_redrawn_and_paths_come_last(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.add_music(["one", "two"])
+
+    screen = await on_a_terminal("generate", "one", "two", *at(sandbox), cwd=tmp_path)
+
+    assert "2 of 2" in screen
+    assert screen.index("covers/one-1.png") > screen.rindex("2 of 2")
+    assert "saved 4 images" in screen
+
+
+@needs_posix
+async def test_many_songs_on_a_terminal_are_one_bar(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.scenario = Scenario(rate=None, failures=1.0)
+    ids = [f"unknown-{number}" for number in range(18)]
+
+    screen = await on_a_terminal("generate", *ids, *at(sandbox), cwd=tmp_path, LINES="12")
+
+    drawn, _, said = screen.partition("tracks failed")
+    assert "18 of 18" in drawn
+    assert "unknown-3" not in drawn
+    assert "unknown-3" in said
+
+
+async def on_a_terminal(*arguments: str, cwd: Path, **more: str) -> str:
+    """Run a command on a pseudo terminal, and return all it drew."""
+    ours, its = os.openpty()
+    environ = environment(TERM="xterm", COLUMNS="80", **({"LINES": "40"} | more))
+    process = await start(*arguments, cwd=cwd, env=environ, stdin=its, stdout=its, stderr=its)
+    os.close(its)
+    screen = await asyncio.to_thread(read_all, ours)
+    await process.wait()
+    os.close(ours)
+    return screen
+
+
+def read_all(terminal: int) -> str:
+    """Read a terminal until nobody holds its other end."""
+    drawn = b""
+    try:
+        while some := os.read(terminal, 65_536):
+            drawn += some
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    return drawn.decode(errors="replace")
+
+
+# sandbox and demo
+
+
+@needs_posix
+async def test_the_sandbox_command_serves_what_it_says_until_it_is_ended(tmp_path: Path) -> None:
+    process = await start("sandbox", "--port", "0", "--seconds", "0", "--music", "3")
+    await line_with(process.stdout, "export SUNO_API_KEY=")
+    *_, url = (await line_with(process.stdout, "suno-cover credits")).split()
+    *_, song, _, _, _, _ = (await line_with(process.stdout, "suno-cover generate")).split()
+    environ = environment(SUNO_API_KEY="sandbox-key")
+    options = ("--poll", "0.05", "--base-url", url)
+
+    covered = await finish(await start("generate", song, *options, cwd=tmp_path, env=environ))
+    shown = await line_with(process.stderr, "POST")
+    process.send_signal(signal.SIGINT)
+    ended = await finish(process)
+
+    assert covered.code == ExitCode.DONE
+    assert "/api/v1/suno/cover/generate  200  (1 billed so far)" in shown
+    assert ended.code == ExitCode.DONE
+    assert "Traceback" not in ended.err
+
+
+async def test_the_demo_covers_a_dozen_tracks_and_pays_for_each_once(tmp_path: Path) -> None:
+    keyless = {name: value for name, value in os.environ.items() if name != "SUNO_API_KEY"}
+
+    ended = await finish(await start("demo", cwd=tmp_path, env=keyless))
+
+    files = names(tmp_path / "suno-cover-demo")
+    sheet = tmp_path / "suno-cover-demo" / "contact-sheet.png"
+    assert ended.code == ExitCode.DONE
+    assert len(files) == 25
+    assert "12 covers for 12 tracks" in ended.err
+    assert str(sheet.relative_to(tmp_path)) in ended.out
+    with Image.open(sheet) as image:
+        assert image.width > 1000
+
+
+# what is missing, and how errors end
+
+
+@pytest.mark.parametrize("library", ["click", "rich", "PIL"])
+async def test_a_missing_library_is_named_with_its_cure(library: str) -> None:
+    code = (
+        f"import sys; sys.modules[{library!r}] = None\n"
+        "from suno_cover_async.__main__ import main; sys.exit(main())"
+    )
+
+    ended = await finish(await start("--help", program=(sys.executable, "-c", code)))
+
+    assert ended.code == ExitCode.NOT_INSTALLED
+    assert library in ended.err
+    assert "pip install 'suno-cover-async[cli]'" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_the_weightiest_failure_decides_the_exit_code() -> None:
+    key, credits_ = errors.AuthenticationError("x"), errors.InsufficientCreditsError("x")
+    late, other = errors.CoverTimeoutError("x"), errors.TransportError("x")
+
+    assert exit_code([]) == ExitCode.DONE
+    assert exit_code([other, credits_, key]) == ExitCode.KEY
+    assert exit_code([other, credits_]) == ExitCode.CREDITS
+    assert exit_code([late, late]) == ExitCode.TIMED_OUT
+    assert exit_code([late, other]) == ExitCode.FAILED
+    assert exit_code([ValueError("x")]) == ExitCode.USAGE
+
+
+def test_every_error_is_one_printable_line_and_retryable_ones_have_advice() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    plain = [
+        kind("two\nlines\x1b[0m")
+        for kind in kinds
+        if issubclass(kind, errors.SunoCoverError)
+        and kind not in {errors.CoverFailedError, errors.MusicFailedError}
+    ]
+
+    assert len(plain) > 10
+    assert all(explain(error).isprintable() for error in plain)
+    assert all(advise(error) for error in plain if error.retryable)
