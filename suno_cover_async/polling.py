@@ -44,9 +44,10 @@ class Age:
 class PollStream:
     """The looks at one cover task: begun by its first watcher, ended with its last."""
 
-    def __init__(self, cover_task_id: str, look: Look, schedule: PollSchedule, age: Age) -> None:
+    def __init__(self, task: CoverTask | str, look: Look, schedule: PollSchedule, age: Age) -> None:
         """Begin to look; must be called inside a running event loop."""
-        self._cover_task_id = cover_task_id
+        self._cover_task_id = id_of(task)
+        self._music_task_id = task.music_task_id if isinstance(task, CoverTask) else None
         self._look = look
         self._schedule = schedule
         self._age = age
@@ -73,7 +74,7 @@ class PollStream:
             if self._task.done():
                 raise self._end()
             if not await self._hear(deadline):
-                raise CoverTimeoutError(self._late(), cover_task_id=self._cover_task_id)
+                raise self._late()
 
     async def finished(self, deadline: float) -> CoverDetails:
         """Wait for the last details, of a success or a failure; raises as `after` does."""
@@ -107,11 +108,13 @@ class PollStream:
             cover_task_id=self._cover_task_id,
         )
 
-    def _late(self) -> str:
+    def _late(self) -> CoverTimeoutError:
         last = f"; the last look failed: {self._trouble}" if self._trouble else ""
-        return (
+        return CoverTimeoutError(
             f"cover task {self._cover_task_id} is not finished in time{last}; "
-            "nothing is lost: wait for it again later"
+            "nothing is lost: wait for it again later",
+            music_task_id=self._music_task_id,
+            cover_task_id=self._cover_task_id,
         )
 
     async def _run(self) -> None:
@@ -196,7 +199,7 @@ class Lookout:
         stream = self._streams.get(cover_task_id)
         if stream is None:
             stream = self._streams[cover_task_id] = PollStream(
-                cover_task_id, lambda: self.look(task), self._schedule, self._age(cover_task_id)
+                task, lambda: self.look(task), self._schedule, self._age(cover_task_id)
             )
         stream.watchers += 1
         try:

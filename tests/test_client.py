@@ -129,6 +129,7 @@ async def test_a_timeout_names_what_to_wait_for_and_loses_nothing() -> None:
             await client.generate(music, timeout=0.05)
 
         assert caught.value.cover_task_id is not None
+        assert caught.value.music_task_id == music
         details = await client.wait(caught.value.cover_task_id)
         assert details.status is CoverStatus.SUCCESS
 

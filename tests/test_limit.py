@@ -37,6 +37,16 @@ async def test_retries_count_too_and_none_is_refused_under_faults() -> None:
         assert all(arrival.admitted for arrival in sandbox.journal.arrivals)
 
 
+async def test_no_time_in_the_queue_counts_against_a_request() -> None:
+    rate = Rate(calls=1, seconds=0.2)
+    retry = RetryPolicy(attempt=0.3, deadline=0.3, tries=1)
+    async with Sandbox(Scenario(rate=None)) as sandbox:
+        async with connect(sandbox, rate=rate, retry=retry) as client:
+            balances = await asyncio.gather(*(client.credits() for _ in range(6)))
+
+        assert len(balances) == len(sandbox.journal.arrivals) == 6
+
+
 async def test_looks_have_a_limit_of_their_own_where_one_is_given() -> None:
     rate, poll_rate = Rate(calls=4, seconds=0.2), Rate(calls=100, seconds=0.2)
     async with Sandbox(Scenario(rate=None, looks=5)) as sandbox:
