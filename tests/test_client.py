@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import gc
+import gzip
 import logging
 import pickle
 import socket
 import traceback
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -357,6 +359,45 @@ async def test_nobody_listening_is_a_transport_error_without_a_word_of_aiohttp()
         async with SunoCoverClient("key", base_url=url, retry=RetryPolicy(tries=1)) as client:
             with pytest.raises(TransportError, match=r"127\.0\.0\.1"):
                 await client.submit("a-song")
+
+
+async def test_a_body_without_end_is_given_up_after_a_megabyte() -> None:
+    sent = 0
+
+    async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(b" " * 65_536)
+                await writer.drain()
+                sent += 65_536
+        writer.close()
+
+    server = await asyncio.start_server(pour, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with SunoCoverClient("key", base_url=url, retry=RetryPolicy(tries=1)) as client:
+            with pytest.raises(UnexpectedResponseError):
+                await client.credits()
+
+    assert sent < 32 << 20
+
+
+async def test_a_compressed_bomb_is_never_unpacked_whole() -> None:
+    bomb = Reply(body=gzip.compress(bytes(256 << 20)), headers={"Content-Encoding": "gzip"})
+    async with Sandbox(FREE) as sandbox, connect(sandbox, retry=RetryPolicy(tries=1)) as client:
+        sandbox.script("credits", bomb)
+        await client.music_details(sandbox.add_music(1)[0])
+        tracemalloc.start()
+
+        with pytest.raises(SunoCoverError):
+            await client.credits()
+
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 32 << 20
 
 
 # --- sessions, loops, closing ---------------------------------------------------------------
