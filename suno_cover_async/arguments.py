@@ -2,23 +2,26 @@
 
 import math
 import re
+from types import UnionType
+from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from suno_cover_async.addresses import is_loopback
+
+T = TypeVar("T")
 
 _LONGEST_ID = 128
 _LONGEST_URL = 2048
 
 
-def task_id(name: str, value: object) -> str:
+def task_id(name: str, value: str) -> str:
     """Check a music or cover task id: 1 to 128 printable ASCII characters without spaces.
 
     Raises:
         TypeError: It is not a str.
         ValueError: It is empty, too long, has odd characters, or is a URL.
     """
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    instance(name, value, str)
     if not value:
         raise ValueError(f"{name} must not be empty")
     if "://" in value:
@@ -56,6 +59,18 @@ def callback_url(name: str, value: str) -> str:
     return value
 
 
+def instance(name: str, value: T, kind: type[Any] | UnionType) -> T:
+    """Check that it is what it should be.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if not isinstance(value, kind):
+        wanted = getattr(kind, "__name__", kind)
+        raise TypeError(f"{name} must be a {wanted}, not {value!r:.80}")
+    return value
+
+
 def count(name: str, value: int) -> int:
     """Check a whole number of at least 1.
 
@@ -75,23 +90,26 @@ def seconds(name: str, value: float | None, default: float) -> float:
     """
     if value is None:
         return default
+    instance(name, value, int | float)
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{name} must be a finite number of seconds above 0, not {value!r}")
     return value
 
 
-def _split(name: str, value: object) -> SplitResult:
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+def _split(name: str, value: str) -> SplitResult:
+    instance(name, value, str)
     if not re.fullmatch(rf"[!-~]{{1,{_LONGEST_URL}}}", value):
-        raise ValueError(f"{name} must be a URL of at most {_LONGEST_URL} ASCII characters")
+        raise ValueError(
+            f"{name} must be a URL such as https://api.example.com: 1 to {_LONGEST_URL} printable "
+            "ASCII characters without spaces"
+        )
     try:
         parts = urlsplit(value)
         has_host = bool(parts.hostname) and parts.port != 0
     except ValueError:
         parts, has_host = urlsplit(""), False
     if not has_host:
-        raise ValueError(f"{name} must be a URL with a host")
+        raise ValueError(f"{name} must be a URL with a host, such as https://api.example.com")
     if "@" in parts.netloc:
         raise ValueError(f"{name} must hold no user name and no password")
     return parts

@@ -88,23 +88,27 @@ class SunoCoverClient:
         session: aiohttp.ClientSession | None = None,
     ) -> None:
         """Check the arguments; nothing is opened before the first call."""
-        key = ApiKey(os.environ.get("SUNO_API_KEY", "") if api_key is None else api_key)
+        key = ApiKey(os.environ.get("SUNO_API_KEY") if api_key is None else api_key)
         del api_key  # so that no traceback's locals show it
-        _check_key(key)
-        window = _window(rate)
+        key.check()
+        arguments.instance("host", host, Host)
+        arguments.instance("retry", retry, RetryPolicy)
+        window = _window("rate", rate)
         self._account = Account(
             host=host,
-            base_url=arguments.base_url("base_url", base_url or host.base_url),
+            base_url=arguments.base_url("base_url", _given(base_url, host.base_url)),
             key=key,
             retry=retry,
             window=window,
-            poll_window=window if poll_rate is None else _window(poll_rate),
+            poll_window=window if poll_rate is None else _window("poll_rate", poll_rate),
             backpressure=Backpressure(window.rate, retry.longest_pause),
         )
-        self._callback_url = arguments.callback_url("callback_url", callback_url or NO_CALLBACK_URL)
+        self._callback_url = arguments.callback_url(
+            "callback_url", _given(callback_url, NO_CALLBACK_URL)
+        )
         self._concurrency = arguments.count("concurrency", concurrency)
-        self._poll = poll
-        self._borrowed = session
+        self._poll = arguments.instance("poll", poll, PollSchedule)
+        self._borrowed = session and arguments.instance("session", session, aiohttp.ClientSession)
         self._memory = Memory(poll.grace)
         self._loops = PerLoop(self._open)
 
@@ -330,9 +334,10 @@ class SunoCoverClient:
         Args:
             details: Of a success.
             into: The directory; made if it is not there.
-            name: What the files are called after, such as the song's title; None takes the music
-                task id. Made safe for every file system, and `-1.png`, `-2.png` is added, by
-                what the images are. Existing files are replaced.
+            name: What the files are called after; None takes the music task id. Whoever gives
+                titles makes them unique, for instance by adding the id: files of the same name
+                are replaced. It is made safe for every file system, and `-1.png`, `-2.png` is
+                added, by what the images are.
 
         Returns:
             The files, in the order of `details.images`.
@@ -343,10 +348,12 @@ class SunoCoverClient:
             ClientBlockedError: The image host's edge turned us away.
             ValueError: The details have no images.
         """
+        arguments.instance("details", details, CoverDetails)
         if not details.images:
             raise ValueError(f"cover task {details.cover_task_id} has no images (yet): wait for it")
         here = await self._loops.enter()
-        stem = Path(into) / file_stem(name or details.music_task_id or details.cover_task_id)
+        name = _given(name, details.music_task_id or details.cover_task_id)
+        stem = Path(into) / file_stem(arguments.instance("name", name, str))
         outcomes = await self._save(here, details, stem)
         if any(isinstance(outcome, CoverExpiredError) for outcome in outcomes):
             fresh = await self.details(details.cover_task_id)
@@ -356,30 +363,28 @@ class SunoCoverClient:
 
     # The rest is how the verbs do it.
 
-    @contextlib.asynccontextmanager
-    async def _open(self) -> "AsyncGenerator[_Here, None]":
+    async def _open(self, stack: contextlib.AsyncExitStack) -> "_Here":
         """Open what lives in one event loop."""
-        async with contextlib.AsyncExitStack() as stack:
-            session = self._borrowed
-            if session is None:
-                session = await stack.enter_async_context(_own_session())
-            on_loopback = is_loopback(urlsplit(self._account.base_url).hostname)
-            images = ImageDownloader(loopback=on_loopback, user_agent=USER_AGENT)
-            stack.push_async_callback(images.close)
-            transport = Transport(self._account, session, owned=self._borrowed is None)
+        session = self._borrowed
+        if session is None:
+            session = await stack.enter_async_context(_own_session())
+        on_loopback = is_loopback(urlsplit(self._account.base_url).hostname)
+        images = ImageDownloader(loopback=on_loopback, user_agent=USER_AGENT)
+        stack.push_async_callback(images.close)
+        transport = Transport(self._account, session, owned=self._borrowed is None)
 
-            async def ask(cover_task_id: str) -> CoverDetails | None:
-                return await transport.get(wire.details(cover_task_id), polling=True)
+        async def ask(cover_task_id: str) -> CoverDetails | None:
+            return await transport.get(wire.details(cover_task_id), polling=True)
 
-            window = self._account.poll_window
-            here = _Here(
-                transport=transport,
-                images=images,
-                lookout=Lookout(ask, self._poll, self._memory, lambda: window.busy),
-                slots=asyncio.Semaphore(self._concurrency),
-            )
-            stack.push_async_callback(here.stop)
-            yield here
+        window = self._account.poll_window
+        here = _Here(
+            transport=transport,
+            images=images,
+            lookout=Lookout(ask, self._poll, self._memory, lambda: window.busy),
+            slots=asyncio.Semaphore(self._concurrency),
+        )
+        stack.push_async_callback(here.stop)
+        return here
 
     async def _submit(self, here: "_Here", music_task_id: str) -> CoverTask:
         call = wire.submit(music_task_id, self._callback_url)
@@ -451,15 +456,12 @@ class _Here:
         await asyncio.gather(*(shared.stop() for shared in list(self.submits.values())))
 
 
-def _check_key(key: ApiKey) -> None:
-    if not key.is_sendable:
-        raise ValueError(
-            "api_key must be printable ASCII without spaces or line ends; give one, or set the "
-            "environment variable SUNO_API_KEY"
-        )
+def _given(value: str | None, default: str) -> str:
+    return default if value is None else value
 
 
-def _window(rate: Rate | RequestWindow) -> RequestWindow:
+def _window(name: str, rate: Rate | RequestWindow) -> RequestWindow:
+    arguments.instance(name, rate, Rate | RequestWindow)
     return RequestWindow(rate) if isinstance(rate, Rate) else rate
 
 

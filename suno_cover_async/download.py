@@ -224,8 +224,7 @@ async def _refusal(response: aiohttp.ClientResponse) -> SunoCoverError:
         )
     if status in _GONE:
         return CoverExpiredError(
-            f"{where} is gone (HTTP {status}); images are kept for 14 days. Look at the details "
-            "once more, they may name another place",
+            f"{where} is gone (HTTP {status}); images are kept for 14 days",
             http_status=status,
         )
     retryable = status in _PASSING

@@ -4,8 +4,8 @@ It knows event loops and context managers; what the thing is, is its owner's bus
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Generic, TypeVar
 
 from suno_cover_async.errors import ClientUsageError
@@ -16,8 +16,8 @@ T = TypeVar("T")
 class PerLoop(Generic[T]):
     """Serves event loops in turn; two running ones at once are refused."""
 
-    def __init__(self, make: Callable[[], AbstractAsyncContextManager[T]]) -> None:
-        """Open nothing yet. `make` must suspend nowhere before it yields."""
+    def __init__(self, make: Callable[[AsyncExitStack], Awaitable[T]]) -> None:
+        """Open nothing yet. `make` fills the stack, without suspending."""
         self._make = make
         self._life: AsyncGenerator[T, None] | None = None
         self._thing: T | None = None
@@ -51,8 +51,12 @@ class PerLoop(Generic[T]):
             await life.aclose()
 
     async def _live(self) -> AsyncGenerator[T, None]:
-        """Hold the thing open: `asyncio.run` closes generators when it shuts its loop down."""
-        async with self._make() as thing:
+        """Hold the thing open: `asyncio.run` closes generators when it shuts its loop down.
+
+        It closes them all at once, so this must be the only one.
+        """
+        async with AsyncExitStack() as stack:
+            thing = await self._make(stack)
             try:
                 yield thing
             finally:

@@ -7,6 +7,7 @@ whether again `retry.py`'s.
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -19,6 +20,7 @@ from yarl import URL
 
 from suno_cover_async._version import __version__
 from suno_cover_async.errors import (
+    ClientUsageError,
     RateLimitError,
     ServerError,
     SunoCoverError,
@@ -48,17 +50,31 @@ class ApiKey:
     __slots__ = ("_value",)
 
     def __init__(self, value: object) -> None:
-        """Take the key as it is; what is no text is as good as none."""
-        self._value = value if isinstance(value, str) else ""
+        """Take the key as it is; `check` it before use."""
+        self._value: Any = value
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied to where we do not look after it."""
         raise TypeError("an API key is not pickled")
 
-    @property
-    def is_sendable(self) -> bool:
-        """Whether it is printable ASCII without spaces, which is all that a header carries."""
-        return bool(self._value) and all("!" <= c <= "~" for c in self._value)
+    def check(self) -> None:
+        """Make sure that it can be sent: printable ASCII without spaces.
+
+        Raises:
+            TypeError: It is not a str.
+            ValueError: There is none, or it cannot be sent; the message never shows it.
+        """
+        if self._value is None or self._value == "":
+            raise ValueError(
+                "no API key: pass api_key, or set the environment variable SUNO_API_KEY"
+            )
+        if not isinstance(self._value, str):
+            raise TypeError("api_key must be a str")
+        if not re.fullmatch(r"[!-~]+", self._value):
+            raise ValueError(
+                "api_key (or SUNO_API_KEY) has characters that no key has; perhaps a space or a "
+                "line end at its edge"
+            )
 
     def headers(self) -> dict[str, str]:
         """Return the headers of every API request."""
@@ -204,6 +220,8 @@ class Transport:
             failure = _describe(error)
         if cancelled is not None:
             raise asyncio.CancelledError(*cancelled)
+        if self._session.closed:
+            return ClientUsageError("the session is closed; give a client one that is open")
         return TransportError(f"no answer from {self._account.base_url}: {failure}")
 
     async def _answer(self, response: aiohttp.ClientResponse) -> Answer:

@@ -93,7 +93,8 @@ def _refusal(
         )
     said = printable(str(body.get("msg") or "")) if body else ""
     kind = _kind(call, host, code, said)
-    error = kind(f"{said or 'no reason given'} (code {code}){_ADVICE.get(kind, '')}")
+    verdict = f"{said or 'no reason given'} (code {code})" if body else f"HTTP {answer.status}"
+    error = kind(verdict + _ADVICE.get(kind, ""))
     if isinstance(error, errors.APIError):
         error.retry_after = answer.retry_after
     error.host_code = code if body else None

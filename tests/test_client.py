@@ -7,6 +7,8 @@ import gzip
 import logging
 import pickle
 import socket
+import subprocess
+import sys
 import traceback
 import tracemalloc
 from collections.abc import Awaitable, Callable
@@ -149,7 +151,9 @@ async def test_the_first_look_comes_when_the_hosts_own_durations_say_so() -> Non
 
         await client.generate(second)
 
-        assert len(sandbox.journal.of("details")) - before <= 3
+        looks = sandbox.journal.of("details")[before:]
+        assert len(looks) <= 3
+        assert 0.25 <= looks[0].at - sandbox.journal.of("submit")[1].at < 5
 
 
 async def until_finished(client: SunoCoverClient, task: CoverTask) -> None:
@@ -436,6 +440,44 @@ def test_one_client_serves_event_loops_in_turn() -> None:
     gc.collect()
 
 
+def test_a_client_that_nobody_closed_ends_with_its_loops_without_a_word() -> None:
+    program = """
+import asyncio
+from suno_cover_async import RetryPolicy, SunoCoverClient
+from suno_cover_async.sandbox import Sandbox, Scenario
+
+async def main():
+    async with Sandbox(Scenario(rate=None)) as sandbox:
+        once = RetryPolicy(tries=1)
+        client = SunoCoverClient(sandbox.api_key, base_url=sandbox.url, retry=once)
+        await asyncio.gather(*(client.credits() for _ in range(5)))
+        return client
+
+async def again(client):
+    try:
+        await client.credits()
+    except Exception as error:
+        print(type(error).__name__)
+
+client = asyncio.run(main())
+asyncio.run(again(client))
+"""
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", program]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+
+    assert ended.stderr == ""
+    assert ended.stdout == "TransportError\n"
+
+
+async def test_a_closed_borrowed_session_is_named_at_once() -> None:
+    async with Sandbox(FREE) as sandbox:
+        borrowed = aiohttp.ClientSession()
+        await borrowed.close()
+        async with connect(sandbox, session=borrowed) as client:
+            with pytest.raises(ClientUsageError, match="session is closed"):
+                await client.credits()
+
+
 async def test_a_client_in_use_in_another_running_loop_says_so() -> None:
     async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
         await client.credits()
@@ -566,7 +608,6 @@ def test_https_anywhere_and_http_on_loopback_are_fine(url: str) -> None:
         ("concurrency", 0),
         ("concurrency", 1.5),
         ("concurrency", "9"),
-        ("api_key", 5),
         ("callback_url", "ftp://x"),
         ("callback_url", "x"),
     ],
@@ -576,12 +617,36 @@ def test_nonsense_is_refused_by_the_name_of_its_argument(argument: str, value: A
         SunoCoverClient(**({"api_key": "key"} | {argument: value}))
 
 
-@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])
-async def test_a_nonsense_timeout_is_refused(timeout: float) -> None:
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("api_key", 5),
+        ("api_key", b"key"),
+        ("host", "kie"),
+        ("base_url", ""),
+        ("base_url", 5),
+        ("callback_url", ""),
+        ("rate", 20),
+        ("rate", None),
+        ("poll_rate", 3),
+        ("poll", 5),
+        ("poll", None),
+        ("retry", 3),
+        ("session", "x"),
+        ("session", aiohttp.ClientSession),
+    ],
+)
+def test_a_wrong_kind_of_argument_is_refused_at_once_and_by_name(argument: str, value: Any) -> None:
+    with pytest.raises((ValueError, TypeError), match=argument):
+        SunoCoverClient(**({"api_key": "key"} | {argument: value}))
+
+
+@pytest.mark.parametrize("timeout", ["5", 0, -1, float("nan"), float("inf")])
+async def test_a_nonsense_timeout_is_refused(timeout: Any) -> None:
     async with SunoCoverClient("key") as client:
-        with pytest.raises(ValueError, match="timeout"):
+        with pytest.raises((ValueError, TypeError), match="timeout"):
             await client.wait("task", timeout=timeout)
-        with pytest.raises(ValueError, match="timeout"):
+        with pytest.raises((ValueError, TypeError), match="timeout"):
             await client.wait_for_music("song", timeout=timeout)
 
 

@@ -858,4 +858,4 @@ def test_without_pillow_the_import_says_what_to_install() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
 
-    assert "pip install 'suno-cover-async[sandbox]'" in result.stderr.splitlines()[-1]
+    assert "pip install pillow" in result.stderr.splitlines()[-1]

@@ -17,7 +17,7 @@ try:
     from PIL import Image, ImageChops, ImageDraw, ImageFont
 except ImportError as error:
     raise ImportError(
-        "the sandbox draws with Pillow: pip install 'suno-cover-async[sandbox]'"
+        "the sandbox draws with Pillow (the extra `sandbox`): pip install pillow"
     ) from error
 
 _KEPT = 128  # pictures in memory, about 50 KB each
