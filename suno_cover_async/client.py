@@ -140,9 +140,10 @@ class SunoCoverClient:
 
     @property
     def unclaimed(self) -> tuple[CoverTask, ...]:
-        """Cover tasks that were accepted but not handed over: their callers were cancelled.
+        """Cover tasks that were accepted, and whose covers nobody has yet.
 
-        `submit` and `generate` of the same music task take them up again, without a request.
+        The callers were cancelled, or their `generate` ended in an error that may pass. `submit`
+        and `generate` of the same music task take them up again without a request; so may `wait`.
         """
         return tuple(self._memory.unclaimed.values())
 
@@ -164,6 +165,7 @@ class SunoCoverClient:
             ValueError: An argument is wrong.
         """
         arguments.task_id("music_task_id", music_task_id)
+        timeout = arguments.seconds("timeout", timeout, self._poll.timeout)
         here = await self._loops.enter()
         async with here.slots:
             task = await self.submit(music_task_id)
@@ -234,6 +236,7 @@ class SunoCoverClient:
         here = await self._loops.enter()
         async with here.lookout.stream(task) as stream:
             details = await stream.finished(here.loop.time() + patience)
+        self._memory.settle(details)
         if details.status is CoverStatus.FAILED:
             raise CoverFailedError(details)
         return details
@@ -309,22 +312,16 @@ class SunoCoverClient:
             SunoCoverError: As `music_details` raises, unless waiting may mend it.
             ValueError: An argument is wrong.
         """
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        deadline = began + arguments.seconds("timeout", timeout, self._poll.timeout)
-        while True:
-            found = await self._music_unless_in_trouble(music_task_id)
-            if found and found.failed:
-                raise MusicFailedError(found)
-            if found and found.ready:
-                return found
-            if clock() >= deadline:
-                raise CoverTimeoutError(
-                    f"music task {music_task_id} is not ready in time; wait for it again later",
-                    music_task_id=music_task_id,
-                )
-            pause = self._poll.after(clock() - began)
-            await asyncio.sleep(min(pause, deadline - clock()))
+        patience = arguments.seconds("timeout", timeout, self._poll.timeout)
+        try:
+            async with asyncio.timeout(patience):
+                return await self._ready_music(music_task_id)
+        except TimeoutError:
+            pass
+        raise CoverTimeoutError(
+            f"music task {music_task_id} is not ready in time; wait for it again later",
+            music_task_id=music_task_id,
+        )
 
     async def download(
         self, details: CoverDetails, into: str | os.PathLike[str], *, name: str | None = None
@@ -388,9 +385,7 @@ class SunoCoverClient:
 
     async def _submit(self, here: "_Here", music_task_id: str) -> CoverTask:
         call = wire.submit(music_task_id, self._callback_url)
-        task = await here.transport.submit(call, self._keep)
-        self._keep(task)
-        return task
+        return await here.transport.submit(call, self._keep)
 
     def _keep(self, task: CoverTask) -> None:
         self._memory.accepted(task, asyncio.get_running_loop().time())
@@ -405,6 +400,17 @@ class SunoCoverClient:
             while details is None or not details.finished:
                 details = await stream.after(details, deadline)
                 yield details
+
+    async def _ready_music(self, music_task_id: str) -> MusicDetails:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        while True:
+            found = await self._music_unless_in_trouble(music_task_id)
+            if found and found.failed:
+                raise MusicFailedError(found)
+            if found and found.ready:
+                return found
+            await asyncio.sleep(self._poll.after(clock() - began))
 
     async def _music_unless_in_trouble(self, music_task_id: str) -> MusicDetails | None:
         try:

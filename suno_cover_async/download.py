@@ -171,7 +171,7 @@ class ImageDownloader:
         if size > self._max_bytes:
             raise DownloadError(
                 f"image {_shown(response.url)} has more than {self._max_bytes} bytes, which is "
-                "more than allowed; raise max_bytes if you trust it",
+                "more than an image may have",
                 http_status=response.status,
             )
 
@@ -219,7 +219,7 @@ async def _refusal(response: aiohttp.ClientResponse) -> SunoCoverError:
     if status == _FORBIDDEN and re.search(rb"\b1010\b", await _beginning(response)):
         return ClientBlockedError(
             f"HTTP 403 with 1010 for {where}: the edge blocks the User-Agent or the address; "
-            "call from another network, or set another User-Agent",
+            "call from another network, or ask the host",
             http_status=status,
         )
     if status in _GONE:

@@ -15,7 +15,7 @@ class Memory:
         self._grace = grace
         self._births: dict[str, float] = {}
         self.unclaimed: dict[str, CoverTask] = {}
-        self.durations = Durations()
+        self.durations: Durations = Durations()
 
     def accepted(self, task: CoverTask, now: float) -> None:
         """Remember a cover task from the moment its submit was answered, until it is claimed."""
@@ -27,6 +27,13 @@ class Memory:
     def claim(self, music_task_id: str) -> CoverTask | None:
         """Hand over what was accepted for a music task, once."""
         return self.unclaimed.pop(music_task_id, None)
+
+    def settle(self, details: CoverDetails) -> None:
+        """Forget a cover task that was waited for to its end."""
+        claimant = details.music_task_id or ""
+        kept = self.unclaimed.get(claimant)
+        if kept is not None and kept.cover_task_id == details.cover_task_id:
+            del self.unclaimed[claimant]
 
     def born(self, cover_task_id: str, now: float) -> float | None:
         """Tell when a cover task was accepted, if that was within the grace."""

@@ -136,6 +136,7 @@ class PollStream:
                 if without_images == _LOOKS_WITHOUT_IMAGES:
                     raise _images_missing(details)
             elif details:
+                without_images = 0
                 self._publish(details)
                 if details.finished:
                     return

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, NoReturn, TypeVar
 
@@ -139,26 +138,30 @@ class Transport:
     async def submit(self, call: Call[T], keep: Callable[[T], None]) -> T:
         """Ask for something that costs money.
 
-        A cancellation passes at once while nothing is on the wire. Once the request went out, its
-        answer is awaited and handed to `keep` first, so that what was paid for is not forgotten;
-        a second cancellation passes at once all the same.
+        What was accepted is handed to `keep` before anything else happens. A cancellation passes at
+        once while nothing is on the wire; once the request went out its answer is awaited first, so
+        that what was paid for is not forgotten. A second cancellation passes at once all the same.
 
         Raises:
             SunoCoverError: What the last attempt came to. When it is `retryable`, submitting
                 again never pays twice.
         """
 
+        async def kept(body: _Body) -> T | Trouble:
+            outcome = await self._attempt(call, self._account.window, body)
+            if not isinstance(outcome, Trouble):
+                keep(outcome)
+            return outcome
+
         async def attempt() -> T | Trouble:
             body = _Body(call.body or b"")
-            once = asyncio.ensure_future(self._attempt(call, self._account.window, body))
+            once = asyncio.ensure_future(kept(body))
             try:
                 return await asyncio.shield(once)
             except asyncio.CancelledError:
                 if body.withdraw():
                     once.cancel()
-                outcome = await _settled(once)
-                if outcome is not None and not isinstance(outcome, Trouble):
-                    keep(outcome)
+                await _settled(once)
                 raise
 
         return await persist(attempt, self._account.retry)
@@ -198,9 +201,8 @@ class Transport:
         Nothing is raised while an aiohttp exception is being handled: those, and the frames they
         hold, know the Authorization header.
         """
-        options: dict[str, Any] = {} if self._owned else {"raise_for_status": False}
-        if self._owned and body is None:
-            options["middlewares"] = (_Once(),)
+        # A borrowed session's own middlewares are not displaced.
+        options: dict[str, Any] = {"middlewares": (_Once(),)} if self._owned else {}
         cancelled: tuple[Any, ...] | None = None
         failure = ""
         try:
@@ -210,6 +212,7 @@ class Transport:
                 data=body,
                 headers=self._headers,
                 allow_redirects=False,
+                raise_for_status=False,
                 timeout=self._timeout,
                 **options,
             ) as response:
@@ -220,7 +223,7 @@ class Transport:
             failure = _describe(error)
         if cancelled is not None:
             raise asyncio.CancelledError(*cancelled)
-        if self._session.closed:
+        if self._session.closed and not (body and body.sent):
             return ClientUsageError("the session is closed; give a client one that is open")
         return TransportError(f"no answer from {self._account.base_url}: {failure}")
 
@@ -231,11 +234,9 @@ class Transport:
             if len(content) > _MOST_BYTES:
                 break  # cut short it is no JSON, so it reads as an unexpected answer
         text = self._account.key.hide_in(content[:_MOST_BYTES].decode("utf-8", "replace"))
-        asked = response.headers.get("Retry-After")
-        wait = asked and retry_after(
-            asked, date=response.headers.get("Date"), now=datetime.now(UTC)
-        )
-        return Answer(status=response.status, text=text, retry_after=wait or None)
+        headers = response.headers
+        wait = retry_after(headers.get("Retry-After"), date=headers.get("Date"))
+        return Answer(status=response.status, text=text, retry_after=wait)
 
 
 class _Body(aiohttp.BytesPayload):
@@ -280,20 +281,23 @@ class _Once:
         return await handler(request)
 
 
-async def _settled(once: "asyncio.Future[T]") -> T | None:
-    """Wait for an attempt to end; its value, or None if it was cancelled."""
+async def _settled(once: "asyncio.Future[Any]") -> None:
+    """Wait for an attempt to end; a further cancellation ends it at once."""
     try:
         await asyncio.wait([once])
     except asyncio.CancelledError:
         once.cancel()
         raise
-    return None if once.cancelled() else once.result()
 
 
 def _is_unclear(error: SunoCoverError) -> bool:
-    """Whether a submit that went out may have been executed, for all we can read."""
+    """Whether a submit that went out may have been executed, for all we can read.
+
+    Redirects are refused as what they are, a wrong base URL.
+    """
     return isinstance(error, TransportError | ServerError) or (
-        isinstance(error, UnexpectedResponseError) and error.http_status == HTTPStatus.OK
+        isinstance(error, UnexpectedResponseError)
+        and error.http_status not in range(HTTPStatus.MULTIPLE_CHOICES, HTTPStatus.BAD_REQUEST)
     )
 
 

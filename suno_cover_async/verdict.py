@@ -25,6 +25,7 @@ _DUPLICATE = frozenset({_BAD, _CONFLICT})
 _EXISTS = re.compile(r"already|\bexists\b", re.IGNORECASE)  # a 400 without an id may be either
 _FORBIDDEN = 403
 _TOO_MANY = 429
+_REDIRECTED = 3  # hundred
 _LONGEST_SANE_RETRY_AFTER = 86_400.0
 _LONGEST_HEADER = 64
 
@@ -94,7 +95,9 @@ def _refusal(
     said = printable(str(body.get("msg") or "")) if body else ""
     kind = _kind(call, host, code, said)
     verdict = f"{said or 'no reason given'} (code {code})" if body else f"HTTP {answer.status}"
-    error = kind(verdict + _ADVICE.get(kind, ""))
+    redirected = code // 100 == _REDIRECTED
+    advice = "; redirects are never followed, check the base URL" if redirected else ""
+    error = kind(verdict + _ADVICE.get(kind, advice))
     if isinstance(error, errors.APIError):
         error.retry_after = answer.retry_after
     error.host_code = code if body else None
@@ -142,7 +145,6 @@ _ADVICE: dict[type[errors.SunoCoverError], str] = {
     errors.AuthenticationError: "; check the key, and that it belongs to this host",
     errors.InsufficientCreditsError: "; top up the account, then call again",
     errors.CoverExistsError: "; the API did not say under which cover task id",
-    errors.UnexpectedResponseError: "; redirects are never followed, check the base URL",
 }
 
 
@@ -158,13 +160,15 @@ def _is_scarcity(call: Call[Any], host: Host, code: int, said: str) -> bool:
     return bool(said) and call.page is not Page.COVER and "frequency" not in said.lower()
 
 
-def retry_after(value: str | None, *, date: str | None, now: datetime) -> float | None:
+def retry_after(
+    value: str | None, *, date: str | None, now: datetime | None = None
+) -> float | None:
     """Read a `Retry-After` header as seconds from now.
 
     Args:
         value: The header: a number of seconds or an HTTP date.
         date: The answer's own `Date` header, the clock an HTTP date is measured by.
-        now: Our clock, for answers without a `Date`.
+        now: Our clock, for answers without a `Date`; None reads it.
 
     Returns:
         Seconds, above 0 and at most a day; None where the header is absent or absurd.
@@ -177,7 +181,7 @@ def retry_after(value: str | None, *, date: str | None, now: datetime) -> float 
         moment = _http_date(value)
         if moment is None:
             return None
-        seconds = (moment - (_http_date(date) or now)).total_seconds()
+        seconds = (moment - (_http_date(date) or now or datetime.now(UTC))).total_seconds()
     return seconds if 0 < seconds <= _LONGEST_SANE_RETRY_AFTER else None
 
 

@@ -15,10 +15,10 @@ import attrs
 
 try:
     from PIL import Image, ImageChops, ImageDraw, ImageFont
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "the sandbox draws with Pillow (the extra `sandbox`): pip install pillow"
-    ) from error
+    ) from _error
 
 _KEPT = 128  # pictures in memory, about 50 KB each
 _OVERSAMPLING = 2

@@ -59,7 +59,7 @@ class Sandbox:
         scenario = scenario or Scenario()
         self.api_key = api_key
         self._world = World(scenario, now=time.monotonic(), wall=datetime.now(UTC))
-        self.journal = Journal(bills=self._world.bills)
+        self.journal: Journal = Journal(bills=self._world.bills)
         self._dice = random.Random(f"{scenario.seed} faults")
         self._network = random.Random(f"{scenario.seed} network")
         self._scripts: dict[Kind, deque[Fault | Reply]] = {}
@@ -140,7 +140,8 @@ class Sandbox:
         """Change a music task's status; raises LookupError for an unknown one."""
         self._world.set_music(music_task_id, status)
 
-    def title_of(self, music_task_id: str) -> str:
+    @staticmethod
+    def title_of(music_task_id: str) -> str:
         """Tell the title that the pictures of a music task bear."""
         return images.title_of(music_task_id)
 
