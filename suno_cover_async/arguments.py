@@ -1,16 +1,18 @@
-"""What people hand in: checked at once, and named when it is wrong. It knows no value but text."""
+"""What people hand in: checked at once, and named when it is wrong. It knows no noun of ours."""
 
 import math
 import re
+from collections.abc import Callable
 from types import UnionType
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 from urllib.parse import SplitResult, urlsplit
+
+import attrs
 
 from suno_cover_async.addresses import is_loopback
 
 T = TypeVar("T")
 
-_LONGEST_ID = 128
 _LONGEST_URL = 2048
 
 
@@ -26,12 +28,16 @@ def task_id(name: str, value: str) -> str:
         raise ValueError(f"{name} must not be empty")
     if "://" in value:
         raise ValueError(f"{name} must be a task id of the API, not a URL: {value[:80]!r}")
-    if len(value) > _LONGEST_ID or not re.fullmatch(r"[!-~]+", value):
+    if not is_task_id(value):
         raise ValueError(
-            f"{name} must be 1 to {_LONGEST_ID} printable ASCII characters without spaces, "
-            f"not {value[:80]!r}"
+            f"{name} must be 1 to 128 printable ASCII characters without spaces, not {value[:80]!r}"
         )
     return value
+
+
+def is_task_id(value: object) -> TypeGuard[str]:
+    """Whether it may be an id of the API: 1 to 128 printable ASCII characters without spaces."""
+    return isinstance(value, str) and bool(re.fullmatch(r"[!-~]{1,128}", value))
 
 
 def base_url(name: str, value: str) -> str:
@@ -77,23 +83,45 @@ def count(name: str, value: int) -> int:
     Raises:
         ValueError: It is anything else.
     """
-    if not isinstance(value, int) or value < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+    kind: type[object] = type(value)
+    if kind is not int or value < 1:
         raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
     return value
 
 
-def seconds(name: str, value: float | None, default: float) -> float:
-    """Check a time-out: a finite number of seconds above 0; None means the default.
+def positive(name: str, value: float) -> float:
+    """Check a finite number above 0.
 
     Raises:
+        TypeError: It is no number.
         ValueError: It is anything else.
     """
-    if value is None:
-        return default
     instance(name, value, int | float)
     if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be a finite number of seconds above 0, not {value!r}")
+        raise ValueError(f"{name} must be a finite number above 0, not {value!r}")
     return value
+
+
+def path(name: str, value: str) -> str:
+    """Check the path of a URL: one slash and printable ASCII characters.
+
+    Raises:
+        TypeError: It is not a str.
+        ValueError: It is anything else.
+    """
+    instance(name, value, str)
+    if not re.fullmatch(r"/[!-.0-~][!-~]*", value):
+        raise ValueError(f"{name} must be a path such as /api/v1/generate/credit, not {value!r}")
+    return value
+
+
+def checked(check: Callable[[str, Any], object]) -> Callable[[Any, Any, Any], None]:
+    """Make an attrs validator of a check."""
+
+    def validate(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+        check(attribute.name, value)
+
+    return validate
 
 
 def _split(name: str, value: str) -> SplitResult:

@@ -165,7 +165,7 @@ class SunoCoverClient:
             ValueError: An argument is wrong.
         """
         arguments.task_id("music_task_id", music_task_id)
-        timeout = arguments.seconds("timeout", timeout, self._poll.timeout)
+        timeout = self._patience(timeout)
         here = await self._loops.enter()
         async with here.slots:
             task = await self.submit(music_task_id)
@@ -232,7 +232,7 @@ class SunoCoverClient:
             ValueError: An argument is wrong.
         """
         arguments.task_id("task", id_of(task))
-        patience = arguments.seconds("timeout", timeout, self._poll.timeout)
+        patience = self._patience(timeout)
         here = await self._loops.enter()
         async with here.lookout.stream(task) as stream:
             details = await stream.finished(here.loop.time() + patience)
@@ -250,7 +250,7 @@ class SunoCoverClient:
         those of `wait`, `CoverFailedError` excepted.
         """
         arguments.task_id("task", id_of(task))
-        patience = arguments.seconds("timeout", timeout, self._poll.timeout)
+        patience = self._patience(timeout)
         return self._watch(task, patience)
 
     async def details(self, task: CoverTask | str) -> CoverDetails:
@@ -312,7 +312,7 @@ class SunoCoverClient:
             SunoCoverError: As `music_details` raises, unless waiting may mend it.
             ValueError: An argument is wrong.
         """
-        patience = arguments.seconds("timeout", timeout, self._poll.timeout)
+        patience = self._patience(timeout)
         try:
             async with asyncio.timeout(patience):
                 return await self._ready_music(music_task_id)
@@ -382,6 +382,9 @@ class SunoCoverClient:
         )
         stack.push_async_callback(here.stop)
         return here
+
+    def _patience(self, timeout: float | None) -> float:
+        return arguments.positive("timeout", self._poll.timeout if timeout is None else timeout)
 
     async def _submit(self, here: "_Here", music_task_id: str) -> CoverTask:
         call = wire.submit(music_task_id, self._callback_url)

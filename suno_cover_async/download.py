@@ -27,7 +27,7 @@ from suno_cover_async.errors import (
     SunoCoverError,
 )
 from suno_cover_async.files import PartFile, in_thread, on_disk
-from suno_cover_async.wire import printable
+from suno_cover_async.text import printable
 
 _Address = tuple[int, int, int, str, tuple[object, ...]]  # as getaddrinfo returns them
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from suno_cover_async.errors import DownloadError
-from suno_cover_async.wire import printable
+from suno_cover_async.text import printable
 
 T = TypeVar("T")
 

@@ -1,10 +1,13 @@
 """What differs between the hosts that serve the Cover API, as values.
 
 Sources: the hosts' public documentation (docs.sunoapi.org, docs.kie.ai, docs.api.box) and
-recorded traffic. Nothing here does I/O; `wire.py` reads these values.
+recorded traffic. Nothing here does I/O; `verdict.py` and the client read these values.
 """
 
 import attrs
+
+from suno_cover_async import arguments
+from suno_cover_async.arguments import checked
 
 
 @attrs.frozen(kw_only=True)
@@ -16,22 +19,27 @@ class Host:
         base_url: Scheme and authority, without a trailing slash.
         credits_path: The path that tells the account's balance.
         rate_codes: The codes that mean "called too often".
-        scarce_429: On the music and credits pages, 429 means insufficient credits
-            (documented by sunoapi.org); on the cover pages it is a rate limit everywhere.
+        credits_429: Off the cover pages, 429 means insufficient credits (documented by
+            sunoapi.org for its music and credits pages).
+
+    Raises:
+        ValueError: `base_url` is not https (or http on loopback), or `credits_path` no path.
     """
 
     name: str
-    base_url: str
-    credits_path: str = "/api/v1/generate/credit"
+    base_url: str = attrs.field(validator=checked(arguments.base_url))
+    credits_path: str = attrs.field(
+        default="/api/v1/generate/credit", validator=checked(arguments.path)
+    )
     rate_codes: frozenset[int] = frozenset({429})
-    scarce_429: bool = False
+    credits_429: bool = False
 
 
 SUNOAPI = Host(
     name="sunoapi",
     base_url="https://api.sunoapi.org",
     rate_codes=frozenset({405, 429, 430}),
-    scarce_429=True,
+    credits_429=True,
 )
 """sunoapi.org, the default."""
 
@@ -42,7 +50,7 @@ APIBOX = Host(
     name="apibox",
     base_url="https://api.api.box",
     rate_codes=frozenset({405, 429, 430}),
-    scarce_429=True,
+    credits_429=True,
 )
 """api.box, inferred to behave as sunoapi.org."""
 

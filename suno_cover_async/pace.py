@@ -8,29 +8,18 @@ import contextlib
 import math
 import random
 from collections import deque
-from typing import Any
 
 import attrs
 
-
-def positive(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-    """Validate a finite number above 0; raises ValueError naming the argument."""
-    if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
-        raise ValueError(f"{attribute.name} must be a finite number above 0, not {value!r}")
-
-
-def whole(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-    """Validate a whole number of at least 1; raises ValueError naming the argument."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{attribute.name} must be a whole number of at least 1, not {value!r}")
+from suno_cover_async.arguments import checked, count, positive
 
 
 @attrs.frozen(kw_only=True)
 class Rate:
     """At most `calls` requests in any window of `seconds`, whichever moment it begins at."""
 
-    calls: int = attrs.field(validator=whole)
-    seconds: float = attrs.field(validator=positive)
+    calls: int = attrs.field(validator=checked(count))
+    seconds: float = attrs.field(validator=checked(positive))
 
 
 class RequestWindow:
@@ -195,12 +184,14 @@ class PollSchedule:
         ValueError: A value is not a finite number above 0, or `shortest` is over `longest`.
     """
 
-    first: float | None = attrs.field(default=None, validator=attrs.validators.optional(positive))
-    growth: float = attrs.field(default=0.15, validator=positive)
-    shortest: float = attrs.field(default=5.0, validator=positive)
-    longest: float = attrs.field(default=30.0, validator=positive)
-    grace: float = attrs.field(default=60.0, validator=positive)
-    timeout: float = attrs.field(default=900.0, validator=positive)
+    first: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(checked(positive))
+    )
+    growth: float = attrs.field(default=0.15, validator=checked(positive))
+    shortest: float = attrs.field(default=5.0, validator=checked(positive))
+    longest: float = attrs.field(default=30.0, validator=checked(positive))
+    grace: float = attrs.field(default=60.0, validator=checked(positive))
+    timeout: float = attrs.field(default=900.0, validator=checked(positive))
 
     def __attrs_post_init__(self) -> None:
         """Check the values against one another."""

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import attrs
 import backoff
 
+from suno_cover_async.arguments import checked, count, positive
 from suno_cover_async.errors import RateLimitError, SunoCoverError
-from suno_cover_async.pace import positive, whole
 
 T = TypeVar("T")
 
@@ -40,12 +40,12 @@ class RetryPolicy:
         ValueError: A value is not a finite number above 0, or `tries` no whole one.
     """
 
-    tries: int = attrs.field(default=5, validator=whole)
-    first: float = attrs.field(default=0.5, validator=positive)
-    longest: float = attrs.field(default=20.0, validator=positive)
-    deadline: float = attrs.field(default=60.0, validator=positive)
-    attempt: float = attrs.field(default=30.0, validator=positive)
-    longest_pause: float = attrs.field(default=120.0, validator=positive)
+    tries: int = attrs.field(default=5, validator=checked(count))
+    first: float = attrs.field(default=0.5, validator=checked(positive))
+    longest: float = attrs.field(default=20.0, validator=checked(positive))
+    deadline: float = attrs.field(default=60.0, validator=checked(positive))
+    attempt: float = attrs.field(default=30.0, validator=checked(positive))
+    longest_pause: float = attrs.field(default=120.0, validator=checked(positive))
 
 
 @attrs.frozen(kw_only=True)

@@ -14,7 +14,8 @@ import attrs
 
 from suno_cover_async import errors
 from suno_cover_async.hosts import Host
-from suno_cover_async.wire import Call, Page, is_int, json_object, printable
+from suno_cover_async.text import printable
+from suno_cover_async.wire import Call, is_int, json_object
 
 T = TypeVar("T")
 
@@ -153,11 +154,11 @@ def _is_scarcity(call: Call[Any], host: Host, code: int, said: str) -> bool:
 
     Plain words win over the page it came from, since either page may borrow the other's.
     """
-    if code != _TOO_MANY or not host.scarce_429:
+    if code != _TOO_MANY or not host.credits_429:
         return False
     if "credit" in said.lower():
         return True
-    return bool(said) and call.page is not Page.COVER and "frequency" not in said.lower()
+    return bool(said) and not call.of_covers and "frequency" not in said.lower()
 
 
 def retry_after(

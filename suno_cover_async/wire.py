@@ -12,7 +12,6 @@ beside the line says which one is followed.
 import enum
 import json
 import math
-import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -23,8 +22,10 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
+from suno_cover_async import arguments
 from suno_cover_async.hosts import Host
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
+from suno_cover_async.text import printable
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -32,26 +33,26 @@ SUBMIT_PATH = "/api/v1/suno/cover/generate"
 DETAILS_PATH = "/api/v1/suno/cover/record-info"
 MUSIC_PATH = "/api/v1/generate/record-info"
 
-# --- requests -------------------------------------------------------------------------------
-
-
-class Page(enum.Enum):
-    """The group of documentation pages a call belongs to; hosts differ by page in what 429 is."""
-
-    COVER = enum.auto()
-    MUSIC = enum.auto()
-    CREDITS = enum.auto()
-
 
 @attrs.frozen(kw_only=True)
 class Call(Generic[T_co]):
-    """One request of the API, before it has a host and a key, and how to read its answer."""
+    """One request of the API, before it has a host and a key, and how to read its answer.
+
+    Attributes:
+        target: Path and query.
+        decode: Reads `data`; raises LookupError, TypeError, ValueError or ArithmeticError.
+        body: What is posted; None for a GET.
+        adopt: Reads the `data` of a refusal for a duplicate; None where that is no success.
+        of_covers: Documented on the cover pages, where 429 is a rate limit on every host.
+        music_task_id: The music task it is about, where there is one.
+        cover_task_id: The cover task it is about, where there is one.
+    """
 
     target: str
-    page: Page
     decode: Callable[[object], T_co]
     body: bytes | None = None
     adopt: Callable[[object], T_co | None] | None = None
+    of_covers: bool = True
     music_task_id: str | None = None
     cover_task_id: str | None = None
 
@@ -68,13 +69,12 @@ def submit(music_task_id: str, callback_url: str) -> Call[CoverTask]:
 
     def adopted(data: object) -> CoverTask | None:
         cover_task_id = data.get("taskId") if _is_object(data) else None
-        if not _is_id(cover_task_id) or cover_task_id == music_task_id:
+        if not arguments.is_task_id(cover_task_id) or cover_task_id == music_task_id:
             return None
         return CoverTask(cover_task_id=cover_task_id, music_task_id=music_task_id, adopted=True)
 
     return Call(
         target=SUBMIT_PATH,
-        page=Page.COVER,
         body=json.dumps({"taskId": music_task_id, "callBackUrl": callback_url}).encode(),
         decode=accepted,
         adopt=adopted,
@@ -93,7 +93,6 @@ def details(cover_task_id: str) -> Call[CoverDetails | None]:
 
     return Call(
         target=f"{DETAILS_PATH}?taskId={quote(cover_task_id, safe='')}",
-        page=Page.COVER,
         decode=decode,
         cover_task_id=cover_task_id,
     )
@@ -110,18 +109,15 @@ def music(music_task_id: str) -> Call[MusicDetails | None]:
 
     return Call(
         target=f"{MUSIC_PATH}?taskId={quote(music_task_id, safe='')}",
-        page=Page.MUSIC,
         decode=decode,
+        of_covers=False,
         music_task_id=music_task_id,
     )
 
 
 def credit(host: Host) -> Call[float]:
     """Ask for the account's balance, a float [seen live: 1025.6]."""
-    return Call(target=host.credits_path, page=Page.CREDITS, decode=_credits)
-
-
-# --- records, both ways ---------------------------------------------------------------------
+    return Call(target=host.credits_path, decode=_credits, of_covers=False)
 
 
 class Times(enum.Enum):
@@ -220,11 +216,6 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def printable(text: str, longest: int = 300) -> str:
-    """Make a stranger's text safe to show: one line, no control characters, not endless."""
-    return "".join(c if c.isprintable() else "?" for c in text[:longest])
-
-
 def _record(data: object) -> dict[str, Any]:
     if not _is_object(data):
         raise TypeError("data is not an object")
@@ -233,13 +224,9 @@ def _record(data: object) -> dict[str, Any]:
 
 def _task_id(data: object) -> str:
     cover_task_id = _record(data)["taskId"]
-    if not _is_id(cover_task_id):
+    if not arguments.is_task_id(cover_task_id):
         raise ValueError("data.taskId is not an id")
     return cover_task_id
-
-
-def _is_id(value: object) -> TypeGuard[str]:
-    return isinstance(value, str) and bool(re.fullmatch(r"[!-~]{1,128}", value))
 
 
 def _is_object(value: object) -> TypeGuard[dict[str, Any]]:

@@ -11,9 +11,10 @@ from suno_cover_async import errors
 PACKAGE = Path(suno_cover_async.__file__).parent
 
 FLOORS = [
-    {"_version", "models", "hosts", "addresses"},
+    {"_version", "models", "addresses", "text"},
     {"errors", "arguments"},
-    {"pace", "wire", "loops", "sharing"},
+    {"hosts", "pace", "loops", "sharing"},
+    {"wire"},
     {"verdict", "retry", "memory", "files"},
     {"polling"},
     {"transport", "download", "sandbox"},

@@ -12,7 +12,8 @@ from typing import Any, Literal, get_args
 
 import attrs
 
-from suno_cover_async.pace import Rate, positive, whole
+from suno_cover_async.arguments import checked, count, positive
+from suno_cover_async.pace import Rate
 from suno_cover_async.wire import Times
 
 Kind = Literal["submit", "details", "credits", "music", "image", "other"]
@@ -196,8 +197,10 @@ class Scenario:
     """
 
     seconds: float | tuple[float, float] = attrs.field(default=0.05, validator=_range)
-    looks: int | None = attrs.field(default=None, validator=attrs.validators.optional(whole))
-    scale: float = attrs.field(default=1.0, validator=positive)
+    looks: int | None = attrs.field(
+        default=None, validator=attrs.validators.optional(checked(count))
+    )
+    scale: float = attrs.field(default=1.0, validator=checked(positive))
     null_looks: int = attrs.field(default=0, validator=_count)
     imageless_looks: int = attrs.field(default=0, validator=_count)
     failures: float = attrs.field(default=0.0, validator=_share)
@@ -214,7 +217,7 @@ class Scenario:
     gone_status: int = attrs.field(default=404, validator=attrs.validators.in_({403, 404, 410}))
     image_size: int = attrs.field(default=512, validator=_size)
     hmac_key: str | None = attrs.field(default=None, repr=False)
-    callback_copies: int = attrs.field(default=1, validator=whole)
+    callback_copies: int = attrs.field(default=1, validator=checked(count))
     callback_pause: float = attrs.field(default=1.0, validator=_amount)
     lost_requests: float = attrs.field(default=0.0, validator=_share)
     lost_answers: float = attrs.field(default=0.0, validator=_share)
