@@ -11,14 +11,10 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
-from urllib.parse import urlsplit
 
 import aiohttp
-import attrs
 
 from suno_cover_async import arguments, wire
-from suno_cover_async.addresses import is_loopback
-from suno_cover_async.download import ImageDownloader
 from suno_cover_async.errors import (
     CoverExpiredError,
     CoverFailedError,
@@ -33,15 +29,14 @@ from suno_cover_async.loops import PerLoop
 from suno_cover_async.memory import Memory
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
 from suno_cover_async.pace import Backpressure, PollSchedule, Rate, RequestWindow
-from suno_cover_async.polling import Lookout, id_of, unknown_cover_task
-from suno_cover_async.retry import RetryPolicy, Trouble, persist
+from suno_cover_async.polling import id_of, unknown_cover_task
+from suno_cover_async.retry import RetryPolicy
 from suno_cover_async.sharing import Shared
-from suno_cover_async.transport import USER_AGENT, Account, ApiKey, Transport
+from suno_cover_async.transport import Account, ApiKey
+from suno_cover_async.workshop import Workshop, open_workshop
 
 NO_CALLBACK_URL = "https://example.com/suno-cover-async/no-callback"
 """Sent when there is no callback URL: the API requires one and does not check it [seen live]."""
-
-_DOWNLOADS_AT_ONCE = 16
 
 
 class SunoCoverClient:
@@ -62,7 +57,7 @@ class SunoCoverClient:
         rate: The account's limit; give a `RequestWindow` instead to share one limiter among
             several clients of one account.
         poll_rate: A limit of its own for looks; None makes them share `rate`. Whether looks
-            count against the account's limit is documented nowhere.
+            count against the account's limit is documented nowworkshop.
         poll: When to look again.
         retry: How hard to try.
         session: A borrowed session, used for the API and never closed; images are never fetched
@@ -166,8 +161,8 @@ class SunoCoverClient:
         """
         arguments.task_id("music_task_id", music_task_id)
         timeout = self._patience(timeout)
-        here = await self._loops.enter()
-        async with here.slots:
+        workshop = await self._loops.enter()
+        async with workshop.slots:
             task = await self.submit(music_task_id)
             try:
                 return await self.wait(task, timeout=timeout)
@@ -197,18 +192,18 @@ class SunoCoverClient:
             ValueError: `music_task_id` is no id.
         """
         arguments.task_id("music_task_id", music_task_id)
-        here = await self._loops.enter()
+        workshop = await self._loops.enter()
         unclaimed = self._memory.claim(music_task_id)
         if unclaimed is not None:
             return unclaimed
-        shared = here.submits.get(music_task_id)
+        shared = workshop.submits.get(music_task_id)
         if shared is None:
-            shared = here.submits[music_task_id] = Shared(self._submit(here, music_task_id))
+            shared = workshop.submits[music_task_id] = Shared(self._submit(workshop, music_task_id))
         try:
             task = await shared.join()
         finally:
-            if shared.done and here.submits.get(music_task_id) is shared:
-                del here.submits[music_task_id]
+            if shared.done and workshop.submits.get(music_task_id) is shared:
+                del workshop.submits[music_task_id]
         self._memory.claim(music_task_id)
         return task
 
@@ -233,9 +228,9 @@ class SunoCoverClient:
         """
         arguments.task_id("task", id_of(task))
         patience = self._patience(timeout)
-        here = await self._loops.enter()
-        async with here.lookout.stream(task) as stream:
-            details = await stream.finished(here.loop.time() + patience)
+        workshop = await self._loops.enter()
+        async with workshop.lookout.stream(task) as stream:
+            details = await stream.finished(workshop.loop.time() + patience)
         self._memory.settle(details)
         if details.status is CoverStatus.FAILED:
             raise CoverFailedError(details)
@@ -264,9 +259,9 @@ class SunoCoverClient:
             ValueError: `task` is no id.
         """
         cover_task_id = arguments.task_id("task", id_of(task))
-        here = await self._loops.enter()
-        found = await here.lookout.look(task)
-        if found is None and self._memory.born(cover_task_id, here.loop.time()) is None:
+        workshop = await self._loops.enter()
+        found = await workshop.lookout.look(task)
+        if found is None and self._memory.born(cover_task_id, workshop.loop.time()) is None:
             raise unknown_cover_task(cover_task_id)
         return found or CoverDetails(cover_task_id=cover_task_id, status=CoverStatus.PENDING)
 
@@ -276,8 +271,8 @@ class SunoCoverClient:
         Raises:
             SunoCoverError: What the last attempt came to.
         """
-        here = await self._loops.enter()
-        return await here.transport.get(wire.credit(self._account.host))
+        workshop = await self._loops.enter()
+        return await workshop.transport.get(wire.credit(self._account.host))
 
     async def music_details(self, music_task_id: str) -> MusicDetails:
         """Look at a music task once.
@@ -288,8 +283,8 @@ class SunoCoverClient:
             ValueError: `music_task_id` is no id.
         """
         arguments.task_id("music_task_id", music_task_id)
-        here = await self._loops.enter()
-        found = await here.transport.get(wire.music(music_task_id), polling=True)
+        workshop = await self._loops.enter()
+        found = await workshop.transport.get(wire.music(music_task_id), polling=True)
         if found is None:
             raise NotFoundError(
                 f"the API knows no music task {music_task_id}; check the id and the account",
@@ -330,7 +325,7 @@ class SunoCoverClient:
 
         Args:
             details: Of a success.
-            into: The directory; made if it is not there.
+            into: The directory; made if it is not tworkshop.
             name: What the files are called after; None takes the music task id. Whoever gives
                 titles makes them unique, for instance by adding the id: files of the same name
                 are replaced. It is made safe for every file system, and `-1.png`, `-2.png` is
@@ -348,47 +343,32 @@ class SunoCoverClient:
         arguments.instance("details", details, CoverDetails)
         if not details.images:
             raise ValueError(f"cover task {details.cover_task_id} has no images (yet): wait for it")
-        here = await self._loops.enter()
+        workshop = await self._loops.enter()
         name = _given(name, details.music_task_id or details.cover_task_id)
         stem = Path(into) / file_stem(arguments.instance("name", name, str))
-        outcomes = await self._save(here, details, stem)
+        outcomes = await workshop.save(details.images, stem)
         if any(isinstance(outcome, CoverExpiredError) for outcome in outcomes):
             fresh = await self.details(details.cover_task_id)
             if fresh.images and fresh.images != details.images:
-                outcomes = await self._save(here, fresh, stem)
+                outcomes = await workshop.save(fresh.images, stem)
         return tuple(_file(outcome, details) for outcome in outcomes)
 
-    # The rest is how the verbs do it.
-
-    async def _open(self, stack: contextlib.AsyncExitStack) -> "_Here":
-        """Open what lives in one event loop."""
-        session = self._borrowed
-        if session is None:
-            session = await stack.enter_async_context(_own_session())
-        on_loopback = is_loopback(urlsplit(self._account.base_url).hostname)
-        images = ImageDownloader(loopback=on_loopback, user_agent=USER_AGENT)
-        stack.push_async_callback(images.close)
-        transport = Transport(self._account, session, owned=self._borrowed is None)
-
-        async def ask(cover_task_id: str) -> CoverDetails | None:
-            return await transport.get(wire.details(cover_task_id), polling=True)
-
-        window = self._account.poll_window
-        here = _Here(
-            transport=transport,
-            images=images,
-            lookout=Lookout(ask, self._poll, self._memory, lambda: window.busy),
-            slots=asyncio.Semaphore(self._concurrency),
+    async def _open(self, stack: contextlib.AsyncExitStack) -> Workshop:
+        return await open_workshop(
+            stack,
+            account=self._account,
+            session=self._borrowed,
+            concurrency=self._concurrency,
+            poll=self._poll,
+            memory=self._memory,
         )
-        stack.push_async_callback(here.stop)
-        return here
 
     def _patience(self, timeout: float | None) -> float:
         return arguments.positive("timeout", self._poll.timeout if timeout is None else timeout)
 
-    async def _submit(self, here: "_Here", music_task_id: str) -> CoverTask:
+    async def _submit(self, workshop: Workshop, music_task_id: str) -> CoverTask:
         call = wire.submit(music_task_id, self._callback_url)
-        return await here.transport.submit(call, self._keep)
+        return await workshop.transport.submit(call, self._keep)
 
     def _keep(self, task: CoverTask) -> None:
         self._memory.accepted(task, asyncio.get_running_loop().time())
@@ -396,10 +376,10 @@ class SunoCoverClient:
     async def _watch(
         self, task: CoverTask | str, patience: float
     ) -> AsyncGenerator[CoverDetails, None]:
-        here = await self._loops.enter()
-        deadline = here.loop.time() + patience
+        workshop = await self._loops.enter()
+        deadline = workshop.loop.time() + patience
         details = None
-        async with here.lookout.stream(task) as stream:
+        async with workshop.lookout.stream(task) as stream:
             while details is None or not details.finished:
                 details = await stream.after(details, deadline)
                 yield details
@@ -423,47 +403,6 @@ class SunoCoverClient:
                 raise
             return None
 
-    async def _save(
-        self, here: "_Here", details: CoverDetails, stem: Path
-    ) -> list[Path | BaseException]:
-        """Fetch all images at once, each to its end whatever becomes of the others."""
-        fetches = [
-            self._fetch(here, url, stem.with_name(f"{stem.name}-{number}"))
-            for number, url in enumerate(details.images, start=1)
-        ]
-        return await asyncio.gather(*fetches, return_exceptions=True)
-
-    async def _fetch(self, here: "_Here", url: str, target: Path) -> Path:
-        async def attempt() -> Path | Trouble:
-            async with here.downloads:
-                began = here.loop.time()
-                try:
-                    return await here.images.fetch(url, target)
-                except SunoCoverError as error:
-                    return Trouble(error=error, took=here.loop.time() - began)
-
-        return await persist(attempt, self._account.retry)
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class _Here:
-    """What lives in one event loop, and ends with it."""
-
-    transport: Transport
-    images: ImageDownloader
-    lookout: Lookout
-    slots: asyncio.Semaphore
-    downloads: asyncio.Semaphore = attrs.field(
-        factory=lambda: asyncio.Semaphore(_DOWNLOADS_AT_ONCE)
-    )
-    loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop)
-    submits: dict[str, Shared[CoverTask]] = attrs.field(factory=dict[str, Shared[CoverTask]])
-
-    async def stop(self) -> None:
-        """End all that is under way; a submit on the wire is let finish."""
-        await self.lookout.stop()
-        await asyncio.gather(*(shared.stop() for shared in list(self.submits.values())))
-
 
 def _given(value: str | None, default: str) -> str:
     return default if value is None else value
@@ -472,14 +411,6 @@ def _given(value: str | None, default: str) -> str:
 def _window(name: str, rate: Rate | RequestWindow) -> RequestWindow:
     arguments.instance(name, rate, Rate | RequestWindow)
     return RequestWindow(rate) if isinstance(rate, Rate) else rate
-
-
-def _own_session() -> aiohttp.ClientSession:
-    """Make a session without cookies, and without aiohttp's hidden cap of 100 connections."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
-        cookie_jar=aiohttp.DummyCookieJar(),
-    )
 
 
 def _file(outcome: Path | BaseException, details: CoverDetails) -> Path:

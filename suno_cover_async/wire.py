@@ -86,33 +86,33 @@ def details(cover_task_id: str) -> Call[CoverDetails | None]:
     """Look at a cover task; None for `data: null`, which is unknown or not visible yet."""
 
     def decode(data: object) -> CoverDetails | None:
-        found = None if data is None else decode_details(data)
-        if found is not None and found.cover_task_id != cover_task_id:
-            raise ValueError(f"it is about cover task {printable(found.cover_task_id)}")
-        return found
+        return None if data is None else decode_details(_about(cover_task_id, data))
 
-    return Call(
-        target=f"{DETAILS_PATH}?taskId={quote(cover_task_id, safe='')}",
-        decode=decode,
-        cover_task_id=cover_task_id,
-    )
+    target = _look(DETAILS_PATH, cover_task_id)
+    return Call(target=target, decode=decode, cover_task_id=cover_task_id)
 
 
 def music(music_task_id: str) -> Call[MusicDetails | None]:
     """Look at a music task; None when the API knows none of that id."""
 
     def decode(data: object) -> MusicDetails | None:
-        found = None if data is None else _MUSIC_IN(_record(data), MusicDetails)
-        if found is not None and found.music_task_id != music_task_id:
-            raise ValueError(f"it is about music task {printable(found.music_task_id)}")
-        return found
+        return None if data is None else _MUSIC_IN(_about(music_task_id, data), MusicDetails)
 
-    return Call(
-        target=f"{MUSIC_PATH}?taskId={quote(music_task_id, safe='')}",
-        decode=decode,
-        of_covers=False,
-        music_task_id=music_task_id,
-    )
+    target = _look(MUSIC_PATH, music_task_id)
+    return Call(target=target, decode=decode, of_covers=False, music_task_id=music_task_id)
+
+
+def _look(path: str, task_id: str) -> str:
+    return f"{path}?taskId={quote(task_id, safe='')}"
+
+
+def _about(task_id: str, data: object) -> dict[str, Any]:
+    """Make sure that a record is about the task that was asked for."""
+    record = _record(data)
+    named = _str_in(record["taskId"], str)
+    if named != task_id:
+        raise ValueError(f"it is about task {printable(named)}")
+    return record
 
 
 def credit(host: Host) -> Call[float]:

@@ -18,6 +18,7 @@ FLOORS = [
     {"verdict", "retry", "memory", "files"},
     {"polling"},
     {"transport", "download", "sandbox"},
+    {"workshop"},
     {"client"},
     {"__init__", "contact_sheet"},
     {"cli"},
@@ -70,7 +71,7 @@ def test_imports_only_point_down_the_floors(room: str) -> None:
     [
         ("backoff", {"retry"}),
         ("cattrs", {"wire"}),
-        ("aiohttp", {"transport", "download", "client", "sandbox"}),
+        ("aiohttp", {"transport", "download", "workshop", "client", "sandbox"}),
         ("click", {"cli"}),
         ("rich", {"cli"}),
         ("PIL", {"sandbox", "contact_sheet"}),

@@ -158,7 +158,7 @@ def test_a_gateways_page_is_judged_by_its_status(status: int, error: type[Except
 
 
 def test_details_of_another_task_are_refused() -> None:
-    with pytest.raises(errors.UnexpectedResponseError, match="is about cover task"):
+    with pytest.raises(errors.UnexpectedResponseError, match="is about task"):
         read(wire.details("another"), answer("details_success_live"), KIE)
 
 

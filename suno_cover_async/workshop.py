@@ -1,0 +1,116 @@
+"""What lives in one event loop and ends with it: connections, looks, and submits under way.
+
+It puts together what the verbs of `client.py` use; it knows no verb.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+import attrs
+
+from suno_cover_async import wire
+from suno_cover_async.addresses import is_loopback
+from suno_cover_async.download import ImageDownloader
+from suno_cover_async.errors import SunoCoverError
+from suno_cover_async.memory import Memory
+from suno_cover_async.models import CoverDetails, CoverTask
+from suno_cover_async.pace import PollSchedule
+from suno_cover_async.polling import Lookout
+from suno_cover_async.retry import RetryPolicy, Trouble, persist
+from suno_cover_async.sharing import Shared
+from suno_cover_async.transport import USER_AGENT, Account, Transport
+
+_DOWNLOADS_AT_ONCE = 16
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Workshop:
+    """The tools of one client in one event loop.
+
+    Attributes:
+        transport: Makes the API calls.
+        images: Fetches images.
+        lookout: Looks at cover tasks, for all who wait.
+        slots: The covers that `generate` may keep in flight.
+        submits: The submits under way, by music task id.
+        loop: The event loop.
+    """
+
+    transport: Transport
+    images: ImageDownloader
+    lookout: Lookout
+    retry: RetryPolicy
+    slots: asyncio.Semaphore
+    downloads: asyncio.Semaphore = attrs.field(
+        factory=lambda: asyncio.Semaphore(_DOWNLOADS_AT_ONCE)
+    )
+    submits: dict[str, Shared[CoverTask]] = attrs.field(factory=dict[str, Shared[CoverTask]])
+    loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop)
+
+    async def save(self, images: Sequence[str], stem: Path) -> list[Path | BaseException]:
+        """Fetch all images at once, each to its end whatever becomes of the others."""
+        fetches = [
+            self._fetch(url, stem.with_name(f"{stem.name}-{number}"))
+            for number, url in enumerate(images, start=1)
+        ]
+        return await asyncio.gather(*fetches, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """End all that is under way; a submit on the wire is let finish."""
+        await self.lookout.stop()
+        await asyncio.gather(*(shared.stop() for shared in list(self.submits.values())))
+
+    async def _fetch(self, url: str, target: Path) -> Path:
+        async def attempt() -> Path | Trouble:
+            async with self.downloads:
+                began = self.loop.time()
+                try:
+                    return await self.images.fetch(url, target)
+                except SunoCoverError as error:
+                    return Trouble(error=error, took=self.loop.time() - began)
+
+        return await persist(attempt, self.retry)
+
+
+async def open_workshop(
+    stack: AsyncExitStack,
+    *,
+    account: Account,
+    session: aiohttp.ClientSession | None,
+    concurrency: int,
+    poll: PollSchedule,
+    memory: Memory,
+) -> Workshop:
+    """Open everything in the running event loop, without suspending; the stack closes it."""
+    owned = session is None
+    if session is None:
+        session = await stack.enter_async_context(_own_session())
+    on_loopback = is_loopback(urlsplit(account.base_url).hostname)
+    images = ImageDownloader(loopback=on_loopback, user_agent=USER_AGENT)
+    stack.push_async_callback(images.close)
+    transport = Transport(account, session, owned=owned)
+
+    async def look(cover_task_id: str) -> CoverDetails | None:
+        return await transport.get(wire.details(cover_task_id), polling=True)
+
+    workshop = Workshop(
+        transport=transport,
+        images=images,
+        lookout=Lookout(look, poll, memory, lambda: account.poll_window.busy),
+        retry=account.retry,
+        slots=asyncio.Semaphore(concurrency),
+    )
+    stack.push_async_callback(workshop.stop)
+    return workshop
+
+
+def _own_session() -> aiohttp.ClientSession:
+    """Make a session without cookies, and without aiohttp's hidden cap of 100 connections."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
