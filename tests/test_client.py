@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 import attrs
 import pytest
-from conftest import NO_LIMIT, connect, until
+from conftest import connect, until
 
 import suno_cover_async
 from suno_cover_async import (
@@ -179,6 +179,28 @@ async def test_generate_keeps_at_most_concurrency_covers_in_flight() -> None:
         assert most <= 4
 
 
+async def test_the_callback_url_is_handed_on() -> None:
+    async with Sandbox(Scenario(rate=None, looks=1)) as sandbox:
+        url = f"{sandbox.url}/somebody/elses?song=1"
+        async with connect(sandbox, callback_url=url) as client:
+            await client.generate(*sandbox.add_music(1))
+            await until(lambda: sandbox.journal.callbacks)
+
+        assert sandbox.journal.callbacks[0].url == url
+
+
+async def test_what_a_timed_out_generate_left_is_settled_by_a_wait() -> None:
+    async with Sandbox(Scenario(rate=None, seconds=0.2)) as sandbox, connect(sandbox) as client:
+        with pytest.raises(CoverTimeoutError) as caught:
+            await client.generate(*sandbox.add_music(1), timeout=0.05)
+        (left,) = client.unclaimed
+        assert left.cover_task_id == caught.value.cover_task_id
+
+        await client.wait(left)
+
+        assert not client.unclaimed
+
+
 # --- credits and music ----------------------------------------------------------------------
 
 
@@ -211,8 +233,11 @@ async def test_failed_music_unknown_music_and_slow_music_are_told_apart() -> Non
         assert caught.value.details.status == "SENSITIVE_WORD_ERROR"
         with pytest.raises(NotFoundError):
             await client.wait_for_music("nobody")
-        with pytest.raises(CoverTimeoutError) as late:
-            await client.wait_for_music(slow, timeout=0.05)
+        sandbox.scenario = Scenario(rate=None, slow_seconds=5)
+        sandbox.script("music", Fault.NONE, Fault.SLOW)
+        async with asyncio.timeout(2):
+            with pytest.raises(CoverTimeoutError) as late:
+                await client.wait_for_music(slow, timeout=0.2)
         assert (late.value.music_task_id, late.value.cover_task_id) == (slow, None)
 
 
@@ -240,6 +265,16 @@ async def test_both_images_are_saved_under_the_songs_name(tmp_path: Path) -> Non
         assert {file.parent for file in named} == {tmp_path}
         assert files[0].read_bytes() != files[1].read_bytes()
         assert sorted(tmp_path.rglob("*.part")) == []
+
+
+async def test_both_images_are_fetched_at_once(tmp_path: Path) -> None:
+    scenario = Scenario(rate=None, looks=1, delay=(0.1, 0.1))
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        await client.download(await client.generate(music), into=tmp_path)
+
+        first, second = sandbox.journal.of("image")
+        assert second.at - first.at < 0.1
 
 
 async def test_the_key_never_goes_to_the_image_host(tmp_path: Path) -> None:
@@ -420,16 +455,13 @@ async def test_a_borrowed_session_is_used_and_never_closed() -> None:
 
 
 def test_one_client_serves_event_loops_in_turn() -> None:
+    sandbox = Sandbox(FREE)
     client: SunoCoverClient | None = None
 
     async def turn() -> float:
         nonlocal client
-        async with Sandbox(FREE) as sandbox:
-            url = sandbox.url
-            if client is None:
-                client = SunoCoverClient(sandbox.api_key, base_url=url, rate=NO_LIMIT)
-            else:
-                client._account = attrs.evolve(client._account, base_url=url)
+        async with sandbox:  # the same world at the same address
+            client = client or connect(sandbox)
             await asyncio.gather(*(client.credits() for _ in range(5)))
             return await client.credits()
 
@@ -700,14 +732,6 @@ async def test_a_cancellation_carries_no_frame_that_knows_the_key() -> None:
 
 
 # --- the package ----------------------------------------------------------------------------
-
-
-def test_everything_public_is_exported_and_documented() -> None:
-    for name in suno_cover_async.__all__:
-        value = getattr(suno_cover_async, name)
-        assert value is not None
-        if isinstance(value, type):
-            assert value.__doc__
 
 
 @pytest.mark.parametrize(

@@ -103,8 +103,17 @@ def test_the_apis_own_words_live_in_wire_alone() -> None:
             assert not used, f"{file} says {used}"
 
 
-def test_everything_in_all_is_there_and_sorted_as_ruff_sorts() -> None:
-    assert all(hasattr(suno_cover_async, name) for name in suno_cover_async.__all__)
+def test_everything_in_the_shop_window_is_in_all_and_documented() -> None:
+    window = {
+        name
+        for name, value in vars(suno_cover_async).items()
+        if not name.startswith("_") and not isinstance(value, type(suno_cover_async))
+    }
+
+    assert window == set(suno_cover_async.__all__) - {"__version__"}
+    for name in window:
+        value = getattr(suno_cover_async, name)
+        assert not isinstance(value, type) or value.__doc__
 
 
 def test_every_error_is_in_the_tree_drawn_in_its_module() -> None:

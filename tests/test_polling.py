@@ -10,6 +10,7 @@ from virtual_time import run
 from suno_cover_async import (
     CoverDetails,
     CoverStatus,
+    CoverTask,
     CoverTimeoutError,
     ImagesMissingError,
     NotFoundError,
@@ -17,7 +18,8 @@ from suno_cover_async import (
     SunoCoverError,
     TransportError,
 )
-from suno_cover_async.polling import Age, PollStream
+from suno_cover_async.memory import Memory
+from suno_cover_async.polling import Age, Lookout, PollStream
 
 ID = "21aee3c3c2a01fa5e030b3799fa4dd56"
 PENDING = CoverDetails(cover_task_id=ID, status=CoverStatus.PENDING)
@@ -159,6 +161,25 @@ def test_what_waiting_cannot_mend_ends_the_wait_at_once() -> None:
 
     assert isinstance(outcome, NotFoundError)
     assert len(looks) == 2
+
+
+def test_the_first_look_waits_for_the_median_while_looks_have_to_queue() -> None:
+    async def first_look(*, busy: bool) -> float:
+        clock = asyncio.get_running_loop().time
+        memory = Memory(grace=60)
+        for seconds in range(1, 102):
+            memory.durations.learn(seconds)
+        memory.accepted(CoverTask(cover_task_id=ID, music_task_id="m"), clock())
+
+        async def ask(_: str) -> CoverDetails:
+            return SUCCESS
+
+        async with Lookout(ask, PollSchedule(), memory, lambda: busy).stream(ID) as stream:
+            await stream.finished(900)
+        return clock()
+
+    assert run(first_look(busy=False)) == 26
+    assert run(first_look(busy=True)) == 51
 
 
 def test_each_watcher_sees_every_change_and_the_latest_first() -> None:
