@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 from collections.abc import Callable
 from types import UnionType
 from typing import Any, TypeGuard, TypeVar
@@ -97,7 +98,7 @@ def positive(name: str, value: float) -> float:
         ValueError: It is anything else.
     """
     instance(name, value, int | float)
-    if not (math.isfinite(value) and value > 0):
+    if not 0 < value < math.inf or value > sys.float_info.max:
         raise ValueError(f"{name} must be a finite number above 0, not {value!r}")
     return value
 

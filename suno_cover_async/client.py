@@ -137,10 +137,19 @@ class SunoCoverClient:
     def unclaimed(self) -> tuple[CoverTask, ...]:
         """Cover tasks that were accepted, and whose covers nobody has yet.
 
-        The callers were cancelled, or their `generate` ended in an error that may pass. `submit`
-        and `generate` of the same music task take them up again without a request; so may `wait`.
+        `generate` is waiting for them, or its caller was cancelled, or it ended in an error that
+        may pass. `submit` and `generate` of the same music task take them up again without a
+        request; so may `wait`.
         """
         return tuple(self._memory.unclaimed.values())
+
+    @property
+    def uncertain(self) -> tuple[str, ...]:
+        """Music tasks whose last submit ended without an answer, so that nobody knows of a bill.
+
+        Submit them again to find out; that never pays twice.
+        """
+        return tuple(self._memory.uncertain)
 
     async def generate(self, music_task_id: str, *, timeout: float | None = None) -> CoverDetails:
         """Submit a cover and wait for it; at most `concurrency` at once, the others queue.
@@ -164,15 +173,8 @@ class SunoCoverClient:
         workshop = await self._loops.enter()
         async with workshop.slots:
             task = await self.submit(music_task_id)
-            try:
+            with self._memory.holding(task):
                 return await self.wait(task, timeout=timeout)
-            except asyncio.CancelledError:
-                self._memory.unclaimed[music_task_id] = task
-                raise
-            except SunoCoverError as error:
-                if error.retryable:
-                    self._memory.unclaimed[music_task_id] = task
-                raise
 
     async def submit(self, music_task_id: str) -> CoverTask:
         """Ask for the cover of a finished song. This is what costs money.
@@ -193,16 +195,18 @@ class SunoCoverClient:
         """
         arguments.task_id("music_task_id", music_task_id)
         workshop = await self._loops.enter()
+        while (shared := workshop.submits.get(music_task_id)) and not shared.joinable:
+            await shared.ended()  # its caller was cancelled; what it brings is then unclaimed
+            workshop.submits.pop(music_task_id, None)
         unclaimed = self._memory.claim(music_task_id)
         if unclaimed is not None:
             return unclaimed
-        shared = workshop.submits.get(music_task_id)
         if shared is None:
             shared = workshop.submits[music_task_id] = Shared(self._submit(workshop, music_task_id))
         try:
             task = await shared.join()
         finally:
-            if shared.done and workshop.submits.get(music_task_id) is shared:
+            if not shared.joinable and workshop.submits.get(music_task_id) is shared:
                 del workshop.submits[music_task_id]
         self._memory.claim(music_task_id)
         return task
@@ -229,8 +233,9 @@ class SunoCoverClient:
         arguments.task_id("task", id_of(task))
         patience = self._patience(timeout)
         workshop = await self._loops.enter()
-        async with workshop.lookout.stream(task) as stream:
-            details = await stream.finished(workshop.loop.time() + patience)
+        deadline = workshop.loop.time() + patience
+        async with workshop.lookout.stream(id_of(task), deadline) as stream:
+            details = await stream.finished(task, deadline)
         self._memory.settle(details)
         if details.status is CoverStatus.FAILED:
             raise CoverFailedError(details)
@@ -368,10 +373,13 @@ class SunoCoverClient:
 
     async def _submit(self, workshop: Workshop, music_task_id: str) -> CoverTask:
         call = wire.submit(music_task_id, self._callback_url)
-        return await workshop.transport.submit(call, self._keep)
+        return await workshop.transport.submit(call, keep=self._keep, doubt=self._doubt)
 
     def _keep(self, task: CoverTask) -> None:
         self._memory.accepted(task, asyncio.get_running_loop().time())
+
+    def _doubt(self, call: wire.Call[CoverTask]) -> None:
+        self._memory.uncertain[call.music_task_id or ""] = None
 
     async def _watch(
         self, task: CoverTask | str, patience: float
@@ -379,9 +387,9 @@ class SunoCoverClient:
         workshop = await self._loops.enter()
         deadline = workshop.loop.time() + patience
         details = None
-        async with workshop.lookout.stream(task) as stream:
+        async with workshop.lookout.stream(id_of(task), deadline) as stream:
             while details is None or not details.finished:
-                details = await stream.after(details, deadline)
+                details = await stream.after(details, task, deadline)
                 yield details
 
     async def _ready_music(self, music_task_id: str) -> MusicDetails:

@@ -42,9 +42,13 @@ class SunoCoverError(Exception):
         http_status: The HTTP status of the answer, where there was one.
         music_task_id: The music task in question, where known.
         cover_task_id: The cover task in question, where known.
+        perhaps_billed: An attempt of this very call went out and its answer was lost, so that a
+            cover may have been made and billed. The error is then `retryable`: submitting again
+            brings that cover back.
     """
 
     retryable: bool = False
+    perhaps_billed: bool = False
 
     def __init__(
         self,
@@ -107,8 +111,8 @@ class InvalidRequestError(APIError):
 class CoverExistsError(APIError):
     """This music task already has a cover, and the API did not say under which cover task id.
 
-    A cover is made once per music task, so nothing was paid. The id can only come from whoever
-    submitted it first, or from a callback.
+    A cover is made once per music task, so this submit paid nothing. The id can only come from
+    whoever submitted it first, or from a callback.
     """
 
 

@@ -3,23 +3,35 @@
 It knows values and moments; it asks nobody and waits for nothing.
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from suno_cover_async.errors import ClientUsageError, SunoCoverError
 from suno_cover_async.models import CoverDetails, CoverTask
 from suno_cover_async.pace import Durations
 
 
 class Memory:
-    """Cover tasks that nobody was told of yet, the ages of young ones, and how long covers take."""
+    """Cover tasks that nobody has the cover of, their ages, and how long covers take.
+
+    Attributes:
+        unclaimed: What was accepted, by music task id.
+        uncertain: Music tasks that may have been billed, for all that was answered.
+        durations: How long covers have been taking.
+    """
 
     def __init__(self, grace: float) -> None:
         """Remember births for `grace` seconds, while `data: null` means "not visible yet"."""
         self._grace = grace
         self._births: dict[str, float] = {}
         self.unclaimed: dict[str, CoverTask] = {}
+        self.uncertain: dict[str, None] = {}  # an ordered set
         self.durations: Durations = Durations()
 
     def accepted(self, task: CoverTask, now: float) -> None:
         """Remember a cover task from the moment its submit was answered, until it is claimed."""
         self.unclaimed[task.music_task_id] = task
+        self.uncertain.pop(task.music_task_id, None)
         self._forget_old(now)
         if not task.adopted:
             self._births[task.cover_task_id] = now
@@ -27,6 +39,18 @@ class Memory:
     def claim(self, music_task_id: str) -> CoverTask | None:
         """Hand over what was accepted for a music task, once."""
         return self.unclaimed.pop(music_task_id, None)
+
+    @contextmanager
+    def holding(self, task: CoverTask) -> Generator[None, None, None]:
+        """Keep a cover task unclaimed while its cover is waited for, unless it cannot come."""
+        self.unclaimed[task.music_task_id] = task
+        try:
+            yield
+        except SunoCoverError as error:
+            if not (error.retryable or isinstance(error, ClientUsageError)):
+                self.claim(task.music_task_id)
+            raise
+        self.claim(task.music_task_id)
 
     def settle(self, details: CoverDetails) -> None:
         """Forget a cover task that was waited for to its end."""

@@ -4,7 +4,7 @@ It knows clocks and waiting; it knows no request and no answer.
 """
 
 import asyncio
-import contextlib
+import heapq
 import math
 import random
 from collections import deque
@@ -22,18 +22,32 @@ class Rate:
     seconds: float = attrs.field(validator=checked(positive))
 
 
+@attrs.frozen
+class Slot:
+    """The right to send one request.
+
+    Attributes:
+        entered: When it was given, by the loop's clock.
+        era: Which event loop of the window's life it was given in.
+    """
+
+    entered: float
+    era: int
+
+
 class RequestWindow:
     """The limiter: never more than `rate.calls` requests in any window, as the server counts.
 
-    A slot is spent on entering and comes back one full window after leaving, that is, after the
-    answer arrived or the attempt ended. The server saw the request before it answered, so none of
-    its windows can hold more than `rate.calls`, whatever the network does to arrival times; half
-    a percent more covers coarse server clocks. Callers are served in the order they came.
+    A slot comes back one full window after the answer arrived: the server saw the request before
+    it answered, so none of its windows can hold more than `rate.calls`, whatever the network does
+    to arrival times. Half a percent more covers coarse server clocks. A request that ended without
+    an answer may still be travelling, so its slot comes back after two windows. Callers are served
+    in the order they came.
+
+    The time an answer takes is rate unused: of 20 in 10 s, answers in 0.2 s leave 98 %, answers in
+    1 s 90 %.
 
     One window may serve several clients of one account, and several event loops in turn.
-
-    Example:
-        async with window as entered: ...  # `entered` is the loop's time
     """
 
     def __init__(self, rate: Rate) -> None:
@@ -41,78 +55,86 @@ class RequestWindow:
         self.rate = rate
         self._period = rate.seconds * 1.005
         self._free = rate.calls
-        self._returning: deque[float] = deque()
+        self._returning: list[float] = []
         self._queue: deque[asyncio.Future[None]] = deque()
+        self._waiting = 0
         self._paused_until = -math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._era = 0
 
     @property
     def busy(self) -> bool:
         """Whether somebody is waiting for a slot."""
-        return bool(self._queue)
+        return self._waiting > 0
 
     def pause(self, until: float) -> None:
         """Let nobody enter before `until`, by the loop's clock."""
         self._paused_until = max(self._paused_until, until)
 
-    async def __aenter__(self) -> float:
-        """Wait for a slot, first come first served; returns the loop's time."""
+    async def enter(self) -> Slot:
+        """Wait for a slot, first come first served; whoever gets it must `leave`."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._move(loop)
-        now = loop.time()
-        if self._queue or not self._open(now):
+        if self._waiting or not self._is_open(loop.time()):
             await self._turn(loop)
-            now = loop.time()
         else:
             self._free -= 1
-        return now
+        return Slot(loop.time(), self._era)
 
-    async def __aexit__(self, *_: object) -> None:
-        """Spend the slot: it comes back one window from now."""
-        self._returning.append(asyncio.get_running_loop().time() + self._period)
-        self._arm()
+    def leave(self, slot: Slot, *, answered: bool) -> None:
+        """Give a slot back, to be had again one window from now, or two if nothing was answered."""
+        if slot.era == self._era:
+            now = asyncio.get_running_loop().time()
+            heapq.heappush(self._returning, now + self._period * (1 if answered else 2))
+            self._arm()
 
-    def _open(self, now: float) -> bool:
+    def give_back(self, slot: Slot) -> None:
+        """Give back a slot that was not used."""
+        if slot.era == self._era:
+            self._free += 1
+            self._serve()
+
+    def _is_open(self, now: float) -> bool:
         """Whether a slot can be had now, after those that are due have come back."""
         while self._returning and self._returning[0] <= now:
-            self._returning.popleft()
+            heapq.heappop(self._returning)
             self._free += 1
         return self._free > 0 and now >= self._paused_until
 
     async def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         place = loop.create_future()
         self._queue.append(place)
+        self._waiting += 1
         self._arm()
         try:
             await place
         except asyncio.CancelledError:
-            if place.cancelled():
-                self._forget(place)
+            if place.cancelled():  # it stays in the queue, and is passed over
+                self._waiting -= 1
             else:  # the slot was given in the very moment of the cancellation: pass it on
                 self._free += 1
                 self._serve()
             raise
 
-    def _forget(self, place: "asyncio.Future[None]") -> None:
-        with contextlib.suppress(ValueError):
-            self._queue.remove(place)
-
     def _serve(self) -> None:
         """Give free slots to those who wait, then sleep until the next one is due."""
-        self._timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         now = asyncio.get_running_loop().time()
-        while self._queue and self._open(now):
+        while self._queue and self._is_open(now):
             place = self._queue.popleft()
             if not place.done():
                 self._free -= 1
+                self._waiting -= 1
                 place.set_result(None)
         self._arm()
 
     def _arm(self) -> None:
         """Set the one timer for the next moment a slot can be had, if anybody waits for it."""
-        if not self._queue or self._timer is not None or self._loop is None:
+        if not self._waiting or self._timer is not None or self._loop is None:
             return
         if self._free > 0:
             self._timer = self._loop.call_at(self._paused_until, self._serve)
@@ -121,12 +143,15 @@ class RequestWindow:
             self._timer = self._loop.call_at(due, self._serve)
 
     def _move(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Serve another event loop: what the last one left in flight counts as ended now."""
+        """Serve another event loop: what the last one left in flight counts as unanswered now."""
         left_in_flight = self.rate.calls - self._free - len(self._returning)
-        self._returning.extend([loop.time() + self._period] * left_in_flight)
+        for _ in range(left_in_flight):
+            heapq.heappush(self._returning, loop.time() + 2 * self._period)
         self._queue.clear()
+        self._waiting = 0
         self._timer = None
         self._loop = loop
+        self._era += 1
 
 
 class Backpressure:

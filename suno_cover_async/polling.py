@@ -5,6 +5,7 @@ else's. It knows no HTTP: a look is a callable handed in, and when to look is `p
 """
 
 import asyncio
+import copy
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -44,43 +45,55 @@ class Age:
 class PollStream:
     """The looks at one cover task: begun by its first watcher, ended with its last."""
 
-    def __init__(self, task: CoverTask | str, look: Look, schedule: PollSchedule, age: Age) -> None:
-        """Begin to look; must be called inside a running event loop."""
-        self._cover_task_id = id_of(task)
-        self._music_task_id = task.music_task_id if isinstance(task, CoverTask) else None
+    def __init__(
+        self, cover_task_id: str, look: Look, schedule: PollSchedule, age: Age, deadline: float
+    ) -> None:
+        """Begin to look, until `deadline` unless a watcher has a later one."""
+        self._cover_task_id = cover_task_id
         self._look = look
         self._schedule = schedule
         self._age = age
+        self._deadline = deadline
         self._latest: CoverDetails | None = None
         self._trouble: SunoCoverError | None = None
         self._news = asyncio.Event()
         self._task = asyncio.create_task(self._run())
         self.watchers = 0
 
-    async def after(self, seen: CoverDetails | None, deadline: float) -> CoverDetails:
+    @property
+    def failed(self) -> bool:
+        """Whether the looking ended without a last status."""
+        return self._task.done() and not (self._latest and self._latest.finished)
+
+    async def after(
+        self, seen: CoverDetails | None, task: CoverTask | str, deadline: float
+    ) -> CoverDetails:
         """Wait for details whose status is another than that of `seen`.
 
         Args:
             seen: What the watcher has seen last, None at first.
+            task: What the watcher waits for; the details must be of its music.
             deadline: By the loop's clock.
 
         Raises:
             CoverTimeoutError: The deadline passed.
-            SunoCoverError: What ended the stream, such as NotFoundError.
+            SunoCoverError: What ended the stream, such as NotFoundError; a copy, since each
+                watcher's traceback is its own.
         """
-        while True:
-            if self._latest and (seen is None or self._latest.status is not seen.status):
-                return self._latest
+        self._deadline = max(self._deadline, deadline)
+        while not (self._latest and (seen is None or self._latest.status is not seen.status)):
             if self._task.done():
-                raise self._end()
+                raise copy.copy(self._end())
             if not await self._hear(deadline):
-                raise self._late()
+                raise self._late(task)
+        _check_parent(task, self._latest)
+        return self._latest
 
-    async def finished(self, deadline: float) -> CoverDetails:
+    async def finished(self, task: CoverTask | str, deadline: float) -> CoverDetails:
         """Wait for the last details, of a success or a failure; raises as `after` does."""
-        details = await self.after(None, deadline)
+        details = await self.after(None, task, deadline)
         while not details.finished:
-            details = await self.after(details, deadline)
+            details = await self.after(details, task, deadline)
         return details
 
     async def stop(self) -> None:
@@ -88,6 +101,8 @@ class PollStream:
         self._task.cancel()
         await asyncio.wait([self._task])
         self._news.set()
+        if not self._task.cancelled():
+            self._task.exception()  # perhaps nobody is left to hear of it
 
     async def _hear(self, deadline: float) -> bool:
         """Wait for news; False when the deadline came first."""
@@ -102,18 +117,23 @@ class PollStream:
         news, self._news = self._news, asyncio.Event()
         news.set()
 
-    def _end(self) -> SunoCoverError:
-        return self._trouble or ClientUsageError(
-            f"the client was closed while cover task {self._cover_task_id} was waited for",
-            cover_task_id=self._cover_task_id,
+    def _end(self) -> BaseException:
+        foreign = None if self._task.cancelled() else self._task.exception()
+        return (
+            foreign
+            or self._trouble
+            or ClientUsageError(
+                f"the client was closed while cover task {self._cover_task_id} was waited for",
+                cover_task_id=self._cover_task_id,
+            )
         )
 
-    def _late(self) -> CoverTimeoutError:
+    def _late(self, task: CoverTask | str) -> CoverTimeoutError:
         last = f"; the last look failed: {self._trouble}" if self._trouble else ""
         return CoverTimeoutError(
             f"cover task {self._cover_task_id} is not finished in time{last}; "
             "nothing is lost: wait for it again later",
-            music_task_id=self._music_task_id,
+            music_task_id=task.music_task_id if isinstance(task, CoverTask) else None,
             cover_task_id=self._cover_task_id,
         )
 
@@ -130,6 +150,8 @@ class PollStream:
         await asyncio.sleep(self._age.born + self._age.first_look - clock())
         without_images = 0
         while True:
+            if clock() >= self._deadline:
+                raise self._late(self._cover_task_id)
             details = await self._see(clock() - self._age.born)
             if details and details.status is CoverStatus.SUCCESS and not details.images:
                 without_images += 1
@@ -194,13 +216,21 @@ class Lookout:
         return details
 
     @asynccontextmanager
-    async def stream(self, task: CoverTask | str) -> AsyncGenerator[PollStream, None]:
-        """Join the looks at a cover task; the last to leave ends them."""
-        cover_task_id = id_of(task)
+    async def stream(self, cover_task_id: str, deadline: float) -> AsyncGenerator[PollStream, None]:
+        """Join the looks at a cover task; they end with the last who leaves, or whose time is up.
+
+        Args:
+            cover_task_id: The cover task.
+            deadline: By the loop's clock.
+        """
         stream = self._streams.get(cover_task_id)
-        if stream is None:
+        if stream is None or stream.failed:
             stream = self._streams[cover_task_id] = PollStream(
-                task, lambda: self.look(task), self._schedule, self._age(cover_task_id)
+                cover_task_id,
+                lambda: self.look(cover_task_id),
+                self._schedule,
+                self._age(cover_task_id),
+                deadline,
             )
         stream.watchers += 1
         try:
@@ -208,7 +238,8 @@ class Lookout:
         finally:
             stream.watchers -= 1
             if not stream.watchers:
-                self._streams.pop(cover_task_id, None)
+                if self._streams.get(cover_task_id) is stream:
+                    del self._streams[cover_task_id]
                 await stream.stop()
 
     async def stop(self) -> None:
@@ -237,6 +268,10 @@ def _check_parent(task: CoverTask | str, details: CoverDetails) -> None:
 
     The id of an adopted task comes from a refusal whose form nobody has recorded, so there the
     parent must be named in the end; an accepted task's id is believed without.
+
+    Raises:
+        CoverExistsError: An adopted task belongs to other music, or names none in the end.
+        UnexpectedResponseError: An accepted one belongs to other music.
     """
     if not isinstance(task, CoverTask) or details.music_task_id == task.music_task_id:
         return

@@ -84,9 +84,16 @@ async def _again(
     attempt: Callable[[], Awaitable[T | Trouble]], first: Trouble, policy: RetryPolicy
 ) -> T | Trouble:
     past: list[T | Trouble] = [first]
+    in_doubt = False
 
     async def next_outcome() -> T | Trouble:
-        return past.pop() if past else await attempt()
+        nonlocal in_doubt
+        outcome = past.pop() if past else await attempt()
+        if isinstance(outcome, Trouble):
+            in_doubt = in_doubt or outcome.ambiguous
+            if in_doubt:
+                outcome.error.perhaps_billed = True
+        return outcome
 
     repeated = backoff.on_predicate(
         lambda: _waits(policy),
@@ -95,7 +102,10 @@ async def _again(
         jitter=None,
         logger=None,
     )(next_outcome)
-    return await repeated()
+    outcome = await repeated()
+    if isinstance(outcome, Trouble) and in_doubt:
+        outcome.error.retryable = True  # whatever it is, a cover may be waiting to be adopted
+    return outcome
 
 
 def _is_worth_repeating(outcome: object) -> bool:

@@ -4,6 +4,7 @@ It knows tasks and callers; what the task does is not its business.
 """
 
 import asyncio
+import copy
 from collections.abc import Coroutine
 from typing import Any, Generic, TypeVar
 
@@ -19,44 +20,46 @@ class Shared(Generic[T]):
         """Begin the work; must be called inside a running event loop."""
         self._task = asyncio.create_task(work)
         self._callers = 0
+        self._stopping = False
 
     @property
-    def done(self) -> bool:
-        """Whether the work has ended, however it did."""
-        return self._task.done()
+    def joinable(self) -> bool:
+        """Whether the work goes on."""
+        return not self._stopping and not self._task.done()
 
     async def join(self) -> T:
-        """Await the work's result.
+        """Await the work's result; its error is a copy, since each caller's traceback is its own.
 
         Raises:
             ClientUsageError: The work was stopped, by closing the client.
         """
         self._callers += 1
         try:
-            return await asyncio.shield(self._task)
-        except asyncio.CancelledError:
-            if _is_being_cancelled():
-                raise
+            await self.ended()
         finally:
             self._callers -= 1
             if not self._callers:
                 await self.stop()
-        raise ClientUsageError("the client was closed while a submit was under way; see unclaimed")
+        if self._task.cancelled():
+            raise ClientUsageError("the client was closed while it was at work; see `unclaimed`")
+        error = self._task.exception()
+        if error is not None:
+            raise copy.copy(error)
+        return self._task.result()
+
+    async def ended(self) -> None:
+        """Wait until the work has ended, however it did."""
+        await asyncio.wait([self._task])
 
     async def stop(self) -> None:
-        """Cancel the work and return when it has ended; a second cancellation returns at once."""
-        if self._task.done():
-            return
-        self._task.cancel()
+        """Cancel the work and return when it has ended; a further cancellation returns at once."""
+        if not self._stopping:
+            self._stopping = True
+            self._task.cancel()
         try:
-            await asyncio.wait([self._task])
+            await self.ended()
         except asyncio.CancelledError:
             self._task.cancel()
             raise
         if not self._task.cancelled():
-            self._task.exception()  # nobody is left to hear of it
-
-
-def _is_being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+            self._task.exception()  # perhaps nobody is left to hear of it

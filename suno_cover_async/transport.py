@@ -6,6 +6,7 @@ whether again `retry.py`'s.
 """
 
 import asyncio
+import json
 import logging
 import re
 from collections.abc import Callable
@@ -30,7 +31,7 @@ from suno_cover_async.hosts import Host
 from suno_cover_async.pace import Backpressure, RequestWindow
 from suno_cover_async.retry import RetryPolicy, Trouble, persist
 from suno_cover_async.verdict import Answer, read, retry_after
-from suno_cover_async.wire import Call
+from suno_cover_async.wire import Call, json_object
 
 T = TypeVar("T")
 
@@ -84,8 +85,13 @@ class ApiKey:
         }
 
     def hide_in(self, text: str) -> str:
-        """Take the key out of a text that a server sent."""
-        return text.replace(self._value, "[key]") if self._value in text else text
+        """Take the key out of a text that a server sent, however JSON may have escaped it."""
+        if "\\" in text:
+            body = json_object(text)
+            text = text if body is None else json.dumps(body)
+        for written in (self._value, json.dumps(self._value)[1:-1]):
+            text = text.replace(written, "[key]")
+        return text
 
 
 @attrs.frozen(kw_only=True)
@@ -117,6 +123,7 @@ class Transport:
         self._account = account
         self._session = session
         self._owned = owned
+        self.closed = False
         self._headers = account.key.headers()
         self._timeout = aiohttp.ClientTimeout(
             total=account.retry.attempt, sock_connect=_CONNECT_SECONDS
@@ -135,10 +142,13 @@ class Transport:
 
         return await persist(attempt, self._account.retry)
 
-    async def submit(self, call: Call[T], keep: Callable[[T], None]) -> T:
+    async def submit(
+        self, call: Call[T], *, keep: Callable[[T], None], doubt: Callable[[Call[T]], None]
+    ) -> T:
         """Ask for something that costs money.
 
-        What was accepted is handed to `keep` before anything else happens. A cancellation passes at
+        What was accepted is handed to `keep` before anything else happens; `doubt` is told of every
+        attempt that went out and whose answer was lost. A cancellation passes at
         once while nothing is on the wire; once the request went out its answer is awaited first, so
         that what was paid for is not forgotten. A second cancellation passes at once all the same.
 
@@ -148,9 +158,16 @@ class Transport:
         """
 
         async def kept(body: _Body) -> T | Trouble:
-            outcome = await self._attempt(call, self._account.window, body)
+            try:
+                outcome = await self._attempt(call, self._account.window, body)
+            except BaseException:
+                if body.sent:
+                    doubt(call)
+                raise
             if not isinstance(outcome, Trouble):
                 keep(outcome)
+            elif outcome.ambiguous:
+                doubt(call)
             return outcome
 
         async def attempt() -> T | Trouble:
@@ -170,20 +187,28 @@ class Transport:
         self, call: Call[T], window: RequestWindow, body: "_Body | None"
     ) -> T | Trouble:
         """Make one request, in its turn; trouble is returned, since raising would chain it."""
-        clock = asyncio.get_running_loop().time
-        async with window as entered:
+        slot = await window.enter()
+        if self.closed:
+            window.give_back(slot)
+            return Trouble(error=ClientUsageError("this client is closed"), took=0.0)
+        answered = False
+        try:
             answer = await self._exchange(call, body)
+            answered = isinstance(answer, Answer)
+        finally:
+            window.leave(slot, answered=answered)
+        took = asyncio.get_running_loop().time() - slot.entered
         value = self._read(call, answer)
         if not isinstance(value, SunoCoverError):
-            self._account.backpressure.accepted(entered=entered)
+            self._account.backpressure.accepted(entered=slot.entered)
             return value
         if isinstance(value, RateLimitError):
-            self._account.refused(value, entered)
+            self._account.refused(value, slot.entered)
         ambiguous = body is not None and body.sent and _is_unclear(value)
         if ambiguous:
             value.retryable = True
         _log.debug("%s: %s%s", call.target, value, " (ambiguous)" if ambiguous else "")
-        return Trouble(error=value, took=clock() - entered, ambiguous=ambiguous)
+        return Trouble(error=value, took=took, ambiguous=ambiguous)
 
     def _read(self, call: Call[T], answer: Answer | SunoCoverError) -> T | SunoCoverError:
         if isinstance(answer, SunoCoverError):
@@ -233,7 +258,9 @@ class Transport:
             content += chunk
             if len(content) > _MOST_BYTES:
                 break  # cut short it is no JSON, so it reads as an unexpected answer
-        text = self._account.key.hide_in(content[:_MOST_BYTES].decode("utf-8", "replace"))
+        if not content:
+            content += await response.read()  # a borrowed session's middleware may have read it
+        text = self._account.key.hide_in(content[:_MOST_BYTES].decode("utf-8-sig", "replace"))
         headers = response.headers
         wait = retry_after(headers.get("Retry-After"), date=headers.get("Date"))
         return Answer(status=response.status, text=text, retry_after=wait)

@@ -61,6 +61,7 @@ class Workshop:
 
     async def stop(self) -> None:
         """End all that is under way; a submit on the wire is let finish."""
+        self.transport.closed = True
         await self.lookout.stop()
         await asyncio.gather(*(shared.stop() for shared in list(self.submits.values())))
 

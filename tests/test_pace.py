@@ -2,8 +2,10 @@
 
 import asyncio
 import bisect
+import contextlib
 import math
 import random
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -15,6 +17,15 @@ from suno_cover_async import PollSchedule, Rate, RequestWindow, RetryPolicy
 from suno_cover_async.pace import Backpressure, Durations
 
 
+@contextlib.asynccontextmanager
+async def taken(window: RequestWindow) -> AsyncIterator[None]:
+    slot = await window.enter()
+    try:
+        yield
+    finally:
+        window.leave(slot, answered=True)
+
+
 async def _arrivals(
     window: RequestWindow, calls: int, delays: random.Random, most: float
 ) -> list[float]:
@@ -23,10 +34,11 @@ async def _arrivals(
     arrived: list[float] = []
 
     async def request() -> None:
-        async with window:
-            await asyncio.sleep(delays.uniform(0, most))
-            bisect.insort(arrived, clock())
-            await asyncio.sleep(delays.uniform(0, most))
+        slot = await window.enter()
+        await asyncio.sleep(delays.uniform(0, most))
+        bisect.insort(arrived, clock())
+        await asyncio.sleep(delays.uniform(0, most))
+        window.leave(slot, answered=True)
 
     await asyncio.gather(*(request() for _ in range(calls)))
     return arrived
@@ -78,7 +90,7 @@ def test_callers_are_served_in_the_order_they_came() -> None:
         served: list[int] = []
 
         async def caller(number: int) -> None:
-            async with window:
+            async with taken(window):
                 served.append(number)
 
         await asyncio.gather(*(caller(number) for number in range(50)))
@@ -93,7 +105,7 @@ def test_a_cancelled_caller_loses_no_slot_for_the_others() -> None:
         clock = asyncio.get_running_loop().time
 
         async def caller() -> None:
-            async with window:
+            async with taken(window):
                 pass
 
         tasks = [asyncio.create_task(caller()) for _ in range(5)]
@@ -112,10 +124,10 @@ def test_a_slot_given_in_the_moment_of_a_cancellation_is_passed_on() -> None:
         entered = asyncio.Event()
 
         async def caller() -> None:
-            async with window:
+            async with taken(window):
                 entered.set()
 
-        async with window:
+        async with taken(window):
             first = asyncio.create_task(caller())
             second = asyncio.create_task(caller())
             await asyncio.sleep(0)
@@ -152,11 +164,11 @@ def test_requests_that_a_dead_loop_left_in_flight_do_not_jam_the_window() -> Non
     window = RequestWindow(Rate(calls=1, seconds=10))
 
     async def die_in_flight() -> None:
-        await window.__aenter__()
+        await window.enter()
 
     run(die_in_flight())
 
-    assert run(_arrivals(window, 1, random.Random(1), most=0.0)) == [pytest.approx(10.05)]
+    assert run(_arrivals(window, 1, random.Random(1), most=0.0)) == [pytest.approx(20.1)]
 
 
 @given(waits=st.lists(st.one_of(st.none(), st.floats(0.1, 500)), min_size=1, max_size=40))

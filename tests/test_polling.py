@@ -56,9 +56,9 @@ def waiting(
 
     async def scenario() -> tuple[object, list[float], float]:
         looks = Looks(seen)
-        stream = PollStream(ID, looks, PollSchedule(), Age(born=0.0, first_look=first_look))
+        stream = PollStream(ID, looks, PollSchedule(), Age(born=0.0, first_look=first_look), 900)
         try:
-            outcome = await (then(stream) if then else stream.finished(timeout))
+            outcome = await (then(stream) if then else stream.finished(ID, timeout))
         except SunoCoverError as error:
             outcome = error
         finally:
@@ -86,8 +86,8 @@ def test_a_47_s_cover_costs_few_looks_and_is_noticed_soon() -> None:
             at.append(clock())
             return SUCCESS if clock() >= 47 else GENERATING
 
-        stream = PollStream(ID, look, PollSchedule(), Age(born=0.0, first_look=20.0))
-        await stream.finished(900)
+        stream = PollStream(ID, look, PollSchedule(), Age(born=0.0, first_look=20.0), 900)
+        await stream.finished(ID, 900)
         return at
 
     looks = run(scenario())
@@ -174,8 +174,8 @@ def test_the_first_look_waits_for_the_median_while_looks_have_to_queue() -> None
         async def ask(_: str) -> CoverDetails:
             return SUCCESS
 
-        async with Lookout(ask, PollSchedule(), memory, lambda: busy).stream(ID) as stream:
-            await stream.finished(900)
+        async with Lookout(ask, PollSchedule(), memory, lambda: busy).stream(ID, 900) as stream:
+            await stream.finished(ID, 900)
         return clock()
 
     assert run(first_look(busy=False)) == 26
@@ -184,10 +184,10 @@ def test_the_first_look_waits_for_the_median_while_looks_have_to_queue() -> None
 
 def test_each_watcher_sees_every_change_and_the_latest_first() -> None:
     async def watch(stream: PollStream) -> list[CoverStatus]:
-        seen = [await stream.after(None, 900)]
+        seen = [await stream.after(None, ID, 900)]
         while not seen[-1].finished:
-            seen.append(await stream.after(seen[-1], 900))
-        late = await stream.after(None, 900)
+            seen.append(await stream.after(seen[-1], ID, 900))
+        late = await stream.after(None, ID, 900)
         return [details.status for details in (*seen, late)]
 
     statuses, _, _ = waiting(None, PENDING, PENDING, GENERATING, GENERATING, SUCCESS, then=watch)
@@ -202,7 +202,7 @@ def test_each_watcher_sees_every_change_and_the_latest_first() -> None:
 
 def test_a_thousand_watchers_cost_one_stream_of_looks() -> None:
     async def watch(stream: PollStream) -> int:
-        return len(await asyncio.gather(*(stream.finished(900) for _ in range(1000))))
+        return len(await asyncio.gather(*(stream.finished(ID, 900) for _ in range(1000))))
 
     watchers, looks, _ = waiting(PENDING, GENERATING, SUCCESS, then=watch)
 
@@ -212,8 +212,8 @@ def test_a_thousand_watchers_cost_one_stream_of_looks() -> None:
 
 def test_a_cancelled_watcher_takes_nothing_from_the_others() -> None:
     async def watch(stream: PollStream) -> CoverDetails:
-        doomed = asyncio.create_task(stream.finished(900))
-        other = asyncio.create_task(stream.finished(900))
+        doomed = asyncio.create_task(stream.finished(ID, 900))
+        other = asyncio.create_task(stream.finished(ID, 900))
         await asyncio.sleep(1)
         doomed.cancel()
         return await other
