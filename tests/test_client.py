@@ -400,6 +400,27 @@ async def test_nobody_listening_is_a_transport_error_without_a_word_of_aiohttp()
                 await client.submit("a-song")
 
 
+async def test_a_byte_order_mark_before_the_answer_is_passed_over() -> None:
+    marked = Reply(body=b'\xef\xbb\xbf{"code":200,"data":7}')
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        sandbox.script("credits", marked)
+
+        assert await client.credits() == 7.0
+
+
+async def test_a_borrowed_sessions_middleware_may_read_the_answer() -> None:
+    async def reads(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        response = await handler(request)
+        await response.read()
+        return response
+
+    async with Sandbox(FREE) as sandbox, aiohttp.ClientSession(middlewares=(reads,)) as borrowed:
+        async with connect(sandbox, session=borrowed) as client:
+            assert await client.credits() == 1_000_000.0
+
+
 async def test_a_body_without_end_is_given_up_after_a_megabyte() -> None:
     sent = 0
 
@@ -673,7 +694,7 @@ def test_a_wrong_kind_of_argument_is_refused_at_once_and_by_name(argument: str, 
         SunoCoverClient(**({"api_key": "key"} | {argument: value}))
 
 
-@pytest.mark.parametrize("timeout", ["5", 0, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize("timeout", ["5", 10**400, 0, -1, float("nan"), float("inf")])
 async def test_a_nonsense_timeout_is_refused(timeout: Any) -> None:
     async with SunoCoverClient("key") as client:
         with pytest.raises((ValueError, TypeError), match="timeout"):
@@ -684,18 +705,19 @@ async def test_a_nonsense_timeout_is_refused(timeout: Any) -> None:
 
 # --- the key --------------------------------------------------------------------------------
 
-CANARY = "canary-5f3a9c"
+CANARY = "canary/5f3a9c+"
 
 
 async def test_the_key_is_in_no_error_no_log_and_no_repr(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     echo = Reply(status=401, body=f'{{"code":401,"msg":"bad key {CANARY}"}}'.encode())
+    escaped = Reply(status=401, body=b'{"code":401,"msg":"bad key canary\\/5f3a9c\\u002b"}')
     page = Reply(status=502, body=f"<html>Bearer {CANARY}</html>".encode())
     found: list[BaseException] = []
     async with Sandbox(FREE, api_key=CANARY) as sandbox:
         retry = RetryPolicy(tries=1, attempt=0.2)
         async with connect(sandbox, retry=retry) as client:
-            for step in (*Fault, echo, page):
+            for step in (*Fault, echo, escaped, page):
                 sandbox.script("credits", step)
                 try:
                     await client.credits()

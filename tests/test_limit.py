@@ -51,6 +51,21 @@ async def test_no_time_in_the_queue_counts_against_a_request() -> None:
         assert len(sandbox.journal.arrivals) == 7
 
 
+async def test_callers_who_leave_early_cause_no_refusal() -> None:
+    rate = Rate(calls=20, seconds=0.5)
+    async with Sandbox(Scenario(rate=rate, delay=(0.0, 0.4))) as sandbox:
+        async with connect(sandbox, rate=rate) as client:
+
+            async def hurried() -> None:
+                async with asyncio.timeout(0.2):
+                    await client.credits()
+
+            await asyncio.gather(*(hurried() for _ in range(20)), return_exceptions=True)
+            await asyncio.gather(*(client.credits() for _ in range(40)))
+
+        assert all(arrival.admitted for arrival in sandbox.journal.arrivals)
+
+
 async def test_looks_share_the_limit_with_submits() -> None:
     rate = Rate(calls=10, seconds=0.3)
     async with Sandbox(Scenario(rate=rate, looks=3)) as sandbox:

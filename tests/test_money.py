@@ -9,6 +9,9 @@ from conftest import FAST_RETRY, connect, until
 
 from suno_cover_async import (
     AuthenticationError,
+    ClientBlockedError,
+    ClientUsageError,
+    CoverDetails,
     CoverExistsError,
     CoverFailedError,
     CoverStatus,
@@ -269,6 +272,57 @@ async def test_a_redirect_is_refused_and_neither_body_nor_key_travels_on(status:
         assert len(sandbox.journal.arrivals) == 2
 
 
+async def test_each_waiter_checks_the_parent_whoever_came_first() -> None:
+    async with Sandbox(Scenario(rate=None, looks=3)) as sandbox, connect(sandbox) as client:
+        ours, theirs = sandbox.add_music(2)
+        task = await client.submit(ours)
+        named = b'{"code":409,"msg":"Cover record already exists","data":{"taskId":"%b"}}'
+        wrong = Reply(body=named % task.cover_task_id.encode())
+        sandbox.script("submit", wrong, wrong)
+
+        for first, second in ((theirs, task), (task, theirs)):
+            waits = [
+                client.generate(who) if isinstance(who, str) else client.wait(who)
+                for who in (first, second)
+            ]
+            outcomes = dict(
+                zip(
+                    (first, second),
+                    await asyncio.gather(*waits, return_exceptions=True),
+                    strict=True,
+                )
+            )
+            assert isinstance(outcomes[theirs], CoverExistsError)
+            assert isinstance(outcomes[task], CoverDetails)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "error"),
+    [
+        (Reply(body=b'{"code":402,"msg":"Insufficient credits"}'), InsufficientCreditsError),
+        (Reply(status=403, body=b"error code: 1010"), ClientBlockedError),
+        (Reply(body=b'{"code":409,"msg":"exists","data":null}'), CoverExistsError),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+async def test_a_refusal_after_a_lost_answer_does_not_hide_that_a_bill_may_exist(
+    refusal: Reply, error: type[SunoCoverError]
+) -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        sandbox.script("submit", Fault.LOST_ANSWER, refusal)
+
+        with pytest.raises(error) as caught:
+            await client.submit(music)
+
+        assert caught.value.perhaps_billed
+        assert caught.value.retryable
+        assert client.uncertain == (music,)
+        assert (await client.submit(music)).adopted
+        assert not client.uncertain
+        assert billed(sandbox) == {music: 1}
+
+
 # --- cancellation ---------------------------------------------------------------------------
 
 
@@ -357,6 +411,76 @@ async def test_a_generate_cancelled_while_it_waits_is_taken_up_without_a_submit(
         assert details.status is CoverStatus.SUCCESS
         assert len(sandbox.journal.of("submit")) == 1
         assert not client.unclaimed
+
+
+async def test_a_cancellation_between_two_attempts_leaves_a_trace() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        sandbox.script("submit", Fault.LOST_ANSWER)
+        caller = asyncio.create_task(client.submit(music))
+        await until(lambda: client.uncertain)
+
+        caller.cancel()
+        await asyncio.wait([caller])
+
+        assert caller.cancelled()
+        assert client.uncertain == (music,)
+        assert len(sandbox.journal.of("submit")) == 1
+
+
+async def test_who_submits_while_another_is_being_cancelled_gets_what_that_one_brings() -> None:
+    scenario = Scenario(rate=None, looks=1, delay=(0.05, 0.05))
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        first = asyncio.create_task(client.submit(music))
+        await arrived(sandbox, 1)
+        first.cancel()
+        await asyncio.sleep(0)
+
+        task = await client.submit(music)
+
+        assert first.cancelled()
+        assert task.cover_task_id == sandbox.journal.bills[0].cover_task_id
+        assert len(sandbox.journal.of("submit")) == 1
+
+
+async def test_two_callers_whose_time_is_up_together_forget_nothing() -> None:
+    scenario = Scenario(rate=None, looks=1, delay=(0.1, 0.1))
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+
+        async def hurried() -> None:
+            async with asyncio.timeout(0.15):
+                await client.submit(music)
+
+        outcomes = await asyncio.gather(hurried(), hurried(), return_exceptions=True)
+
+        assert [type(outcome) for outcome in outcomes] == [TimeoutError, TimeoutError]
+        assert [task.cover_task_id for task in client.unclaimed] == [
+            bill.cover_task_id for bill in sandbox.journal.bills
+        ]
+
+
+@pytest.mark.parametrize("turns", range(0, 400, 20))
+async def test_closing_at_any_moment_forgets_nothing_that_was_billed(turns: int) -> None:
+    async with Sandbox(Scenario(rate=None, looks=2)) as sandbox:
+        client = connect(sandbox)
+        songs = sandbox.add_music(20)
+        callers = [asyncio.create_task(client.generate(song)) for song in songs]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+        await client.aclose()
+        outcomes = await asyncio.gather(*callers, return_exceptions=True)
+
+        known = {task.cover_task_id for task in client.unclaimed}
+        known |= {cover.cover_task_id for cover in outcomes if isinstance(cover, CoverDetails)}
+        assert {
+            bill.cover_task_id
+            for bill in sandbox.journal.bills
+            if bill.music_task_id not in client.uncertain
+        } <= known
+        assert all(isinstance(o, CoverDetails | ClientUsageError) for o in outcomes)
 
 
 async def test_closing_finishes_a_submit_on_the_wire_and_tells_its_caller() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from virtual_time import run
 
 from suno_cover_async import PollSchedule, Rate, RequestWindow, RetryPolicy
-from suno_cover_async.pace import Backpressure, Durations
+from suno_cover_async.pace import Backpressure, Durations, Slot
 
 
 @contextlib.asynccontextmanager
@@ -140,6 +140,65 @@ def test_a_slot_given_in_the_moment_of_a_cancellation_is_passed_on() -> None:
         return entered.is_set()
 
     assert run(scenario())
+
+
+def test_what_a_dead_loop_finishes_late_gives_no_slot_twice() -> None:
+    window = RequestWindow(Rate(calls=3, seconds=10))
+
+    async def die_in_flight() -> list[Slot]:
+        return [await window.enter() for _ in range(3)]
+
+    left = run(die_in_flight())
+
+    async def then() -> list[float]:
+        sending = asyncio.create_task(_arrivals(window, 6, random.Random(1), most=0.0))
+        await asyncio.sleep(0)
+        for slot in left:
+            window.leave(slot, answered=True)
+        return await sending
+
+    assert _fullest_window(run(then()), 10) <= 3
+
+
+def test_a_request_without_an_answer_may_still_travel_so_its_slot_comes_later() -> None:
+    async def scenario() -> float:
+        window = RequestWindow(Rate(calls=1, seconds=10))
+        window.leave(await window.enter(), answered=False)
+        return (await window.enter()).entered
+
+    assert run(scenario()) == pytest.approx(20.1)
+
+
+def test_an_unused_slot_comes_back_at_once() -> None:
+    async def scenario() -> float:
+        window = RequestWindow(Rate(calls=1, seconds=10))
+        slot = await window.enter()
+        waiting = asyncio.create_task(window.enter())
+        await asyncio.sleep(0)
+        window.give_back(slot)
+        return (await waiting).entered
+
+    assert run(scenario()) == 0.0
+
+
+def test_cancelled_callers_leave_no_timers_and_do_not_make_the_window_busy() -> None:
+    async def scenario() -> tuple[int, bool]:
+        loop = asyncio.get_running_loop()
+        window = RequestWindow(Rate(calls=1, seconds=10))
+        slot = await window.enter()
+        window.leave(slot, answered=True)
+        for _ in range(50):
+            caller = asyncio.create_task(window.enter())
+            await asyncio.sleep(0)
+            caller.cancel()
+            await asyncio.wait([caller])
+        timers = [timer for timer in loop._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
+        return len(timers), window.busy
+
+    timers, busy = run(scenario())
+
+    assert timers <= 1
+    assert not busy
 
 
 def test_a_pause_holds_everybody_back() -> None:

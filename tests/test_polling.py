@@ -13,6 +13,7 @@ from suno_cover_async import (
     CoverTask,
     CoverTimeoutError,
     ImagesMissingError,
+    InvalidRequestError,
     NotFoundError,
     PollSchedule,
     SunoCoverError,
@@ -221,3 +222,55 @@ def test_a_cancelled_watcher_takes_nothing_from_the_others() -> None:
     outcome, _, _ = waiting(PENDING, SUCCESS, then=watch)
 
     assert outcome == SUCCESS
+
+
+def test_each_watcher_gets_an_error_of_its_own() -> None:
+    async def watch(stream: PollStream) -> list[object]:
+        return await asyncio.gather(
+            *(stream.finished(ID, 900) for _ in range(50)), return_exceptions=True
+        )
+
+    errors, _, _ = waiting(NotFoundError("gone"), then=watch)
+
+    assert isinstance(errors, list)
+    assert len({id(error) for error in errors}) == 50
+    assert all(isinstance(error, NotFoundError) for error in errors)
+
+
+def lookout(looks: Looks) -> Lookout:
+    return Lookout(lambda _: looks(), PollSchedule(), Memory(grace=60), lambda: False)
+
+
+def test_a_new_watcher_of_a_dead_stream_gets_a_new_one() -> None:
+    async def scenario() -> CoverDetails:
+        out = lookout(Looks([InvalidRequestError("odd"), SUCCESS]))
+        async with out.stream(ID, 900) as dead:
+            with pytest.raises(InvalidRequestError):
+                await dead.finished(ID, 900)
+            async with out.stream(ID, 900) as alive:
+                return await alive.finished(ID, 900)
+
+    assert run(scenario()) == SUCCESS
+
+
+def test_nobody_is_looked_for_beyond_the_last_deadline() -> None:
+    async def scenario() -> list[float]:
+        looks = Looks([GENERATING])
+        out = lookout(looks)
+        async with out.stream(ID, 100.0) as stream:
+            await stream.after(None, ID, 100.0)
+            await asyncio.sleep(10_000)  # its watcher sleeps in the middle of a `watch`
+        return looks.at
+
+    assert max(run(scenario())) <= 100
+
+
+def test_a_later_deadline_of_another_watcher_is_kept() -> None:
+    async def scenario() -> float:
+        out = lookout(Looks([GENERATING]))
+        async with out.stream(ID, 10.0), out.stream(ID, 500.0) as stream:
+            with pytest.raises(CoverTimeoutError):
+                await stream.finished(ID, 500.0)
+        return asyncio.get_running_loop().time()
+
+    assert run(scenario()) == 500
