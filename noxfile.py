@@ -10,6 +10,9 @@ nox.options.sessions = ["tests"]
 nox.options.error_on_missing_interpreters = False
 
 PYTHONS = ["3.11", "3.12", "3.13"]
+if not any(shutil.which(f"python{version}") for version in PYTHONS):
+    raise SystemExit(f"none of Python {', '.join(PYTHONS)} is on the path: install one of them")
+
 PROJECT = nox.project.load_toml("pyproject.toml")
 
 
@@ -38,11 +41,8 @@ def types(session: nox.Session) -> None:
     """Check types: mypy and pyright, both strict, and that the public surface is complete."""
     session.install("-e", ".[cli]", *group("types"))
     session.run("mypy")
-    python = shutil.which("python", path=session.bin) or "python"
-    session.run("pyright", "--pythonpath", python)
-    session.run(
-        "pyright", "--pythonpath", python, "--ignoreexternal", "--verifytypes", "suno_cover_async"
-    )
+    session.run("pyright")
+    session.run("pyright", "--ignoreexternal", "--verifytypes", "suno_cover_async")
 
 
 @nox.session

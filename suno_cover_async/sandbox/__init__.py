@@ -4,8 +4,9 @@ It bills made-up credits, draws real pictures, and breaks as the real one may br
 """
 
 from suno_cover_async.sandbox.journal import Arrival, Bill, Delivery, Journal
-from suno_cover_async.sandbox.scenario import DuplicateId, Fault, Reply, Scenario
+from suno_cover_async.sandbox.scenario import DuplicateId, Fault, Kind, Reply, Scenario
 from suno_cover_async.sandbox.server import Sandbox
+from suno_cover_async.wire import Times
 
 __all__ = [
     "Arrival",
@@ -14,7 +15,9 @@ __all__ = [
     "DuplicateId",
     "Fault",
     "Journal",
+    "Kind",
     "Reply",
     "Sandbox",
     "Scenario",
+    "Times",
 ]
