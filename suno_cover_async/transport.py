@@ -147,41 +147,51 @@ class Transport:
     ) -> T:
         """Ask for something that costs money.
 
-        What was accepted is handed to `keep` before anything else happens; `doubt` is told of every
-        attempt that went out and whose answer was lost. A cancellation passes at
-        once while nothing is on the wire; once the request went out its answer is awaited first, so
-        that what was paid for is not forgotten. A second cancellation passes at once all the same.
+        A cancellation passes at once while nothing is on the wire; once the request went out, its
+        answer is awaited first. A second cancellation passes at once all the same.
+
+        Args:
+            call: What to ask.
+            keep: Told of what was accepted, before anything else happens.
+            doubt: Told of every attempt that went out and whose answer was lost.
 
         Raises:
             SunoCoverError: What the last attempt came to. When it is `retryable`, submitting
                 again never pays twice.
         """
 
-        async def kept(body: _Body) -> T | Trouble:
-            try:
-                outcome = await self._attempt(call, self._account.window, body)
-            except BaseException:
-                if body.sent:
-                    doubt(call)
-                raise
-            if not isinstance(outcome, Trouble):
-                keep(outcome)
-            elif outcome.ambiguous:
-                doubt(call)
-            return outcome
-
         async def attempt() -> T | Trouble:
             body = _Body(call.body or b"")
-            once = asyncio.ensure_future(kept(body))
+            work = self._post(call, body, keep, doubt)
+            post = asyncio.create_task(work)
             try:
-                return await asyncio.shield(once)
+                return await asyncio.shield(post)
             except asyncio.CancelledError:
                 if body.withdraw():
-                    once.cancel()
-                await _settled(once)
+                    post.cancel()
+                await _settled(post)
                 raise
 
         return await persist(attempt, self._account.retry)
+
+    async def _post(
+        self,
+        call: Call[T],
+        body: "_Body",
+        keep: Callable[[T], None],
+        doubt: Callable[[Call[T]], None],
+    ) -> T | Trouble:
+        try:
+            outcome = await self._attempt(call, self._account.window, body)
+        except BaseException:
+            if body.sent:
+                doubt(call)
+            raise
+        if not isinstance(outcome, Trouble):
+            keep(outcome)
+        elif outcome.ambiguous:
+            doubt(call)
+        return outcome
 
     async def _attempt(
         self, call: Call[T], window: RequestWindow, body: "_Body | None"
@@ -205,8 +215,6 @@ class Transport:
         if isinstance(value, RateLimitError):
             self._account.refused(value, slot.entered)
         ambiguous = body is not None and body.sent and _is_unclear(value)
-        if ambiguous:
-            value.retryable = True
         _log.debug("%s: %s%s", call.target, value, " (ambiguous)" if ambiguous else "")
         return Trouble(error=value, took=took, ambiguous=ambiguous)
 
@@ -308,12 +316,12 @@ class _Once:
         return await handler(request)
 
 
-async def _settled(once: "asyncio.Future[Any]") -> None:
+async def _settled(post: "asyncio.Future[Any]") -> None:
     """Wait for an attempt to end; a further cancellation ends it at once."""
     try:
-        await asyncio.wait([once])
+        await asyncio.wait([post])
     except asyncio.CancelledError:
-        once.cancel()
+        post.cancel()
         raise
 
 

@@ -6,6 +6,9 @@ Commands that need no process of their own run in a thread, so that the sandbox 
 import asyncio
 import json
 import os
+import re
+import select
+import shlex
 import signal
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -26,8 +29,12 @@ KEY = "sk-cli-7f3a9c"
 MODULE = (sys.executable, "-m", "suno_cover_async")
 PIPE = asyncio.subprocess.PIPE
 PATIENCE = 20.0
+ERASED, COLOUR = r"\x1b\[2K", r"\x1b\[\d+m"
+
+FULL = Path("/dev/full")
 
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and terminals")
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="a device that is always full")
 
 
 @attrs.frozen
@@ -100,10 +107,15 @@ async def start(
     )
 
 
+def redirected(streams: str) -> tuple[str, ...]:
+    """Have a shell redirect streams, as in `2>&-`."""
+    return ("sh", "-c", f'exec "$@" {streams}', "sh", *MODULE)
+
+
 async def finish(process: asyncio.subprocess.Process, typed: bytes = b"") -> Ended:
     try:
         async with asyncio.timeout(PATIENCE):
-            out, err = await process.communicate(typed)
+            out, err = await process.communicate(typed if process.stdin else None)
     except TimeoutError:
         process.kill()
         await process.wait()
@@ -125,6 +137,13 @@ async def billed(sandbox: Sandbox) -> None:
     """Return once the sandbox has billed a cover."""
     async with asyncio.timeout(PATIENCE):
         while not sandbox.journal.bills:  # noqa: ASYNC110 - nothing tells of a bill
+            await asyncio.sleep(0.01)
+
+
+async def emptied(pipe: int) -> None:
+    """Return once all that was written to a pipe was read by its reader."""
+    async with asyncio.timeout(PATIENCE):
+        while select.select([pipe], [], [], 0)[0]:  # noqa: ASYNC110 - nothing tells of a read
             await asyncio.sleep(0.01)
 
 
@@ -189,9 +208,22 @@ async def test_a_timeout_says_how_to_go_on_and_going_on_pays_nothing(run: Run) -
 
         assert late.code == ExitCode.TIMED_OUT
         assert f"cover task {sandbox.journal.bills[0].cover_task_id}" in late.err
-        assert "suno-cover generate slow --out covers --base-url" in late.err
+        assert f"suno-cover generate --out covers --base-url {sandbox.url}" in late.err
         assert again.code == ExitCode.DONE
         assert len(sandbox.journal.bills) == 1
+
+
+async def test_the_command_to_go_on_with_takes_any_id(run: Run) -> None:
+    async with sandbox_with(Scenario(seconds=60)) as sandbox:
+        sandbox.add_music(["-slow", "--json"])
+
+        late = await run("generate", "--timeout", "0.1", *at(sandbox), "--", "-slow", "--json")
+        _, *command = shlex.split(late.err.splitlines()[-1])
+        again = await run(*command)
+
+        assert command[-3:] == ["--", "-slow", "--json"]
+        assert again.code == ExitCode.TIMED_OUT
+        assert len(sandbox.journal.bills) == 2
 
 
 async def test_a_duplicate_without_its_id_says_what_to_look_for(run: Run) -> None:
@@ -253,6 +285,14 @@ async def test_ids_are_read_from_standard_input(sandbox: Sandbox, tmp_path: Path
     assert len(sandbox.journal.bills) == 2
 
 
+@pytest.mark.parametrize("typed", [b"", b"\n \r\n"])
+async def test_no_ids_on_standard_input_is_said(typed: bytes, tmp_path: Path) -> None:
+    ended = await finish(await start("generate", "-", cwd=tmp_path), typed)
+
+    assert ended.code == ExitCode.USAGE
+    assert "no ids on standard input" in ended.err
+
+
 async def test_standard_input_holds_either_ids_or_the_key(run: Run) -> None:
     ended = await run("generate", "-", "--key-file", "-")
 
@@ -279,7 +319,85 @@ async def test_whoever_closes_a_pipe_early_loses_no_cover(
     assert "Broken" not in ended.err + ended.out
 
 
+@needs_full
+@pytest.mark.parametrize("stream", [1, 2])
+async def test_a_stream_that_cannot_be_written_loses_no_cover(
+    stream: int, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    ids = sandbox.add_music(3)
+    program = redirected(f"{stream}>{FULL}")
+    ended = await finish(await start("generate", *ids, *at(sandbox), program=program, cwd=tmp_path))
+
+    assert len(names(tmp_path / "covers")) == 6
+    if stream == 1:
+        assert ended.code == ExitCode.FAILED
+        assert ended.err.count("Error: standard output cannot be written: No space left") == 1
+    else:
+        assert ended.code == ExitCode.DONE
+        assert len(ended.lines) == 6
+
+
+@needs_full
+async def test_a_look_that_cannot_be_written_is_a_failure(sandbox: Sandbox) -> None:
+    ended = await finish(await start("credits", *at(sandbox), program=redirected(f">{FULL}")))
+
+    assert ended.code == ExitCode.FAILED
+    assert ended.err == "Error: standard output cannot be written: No space left on device\n"
+
+
+@needs_posix
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+async def test_closed_streams_are_as_good_as_none(
+    closed: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    ids = sandbox.add_music(2)
+    program = redirected(closed)
+    ended = await finish(await start("generate", *ids, *at(sandbox), program=program, cwd=tmp_path))
+
+    assert ended.code == ExitCode.DONE
+    assert len(ended.lines) == (0 if ">&-" in closed.split() else 4)
+    assert len(names(tmp_path / "covers")) == 4
+
+
+@needs_posix
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [("generate -", "no ids on standard input"), ("credits --key-file -", "input is empty")],
+)
+async def test_a_closed_standard_input_is_an_empty_one(
+    command: str, said: str, tmp_path: Path
+) -> None:
+    process = await start(*command.split(), program=redirected("<&-"), cwd=tmp_path)
+    ended = await finish(process)
+
+    assert ended.code in {ExitCode.USAGE, ExitCode.KEY}
+    assert said in ended.err
+
+
 # interruption
+
+
+@needs_posix
+@pytest.mark.parametrize("command", ["generate -", "credits --key-file -"])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, -signal.SIGTERM)],  # a shell's 143
+)
+async def test_waiting_for_standard_input_can_be_interrupted(
+    command: str, number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"song")
+    process = await start(*command.split(), cwd=tmp_path, stdin=reader)
+    await emptied(reader)
+    process.send_signal(number)
+
+    ended = await finish(process)
+    os.close(reader)
+    os.close(writer)
+
+    assert ended.code == code
+    assert "Traceback" not in ended.err
 
 
 @needs_posix
@@ -300,7 +418,7 @@ async def test_an_interruption_names_what_was_paid_for_and_how_to_go_on(
         assert ended.code == code
         assert "interrupted" in ended.err
         assert f"song: cover task {sandbox.journal.bills[0].cover_task_id}" in ended.err
-        assert f"suno-cover generate song --out covers --base-url {sandbox.url}" in ended.err
+        assert f"suno-cover generate --out covers --base-url {sandbox.url}" in ended.err
         assert "Traceback" not in ended.err
         assert KEY not in ended.err + ended.out
         assert again.code == ExitCode.DONE
@@ -330,7 +448,7 @@ async def test_a_second_interruption_does_not_wait_for_an_answer(tmp_path: Path)
         process = await start("generate", "song", "--json", *at(sandbox), cwd=tmp_path)
         await billed(sandbox)
         process.send_signal(signal.SIGINT)
-        await line_with(process.stderr, "waiting for answers")
+        await line_with(process.stderr, "stopping: waiting for an answer that may cost money")
         process.send_signal(signal.SIGINT)
 
         ended = await finish(process)
@@ -338,7 +456,7 @@ async def test_a_second_interruption_does_not_wait_for_an_answer(tmp_path: Path)
         assert ended.code == ExitCode.INTERRUPTED
         assert json.loads(ended.out)["state"] == "unfinished"
         assert "1 track not known to be submitted" in ended.err
-        assert "suno-cover generate song" in ended.err
+        assert ended.err.rstrip().endswith("-- song")
         assert "Traceback" not in ended.err
 
 
@@ -398,6 +516,38 @@ async def test_the_key_comes_from_a_file_less_one_newline(
     assert (good.code, good.out) == (ExitCode.DONE, "1000000\n")
     assert bad.code == ExitCode.USAGE
     assert KEY not in bad.err
+
+
+async def test_an_empty_key_file_is_said_to_be_empty(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("\n")
+
+    file = await run("credits", "--key-file", "key")
+    nothing = await finish(await start("credits", "--key-file", "-"))
+    nameless = await run("credits", "--key-file", "")
+
+    assert (file.code, nothing.code) == (ExitCode.KEY, ExitCode.KEY)
+    assert "the key file is empty" in file.err
+    assert "standard input is empty" in nothing.err
+    assert nameless.code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("odd", [f" {KEY}", f"{KEY}\r\n\n", f"{KEY}\u200b", f"{KEY}\t"])
+async def test_a_key_with_odd_characters_is_not_shown_but_its_source_is(
+    odd: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUNO_API_KEY", odd)
+    (tmp_path / "key").write_text(odd, "utf-8", newline="")
+
+    environ = await run("credits")
+    file = await run("credits", "--key-file", "key")
+    piped = await finish(await start("credits", "--key-file", "-"), odd.encode())
+
+    assert {environ.code, file.code, piped.code} == {ExitCode.USAGE}
+    assert "the API key from SUNO_API_KEY has characters" in environ.err
+    assert "the API key from the key file has characters" in file.err
+    assert "the API key from standard input has characters" in piped.err
+    assert "a space or a line end" in environ.err
+    assert KEY not in environ.err + file.err + piped.err
 
 
 async def test_the_key_comes_from_standard_input(sandbox: Sandbox) -> None:
@@ -464,6 +614,7 @@ async def test_details_of_an_unknown_cover_task_fail(run: Run, sandbox: Sandbox)
 
     assert ended.code == ExitCode.FAILED
     assert ended.err.startswith("Error: the API knows no cover task unknown")
+    assert "next: is it a music task's id? then: suno-cover generate ID" in ended.err
 
 
 async def test_a_strangers_text_is_neither_markup_nor_control_characters(
@@ -501,6 +652,26 @@ async def test_nonsense_is_one_clear_refusal(arguments: tuple[str, ...], run: Ru
     assert ended.code == ExitCode.USAGE
     assert "Error: " in ended.err
     assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "value"),
+    [
+        ("credits", "--base-url", ""),
+        ("credits", "--base-url", "http://example.com"),
+        ("generate song", "--poll", "nan"),
+        ("generate song", "--poll", "inf"),
+        ("details task", "--timeout", "0"),
+        ("sandbox", "--seconds", "nan"),
+    ],
+)
+async def test_a_value_that_is_refused_is_named_by_its_option(
+    command: str, option: str, value: str, run: Run
+) -> None:
+    ended = await run(*command.split(), option, value)
+
+    assert ended.code == ExitCode.USAGE
+    assert option in ended.err.splitlines()[-1]
 
 
 async def test_help_names_every_exit_code(run: Run) -> None:
@@ -541,13 +712,41 @@ async def test_many_songs_on_a_terminal_are_one_bar(sandbox: Sandbox, tmp_path: 
     assert "unknown-3" in said
 
 
-async def on_a_terminal(*arguments: str, cwd: Path, **more: str) -> str:
+@needs_posix
+async def test_on_a_terminal_an_interruption_is_explained_above_the_display(tmp_path: Path) -> None:
+    slow = Scenario(seconds=60, slow=1.0, slow_seconds=0.8, faults_on={"submit"})
+    async with sandbox_with(slow) as sandbox:
+        sandbox.add_music(["song"])
+
+        async def interrupt(process: asyncio.subprocess.Process) -> None:
+            await billed(sandbox)
+            process.send_signal(signal.SIGINT)
+
+        command = ("generate", "song", *at(sandbox))
+        screen = await on_a_terminal(*command, cwd=tmp_path, meanwhile=interrupt)
+
+        assert re.search(rf"{ERASED}({COLOUR})?stopping: waiting for an answer", screen)
+        assert f"cover task {sandbox.journal.bills[0].cover_task_id}" in screen
+
+
+async def nothing_happens(_: asyncio.subprocess.Process) -> None:
+    pass
+
+
+async def on_a_terminal(
+    *arguments: str,
+    cwd: Path,
+    meanwhile: Callable[[asyncio.subprocess.Process], Awaitable[None]] = nothing_happens,
+    **more: str,
+) -> str:
     """Run a command on a pseudo terminal, and return all it drew."""
     ours, its = os.openpty()
     environ = environment(TERM="xterm", COLUMNS="80", **({"LINES": "40"} | more))
     process = await start(*arguments, cwd=cwd, env=environ, stdin=its, stdout=its, stderr=its)
     os.close(its)
-    screen = await asyncio.to_thread(read_all, ours)
+    drawn = asyncio.create_task(asyncio.to_thread(read_all, ours))
+    await meanwhile(process)
+    screen = await drawn
     await process.wait()
     os.close(ours)
     return screen
@@ -587,6 +786,15 @@ async def test_the_sandbox_command_serves_what_it_says_until_it_is_ended(tmp_pat
     assert "Traceback" not in ended.err
 
 
+async def test_the_sandbox_command_says_what_to_do_when_its_port_is_taken(
+    run: Run, sandbox: Sandbox
+) -> None:
+    ended = await run("sandbox", "--port", sandbox.url.rpartition(":")[2])
+
+    assert ended.code == ExitCode.FAILED
+    assert "next: give another --port; 0 takes a free one" in ended.err
+
+
 async def test_the_demo_covers_a_dozen_tracks_and_pays_for_each_once(tmp_path: Path) -> None:
     keyless = {name: value for name, value in os.environ.items() if name != "SUNO_API_KEY"}
 
@@ -605,8 +813,10 @@ async def test_the_demo_covers_a_dozen_tracks_and_pays_for_each_once(tmp_path: P
 # what is missing, and how errors end
 
 
-@pytest.mark.parametrize("library", ["click", "rich", "PIL"])
-async def test_a_missing_library_is_named_with_its_cure(library: str) -> None:
+@pytest.mark.parametrize(
+    ("library", "name"), [("click", "click"), ("rich", "rich"), ("PIL", "pillow")]
+)
+async def test_a_missing_library_is_named_with_its_cure(library: str, name: str) -> None:
     code = (
         f"import sys; sys.modules[{library!r}] = None\n"
         "from suno_cover_async.__main__ import main; sys.exit(main())"
@@ -615,8 +825,8 @@ async def test_a_missing_library_is_named_with_its_cure(library: str) -> None:
     ended = await finish(await start("--help", program=(sys.executable, "-c", code)))
 
     assert ended.code == ExitCode.NOT_INSTALLED
-    assert library in ended.err
-    assert "pip install 'suno-cover-async[cli]'" in ended.err
+    assert f"needs {name}," in ended.err
+    assert "pip install click pillow rich" in ended.err
     assert "Traceback" not in ended.err
 
 
@@ -644,3 +854,15 @@ def test_every_error_is_one_printable_line_and_retryable_ones_have_advice() -> N
     assert len(plain) > 10
     assert all(explain(error).isprintable() for error in plain)
     assert all(advise(error) for error in plain if error.retryable)
+
+
+def test_what_waiting_cannot_mend_is_not_advised_and_money_only_where_it_is_spent() -> None:
+    gone = advise(errors.CoverExpiredError("x"))
+    unreachable = advise(errors.TransportError("x"))
+
+    assert gone is not None
+    assert "no second cover set" in gone
+    assert "again" not in gone
+    assert unreachable is not None
+    assert "--base-url or --host" in unreachable
+    assert "pays" not in unreachable

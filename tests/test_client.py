@@ -416,9 +416,12 @@ async def test_a_borrowed_sessions_middleware_may_read_the_answer() -> None:
         await response.read()
         return response
 
-    async with Sandbox(FREE) as sandbox, aiohttp.ClientSession(middlewares=(reads,)) as borrowed:
-        async with connect(sandbox, session=borrowed) as client:
-            assert await client.credits() == 1_000_000.0
+    async with (
+        Sandbox(FREE) as sandbox,
+        aiohttp.ClientSession(middlewares=(reads,)) as borrowed,
+        connect(sandbox, session=borrowed) as client,
+    ):
+        assert await client.credits() == 1_000_000.0
 
 
 async def test_a_body_without_end_is_given_up_after_a_megabyte() -> None:

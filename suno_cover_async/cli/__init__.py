@@ -12,7 +12,7 @@ code  meaning
 3     the API key is missing or was refused
 4     no credits left
 5     not finished in time; the same command waits again and never pays twice
-6     a library of the command line is missing: pip install 'suno-cover-async[cli]'
+6     a library of the command line is missing: pip install click rich pillow
 130   interrupted by Ctrl-C
 143   ended by SIGTERM
 ====  ==========================================================================

@@ -5,7 +5,7 @@ It knows click and the acts of the modules beside it; each act runs as `process.
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -17,7 +17,7 @@ from suno_cover_async.cli.demo import demo
 from suno_cover_async.cli.exits import ExitCode, advise, exit_code, explain
 from suno_cover_async.cli.generate import generate
 from suno_cover_async.cli.look import show_credits, show_details
-from suno_cover_async.cli.options import Connection, connected, refuse_key
+from suno_cover_async.cli.options import Connection, Seconds, connected, refuse_key
 from suno_cover_async.cli.process import run
 from suno_cover_async.cli.serve import serve
 
@@ -81,7 +81,9 @@ def _generate(ids: tuple[str, ...], into: Path, as_json: bool, connection: Conne
     """
     if "-" in ids and connection.key_file == "-":
         raise click.UsageError("standard input cannot hold both the ids and the key")
-    return run(generate(_all_ids(ids), connection=connection, into=into, as_json=as_json))
+    client = connection.client()
+    options = ["--out", str(into), *connection.arguments()]
+    return run(generate(client, _all_ids(ids), into=into, as_json=as_json, options=options))
 
 
 @commands.command("details", short_help="Look at a cover task.", epilog=_EPILOG)
@@ -94,9 +96,8 @@ def _details(
     cover_task_id: str, wait: bool, into: Path | None, as_json: bool, connection: Connection
 ) -> int:
     """Look at a cover task, by the id that submitting brought."""
-    return run(
-        show_details(cover_task_id, connection=connection, wait=wait, into=into, as_json=as_json)
-    )
+    client = connection.client()
+    return run(show_details(client, cover_task_id, wait=wait, into=into, as_json=as_json))
 
 
 @commands.command("credits", short_help="Show the account's balance.", epilog=_EPILOG)
@@ -104,14 +105,20 @@ def _details(
 @connected
 def _credits(as_json: bool, connection: Connection) -> int:
     """Show the account's balance."""
-    return run(show_credits(connection=connection, as_json=as_json))
+    return run(show_credits(connection.client(), as_json=as_json))
 
 
 @commands.command("sandbox", short_help="Run a pretend API on this machine.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8480, show_default=True)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8480,
+    show_default=True,
+    help="Where to listen; 0 takes a free one.",
+)
 @click.option(
     "--seconds",
-    type=click.FloatRange(0),
+    type=Seconds(0),
     default=5.0,
     show_default=True,
     help="How long a cover takes.",
@@ -141,14 +148,18 @@ def _demo(into: Path) -> int:
     return run(demo(into=into))
 
 
-def _all_ids(ids: tuple[str, ...]) -> Iterator[str]:
-    """Yield the ids, and those of standard input in the place of a `-`."""
+def _all_ids(ids: Sequence[str]) -> list[str]:
+    """Return the ids, with those of standard input in the place of a `-`."""
+    found: list[str] = []
     for one in ids:
         if one == "-":
             text = sys.stdin.buffer.read().decode("utf-8-sig", "replace")
-            yield from filter(None, map(str.strip, text.splitlines()))
+            found += filter(None, map(str.strip, text.splitlines()))
         else:
-            yield one
+            found.append(one)
+    if not found:
+        raise click.UsageError("no ids on standard input")
+    return found
 
 
 def main(arguments: list[str] | None = None) -> int:

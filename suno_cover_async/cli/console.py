@@ -9,7 +9,8 @@ import os
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import TextIO
+from functools import cache
+from typing import Any, TextIO
 
 import click
 from rich.console import Console
@@ -20,21 +21,28 @@ _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 
 class _Console(Console):
-    """A console that goes on when nobody reads it any more; rich's own would end the process."""
+    """A console that goes on when it cannot be written; rich's own would end the process."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        try:
+            super().print(*objects, **options)
+        except OSError:
+            self.on_broken_pipe()
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
         _silence(sys.stderr)
 
 
+@cache
 def stderr() -> Console:
-    """Open standard error for people."""
+    """Return the one console on standard error: a second would write across its live display."""
     return _Console(stderr=True, markup=False, highlight=False, emoji=False)
 
 
 def is_live(console: Console) -> bool:
     """Whether somebody watches standard error on a terminal that can redraw lines."""
-    return sys.stderr.isatty() and not console.is_dumb_terminal
+    return console.file.isatty() and not console.is_dumb_terminal
 
 
 def say(console: Console, line: str, style: str = "", *, indent: int = 0) -> None:
@@ -55,11 +63,18 @@ def result(line: str) -> None:
 
     Whoever closes the pipe early, as `head` does, wants no more lines; what is paid for is
     collected all the same.
+
+    Raises:
+        OSError: It cannot be written, on a full disk for instance; later results go nowhere.
     """
     try:
         click.echo(line.encode(errors="surrogateescape"))
-    except OSError:
+    except BrokenPipeError:
         _silence(sys.stdout)
+    except OSError as error:
+        _silence(sys.stdout)
+        reason = f"standard output cannot be written: {error.strerror}"
+        raise OSError(error.errno, reason) from None
 
 
 def json_result(value: Mapping[str, object]) -> None:

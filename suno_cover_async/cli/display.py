@@ -18,7 +18,7 @@ from rich.text import Text
 from suno_cover_async.cli.console import is_live, say
 from suno_cover_async.cli.exits import explain
 from suno_cover_async.cli.jobs import Job, State, Tell
-from suno_cover_async.wire import printable
+from suno_cover_async.text import printable
 
 _FRAMES_PER_SECOND = 12
 _LINES_BESIDE_ROWS = 4  # a prompt above, a blank line, the bar, the cursor's own

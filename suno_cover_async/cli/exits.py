@@ -4,10 +4,11 @@ It knows errors; it knows neither click nor rich, and prints nothing.
 """
 
 import enum
+import errno
 from collections.abc import Sequence
 
 from suno_cover_async import errors
-from suno_cover_async.wire import printable
+from suno_cover_async.text import printable
 
 _LONGEST = 500
 
@@ -60,7 +61,11 @@ def explain(error: Exception) -> str:
 
 
 def advise(error: Exception) -> str | None:
-    """Say what to do next, where the error's own message does not."""
+    """Say what to do next, where the error's own message does not; a note on it goes first."""
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return "give another --port; 0 takes a free one"
+    for note in getattr(error, "__notes__", ()):
+        return str(note)
     for kind, advice in _ADVICE:
         if isinstance(error, kind):
             return advice
@@ -69,10 +74,16 @@ def advise(error: Exception) -> str | None:
     return None
 
 
-_AGAIN = "run the same command again; submitting again never pays twice"
+_AGAIN = "run the same command again"
 _ADVICE: tuple[tuple[type[Exception], str], ...] = (
-    (errors.CoverTimeoutError, "run the same command again: it waits on, and never pays twice"),
+    (errors.CoverTimeoutError, f"{_AGAIN}: it waits on, and never pays twice"),
+    (errors.TransportError, "check the network, and --base-url or --host; then " + _AGAIN),
+    (errors.NotFoundError, "check --base-url or --host"),
     (errors.DownloadError, _AGAIN),
+    (
+        errors.CoverExpiredError,
+        "nothing: the images are gone for good, and the song can have no second cover set",
+    ),
     (errors.CoverFailedError, "generate the music again, or ask the host about this cover task"),
     (
         errors.CoverExistsError,

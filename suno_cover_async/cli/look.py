@@ -5,22 +5,25 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeAlias
 
-from suno_cover_async import CoverDetails, CoverStatus
+from suno_cover_async import CoverDetails, CoverStatus, NotFoundError, SunoCoverClient
 from suno_cover_async.cli.console import json_result, result
 from suno_cover_async.cli.exits import ExitCode
-from suno_cover_async.cli.options import Connection
-from suno_cover_async.wire import printable
+from suno_cover_async.text import printable
 
 _Fact: TypeAlias = str | int | tuple[str, ...] | None
 
 
 async def show_details(
-    cover_task_id: str, *, connection: Connection, wait: bool, into: Path | None, as_json: bool
+    client: SunoCoverClient, cover_task_id: str, *, wait: bool, into: Path | None, as_json: bool
 ) -> int:
     """Look at a cover task, or wait for it; save its images where a folder is given."""
-    async with connection.client() as client:
+    async with client:
         look = client.wait if wait else client.details
-        details = await look(cover_task_id)
+        try:
+            details = await look(cover_task_id)
+        except NotFoundError as error:
+            error.add_note("is it a music task's id? then: suno-cover generate ID")
+            raise
         files: tuple[Path, ...] = ()
         if into is not None and details.status is CoverStatus.SUCCESS:
             files = await client.download(details, into=into)
@@ -31,9 +34,9 @@ async def show_details(
     return ExitCode.DONE
 
 
-async def show_credits(*, connection: Connection, as_json: bool) -> int:
+async def show_credits(client: SunoCoverClient, *, as_json: bool) -> int:
     """Ask for the balance."""
-    async with connection.client() as client:
+    async with client:
         balance = await client.credits()
     if as_json:
         json_result({"credits": balance})

@@ -5,19 +5,21 @@ never an argument, is kept nowhere here, and is in no message.
 """
 
 import functools
+import math
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import attrs
 import click
 
-from suno_cover_async import SUNOAPI, PollSchedule, SunoCoverClient
+from suno_cover_async import SUNOAPI, PollSchedule, SunoCoverClient, arguments
 from suno_cover_async.cli.console import logging_to, stderr
 from suno_cover_async.cli.exits import ExitCode
 from suno_cover_async.hosts import HOSTS
+from suno_cover_async.transport import ApiKey
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -28,7 +30,20 @@ _LONGEST_KEY_FILE = 65_536
 class KeyMissingError(click.ClickException):
     """There is no API key to call with."""
 
-    exit_code = ExitCode.KEY
+    exit_code: ClassVar[int] = ExitCode.KEY
+
+
+class Seconds(click.FloatRange):
+    """A finite number of seconds; click's own range lets nan and inf pass."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Check the range, and that there is an end to it."""
+        seconds = float(super().convert(value, param, ctx))
+        if not math.isfinite(seconds):
+            self.fail(f"{seconds} is no finite number of seconds", param, ctx)
+        return seconds
 
 
 @attrs.frozen(kw_only=True)
@@ -70,12 +85,27 @@ class Connection:
         ]
 
     def _key(self) -> str:
-        key = _read_key(self.key_file) if self.key_file else os.environ.get(KEY_VARIABLE)
+        if self.key_file is None:
+            source, key = KEY_VARIABLE, os.environ.get(KEY_VARIABLE, "")
+            missing = f"set {KEY_VARIABLE}, or pass --key-file FILE (- is standard input)"
+        else:
+            source = "standard input" if self.key_file == "-" else "the key file"
+            key = _read_key(self.key_file)
+            missing = f"{source} is empty"
         if not key:
-            raise KeyMissingError(
-                f"no API key; set {KEY_VARIABLE}, or pass --key-file FILE (- is standard input)"
-            )
+            raise KeyMissingError(f"no API key; {missing}")
+        _check_key(key, source)
         return key
+
+
+def _check_key(key: str, source: str) -> None:
+    try:
+        ApiKey(key).check()
+    except ValueError:
+        raise click.UsageError(
+            f"the API key from {source} has characters that no key has, perhaps a space or a line "
+            "end at its edge"
+        ) from None
 
 
 def _read_key(name: str) -> str:
@@ -106,7 +136,14 @@ def _refuse_key(_context: click.Context, parameter: click.Parameter, value: str 
         )
 
 
-refuse_key = click.option(
+def _address(_: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
+    try:
+        return None if url is None else arguments.base_url(parameter.opts[0], url)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+refuse_key: Callable[[Any], Any] = click.option(
     "--api-key",
     "--key",
     "--token",
@@ -118,7 +155,7 @@ refuse_key = click.option(
 """The option people try first; it refuses, and shows nothing of the value."""
 
 
-verbosity = click.option(
+_verbosity = click.option(
     "-v", "--verbose", count=True, help="Log to standard error; -vv logs more."
 )
 
@@ -130,7 +167,12 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         show_default=True,
         help="Whose API to call.",
     ),
-    click.option("--base-url", metavar="URL", help="Another address of it: a proxy, the sandbox."),
+    click.option(
+        "--base-url",
+        metavar="URL",
+        callback=_address,
+        help="Another address of it: a proxy, the sandbox.",
+    ),
     click.option(
         "--key-file",
         metavar="FILE",
@@ -138,17 +180,17 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option(
         "--timeout",
-        type=float,
+        type=Seconds(0, min_open=True),
         metavar="SECONDS",
         help=f"How long to wait for one cover. [default: {PollSchedule().timeout:g}]",
     ),
     click.option(
         "--poll",
-        type=float,
+        type=Seconds(0, min_open=True),
         metavar="SECONDS",
         help="The least time between two looks at a cover. [default: 5, the first as learned]",
     ),
-    verbosity,
+    _verbosity,
     refuse_key,
 )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from suno_cover_async.cli.console import say, stderr
 
-_PATIENCE = 1.0  # seconds of cleaning up that need no explanation
+_PATIENCE = 0.2  # seconds of cleaning up that need no explanation
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -47,7 +47,8 @@ async def _until_signal(work: Coroutine[Any, Any, int]) -> int:
 
 
 def _explain_the_wait() -> None:
-    say(stderr(), "waiting for answers that may cost money; once more, and nothing is waited for")
+    what = "stopping: waiting for an answer that may cost money; Ctrl-C again does not wait"
+    say(stderr(), what, "yellow")
 
 
 @contextlib.contextmanager

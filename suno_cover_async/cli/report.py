@@ -14,7 +14,7 @@ from suno_cover_async.cli.console import copyable, json_result, result, say
 from suno_cover_async.cli.exits import HOPELESS, advise, explain
 from suno_cover_async.cli.jobs import Job, State
 from suno_cover_async.errors import DownloadError, SunoCoverError
-from suno_cover_async.wire import printable
+from suno_cover_async.text import printable
 
 _MOST_IDS = 20  # more make no command that anybody would copy
 
@@ -42,7 +42,7 @@ def write_json(job: Job) -> None:
     )
 
 
-def summarise(console: Console, jobs: Sequence[Job], *, into: Path, options: list[str]) -> None:
+def summarise(console: Console, jobs: Sequence[Job], *, into: Path, options: Sequence[str]) -> None:
     """Say what became of the jobs.
 
     Args:
@@ -93,13 +93,14 @@ def _say_open(console: Console, open_: Sequence[Job]) -> None:
         say(console, f"{_count(rest, 'track')} not known to be submitted", "yellow")
 
 
-def _say_how_to_go_on(console: Console, jobs: Sequence[Job], options: list[str]) -> None:
+def _say_how_to_go_on(console: Console, jobs: Sequence[Job], options: Sequence[str]) -> None:
     if len(jobs) > _MOST_IDS:
         say(console, "go on with the same command; submitting again never pays twice")
         return
     say(console, "go on with this; submitting again never pays twice:")
     ids = [job.music_task_id for job in jobs]
-    copyable(console, printable(shlex.join(["suno-cover", "generate", *ids, *options]), 10_000))
+    command = ["suno-cover", "generate", *options, "--", *ids]
+    copyable(console, printable(shlex.join(command), 10_000))
 
 
 def _named(job: Job) -> str:

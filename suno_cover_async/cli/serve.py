@@ -10,7 +10,7 @@ from suno_cover_async.cli.console import result, say, stderr
 from suno_cover_async.cli.exits import ExitCode
 from suno_cover_async.cli.options import KEY_VARIABLE
 from suno_cover_async.sandbox import Arrival, Sandbox, Scenario
-from suno_cover_async.wire import printable
+from suno_cover_async.text import printable
 
 _LOOK_SECONDS = 0.1
 _MOST_SHOWN = 12

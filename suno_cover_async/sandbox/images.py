@@ -2,7 +2,7 @@
 
 A picture is drawn in 256 tones at twice its size, shrunk for smooth edges, and tinted by a
 palette of a few colours; its title and its motif follow from the music task id. It says at its
-foot which music task and which style it is. The only importer of Pillow; it knows no API.
+foot which music task and which style it is. It knows no API.
 """
 
 import functools
