@@ -7,11 +7,11 @@ from rich.console import Console
 
 from suno_cover_async import PollSchedule, Rate, SunoCoverClient
 from suno_cover_async.cli.console import result, say, stderr
+from suno_cover_async.cli.contact_sheet import contact_sheet
 from suno_cover_async.cli.exits import exit_code
 from suno_cover_async.cli.generate import run
 from suno_cover_async.cli.jobs import Job, State
 from suno_cover_async.cli.report import say_failed
-from suno_cover_async.cli.contact_sheet import contact_sheet
 from suno_cover_async.sandbox import Sandbox, Scenario
 
 _TRACKS = 12
