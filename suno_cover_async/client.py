@@ -57,7 +57,7 @@ class SunoCoverClient:
         rate: The account's limit; give a `RequestWindow` instead to share one limiter among
             several clients of one account.
         poll_rate: A limit of its own for looks; None makes them share `rate`. Whether looks
-            count against the account's limit is documented nowworkshop.
+            count against the account's limit is documented nowhere.
         poll: When to look again.
         retry: How hard to try.
         session: A borrowed session, used for the API and never closed; images are never fetched
@@ -197,7 +197,7 @@ class SunoCoverClient:
         workshop = await self._loops.enter()
         while (shared := workshop.submits.get(music_task_id)) and not shared.joinable:
             await shared.ended()  # its caller was cancelled; what it brings is then unclaimed
-            workshop.submits.pop(music_task_id, None)
+            workshop.forget_ended(music_task_id)
         unclaimed = self._memory.claim(music_task_id)
         if unclaimed is not None:
             return unclaimed
@@ -206,8 +206,7 @@ class SunoCoverClient:
         try:
             task = await shared.join()
         finally:
-            if not shared.joinable and workshop.submits.get(music_task_id) is shared:
-                del workshop.submits[music_task_id]
+            workshop.forget_ended(music_task_id)
         self._memory.claim(music_task_id)
         return task
 
@@ -330,7 +329,7 @@ class SunoCoverClient:
 
         Args:
             details: Of a success.
-            into: The directory; made if it is not tworkshop.
+            into: The directory; made if it is not there.
             name: What the files are called after; None takes the music task id. Whoever gives
                 titles makes them unique, for instance by adding the id: files of the same name
                 are replaced. It is made safe for every file system, and `-1.png`, `-2.png` is

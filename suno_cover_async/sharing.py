@@ -27,6 +27,11 @@ class Shared(Generic[T]):
         """Whether the work goes on."""
         return not self._stopping and not self._task.done()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether there is nothing left to await."""
+        return self._task.done()
+
     async def join(self) -> T:
         """Await the work's result; its error is a copy, since each caller's traceback is its own.
 

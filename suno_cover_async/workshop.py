@@ -59,6 +59,12 @@ class Workshop:
         ]
         return await asyncio.gather(*fetches, return_exceptions=True)
 
+    def forget_ended(self, music_task_id: str) -> None:
+        """Forget a music task's submit, if it has ended."""
+        shared = self.submits.get(music_task_id)
+        if shared is not None and shared.has_ended:
+            del self.submits[music_task_id]
+
     async def stop(self) -> None:
         """End all that is under way; a submit on the wire is let finish."""
         self.transport.closed = True

@@ -444,6 +444,25 @@ async def test_who_submits_while_another_is_being_cancelled_gets_what_that_one_b
         assert len(sandbox.journal.of("submit")) == 1
 
 
+async def test_many_who_submit_while_another_is_being_cancelled_make_one_request() -> None:
+    scenario = Scenario(rate=None, looks=1, delay=(0.05, 0.05))
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        first = asyncio.create_task(client.submit(music))
+        await arrived(sandbox, 1)
+        first.cancel()
+        await asyncio.sleep(0)
+        others = [asyncio.create_task(client.submit(music)) for _ in range(5)]
+        await asyncio.sleep(0)
+        first.cancel()  # now its answer is lost, and each of the others finds nothing unclaimed
+
+        tasks = await asyncio.gather(*others)
+
+        assert len(set(tasks)) == 1
+        assert len(sandbox.journal.of("submit")) == 2
+        assert billed(sandbox) == {music: 1}
+
+
 async def test_two_callers_whose_time_is_up_together_forget_nothing() -> None:
     scenario = Scenario(rate=None, looks=1, delay=(0.1, 0.1))
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
