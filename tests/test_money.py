@@ -480,6 +480,24 @@ async def test_two_callers_whose_time_is_up_together_forget_nothing() -> None:
         ]
 
 
+async def test_closing_does_not_hurry_a_submit_that_is_being_cancelled() -> None:
+    scenario = Scenario(rate=None, looks=1, delay=(0.05, 0.05))
+    async with Sandbox(scenario) as sandbox:
+        client = connect(sandbox)
+        caller = asyncio.create_task(client.submit(*sandbox.add_music(1)))
+        await arrived(sandbox, 1)
+        caller.cancel()
+        await asyncio.sleep(0)
+
+        await client.aclose()
+        await asyncio.wait([caller])
+
+        assert [task.cover_task_id for task in client.unclaimed] == [
+            bill.cover_task_id for bill in sandbox.journal.bills
+        ]
+        assert len(sandbox.journal.bills) == 1
+
+
 @pytest.mark.parametrize("turns", range(0, 400, 20))
 async def test_closing_at_any_moment_forgets_nothing_that_was_billed(turns: int) -> None:
     async with Sandbox(Scenario(rate=None, looks=2)) as sandbox:

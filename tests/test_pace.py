@@ -151,8 +151,8 @@ def test_what_a_dead_loop_finishes_late_gives_no_slot_twice() -> None:
     left = run(die_in_flight())
 
     async def then() -> list[float]:
-        sending = asyncio.create_task(_arrivals(window, 6, random.Random(1), most=0.0))
-        await asyncio.sleep(0)
+        sending = asyncio.create_task(_arrivals(window, 12, random.Random(1), most=0.0))
+        await asyncio.sleep(1)  # the new loop has the window by now
         for slot in left:
             window.leave(slot, answered=True)
         return await sending
