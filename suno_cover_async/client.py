@@ -16,6 +16,7 @@ import aiohttp
 
 from suno_cover_async import arguments, wire
 from suno_cover_async.errors import (
+    CoverExistsError,
     CoverExpiredError,
     CoverFailedError,
     CoverTimeoutError,
@@ -145,9 +146,11 @@ class SunoCoverClient:
 
     @property
     def uncertain(self) -> tuple[str, ...]:
-        """Music tasks whose last submit ended without an answer, so that nobody knows of a bill.
+        """Music tasks that may have been billed, for a cover that nobody knows how to find.
 
-        Submit them again to find out; that never pays twice.
+        Their submit ended without an answer, or with the cover task of other music. Submit them
+        again to find out; that never pays twice. They leave with a cover task of theirs, or with a
+        `CoverExistsError`.
         """
         return tuple(self._memory.uncertain)
 
@@ -195,14 +198,10 @@ class SunoCoverClient:
         """
         arguments.task_id("music_task_id", music_task_id)
         workshop = await self._loops.enter()
-        while (shared := workshop.submits.get(music_task_id)) and not shared.joinable:
-            await shared.ended()  # its caller was cancelled; what it brings is then unclaimed
-            workshop.forget_ended(music_task_id)
-        unclaimed = self._memory.claim(music_task_id)
-        if unclaimed is not None:
-            return unclaimed
-        if shared is None:
-            shared = workshop.submits[music_task_id] = Shared(self._submit(workshop, music_task_id))
+        shared = workshop.submits.get(music_task_id)
+        if shared is None or not shared.joinable:
+            work = self._submit(workshop, music_task_id, ending=shared)
+            shared = workshop.submits[music_task_id] = Shared(work)
         try:
             task = await shared.join()
         finally:
@@ -370,9 +369,26 @@ class SunoCoverClient:
     def _patience(self, timeout: float | None) -> float:
         return arguments.positive("timeout", self._poll.timeout if timeout is None else timeout)
 
-    async def _submit(self, workshop: Workshop, music_task_id: str) -> CoverTask:
+    async def _submit(
+        self, workshop: Workshop, music_task_id: str, *, ending: Shared[CoverTask] | None
+    ) -> CoverTask:
+        """Submit, unless a submit whose callers were cancelled brings the cover task, or did."""
+        if ending is not None:
+            try:
+                await ending.ended()
+            except asyncio.CancelledError:
+                await ending.ended()  # it may be on the wire: closing must not outrun it
+                raise
+        unclaimed = self._memory.unclaimed.get(music_task_id)
+        if unclaimed is not None:
+            return unclaimed
         call = wire.submit(music_task_id, self._callback_url)
-        return await workshop.transport.submit(call, keep=self._keep, doubt=self._doubt)
+        try:
+            return await workshop.transport.submit(call, keep=self._keep, doubt=self._doubt)
+        except CoverExistsError as error:
+            if not error.perhaps_billed:
+                self._memory.uncertain.pop(music_task_id, None)
+            raise
 
     def _keep(self, task: CoverTask) -> None:
         self._memory.accepted(task, asyncio.get_running_loop().time())
@@ -389,6 +405,8 @@ class SunoCoverClient:
         async with workshop.lookout.stream(id_of(task), deadline) as stream:
             while details is None or not details.finished:
                 details = await stream.after(details, task, deadline)
+                if details.finished:
+                    self._memory.settle(details)
                 yield details
 
     async def _ready_music(self, music_task_id: str) -> MusicDetails:

@@ -30,6 +30,8 @@ wrong arguments. This module knows the nouns of `models.py` and nothing else; no
 holds the API key.
 """
 
+from typing import Any
+
 from suno_cover_async.models import CoverDetails, MusicDetails
 
 
@@ -158,9 +160,9 @@ class MusicFailedError(SunoCoverError):
         )
         self.details = details
 
-    def __reduce__(self) -> tuple[type["MusicFailedError"], tuple[MusicDetails]]:
-        """Pickle by the details, of which everything else follows."""
-        return type(self), (self.details,)
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the details."""
+        return type(self), (self.details,), vars(self)
 
 
 class CoverFailedError(SunoCoverError):
@@ -184,9 +186,9 @@ class CoverFailedError(SunoCoverError):
         )
         self.details = details
 
-    def __reduce__(self) -> tuple[type["CoverFailedError"], tuple[CoverDetails]]:
-        """Pickle by the details, of which everything else follows."""
-        return type(self), (self.details,)
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the details."""
+        return type(self), (self.details,), vars(self)
 
 
 class CoverTimeoutError(SunoCoverError, TimeoutError):

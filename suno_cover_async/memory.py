@@ -6,7 +6,12 @@ It knows values and moments; it asks nobody and waits for nothing.
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from suno_cover_async.errors import ClientUsageError, SunoCoverError
+from suno_cover_async.errors import (
+    ClientUsageError,
+    CoverExistsError,
+    SunoCoverError,
+    UnexpectedResponseError,
+)
 from suno_cover_async.models import CoverDetails, CoverTask
 from suno_cover_async.pace import Durations
 
@@ -49,6 +54,8 @@ class Memory:
         except SunoCoverError as error:
             if not (error.retryable or isinstance(error, ClientUsageError)):
                 self.claim(task.music_task_id)
+                if isinstance(error, CoverExistsError | UnexpectedResponseError):
+                    self.uncertain[task.music_task_id] = None  # its own cover was not found
             raise
         self.claim(task.music_task_id)
 

@@ -12,6 +12,7 @@ from collections import deque
 import attrs
 
 from suno_cover_async.arguments import checked, count, positive
+from suno_cover_async.errors import ClientUsageError
 
 
 @attrs.frozen(kw_only=True)
@@ -56,7 +57,7 @@ class RequestWindow:
         self._period = rate.seconds * 1.005
         self._free = rate.calls
         self._returning: list[float] = []
-        self._queue: deque[asyncio.Future[None]] = deque()
+        self._queue: deque[asyncio.Future[bool]] = deque()
         self._waiting = 0
         self._paused_until = -math.inf
         self._timer: asyncio.TimerHandle | None = None
@@ -75,13 +76,16 @@ class RequestWindow:
     async def enter(self) -> Slot:
         """Wait for a slot, first come first served; whoever gets it must `leave`."""
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            self._move(loop)
-        if self._waiting or not self._is_open(loop.time()):
-            await self._turn(loop)
-        else:
-            self._free -= 1
-        return Slot(loop.time(), self._era)
+        while True:
+            if loop is not self._loop:
+                self._move(loop)
+            era = self._era
+            if not self._waiting and self._is_open(loop.time()):
+                self._free -= 1
+                break
+            if await self._turn(loop, era):
+                break
+        return Slot(loop.time(), era)
 
     def leave(self, slot: Slot, *, answered: bool) -> None:
         """Give a slot back, to be had again one window from now, or two if nothing was answered."""
@@ -103,15 +107,18 @@ class RequestWindow:
             self._free += 1
         return self._free > 0 and now >= self._paused_until
 
-    async def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        place = loop.create_future()
+    async def _turn(self, loop: asyncio.AbstractEventLoop, era: int) -> bool:
+        """Wait for a slot; False when the window moved to another loop meanwhile."""
+        place: asyncio.Future[bool] = loop.create_future()
         self._queue.append(place)
         self._waiting += 1
         self._arm()
         try:
-            await place
+            return await place
         except asyncio.CancelledError:
-            if place.cancelled():  # it stays in the queue, and is passed over
+            if era != self._era:
+                pass  # nothing of this era counts any more
+            elif place.cancelled():  # it stays in the queue, and is passed over
                 self._waiting -= 1
             else:  # the slot was given in the very moment of the cancellation: pass it on
                 self._free += 1
@@ -129,27 +136,40 @@ class RequestWindow:
             if not place.done():
                 self._free -= 1
                 self._waiting -= 1
-                place.set_result(None)
+                place.set_result(True)
         self._arm()
 
     def _arm(self) -> None:
         """Set the one timer for the next moment a slot can be had, if anybody waits for it."""
-        if not self._waiting or self._timer is not None or self._loop is None:
+        if not self._waiting or self._loop is None or not (self._free or self._returning):
             return
-        if self._free > 0:
-            self._timer = self._loop.call_at(self._paused_until, self._serve)
-        elif self._returning:
-            due = max(self._returning[0], self._paused_until)
-            self._timer = self._loop.call_at(due, self._serve)
+        due = self._paused_until
+        if not self._free:
+            due = max(self._returning[0], due)
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._serve)
 
     def _move(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Serve another event loop: what the last one left in flight counts as unanswered now."""
+        """Serve another event loop: what the last one left in flight counts as unanswered now.
+
+        Those who still queue in a loop that only paused queue anew when it goes on.
+        """
+        if self._loop is not None and self._loop.is_running():
+            raise ClientUsageError("a RequestWindow serves one running event loop at a time")
         left_in_flight = self.rate.calls - self._free - len(self._returning)
         for _ in range(left_in_flight):
             heapq.heappush(self._returning, loop.time() + 2 * self._period)
+        for place in self._queue:
+            if not place.done() and not place.get_loop().is_closed():
+                place.set_result(False)
         self._queue.clear()
         self._waiting = 0
-        self._timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._loop = loop
         self._era += 1
 

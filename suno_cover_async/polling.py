@@ -25,6 +25,7 @@ from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask
 from suno_cover_async.pace import PollSchedule
 
 _LOOKS_WITHOUT_IMAGES = 4  # the first, and three more
+_LAST_LOOK = 2.0  # seconds before the deadline
 
 Look = Callable[[], Awaitable[CoverDetails | None]]
 
@@ -83,7 +84,7 @@ class PollStream:
         self._deadline = max(self._deadline, deadline)
         while not (self._latest and (seen is None or self._latest.status is not seen.status)):
             if self._task.done():
-                raise copy.copy(self._end())
+                raise self._end()
             if not await self._hear(deadline):
                 raise self._late(task)
         _check_parent(task, self._latest)
@@ -118,15 +119,13 @@ class PollStream:
         news.set()
 
     def _end(self) -> BaseException:
-        foreign = None if self._task.cancelled() else self._task.exception()
-        return (
-            foreign
-            or self._trouble
-            or ClientUsageError(
+        if self._task.cancelled() or self._trouble is None:
+            foreign = None if self._task.cancelled() else self._task.exception()
+            return foreign or ClientUsageError(
                 f"the client was closed while cover task {self._cover_task_id} was waited for",
                 cover_task_id=self._cover_task_id,
             )
-        )
+        return copy.copy(self._trouble)
 
     def _late(self, task: CoverTask | str) -> CoverTimeoutError:
         last = f"; the last look failed: {self._trouble}" if self._trouble else ""
@@ -147,7 +146,7 @@ class PollStream:
 
     async def _poll(self) -> None:
         clock = asyncio.get_running_loop().time
-        await asyncio.sleep(self._age.born + self._age.first_look - clock())
+        await self._rest(self._age.born + self._age.first_look)
         without_images = 0
         while True:
             if clock() >= self._deadline:
@@ -162,7 +161,13 @@ class PollStream:
                 self._publish(details)
                 if details.finished:
                     return
-            await asyncio.sleep(self._schedule.after(clock() - self._age.born))
+            await self._rest(clock() + self._schedule.after(clock() - self._age.born))
+
+    async def _rest(self, until: float) -> None:
+        """Sleep until the next look, or until just before the deadline: one look is due there."""
+        now = asyncio.get_running_loop().time()
+        last = self._deadline - min(_LAST_LOOK, (self._deadline - self._age.born) / 5)
+        await asyncio.sleep((last if now < last < until else until) - now)
 
     async def _see(self, age: float) -> CoverDetails | None:
         """Look once; trouble that may pass is kept for the deadline's message."""

@@ -8,7 +8,7 @@ import copy
 from collections.abc import Coroutine
 from typing import Any, Generic, TypeVar
 
-from suno_cover_async.errors import ClientUsageError
+from suno_cover_async.errors import ClientUsageError, SunoCoverError
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ class Shared(Generic[T]):
         if self._task.cancelled():
             raise ClientUsageError("the client was closed while it was at work; see `unclaimed`")
         error = self._task.exception()
-        if error is not None:
+        if isinstance(error, SunoCoverError):
             raise copy.copy(error)
         return self._task.result()
 

@@ -200,7 +200,7 @@ class Transport:
         slot = await window.enter()
         if self.closed:
             window.give_back(slot)
-            return Trouble(error=ClientUsageError("this client is closed"), took=0.0)
+            return Trouble(error=ClientUsageError("this client was closed"), took=0.0)
         answered = False
         try:
             answer = await self._exchange(call, body)

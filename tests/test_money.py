@@ -169,6 +169,7 @@ async def test_another_songs_cover_is_never_taken_for_ours() -> None:
 
         with pytest.raises(CoverExistsError, match="is said to belong to"):
             await client.generate(music)
+        assert client.uncertain == (music,)
 
 
 async def test_an_adopted_task_must_name_its_parent_in_the_end() -> None:
@@ -461,6 +462,23 @@ async def test_many_who_submit_while_another_is_being_cancelled_make_one_request
         assert len(set(tasks)) == 1
         assert len(sandbox.journal.of("submit")) == 2
         assert billed(sandbox) == {music: 1}
+
+
+async def test_all_who_submit_while_another_is_being_cancelled_get_what_that_one_brings() -> None:
+    scenario = Scenario(rate=None, looks=1, delay=(0.05, 0.05), duplicate_id=DuplicateId.ABSENT)
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        first = asyncio.create_task(client.submit(music))
+        await arrived(sandbox, 1)
+        first.cancel()
+        await asyncio.sleep(0)
+
+        tasks = await asyncio.gather(*(client.submit(music) for _ in range(5)))
+
+        assert {task.cover_task_id for task in tasks} == {
+            bill.cover_task_id for bill in sandbox.journal.bills
+        }
+        assert len(sandbox.journal.of("submit")) == 1
 
 
 async def test_two_callers_whose_time_is_up_together_forget_nothing() -> None:

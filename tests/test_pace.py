@@ -169,6 +169,61 @@ def test_a_request_without_an_answer_may_still_travel_so_its_slot_comes_later() 
     assert run(scenario()) == pytest.approx(20.1)
 
 
+def test_one_unanswered_request_holds_up_only_its_own_slot() -> None:
+    async def scenario() -> list[float]:
+        clock = asyncio.get_running_loop().time
+        window = RequestWindow(Rate(calls=20, seconds=10))
+        first = [await window.enter() for _ in range(20)]
+
+        async def caller() -> float:
+            slot = await window.enter()
+            window.leave(slot, answered=True)
+            return clock()
+
+        callers = [asyncio.create_task(caller()) for _ in range(20)]
+        await asyncio.sleep(0)
+        for number, slot in enumerate(first):
+            window.leave(slot, answered=number > 0)
+        return sorted(await asyncio.gather(*callers))
+
+    times = run(scenario())
+
+    assert times[:19] == [pytest.approx(10.05)] * 19
+    assert times[19] == pytest.approx(20.1)
+
+
+def test_loops_that_take_turns_leave_nobody_hanging() -> None:
+    window = RequestWindow(Rate(calls=1, seconds=0.05))
+    paused, other = asyncio.new_event_loop(), asyncio.new_event_loop()
+
+    async def hold_and_queue() -> list[asyncio.Task[Slot]]:
+        slot = await window.enter()
+        callers = [asyncio.create_task(window.enter()) for _ in range(3)]
+        await asyncio.sleep(0)
+        window.leave(slot, answered=True)
+        return callers
+
+    async def through() -> None:
+        window.leave(await window.enter(), answered=True)
+
+    async def finish(callers: list[asyncio.Task[Slot]]) -> int:
+        callers[0].cancel()
+        async with asyncio.timeout(5):
+            for caller in callers[1:]:
+                window.leave(await caller, answered=True)
+        return window._free + len(window._returning)
+
+    try:
+        callers = paused.run_until_complete(hold_and_queue())
+        other.run_until_complete(asyncio.wait_for(through(), 5))
+
+        assert paused.run_until_complete(finish(callers)) == 1
+        other.run_until_complete(asyncio.wait_for(through(), 5))
+    finally:
+        paused.close()
+        other.close()
+
+
 def test_an_unused_slot_comes_back_at_once() -> None:
     async def scenario() -> float:
         window = RequestWindow(Rate(calls=1, seconds=10))
