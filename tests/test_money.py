@@ -15,6 +15,7 @@ from suno_cover_async import (
     CoverExistsError,
     CoverFailedError,
     CoverStatus,
+    CoverTask,
     InsufficientCreditsError,
     InvalidRequestError,
     Rate,
@@ -331,6 +332,17 @@ async def arrived(sandbox: Sandbox, count: int) -> None:
     await until(lambda: len(sandbox.journal.arrivals) >= count)
 
 
+async def cancelled_on_the_wire(
+    sandbox: Sandbox, client: SunoCoverClient, music_task_id: str
+) -> asyncio.Task[CoverTask]:
+    """Begin a submit, and cancel it once; its answer is still to come."""
+    caller = asyncio.create_task(client.submit(music_task_id))
+    await arrived(sandbox, 1)
+    caller.cancel()
+    await asyncio.sleep(0)
+    return caller
+
+
 async def test_a_cancelled_submit_that_is_on_the_wire_is_finished_and_remembered() -> None:
     scenario = Scenario(rate=None, looks=1, delay=(0.05, 0.05))
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
@@ -433,10 +445,7 @@ async def test_who_submits_while_another_is_being_cancelled_gets_what_that_one_b
     scenario = Scenario(rate=None, looks=1, delay=(0.05, 0.05))
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
-        first = asyncio.create_task(client.submit(music))
-        await arrived(sandbox, 1)
-        first.cancel()
-        await asyncio.sleep(0)
+        first = await cancelled_on_the_wire(sandbox, client, music)
 
         task = await client.submit(music)
 
@@ -449,10 +458,7 @@ async def test_many_who_submit_while_another_is_being_cancelled_make_one_request
     scenario = Scenario(rate=None, looks=1, delay=(0.05, 0.05))
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
-        first = asyncio.create_task(client.submit(music))
-        await arrived(sandbox, 1)
-        first.cancel()
-        await asyncio.sleep(0)
+        first = await cancelled_on_the_wire(sandbox, client, music)
         others = [asyncio.create_task(client.submit(music)) for _ in range(5)]
         await asyncio.sleep(0)
         first.cancel()  # now its answer is lost, and each of the others finds nothing unclaimed
@@ -468,10 +474,7 @@ async def test_all_who_submit_while_another_is_being_cancelled_get_what_that_one
     scenario = Scenario(rate=None, looks=1, delay=(0.05, 0.05), duplicate_id=DuplicateId.ABSENT)
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
-        first = asyncio.create_task(client.submit(music))
-        await arrived(sandbox, 1)
-        first.cancel()
-        await asyncio.sleep(0)
+        await cancelled_on_the_wire(sandbox, client, music)
 
         tasks = await asyncio.gather(*(client.submit(music) for _ in range(5)))
 
@@ -502,10 +505,7 @@ async def test_closing_does_not_hurry_a_submit_that_is_being_cancelled() -> None
     scenario = Scenario(rate=None, looks=1, delay=(0.05, 0.05))
     async with Sandbox(scenario) as sandbox:
         client = connect(sandbox)
-        caller = asyncio.create_task(client.submit(*sandbox.add_music(1)))
-        await arrived(sandbox, 1)
-        caller.cancel()
-        await asyncio.sleep(0)
+        caller = await cancelled_on_the_wire(sandbox, client, *sandbox.add_music(1))
 
         await client.aclose()
         await asyncio.wait([caller])
