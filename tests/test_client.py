@@ -571,14 +571,15 @@ async def test_use_after_close_is_a_clear_error(
 
 async def test_closing_ends_the_waits_with_an_error_and_no_task_is_left() -> None:
     async with Sandbox(Scenario(rate=None, seconds=60)) as sandbox:
-        client = connect(sandbox)
+        client = connect(sandbox, poll=PollSchedule(first=0.01, shortest=600, longest=600))
         (music,) = sandbox.add_music(1)
         waits = [asyncio.create_task(client.generate(music)) for _ in range(3)]
         await until(lambda: sandbox.journal.of("details"))
 
         await client.aclose()
 
-        outcomes = await asyncio.gather(*waits, return_exceptions=True)
+        async with asyncio.timeout(5):  # the next look is 10 minutes away
+            outcomes = await asyncio.gather(*waits, return_exceptions=True)
         assert all(isinstance(outcome, ClientUsageError) for outcome in outcomes)
 
 
