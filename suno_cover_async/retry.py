@@ -89,10 +89,7 @@ async def _again(
     async def next_outcome() -> T | Trouble:
         nonlocal in_doubt
         outcome = past.pop() if past else await attempt()
-        if isinstance(outcome, Trouble):
-            in_doubt = in_doubt or outcome.ambiguous
-            if in_doubt:
-                outcome.error.perhaps_billed = True
+        in_doubt = in_doubt or (isinstance(outcome, Trouble) and outcome.ambiguous)
         return outcome
 
     repeated = backoff.on_predicate(
@@ -104,6 +101,7 @@ async def _again(
     )(next_outcome)
     outcome = await repeated()
     if isinstance(outcome, Trouble) and in_doubt:
+        outcome.error.perhaps_billed = True
         outcome.error.retryable = True  # whatever it is, a cover may be waiting to be adopted
     return outcome
 
