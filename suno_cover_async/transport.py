@@ -47,11 +47,12 @@ _log = logging.getLogger("suno_cover_async")
 class ApiKey:
     """The key, where no repr, pickle or frame shows it."""
 
-    __slots__ = ("_value",)
+    __slots__ = ("_value", "_written")
 
     def __init__(self, value: object) -> None:
         """Take the key as it is; `check` it before use."""
         self._value: Any = value
+        self._written: frozenset[str] = frozenset()
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied to where we do not look after it."""
@@ -75,6 +76,7 @@ class ApiKey:
                 "api_key (or SUNO_API_KEY) has characters that no key has; perhaps a space or a "
                 "line end at its edge"
             )
+        self._written = frozenset({self._value, json.dumps(self._value)[1:-1]})
 
     def headers(self) -> dict[str, str]:
         """Return the headers of every API request."""
@@ -89,7 +91,7 @@ class ApiKey:
         if "\\" in text:
             body = json_object(text)
             text = text if body is None else json.dumps(body)
-        for written in (self._value, json.dumps(self._value)[1:-1]):
+        for written in self._written:
             text = text.replace(written, "[key]")
         return text
 
