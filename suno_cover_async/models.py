@@ -78,6 +78,22 @@ class CoverDetails:
 
 
 @attrs.frozen(kw_only=True)
+class Callback:
+    """The news that something became of a cover task; ask the API what.
+
+    It holds ids only: a callback's verdict and images are covered by no signature, so nobody
+    should read them.
+
+    Attributes:
+        music_task_id: Proven by the token in the URL that was called.
+        cover_task_id: As the callback names it.
+    """
+
+    music_task_id: str
+    cover_task_id: str
+
+
+@attrs.frozen(kw_only=True)
 class MusicDetails:
     """What the API says of a music task, at one look.
 

@@ -23,6 +23,7 @@ import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from suno_cover_async import arguments
+from suno_cover_async.errors import CallbackRefusedError
 from suno_cover_async.hosts import Host
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
 from suno_cover_async.text import printable
@@ -180,6 +181,30 @@ def encode_callback(
     return encode_answer(code, message, {"taskId": cover_task_id, "images": urls})
 
 
+def decode_callback(body: bytes) -> str:
+    """Read which cover task a callback names; nothing else in it is to be believed.
+
+    kie.ai's own sample code reads `task_id`, its documented callbacks carry `taskId`; both are
+    read. Keys that stand twice are refused, since two readers could read two things.
+
+    Raises:
+        CallbackRefusedError: It is not UTF-8, not a JSON object, names no cover task, or two.
+    """
+    try:
+        found: object = json.loads(
+            body.decode(), parse_constant=_no_constant, object_pairs_hook=_without_twins
+        )
+    except (ValueError, RecursionError):
+        found = None
+    data = found.get("data") if _is_object(found) else None
+    if not _is_object(data):
+        raise CallbackRefusedError("the body is no JSON object with data")
+    named = [data[word] for word in ("taskId", "task_id") if data.get(word) is not None]
+    if not (named and arguments.is_task_id(named[0]) and all(one == named[0] for one in named)):
+        raise CallbackRefusedError("the body names no cover task, or two")
+    return str(named[0])
+
+
 @attrs.frozen(kw_only=True)
 class Submission:
     """A submit as the sandbox receives it; a field is None where it is absent or no text."""
@@ -214,6 +239,13 @@ def json_object(text: str) -> dict[str, Any] | None:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) != len(pairs):
+        raise ValueError("a key stands twice")
+    return record
 
 
 def _record(data: object) -> dict[str, Any]:
