@@ -30,10 +30,12 @@ class Slot:
     Attributes:
         entered: When it was given, by the loop's clock.
         era: Which event loop of the window's life it was given in.
+        share: The right to be in a fast lane, for who came through one.
     """
 
     entered: float
     era: int
+    share: "Slot | None" = None
 
 
 class RequestWindow:
@@ -43,7 +45,7 @@ class RequestWindow:
     it answered, so none of its windows can hold more than `rate.calls`, whatever the network does
     to arrival times. Half a percent more covers coarse server clocks. A request that ended without
     an answer may still be travelling, so its slot comes back after two windows. Callers are served
-    in the order they came.
+    in the order they came, those of a `FastLane` before all others.
 
     The time an answer takes is rate unused: of 20 in 10 s, answers in 0.2 s leave 98 %, answers in
     1 s 90 %.
@@ -57,6 +59,7 @@ class RequestWindow:
         self._period = rate.seconds * 1.005
         self._free = rate.calls
         self._returning: list[float] = []
+        self._urgent: deque[asyncio.Future[bool]] = deque()
         self._queue: deque[asyncio.Future[bool]] = deque()
         self._waiting = 0
         self._paused_until = -math.inf
@@ -73,8 +76,8 @@ class RequestWindow:
         """Let nobody enter before `until`, by the loop's clock."""
         self._paused_until = max(self._paused_until, until)
 
-    async def enter(self) -> Slot:
-        """Wait for a slot, first come first served; whoever gets it must `leave`."""
+    async def enter(self, *, urgent: bool = False) -> Slot:
+        """Wait for a slot, urgent callers first; whoever gets it must `leave`."""
         loop = asyncio.get_running_loop()
         while True:
             if loop is not self._loop:
@@ -83,7 +86,7 @@ class RequestWindow:
             if not self._waiting and self._is_open(loop.time()):
                 self._free -= 1
                 break
-            if await self._turn(loop, era):
+            if await self._turn(loop, era, self._urgent if urgent else self._queue):
                 break
         return Slot(loop.time(), era)
 
@@ -107,10 +110,12 @@ class RequestWindow:
             self._free += 1
         return self._free > 0 and now >= self._paused_until
 
-    async def _turn(self, loop: asyncio.AbstractEventLoop, era: int) -> bool:
+    async def _turn(
+        self, loop: asyncio.AbstractEventLoop, era: int, queue: deque[asyncio.Future[bool]]
+    ) -> bool:
         """Wait for a slot; False when the window moved to another loop meanwhile."""
         place: asyncio.Future[bool] = loop.create_future()
-        self._queue.append(place)
+        queue.append(place)
         self._waiting += 1
         self._arm()
         try:
@@ -131,8 +136,8 @@ class RequestWindow:
             self._timer.cancel()
             self._timer = None
         now = asyncio.get_running_loop().time()
-        while self._queue and self._is_open(now):
-            place = self._queue.popleft()
+        while (queue := self._urgent or self._queue) and self._is_open(now):
+            place = queue.popleft()
             if not place.done():
                 self._free -= 1
                 self._waiting -= 1
@@ -162,16 +167,52 @@ class RequestWindow:
         left_in_flight = self.rate.calls - self._free - len(self._returning)
         for _ in range(left_in_flight):
             heapq.heappush(self._returning, loop.time() + 2 * self._period)
-        for place in self._queue:
-            if not place.done() and not place.get_loop().is_closed():
-                place.set_result(False)
-        self._queue.clear()
+        for queue in (self._urgent, self._queue):
+            for place in queue:
+                if not place.done() and not place.get_loop().is_closed():
+                    place.set_result(False)
+            queue.clear()
         self._waiting = 0
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._loop = loop
         self._era += 1
+
+
+class FastLane:
+    """A way through a window for what cannot wait: served first, and never more than half of it.
+
+    What goes through it is asked for by strangers, who must not crowd out our own requests.
+    """
+
+    def __init__(self, window: RequestWindow) -> None:
+        """Lead through `window`."""
+        rate = window.rate
+        self._window = window
+        self._shares = RequestWindow(Rate(calls=max(rate.calls // 2, 1), seconds=rate.seconds))
+
+    async def enter(self) -> Slot:
+        """Wait for a slot of the window, before its other callers."""
+        share = await self._shares.enter()
+        try:
+            slot = await self._window.enter(urgent=True)
+        except BaseException:
+            self._shares.give_back(share)
+            raise
+        return attrs.evolve(slot, share=share)
+
+    def leave(self, slot: Slot, *, answered: bool) -> None:
+        """Give a slot back, as that of a window."""
+        self._window.leave(slot, answered=answered)
+        if slot.share is not None:
+            self._shares.leave(slot.share, answered=answered)
+
+    def give_back(self, slot: Slot) -> None:
+        """Give back a slot that was not used."""
+        self._window.give_back(slot)
+        if slot.share is not None:
+            self._shares.give_back(slot.share)
 
 
 class Backpressure:
@@ -222,6 +263,9 @@ class PollSchedule:
         growth: The next look comes after this share of the task's age.
         shortest: The least time between two looks.
         longest: The most time between two looks. The API's documentation recommends 30.
+        safety_first: The age of a task at the first look while its callback is awaited; None
+            learns the 90th percentile of the host's own durations (60 s until some are known).
+        safety: The time between two looks while the callback is awaited.
         grace: How long `data: null` means "not visible yet" and not "unknown".
         timeout: How long a wait lasts by default.
 
@@ -235,6 +279,10 @@ class PollSchedule:
     growth: float = attrs.field(default=0.15, validator=checked(positive))
     shortest: float = attrs.field(default=5.0, validator=checked(positive))
     longest: float = attrs.field(default=30.0, validator=checked(positive))
+    safety_first: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(checked(positive))
+    )
+    safety: float = attrs.field(default=120.0, validator=checked(positive))
     grace: float = attrs.field(default=60.0, validator=checked(positive))
     timeout: float = attrs.field(default=900.0, validator=checked(positive))
 
@@ -245,8 +293,15 @@ class PollSchedule:
 
     def after(self, age: float) -> float:
         """Return the seconds until the next look at a task of this age, jittered by a tenth."""
-        pause = min(max(self.growth * age, self.shortest), self.longest)
-        return pause * random.uniform(0.9, 1.1)
+        return _jittered(min(max(self.growth * age, self.shortest), self.longest))
+
+    def after_safety(self) -> float:
+        """Return the seconds until the next look while a callback is awaited, jittered too."""
+        return _jittered(self.safety)
+
+
+def _jittered(seconds: float) -> float:
+    return seconds * random.uniform(0.9, 1.1)
 
 
 class Durations:
@@ -269,9 +324,19 @@ class Durations:
         """
         if not self._seconds:
             return _FIRST_LOOK_UNLEARNED
-        share = 0.5 if busy else 0.25
+        return self._percentile(0.5 if busy else 0.25)
+
+    def safety_look(self, margin: float) -> float:
+        """Return the age in seconds at which a callback should have come.
+
+        That is the 90th percentile, and `margin` seconds for the callback's own way.
+        """
+        return self._percentile(0.9) + margin if self._seconds else _SAFETY_LOOK_UNLEARNED
+
+    def _percentile(self, share: float) -> float:
         return sorted(self._seconds)[int(share * (len(self._seconds) - 1))]
 
 
 _A_DAY = 86_400.0
 _FIRST_LOOK_UNLEARNED = 20.0
+_SAFETY_LOOK_UNLEARNED = 60.0

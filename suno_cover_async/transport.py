@@ -28,7 +28,7 @@ from suno_cover_async.errors import (
     UnexpectedResponseError,
 )
 from suno_cover_async.hosts import Host
-from suno_cover_async.pace import Backpressure, RequestWindow
+from suno_cover_async.pace import Backpressure, FastLane, RequestWindow
 from suno_cover_async.retry import RetryPolicy, Trouble, persist
 from suno_cover_async.verdict import Answer, read, retry_after
 from suno_cover_async.wire import Call, json_object
@@ -106,6 +106,7 @@ class Account:
     retry: RetryPolicy
     window: RequestWindow
     poll_window: RequestWindow
+    ring_lane: FastLane
     backpressure: Backpressure
 
     def refused(self, error: RateLimitError, entered: float) -> None:
@@ -131,13 +132,17 @@ class Transport:
             total=account.retry.attempt, sock_connect=_CONNECT_SECONDS
         )
 
-    async def get(self, call: Call[T], *, polling: bool = False) -> T:
+    async def get(self, call: Call[T], *, through: RequestWindow | FastLane | None = None) -> T:
         """Ask for something that may be asked for any number of times.
+
+        Args:
+            call: What to ask.
+            through: The limiter that it counts against; None is the account's main one.
 
         Raises:
             SunoCoverError: What the last attempt came to.
         """
-        window = self._account.poll_window if polling else self._account.window
+        window = through or self._account.window
 
         async def attempt() -> T | Trouble:
             return await self._attempt(call, window, None)
@@ -196,7 +201,7 @@ class Transport:
         return outcome
 
     async def _attempt(
-        self, call: Call[T], window: RequestWindow, body: "_Body | None"
+        self, call: Call[T], window: RequestWindow | FastLane, body: "_Body | None"
     ) -> T | Trouble:
         """Make one request, in its turn; trouble is returned, since raising would chain it."""
         slot = await window.enter()
