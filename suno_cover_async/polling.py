@@ -2,6 +2,10 @@
 
 It owns what a look means for those who wait: pending, changed, finished, unknown, somebody
 else's. It knows no HTTP: a look is a callable handed in, and when to look is `pace.py`'s to say.
+
+A callback is a doorbell: it makes the next look due at once, and proves nothing. While one is
+awaited, looks are rare. After one that was not true, or not yet, they come as often as for any
+task, and further rings bring them no closer together than `PollSchedule.shortest`.
 """
 
 import asyncio
@@ -11,6 +15,7 @@ from contextlib import asynccontextmanager
 
 import attrs
 
+from suno_cover_async.doorbell import Bell, Doorbell
 from suno_cover_async.errors import (
     ClientUsageError,
     CoverExistsError,
@@ -27,7 +32,8 @@ from suno_cover_async.pace import PollSchedule
 _LOOKS_WITHOUT_IMAGES = 4  # the first, and three more
 _LAST_LOOK = 2.0  # seconds before the deadline
 
-Look = Callable[[], Awaitable[CoverDetails | None]]
+Look = Callable[[bool], Awaitable[CoverDetails | None]]
+"""Looks at the cover task; told whether a callback asked for it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -37,28 +43,39 @@ class Age:
     Attributes:
         born: When it was submitted, or else when its stream began.
         first_look: Seconds after `born` at which the first look is worth it.
+        rings: Its callback is counted on, so that looks are for safety only.
     """
 
     born: float
     first_look: float
+    rings: bool = False
 
 
 class PollStream:
     """The looks at one cover task: begun by its first watcher, ended with its last."""
 
     def __init__(
-        self, cover_task_id: str, look: Look, schedule: PollSchedule, age: Age, deadline: float
+        self,
+        task: CoverTask | str,
+        look: Look,
+        *,
+        schedule: PollSchedule,
+        age: Age,
+        deadline: float,
+        doorbell: Doorbell,
     ) -> None:
         """Begin to look, until `deadline` unless a watcher has a later one."""
-        self._cover_task_id = cover_task_id
+        self._cover_task_id = id_of(task)
         self._look = look
         self._schedule = schedule
         self._age = age
         self._deadline = deadline
+        self._doorbell = doorbell
+        self._rung: float | None = None  # when the last ring was followed
         self._latest: CoverDetails | None = None
         self._trouble: SunoCoverError | None = None
         self._news = asyncio.Event()
-        self._task = asyncio.create_task(self._run())
+        self._task = asyncio.create_task(self._run(task))
         self.watchers = 0
 
     @property
@@ -136,22 +153,23 @@ class PollStream:
             cover_task_id=self._cover_task_id,
         )
 
-    async def _run(self) -> None:
+    async def _run(self, task: CoverTask | str) -> None:
         try:
-            await self._poll()
+            with self._doorbell.listening(task) as bell:
+                await self._poll(bell)
         except SunoCoverError as error:
             self._trouble = error
         finally:
             self._tell()
 
-    async def _poll(self) -> None:
+    async def _poll(self, bell: Bell) -> None:
         clock = asyncio.get_running_loop().time
-        await self._rest(self._age.born + self._age.first_look)
+        rang = await self._rest(bell, self._age.born + self._age.first_look)
         without_images = 0
         while True:
             if clock() >= self._deadline:
                 raise self._late(self._cover_task_id)
-            details = await self._see(clock() - self._age.born)
+            details = await self._see(rang=rang)
             if details and details.status is CoverStatus.SUCCESS and not details.images:
                 without_images += 1
                 if without_images == _LOOKS_WITHOUT_IMAGES:
@@ -161,18 +179,35 @@ class PollStream:
                 self._publish(details)
                 if details.finished:
                     return
-            await self._rest(clock() + self._schedule.after(clock() - self._age.born))
+            rang = await self._rest(bell, clock() + self._pause(clock()))
 
-    async def _rest(self, until: float) -> None:
-        """Sleep until the next look, or until just before the deadline: one look is due there."""
-        now = asyncio.get_running_loop().time()
+    def _pause(self, now: float) -> float:
+        if self._rung is not None:
+            return self._schedule.after(now - self._rung)
+        if self._age.rings:
+            return self._schedule.after_safety()
+        return self._schedule.after(now - self._age.born)
+
+    async def _rest(self, bell: Bell, until: float) -> bool:
+        """Sleep until the next look, a ring, or just before the deadline: one look is due there.
+
+        Returns:
+            Whether it rang.
+        """
+        clock = asyncio.get_running_loop().time
         last = self._deadline - min(_LAST_LOOK, (self._deadline - self._age.born) / 5)
-        await asyncio.sleep((last if now < last < until else until) - now)
+        rang = await bell.heard(last if clock() < last < until else until)
+        if rang:
+            if self._rung is not None:
+                await asyncio.sleep(self._rung + self._schedule.shortest - clock())
+            self._rung = clock()
+        return rang
 
-    async def _see(self, age: float) -> CoverDetails | None:
+    async def _see(self, *, rang: bool) -> CoverDetails | None:
         """Look once; trouble that may pass is kept for the deadline's message."""
+        age = asyncio.get_running_loop().time() - self._age.born
         try:
-            details = await self._look()
+            details = await self._look(rang)
         except SunoCoverError as error:
             if not error.retryable:
                 raise
@@ -195,48 +230,47 @@ class Lookout:
 
     def __init__(
         self,
-        ask: Callable[[str], Awaitable[CoverDetails | None]],
+        ask: Callable[[str, bool], Awaitable[CoverDetails | None]],
         schedule: PollSchedule,
         memory: Memory,
         is_busy: Callable[[], bool],
+        doorbell: Doorbell,
     ) -> None:
-        """Look through `ask`; `is_busy` tells whether looks have to queue."""
+        """Look through `ask`, told whether a callback asks; `is_busy` tells whether looks queue."""
         self._ask = ask
         self._schedule = schedule
         self._memory = memory
         self._is_busy = is_busy
+        self._doorbell = doorbell
         self._streams: dict[str, PollStream] = {}
 
-    async def look(self, task: CoverTask | str) -> CoverDetails | None:
+    async def look(self, task: CoverTask | str, *, rang: bool = False) -> CoverDetails | None:
         """Look once; None for `data: null`.
 
         Raises:
             CoverExistsError: An adopted task belongs to other music.
             UnexpectedResponseError: An accepted one does.
         """
-        details = await self._ask(id_of(task))
+        details = await self._ask(id_of(task), rang)
         if details is not None:
             _check_parent(task, details)
             self._memory.learn(details)
         return details
 
     @asynccontextmanager
-    async def stream(self, cover_task_id: str, deadline: float) -> AsyncGenerator[PollStream, None]:
+    async def stream(
+        self, task: CoverTask | str, deadline: float
+    ) -> AsyncGenerator[PollStream, None]:
         """Join the looks at a cover task; they end with the last who leaves, or whose time is up.
 
         Args:
-            cover_task_id: The cover task.
+            task: The cover task.
             deadline: By the loop's clock.
         """
+        cover_task_id = id_of(task)
         stream = self._streams.get(cover_task_id)
         if stream is None or stream.failed:
-            stream = self._streams[cover_task_id] = PollStream(
-                cover_task_id,
-                lambda: self.look(cover_task_id),
-                self._schedule,
-                self._age(cover_task_id),
-                deadline,
-            )
+            stream = self._streams[cover_task_id] = self._begin(task, deadline)
         stream.watchers += 1
         try:
             yield stream
@@ -247,9 +281,38 @@ class Lookout:
                     del self._streams[cover_task_id]
                 await stream.stop()
 
+    def settle(self, details: CoverDetails) -> None:
+        """Forget a cover task whose end is in the hands of who waited for it."""
+        self._memory.settle(details)
+        self._doorbell.forget(details.music_task_id or "", details.cover_task_id)
+
     async def stop(self) -> None:
         """End all looks; whoever waits gets a `ClientUsageError`."""
         await asyncio.gather(*(stream.stop() for stream in list(self._streams.values())))
+
+    @property
+    def safety_look(self) -> float:
+        """The age in seconds at which the callback of a task should have come."""
+        learned = self._memory.durations.safety_look(self._schedule.shortest)
+        return _given(self._schedule.safety_first, learned)
+
+    def _begin(self, task: CoverTask | str, deadline: float) -> PollStream:
+        age = self._age(id_of(task))
+
+        async def look(rang: bool) -> CoverDetails | None:
+            details = await self.look(id_of(task), rang=rang)
+            if details is not None and details.finished and age.rings and not rang:
+                self._doorbell.missed()
+            return details
+
+        return PollStream(
+            task,
+            look,
+            schedule=self._schedule,
+            age=age,
+            deadline=deadline,
+            doorbell=self._doorbell,
+        )
 
     def _age(self, cover_task_id: str) -> Age:
         """Tell when a first look is worth it: at once for a task whose age is not known."""
@@ -257,10 +320,14 @@ class Lookout:
         born = self._memory.born(cover_task_id, now)
         if born is None:
             return Age(born=now, first_look=0.0)
-        first = self._schedule.first
-        if first is None:
-            first = self._memory.durations.first_look(busy=self._is_busy())
-        return Age(born=born, first_look=first)
+        if self._doorbell.reliable:
+            return Age(born=born, first_look=self.safety_look, rings=True)
+        learned = self._memory.durations.first_look(busy=self._is_busy())
+        return Age(born=born, first_look=_given(self._schedule.first, learned))
+
+
+def _given(value: float | None, default: float) -> float:
+    return default if value is None else value
 
 
 def id_of(task: CoverTask | str) -> str:

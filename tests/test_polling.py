@@ -19,8 +19,9 @@ from suno_cover_async import (
     SunoCoverError,
     TransportError,
 )
+from suno_cover_async.doorbell import Doorbell
 from suno_cover_async.memory import Memory
-from suno_cover_async.polling import Age, Lookout, PollStream
+from suno_cover_async.polling import Age, Look, Lookout, PollStream
 
 ID = "21aee3c3c2a01fa5e030b3799fa4dd56"
 PENDING = CoverDetails(cover_task_id=ID, status=CoverStatus.PENDING)
@@ -39,12 +40,19 @@ class Looks:
         self._seen = list(seen)
         self.at: list[float] = []
 
-    async def __call__(self) -> CoverDetails | None:
+    async def __call__(self, _: bool = False) -> CoverDetails | None:
         self.at.append(asyncio.get_running_loop().time())
         seen = self._seen.pop(0) if len(self._seen) > 1 else self._seen[0]
         if isinstance(seen, SunoCoverError):
             raise seen
         return seen
+
+
+def begun(look: Look, age: Age, deadline: float = 900.0) -> PollStream:
+    silent = Doorbell(connected=False)
+    return PollStream(
+        ID, look, schedule=PollSchedule(), age=age, deadline=deadline, doorbell=silent
+    )
 
 
 def waiting(
@@ -58,7 +66,7 @@ def waiting(
     async def scenario() -> tuple[object, list[float], float]:
         looks = Looks(seen)
         age = Age(born=0.0, first_look=first_look)
-        stream = PollStream(ID, looks, PollSchedule(), age, timeout)
+        stream = begun(looks, age, timeout)
         try:
             outcome = await (then(stream) if then else stream.finished(ID, timeout))
         except SunoCoverError as error:
@@ -84,11 +92,11 @@ def test_a_47_s_cover_costs_few_looks_and_is_noticed_soon() -> None:
         clock = asyncio.get_running_loop().time
         at: list[float] = []
 
-        async def look() -> CoverDetails | None:
+        async def look(_: bool) -> CoverDetails | None:
             at.append(clock())
             return SUCCESS if clock() >= 47 else GENERATING
 
-        stream = PollStream(ID, look, PollSchedule(), Age(born=0.0, first_look=20.0), 900)
+        stream = begun(look, Age(born=0.0, first_look=20.0))
         await stream.finished(ID, 900)
         return at
 
@@ -180,10 +188,11 @@ def test_the_first_look_waits_for_the_median_while_looks_have_to_queue() -> None
             memory.durations.learn(seconds)
         memory.accepted(CoverTask(cover_task_id=ID, music_task_id="m"), clock())
 
-        async def ask(_: str) -> CoverDetails:
+        async def ask(_: str, __: bool) -> CoverDetails:
             return SUCCESS
 
-        async with Lookout(ask, PollSchedule(), memory, lambda: busy).stream(ID, 900) as stream:
+        out = Lookout(ask, PollSchedule(), memory, lambda: busy, Doorbell(connected=False))
+        async with out.stream(ID, 900) as stream:
             await stream.finished(ID, 900)
         return clock()
 
@@ -246,7 +255,8 @@ def test_each_watcher_gets_an_error_of_its_own() -> None:
 
 
 def lookout(looks: Looks) -> Lookout:
-    return Lookout(lambda _: looks(), PollSchedule(), Memory(grace=60), lambda: False)
+    silent = Doorbell(connected=False)
+    return Lookout(lambda _, __: looks(), PollSchedule(), Memory(grace=60), lambda: False, silent)
 
 
 def test_a_new_watcher_of_a_dead_stream_gets_a_new_one() -> None:

@@ -1,0 +1,392 @@
+"""Callbacks wake who waits: in virtual time, in every order of ring, answer, look and cancellation.
+
+Safety looks are pushed hours away, so a wake-up that is lost shows as a wait of hours.
+"""
+
+import asyncio
+import itertools
+import threading
+from contextlib import ExitStack, suppress
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from virtual_time import run
+
+from suno_cover_async import Callback, CoverDetails, CoverStatus, CoverTask, PollSchedule
+from suno_cover_async.doorbell import Doorbell
+from suno_cover_async.memory import Memory
+from suno_cover_async.polling import Lookout
+
+SONG = "73d6128b3523a0079df10da9471017c8"
+ID = "21aee3c3c2a01fa5e030b3799fa4dd56"
+TASK = CoverTask(cover_task_id=ID, music_task_id=SONG)
+NEWS = Callback(music_task_id=SONG, cover_task_id=ID)
+HOURS = 50_000.0
+RARE = PollSchedule(safety_first=HOURS, safety=HOURS, timeout=10 * HOURS)
+
+
+def other(number: int) -> str:
+    return f"{number:032x}"
+
+
+class World:
+    """A host whose one cover finishes when told to, and those who wait for it."""
+
+    def __init__(self, *, latency: float = 0.0, schedule: PollSchedule = RARE) -> None:
+        self.doorbell = Doorbell()
+        self.memory = Memory(grace=60)
+        self.finished = False
+        self.looks: list[tuple[float, bool]] = []
+        self._latency = latency
+        self._lookout = Lookout(self._look, schedule, self.memory, lambda: False, self.doorbell)
+
+    async def _look(self, _: str, rang: bool) -> CoverDetails:
+        self.looks.append((self.now, rang))
+        await asyncio.sleep(self._latency)
+        status = CoverStatus.SUCCESS if self.finished else CoverStatus.GENERATING
+        images = ("u", "v") if self.finished else ()
+        await asyncio.sleep(self._latency)
+        return CoverDetails(cover_task_id=ID, music_task_id=SONG, status=status, images=images)
+
+    @property
+    def now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def accept(self, task: CoverTask = TASK) -> None:
+        self.memory.accepted(task, self.now)
+
+    async def waited(self, task: CoverTask | str = TASK) -> float:
+        """Wait for the cover; return when it was there."""
+        deadline = self.now + RARE.timeout
+        async with self._lookout.stream(task, deadline) as stream:
+            details = await stream.finished(task, deadline)
+        self._lookout.settle(details)
+        return self.now
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """When what happens, in tenths of a second; and after how many turns of the loop."""
+
+    answered: tuple[int, int]
+    finished: tuple[int, int]
+    rings: tuple[tuple[int, int], ...]
+    cancelled: tuple[int, int]
+    by_id: bool
+
+
+moments = st.tuples(st.integers(0, 30), st.integers(0, 5))
+plans = st.builds(
+    Plan,
+    answered=moments,
+    finished=moments,
+    rings=st.lists(moments, max_size=3).map(tuple),
+    cancelled=moments,
+    by_id=st.booleans(),
+)
+
+
+async def at(moment: tuple[int, int]) -> None:
+    tenths, turns = moment
+    await asyncio.sleep(tenths / 10)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+async def happening(plan: Plan, true_ring_after: tuple[int, int]) -> tuple[float, float]:
+    """Play a plan with one true ring at its end; return when it rang and when it was heard."""
+    world = World(latency=0.15)
+    rang = asyncio.get_running_loop().create_future()
+
+    async def host() -> None:
+        await at(plan.finished)
+        world.finished = True
+        await at(true_ring_after)
+        assert world.doorbell.ring(NEWS)
+        rang.set_result(world.now)
+
+    async def false_ring(moment: tuple[int, int]) -> None:
+        await at(moment)
+        world.doorbell.ring(NEWS)
+
+    async def caller() -> float:
+        await at(plan.answered)
+        world.accept()
+        task = ID if plan.by_id else TASK
+        first = asyncio.create_task(world.waited(task))
+        await at(plan.cancelled)
+        first.cancel()
+        with suppress(asyncio.CancelledError):
+            return await first
+        return await world.waited(task)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(host())
+        for moment in plan.rings:
+            group.create_task(false_ring(moment))
+        heard = group.create_task(caller())
+    return max(rang.result(), (plan.answered[0] + plan.cancelled[0]) / 10), heard.result()
+
+
+@settings(max_examples=1500, deadline=None)
+@given(plan=plans, true_ring_after=moments)
+def test_no_ring_is_lost_in_any_order_of_ring_answer_look_and_cancellation(
+    plan: Plan, true_ring_after: tuple[int, int]
+) -> None:
+    rang, heard = run(happening(plan, true_ring_after))
+
+    followed = RARE.shortest + 3 * 0.15 * 2  # a false ring just before it, and the looks themselves
+    assert heard <= rang + followed
+
+
+def test_a_callback_ends_the_wait_at_once_and_costs_one_look() -> None:
+    async def scenario() -> tuple[float, list[tuple[float, bool]]]:
+        world = World()
+        world.accept()
+        waiting = asyncio.create_task(world.waited())
+        await asyncio.sleep(47)
+        world.finished = True
+        world.doorbell.ring(NEWS)
+        return await waiting, world.looks
+
+    end, looks = run(scenario())
+
+    assert end == 47
+    assert looks == [(47, True)]
+
+
+def test_a_callback_before_the_submits_answer_finds_its_waiter() -> None:
+    async def scenario() -> float:
+        world = World()
+        with world.doorbell.expecting(SONG):
+            world.finished = True
+            world.doorbell.ring(NEWS)
+            await asyncio.sleep(1)
+            world.accept()
+        return await world.waited()
+
+    assert run(scenario()) == 1
+
+
+def test_a_ring_whose_waiter_was_cancelled_is_heard_by_the_next() -> None:
+    async def scenario() -> float:
+        world = World(latency=1)
+        world.accept()
+        doomed = asyncio.create_task(world.waited())
+        await asyncio.sleep(1)
+        world.finished = True
+        world.doorbell.ring(NEWS)
+        await asyncio.sleep(0.5)  # the look is under way
+        doomed.cancel()
+        await asyncio.wait([doomed])
+        return await world.waited()
+
+    assert run(scenario()) == 1.5 + 2
+
+
+def test_rings_are_coalesced_and_a_flood_of_them_brings_looks_no_closer_than_5_s() -> None:
+    async def scenario() -> list[tuple[float, bool]]:
+        world = World()
+        world.accept()
+        waiting = asyncio.create_task(world.waited())
+        await asyncio.sleep(0)
+        for _ in range(1_000):
+            for _ in range(10):
+                world.doorbell.ring(NEWS)
+            await asyncio.sleep(0.1)
+        world.finished = True
+        await waiting
+        return world.looks
+
+    looks = run(scenario())
+
+    assert len(looks) <= 100 / 5 + 2
+    assert all(after - before >= 4.999 for (before, _), (after, _) in itertools.pairwise(looks))
+
+
+def test_after_a_callback_that_was_too_early_looks_come_as_often_as_without_one() -> None:
+    async def scenario() -> list[float]:
+        world = World()
+        world.accept()
+        waiting = asyncio.create_task(world.waited())
+        await asyncio.sleep(40)
+        world.doorbell.ring(NEWS)
+        await asyncio.sleep(7)
+        world.finished = True
+        await waiting
+        return [when for when, _ in world.looks]
+
+    looks = run(scenario())
+
+    assert looks[0] == 40
+    assert looks[-1] <= 40 + 2 * 5.5
+
+
+def test_while_a_callback_is_awaited_looks_come_at_60_s_and_then_every_120_s() -> None:
+    async def scenario() -> list[float]:
+        world = World(schedule=PollSchedule())
+        world.accept()
+        waiting = asyncio.create_task(world.waited())
+        await asyncio.sleep(500)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        return [when for when, _ in world.looks]
+
+    first, *others = run(scenario())
+
+    assert first == 60
+    assert len(others) == 3
+    assert all(108 <= b - a <= 132 for a, b in itertools.pairwise([first, *others]))
+
+
+def test_the_first_safety_look_is_learned_from_the_host() -> None:
+    async def scenario() -> float:
+        world = World(schedule=PollSchedule())
+        for seconds in range(1, 102):
+            world.memory.durations.learn(seconds)
+        world.accept()
+        world.finished = True
+        return await world.waited()
+
+    assert run(scenario()) == 91 + 5
+
+
+def test_an_adopted_task_is_looked_at_as_usual_and_may_ring_as_well() -> None:
+    async def scenario() -> tuple[float, list[tuple[float, bool]]]:
+        world = World(schedule=PollSchedule())
+        adopted = attrs.evolve(TASK, adopted=True)
+        world.accept(adopted)
+        waiting = asyncio.create_task(world.waited(adopted))
+        await asyncio.sleep(31)
+        world.finished = True
+        world.doorbell.ring(NEWS)
+        return await waiting, world.looks
+
+    end, looks = run(scenario())
+
+    assert end == 31
+    assert len(looks) > 4
+    assert looks[0] == (0, False)
+    assert looks[-1] == (31, True)
+
+
+def test_callbacks_that_never_come_are_not_counted_on_after_three_covers_without() -> None:
+    async def scenario() -> list[float]:
+        world = World(schedule=PollSchedule())
+        world.finished = True
+        took: list[float] = []
+        for _ in range(5):
+            began = world.now
+            world.accept()
+            took.append(await world.waited() - began)
+            await asyncio.sleep(100)
+        world.doorbell.ring(NEWS)
+        world.doorbell.forget(SONG, ID)
+        await asyncio.sleep(100)
+        began = world.now
+        world.accept()
+        return [*took, await world.waited() - began]
+
+    assert run(scenario()) == [60, 60, 60, 20, 20, 60]
+
+
+def test_a_callback_that_contradicts_what_we_know_is_refused_and_changes_nothing() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.accept()
+        with world.doorbell.listening(TASK) as bell:
+            swapped = Callback(music_task_id=SONG, cover_task_id=other(1))
+            stolen = Callback(music_task_id=other(2), cover_task_id=ID)
+
+            assert not world.doorbell.ring(swapped)
+            assert not world.doorbell.ring(stolen)
+            assert world.doorbell.claims(SONG) == ()
+            assert world.doorbell.claims(other(2)) == ()
+            assert not await bell.heard(1)
+
+    run(scenario())
+
+
+def test_an_adopted_id_does_not_keep_the_right_one_from_being_heard() -> None:
+    async def scenario() -> tuple[str, ...]:
+        doorbell = Doorbell()
+        with doorbell.listening(
+            CoverTask(cover_task_id=other(1), music_task_id=SONG, adopted=True)
+        ):
+            assert doorbell.ring(NEWS)
+        return doorbell.claims(SONG)
+
+    assert run(scenario()) == (ID,)
+
+
+def test_a_flood_of_unknown_ids_is_bounded_and_pushes_out_nothing_that_is_awaited() -> None:
+    async def scenario() -> None:
+        doorbell = Doorbell()
+        with doorbell.expecting(SONG) as bell:
+            doorbell.ring(NEWS)
+            for number in range(100_000):
+                doorbell.ring(Callback(music_task_id=other(number), cover_task_id=other(-number)))
+
+            assert await bell.heard(1)
+            assert doorbell.claims(SONG) == (ID,)
+        kept = sum(bool(doorbell.claims(other(number))) for number in range(100_000))
+        assert kept <= 4096
+
+    run(scenario())
+
+
+def test_the_holder_of_one_token_fills_no_memory_and_pushes_out_nobody_else() -> None:
+    doorbell = Doorbell()
+    doorbell.ring(NEWS)
+
+    for number in range(100_000):
+        doorbell.ring(Callback(music_task_id=other(7), cover_task_id=other(number)))
+
+    assert len(doorbell.claims(other(7))) == 4
+    assert doorbell.claims(SONG) == (ID,)
+
+
+async def test_a_ring_from_another_thread_wakes_the_waiter() -> None:
+    doorbell = Doorbell()
+    with doorbell.listening(TASK) as bell:
+        thread = threading.Thread(target=doorbell.ring, args=(NEWS,))
+        thread.start()
+
+        assert await bell.heard(asyncio.get_running_loop().time() + 10)
+        thread.join()
+
+
+def test_a_ring_for_a_loop_that_is_closed_is_noted_for_the_next() -> None:
+    doorbell = Doorbell()
+
+    async def listen() -> None:
+        left.enter_context(doorbell.listening(TASK))
+
+    async def listen_again() -> bool:
+        with doorbell.listening(TASK) as bell:
+            return await bell.heard(1)
+
+    with ExitStack() as left:
+        run(listen())
+        assert doorbell.ring(NEWS)
+        assert run(listen_again())
+
+
+@pytest.mark.parametrize("waits_by_id", [True, False])
+def test_nothing_is_kept_of_a_cover_that_was_collected(waits_by_id: bool) -> None:
+    async def scenario() -> Doorbell:
+        world = World()
+        world.accept()
+        waiting = asyncio.create_task(world.waited(ID if waits_by_id else TASK))
+        await asyncio.sleep(1)
+        world.finished = True
+        world.doorbell.ring(NEWS)
+        await waiting
+        return world.doorbell
+
+    doorbell = run(scenario())
+
+    assert doorbell.claims(SONG) == ()
+    assert not doorbell._bells
