@@ -37,8 +37,15 @@ from suno_cover_async.errors import (
     UnexpectedResponseError,
 )
 from suno_cover_async.hosts import APIBOX, HOSTS, KIE, SUNOAPI, Host
-from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
+from suno_cover_async.models import (
+    Callback,
+    CoverDetails,
+    CoverStatus,
+    CoverTask,
+    MusicDetails,
+)
 from suno_cover_async.pace import PollSchedule, Rate, RequestWindow
+from suno_cover_async.receiver import CallbackAnswer, CallbackReceiver
 from suno_cover_async.retry import RetryPolicy
 
 __all__ = [
@@ -49,6 +56,9 @@ __all__ = [
     "SUNOAPI",
     "APIError",
     "AuthenticationError",
+    "Callback",
+    "CallbackAnswer",
+    "CallbackReceiver",
     "CallbackRefusedError",
     "ClientBlockedError",
     "ClientUsageError",

@@ -7,7 +7,7 @@ floors below.
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
@@ -15,8 +15,8 @@ from typing import NoReturn, Self
 import aiohttp
 
 from suno_cover_async import arguments, wire
+from suno_cover_async.doorbell import Doorbell
 from suno_cover_async.errors import (
-    CoverExistsError,
     CoverExpiredError,
     CoverFailedError,
     CoverTimeoutError,
@@ -29,10 +29,10 @@ from suno_cover_async.hosts import SUNOAPI, Host
 from suno_cover_async.loops import PerLoop
 from suno_cover_async.memory import Memory
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
-from suno_cover_async.pace import Backpressure, PollSchedule, Rate, RequestWindow
+from suno_cover_async.pace import Backpressure, FastLane, PollSchedule, Rate, RequestWindow
 from suno_cover_async.polling import id_of, unknown_cover_task
+from suno_cover_async.receiver import CallbackReceiver
 from suno_cover_async.retry import RetryPolicy
-from suno_cover_async.sharing import Shared
 from suno_cover_async.transport import Account, ApiKey
 from suno_cover_async.workshop import Workshop, open_workshop
 
@@ -53,7 +53,10 @@ class SunoCoverClient:
         host: `SUNOAPI`, `KIE`, `APIBOX`, or a `Host` of your own.
         base_url: Overrides the host's; https, or http on loopback.
         callback_url: Somebody else's endpoint, which the API calls besides; None sends a
-            placeholder. This client polls either way.
+            placeholder. This client then polls.
+        receiver: Your own endpoint: its callbacks wake whoever waits here, and looks become rare.
+            A callback proves nothing; each is confirmed by one look, and all of them together
+            take no more than half of the limit.
         concurrency: How many covers `generate` keeps in flight at once.
         rate: The account's limit; give a `RequestWindow` instead to share one limiter among
             several clients of one account.
@@ -76,6 +79,7 @@ class SunoCoverClient:
         host: Host = SUNOAPI,
         base_url: str | None = None,
         callback_url: str | None = None,
+        receiver: CallbackReceiver | None = None,
         concurrency: int = 100,
         rate: Rate | RequestWindow = Rate(calls=20, seconds=10),  # noqa: B008 - a frozen value
         poll_rate: Rate | RequestWindow | None = None,
@@ -90,18 +94,19 @@ class SunoCoverClient:
         arguments.instance("host", host, Host)
         arguments.instance("retry", retry, RetryPolicy)
         window = _window("rate", rate)
+        poll_window = window if poll_rate is None else _window("poll_rate", poll_rate)
         self._account = Account(
             host=host,
             base_url=arguments.base_url("base_url", _given(base_url, host.base_url)),
             key=key,
             retry=retry,
             window=window,
-            poll_window=window if poll_rate is None else _window("poll_rate", poll_rate),
+            poll_window=poll_window,
+            ring_lane=FastLane(poll_window),
             backpressure=Backpressure(window.rate, retry.longest_pause),
         )
-        self._callback_url = arguments.callback_url(
-            "callback_url", _given(callback_url, NO_CALLBACK_URL)
-        )
+        self._callback_url = _callback_url(callback_url, receiver)
+        self._receiver = receiver
         self._concurrency = arguments.count("concurrency", concurrency)
         self._poll = arguments.instance("poll", poll, PollSchedule)
         self._borrowed = session and arguments.instance("session", session, aiohttp.ClientSession)
@@ -198,16 +203,7 @@ class SunoCoverClient:
         """
         arguments.task_id("music_task_id", music_task_id)
         workshop = await self._loops.enter()
-        shared = workshop.submits.get(music_task_id)
-        if shared is None or not shared.joinable:
-            work = self._submit(workshop, music_task_id, ending=shared)
-            shared = workshop.submits[music_task_id] = Shared(work)
-        try:
-            task = await shared.join()
-        finally:
-            workshop.forget_ended(music_task_id)
-        self._memory.claim(music_task_id)
-        return task
+        return await workshop.desk.submit(music_task_id)
 
     async def wait(self, task: CoverTask | str, *, timeout: float | None = None) -> CoverDetails:
         """Wait for a cover task to succeed.
@@ -232,9 +228,9 @@ class SunoCoverClient:
         patience = self._patience(timeout)
         workshop = await self._loops.enter()
         deadline = workshop.loop.time() + patience
-        async with workshop.lookout.stream(id_of(task), deadline) as stream:
+        async with workshop.lookout.stream(task, deadline) as stream:
             details = await stream.finished(task, deadline)
-        self._memory.settle(details)
+        workshop.lookout.settle(details)
         if details.status is CoverStatus.FAILED:
             raise CoverFailedError(details)
         return details
@@ -287,7 +283,9 @@ class SunoCoverClient:
         """
         arguments.task_id("music_task_id", music_task_id)
         workshop = await self._loops.enter()
-        found = await workshop.transport.get(wire.music(music_task_id), polling=True)
+        found = await workshop.transport.get(
+            wire.music(music_task_id), through=self._account.poll_window
+        )
         if found is None:
             raise NotFoundError(
                 f"the API knows no music task {music_task_id}; check the id and the account",
@@ -364,37 +362,14 @@ class SunoCoverClient:
             concurrency=self._concurrency,
             poll=self._poll,
             memory=self._memory,
+            doorbell=Doorbell(connected=False)
+            if self._receiver is None
+            else self._receiver.doorbell,
+            callback_url=self._callback_url,
         )
 
     def _patience(self, timeout: float | None) -> float:
         return arguments.positive("timeout", self._poll.timeout if timeout is None else timeout)
-
-    async def _submit(
-        self, workshop: Workshop, music_task_id: str, *, ending: Shared[CoverTask] | None
-    ) -> CoverTask:
-        """Submit, unless a submit whose callers were cancelled brings the cover task, or did."""
-        if ending is not None:
-            try:
-                await ending.ended()
-            except asyncio.CancelledError:
-                await ending.ended()  # it may be on the wire: closing must not outrun it
-                raise
-        unclaimed = self._memory.unclaimed.get(music_task_id)
-        if unclaimed is not None:
-            return unclaimed
-        call = wire.submit(music_task_id, self._callback_url)
-        try:
-            return await workshop.transport.submit(call, keep=self._keep, doubt=self._doubt)
-        except CoverExistsError as error:
-            if not error.perhaps_billed:
-                self._memory.uncertain.pop(music_task_id, None)
-            raise
-
-    def _keep(self, task: CoverTask) -> None:
-        self._memory.accepted(task, asyncio.get_running_loop().time())
-
-    def _doubt(self, call: wire.Call[CoverTask]) -> None:
-        self._memory.uncertain[call.music_task_id or ""] = None
 
     async def _watch(
         self, task: CoverTask | str, patience: float
@@ -402,11 +377,11 @@ class SunoCoverClient:
         workshop = await self._loops.enter()
         deadline = workshop.loop.time() + patience
         details = None
-        async with workshop.lookout.stream(id_of(task), deadline) as stream:
+        async with workshop.lookout.stream(task, deadline) as stream:
             while details is None or not details.finished:
                 details = await stream.after(details, task, deadline)
                 if details.finished:
-                    self._memory.settle(details)
+                    workshop.lookout.settle(details)
                 yield details
 
     async def _ready_music(self, music_task_id: str) -> MusicDetails:
@@ -431,6 +406,16 @@ class SunoCoverClient:
 
 def _given(value: str | None, default: str) -> str:
     return default if value is None else value
+
+
+def _callback_url(given: str | None, receiver: CallbackReceiver | None) -> Callable[[str], str]:
+    """Tell where the host shall call for a music task."""
+    if receiver is not None:
+        if given is not None:
+            raise ValueError("give callback_url or receiver, not both: a submit has one URL")
+        return arguments.instance("receiver", receiver, CallbackReceiver).url
+    url = arguments.callback_url("callback_url", _given(given, NO_CALLBACK_URL))
+    return lambda _: url
 
 
 def _window(name: str, rate: Rate | RequestWindow) -> RequestWindow:

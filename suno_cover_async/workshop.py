@@ -4,7 +4,7 @@ It puts together what the verbs of `client.py` use; it knows no verb.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,14 +14,15 @@ import attrs
 
 from suno_cover_async import wire
 from suno_cover_async.addresses import is_loopback
+from suno_cover_async.doorbell import Doorbell
 from suno_cover_async.download import ImageDownloader
 from suno_cover_async.errors import SunoCoverError
 from suno_cover_async.memory import Memory
-from suno_cover_async.models import CoverDetails, CoverTask
+from suno_cover_async.models import CoverDetails
 from suno_cover_async.pace import PollSchedule
 from suno_cover_async.polling import Lookout
 from suno_cover_async.retry import RetryPolicy, Trouble, persist
-from suno_cover_async.sharing import Shared
+from suno_cover_async.submitting import SubmitDesk
 from suno_cover_async.transport import USER_AGENT, Account, Transport
 
 _DOWNLOADS_AT_ONCE = 16
@@ -35,20 +36,20 @@ class Workshop:
         transport: Makes the API calls.
         images: Fetches images.
         lookout: Looks at cover tasks, for all who wait.
+        desk: Takes submits.
         slots: The covers that `generate` may keep in flight.
-        submits: The submits under way, by music task id.
         loop: The event loop.
     """
 
     transport: Transport
     images: ImageDownloader
     lookout: Lookout
+    desk: SubmitDesk
     retry: RetryPolicy
     slots: asyncio.Semaphore
     downloads: asyncio.Semaphore = attrs.field(
         factory=lambda: asyncio.Semaphore(_DOWNLOADS_AT_ONCE)
     )
-    submits: dict[str, Shared[CoverTask]] = attrs.field(factory=dict[str, Shared[CoverTask]])
     loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop)
 
     async def save(self, images: Sequence[str], stem: Path) -> list[Path | BaseException]:
@@ -59,17 +60,11 @@ class Workshop:
         ]
         return await asyncio.gather(*fetches, return_exceptions=True)
 
-    def forget_ended(self, music_task_id: str) -> None:
-        """Forget a music task's submit, if it has ended."""
-        shared = self.submits.get(music_task_id)
-        if shared is not None and shared.has_ended:
-            del self.submits[music_task_id]
-
     async def stop(self) -> None:
         """End all that is under way; a submit on the wire is let finish."""
         self.transport.closed = True
         await self.lookout.stop()
-        await asyncio.gather(*(shared.stop() for shared in list(self.submits.values())))
+        await self.desk.stop()
 
     async def _fetch(self, url: str, target: Path) -> Path:
         async def attempt() -> Path | Trouble:
@@ -91,6 +86,8 @@ async def open_workshop(
     concurrency: int,
     poll: PollSchedule,
     memory: Memory,
+    doorbell: Doorbell,
+    callback_url: Callable[[str], str],
 ) -> Workshop:
     """Open everything in the running event loop, without suspending; the stack closes it."""
     owned = session is None
@@ -101,13 +98,23 @@ async def open_workshop(
     stack.push_async_callback(images.close)
     transport = Transport(account, session, owned=owned)
 
-    async def look(cover_task_id: str) -> CoverDetails | None:
-        return await transport.get(wire.details(cover_task_id), polling=True)
+    async def look(cover_task_id: str, rang: bool) -> CoverDetails | None:
+        through = account.ring_lane if rang else account.poll_window
+        return await transport.get(wire.details(cover_task_id), through=through)
 
+    lookout = Lookout(look, poll, memory, lambda: account.poll_window.busy, doorbell)
     workshop = Workshop(
         transport=transport,
         images=images,
-        lookout=Lookout(look, poll, memory, lambda: account.poll_window.busy),
+        lookout=lookout,
+        desk=SubmitDesk(
+            transport=transport,
+            lookout=lookout,
+            memory=memory,
+            doorbell=doorbell,
+            callback_url=callback_url,
+            poll=poll,
+        ),
         retry=account.retry,
         slots=asyncio.Semaphore(concurrency),
     )

@@ -1,14 +1,17 @@
-"""What the tests share: the samples, a fast client, and a look for what was left behind."""
+"""What the tests share: samples, a fast client, a receiver, a look for what was left behind."""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
-from suno_cover_async import PollSchedule, Rate, RetryPolicy, SunoCoverClient
+from suno_cover_async import CallbackReceiver, PollSchedule, Rate, RetryPolicy, SunoCoverClient
 from suno_cover_async.sandbox import Sandbox
 
 SAMPLES: dict[str, dict[str, Any]] = {
@@ -42,3 +45,18 @@ async def no_task_is_left_behind() -> AsyncIterator[None]:
         await asyncio.sleep(0)
     left = asyncio.all_tasks() - {asyncio.current_task()}
     assert not left
+
+
+@asynccontextmanager
+async def receiving(**options: Any) -> AsyncIterator[CallbackReceiver]:
+    """Have a receiver listen on loopback, where a sandbox can call it."""
+
+    async def handle(request: web.Request) -> web.Response:
+        return await receiver.handle(request)
+
+    app = web.Application()
+    app.router.add_route("*", "/suno/{tail:.*}", handle)
+    async with TestServer(app) as server:
+        public_url = str(server.make_url("/suno"))
+        receiver = CallbackReceiver(**({"public_url": public_url, "secret": "s" * 32} | options))
+        yield receiver

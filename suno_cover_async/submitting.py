@@ -1,0 +1,137 @@
+"""Submitting: at most one submit per music task under way, and no cover task lost on the way.
+
+It owns what becomes of a submit: joined by others, cancelled, answered, or completed from its
+callback. How a request is made, and made again, is `transport.py`'s.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import attrs
+
+from suno_cover_async import wire
+from suno_cover_async.doorbell import Bell, Doorbell
+from suno_cover_async.errors import CoverExistsError, SunoCoverError
+from suno_cover_async.memory import Memory
+from suno_cover_async.models import CoverTask
+from suno_cover_async.pace import PollSchedule
+from suno_cover_async.polling import Lookout
+from suno_cover_async.sharing import Shared
+from suno_cover_async.transport import Transport
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class SubmitDesk:
+    """Takes the submits of one event loop.
+
+    Attributes:
+        transport: Makes the requests.
+        lookout: Looks at what callbacks name.
+        memory: What the client remembers.
+        doorbell: Where callbacks ring.
+        callback_url: Where the host shall call for a music task.
+        poll: How long a callback is worth waiting for.
+    """
+
+    transport: Transport
+    lookout: Lookout
+    memory: Memory
+    doorbell: Doorbell
+    callback_url: Callable[[str], str]
+    poll: PollSchedule
+    _under_way: dict[str, Shared[CoverTask]] = attrs.field(
+        factory=dict[str, Shared[CoverTask]], init=False
+    )
+
+    async def submit(self, music_task_id: str) -> CoverTask:
+        """Submit, or join a submit of this music task that is under way."""
+        shared = self._under_way.get(music_task_id)
+        if shared is None or not shared.joinable:
+            work = self._submit(music_task_id, ending=shared)
+            shared = self._under_way[music_task_id] = Shared(work)
+        try:
+            task = await shared.join()
+        finally:
+            self._forget_ended(music_task_id)
+        self.memory.claim(music_task_id)
+        return task
+
+    async def stop(self) -> None:
+        """End all that is under way; a submit on the wire is let finish."""
+        await asyncio.gather(*(shared.stop() for shared in list(self._under_way.values())))
+
+    def _forget_ended(self, music_task_id: str) -> None:
+        shared = self._under_way.get(music_task_id)
+        if shared is not None and shared.has_ended:
+            del self._under_way[music_task_id]
+
+    async def _submit(self, music_task_id: str, *, ending: Shared[CoverTask] | None) -> CoverTask:
+        """Submit, unless the cover task is known: a cancelled submit, or a callback, brought it."""
+        if ending is not None:
+            try:
+                await ending.ended()
+            except asyncio.CancelledError:
+                await ending.ended()  # it may be on the wire: closing must not outrun it
+                raise
+        unclaimed = self.memory.unclaimed.get(music_task_id)
+        if unclaimed is not None:
+            return unclaimed
+        with self.doorbell.expecting(music_task_id) as bell:
+            return await self._claimed(music_task_id) or await self._sent(music_task_id, bell)
+
+    async def _sent(self, music_task_id: str, bell: Bell) -> CoverTask:
+        in_doubt = music_task_id in self.memory.uncertain
+        call = wire.submit(music_task_id, self.callback_url(music_task_id))
+        try:
+            return await self.transport.submit(call, keep=self._keep, doubt=self._doubt)
+        except SunoCoverError as error:
+            in_doubt = in_doubt or error.perhaps_billed
+            trouble = error
+        exists = isinstance(trouble, CoverExistsError)
+        task = await self._called_back(music_task_id, bell, exists=exists) if in_doubt else None
+        if task is not None:
+            return task
+        if exists and not trouble.perhaps_billed:
+            self.memory.uncertain.pop(music_task_id, None)
+        raise trouble
+
+    async def _called_back(
+        self, music_task_id: str, bell: Bell, *, exists: bool
+    ) -> CoverTask | None:
+        """Wait for the callback of a submit that may have been billed, as long as one may come.
+
+        When the host says that the cover exists, nothing but its callback can name it, so it is
+        waited for as for any cover. Otherwise submitting again can, so the patience is less.
+        """
+        if not self.doorbell.reliable:
+            return await self._claimed(music_task_id)
+        clock = asyncio.get_running_loop().time
+        until = clock() + (self.poll.timeout if exists else self.lookout.safety_look)
+        while clock() < until:
+            claimed = self.doorbell.claims(music_task_id)  # and not confirmed yet
+            await bell.heard(min(until, clock() + self.poll.shortest) if claimed else until)
+            task = await self._claimed(music_task_id)
+            if task is not None:
+                return task
+        return None
+
+    async def _claimed(self, music_task_id: str) -> CoverTask | None:
+        """Find the cover task among those that callbacks named; the details must confirm it."""
+        for cover_task_id in self.doorbell.claims(music_task_id):
+            task = CoverTask(cover_task_id=cover_task_id, music_task_id=music_task_id, adopted=True)
+            try:
+                found = await self.lookout.look(task, rang=True)
+            except SunoCoverError as error:
+                if not error.retryable:
+                    self.doorbell.forget(music_task_id, cover_task_id)
+                continue
+            if found is not None and found.music_task_id == music_task_id:
+                self._keep(task)
+                return task
+        return None
+
+    def _keep(self, task: CoverTask) -> None:
+        self.memory.accepted(task, asyncio.get_running_loop().time())
+
+    def _doubt(self, call: wire.Call[CoverTask]) -> None:
+        self.memory.uncertain[call.music_task_id or ""] = None

@@ -1,0 +1,331 @@
+"""A client with a receiver, against the sandbox that calls back: few requests, and nothing lost.
+
+Looks for safety are minutes away wherever a callback is to end a wait, so a wait that a callback
+does not end shows as a test that does not end.
+"""
+
+import asyncio
+from collections import Counter
+
+import attrs
+import pytest
+from conftest import connect, receiving, until
+
+from suno_cover_async import (
+    Callback,
+    CallbackReceiver,
+    ClientUsageError,
+    CoverDetails,
+    CoverExistsError,
+    CoverFailedError,
+    PollSchedule,
+    Rate,
+    RetryPolicy,
+    SunoCoverClient,
+    TransportError,
+)
+from suno_cover_async.sandbox import DuplicateId, Fault, Sandbox, Scenario
+
+pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
+
+PATIENT = PollSchedule(timeout=1000)  # the first look for safety comes after 60 s
+QUICK = Scenario(rate=None, seconds=0.1)
+
+
+def requests(sandbox: Sandbox) -> list[str]:
+    return [arrival.kind for arrival in sandbox.journal.arrivals]
+
+
+async def test_a_callback_ends_generate_with_two_requests_in_all() -> None:
+    async with Sandbox(QUICK) as sandbox, receiving() as receiver:
+        [song] = sandbox.add_music()
+        async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
+            details = await client.generate(song)
+
+        assert len(details.images) == 2
+        assert requests(sandbox) == ["submit", "details"]
+        assert [delivery.status for delivery in sandbox.journal.callbacks] == [200]
+
+
+async def test_every_submit_has_a_url_of_its_own_with_a_token_that_only_we_can_make() -> None:
+    async with Sandbox(QUICK) as sandbox, receiving() as receiver:
+        songs = sandbox.add_music(3)
+        async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
+            await asyncio.gather(*(client.generate(song) for song in songs))
+
+        urls = {delivery.url for delivery in sandbox.journal.callbacks}
+        assert urls == {receiver.url(song) for song in songs}
+
+
+async def test_a_failure_is_told_by_its_callback_too() -> None:
+    async with Sandbox(QUICK) as sandbox, receiving() as receiver:
+        [song] = sandbox.add_music(fails=True)
+        async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
+            with pytest.raises(CoverFailedError):
+                await client.generate(song)
+
+        assert requests(sandbox) == ["submit", "details"]
+
+
+async def test_a_callback_before_the_submits_answer_finds_its_waiter() -> None:
+    async with Sandbox(attrs.evolve(QUICK, early_callbacks=1.0)) as sandbox:
+        async with receiving() as receiver:
+            [song] = sandbox.add_music()
+            async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
+                await client.generate(song)
+
+        assert requests(sandbox) == ["submit", "details"]
+
+
+async def test_a_callback_between_submit_and_wait_is_not_lost() -> None:
+    async with Sandbox(attrs.evolve(QUICK, seconds=0)) as sandbox, receiving() as receiver:
+        [song] = sandbox.add_music()
+        async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
+            task = await client.submit(song)
+            await until(lambda: sandbox.journal.callbacks)
+            await client.wait(task)
+
+        assert requests(sandbox) == ["submit", "details"]
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+async def test_wait_and_watch_hear_callbacks_as_well(by_id: bool) -> None:
+    async with Sandbox(attrs.evolve(QUICK, seconds=0.3)) as sandbox, receiving() as receiver:
+        [song] = sandbox.add_music()
+        async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
+            task = await client.submit(song)
+            what = task.cover_task_id if by_id else task
+
+            async def watched() -> list[CoverDetails]:
+                return [details async for details in client.watch(what)]
+
+            waited, seen = await asyncio.gather(client.wait(what), watched())
+
+        assert seen == [waited]
+        assert requests(sandbox) == ["submit", "details"]
+
+
+@pytest.mark.parametrize("answers_lost", [1, 4])
+async def test_a_lost_answer_is_made_good_by_the_callback(answers_lost: int) -> None:
+    scenario = attrs.evolve(QUICK, duplicate_id=DuplicateId.ABSENT)
+    async with Sandbox(scenario) as sandbox, receiving() as receiver:
+        [song] = sandbox.add_music()
+        sandbox.script("submit", *[Fault.LOST_ANSWER] * answers_lost)
+        async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
+            details = await client.generate(song)
+
+            assert client.uncertain == ()
+            assert client.unclaimed == ()
+        [bill] = sandbox.journal.bills
+        assert details.cover_task_id == bill.cover_task_id
+
+
+async def test_a_cover_that_exists_is_waited_for_until_its_callback_names_it() -> None:
+    scenario = attrs.evolve(QUICK, seconds=2.5, duplicate_id=DuplicateId.ABSENT)
+    async with Sandbox(scenario) as sandbox, receiving() as receiver:
+        [song] = sandbox.add_music()
+        sandbox.script("submit", Fault.LOST_ANSWER)
+        async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
+            task = await client.submit(song)  # its second attempt, 1 s later, is refused
+
+            assert sandbox.journal.callbacks
+            assert task.cover_task_id == sandbox.journal.bills[0].cover_task_id
+        assert len(sandbox.journal.of("submit")) == 2
+
+
+async def test_a_callback_of_an_earlier_run_names_the_cover_task_to_the_next_one() -> None:
+    scenario = attrs.evolve(QUICK, duplicate_id=DuplicateId.ABSENT)
+    async with Sandbox(scenario) as sandbox, receiving() as receiver:
+        [song] = sandbox.add_music()
+        async with connect(sandbox, callback_url=receiver.url(song)) as crashed:
+            await crashed.submit(song)
+        await until(lambda: sandbox.journal.callbacks)
+        async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
+            task = await client.submit(song)
+
+        assert task.adopted
+        assert len(sandbox.journal.of("submit")) == 1
+
+
+async def test_what_a_callback_claims_is_confirmed_before_it_is_believed() -> None:
+    async with Sandbox(QUICK) as sandbox, receiving() as receiver:
+        song, other = sandbox.add_music(2)
+        async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
+            others = await client.generate(other)
+            for claimed in (others.cover_task_id, "never-heard-of"):
+                assert receiver.ring(Callback(music_task_id=song, cover_task_id=claimed))
+            details = await client.generate(song)
+
+        assert details.music_task_id == song
+        assert Counter(bill.music_task_id for bill in sandbox.journal.bills) == {song: 1, other: 1}
+
+
+async def test_a_cover_that_exists_without_our_doing_is_not_waited_for() -> None:
+    scenario = attrs.evolve(QUICK, duplicate_id=DuplicateId.ABSENT)
+    async with Sandbox(scenario) as sandbox, receiving() as receiver:
+        [song] = sandbox.add_music()
+        async with connect(sandbox) as stranger:
+            await stranger.generate(song)
+        async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
+            with pytest.raises(CoverExistsError):
+                await client.generate(song)
+
+
+async def test_a_submit_whose_callback_never_comes_ends_with_its_error() -> None:
+    poll = attrs.evolve(PATIENT, safety_first=0.2)
+    async with Sandbox(attrs.evolve(QUICK, lost_callbacks=1.0)) as sandbox:
+        async with receiving() as receiver:
+            [song] = sandbox.add_music()
+            sandbox.script("submit", Fault.LOST_ANSWER)
+            retry = RetryPolicy(tries=1)
+            async with connect(sandbox, receiver=receiver, poll=poll, retry=retry) as client:
+                with pytest.raises(TransportError) as caught:
+                    await client.generate(song)
+
+                assert caught.value.perhaps_billed
+                assert client.uncertain == (song,)
+                await client.submit(song)
+        assert len(sandbox.journal.bills) == 1
+
+
+async def test_closing_ends_a_submit_that_waits_for_its_callback() -> None:
+    scenario = attrs.evolve(QUICK, seconds=1000, duplicate_id=DuplicateId.ABSENT)
+    async with Sandbox(scenario) as sandbox, receiving() as receiver:
+        [song] = sandbox.add_music()
+        sandbox.script("submit", Fault.LOST_ANSWER)
+        client = connect(sandbox, receiver=receiver, poll=PATIENT)
+        submitting = asyncio.create_task(client.submit(song))
+        await until(lambda: len(sandbox.journal.of("submit")) == 2)
+        await client.aclose()
+
+        with pytest.raises(ClientUsageError):
+            await submitting
+        assert client.uncertain == (song,)
+
+
+async def test_callbacks_that_never_come_cost_one_look_for_safety() -> None:
+    poll = attrs.evolve(PATIENT, safety_first=0.5)
+    async with Sandbox(attrs.evolve(QUICK, lost_callbacks=1.0)) as sandbox:
+        async with receiving() as receiver:
+            [song] = sandbox.add_music()
+            async with connect(sandbox, receiver=receiver, poll=poll) as client:
+                await client.generate(song)
+
+        assert requests(sandbox) == ["submit", "details"]
+
+
+async def test_an_adopted_task_is_polled_since_its_callback_goes_elsewhere() -> None:
+    async with Sandbox(attrs.evolve(QUICK, seconds=0.3)) as sandbox, receiving() as receiver:
+        [song] = sandbox.add_music()
+        async with connect(sandbox) as stranger:
+            await stranger.submit(song)
+        async with connect(sandbox, receiver=receiver) as client:  # with the quick polls of tests
+            await client.generate(song)
+
+        assert len(sandbox.journal.of("details")) > 2
+
+
+async def test_a_forged_callback_costs_no_request_and_wakes_nobody() -> None:
+    async with Sandbox(attrs.evolve(QUICK, forged_callbacks=1.0)) as sandbox:
+        async with receiving() as receiver:
+            songs = sandbox.add_music(20)
+            async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
+                await asyncio.gather(*(client.generate(song) for song in songs))
+
+        told = Counter((call.forged, call.status) for call in sandbox.journal.callbacks)
+        assert told == {(True, 400): 20, (False, 200): 20}
+        assert Counter(requests(sandbox)) == {"submit": 20, "details": 20}
+
+
+@pytest.mark.parametrize(("key", "statuses"), [("right", {200}), ("wrong", {400})])
+async def test_the_hosts_signature_is_checked_when_a_key_is_set(
+    key: str, statuses: set[int]
+) -> None:
+    poll = attrs.evolve(PATIENT, safety_first=0.5)
+    scenario = attrs.evolve(QUICK, hmac_key="right", callback_pause=0)
+    async with Sandbox(scenario) as sandbox, receiving(hmac_key=key) as receiver:
+        [song] = sandbox.add_music()
+        async with connect(sandbox, receiver=receiver, poll=poll) as client:
+            await client.generate(song)
+
+        assert {delivery.status for delivery in sandbox.journal.callbacks} == statuses
+
+
+async def test_one_process_receives_and_another_waits() -> None:
+    """Two receivers with one secret: what the first is told is passed on to the second."""
+    told: list[Callback] = []
+    async with Sandbox(QUICK) as sandbox, receiving(on_callback=told.append) as front:
+        address = front.url("any").rpartition("/")[0]
+        waiting = CallbackReceiver(public_url=address, secret="s" * 32)
+        [song] = sandbox.add_music()
+        async with connect(sandbox, receiver=waiting, poll=PATIENT) as client:
+            generating = asyncio.create_task(client.generate(song))
+            await until(lambda: told)
+            waiting.ring(told[0])
+            await generating
+
+        assert requests(sandbox) == ["submit", "details"]
+
+
+async def test_a_flood_of_rings_takes_no_more_than_half_of_the_limit() -> None:
+    """Somebody holds our tokens and rings for every cover that is waited for, without end."""
+    limit = Rate(calls=20, seconds=0.5)
+    poll = attrs.evolve(PATIENT, shortest=0.001)
+    async with Sandbox(Scenario(rate=limit, seconds=1000)) as sandbox, receiving() as receiver:
+        songs = sandbox.add_music(60)
+        client = connect(sandbox, receiver=receiver, poll=poll, rate=limit)
+        waits = [asyncio.create_task(client.generate(song)) for song in songs]
+        while len(sandbox.journal.bills) < len(songs):
+            for bill in sandbox.journal.bills:
+                receiver.ring(
+                    Callback(music_task_id=bill.music_task_id, cover_task_id=bill.cover_task_id)
+                )
+            await asyncio.sleep(0.01)
+        await client.aclose()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+        looks = [arrival.at for arrival in sandbox.journal.of("details")]
+        assert all(arrival.admitted for arrival in sandbox.journal.arrivals)
+        assert len(looks) >= 10
+        assert all(after - before >= 0.5 for before, after in zip(looks, looks[10:], strict=False))
+
+
+async def collected(client: SunoCoverClient, song: str) -> CoverDetails:
+    return await client.generate(song, timeout=60)
+
+
+async def test_1000_covers_with_a_third_of_the_callbacks_lost_doubled_early_late_or_forged() -> (
+    None
+):
+    share = 1 / 15
+    scenario = Scenario(
+        rate=None,
+        seconds=(0.2, 0.6),
+        lost_callbacks=share,
+        doubled_callbacks=share,
+        early_callbacks=share,
+        late_callbacks=share,
+        forged_callbacks=share,
+        late_seconds=5,
+    )
+    poll = PollSchedule(safety_first=2, safety=4, timeout=60)
+    async with Sandbox(scenario) as sandbox, receiving() as receiver:
+        songs = sandbox.add_music(1000)
+        async with connect(sandbox, receiver=receiver, poll=poll, concurrency=250) as client:
+            covers = await asyncio.gather(*(collected(client, song) for song in songs))
+
+        bills = {bill.music_task_id: bill.cover_task_id for bill in sandbox.journal.bills}
+        assert len(sandbox.journal.bills) == len(bills) == 1000
+        assert {cover.music_task_id: cover.cover_task_id for cover in covers} == bills
+        assert all(len(cover.images) == 2 for cover in covers)
+        assert 2.0 <= len(sandbox.journal.arrivals) / 1000 <= 2.2
+        assert {call.status for call in sandbox.journal.callbacks if not call.forged} == {200}
+        assert {call.status for call in sandbox.journal.callbacks if call.forged} == {400}
+
+
+def test_a_submit_has_one_callback_url() -> None:
+    receiver = CallbackReceiver(public_url="https://me.example/suno", secret="s")
+    with pytest.raises(ValueError, match="callback_url or receiver"):
+        SunoCoverClient("k", receiver=receiver, callback_url="https://me.example")
+    with pytest.raises(TypeError, match="receiver must be a CallbackReceiver"):
+        SunoCoverClient("k", receiver="https://me.example")  # type: ignore[arg-type]
