@@ -10,6 +10,7 @@ import re
 import select
 import shlex
 import signal
+import socket
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -166,6 +167,73 @@ async def test_generate_saves_both_images_and_writes_their_paths(
     assert names(tmp_path / "art") == ["one-1.png", "one-2.png", "two-1.png", "two-2.png"]
     assert [bill.music_task_id for bill in sandbox.journal.bills] == ["one", "two"]
     assert "saved 4 images of 2 tracks in art" in ended.err
+
+
+def a_free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+async def test_generate_may_listen_for_callbacks_in_place_of_looking(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUNO_CALLBACK_SECRET", "callback-secret-of-mine")
+    here = f"127.0.0.1:{a_free_port()}"
+    async with sandbox_with(Scenario(seconds=0.2)) as sandbox:
+        songs = sandbox.add_music(3)
+
+        ended = await run(
+            *("generate", *songs, "--base-url", sandbox.url),
+            *("--listen", here, "--public-url", f"http://{here}/suno", "-vv"),
+        )
+
+        assert ended.code == ExitCode.DONE
+        assert len(ended.lines) == 6
+        assert f"listening for callbacks on {here.replace(':', ' port ')}" in ended.err
+        assert [call.status for call in sandbox.journal.callbacks] == [200] * 3
+        assert len(sandbox.journal.of("details")) == 3
+        assert "callback-secret-of-mine" not in ended.err + ended.out
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ("--listen 127.0.0.1:0", "belong together"),
+        ("--public-url https://me.example", "belong together"),
+        ("--listen 8480 --public-url https://me.example", "--listen must be HOST:PORT"),
+        ("--listen a:99999 --public-url https://me.example", "--listen must be HOST:PORT"),
+        ("--listen a:\uff11 --public-url https://me.example", "--listen must be HOST:PORT"),
+        ("--listen a:1 --public-url me.example", "--public-url must be a URL"),
+        ("--listen a:1 --public-url https://me.example/?x", "--public-url must have no query"),
+    ],
+)
+async def test_a_door_that_makes_no_sense_is_named_before_anything_is_paid(
+    run: Run, sandbox: Sandbox, options: str, why: str
+) -> None:
+    sandbox.add_music(["song"])
+
+    ended = await run("generate", "song", *at(sandbox), *options.split())
+
+    assert ended.code == ExitCode.USAGE
+    assert why in ended.err
+    assert not sandbox.journal.arrivals
+
+
+async def test_a_door_that_is_taken_is_said_before_anything_is_paid(
+    run: Run, sandbox: Sandbox
+) -> None:
+    sandbox.add_music(["song"])
+    taken = sandbox.url.removeprefix("http://")
+
+    ended = await run(
+        *("generate", "song", *at(sandbox)),
+        *("--listen", taken, "--public-url", "https://me.example"),
+    )
+
+    assert ended.code == ExitCode.FAILED
+    assert "next: give another port" in ended.err
+    assert not sandbox.journal.arrivals
 
 
 async def test_a_song_that_fails_stops_no_other(run: Run, sandbox: Sandbox) -> None:
@@ -792,7 +860,7 @@ async def test_the_sandbox_command_says_what_to_do_when_its_port_is_taken(
     ended = await run("sandbox", "--port", sandbox.url.rpartition(":")[2])
 
     assert ended.code == ExitCode.FAILED
-    assert "next: give another --port; 0 takes a free one" in ended.err
+    assert "next: give another port; 0 takes a free one" in ended.err
 
 
 async def test_the_demo_covers_a_dozen_tracks_and_pays_for_each_once(tmp_path: Path) -> None:

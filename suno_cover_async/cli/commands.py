@@ -3,10 +3,12 @@
 It knows click and the acts of the modules beside it; each act runs as `process.py` says.
 """
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,6 +18,7 @@ from suno_cover_async.cli.console import say, stderr
 from suno_cover_async.cli.demo import demo
 from suno_cover_async.cli.exits import ExitCode, advise, exit_code, explain
 from suno_cover_async.cli.generate import generate
+from suno_cover_async.cli.listening import Door, listening
 from suno_cover_async.cli.look import show_credits, show_details
 from suno_cover_async.cli.options import Connection, Seconds, connected, refuse_key
 from suno_cover_async.cli.process import run
@@ -71,19 +74,27 @@ def commands() -> None:
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @_folder("covers", "Where to save the images.")
 @_JSON
+@listening
 @connected
-def _generate(ids: tuple[str, ...], into: Path, as_json: bool, connection: Connection) -> int:
+def _generate(
+    ids: tuple[str, ...], into: Path, as_json: bool, connection: Connection, door: Door | None
+) -> int:
     """Cover songs and save their images, many at once.
 
     ID is a music task's id; - reads ids from standard input, one a line. Paths of saved images go
     to standard output, all else to standard error. A song that fails stops no other. Whatever
     was interrupted: the same command goes on, and never pays twice.
+
+    With --listen and --public-url the API's callbacks end the waits. Their URLs are signed with
+    SUNO_CALLBACK_SECRET, or with a secret of this run; kie.ai's own signature is checked as well
+    where SUNO_CALLBACK_HMAC_KEY is set.
     """
     if "-" in ids and connection.key_file == "-":
         raise click.UsageError("standard input cannot hold both the ids and the key")
-    client = connection.client()
-    options = ["--out", str(into), *connection.arguments()]
-    return run(generate(client, _all_ids(ids), into=into, as_json=as_json, options=options))
+    client = connection.client(None if door is None else door.receiver)
+    options = ["--out", str(into), *connection.arguments(), *(door.arguments() if door else ())]
+    work = generate(client, _all_ids(ids), into=into, as_json=as_json, options=options)
+    return run(work if door is None else _through(door, work))
 
 
 @commands.command("details", short_help="Look at a cover task.", epilog=_EPILOG)
@@ -146,6 +157,12 @@ def _demo(into: Path) -> int:
     It needs no account, no key and no network, and leaves 24 images and one contact sheet.
     """
     return run(demo(into=into))
+
+
+async def _through(door: Door, work: Coroutine[Any, Any, int]) -> int:
+    with contextlib.closing(work):  # where the door does not open, it never begins
+        async with door.open():
+            return await work
 
 
 def _all_ids(ids: Sequence[str]) -> list[str]:

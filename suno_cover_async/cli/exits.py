@@ -63,7 +63,7 @@ def explain(error: Exception) -> str:
 def advise(error: Exception) -> str | None:
     """Say what to do next, where the error's own message does not; a note on it goes first."""
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-        return "give another --port; 0 takes a free one"
+        return "give another port; 0 takes a free one"
     for note in getattr(error, "__notes__", ()):
         return str(note)
     for kind, advice in _ADVICE:

@@ -15,7 +15,13 @@ from typing import Any, ClassVar, TypeVar, cast
 import attrs
 import click
 
-from suno_cover_async import SUNOAPI, PollSchedule, SunoCoverClient, arguments
+from suno_cover_async import (
+    SUNOAPI,
+    CallbackReceiver,
+    PollSchedule,
+    SunoCoverClient,
+    arguments,
+)
 from suno_cover_async.cli.console import logging_to, stderr
 from suno_cover_async.cli.exits import ExitCode
 from suno_cover_async.hosts import HOSTS
@@ -56,11 +62,15 @@ class Connection:
     timeout: float | None = None
     poll: float | None = None
 
-    def client(self) -> SunoCoverClient:
+    def client(self, receiver: CallbackReceiver | None = None) -> SunoCoverClient:
         """Make the client; raises KeyMissingError, click's errors and ValueError."""
         poll = self._schedule()
         return SunoCoverClient(
-            self._key(), host=HOSTS[self.host], base_url=self.base_url, poll=poll
+            self._key(),
+            host=HOSTS[self.host],
+            base_url=self.base_url,
+            poll=poll,
+            receiver=receiver,
         )
 
     def _schedule(self) -> PollSchedule:
