@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from virtual_time import run
 
 from suno_cover_async import PollSchedule, Rate, RequestWindow, RetryPolicy
-from suno_cover_async.pace import Backpressure, Durations, Slot
+from suno_cover_async.pace import Backpressure, Durations, FastLane, Slot
 
 
 @contextlib.asynccontextmanager
-async def taken(window: RequestWindow) -> AsyncIterator[None]:
+async def taken(window: RequestWindow | FastLane) -> AsyncIterator[None]:
     slot = await window.enter()
     try:
         yield
@@ -27,7 +27,7 @@ async def taken(window: RequestWindow) -> AsyncIterator[None]:
 
 
 async def _arrivals(
-    window: RequestWindow, calls: int, delays: random.Random, most: float
+    window: RequestWindow | FastLane, calls: int, delays: random.Random, most: float
 ) -> list[float]:
     """Send `calls` requests through a network with delays both ways; return the server's times."""
     clock = asyncio.get_running_loop().time
@@ -256,6 +256,79 @@ def test_cancelled_callers_leave_no_timers_and_do_not_make_the_window_busy() -> 
     assert not busy
 
 
+@given(
+    seed=st.integers(0, 2**32),
+    calls=st.integers(1, 25),
+    most_delay=st.sampled_from([0.0, 0.3, 5.0]),
+)
+@settings(max_examples=40, deadline=None)
+def test_a_fast_lane_takes_no_more_than_half_and_all_together_no_more_than_the_rate(
+    seed: int, calls: int, most_delay: float
+) -> None:
+    async def both() -> tuple[list[float], list[float]]:
+        window, dice = RequestWindow(Rate(calls=calls, seconds=10)), random.Random(seed)
+        lane = FastLane(window)
+        urgent, usual = await asyncio.gather(
+            _arrivals(lane, 6 * calls, dice, most_delay),
+            _arrivals(window, 6 * calls, dice, most_delay),
+        )
+        return urgent, usual
+
+    urgent, usual = run(both())
+
+    assert _fullest_window(urgent, 10) <= max(calls // 2, 1)
+    assert _fullest_window(sorted(urgent + usual), 10) <= calls
+    if calls > 1:  # nobody is starved: both end at about the time that both together take
+        assert min(usual[-1], urgent[-1]) >= 10 * 4
+
+
+def test_who_comes_through_a_fast_lane_is_served_before_all_who_queue() -> None:
+    async def scenario() -> list[str]:
+        window = RequestWindow(Rate(calls=4, seconds=10))
+        lane = FastLane(window)
+        served: list[str] = []
+
+        async def call(name: str, through: RequestWindow | FastLane) -> None:
+            async with taken(through):
+                served.append(name)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(8):
+                group.create_task(call("usual", window))
+            await asyncio.sleep(1)
+            group.create_task(call("urgent", lane))
+        return served
+
+    assert run(scenario()) == ["usual"] * 4 + ["urgent"] + ["usual"] * 4
+
+
+@pytest.mark.parametrize("queues_in", ["the lane", "the window"])
+def test_who_leaves_a_fast_lane_early_takes_nothing_along(queues_in: str) -> None:
+    async def scenario() -> float:
+        window = RequestWindow(Rate(calls=2, seconds=10))
+        lane = FastLane(window)
+        first = lane if queues_in == "the lane" else window
+        async with taken(window), taken(first):
+            doomed = asyncio.create_task(lane.enter())
+            await asyncio.sleep(1)
+            doomed.cancel()
+            await asyncio.wait([doomed])
+        async with taken(lane):
+            return asyncio.get_running_loop().time()
+
+    assert run(scenario()) == pytest.approx(1 + 10.05)
+
+
+def test_an_unused_place_in_a_fast_lane_comes_back_at_once() -> None:
+    async def scenario() -> float:
+        lane = FastLane(RequestWindow(Rate(calls=2, seconds=10)))
+        for _ in range(5):
+            lane.give_back(await lane.enter())
+        return asyncio.get_running_loop().time()
+
+    assert run(scenario()) == 0
+
+
 def test_a_pause_holds_everybody_back() -> None:
     async def scenario() -> list[float]:
         window = RequestWindow(Rate(calls=20, seconds=10))
@@ -336,6 +409,16 @@ def test_the_first_look_is_learned_from_the_host() -> None:
 
     assert durations.first_look(busy=False) == 26
     assert durations.first_look(busy=True) == 51
+
+
+def test_a_callback_is_given_until_the_90th_percentile_and_its_own_way_here() -> None:
+    durations = Durations()
+    assert durations.safety_look(5) == 60
+
+    for seconds in range(1, 102):
+        durations.learn(seconds)
+
+    assert durations.safety_look(5) == 91 + 5
 
 
 @pytest.mark.parametrize("nonsense", [0.0, -5.0, 86_401.0, math.inf, math.nan])
