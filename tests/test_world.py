@@ -1,22 +1,32 @@
 import io
 import random
+import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import yarl
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from suno_cover_async.models import CoverStatus
 from suno_cover_async.pace import Rate
-from suno_cover_async.sandbox import Fault, Scenario, courier, images
-from suno_cover_async.sandbox.world import World
+from suno_cover_async.sandbox import Fault, Scenario, courier, forgery, images
+from suno_cover_async.sandbox.scenario import Mishap
+from suno_cover_async.sandbox.world import Callback, World
 
 WALL = datetime(2025, 10, 15, 4, 47, 15, tzinfo=UTC)
 URL = "http://127.0.0.1:1/callback"
 DAY = 86_400.0
+MISHAPS: dict[str, Any] = {
+    "lost_callbacks": 0.1,
+    "doubled_callbacks": 0.2,
+    "early_callbacks": 0.2,
+    "late_callbacks": 0.2,
+    "forged_callbacks": 0.2,
+}
 
 
 def a_world(**fields: Any) -> World:
@@ -351,6 +361,12 @@ def test_faults_strike_only_what_they_are_meant_for() -> None:
         ("image_size", 4),
         ("callback_copies", 0),
         ("callback_pause", -1),
+        ("lost_callbacks", -0.1),
+        ("doubled_callbacks", -0.1),
+        ("early_callbacks", float("nan")),
+        ("late_callbacks", 2),
+        ("forged_callbacks", -1),
+        ("late_seconds", -1),
         ("lost_requests", -0.1),
         ("slow", 2),
         ("slow_seconds", -1),
@@ -368,6 +384,159 @@ def test_a_value_out_of_bounds_is_named(name: str, value: object) -> None:
 def test_faults_cannot_strike_more_than_every_request() -> None:
     with pytest.raises(ValueError, match=r"add up to 1\.2"):
         Scenario(resets=0.6, garbage=0.6)
+
+
+def test_mishaps_cannot_strike_more_than_every_callback() -> None:
+    Scenario(lost_callbacks=0.6, early_callbacks=0.4, resets=0.6)
+
+    with pytest.raises(ValueError, match=r"forged_callbacks add up to 1\.2"):
+        Scenario(lost_callbacks=0.6, late_callbacks=0.6)
+
+
+def test_mishaps_strike_as_often_as_their_shares_say() -> None:
+    world = a_world(**MISHAPS)
+
+    struck = Counter(world._covers[a_cover(world)[1]].mishap for _ in range(20_000))
+
+    assert struck.keys() == set(Mishap)
+    shares = {Mishap.NONE: 0.1, Mishap.LOST: 0.1}
+    assert all(abs(struck[one] / 20_000 - shares.get(one, 0.2)) < 0.02 for one in Mishap)
+
+
+def test_the_same_seed_gives_the_same_mishaps() -> None:
+    def fates(seed: int) -> list[Mishap]:
+        world = a_world(seed=seed, **MISHAPS)
+        return [world._covers[a_cover(world)[1]].mishap for _ in range(50)]
+
+    assert fates(7) == fates(7)
+    assert fates(7) != fates(8)
+
+
+def test_mishaps_change_neither_ids_nor_durations_nor_failures() -> None:
+    def tale(**fields: Any) -> list[Any]:
+        world = a_world(seconds=(1, 9), failures=0.5, **fields)
+        return [world._covers[a_cover(world)[1]] for _ in range(60)]
+
+    for plain, struck in zip(tale(), tale(**MISHAPS), strict=True):
+        assert (plain.cover_task_id, plain.fails) == (struck.cover_task_id, struck.fails)
+        assert struck.done == (1000.0 if struck.mishap is Mishap.EARLY else plain.done)
+
+
+def test_seed_7_makes_the_ids_that_it_always_made() -> None:
+    world = a_world(seed=7, seconds=(1, 9), failures=0.5)
+
+    assert [a_cover(world) for _ in range(3)] == [
+        ("6513270e269e0d37f2a74de452e6b438", "1818e811892f902bd23f0824128b2f33"),
+        ("36f675cc81e74ef5e8e25d940ed90475", "3d9c172411e20b8f6b0d549b6f03675a"),
+        ("90c192cfd3ac94af0f21ddb66cad4a26", "953f48f1a09f76b5a170b33839263059"),
+    ]
+
+
+def test_a_lost_callback_is_never_due_but_its_cover_finishes() -> None:
+    world = a_world(seconds=10, lost_callbacks=1)
+    _, cover_task_id = a_cover(world)
+
+    assert world.due(9999.0) == []
+    assert statuses(world, cover_task_id, [9999.0]) == [CoverStatus.SUCCESS]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("fields", [{"seconds": 60}, {"looks": 9}])
+def test_an_early_cover_is_finished_when_it_is_submitted(
+    fields: dict[str, Any], fails: bool
+) -> None:
+    world = a_world(early_callbacks=1, **fields)
+    _, cover_task_id = a_cover(world, fails=fails)
+
+    (callback,) = world.due(1000.0)
+    details = world.look(cover_task_id, 1000.0)
+
+    assert (callback.cover_task_id, callback.mishap) == (cover_task_id, Mishap.EARLY)
+    assert details is not None
+    assert details.status is (CoverStatus.FAILED if fails else CoverStatus.SUCCESS)
+    assert callback.images == (None if fails else details.images)
+    assert world.due(9999.0) == []
+
+
+def test_a_late_callback_is_due_long_after_its_cover_finished() -> None:
+    world = a_world(seconds=20, late_callbacks=1, late_seconds=100, scale=2)
+    _, cover_task_id = a_cover(world)
+
+    assert statuses(world, cover_task_id, [1010.0]) == [CoverStatus.SUCCESS]
+    assert world.next_due() == 1060.0
+    assert world.due(1059.9) == []
+    assert [callback.cover_task_id for callback in world.due(1060.0)] == [cover_task_id]
+
+
+def test_a_callback_is_late_by_300_s_after_the_look_that_finishes_its_cover() -> None:
+    world = a_world(looks=1, late_callbacks=1)
+    world.look(a_cover(world)[1], 1001.0)
+
+    assert world.next_due() == 1301.0
+
+
+@pytest.mark.parametrize(
+    ("share", "mishap"),
+    [("doubled_callbacks", Mishap.DOUBLED), ("forged_callbacks", Mishap.FORGED)],
+)
+def test_what_happens_on_the_way_is_due_in_time_and_marked(share: str, mishap: Mishap) -> None:
+    world = a_world(seconds=10, **{share: 1})
+    a_cover(world)
+
+    assert [callback.mishap for callback in world.due(1010.0)] == [mishap]
+
+
+def forged(url: str, cover_task_id: str = "c") -> Callback:
+    return forgery.forge(Callback(cover_task_id=cover_task_id, url=url, images=None))
+
+
+@given(st.text("abcXYZ019-_.~", min_size=1, max_size=50), st.uuids())
+def test_a_forged_url_has_one_wrong_character_in_its_last_segment(
+    segment: str, cover_task_id: object
+) -> None:
+    base, tail = "http://127.0.0.1:8080/suno/", "?a=b"
+    url = str(yarl.URL(f"{base}x{segment}{tail}"))
+
+    wrong = forged(url, f"{cover_task_id}").url
+
+    assert len(wrong) == len(url)
+    assert wrong.startswith(base)
+    assert wrong.endswith(tail)
+    assert sum(one != other for one, other in zip(url, wrong, strict=True)) == 1
+    assert str(yarl.URL(wrong)) == wrong
+
+
+@pytest.mark.parametrize(
+    ("path", "pattern"),
+    [
+        ("", r"/forged"),
+        ("/", r"/forged"),
+        ("?a=b", r"/forged\?a=b"),
+        ("/x", r"/[^/x]"),
+        ("/a/b//", r"/a/[^/b]//"),
+        ("/a%2F", r"/([^a]%2F|a[\w-])"),
+        ("/%41", r"/[^/A]"),
+        ("/ü", r"/(%C3[\w-]|[\w-]%BC)"),
+    ],
+)
+def test_a_url_of_any_form_is_forged(path: str, pattern: str) -> None:
+    for number in range(50):
+        wrong = forged(f"http://127.0.0.1:8080{path}", str(number)).url
+
+        assert re.fullmatch(rf"http://127\.0\.0\.1:8080{pattern}", wrong, re.ASCII)
+
+
+def test_a_forged_callback_has_the_right_id_and_images_of_nobody() -> None:
+    world = a_world(seconds=0, forged_callbacks=1)
+    a_cover(world, fails=True)
+    (real,) = world.due(1000.0)
+
+    made_up = forgery.forge(real)
+
+    assert made_up == forgery.forge(real)
+    assert made_up.cover_task_id == real.cover_task_id
+    assert made_up.images is not None
+    assert [world.image(path) for path in made_up.images] == [None, None]
 
 
 def test_a_signature_matches_the_published_formula() -> None:

@@ -1,22 +1,20 @@
-"""Callbacks on their way: signed, delivered, tried again, delivered twice.
+"""Callbacks on their way: signed, delivered, tried again, delivered twice, forged.
 
 It owns the tasks that carry them, and contacts no address but this machine's own.
 """
 
 import asyncio
-import base64
-import hashlib
-import hmac
 import time
 
 import aiohttp
 import attrs
 from yarl import URL
 
-from suno_cover_async import wire
+from suno_cover_async import signing, wire
 from suno_cover_async.addresses import is_loopback
+from suno_cover_async.sandbox import forgery
 from suno_cover_async.sandbox.journal import Delivery
-from suno_cover_async.sandbox.scenario import Scenario
+from suno_cover_async.sandbox.scenario import Mishap, Scenario
 from suno_cover_async.sandbox.world import Callback
 
 _TRIES = 4  # documented: delivery stops after 3 failed retries
@@ -36,11 +34,9 @@ def is_own(url: str) -> bool:
 
 def signature(hmac_key: str, cover_task_id: str, timestamp: int) -> dict[str, str]:
     """Sign as kie.ai does; the body is not covered by it [documented]."""
-    message = f"{cover_task_id}.{timestamp}".encode()
-    digest = hmac.new(hmac_key.encode(), message, hashlib.sha256).digest()
     return {
         "X-Webhook-Timestamp": str(timestamp),
-        "X-Webhook-Signature": base64.b64encode(digest).decode(),
+        "X-Webhook-Signature": signing.sign(hmac_key.encode(), cover_task_id, timestamp),
     }
 
 
@@ -64,16 +60,27 @@ class Courier:
     deliveries: list[Delivery]
     _session: aiohttp.ClientSession = attrs.field(factory=aiohttp.ClientSession, repr=False)
     _tasks: set[asyncio.Task[None]] = attrs.field(factory=set[asyncio.Task[None]], repr=False)
+    _early: dict[str, list[asyncio.Event]] = attrs.field(
+        factory=dict[str, list[asyncio.Event]], repr=False
+    )
 
     def send(self, callback: Callback, scenario: Scenario, base_url: str) -> None:
-        """Begin to deliver a callback, in as many copies as the scenario says."""
+        """Begin to deliver a callback, in as many copies as the scenario and its mishap say."""
         if not is_own(callback.url):
-            self._note(callback, status=None, skipped=True)
+            self._note(callback, skipped=True)
             return
-        for _ in range(scenario.callback_copies):
-            task = asyncio.create_task(self._deliver(callback, scenario, base_url))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        copies = scenario.callback_copies + (callback.mishap is Mishap.DOUBLED)
+        tried = [asyncio.Event() for _ in range(copies)]
+        if callback.mishap is Mishap.EARLY:
+            self._early[callback.cover_task_id] = tried
+        task = asyncio.create_task(self._carry(callback, scenario, base_url, tried))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def tried(self, cover_task_id: str | None) -> None:
+        """Wait until every copy of an early callback was tried once; for others, not at all."""
+        for tried in self._early.pop(cover_task_id or "", ()):
+            await tried.wait()
 
     async def aclose(self) -> None:
         """Drop what is still on its way."""
@@ -83,19 +90,37 @@ class Courier:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._session.close()
 
-    async def _deliver(self, callback: Callback, scenario: Scenario, base_url: str) -> None:
+    async def _carry(
+        self, callback: Callback, scenario: Scenario, base_url: str, tried: list[asyncio.Event]
+    ) -> None:
+        if callback.mishap is Mishap.FORGED:
+            await self._forge(callback, scenario, base_url)
+        async with asyncio.TaskGroup() as copies:
+            for once in tried:
+                copies.create_task(self._deliver(callback, scenario, base_url, once))
+
+    async def _forge(self, callback: Callback, scenario: Scenario, base_url: str) -> None:
+        forged, key = forgery.forge(callback), scenario.hmac_key
+        wrong_key = None if key is None else forgery.wrong_key(key)
+        status = await self._post(forged, letter(forged, base_url), wrong_key)
+        self._note(forged, status=status, forged=True)
+
+    async def _deliver(
+        self, callback: Callback, scenario: Scenario, base_url: str, tried: asyncio.Event
+    ) -> None:
         body = letter(callback, base_url)
         for left in reversed(range(_TRIES)):
-            status = await self._post(callback, scenario, body)
-            self._note(callback, status=status, skipped=False)
+            status = await self._post(callback, body, scenario.hmac_key)
+            self._note(callback, status=status)
+            tried.set()
             if status == _OK or not left:
                 return
             await asyncio.sleep(scenario.callback_pause / scenario.scale)
 
-    async def _post(self, callback: Callback, scenario: Scenario, body: bytes) -> int | None:
+    async def _post(self, callback: Callback, body: bytes, hmac_key: str | None) -> int | None:
         headers = {"Content-Type": "application/json"}
-        if scenario.hmac_key is not None:
-            headers |= signature(scenario.hmac_key, callback.cover_task_id, int(time.time()))
+        if hmac_key is not None:
+            headers |= signature(hmac_key, callback.cover_task_id, int(time.time()))
         try:
             async with self._session.post(
                 callback.url, data=body, headers=headers, timeout=_PATIENCE, allow_redirects=False
@@ -104,7 +129,14 @@ class Courier:
         except (aiohttp.ClientError, OSError, TimeoutError):
             return None
 
-    def _note(self, callback: Callback, *, status: int | None, skipped: bool) -> None:
+    def _note(
+        self,
+        callback: Callback,
+        *,
+        status: int | None = None,
+        skipped: bool = False,
+        forged: bool = False,
+    ) -> None:
         self.deliveries.append(
             Delivery(
                 at=time.monotonic(),
@@ -112,5 +144,6 @@ class Courier:
                 url=callback.url,
                 status=status,
                 skipped=skipped,
+                forged=forged,
             )
         )

@@ -66,6 +66,7 @@ class Delivery:
         url: Where to.
         status: The HTTP status answered; None when nothing was.
         skipped: Never contacted, because the address is not this machine's own.
+        forged: It was not the API's: made-up images, and a URL that is almost right.
     """
 
     at: float
@@ -73,6 +74,7 @@ class Delivery:
     url: str
     status: int | None = None
     skipped: bool = False
+    forged: bool = False
 
 
 @attrs.frozen

@@ -1,20 +1,22 @@
 """How the pretend host behaves, and what goes wrong there: small values that compose.
 
-It knows which faults there are and how often they strike; how they are done to a socket is
-`server.py`'s to know.
+It knows which faults of requests and which mishaps of callbacks there are, and how often they
+strike; how they are done to a socket is `server.py`'s and `courier.py`'s to know.
 """
 
 import enum
-import math
 import random
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import attrs
 
 from suno_cover_async.arguments import checked, count, positive
 from suno_cover_async.pace import Rate
+from suno_cover_async.sandbox import bounds
 from suno_cover_async.wire import Times
+
+T = TypeVar("T")
 
 Kind = Literal["submit", "details", "credits", "music", "image", "other"]
 """What a request is; `other` is everything the API knows nothing of."""
@@ -63,6 +65,17 @@ _BEFORE = frozenset(
 )
 
 
+class Mishap(enum.Enum):
+    """One thing that goes wrong with one callback."""
+
+    NONE = "none"
+    LOST = "lost"  # never sent
+    DOUBLED = "doubled"  # one copy more
+    EARLY = "early"  # delivered before the submit is answered
+    LATE = "late"  # sent long after the cover finished
+    FORGED = "forged"  # somebody else's comes first, to a URL that is almost right
+
+
 @attrs.frozen(kw_only=True)
 class Reply:
     """An answer given word for word.
@@ -90,48 +103,6 @@ class DuplicateId(enum.Enum):
     WRONG = "wrong"  # a cover task that belongs to another music task
 
 
-def _number(name: str, value: object, least: float, most: float = math.inf) -> None:
-    if not (isinstance(value, int | float) and math.isfinite(value) and least <= value <= most):
-        top = "" if most == math.inf else f" and at most {most:g}"
-        raise ValueError(f"{name} must be a number of at least {least:g}{top}, not {value!r}")
-
-
-def _share(_: object, attribute: "attrs.Attribute[Any]", value: float) -> None:
-    _number(attribute.name, value, 0, 1)
-
-
-def _amount(_: object, attribute: "attrs.Attribute[Any]", value: float) -> None:
-    _number(attribute.name, value, 0)
-
-
-def _count(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-    if not isinstance(value, int) or value < 0:
-        raise ValueError(f"{attribute.name} must be a whole number, at least 0, not {value!r}")
-
-
-def _size(_: object, attribute: "attrs.Attribute[Any]", value: int) -> None:
-    _count(_, attribute, value)
-    _number(attribute.name, value, 16, 2048)
-
-
-def _range(
-    _: object, attribute: "attrs.Attribute[Any]", value: float | tuple[float, float] | None
-) -> None:
-    if value is None:
-        return
-    bounds = value if isinstance(value, tuple) else (value, value)
-    for bound in bounds:
-        _number(attribute.name, bound, 0)
-    low, high = bounds
-    if low > high:
-        raise ValueError(f"{attribute.name} must be (lowest, highest), not {value!r}")
-
-
-def _header(_: object, attribute: "attrs.Attribute[Any]", value: str | None) -> None:
-    if value is not None and not (value.isascii() and value.isprintable()):
-        raise ValueError(f"{attribute.name} must be printable ASCII, not {value!r}")
-
-
 def _kinds(kinds: Iterable[Kind]) -> frozenset[Kind]:
     return frozenset(kinds)
 
@@ -146,10 +117,11 @@ def _known(_: object, attribute: "attrs.Attribute[Any]", value: frozenset[Kind])
 class Scenario:
     """How the sandbox behaves. The defaults are a healthy host that draws quickly.
 
-    Durations are seconds. `scale` divides the world's own (`seconds`, `callback_pause`, the 14
-    days of images, the limit's window), so that a demo runs 100 times as fast; `delay` and
-    `slow_seconds` are the network's and stay real. Moments in answers are of the real clock, so
-    `completeTime - createTime` is the duration that the client experiences, scaled already.
+    Durations are seconds. `scale` divides the world's own (`seconds`, `callback_pause`,
+    `late_seconds`, the 14 days of images, the limit's window), so that a demo runs 100 times as
+    fast; `delay` and `slow_seconds` are the network's and stay real. Moments in answers are of the
+    real clock, so `completeTime - createTime` is the duration that the client experiences, scaled
+    already.
 
     A value out of bounds raises `ValueError`, naming the field.
 
@@ -178,6 +150,17 @@ class Scenario:
         hmac_key: Callbacks are signed with it, as kie.ai does; None: no signature.
         callback_copies: How often each callback is delivered, at least 1.
         callback_pause: Seconds between the tries of a delivery that was not answered with 200.
+        lost_callbacks: Share of callbacks that are never sent. This and the four shares below: 0
+            to 1, together at most 1; one callback suffers one mishap at most.
+        doubled_callbacks: Share delivered in one copy more than `callback_copies`.
+        early_callbacks: Share delivered before the submit is answered: the cover is finished at
+            once, whatever `seconds` and `looks` say, and the answer (or what a fault makes of it)
+            waits until every copy was tried once, at most 15 s.
+        late_callbacks: Share sent `late_seconds` after their cover finished.
+        forged_callbacks: Share preceded by a forged one, tried once: of the same cover task, with
+            made-up images and no valid signature, to a URL with one wrong character in the last
+            segment of its path (`/forged` where there is none).
+        late_seconds: At least 0; `scale` divides it.
         lost_requests: Share of requests cut off before they are executed. This and all shares
             below: 0 to 1, together at most 1; one request suffers one fault at most.
         lost_answers: Share executed and cut off without an answer.
@@ -196,49 +179,54 @@ class Scenario:
         seed: Of all chance here. The same seed gives the same ids, images and dice.
     """
 
-    seconds: float | tuple[float, float] = attrs.field(default=0.05, validator=_range)
+    seconds: float | tuple[float, float] = attrs.field(default=0.05, validator=bounds.span)
     looks: int | None = attrs.field(
         default=None, validator=attrs.validators.optional(checked(count))
     )
     scale: float = attrs.field(default=1.0, validator=checked(positive))
-    null_looks: int = attrs.field(default=0, validator=_count)
-    imageless_looks: int = attrs.field(default=0, validator=_count)
-    failures: float = attrs.field(default=0.0, validator=_share)
-    credits: float = attrs.field(default=1_000_000.0, validator=_amount)
-    price: float = attrs.field(default=1.0, validator=_amount)
+    null_looks: int = attrs.field(default=0, validator=bounds.whole)
+    imageless_looks: int = attrs.field(default=0, validator=bounds.whole)
+    failures: float = attrs.field(default=0.0, validator=bounds.share)
+    credits: float = attrs.field(default=1_000_000.0, validator=bounds.amount)
+    price: float = attrs.field(default=1.0, validator=bounds.amount)
     rate: Rate | None = _LIMIT
     too_often_code: int = attrs.field(default=429, validator=attrs.validators.in_({405, 429, 430}))
     no_credits_code: int = attrs.field(default=402, validator=attrs.validators.in_({402, 429}))
-    retry_after: str | None = attrs.field(default=None, validator=_header)
+    retry_after: str | None = attrs.field(default=None, validator=bounds.header)
     http_errors: bool = False
     times: Times = Times.EPOCH_MS
     duplicate_code: int = attrs.field(default=400, validator=attrs.validators.in_({400, 409}))
     duplicate_id: DuplicateId = DuplicateId.RIGHT
     gone_status: int = attrs.field(default=404, validator=attrs.validators.in_({403, 404, 410}))
-    image_size: int = attrs.field(default=512, validator=_size)
+    image_size: int = attrs.field(default=512, validator=bounds.pixels)
     hmac_key: str | None = attrs.field(default=None, repr=False)
     callback_copies: int = attrs.field(default=1, validator=checked(count))
-    callback_pause: float = attrs.field(default=1.0, validator=_amount)
-    lost_requests: float = attrs.field(default=0.0, validator=_share)
-    lost_answers: float = attrs.field(default=0.0, validator=_share)
-    resets: float = attrs.field(default=0.0, validator=_share)
-    truncated: float = attrs.field(default=0.0, validator=_share)
-    garbage: float = attrs.field(default=0.0, validator=_share)
-    html: float = attrs.field(default=0.0, validator=_share)
-    maintenance: float = attrs.field(default=0.0, validator=_share)
-    server_errors: float = attrs.field(default=0.0, validator=_share)
-    too_often: float = attrs.field(default=0.0, validator=_share)
-    slow: float = attrs.field(default=0.0, validator=_share)
-    slow_seconds: float = attrs.field(default=1.0, validator=_amount)
+    callback_pause: float = attrs.field(default=1.0, validator=bounds.amount)
+    lost_callbacks: float = attrs.field(default=0.0, validator=bounds.share)
+    doubled_callbacks: float = attrs.field(default=0.0, validator=bounds.share)
+    early_callbacks: float = attrs.field(default=0.0, validator=bounds.share)
+    late_callbacks: float = attrs.field(default=0.0, validator=bounds.share)
+    forged_callbacks: float = attrs.field(default=0.0, validator=bounds.share)
+    late_seconds: float = attrs.field(default=300.0, validator=bounds.amount)
+    lost_requests: float = attrs.field(default=0.0, validator=bounds.share)
+    lost_answers: float = attrs.field(default=0.0, validator=bounds.share)
+    resets: float = attrs.field(default=0.0, validator=bounds.share)
+    truncated: float = attrs.field(default=0.0, validator=bounds.share)
+    garbage: float = attrs.field(default=0.0, validator=bounds.share)
+    html: float = attrs.field(default=0.0, validator=bounds.share)
+    maintenance: float = attrs.field(default=0.0, validator=bounds.share)
+    server_errors: float = attrs.field(default=0.0, validator=bounds.share)
+    too_often: float = attrs.field(default=0.0, validator=bounds.share)
+    slow: float = attrs.field(default=0.0, validator=bounds.share)
+    slow_seconds: float = attrs.field(default=1.0, validator=bounds.amount)
     faults_on: frozenset[Kind] = attrs.field(default=API_KINDS, converter=_kinds, validator=_known)
-    delay: tuple[float, float] | None = attrs.field(default=None, validator=_range)
+    delay: tuple[float, float] | None = attrs.field(default=None, validator=bounds.span)
     seed: int = 0
 
     def __attrs_post_init__(self) -> None:
-        """Check that the faults leave room for each other."""
-        total = sum(share for _, share in self.shares)
-        if total > 1 + 1e-9:
-            raise ValueError(f"lost_requests, lost_answers, ... slow add up to {total:g}, over 1")
+        """Check that the faults leave room for each other, and the mishaps too."""
+        _fit("lost_requests, lost_answers, ... slow", self.shares)
+        _fit("lost_callbacks, ... forged_callbacks", self.callback_shares)
 
     @property
     def shares(self) -> tuple[tuple[Fault, float], ...]:
@@ -260,6 +248,17 @@ class Scenario:
         )
 
     @property
+    def callback_shares(self) -> tuple[tuple[Mishap, float], ...]:
+        """Every mishap, with the share of callbacks that it strikes."""
+        return (
+            (Mishap.LOST, self.lost_callbacks),
+            (Mishap.DOUBLED, self.doubled_callbacks),
+            (Mishap.EARLY, self.early_callbacks),
+            (Mishap.LATE, self.late_callbacks),
+            (Mishap.FORGED, self.forged_callbacks),
+        )
+
+    @property
     def window(self) -> Rate | None:
         """The limit, at this scenario's scale."""
         if self.rate is None or self.scale == 1:
@@ -271,6 +270,11 @@ class Scenario:
         """Seconds that images are kept, at this scenario's scale."""
         return IMAGE_LIFE / self.scale
 
+    @property
+    def lateness(self) -> float:
+        """Seconds that a late callback is late, at this scenario's scale."""
+        return self.late_seconds / self.scale
+
     def duration(self, dice: random.Random) -> float:
         """Draw how many seconds one cover takes, at this scenario's scale."""
         low, high = self.seconds if isinstance(self.seconds, tuple) else (self.seconds,) * 2
@@ -280,9 +284,25 @@ class Scenario:
         """Draw the fault that strikes a request."""
         if kind not in self.faults_on:
             return Fault.NONE
-        roll = dice.random()
-        for fault, share in self.shares:
-            if roll < share:
-                return fault
-            roll -= share
-        return Fault.NONE
+        return _draw(self.shares, dice) or Fault.NONE
+
+    def mishap(self, dice: random.Random) -> Mishap:
+        """Draw the mishap that strikes a callback; where there are none, no dice roll."""
+        if not any(share for _, share in self.callback_shares):
+            return Mishap.NONE
+        return _draw(self.callback_shares, dice) or Mishap.NONE
+
+
+def _fit(names: str, shares: Iterable[tuple[object, float]]) -> None:
+    total = sum(share for _, share in shares)
+    if total > 1 + 1e-9:
+        raise ValueError(f"{names} add up to {total:g}, over 1")
+
+
+def _draw(shares: Iterable[tuple[T, float]], dice: random.Random) -> T | None:
+    roll = dice.random()
+    for what, share in shares:
+        if roll < share:
+            return what
+        roll -= share
+    return None

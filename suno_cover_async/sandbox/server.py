@@ -192,7 +192,10 @@ class Sandbox:
             return web.Response()
         step = self._step(arrival)
         reply = self._answer(step, asked)
-        self.journal.arrivals[place] = self._outcome(arrival, asked, step, reply)
+        done = self._outcome(arrival, asked, step, reply)
+        self.journal.arrivals[place] = done
+        if self._courier is not None:
+            await self._courier.tried(done.cover_task_id)
         await self._travel(self.scenario.slow_seconds if step is Fault.SLOW else 0)
         return _send(request, step, reply)
 

@@ -16,7 +16,7 @@ import attrs
 
 from suno_cover_async.models import CoverDetails, CoverStatus, MusicDetails
 from suno_cover_async.sandbox.journal import Bill
-from suno_cover_async.sandbox.scenario import Scenario
+from suno_cover_async.sandbox.scenario import Mishap, Scenario
 
 STYLES = (1, 2)  # a cover is two images
 _FAILURE_CODE = 500
@@ -40,6 +40,7 @@ class Callback:
     cover_task_id: str
     url: str
     images: tuple[str, ...] | None
+    mishap: Mishap = Mishap.NONE
 
 
 @attrs.define(kw_only=True)
@@ -59,6 +60,7 @@ class _Cover:
     done: float | None
     looks_needed: int | None
     fails: bool
+    mishap: Mishap
     looks: int = 0
     imageless_looks: int = 0
     images: tuple[str, ...] = ()
@@ -78,11 +80,12 @@ class World:
         self.scenario = scenario
         self.bills: list[Bill] = []
         self._dice = random.Random(scenario.seed)
+        self._callback_dice = random.Random(f"{scenario.seed} callbacks")
         self._origin, self._wall = now, wall
         self._music: dict[str, _Music] = {}
         self._covers: dict[str, _Cover] = {}
         self._images: dict[str, Image] = {}
-        self._unfinished: list[tuple[float, str]] = []
+        self._unsent: list[tuple[float, str]] = []
         self._arrivals: deque[float] = deque()
         self._spent = 0.0
         self._stranger: str | None = None
@@ -144,7 +147,8 @@ class World:
         if not self.affordable:
             raise ValueError("not enough credits")
         fails = self._dice.random() < self.scenario.failures if music.fails is None else music.fails
-        cover = self._open(music_task_id, callback_url, now, fails=fails)
+        mishap = self.scenario.mishap(self._callback_dice)
+        cover = self._open(music_task_id, callback_url, now, fails=fails, mishap=mishap)
         music.cover_task_id = cover.cover_task_id
         self._charge(cover, now)
         return cover.cover_task_id
@@ -171,19 +175,21 @@ class World:
         return self._details(cover, self._status(cover, seen, now))
 
     def next_due(self) -> float | None:
-        """Tell when the next cover task finishes, of those that time finishes."""
-        return self._unfinished[0][0] if self._unfinished else None
+        """Tell when the next callback is due, of the covers whose end is known."""
+        return self._unsent[0][0] if self._unsent else None
 
     def due(self, now: float) -> list[Callback]:
-        """Collect the callbacks of the cover tasks that finished, each once."""
+        """Collect the callbacks that are due, each once; what is lost is never due."""
         callbacks = list[Callback]()
-        while self._unfinished and self._unfinished[0][0] <= now:
-            cover = self._covers[heapq.heappop(self._unfinished)[1]]
-            if cover.callback_url is not None:
-                images = None if cover.fails else self._image_paths(cover)
+        while self._unsent and self._unsent[0][0] <= now:
+            cover = self._covers[heapq.heappop(self._unsent)[1]]
+            if cover.callback_url is not None and cover.mishap is not Mishap.LOST:
                 callbacks.append(
                     Callback(
-                        cover_task_id=cover.cover_task_id, url=cover.callback_url, images=images
+                        cover_task_id=cover.cover_task_id,
+                        url=cover.callback_url,
+                        images=None if cover.fails else self._image_paths(cover),
+                        mishap=cover.mishap,
                     )
                 )
         return callbacks
@@ -216,7 +222,13 @@ class World:
         return f"{self._dice.getrandbits(128):032x}"
 
     def _open(
-        self, music_task_id: str, callback_url: str | None, now: float, *, fails: bool
+        self,
+        music_task_id: str,
+        callback_url: str | None,
+        now: float,
+        *,
+        fails: bool,
+        mishap: Mishap = Mishap.NONE,
     ) -> _Cover:
         cover = _Cover(
             cover_task_id=self._new_id(),
@@ -226,10 +238,14 @@ class World:
             done=None,
             looks_needed=self.scenario.looks,
             fails=fails,
+            mishap=mishap,
         )
         self._covers[cover.cover_task_id] = cover
-        if cover.looks_needed is None:
-            self._finish_at(cover, now + self.scenario.duration(self._dice))
+        duration = None if cover.looks_needed else self.scenario.duration(self._dice)
+        if mishap is Mishap.EARLY:
+            duration = 0.0
+        if duration is not None:
+            self._finish_at(cover, now + duration)
         return cover
 
     def _charge(self, cover: _Cover, now: float) -> None:
@@ -245,7 +261,8 @@ class World:
 
     def _finish_at(self, cover: _Cover, moment: float) -> None:
         cover.done = moment
-        heapq.heappush(self._unfinished, (moment, cover.cover_task_id))
+        late = self.scenario.lateness if cover.mishap is Mishap.LATE else 0
+        heapq.heappush(self._unsent, (moment + late, cover.cover_task_id))
 
     def _status(self, cover: _Cover, seen: int, now: float) -> CoverStatus:
         if cover.done is not None and now >= cover.done:

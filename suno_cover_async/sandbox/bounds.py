@@ -1,0 +1,54 @@
+"""What a scenario's numbers and texts may be: validators that name the field they refuse."""
+
+import math
+from typing import Any
+
+import attrs
+
+
+def share(_: object, attribute: "attrs.Attribute[Any]", value: float) -> None:
+    """Check a number from 0 to 1."""
+    _number(attribute.name, value, 0, 1)
+
+
+def amount(_: object, attribute: "attrs.Attribute[Any]", value: float) -> None:
+    """Check a number of at least 0."""
+    _number(attribute.name, value, 0)
+
+
+def whole(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    """Check a whole number of at least 0."""
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(f"{attribute.name} must be a whole number, at least 0, not {value!r}")
+
+
+def pixels(_: object, attribute: "attrs.Attribute[Any]", value: int) -> None:
+    """Check the side of an image: a whole number from 16 to 2048."""
+    whole(_, attribute, value)
+    _number(attribute.name, value, 16, 2048)
+
+
+def span(
+    _: object, attribute: "attrs.Attribute[Any]", value: float | tuple[float, float] | None
+) -> None:
+    """Check a number of at least 0, or the lowest and the highest of such; None passes."""
+    if value is None:
+        return
+    bounds = value if isinstance(value, tuple) else (value, value)
+    for bound in bounds:
+        _number(attribute.name, bound, 0)
+    low, high = bounds
+    if low > high:
+        raise ValueError(f"{attribute.name} must be (lowest, highest), not {value!r}")
+
+
+def header(_: object, attribute: "attrs.Attribute[Any]", value: str | None) -> None:
+    """Check the text of an HTTP header: printable ASCII; None passes."""
+    if value is not None and not (value.isascii() and value.isprintable()):
+        raise ValueError(f"{attribute.name} must be printable ASCII, not {value!r}")
+
+
+def _number(name: str, value: object, least: float, most: float = math.inf) -> None:
+    if not (isinstance(value, int | float) and math.isfinite(value) and least <= value <= most):
+        top = "" if most == math.inf else f" and at most {most:g}"
+        raise ValueError(f"{name} must be a number of at least {least:g}{top}, not {value!r}")
