@@ -5,58 +5,160 @@ import contextlib
 import io
 import re
 import runpy
+import sys
+import types
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+import uvicorn
+from aiohttp import web
+from aiohttp.test_utils import unused_port
+from conftest import until
 
+from suno_cover_async import CallbackReceiver
 from suno_cover_async.sandbox import Sandbox, Scenario
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 SONGS = re.findall(r'"([0-9a-f]{32})"', README)
+PUBLIC = "https://me.example/suno"
 
 
-def pointed_at(sandbox: Sandbox, block: str) -> str:
+def pointed_at(sandbox: Sandbox, block: str, public_url: str) -> str:
     """Send a block's client to the sandbox, unless the block has one of its own."""
     if "Sandbox" in block:
         return block
-    there = f"SunoCoverClient({sandbox.api_key!r}, base_url={sandbox.url!r}, poll=QUICK, "
-    quick = "from suno_cover_async import PollSchedule\nQUICK = PollSchedule(first=.01)\n"
-    return quick + block.replace("SunoCoverClient(", there)
+    there = f"SunoCoverClient(api_key={sandbox.api_key!r}, base_url={sandbox.url!r}, "
+    quick = "" if "receiver" in block else "poll=QUICK, "
+    program = block.replace("SunoCoverClient(", there + quick).replace(PUBLIC, public_url)
+    return "from suno_cover_async import PollSchedule\nQUICK = PollSchedule(first=.01)\n" + program
 
 
-async def ran(block: str, sandbox: Sandbox, folder: Path) -> tuple[str, dict[str, Any]]:
+async def ran(
+    block: str, sandbox: Sandbox, folder: Path, public_url: str = PUBLIC
+) -> tuple[str, dict[str, Any]]:
     """Run a block as a program in a thread; return what it printed and defined."""
     program = folder / "block.py"
-    program.write_text(pointed_at(sandbox, block))
+    program.write_text(pointed_at(sandbox, block, public_url))
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         names = await asyncio.to_thread(runpy.run_path, str(program))
     return printed.getvalue(), names
 
 
-@pytest.mark.parametrize("number", range(len(BLOCKS)))
-async def test_a_readme_block_runs_as_printed(
-    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextlib.asynccontextmanager
+async def served(app: Any, port: int) -> AsyncIterator[str]:
+    """Serve an application of a block, by the server that is made for its kind."""
+    if isinstance(app, web.Application):
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        yield f"http://127.0.0.1:{port}"
+        await runner.cleanup()
+        return
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, ws="none"))
+    serving = asyncio.create_task(server.serve())
+    await until(lambda: server.started)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    await serving
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SUNO_CALLBACK_SECRET", "made-once-and-kept")
+
+
+def blocks(*, with_a_receiver: bool) -> list[Any]:
+    return [
+        pytest.param(block, id=f"block {number}")
+        for number, block in enumerate(BLOCKS)
+        if ("CallbackReceiver(" in block) is with_a_receiver
+    ]
+
+
+@pytest.mark.parametrize("block", blocks(with_a_receiver=False))
+async def test_a_readme_block_runs_as_printed(block: str, tmp_path: Path) -> None:
     async with Sandbox(Scenario(rate=None, looks=1)) as sandbox:
         sandbox.add_music(dict.fromkeys(SONGS))
 
-        printed, names = await ran(BLOCKS[number], sandbox, tmp_path)
+        printed, names = await ran(block, sandbox, tmp_path)
 
-        if "into=" in BLOCKS[number]:
+        if "into=" in block:
             assert len(list((tmp_path / "covers").glob("*.png"))) >= 2
             assert "covers" in printed
-        if "watch" in BLOCKS[number]:
+        if "watch" in block:
             assert "your cover is success" in printed
         if "app" in names:
-            async with TestClient(TestServer(names["app"])) as browser:
-                answer = await browser.post(f"/songs/{SONGS[0]}/cover")
-                assert len((await answer.json())["images"]) == 2
+            async with served(names["app"], unused_port()) as url:
+                assert len(await covered(url)) == 2
+
+
+async def covered(url: str) -> list[str]:
+    """Ask a web application of a block for a cover."""
+    async with (
+        aiohttp.ClientSession() as browser,
+        browser.post(f"{url}/songs/{SONGS[0]}/cover") as answer,
+    ):
+        images: list[str] = (await answer.json())["images"]
+        return images
+
+
+@pytest.mark.parametrize("block", blocks(with_a_receiver=True))
+async def test_a_readme_block_with_a_receiver_is_called_and_wakes_its_client(
+    block: str, tmp_path: Path
+) -> None:
+    port = unused_port()
+    async with Sandbox(Scenario(rate=None, seconds=0.2)) as sandbox:
+        sandbox.add_music(dict.fromkeys(SONGS))
+        configure_django()
+
+        _, names = await ran(block, sandbox, tmp_path, f"http://127.0.0.1:{port}/suno")
+
+        if "SunoCoverClient(" not in block:
+            assert await answers(names) == [200, 400]
+            return
+        async with served(names["app"], port) as url:
+            assert len(await covered(url)) == 2
+        assert [call.status for call in sandbox.journal.callbacks] == [200]
+        assert len(sandbox.journal.arrivals) == 2
+
+
+def configure_django() -> None:
+    from django.conf import settings  # noqa: PLC0415 - one framework among others
+
+    if not settings.configured:
+        settings.configure(ROOT_URLCONF="urls_of_the_block", ALLOWED_HOSTS=["*"])
+
+
+async def answers(names: dict[str, Any]) -> list[int]:
+    """Call a Django or Flask recipe: a callback from the API, and one that is forged."""
+    receiver: CallbackReceiver = names["receiver"]
+    path = urlsplit(receiver.url(SONGS[0])).path
+    both = (path, path[:-1] + "~")
+    body = b'{"code": 200, "msg": "success", "data": {"taskId": "21aee3c3", "images": null}}'
+    if "urlpatterns" in names:
+        from django.test import AsyncClient  # noqa: PLC0415 - one framework among others
+
+        sys.modules["urls_of_the_block"] = module = types.ModuleType("urls_of_the_block")
+        vars(module).update(names)
+        django = AsyncClient(enforce_csrf_checks=True)
+        called = [await django.post(to, data=body, content_type="application/json") for to in both]
+    else:
+        flask = names["app"].test_client()
+        called = [
+            await asyncio.to_thread(flask.post, to, data=body, content_type="application/json")
+            for to in both
+        ]
+    assert receiver.doorbell.claims(SONGS[0]) == ("21aee3c3",)
+    return [answer.status_code for answer in called]
 
 
 def test_there_are_blocks_to_run() -> None:
-    assert len(BLOCKS) >= 5
+    assert len(blocks(with_a_receiver=False)) >= 5
+    assert len(blocks(with_a_receiver=True)) >= 4
