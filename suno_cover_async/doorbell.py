@@ -17,7 +17,7 @@ from suno_cover_async.models import Callback, CoverTask
 
 _MOST_NOTES = 4096
 _MOST_CLAIMS = 4  # cover tasks that callbacks may name for one music task
-_SILENCE = 3  # covers that finish without a callback before callbacks are not counted on
+_SILENCE = 5  # covers that finish without a callback before callbacks are not counted on
 
 _log = logging.getLogger("suno_cover_async")
 
@@ -88,11 +88,11 @@ class Doorbell:
             bells = {bell for one in ids for bell in self._bells.get(one, ())}
             if any(bell.contradicts(callback) for bell in bells):
                 return False
-            self._missed = 0
             self._note(callback)
             for bell in bells:
                 if bell.concerns(callback):
                     bell.ring()
+                    self._missed = 0
         return True
 
     @contextlib.contextmanager

@@ -130,6 +130,8 @@ class CallbackReceiver:
         ValueError: An argument is wrong otherwise.
     """
 
+    _public_url = ""  # so that one whose arguments are wrong can be shown
+
     def __init__(
         self,
         *,
@@ -227,6 +229,9 @@ class CallbackReceiver:
         )
         if answer is _REFUSED:
             response.force_close()
+            if not request.content.is_eof():
+                # or aiohttp reads on for 10 s, even if the caller has left; this ends that
+                request.content.set_exception(TimeoutError())
         return response
 
     @property

@@ -1,5 +1,6 @@
 """The API's language: documented and recorded bodies, read and written."""
 
+import codecs
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +10,7 @@ from conftest import SAMPLES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suno_cover_async import KIE, CoverDetails, CoverStatus, wire
+from suno_cover_async import KIE, CallbackRefusedError, CoverDetails, CoverStatus, wire
 
 DATA = {
     case: sample["body"]["data"] for case, sample in SAMPLES.items() if case.startswith("details_")
@@ -189,3 +190,150 @@ def test_hostile_json_is_no_answer_and_no_crash(text: str) -> None:
 
 def test_ids_are_quoted_into_the_request() -> None:
     assert wire.details("a/b?c&d=#").target.endswith("?taskId=a%2Fb%3Fc%26d%3D%23")
+
+
+COVER = "21aee3c3c2a01fa5e030b3799fa4dd56"
+
+
+def callback(data: str) -> bytes:
+    return f'{{"code":200,"msg":"success","data":{{{data}}}}}'.encode()
+
+
+@pytest.mark.parametrize("case", [case for case in SAMPLES if case.startswith("callback_")])
+def test_every_sample_of_a_callback_names_its_cover_task(case: str) -> None:
+    body = SAMPLES[case]["body"]
+
+    if case == "callback_reply":  # what we answer, not what comes
+        with pytest.raises(CallbackRefusedError):
+            wire.decode_callback(json.dumps(body).encode())
+    else:
+        assert wire.decode_callback(json.dumps(body).encode()) == COVER
+
+
+@given(cover_task_id=ids, code=st.integers(), message=st.text())
+def test_a_callback_that_is_written_is_read(cover_task_id: str, code: int, message: str) -> None:
+    written = wire.encode_callback(code, message, cover_task_id=cover_task_id, images=("a",))
+
+    assert wire.decode_callback(written) == cover_task_id
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        '"taskId":"a"',
+        '"task_id":"a"',
+        '"taskId":"a","task_id":"a"',
+        '"task_id":"a","taskId":"a"',
+        '"taskId":"a","task_id":null',
+        '"taskId":null,"task_id":"a"',
+        '"\\u0074askId":"\\u0061"',
+        '"taskId":"a","images":["\\ud800", 1e999, -0, {"taskId":"b"}],"more":{"data":{"taskId":5}}',
+    ],
+)
+def test_both_spellings_are_read_and_all_else_is_ignored(data: str) -> None:
+    assert wire.decode_callback(callback(data)) == "a"
+    assert wire.decode_callback(b" \r\n\t" + callback(data) + b"\n") == "a"
+
+
+@pytest.mark.parametrize("other", ['"b"', '"A"', '"a "', '""', "5", "true", "[]", '["a"]', "{}"])
+def test_spellings_that_differ_are_refused(other: str) -> None:
+    for data in (f'"taskId":"a","task_id":{other}', f'"task_id":"a","taskId":{other}'):
+        with pytest.raises(CallbackRefusedError):
+            wire.decode_callback(callback(data))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        callback('"taskId":"a","taskId":"b"'),
+        callback('"taskId":"a","taskId":"a"'),
+        callback('"taskId":"a","\\u0074askId":"b"'),
+        callback('"taskId":"a","task_id":"a","task_id":"a"'),
+        callback('"taskId":"a","images":[{"url":1,"url":1}]'),
+        b'{"data":{"taskId":"a"},"data":{"taskId":"b"}}',
+        b'{"data":{"taskId":"a"},"d\\u0061ta":null}',
+        b'{"code":200,"code":501,"data":{"taskId":"a"}}',
+    ],
+)
+def test_a_key_that_stands_twice_anywhere_is_refused(body: bytes) -> None:
+    with pytest.raises(CallbackRefusedError):
+        wire.decode_callback(body)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        *("", " ", "a b", "a\n", "\n", "a\x00", "\x7f", "\u00e9", "\uff11", "\ud800", "a\u200b"),
+        *("x" * 129, 5, True, None, [], ["a"], {}, {"taskId": "a"}, 1.5, 10**30),
+    ],
+)
+def test_an_id_that_is_no_id_is_refused(named: object) -> None:
+    for spelling in ("taskId", "task_id"):
+        with pytest.raises(CallbackRefusedError):
+            wire.decode_callback(json.dumps({"data": {spelling: named}}).encode())
+
+
+GOOD = callback('"taskId":"a"')
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b" ", b"null", b"[]", b'"data"', b"5", b"true", b"{}", b'{"data":null}'),
+        *(b'{"data":[]}', b'{"data":"taskId"}', b'{"data":[{"taskId":"a"}]}', b'{"taskId":"a"}'),
+        *(b"[" + GOOD + b"]", GOOD + GOOD, GOOD + b"x", GOOD[:-1], b"x" + GOOD, GOOD + b"\x00"),
+        *(GOOD.replace(b'"a"', b"'a'"), GOOD.replace(b'"a"', b'"a",'), GOOD.replace(b'"', b"")),
+        *(callback(f'"taskId":"a","more":{odd}') for odd in ("NaN", "Infinity", "-Infinity")),
+        *(callback(f'"taskId":"a","more":{odd}') for odd in ("01", "+1", ".5", "0x1", '"\t"', "")),
+        callback('"taskId":"a","more":' + "9" * 60_000),
+        callback('"taskId":"a","more":-' + "9" * 5_000),
+        callback('"taskId":"a","more":' + "[" * 30_000 + "]" * 30_000),
+        *(b"[" * 65_536, b'{"data":' * 8_192, b'{"a":' * 10_000 + b"1" + b"}" * 10_000),
+        *(codecs.BOM_UTF8 + GOOD, GOOD.decode().encode("utf-16"), GOOD.decode().encode("utf-32")),
+        *(GOOD.decode().encode("utf-16-le"), GOOD.decode().encode("utf-16-be")),
+        *(
+            GOOD.replace(b"success", odd)
+            for odd in (b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\x80")
+        ),
+        GOOD.replace(b"success", b"\x00"),
+    ],
+    ids=lambda body: f"{body!a:.40}",
+)
+def test_a_body_that_is_no_json_object_in_utf_8_is_refused(body: bytes) -> None:
+    with pytest.raises(CallbackRefusedError) as caught:
+        wire.decode_callback(body)
+
+    assert type(caught.value) is CallbackRefusedError
+    assert caught.value.__context__ is None
+
+
+json_noise = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | ids,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["data", "taskId", "task_id", "code"]), inner)
+    ),
+    max_leaves=9,
+)
+pieces = st.sampled_from(
+    [b'{"data":', b'{"taskId":', b'"task_id":', b'"a"', b"{", b"}", b"[", b"]", b",", b":", b"null"]
+)
+
+
+@given(
+    body=st.binary()
+    | st.text().map(lambda text: text.encode("utf-8", "surrogatepass"))
+    | st.lists(pieces | st.binary(max_size=2)).map(b"".join)
+    | json_noise.map(lambda value: json.dumps(value).encode())
+)
+def test_any_bytes_name_one_cover_task_or_are_refused(body: bytes) -> None:
+    try:
+        named = wire.decode_callback(body)
+    except CallbackRefusedError:
+        return
+
+    data = json.loads(body)["data"]
+    assert named in {data.get("taskId"), data.get("task_id")}
+    assert named.isascii()
+    assert named.isprintable()
+    assert 1 <= len(named) <= 128
