@@ -17,7 +17,8 @@ from suno_cover_async.models import Callback, CoverTask
 
 _MOST_NOTES = 4096
 _MOST_CLAIMS = 4  # cover tasks that callbacks may name for one music task
-_SILENCE = 5  # covers that finish without a callback before callbacks are not counted on
+_FIRST_TRUST = 5  # covers that may finish without a callback before callbacks are not counted on
+_MOST_TRUST = 25  # as many, once so many callbacks have come
 
 _log = logging.getLogger("suno_cover_async")
 
@@ -66,8 +67,7 @@ class Doorbell:
 
     def __init__(self, *, connected: bool = True) -> None:
         """Begin; one that is not connected is never rung, and nobody counts on it."""
-        self._connected = connected
-        self._missed = 0
+        self._trust = _FIRST_TRUST if connected else 0
         self._notes: dict[str, tuple[str, ...]] = {}
         self._bells: dict[str, list[Bell]] = {}
         self._lock = threading.Lock()
@@ -75,7 +75,7 @@ class Doorbell:
     @property
     def reliable(self) -> bool:
         """Whether covers that finish can be expected to ring."""
-        return self._connected and self._missed < _SILENCE
+        return self._trust > 0
 
     def ring(self, callback: Callback) -> bool:
         """Note a callback and wake who waits for it; False, and nothing done, if it cannot be true.
@@ -89,10 +89,11 @@ class Doorbell:
             if any(bell.contradicts(callback) for bell in bells):
                 return False
             self._note(callback)
-            for bell in bells:
-                if bell.concerns(callback):
-                    bell.ring()
-                    self._missed = 0
+            concerned = [bell for bell in bells if bell.concerns(callback)]
+            for bell in concerned:
+                bell.ring()
+            if concerned:  # the callbacks of covers waited for elsewhere say nothing of ours
+                self._trust = min(self._trust + 1, _MOST_TRUST) if self._trust else _FIRST_TRUST
         return True
 
     @contextlib.contextmanager
@@ -124,13 +125,12 @@ class Doorbell:
     def missed(self) -> None:
         """Note that a cover finished, and that a look found out before any callback."""
         with self._lock:
-            self._missed += 1
-            fell_silent = self._missed == _SILENCE
+            fell_silent = self._trust == 1
+            self._trust = max(self._trust - 1, 0)
         if fell_silent:
             _log.warning(
-                "%d covers in a row finished without a callback: is the public URL reachable for "
-                "the API? Looking as without a receiver until one comes",
-                _SILENCE,
+                "covers finish without their callbacks: is the public URL reachable for the API? "
+                "Looking as often as without a receiver until one comes"
             )
 
     @contextlib.contextmanager

@@ -294,6 +294,20 @@ def test_callbacks_that_go_elsewhere_are_not_counted_on_after_five_covers_withou
     assert run(scenario()) == [60] * 5 + [20, 20, 60]
 
 
+def test_many_callbacks_that_came_outweigh_some_that_did_not() -> None:
+    async def scenario() -> list[bool]:
+        doorbell, reliable = Doorbell(), list[bool]()
+        with doorbell.listening(TASK):
+            for _ in range(100):
+                doorbell.ring(NEWS)
+        for _ in range(30):
+            reliable.append(doorbell.reliable)
+            doorbell.missed()
+        return reliable
+
+    assert run(scenario()) == [True] * 25 + [False] * 5
+
+
 def test_a_callback_that_contradicts_what_we_know_is_refused_and_changes_nothing() -> None:
     async def scenario() -> None:
         world = World()
