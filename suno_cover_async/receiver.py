@@ -7,10 +7,8 @@ the doors for aiohttp.web and ASGI. Tokens and signatures are `signing.py`'s, th
 
 import asyncio
 import contextlib
-import inspect
 import logging
 import re
-import threading
 import time
 from collections.abc import (
     AsyncGenerator,
@@ -32,6 +30,7 @@ from aiohttp import web
 from suno_cover_async import arguments, signing, wire
 from suno_cover_async.doorbell import Doorbell
 from suno_cover_async.errors import CallbackRefusedError
+from suno_cover_async.hook import Hook
 from suno_cover_async.models import Callback
 
 _Pairs = Iterable[tuple[str | bytes, str | bytes]]
@@ -44,11 +43,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 _LARGEST_BODY = 64 * 1024
 _LONGEST_BODY = 5.0  # seconds
-_LONGEST_TAIL = (
-    1 + 171 + 1 + 43
-)  # a slash, and what `signing.mint` makes of an id of 128 characters
-_MOST_CALLS = 100
-_HEAD_START = 0.05  # seconds for the answer to leave before the user's code may block the loop
+_LONGEST_TAIL = 1 + 171 + 1 + 43  # a slash, and what is minted of an id of 128 characters
 _KEEP_ALIVE = 5.0
 _SHUTDOWN = 0.1
 
@@ -143,11 +138,11 @@ class CallbackReceiver:
         | None = None,
     ) -> None:
         """Check the arguments; nothing is opened."""
-        self._secrets = _secrets("secret", secret)
-        self._hmac_keys = None if hmac_key is None else _secrets("hmac_key", hmac_key)
+        self._secrets = signing.Secrets("secret", secret)
+        self._hmac_keys = None if hmac_key is None else signing.Secrets("hmac_key", hmac_key)
         del secret, hmac_key  # so that no traceback's locals show them
         self._public_url = _public_url(public_url)
-        self._hook = None if on_callback is None else _Hook(on_callback)
+        self._hook = None if on_callback is None else Hook(on_callback)
         self._doorbell = Doorbell()
 
     def __repr__(self) -> str:
@@ -345,74 +340,6 @@ class CallbackReceiver:
             await send({"type": "http.response.body", "body": answer.body})
 
 
-class _Hook:
-    """The user's function, and all that keeps it from harming anybody."""
-
-    def __init__(self, function: Callable[[Callback], object]) -> None:
-        if not callable(function):
-            raise TypeError(f"on_callback must be callable, not {function!r:.80}")
-        self._function = function
-        self._is_async = any(
-            inspect.iscoroutinefunction(one) for one in (function, type(function).__call__)
-        )
-        self._room = threading.BoundedSemaphore(_MOST_CALLS)
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def call(self, callback: Callback) -> None:
-        """Begin a call, if there is room; raises nothing."""
-        if not self._room.acquire(blocking=False):
-            _log.warning(
-                "on_callback was not called for music task %s: %d calls of it are running",
-                callback.music_task_id,
-                _MOST_CALLS,
-            )
-            return
-        try:
-            self._begin(callback)
-        except RuntimeError:
-            self._room.release()
-            _log.exception("no thread could be started for on_callback")
-
-    def _begin(self, callback: Callback) -> None:
-        loop = asyncio.get_running_loop()
-        if not self._is_async:
-            args = (callback, loop)
-            threading.Thread(target=self._run_in_thread, args=args, daemon=True).start()
-            return
-        task = loop.create_task(self._run(callback))
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._room.release()
-
-    async def _run(self, callback: Callback) -> None:
-        await asyncio.sleep(_HEAD_START)
-        with _reported(callback):
-            await _finished(self._function(callback))
-
-    def _run_in_thread(self, callback: Callback, loop: asyncio.AbstractEventLoop) -> None:
-        with _reported(callback), contextlib.ExitStack() as stack:
-            stack.callback(self._room.release)
-            result = self._function(callback)
-            if inspect.isawaitable(result):  # such as a lambda that calls an `async def`
-                asyncio.run_coroutine_threadsafe(_finished(result), loop).result()
-
-
-@contextlib.contextmanager
-def _reported(callback: Callback) -> Generator[None, None, None]:
-    try:
-        yield
-    except (Exception, SystemExit):  # noqa: BLE001 - whatever it is, it ends here
-        _log.exception("on_callback failed for music task %s", callback.music_task_id)
-
-
-async def _finished(result: object) -> None:
-    if inspect.isawaitable(result):
-        await result
-
-
 @contextlib.contextmanager
 def _refusing() -> Generator[None, None, None]:
     """Refuse whatever strange input leads to; a cancellation passes."""
@@ -425,12 +352,6 @@ def _refusing() -> Generator[None, None, None]:
     else:
         return
     raise CallbackRefusedError(f"it cannot be read: {kind}")
-
-
-def _secrets(name: str, given: Secret) -> signing.Secrets:
-    if not hasattr(given, "__iter__"):
-        raise TypeError(f"{name} must be a str, bytes, or several of these")
-    return signing.Secrets(name, given)
 
 
 def _public_url(value: str) -> str:

@@ -13,7 +13,7 @@ PACKAGE = Path(suno_cover_async.__file__).parent
 FLOORS = [
     {"_version", "models", "addresses", "text"},
     {"errors", "arguments"},
-    {"hosts", "pace", "loops", "sharing", "signing", "doorbell"},
+    {"hosts", "pace", "loops", "sharing", "signing", "doorbell", "hook"},
     {"wire"},
     {"verdict", "retry", "memory", "files"},
     {"polling"},
