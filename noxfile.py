@@ -13,6 +13,8 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 if not any(shutil.which(f"python{version}") for version in PYTHONS):
     raise SystemExit(f"none of Python {', '.join(PYTHONS)} is on the path: install one of them")
 
+PYTEST = ("-m", "pytest", "--numprocesses=3")  # some of them wait while others work
+
 PROJECT = nox.project.load_toml("pyproject.toml")
 
 
@@ -24,7 +26,7 @@ def group(name: str) -> tuple[str, ...]:
 def tests(session: nox.Session) -> None:
     """Run the tests against this checkout, with branch coverage."""
     session.install("-e", ".[cli]", *group("test"))
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "run", *PYTEST, *session.posargs)
     session.run("coverage", "report")
 
 
@@ -62,4 +64,4 @@ def wheel(session: nox.Session) -> None:
     session.chdir(away)
     installed = "import suno_cover_async; assert 'site-packages' in suno_cover_async.__file__"
     session.run("python", "-c", installed)
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", *PYTEST, *session.posargs)
