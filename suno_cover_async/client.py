@@ -191,6 +191,12 @@ class SunoCoverClient:
         it brings back the first one's cover task, `adopted`. An attempt whose answer was lost is
         repeated by that rule. Concurrent submits of one music task are one.
 
+        With a receiver, a submit that may have been billed and ended without a cover task is
+        completed from its callback, once the details confirm it. For that it waits: as for any
+        cover (900 s by default) when the API says that the cover exists and not which, else until
+        the callback is overdue (60 s, or what was learned). A callback that came before, even of
+        an earlier run, spares the submit.
+
         A cancellation takes effect at once while nothing was sent, else when the answer is there;
         the cover task is then `unclaimed`.
 

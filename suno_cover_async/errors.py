@@ -210,7 +210,7 @@ class DownloadError(SunoCoverError):
 
 
 class CallbackRefusedError(SunoCoverError):
-    """A callback that is not to be believed."""
+    """A callback that is not to be believed; only `CallbackReceiver.read` raises it."""
 
 
 class LedgerError(SunoCoverError):

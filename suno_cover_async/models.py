@@ -30,8 +30,8 @@ class CoverTask:
     Attributes:
         cover_task_id: What to wait for and look at.
         music_task_id: The music task it is the cover of.
-        adopted: The API said a cover task existed already. Perhaps an earlier run submitted it,
-            perhaps an earlier attempt of ours whose answer was lost.
+        adopted: The API, or a callback, said that a cover task existed already. Perhaps an earlier
+            run submitted it, perhaps an earlier attempt of ours whose answer was lost.
     """
 
     cover_task_id: str

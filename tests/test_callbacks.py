@@ -24,7 +24,7 @@ from suno_cover_async import (
     SunoCoverClient,
     TransportError,
 )
-from suno_cover_async.sandbox import DuplicateId, Fault, Sandbox, Scenario
+from suno_cover_async.sandbox import DuplicateId, Fault, Reply, Sandbox, Scenario
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
@@ -157,7 +157,83 @@ async def test_what_a_callback_claims_is_confirmed_before_it_is_believed() -> No
             details = await client.generate(song)
 
         assert details.music_task_id == song
+        assert receiver.doorbell.claims(song) == ("never-heard-of",)  # the other was disproved
         assert Counter(bill.music_task_id for bill in sandbox.journal.bills) == {song: 1, other: 1}
+
+
+async def test_a_claim_that_cannot_be_looked_into_now_is_kept_for_the_next_submit() -> None:
+    scenario = attrs.evolve(QUICK, duplicate_id=DuplicateId.ABSENT)
+    async with Sandbox(scenario) as sandbox, receiving() as receiver:
+        [song] = sandbox.add_music()
+        async with connect(sandbox, callback_url=receiver.url(song)) as crashed:
+            await crashed.submit(song)
+        await until(lambda: sandbox.journal.callbacks)
+        sandbox.script("details", Fault.MAINTENANCE)
+        retry = RetryPolicy(tries=1)
+        async with connect(sandbox, receiver=receiver, poll=PATIENT, retry=retry) as client:
+            with pytest.raises(CoverExistsError):
+                await client.submit(song)
+            task = await client.submit(song)
+
+        assert task.cover_task_id == sandbox.journal.bills[0].cover_task_id
+
+
+async def test_a_callback_that_outruns_the_hosts_own_details_is_looked_into_again() -> None:
+    scenario = attrs.evolve(QUICK, null_looks=2, duplicate_id=DuplicateId.ABSENT)
+    poll = PollSchedule(shortest=0.05, timeout=10)
+    async with Sandbox(scenario) as sandbox, receiving() as receiver:
+        [song] = sandbox.add_music()
+        sandbox.script("submit", Fault.LOST_ANSWER)
+        async with connect(sandbox, receiver=receiver, poll=poll) as client:
+            task = await client.submit(song)
+
+        assert task.cover_task_id == sandbox.journal.bills[0].cover_task_id
+
+
+async def test_a_cover_that_exists_and_is_never_named_is_uncertain_no_longer() -> None:
+    scenario = attrs.evolve(QUICK, lost_callbacks=1.0, duplicate_id=DuplicateId.ABSENT)
+    poll = PollSchedule(safety_first=0.1, timeout=0.2)
+    async with Sandbox(scenario) as sandbox, receiving() as receiver:
+        [song] = sandbox.add_music()
+        sandbox.script("submit", Fault.LOST_ANSWER)
+        retry = RetryPolicy(tries=1)
+        async with connect(sandbox, receiver=receiver, poll=poll, retry=retry) as client:
+            with pytest.raises(TransportError):
+                await client.submit(song)
+            assert client.uncertain == (song,)
+            with pytest.raises(CoverExistsError):
+                await client.submit(song)
+
+            assert client.uncertain == ()
+
+
+async def test_a_claim_whose_details_name_no_music_is_not_believed() -> None:
+    async with Sandbox(QUICK) as sandbox, receiving() as receiver:
+        [song] = sandbox.add_music()
+        nameless = b'{"code": 200, "data": {"taskId": "claimed", "successFlag": 2}}'
+        sandbox.script("details", Reply(body=nameless))
+        receiver.ring(Callback(music_task_id=song, cover_task_id="claimed"))
+        async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
+            task = await client.submit(song)
+
+        assert task.cover_task_id == sandbox.journal.bills[0].cover_task_id
+
+
+async def test_a_callback_that_names_another_cover_is_refused_while_ours_is_waited_for() -> None:
+    async with Sandbox(attrs.evolve(QUICK, seconds=1000)) as sandbox, receiving() as receiver:
+        songs = sandbox.add_music(2)
+        async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
+            one, two = [await client.submit(song) for song in songs]
+            waits = [asyncio.create_task(client.wait(task)) for task in (one, two)]
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            swapped = Callback(music_task_id=songs[0], cover_task_id=two.cover_task_id)
+            unknown = Callback(music_task_id=songs[0], cover_task_id="never-heard-of")
+
+            assert not receiver.ring(swapped)
+            assert not receiver.ring(unknown)
+        await asyncio.gather(*waits, return_exceptions=True)
+        assert len(sandbox.journal.arrivals) == 2
 
 
 async def test_a_cover_that_exists_without_our_doing_is_not_waited_for() -> None:
