@@ -36,12 +36,12 @@ WINDOW = 300
 _LARGE = 65_536
 _SHOWN = 20  # findings printed in full
 
-_KEYS = signing.Secrets("secret", ["the newest secret", "the one before"])
-_NEW_KEYS = signing.Secrets("secret", "the newest secret")
-_OLD_KEYS = signing.Secrets("secret", "the one before")
-_OTHER_KEYS = signing.Secrets("secret", "somebody else's")
+_KEYS = signing.Secrets(["the newest secret", "the one before"]).check("secret")
+_NEW_KEYS = signing.Secrets("the newest secret").check("secret")
+_OLD_KEYS = signing.Secrets("the one before").check("secret")
+_OTHER_KEYS = signing.Secrets("somebody else's").check("secret")
 _HMAC_KEYS = [b"test-webhook-key", b"the key before"]
-_HMAC = signing.Secrets("hmac_key", _HMAC_KEYS)
+_HMAC = signing.Secrets(_HMAC_KEYS).check("hmac_key")
 
 IDS = (
     "21aee3c3c2a01fa5e030b3799fa4dd56",

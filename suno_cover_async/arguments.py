@@ -134,11 +134,14 @@ def _split(name: str, value: str) -> SplitResult:
         )
     try:
         parts = urlsplit(value)
-        has_host = bool(parts.hostname) and parts.port != 0
+        is_whole = bool(parts.hostname and parts.scheme) and parts.port != 0
     except ValueError:
-        parts, has_host = urlsplit(""), False
-    if not has_host:
-        raise ValueError(f"{name} must be a URL with a host, such as https://api.example.com")
+        parts, is_whole = urlsplit(""), False
+    if not is_whole:
+        raise ValueError(
+            f"{name} must be a URL with a scheme, a host and perhaps a port of 1 to 65535, such as "
+            "https://api.example.com"
+        )
     if "@" in parts.netloc:
         raise ValueError(f"{name} must hold no user name and no password")
     return parts

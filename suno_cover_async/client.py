@@ -29,7 +29,7 @@ from suno_cover_async.hosts import SUNOAPI, Host
 from suno_cover_async.loops import PerLoop
 from suno_cover_async.memory import Memory
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
-from suno_cover_async.pace import Backpressure, FastLane, PollSchedule, Rate, RequestWindow
+from suno_cover_async.pace import Backpressure, PollSchedule, Rate, RequestWindow
 from suno_cover_async.polling import id_of, unknown_cover_task
 from suno_cover_async.receiver import CallbackReceiver
 from suno_cover_async.retry import RetryPolicy
@@ -102,7 +102,7 @@ class SunoCoverClient:
             retry=retry,
             window=window,
             poll_window=poll_window,
-            ring_lane=FastLane(poll_window),
+            ring_lane=poll_window.fast_lane,
             backpressure=Backpressure(window.rate, retry.longest_pause),
         )
         self._callback_url = _callback_url(callback_url, receiver)
@@ -236,7 +236,7 @@ class SunoCoverClient:
         deadline = workshop.loop.time() + patience
         async with workshop.lookout.stream(task, deadline) as stream:
             details = await stream.finished(task, deadline)
-        workshop.lookout.settle(details)
+        self._memory.settle(details)
         if details.status is CoverStatus.FAILED:
             raise CoverFailedError(details)
         return details
@@ -368,9 +368,7 @@ class SunoCoverClient:
             concurrency=self._concurrency,
             poll=self._poll,
             memory=self._memory,
-            doorbell=Doorbell(connected=False)
-            if self._receiver is None
-            else self._receiver.doorbell,
+            doorbell=Doorbell() if self._receiver is None else self._receiver.doorbell,
             callback_url=self._callback_url,
         )
 
@@ -387,7 +385,7 @@ class SunoCoverClient:
             while details is None or not details.finished:
                 details = await stream.after(details, task, deadline)
                 if details.finished:
-                    workshop.lookout.settle(details)
+                    self._memory.settle(details)
                 yield details
 
     async def _ready_music(self, music_task_id: str) -> MusicDetails:

@@ -4,7 +4,8 @@ It knows ids, and who waits for which; it knows neither HTTP nor signatures, and
 be rung from any thread, and whoever waits is woken in an event loop of its own.
 
 No ring is lost: it is noted before anybody is woken, and whoever begins to wait later hears it at
-once. Notes that nobody waits for are bounded: the oldest give way.
+once. Notes are kept, since several may wait, each in its own time; those that nobody waits for are
+bounded: the oldest give way.
 """
 
 import asyncio
@@ -65,9 +66,16 @@ class Bell:
 class Doorbell:
     """Between those who bring callbacks and those who wait for covers."""
 
-    def __init__(self, *, connected: bool = True) -> None:
-        """Begin; one that is not connected is never rung, and nobody counts on it."""
-        self._trust = _FIRST_TRUST if connected else 0
+    def __init__(self, address: str | None = None) -> None:
+        """Begin; one without an address is not expected to ring.
+
+        Args:
+            address: Where callbacks come in, for people to read.
+        """
+        self._address = address
+        self._trust = 0 if address is None else _FIRST_TRUST
+        self._refusals = 0
+        self._last_refusal = ""
         self._notes: dict[str, tuple[str, ...]] = {}
         self._bells: dict[str, list[Bell]] = {}
         self._lock = threading.Lock()
@@ -96,6 +104,11 @@ class Doorbell:
                 self._trust = min(self._trust + 1, _MOST_TRUST) if self._trust else _FIRST_TRUST
         return True
 
+    def refused(self, reason: str) -> None:
+        """Note that something came in that was no callback, in case callbacks are missed."""
+        self._refusals += 1
+        self._last_refusal = reason
+
     @contextlib.contextmanager
     def expecting(self, music_task_id: str) -> Generator[Bell, None, None]:
         """Listen for a callback to a submit that was not answered yet."""
@@ -115,7 +128,7 @@ class Doorbell:
             return self._notes.get(music_task_id, ())[::-1]
 
     def forget(self, music_task_id: str, cover_task_id: str) -> None:
-        """Drop a claim: it was looked into."""
+        """Drop a claim that was disproved."""
         with self._lock:
             claims = self._notes.pop(music_task_id, ())
             left = tuple(one for one in claims if one != cover_task_id)
@@ -129,9 +142,19 @@ class Doorbell:
             self._trust = max(self._trust - 1, 0)
         if fell_silent:
             _log.warning(
-                "covers finish without their callbacks: is the public URL reachable for the API? "
-                "Looking as often as without a receiver until one comes"
+                "covers finish without their callbacks at %s: %s Looking as often as without a "
+                "receiver until one comes",
+                self._address,
+                self._suspicion(),
             )
+
+    def _suspicion(self) -> str:
+        if not self._refusals:
+            return "can the API reach it?"
+        return (
+            f"{self._refusals} requests were refused there, the last because {self._last_refusal}; "
+            "is the secret the same everywhere, and the hmac_key right?"
+        )
 
     @contextlib.contextmanager
     def _listening(self, bell: Bell) -> Generator[Bell, None, None]:

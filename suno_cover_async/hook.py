@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Generator
+from functools import partial
 
 from suno_cover_async.models import Callback
 
@@ -57,11 +58,17 @@ class Hook:
             return
         task = loop.create_task(self._run(callback))
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(partial(self._ended, callback))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, callback: Callback, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._room.release()
+        if task.cancelled():
+            _log.warning(
+                "on_callback was not called, or not to its end, for music task %s: the event loop "
+                "ended. Loops under WSGI end with the request; give a plain function there",
+                callback.music_task_id,
+            )
 
     async def _run(self, callback: Callback) -> None:
         await asyncio.sleep(_HEAD_START)

@@ -54,13 +54,18 @@ class Memory:
         except SunoCoverError as error:
             if not (error.retryable or isinstance(error, ClientUsageError)):
                 self.claim(task.music_task_id)
-                if isinstance(error, CoverExistsError | UnexpectedResponseError):
-                    self.uncertain[task.music_task_id] = None  # its own cover was not found
             raise
         self.claim(task.music_task_id)
 
+    def ended(self, task: CoverTask | str, error: SunoCoverError) -> None:
+        """Note music whose wait ended without its own cover having been found."""
+        astray = isinstance(error, CoverExistsError | UnexpectedResponseError)
+        if astray and not error.retryable and isinstance(task, CoverTask):
+            self.uncertain[task.music_task_id] = None
+
     def settle(self, details: CoverDetails) -> None:
         """Forget a cover task that was waited for to its end."""
+        self._births.pop(details.cover_task_id, None)  # no further callback is to be awaited
         claimant = details.music_task_id or ""
         kept = self.unclaimed.get(claimant)
         if kept is not None and kept.cover_task_id == details.cover_task_id:

@@ -4,6 +4,7 @@ It knows clocks and waiting; it knows no request and no answer.
 """
 
 import asyncio
+import functools
 import heapq
 import math
 import random
@@ -71,6 +72,11 @@ class RequestWindow:
     def busy(self) -> bool:
         """Whether somebody is waiting for a slot."""
         return self._waiting > 0
+
+    @functools.cached_property
+    def fast_lane(self) -> "FastLane":
+        """The one fast lane through this window, whoever uses it."""
+        return FastLane(self)
 
     def pause(self, until: float) -> None:
         """Let nobody enter before `until`, by the loop's clock."""

@@ -184,7 +184,7 @@ class PollStream:
     def _pause(self, now: float) -> float:
         if self._rung is not None:
             return self._schedule.after(now - self._rung)
-        if self._age.rings:
+        if self._age.rings and self._doorbell.reliable:
             return self._schedule.after_safety()
         return self._schedule.after(now - self._age.born)
 
@@ -274,17 +274,15 @@ class Lookout:
         stream.watchers += 1
         try:
             yield stream
+        except SunoCoverError as error:
+            self._memory.ended(task, error)
+            raise
         finally:
             stream.watchers -= 1
             if not stream.watchers:
                 if self._streams.get(cover_task_id) is stream:
                     del self._streams[cover_task_id]
                 await stream.stop()
-
-    def settle(self, details: CoverDetails) -> None:
-        """Forget a cover task whose end is in the hands of who waited for it."""
-        self._memory.settle(details)
-        self._doorbell.forget(details.music_task_id or "", details.cover_task_id)
 
     async def stop(self) -> None:
         """End all looks; whoever waits gets a `ClientUsageError`."""

@@ -44,6 +44,7 @@ Send = Callable[[Message], Awaitable[None]]
 _LARGEST_BODY = 64 * 1024
 _LONGEST_BODY = 5.0  # seconds
 _LONGEST_TAIL = 1 + 171 + 1 + 43  # a slash, and what is minted of an id of 128 characters
+_HIGHEST_PORT = 65_535
 _KEEP_ALIVE = 5.0
 _SHUTDOWN = 0.1
 
@@ -91,15 +92,15 @@ class CallbackReceiver:
 
     Every URL it mints holds a music task's id and a token that only a holder of the secret can
     make. Make the secret with `secrets.token_urlsafe(32)` and keep it across restarts: callbacks
-    come minutes later. Any process that holds the secret can check what another one minted.
+    come minutes later. (Whoever sees a URL can guess a weak one, and then ring.) Any process that
+    holds the secret can check what another one minted; one receiver may serve several clients.
 
     A callback is a doorbell, no more. It may name a verdict and images, but those are covered by
     no signature, so they are not even read: whoever is woken asks the API.
 
     The API gives 15 s to answer, expects HTTP 200 and stops after 3 failed retries [documented:
-    docs.sunoapi.org/suno-api/cover-suno-callbacks]. Here an answer takes milliseconds, whatever
-    `on_callback` does. Whatever is refused, for whatever reason, gets one and the same HTTP 400;
-    the reason is logged at DEBUG.
+    docs.sunoapi.org/suno-api/cover-suno-callbacks]. Here an answer takes milliseconds. Whatever is
+    refused, for whatever reason, gets one and the same HTTP 400; the reason is logged at DEBUG.
 
     With several processes (`--workers`), the one that receives need not be the one that waits.
     Publish the two ids from `on_callback`, over what you have (Redis, Postgres), and call `ring` in
@@ -114,11 +115,13 @@ class CallbackReceiver:
         hmac_key: kie.ai's webhook key, or several. When set, a callback without a good signature
             of at most 300 s of age is refused. The other hosts sign nothing.
         on_callback: Called after a callback has rung, with its two ids and nothing else. It may
-            raise, hang or block. A plain function runs in a thread of its own; an `async def` in
-            the event loop, beginning 0.05 s later, so not in a loop that ends with the request, as
-            Flask's do. It may be called several times for one cover, since the API may deliver
-            one callback several times [documented]. At most 100 calls run at once; beyond that it
-            is not called, and a warning says so. Calls that run when the process ends are dropped.
+            raise or hang. A plain function runs in a thread of its own, where it may block (give
+            an asyncio queue's `put`, not its `put_nowait`). An `async def` runs in the event loop,
+            beginning 0.05 s later; blocking, it would hold up all else there. Where a loop ends
+            with its request, as in Flask and in Django under WSGI, give a plain function. It may
+            be called several times for one cover, since the API may deliver one callback several
+            times [documented]. At most 100 calls run at once; beyond that it is not called, and a
+            warning says so. Calls that run when the process ends are dropped.
 
     Raises:
         TypeError: An argument is of the wrong type.
@@ -138,12 +141,13 @@ class CallbackReceiver:
         | None = None,
     ) -> None:
         """Check the arguments; nothing is opened."""
-        self._secrets = signing.Secrets("secret", secret)
-        self._hmac_keys = None if hmac_key is None else signing.Secrets("hmac_key", hmac_key)
+        held = signing.Secrets(secret), None if hmac_key is None else signing.Secrets(hmac_key)
         del secret, hmac_key  # so that no traceback's locals show them
+        self._secrets = held[0].check("secret")
+        self._hmac_keys = held[1] and held[1].check("hmac_key")
         self._public_url = _public_url(public_url)
         self._hook = None if on_callback is None else Hook(on_callback)
-        self._doorbell = Doorbell()
+        self._doorbell = Doorbell(self._public_url)
 
     def __repr__(self) -> str:
         """Show where it is, never a secret."""
@@ -255,23 +259,35 @@ class CallbackReceiver:
     async def listen(self, host: str, port: int) -> AsyncGenerator[int, None]:
         """Serve by itself, on any path: for scripts and the command line.
 
+        ::
+
+            async with receiver.listen("127.0.0.1", 8481), SunoCoverClient(receiver=receiver) as c:
+                details = await c.generate(music_task_id)
+
         Args:
             host: The address to listen on, such as 127.0.0.1, or 0.0.0.0 for all.
-            port: The TCP port; 0: any free one.
+            port: The TCP port, at most 65535; 0: any free one.
 
         Yields:
             The port.
 
         Raises:
             OSError: It cannot listen there.
+            ValueError: The host is empty, or the port no such number.
         """
-        server = web.Server(
-            self.handle,
+        if not host:
+            raise ValueError("host must be an address, such as 127.0.0.1, or 0.0.0.0 for all")
+        if port not in range(_HIGHEST_PORT + 1):
+            raise ValueError(f"port must be a whole number from 0 to {_HIGHEST_PORT}, not {port!r}")
+        app = web.Application()
+        app.router.add_route("*", "/{tail:.*}", self.handle)
+        runner = web.AppRunner(
+            app,
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=_KEEP_ALIVE,  # the only thing that cuts those who send slow heads
+            shutdown_timeout=_SHUTDOWN,
         )
-        runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN)
         await runner.setup()
         try:
             await web.TCPSite(runner, host, port).start()
@@ -289,6 +305,7 @@ class CallbackReceiver:
                 self._accept(self._read_body(head, await fetch()))
         except CallbackRefusedError as refusal:
             _log.debug("a callback was refused: %s", refusal)
+            self._doorbell.refused(str(refusal))
             return _REFUSED
         return _ACCEPTED
 
@@ -319,6 +336,7 @@ class CallbackReceiver:
         return Callback(music_task_id=head.music_task_id, cover_task_id=cover_task_id)
 
     def _accept(self, callback: Callback) -> None:
+        _log.debug("a callback for music task %s", callback.music_task_id)
         if not self._doorbell.ring(callback):
             raise CallbackRefusedError("it contradicts what is known of the music or the cover")
         if self._hook is not None:

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 import attrs
 
@@ -32,27 +32,35 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 class Secrets:
     """Keys, where no repr or pickle shows them: the first signs, all are believed."""
 
-    __slots__ = ("_keys",)
+    __slots__ = ("_given", "_keys")
 
-    def __init__(self, name: str, given: str | bytes | Iterable[str | bytes]) -> None:
-        """Take one key, or several of which the first is the newest.
+    def __init__(self, given: str | bytes | Iterable[str | bytes]) -> None:
+        """Take one key, or several of which the first is the newest; `check` them before use."""
+        one = isinstance(given, str | bytes) or not isinstance(given, Iterable)
+        self._given: tuple[Any, ...] = (given,) if one else (*given,)
+        self._keys: tuple[bytes, ...] = ()
+
+    def check(self, name: str) -> Self:
+        """Make sure that they can be used; `name` is what the message calls them.
 
         Raises:
             TypeError: One is neither str nor bytes.
             ValueError: One is empty or no Unicode, or there is none; the message never shows one.
         """
-        several = [given] if isinstance(given, str | bytes) else _listed(given)
-        if not all(isinstance(key, str | bytes) for key in several):
+        if self._given == (None,):
+            raise TypeError(f"{name} must not be None; is its environment variable set?")
+        if not all(isinstance(key, str | bytes) for key in self._given):
             raise TypeError(f"{name} must be a str, bytes, or several of these")
-        if not several or not all(several):
+        if not self._given or not all(self._given):
             raise ValueError(f"{name} must not be empty")
-        if any(isinstance(key, str) and _SURROGATE.search(key) for key in several):
+        if any(isinstance(key, str) and _SURROGATE.search(key) for key in self._given):
             raise ValueError(f"{name} must be text that can be written as UTF-8, or bytes")
-        self._keys = [key if isinstance(key, bytes) else key.encode() for key in several]
+        self._keys = tuple(key if isinstance(key, bytes) else key.encode() for key in self._given)
+        return self
 
     def __repr__(self) -> str:
         """Tell how many there are."""
-        return f"<{len(self._keys)} secret(s)>"
+        return f"<{len(self._given)} secret(s)>"
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled."""
@@ -155,10 +163,6 @@ def verify(
 def sign(key: bytes, cover_task_id: str, timestamp: int) -> str:
     """Sign as kie.ai does: base64 of HMAC-SHA256 over `<taskId>.<timestamp>` [documented]."""
     return base64.b64encode(_digest(key, _signed(cover_task_id, timestamp))).decode()
-
-
-def _listed(given: object) -> list[Any]:
-    return [*given] if isinstance(given, Iterable) else [given]
 
 
 def _signed(cover_task_id: str, timestamp: int) -> bytes:

@@ -13,7 +13,7 @@ from suno_cover_async import wire
 from suno_cover_async.doorbell import Bell, Doorbell
 from suno_cover_async.errors import CoverExistsError, SunoCoverError
 from suno_cover_async.memory import Memory
-from suno_cover_async.models import CoverTask
+from suno_cover_async.models import CoverStatus, CoverTask
 from suno_cover_async.pace import PollSchedule
 from suno_cover_async.polling import Lookout
 from suno_cover_async.sharing import Shared
@@ -116,18 +116,27 @@ class SubmitDesk:
         return None
 
     async def _claimed(self, music_task_id: str) -> CoverTask | None:
-        """Find the cover task among those that callbacks named; the details must confirm it."""
+        """Find the cover task among those that callbacks named; the details must confirm it.
+
+        A claim is dropped only when it is disproved. One that failed is no reason not to submit,
+        unless it may be what a lost answer of ours would have named.
+        """
         for cover_task_id in self.doorbell.claims(music_task_id):
             task = CoverTask(cover_task_id=cover_task_id, music_task_id=music_task_id, adopted=True)
             try:
                 found = await self.lookout.look(task, rang=True)
-            except SunoCoverError as error:
-                if not error.retryable:
-                    self.doorbell.forget(music_task_id, cover_task_id)
+            except CoverExistsError:  # it belongs to other music
+                self.doorbell.forget(music_task_id, cover_task_id)
                 continue
-            if found is not None and found.music_task_id == music_task_id:
-                self._keep(task)
-                return task
+            except SunoCoverError:
+                continue
+            if found is None or found.music_task_id != music_task_id:
+                continue
+            if found.status is CoverStatus.FAILED and music_task_id not in self.memory.uncertain:
+                self.doorbell.forget(music_task_id, cover_task_id)
+                continue
+            self._keep(task)
+            return task
         return None
 
     def _keep(self, task: CoverTask) -> None:

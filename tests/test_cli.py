@@ -196,12 +196,27 @@ async def test_generate_may_listen_for_callbacks_in_place_of_looking(
         assert "callback-secret-of-mine" not in ended.err + ended.out
 
 
+async def test_whoever_listens_in_vain_is_told(run: Run) -> None:
+    here = f"127.0.0.1:{a_free_port()}"
+    async with sandbox_with(Scenario(seconds=0.02, lost_callbacks=1.0)) as sandbox:
+        songs = sandbox.add_music(1)
+
+        ended = await run(
+            *("generate", *songs, *at(sandbox), "--timeout", "3"),
+            *("--listen", here, "--public-url", f"http://{here}/suno"),
+        )
+
+        assert ended.code == ExitCode.DONE
+        assert f"no callback came to http://{here}/suno" in ended.err
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ("--listen 127.0.0.1:0", "belong together"),
+        ("--listen 127.0.0.1:8481", "belong together"),
         ("--public-url https://me.example", "belong together"),
-        ("--listen 8480 --public-url https://me.example", "--listen must be HOST:PORT"),
+        ("--listen 8481 --public-url https://me.example", "--listen must be HOST:PORT"),
+        ("--listen a:0 --public-url https://me.example", "--listen must be HOST:PORT"),
         ("--listen a:99999 --public-url https://me.example", "--listen must be HOST:PORT"),
         ("--listen a:\uff11 --public-url https://me.example", "--listen must be HOST:PORT"),
         ("--listen a:1 --public-url me.example", "--public-url must be a URL"),
@@ -232,7 +247,8 @@ async def test_a_door_that_is_taken_is_said_before_anything_is_paid(
     )
 
     assert ended.code == ExitCode.FAILED
-    assert "next: give another port" in ended.err
+    assert "address already in use" in ended.err
+    assert "next: listen elsewhere" in ended.err
     assert not sandbox.journal.arrivals
 
 
@@ -860,7 +876,7 @@ async def test_the_sandbox_command_says_what_to_do_when_its_port_is_taken(
     ended = await run("sandbox", "--port", sandbox.url.rpartition(":")[2])
 
     assert ended.code == ExitCode.FAILED
-    assert "next: give another port; 0 takes a free one" in ended.err
+    assert "next: give another --port; 0 takes a free one" in ended.err
 
 
 async def test_the_demo_covers_a_dozen_tracks_and_pays_for_each_once(tmp_path: Path) -> None:

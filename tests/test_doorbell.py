@@ -7,6 +7,7 @@ import asyncio
 import itertools
 import threading
 from contextlib import ExitStack, suppress
+from typing import Any
 
 import attrs
 import pytest
@@ -34,8 +35,14 @@ def other(number: int) -> str:
 class World:
     """A host whose one cover finishes when told to, and those who wait for it."""
 
-    def __init__(self, *, latency: float = 0.0, schedule: PollSchedule = RARE) -> None:
-        self.doorbell = Doorbell()
+    def __init__(
+        self,
+        *,
+        latency: float = 0.0,
+        schedule: PollSchedule = RARE,
+        doorbell: Doorbell | None = None,
+    ) -> None:
+        self.doorbell = doorbell or Doorbell("https://me.example/suno")
         self.memory = Memory(grace=60)
         self.finished = False
         self.looks: list[tuple[float, bool]] = []
@@ -62,7 +69,7 @@ class World:
         deadline = self.now + RARE.timeout
         async with self._lookout.stream(task, deadline) as stream:
             details = await stream.finished(task, deadline)
-        self._lookout.settle(details)
+        self.memory.settle(details)
         return self.now
 
 
@@ -299,7 +306,7 @@ def test_callbacks_that_go_elsewhere_are_not_counted_on_after_five_covers_withou
 
 def test_many_callbacks_that_came_outweigh_some_that_did_not() -> None:
     async def scenario() -> list[bool]:
-        doorbell, reliable = Doorbell(), list[bool]()
+        doorbell, reliable = Doorbell("https://me.example/suno"), list[bool]()
         with doorbell.listening(TASK):
             for _ in range(100):
                 doorbell.ring(NEWS)
@@ -395,19 +402,36 @@ def test_a_ring_for_a_loop_that_is_closed_is_noted_for_the_next() -> None:
         assert run(listen_again())
 
 
-@pytest.mark.parametrize("waits_by_id", [True, False])
-def test_nothing_is_kept_of_a_cover_that_was_collected(waits_by_id: bool) -> None:
-    async def scenario() -> Doorbell:
+@pytest.mark.parametrize("second", [ID, TASK])
+def test_whoever_waits_after_the_cover_was_collected_has_it_at_once(
+    second: CoverTask | str,
+) -> None:
+    async def scenario() -> tuple[float, dict[str, Any]]:
         world = World()
         world.accept()
-        waiting = asyncio.create_task(world.waited(ID if waits_by_id else TASK))
+        waiting = asyncio.create_task(world.waited())
         await asyncio.sleep(1)
         world.finished = True
         world.doorbell.ring(NEWS)
         await waiting
-        return world.doorbell
+        return await world.waited(second), world.doorbell._bells
 
-    doorbell = run(scenario())
+    assert run(scenario()) == (1, {})
 
-    assert doorbell.claims(SONG) == ()
-    assert not doorbell._bells
+
+def test_two_who_wait_at_two_places_for_one_cover_are_both_woken() -> None:
+    """Two clients with one receiver: what one has collected, the other still has to hear of."""
+
+    async def scenario() -> float:
+        world = World()
+        later = World(doorbell=world.doorbell)
+        world.accept()
+        later.accept()
+        waiting = asyncio.create_task(world.waited())
+        await asyncio.sleep(1)
+        world.finished = later.finished = True
+        world.doorbell.ring(NEWS)
+        await waiting
+        return await later.waited()
+
+    assert run(scenario()) == 1

@@ -272,6 +272,20 @@ async def test_a_body_may_come_in_pieces(door: Door, sock: socket.socket) -> Non
     assert is_accepted(answer)
 
 
+@every_door
+async def test_who_asks_before_sending_the_body_is_told_to_go_on(
+    door: Door, sock: socket.socket
+) -> None:
+    receiver = at(sock)
+    fields = ("Content-Type: application/json", "Expect: 100-continue")
+    async with door(receiver, sock), calling(receiver) as caller:
+        caller.writer.write(head(receiver, *fields, f"Content-Length: {len(LETTER)}"))
+        go_on = await caller.reader.readuntil(b"\r\n\r\n")
+
+        assert go_on.startswith(b"HTTP/1.1 100 ")
+        assert is_accepted(await caller.ask(LETTER))
+
+
 def test_the_command_line_can_listen_on_any_free_port() -> None:
     async def main() -> int:
         receiver = CallbackReceiver(public_url="http://127.0.0.1:1", secret=SECRET)

@@ -267,7 +267,7 @@ def test_a_fast_lane_takes_no_more_than_half_and_all_together_no_more_than_the_r
 ) -> None:
     async def both() -> tuple[list[float], list[float]]:
         window, dice = RequestWindow(Rate(calls=calls, seconds=10)), random.Random(seed)
-        lane = FastLane(window)
+        lane = window.fast_lane
         urgent, usual = await asyncio.gather(
             _arrivals(lane, 6 * calls, dice, most_delay),
             _arrivals(window, 6 * calls, dice, most_delay),
@@ -282,10 +282,16 @@ def test_a_fast_lane_takes_no_more_than_half_and_all_together_no_more_than_the_r
         assert min(usual[-1], urgent[-1]) >= 10 * 4
 
 
+def test_all_who_share_a_window_share_its_fast_lane() -> None:
+    window = RequestWindow(Rate(calls=4, seconds=10))
+
+    assert window.fast_lane is window.fast_lane
+
+
 def test_who_comes_through_a_fast_lane_is_served_before_all_who_queue() -> None:
     async def scenario() -> list[str]:
         window = RequestWindow(Rate(calls=4, seconds=10))
-        lane = FastLane(window)
+        lane = window.fast_lane
         served: list[str] = []
 
         async def call(name: str, through: RequestWindow | FastLane) -> None:
@@ -306,7 +312,7 @@ def test_who_comes_through_a_fast_lane_is_served_before_all_who_queue() -> None:
 def test_who_leaves_a_fast_lane_early_takes_nothing_along(queues_in: str) -> None:
     async def scenario() -> float:
         window = RequestWindow(Rate(calls=2, seconds=10))
-        lane = FastLane(window)
+        lane = window.fast_lane
         first = lane if queues_in == "the lane" else window
         async with taken(window), taken(first):
             doomed = asyncio.create_task(lane.enter())
@@ -321,7 +327,7 @@ def test_who_leaves_a_fast_lane_early_takes_nothing_along(queues_in: str) -> Non
 
 def test_an_unused_place_in_a_fast_lane_comes_back_at_once() -> None:
     async def scenario() -> float:
-        lane = FastLane(RequestWindow(Rate(calls=2, seconds=10)))
+        lane = RequestWindow(Rate(calls=2, seconds=10)).fast_lane
         for _ in range(5):
             lane.give_back(await lane.enter())
         return asyncio.get_running_loop().time()

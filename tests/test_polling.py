@@ -49,7 +49,7 @@ class Looks:
 
 
 def begun(look: Look, age: Age, deadline: float = 900.0) -> PollStream:
-    silent = Doorbell(connected=False)
+    silent = Doorbell()
     return PollStream(
         ID, look, schedule=PollSchedule(), age=age, deadline=deadline, doorbell=silent
     )
@@ -191,7 +191,7 @@ def test_the_first_look_waits_for_the_median_while_looks_have_to_queue() -> None
         async def ask(_: str, __: bool) -> CoverDetails:
             return SUCCESS
 
-        out = Lookout(ask, PollSchedule(), memory, lambda: busy, Doorbell(connected=False))
+        out = Lookout(ask, PollSchedule(), memory, lambda: busy, Doorbell())
         async with out.stream(ID, 900) as stream:
             await stream.finished(ID, 900)
         return clock()
@@ -255,7 +255,7 @@ def test_each_watcher_gets_an_error_of_its_own() -> None:
 
 
 def lookout(looks: Looks) -> Lookout:
-    silent = Doorbell(connected=False)
+    silent = Doorbell()
     return Lookout(lambda _, __: looks(), PollSchedule(), Memory(grace=60), lambda: False, silent)
 
 

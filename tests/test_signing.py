@@ -23,8 +23,8 @@ COVER = "21aee3c3c2a01fa5e030b3799fa4dd56"
 NOW = 1_760_512_082
 KEY = b"test-webhook-key"
 VECTOR = "XOgwLuSjMdf36p9BCIszUAUO1N3RoIxG9oZqOWKqpEQ="
-OURS = Secrets("secret", "ours")
-KIE_KEYS = Secrets("hmac_key", KEY)
+OURS = Secrets("ours").check("secret")
+KIE_KEYS = Secrets(KEY).check("hmac_key")
 BASE64 = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
 
 ids = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=128)
@@ -93,7 +93,7 @@ anything = st.sampled_from(ANYTHING) | st.text() | st.binary() | st.integers() |
 def test_what_was_minted_for_any_id_is_read_back(
     music_task_id: str, key: str | bytes, prefix: str
 ) -> None:
-    secrets = Secrets("secret", key)
+    secrets = Secrets(key).check("secret")
 
     segment = signing.mint(secrets, music_task_id)
 
@@ -191,7 +191,7 @@ def test_a_good_token_of_what_is_no_id_is_refused(music_task_id: str) -> None:
 def test_tokens_of_one_secret_are_refused_by_another(
     music_task_id: str, one: str | bytes, other: str | bytes
 ) -> None:
-    mine, theirs = Secrets("secret", one), Secrets("secret", other)
+    mine, theirs = Secrets(one).check("secret"), Secrets(other).check("secret")
 
     if as_hmac_key(one) != as_hmac_key(other):
         with pytest.raises(CallbackRefusedError):
@@ -205,8 +205,8 @@ def as_hmac_key(key: str | bytes) -> bytes:
 
 
 def test_while_secrets_rotate_the_first_signs_and_all_are_believed() -> None:
-    old, new = Secrets("secret", "old"), Secrets("secret", b"new")
-    rotating = Secrets("secret", (key for key in ("new", b"old")))
+    old, new = Secrets("old").check("secret"), Secrets(b"new").check("secret")
+    rotating = Secrets(key for key in ("new", b"old")).check("secret")
     by_old = signing.mint(old, MUSIC)
 
     assert signing.mint(rotating, MUSIC) == signing.mint(new, MUSIC)
@@ -250,7 +250,7 @@ def test_a_signature_is_base64_of_an_hmac_over_id_and_time(
 
     read = signing.read_signature(str(timestamp), signature)
 
-    signing.verify(Secrets("hmac_key", key), read, cover_task_id, now=timestamp)
+    signing.verify(Secrets(key).check("hmac_key"), read, cover_task_id, now=timestamp)
     assert signing.sign(key, cover_task_id, timestamp) == signature
 
 
@@ -271,9 +271,9 @@ def test_a_good_signature_of_what_is_no_id_is_refused(cover_task_id: str) -> Non
 def test_any_of_several_webhook_keys_may_have_signed() -> None:
     read = signing.read_signature(str(NOW), VECTOR)
 
-    signing.verify(Secrets("hmac_key", [b"next", KEY]), read, COVER, now=NOW)
+    signing.verify(Secrets([b"next", KEY]).check("hmac_key"), read, COVER, now=NOW)
     with pytest.raises(CallbackRefusedError):
-        signing.verify(Secrets("hmac_key", [b"next", b"last"]), read, COVER, now=NOW)
+        signing.verify(Secrets([b"next", b"last"]).check("hmac_key"), read, COVER, now=NOW)
 
 
 def test_a_token_of_ours_is_no_signature_even_where_the_keys_are_one() -> None:
@@ -383,8 +383,8 @@ SECRET = "hush-hush-0123456789"
 
 @pytest.mark.parametrize("shown", [repr, str, ascii, "{}".format, "{0!r}".format])
 def test_secrets_show_nothing_but_their_number(shown: Callable[[object], str]) -> None:
-    assert shown(Secrets("secret", [SECRET, SECRET.encode()])) == "<2 secret(s)>"
-    assert shown([Secrets("secret", SECRET)]).strip("[]") == "<1 secret(s)>"
+    assert shown(Secrets([SECRET, SECRET.encode()]).check("secret")) == "<2 secret(s)>"
+    assert shown([Secrets(SECRET).check("secret")]).strip("[]") == "<1 secret(s)>"
 
 
 @pytest.mark.parametrize(
@@ -393,7 +393,7 @@ def test_secrets_show_nothing_but_their_number(shown: Callable[[object], str]) -
 )
 def test_secrets_are_not_carried_away(take: Callable[[object], object]) -> None:
     with pytest.raises(TypeError) as caught:
-        take(Secrets("secret", SECRET))
+        take(Secrets(SECRET).check("secret"))
 
     assert "hush" not in str(caught.value)
 
@@ -413,7 +413,7 @@ BAD_SECRETS = [
 @pytest.mark.parametrize(("odd", "error"), BAD_SECRETS)
 def test_bad_secrets_are_a_clear_error_that_shows_none(odd: Any, error: type[Exception]) -> None:
     with pytest.raises((TypeError, ValueError)) as caught:
-        Secrets("hmac_key", odd)
+        Secrets(odd).check("hmac_key")
 
     assert type(caught.value) is error
     assert str(caught.value).startswith("hmac_key must ")
@@ -423,7 +423,7 @@ def test_bad_secrets_are_a_clear_error_that_shows_none(odd: Any, error: type[Exc
 
 @pytest.mark.parametrize("path", ["", "/", "/a.b", "/" + signing.mint(OURS, MUSIC)], ids=str)
 def test_a_refusal_shows_no_secret_and_nothing_of_the_callers(path: str) -> None:
-    secrets = Secrets("secret", [SECRET, "another"])
+    secrets = Secrets([SECRET, "another"]).check("secret")
 
     with pytest.raises(CallbackRefusedError) as caught:
         signing.music_task_of(secrets, path)

@@ -62,10 +62,10 @@ def explain(error: Exception) -> str:
 
 def advise(error: Exception) -> str | None:
     """Say what to do next, where the error's own message does not; a note on it goes first."""
-    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-        return "give another port; 0 takes a free one"
     for note in getattr(error, "__notes__", ()):
         return str(note)
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return "give another --port; 0 takes a free one"
     for kind, advice in _ADVICE:
         if isinstance(error, kind):
             return advice

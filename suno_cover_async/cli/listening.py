@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 import attrs
 import click
 
-from suno_cover_async import CallbackReceiver
+from suno_cover_async import Callback, CallbackReceiver
 from suno_cover_async.cli.console import say, stderr
 from suno_cover_async.text import printable
 
@@ -28,12 +28,13 @@ _HIGHEST_PORT = 65_535
 
 @attrs.frozen(kw_only=True)
 class Door:
-    """Where callbacks come in, and how the API reaches it from outside."""
+    """Where callbacks come in, how the API reaches it from outside, and what came."""
 
     host: str
     port: int
     public_url: str
     receiver: CallbackReceiver
+    callbacks: list[Callback]
 
     def arguments(self) -> list[str]:
         """Write the options again, for a command that goes on where this one stopped."""
@@ -43,10 +44,25 @@ class Door:
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncGenerator[None, None]:
         """Listen, and say so; raises OSError where that is not possible."""
-        async with self.receiver.listen(self.host, self.port) as port:
-            where = printable(f"{self.host} port {port}")
+        where = printable(f"{self.host} port {self.port}")
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self.receiver.listen(self.host, self.port))
+            except OSError as error:
+                error.add_note(
+                    f"listen elsewhere than on {where}, where what is behind --public-url leads; "
+                    "127.0.0.1 behind a proxy, or 0.0.0.0 for all addresses"
+                )
+                raise
             say(stderr(), f"listening for callbacks on {where}, as {printable(self.public_url)}")
             yield
+            if not self.callbacks:
+                say(
+                    stderr(),
+                    f"no callback came to {printable(self.public_url)}: is it the right "
+                    "way here? All was found by looking, up to a minute late",
+                    "yellow",
+                )
 
 
 def listening(function: F) -> F:
@@ -84,19 +100,22 @@ def _door(listen: str | None, public_url: str | None) -> Door | None:
     host, port = _place(listen)
     secret = os.environ.get(SECRET_VARIABLE) or secrets.token_urlsafe(32)
     hmac_key = os.environ.get(HMAC_VARIABLE) or None
+    came: list[Callback] = []
     try:
-        receiver = CallbackReceiver(public_url=public_url, secret=secret, hmac_key=hmac_key)
+        receiver = CallbackReceiver(
+            public_url=public_url, secret=secret, hmac_key=hmac_key, on_callback=came.append
+        )
     except ValueError as error:
         raise click.UsageError(str(error).replace("public_url", "--public-url")) from None
-    return Door(host=host, port=port, public_url=public_url, receiver=receiver)
+    return Door(host=host, port=port, public_url=public_url, receiver=receiver, callbacks=came)
 
 
 def _place(listen: str) -> tuple[str, int]:
     host, colon, port = listen.rpartition(":")
     number = int(port) if port.isascii() and port.isdecimal() and len(port) < 6 else -1  # noqa: PLR2004
-    if not (colon and host and 0 <= number <= _HIGHEST_PORT):
+    if not (colon and host and 1 <= number <= _HIGHEST_PORT):
         raise click.UsageError(
-            "--listen must be HOST:PORT, such as 127.0.0.1:8480 behind a proxy, 0.0.0.0:8480 for "
-            f"all addresses, or [::1]:8480, not {listen[:80]!r}"
+            "--listen must be HOST:PORT, such as 127.0.0.1:8481 behind a proxy, 0.0.0.0:8481 for "
+            f"all addresses, or [::1]:8481, not {listen[:80]!r}"
         )
     return host.removeprefix("[").removesuffix("]"), number

@@ -106,7 +106,7 @@ def _say_how_to_go_on(console: Console, jobs: Sequence[Job], options: Sequence[s
 def _named(job: Job) -> str:
     told = job.cover_task_id is None or job.cover_task_id in str(job.error)
     task = "" if told else f": cover task {printable(job.cover_task_id or '')}"
-    return f"{printable(job.title)}{task}"
+    return f"{printable(job.title) or repr(job.title)}{task}"
 
 
 def _is_worth_another_run(job: Job) -> bool:

@@ -6,10 +6,11 @@ from datetime import datetime
 
 from rich.console import Console
 
+from suno_cover_async import NO_CALLBACK_URL
 from suno_cover_async.cli.console import result, say, stderr
 from suno_cover_async.cli.exits import ExitCode
 from suno_cover_async.cli.options import KEY_VARIABLE
-from suno_cover_async.sandbox import Arrival, Sandbox, Scenario
+from suno_cover_async.sandbox import Arrival, Delivery, Sandbox, Scenario
 from suno_cover_async.text import printable
 
 _LOOK_SECONDS = 0.1
@@ -43,21 +44,39 @@ def _introduce(sandbox: Sandbox, ids: list[str]) -> None:
 
 
 async def _show_journal(console: Console, sandbox: Sandbox) -> None:
-    """Show each request once it was answered, for ever."""
+    """Show each request once it was answered, and each callback, for ever."""
     arrivals, bills = sandbox.journal.arrivals, sandbox.journal.bills
-    shown, answered = 0, 0
+    shown, answered, called = 0, 0, 0
     while True:
         for arrival in arrivals[shown:answered]:
             _show(console, arrival, bills=len(bills))
+        for delivery in sandbox.journal.callbacks[called:]:
+            called += 1
+            _show_callback(console, delivery)
         shown, answered = answered, len(arrivals)
         await asyncio.sleep(_LOOK_SECONDS)
 
 
+def _show_callback(console: Console, delivery: Delivery) -> None:
+    """Show a callback that had somewhere to go."""
+    if delivery.url == NO_CALLBACK_URL:
+        return
+    verdict = str(delivery.status or "no answer")
+    if delivery.skipped:
+        verdict = "not called: only this machine's own addresses are"
+    words = [_clock(delivery.at), "CALL", printable(delivery.url), verdict]
+    say(console, "  ".join(words), "" if delivery.status == _GOOD else "red")
+
+
+def _clock(at: float) -> str:
+    moment = datetime.fromtimestamp(time.time() - time.monotonic() + at).astimezone()
+    return f"{moment:%H:%M:%S}"
+
+
 def _show(console: Console, arrival: Arrival, *, bills: int) -> None:
-    at = datetime.fromtimestamp(time.time() - time.monotonic() + arrival.at).astimezone()
     verdict = arrival.code or arrival.status
     words = [
-        f"{at:%H:%M:%S}",
+        _clock(arrival.at),
         f"{arrival.method:4}",
         printable(arrival.path),
         str(verdict or "no answer"),
