@@ -44,9 +44,10 @@ from suno_cover_async.models import (
     CoverTask,
     MusicDetails,
 )
-from suno_cover_async.pace import PollSchedule, Rate, RequestWindow
+from suno_cover_async.pace import PollSchedule
 from suno_cover_async.receiver import CallbackAnswer, CallbackReceiver
 from suno_cover_async.retry import RetryPolicy
+from suno_cover_async.window import Rate, RequestWindow
 
 __all__ = [
     "APIBOX",

@@ -29,11 +29,12 @@ from suno_cover_async.hosts import SUNOAPI, Host
 from suno_cover_async.loops import PerLoop
 from suno_cover_async.memory import Memory
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
-from suno_cover_async.pace import Backpressure, PollSchedule, Rate, RequestWindow
+from suno_cover_async.pace import Backpressure, PollSchedule
 from suno_cover_async.polling import id_of, unknown_cover_task
 from suno_cover_async.receiver import CallbackReceiver
 from suno_cover_async.retry import RetryPolicy
 from suno_cover_async.transport import Account, ApiKey
+from suno_cover_async.window import Rate, RequestWindow
 from suno_cover_async.workshop import Workshop, open_workshop
 
 NO_CALLBACK_URL = "https://example.com/suno-cover-async/no-callback"
@@ -56,7 +57,7 @@ class SunoCoverClient:
             placeholder. This client then polls.
         receiver: Your own endpoint: its callbacks wake whoever waits here, and looks become rare.
             A callback proves nothing; each is confirmed by one look, and all of them together
-            take no more than half of the limit.
+            take no more than half of the limit. Not together with `callback_url`.
         concurrency: How many covers `generate` keeps in flight at once.
         rate: The account's limit; give a `RequestWindow` instead to share one limiter among
             several clients of one account.
@@ -69,7 +70,8 @@ class SunoCoverClient:
             uncounted by the limiter.
 
     Raises:
-        ValueError: An argument is wrong, or there is no key.
+        TypeError: An argument is of the wrong type.
+        ValueError: An argument is wrong otherwise, or there is no key.
     """
 
     def __init__(
@@ -102,11 +104,10 @@ class SunoCoverClient:
             retry=retry,
             window=window,
             poll_window=poll_window,
-            ring_lane=poll_window.fast_lane,
             backpressure=Backpressure(window.rate, retry.longest_pause),
         )
         self._callback_url = _callback_url(callback_url, receiver)
-        self._receiver = receiver
+        self._doorbell = receiver.doorbell if receiver else Doorbell()
         self._concurrency = arguments.count("concurrency", concurrency)
         self._poll = arguments.instance("poll", poll, PollSchedule)
         self._borrowed = session and arguments.instance("session", session, aiohttp.ClientSession)
@@ -164,7 +165,8 @@ class SunoCoverClient:
 
         Args:
             music_task_id: The finished song.
-            timeout: Seconds to wait after the submit; None takes the poll schedule's, 900.
+            timeout: Seconds to wait after the submit; None takes the poll schedule's, 900. With a
+                receiver, also the most to wait for the callback of a submit whose answer was lost.
 
         Returns:
             Details of a success, with its images.
@@ -180,7 +182,7 @@ class SunoCoverClient:
         timeout = self._patience(timeout)
         workshop = await self._loops.enter()
         async with workshop.slots:
-            task = await self.submit(music_task_id)
+            task = await workshop.desk.submit(music_task_id, timeout)
             with self._memory.holding(task):
                 return await self.wait(task, timeout=timeout)
 
@@ -192,10 +194,10 @@ class SunoCoverClient:
         repeated by that rule. Concurrent submits of one music task are one.
 
         With a receiver, a submit that may have been billed and ended without a cover task is
-        completed from its callback, once the details confirm it. For that it waits: as for any
-        cover (900 s by default) when the API says that the cover exists and not which, else until
-        the callback is overdue (60 s, or what was learned). A callback that came before, even of
-        an earlier run, spares the submit.
+        completed from its callback, once the details confirm it. For that it waits: as long as
+        for any cover (900 s by default) when the API says that the cover exists and not which,
+        else until the callback is overdue (60 s, or what was learned). A callback that came
+        before, even of an earlier run, spares the submit.
 
         A cancellation takes effect at once while nothing was sent, else when the answer is there;
         the cover task is then `unclaimed`.
@@ -209,7 +211,7 @@ class SunoCoverClient:
         """
         arguments.task_id("music_task_id", music_task_id)
         workshop = await self._loops.enter()
-        return await workshop.desk.submit(music_task_id)
+        return await workshop.desk.submit(music_task_id, self._poll.timeout)
 
     async def wait(self, task: CoverTask | str, *, timeout: float | None = None) -> CoverDetails:
         """Wait for a cover task to succeed.
@@ -368,7 +370,7 @@ class SunoCoverClient:
             concurrency=self._concurrency,
             poll=self._poll,
             memory=self._memory,
-            doorbell=Doorbell() if self._receiver is None else self._receiver.doorbell,
+            doorbell=self._doorbell,
             callback_url=self._callback_url,
         )
 

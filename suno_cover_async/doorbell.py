@@ -12,14 +12,15 @@ import asyncio
 import contextlib
 import logging
 import threading
+from collections import deque
 from collections.abc import Generator
+from contextlib import AbstractContextManager
 
 from suno_cover_async.models import Callback, CoverTask
+from suno_cover_async.pace import Trust
 
 _MOST_NOTES = 4096
-_MOST_CLAIMS = 4  # cover tasks that callbacks may name for one music task
-_FIRST_TRUST = 5  # covers that may finish without a callback before callbacks are not counted on
-_MOST_TRUST = 25  # as many, once so many callbacks have come
+_MOST_NAMED = 4  # cover tasks that callbacks may name for one music task
 
 _log = logging.getLogger("suno_cover_async")
 
@@ -27,12 +28,13 @@ _log = logging.getLogger("suno_cover_async")
 class Bell:
     """What one who waits hears."""
 
-    def __init__(self, music_task_id: str | None, task: CoverTask | str | None) -> None:
-        """Belong to the running event loop."""
-        certain = isinstance(task, CoverTask) and not task.adopted
+    def __init__(
+        self, music_task_id: str | None, cover_task_id: str | None, *, certain: bool = False
+    ) -> None:
+        """Belong to the running event loop; `certain` that the two belong to each other."""
         self.music_task_id = music_task_id
-        self.cover_task_id = task.cover_task_id if isinstance(task, CoverTask) else task
-        self._knows_both = certain
+        self.cover_task_id = cover_task_id
+        self._certain = certain
         self._rung = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
@@ -46,7 +48,7 @@ class Bell:
     def contradicts(self, callback: Callback) -> bool:
         """Whether it names another cover task of this music, or other music of this cover task."""
         same_music = self.music_task_id == callback.music_task_id
-        return self._knows_both and same_music != (self.cover_task_id == callback.cover_task_id)
+        return self._certain and same_music != (self.cover_task_id == callback.cover_task_id)
 
     def ring(self) -> None:
         """Wake whoever waits; from any thread."""
@@ -73,17 +75,18 @@ class Doorbell:
             address: Where callbacks come in, for people to read.
         """
         self._address = address
-        self._trust = 0 if address is None else _FIRST_TRUST
+        self._trust = Trust() if address else Trust(patience=0)
         self._refusals = 0
         self._last_refusal = ""
         self._notes: dict[str, tuple[str, ...]] = {}
         self._bells: dict[str, list[Bell]] = {}
+        self._left: deque[Bell] = deque()
         self._lock = threading.Lock()
 
     @property
     def reliable(self) -> bool:
         """Whether covers that finish can be expected to ring."""
-        return self._trust > 0
+        return self._trust.given
 
     def ring(self, callback: Callback) -> bool:
         """Note a callback and wake who waits for it; False, and nothing done, if it cannot be true.
@@ -91,7 +94,7 @@ class Doorbell:
         It cannot when we know the music's own cover task, or the cover task's own music, and it
         says otherwise.
         """
-        with self._lock:
+        with self._locked():
             ids = (callback.music_task_id, callback.cover_task_id)
             bells = {bell for one in ids for bell in self._bells.get(one, ())}
             if any(bell.contradicts(callback) for bell in bells):
@@ -101,7 +104,7 @@ class Doorbell:
             for bell in concerned:
                 bell.ring()
             if concerned:  # the callbacks of covers waited for elsewhere say nothing of ours
-                self._trust = min(self._trust + 1, _MOST_TRUST) if self._trust else _FIRST_TRUST
+                self._trust.came()
         return True
 
     def refused(self, reason: str) -> None:
@@ -109,38 +112,33 @@ class Doorbell:
         self._refusals += 1
         self._last_refusal = reason
 
-    @contextlib.contextmanager
-    def expecting(self, music_task_id: str) -> Generator[Bell, None, None]:
+    def expecting(self, music_task_id: str) -> AbstractContextManager[Bell]:
         """Listen for a callback to a submit that was not answered yet."""
-        with self._listening(Bell(music_task_id, None)) as bell:
-            yield bell
+        return self._listening(Bell(music_task_id, None))
 
-    @contextlib.contextmanager
-    def listening(self, task: CoverTask | str) -> Generator[Bell, None, None]:
+    def listening(self, task: CoverTask | str) -> AbstractContextManager[Bell]:
         """Listen for the callback of a cover task."""
-        music_task_id = task.music_task_id if isinstance(task, CoverTask) else None
-        with self._listening(Bell(music_task_id, task)) as bell:
-            yield bell
+        if isinstance(task, str):
+            return self._listening(Bell(None, task))
+        certain = not task.adopted
+        return self._listening(Bell(task.music_task_id, task.cover_task_id, certain=certain))
 
-    def claims(self, music_task_id: str) -> tuple[str, ...]:
-        """Name the cover tasks that callbacks named for a music task; none of them is proven."""
-        with self._lock:
+    def named(self, music_task_id: str) -> tuple[str, ...]:
+        """Tell which cover tasks callbacks named for a music task, the latest first; unproven."""
+        with self._locked():
             return self._notes.get(music_task_id, ())[::-1]
 
     def forget(self, music_task_id: str, cover_task_id: str) -> None:
-        """Drop a claim that was disproved."""
-        with self._lock:
-            claims = self._notes.pop(music_task_id, ())
-            left = tuple(one for one in claims if one != cover_task_id)
+        """Drop a cover task that was named, and disproved."""
+        with self._locked():
+            named = self._notes.pop(music_task_id, ())
+            left = tuple(one for one in named if one != cover_task_id)
             if left:
                 self._notes[music_task_id] = left
 
     def missed(self) -> None:
         """Note that a cover finished, and that a look found out before any callback."""
-        with self._lock:
-            fell_silent = self._trust == 1
-            self._trust = max(self._trust - 1, 0)
-        if fell_silent:
+        if self._trust.missed():
             _log.warning(
                 "covers finish without their callbacks at %s: %s Looking as often as without a "
                 "receiver until one comes",
@@ -158,32 +156,54 @@ class Doorbell:
 
     @contextlib.contextmanager
     def _listening(self, bell: Bell) -> Generator[Bell, None, None]:
-        ids = [one for one in (bell.music_task_id, bell.cover_task_id) if one is not None]
-        with self._lock:
-            for one in ids:
+        with self._locked():
+            for one in _ids(bell):
                 self._bells.setdefault(one, []).append(bell)
             if self._is_noted(bell):
                 bell.ring()
         try:
             yield bell
         finally:
-            with self._lock:
-                for one in ids:
-                    self._bells[one].remove(bell)
-                    if not self._bells[one]:
+            self._left.append(bell)
+            if not self._lock.locked():
+                with self._locked():
+                    pass
+
+    @contextlib.contextmanager
+    def _locked(self) -> Generator[None, None, None]:
+        """Have everything for oneself, without the bells of those who left.
+
+        Whoever leaves never waits for the lock: a waiter of a dead event loop leaves when it is
+        collected as garbage, which may be in the middle of a ring, on the very thread that holds
+        the lock.
+        """
+        with self._lock:
+            while self._left:
+                bell = self._left.popleft()
+                for one in _ids(bell):
+                    others = [other for other in self._bells[one] if other is not bell]
+                    if others:
+                        self._bells[one] = others
+                    else:
                         del self._bells[one]
+            yield
 
     def _is_noted(self, bell: Bell) -> bool:
         if bell.music_task_id is None:
-            return any(bell.cover_task_id in claims for claims in self._notes.values())
-        claims = self._notes.get(bell.music_task_id, ())
-        return bool(claims) if bell.cover_task_id is None else bell.cover_task_id in claims
+            return any(bell.cover_task_id in named for named in self._notes.values())
+        named = self._notes.get(bell.music_task_id, ())
+        return bool(named) if bell.cover_task_id is None else bell.cover_task_id in named
 
     def _note(self, callback: Callback) -> None:
-        """Keep a claim, the newest last; what somebody waits for never gives way."""
-        claims = self._notes.pop(callback.music_task_id, ())
-        others = [one for one in claims if one != callback.cover_task_id]
-        self._notes[callback.music_task_id] = (*others, callback.cover_task_id)[-_MOST_CLAIMS:]
+        """Keep what was named, the latest last; what somebody waits for never gives way."""
+        named = self._notes.pop(callback.music_task_id, ())
+        others = [one for one in named if one != callback.cover_task_id]
+        self._notes[callback.music_task_id] = (*others, callback.cover_task_id)[-_MOST_NAMED:]
         if len(self._notes) > _MOST_NOTES:
             unwanted = (one for one in self._notes if one not in self._bells)
             self._notes.pop(next(unwanted, ""), None)
+
+
+def _ids(bell: Bell) -> list[str]:
+    both = (bell.music_task_id, bell.cover_task_id)
+    return [one for one in dict.fromkeys(both) if one is not None]

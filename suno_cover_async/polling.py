@@ -4,7 +4,7 @@ It owns what a look means for those who wait: pending, changed, finished, unknow
 else's. It knows no HTTP: a look is a callable handed in, and when to look is `pace.py`'s to say.
 
 A callback is a doorbell: it makes the next look due at once, and proves nothing. While one is
-awaited, looks are rare. After one that was not true, or not yet, they come as often as for any
+awaited, looks are rare. After one that was not true, or not yet, they come in the rhythm of a new
 task, and further rings bring them no closer together than `PollSchedule.shortest`.
 """
 
@@ -178,6 +178,8 @@ class PollStream:
                 without_images = 0
                 self._publish(details)
                 if details.finished:
+                    if self._age.rings and self._rung is None:
+                        self._doorbell.missed()
                     return
             rang = await self._rest(bell, clock() + self._pause(clock()))
 
@@ -195,13 +197,17 @@ class PollStream:
             Whether it rang.
         """
         clock = asyncio.get_running_loop().time
-        last = self._deadline - min(_LAST_LOOK, (self._deadline - self._age.born) / 5)
-        rang = await bell.heard(last if clock() < last < until else until)
+        rang = await bell.heard(self._or_last(until))
         if rang:
             if self._rung is not None:
-                await asyncio.sleep(self._rung + self._schedule.shortest - clock())
+                await asyncio.sleep(self._or_last(self._rung + self._schedule.shortest) - clock())
             self._rung = clock()
         return rang
+
+    def _or_last(self, moment: float) -> float:
+        """Choose when to look: at a moment, or at the last look if that is still to come before."""
+        last = self._deadline - min(_LAST_LOOK, (self._deadline - self._age.born) / 5)
+        return last if asyncio.get_running_loop().time() < last < moment else moment
 
     async def _see(self, *, rang: bool) -> CoverDetails | None:
         """Look once; trouble that may pass is kept for the deadline's message."""
@@ -295,19 +301,11 @@ class Lookout:
         return _given(self._schedule.safety_first, learned)
 
     def _begin(self, task: CoverTask | str, deadline: float) -> PollStream:
-        age = self._age(id_of(task))
-
-        async def look(rang: bool) -> CoverDetails | None:
-            details = await self.look(id_of(task), rang=rang)
-            if details is not None and details.finished and age.rings and not rang:
-                self._doorbell.missed()
-            return details
-
         return PollStream(
             task,
-            look,
+            lambda rang: self.look(id_of(task), rang=rang),
             schedule=self._schedule,
-            age=age,
+            age=self._age(id_of(task)),
             deadline=deadline,
             doorbell=self._doorbell,
         )

@@ -5,6 +5,7 @@ callback. How a request is made, and made again, is `transport.py`'s.
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 
 import attrs
@@ -30,7 +31,7 @@ class SubmitDesk:
         memory: What the client remembers.
         doorbell: Where callbacks ring.
         callback_url: Where the host shall call for a music task.
-        poll: How long a callback is worth waiting for.
+        poll: How often to look at what a callback named.
     """
 
     transport: Transport
@@ -43,11 +44,16 @@ class SubmitDesk:
         factory=dict[str, Shared[CoverTask]], init=False
     )
 
-    async def submit(self, music_task_id: str) -> CoverTask:
-        """Submit, or join a submit of this music task that is under way."""
+    async def submit(self, music_task_id: str, patience: float) -> CoverTask:
+        """Submit, or join a submit of this music task that is under way.
+
+        Args:
+            music_task_id: The music task.
+            patience: The most seconds to wait for the callback of a submit whose answer is lost.
+        """
         shared = self._under_way.get(music_task_id)
         if shared is None or not shared.joinable:
-            work = self._submit(music_task_id, ending=shared)
+            work = self._submit(music_task_id, patience, ending=shared)
             shared = self._under_way[music_task_id] = Shared(work)
         try:
             task = await shared.join()
@@ -65,7 +71,9 @@ class SubmitDesk:
         if shared is not None and shared.has_ended:
             del self._under_way[music_task_id]
 
-    async def _submit(self, music_task_id: str, *, ending: Shared[CoverTask] | None) -> CoverTask:
+    async def _submit(
+        self, music_task_id: str, patience: float, *, ending: Shared[CoverTask] | None
+    ) -> CoverTask:
         """Submit, unless the cover task is known: a cancelled submit, or a callback, brought it."""
         if ending is not None:
             try:
@@ -77,51 +85,52 @@ class SubmitDesk:
         if unclaimed is not None:
             return unclaimed
         with self.doorbell.expecting(music_task_id) as bell:
-            return await self._claimed(music_task_id) or await self._sent(music_task_id, bell)
+            known = await self._confirmed(music_task_id)
+            return known or await self._sent(music_task_id, bell, patience)
 
-    async def _sent(self, music_task_id: str, bell: Bell) -> CoverTask:
+    async def _sent(self, music_task_id: str, bell: Bell, patience: float) -> CoverTask:
         in_doubt = music_task_id in self.memory.uncertain
         call = wire.submit(music_task_id, self.callback_url(music_task_id))
         try:
             return await self.transport.submit(call, keep=self._keep, doubt=self._doubt)
         except SunoCoverError as error:
-            in_doubt = in_doubt or error.perhaps_billed
             trouble = error
         exists = isinstance(trouble, CoverExistsError)
-        task = await self._called_back(music_task_id, bell, exists=exists) if in_doubt else None
-        if task is not None:
-            return task
+        if trouble.perhaps_billed or (in_doubt and (exists or trouble.retryable)):
+            if not exists:  # nothing but the callback can name one that exists
+                patience = min(patience, self.lookout.safety_look)
+            task = await self._called_back(music_task_id, bell, patience)
+            if task is not None:
+                return task
         if exists and not trouble.perhaps_billed:
             self.memory.uncertain.pop(music_task_id, None)
         raise trouble
 
     async def _called_back(
-        self, music_task_id: str, bell: Bell, *, exists: bool
+        self, music_task_id: str, bell: Bell, patience: float
     ) -> CoverTask | None:
-        """Wait for the callback of a submit that may have been billed, as long as one may come.
-
-        When the host says that the cover exists, nothing but its callback can name it, so it is
-        waited for as for any cover. Otherwise submitting again can, so the patience is less.
-        """
+        """Wait for the callback of a submit that may have been billed."""
         if not self.doorbell.reliable:
-            return await self._claimed(music_task_id)
+            return await self._confirmed(music_task_id)
         clock = asyncio.get_running_loop().time
-        until = clock() + (self.poll.timeout if exists else self.lookout.safety_look)
+        until, next_look = clock() + patience, -math.inf
         while clock() < until:
-            claimed = self.doorbell.claims(music_task_id)  # and not confirmed yet
-            await bell.heard(min(until, clock() + self.poll.shortest) if claimed else until)
-            task = await self._claimed(music_task_id)
+            unconfirmed = self.doorbell.named(music_task_id)
+            await bell.heard(min(until, next_look) if unconfirmed else until)
+            await asyncio.sleep(next_look - clock())
+            next_look = clock() + self.poll.shortest
+            task = await self._confirmed(music_task_id)
             if task is not None:
                 return task
         return None
 
-    async def _claimed(self, music_task_id: str) -> CoverTask | None:
-        """Find the cover task among those that callbacks named; the details must confirm it.
+    async def _confirmed(self, music_task_id: str) -> CoverTask | None:
+        """Find the cover task among those that callbacks named; its details must confirm it.
 
-        A claim is dropped only when it is disproved. One that failed is no reason not to submit,
+        One is forgotten only when it is disproved. One that failed is no reason not to submit,
         unless it may be what a lost answer of ours would have named.
         """
-        for cover_task_id in self.doorbell.claims(music_task_id):
+        for cover_task_id in self.doorbell.named(music_task_id):
             task = CoverTask(cover_task_id=cover_task_id, music_task_id=music_task_id, adopted=True)
             try:
                 found = await self.lookout.look(task, rang=True)

@@ -28,9 +28,10 @@ from suno_cover_async.errors import (
     UnexpectedResponseError,
 )
 from suno_cover_async.hosts import Host
-from suno_cover_async.pace import Backpressure, FastLane, RequestWindow
+from suno_cover_async.pace import Backpressure
 from suno_cover_async.retry import RetryPolicy, Trouble, persist
 from suno_cover_async.verdict import Answer, read, retry_after
+from suno_cover_async.window import FastLane, RequestWindow
 from suno_cover_async.wire import Call, json_object
 
 T = TypeVar("T")
@@ -106,7 +107,6 @@ class Account:
     retry: RetryPolicy
     window: RequestWindow
     poll_window: RequestWindow
-    ring_lane: FastLane
     backpressure: Backpressure
 
     def refused(self, error: RateLimitError, entered: float) -> None:

@@ -99,7 +99,7 @@ async def open_workshop(
     transport = Transport(account, session, owned=owned)
 
     async def look(cover_task_id: str, rang: bool) -> CoverDetails | None:
-        through = account.ring_lane if rang else account.poll_window
+        through = account.poll_window.fast_lane if rang else account.poll_window
         return await transport.get(wire.details(cover_task_id), through=through)
 
     lookout = Lookout(look, poll, memory, lambda: account.poll_window.busy, doorbell)

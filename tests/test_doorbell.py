@@ -328,8 +328,8 @@ def test_a_callback_that_contradicts_what_we_know_is_refused_and_changes_nothing
 
             assert not world.doorbell.ring(swapped)
             assert not world.doorbell.ring(stolen)
-            assert world.doorbell.claims(SONG) == ()
-            assert world.doorbell.claims(other(2)) == ()
+            assert world.doorbell.named(SONG) == ()
+            assert world.doorbell.named(other(2)) == ()
             assert not await bell.heard(1)
 
     run(scenario())
@@ -342,7 +342,7 @@ def test_an_adopted_id_does_not_keep_the_right_one_from_being_heard() -> None:
         with doorbell.listening(adopted) as bell:
             assert doorbell.ring(NEWS)
             assert not await bell.heard(1)  # it is no news of the adopted one
-        return doorbell.claims(SONG)
+        return doorbell.named(SONG)
 
     assert run(scenario()) == (ID,)
 
@@ -356,8 +356,8 @@ def test_a_flood_of_unknown_ids_is_bounded_and_pushes_out_nothing_that_is_awaite
                 doorbell.ring(Callback(music_task_id=other(number), cover_task_id=other(-number)))
 
             assert await bell.heard(1)
-            assert doorbell.claims(SONG) == (ID,)
-        kept = sum(bool(doorbell.claims(other(number))) for number in range(100_000))
+            assert doorbell.named(SONG) == (ID,)
+        kept = sum(bool(doorbell.named(other(number))) for number in range(100_000))
         assert kept <= 4096
 
     run(scenario())
@@ -370,8 +370,8 @@ def test_the_holder_of_one_token_fills_no_memory_and_pushes_out_nobody_else() ->
     for number in range(100_000):
         doorbell.ring(Callback(music_task_id=other(7), cover_task_id=other(number)))
 
-    assert len(doorbell.claims(other(7))) == 4
-    assert doorbell.claims(SONG) == (ID,)
+    assert len(doorbell.named(other(7))) == 4
+    assert doorbell.named(SONG) == (ID,)
 
 
 async def test_a_ring_from_another_thread_wakes_the_waiter() -> None:

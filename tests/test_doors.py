@@ -227,7 +227,7 @@ async def test_the_apis_callbacks_come_in_and_ring(
             task = await order(sandbox, receiver, fails=fails)
             with receiver.doorbell.listening(task) as bell:
                 rang.append(await bell.heard(asyncio.get_running_loop().time() + 10))
-            assert receiver.doorbell.claims(task.music_task_id) == (task.cover_task_id,)
+            assert receiver.doorbell.named(task.music_task_id) == (task.cover_task_id,)
         statuses = [delivery.status for delivery in await delivered(sandbox, 2)]
 
     assert rang == [True, True]
@@ -379,7 +379,7 @@ async def test_every_refusal_is_the_same_to_the_byte_and_comes_at_once(
     assert {name for name, one in answers.items() if one != answers["forged"]} == set()
     assert not rang
     assert not called
-    assert receiver.doorbell.claims(MUSIC) == ()
+    assert receiver.doorbell.named(MUSIC) == ()
 
 
 @every_door
@@ -432,7 +432,7 @@ async def test_a_caller_who_leaves_in_the_middle_leaves_nothing_behind(
             caller.writer.write(head(receiver, "Transfer-Encoding: chunked"))
             caller.writer.write(b"%x\r\n%s\r\n" % (len(LETTER), LETTER))
         await ask(receiver, whole(receiver, path=FORGED))  # those who left are behind it
-        claims = receiver.doorbell.claims(MUSIC)
+        claims = receiver.doorbell.named(MUSIC)
         answer = await ask(receiver, request)
 
     assert claims == ()
@@ -644,12 +644,12 @@ async def test_an_asgi_caller_may_leave_at_any_moment(deaf: bool) -> None:
     await Server(unended, {"type": "http.disconnect"}, deaf=deaf).run(
         receiver, **http_scope(receiver)
     )
-    assert receiver.doorbell.claims(MUSIC) == ()
+    assert receiver.doorbell.named(MUSIC) == ()
 
     await Server({"type": "http.request", "body": LETTER}, deaf=deaf).run(
         receiver, **http_scope(receiver)
     )
-    assert receiver.doorbell.claims(MUSIC) == (COVER,)
+    assert receiver.doorbell.named(MUSIC) == (COVER,)
 
 
 async def test_other_asgi_scopes_are_answered_as_the_protocol_asks() -> None:

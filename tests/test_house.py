@@ -13,8 +13,9 @@ PACKAGE = Path(suno_cover_async.__file__).parent
 FLOORS = [
     {"_version", "models", "addresses", "text"},
     {"errors", "arguments"},
-    {"hosts", "pace", "loops", "sharing", "signing", "doorbell", "hook"},
-    {"wire"},
+    {"hosts", "window", "loops", "sharing", "signing", "hook"},
+    {"pace"},
+    {"wire", "doorbell"},
     {"verdict", "retry", "memory", "files"},
     {"polling"},
     {"transport", "download", "receiver", "sandbox"},

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from virtual_time import run
 
 from suno_cover_async import PollSchedule, Rate, RequestWindow, RetryPolicy
-from suno_cover_async.pace import Backpressure, Durations, FastLane, Slot
+from suno_cover_async.pace import Backpressure, Durations
+from suno_cover_async.window import FastLane, Slot
 
 
 @contextlib.asynccontextmanager

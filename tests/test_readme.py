@@ -155,7 +155,7 @@ async def answers(names: dict[str, Any]) -> list[int]:
             await asyncio.to_thread(flask.post, to, data=body, content_type="application/json")
             for to in both
         ]
-    assert receiver.doorbell.claims(SONGS[0]) == ("21aee3c3",)
+    assert receiver.doorbell.named(SONGS[0]) == ("21aee3c3",)
     return [answer.status_code for answer in called]
 
 

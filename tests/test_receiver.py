@@ -265,7 +265,7 @@ async def test_a_true_callback_is_received_and_rings(
 
         assert answer == ACCEPTED
         assert await heard(bell)
-    assert receiver.doorbell.claims(MUSIC) == (COVER,)
+    assert receiver.doorbell.named(MUSIC) == (COVER,)
 
 
 @params(UNBELIEVABLE | UNSIGNED | ABSURD)
@@ -284,7 +284,7 @@ async def test_every_refusal_is_the_same_and_changes_nothing(
         assert answer == REFUSED
         assert not await heard(bell)
         assert not await heard(expecting)
-    assert receiver.doorbell.claims(MUSIC) == ()
+    assert receiver.doorbell.named(MUSIC) == ()
     await receiver.receive(*Request(path=path_of(receiver, "other")).parts())
     await until(lambda: called)
     assert called == [Callback(music_task_id="other", cover_task_id=COVER)]
@@ -297,7 +297,7 @@ async def test_the_same_is_refused_where_nothing_is_signed(
     receiver = make()
 
     assert await receiver.receive(*request_of().parts()) == REFUSED
-    assert receiver.doorbell.claims(MUSIC) == ()
+    assert receiver.doorbell.named(MUSIC) == ()
 
 
 def test_reading_rings_nobody() -> None:
@@ -307,7 +307,7 @@ def test_reading_rings_nobody() -> None:
     found = receiver.read(*Request().parts())
 
     assert found == Callback(music_task_id=MUSIC, cover_task_id=COVER)
-    assert receiver.doorbell.claims(MUSIC) == ()
+    assert receiver.doorbell.named(MUSIC) == ()
     assert not called
 
 
@@ -372,7 +372,7 @@ async def test_a_callback_that_contradicts_what_is_known_is_refused() -> None:
         assert not await heard(bell)
         assert await receiver.receive(*Request().parts()) == ACCEPTED
         assert await heard(bell)
-    assert receiver.doorbell.claims("other") == ()
+    assert receiver.doorbell.named("other") == ()
     await until(lambda: called)
     assert called == [Callback(music_task_id=MUSIC, cover_task_id=COVER)]
 
@@ -383,7 +383,7 @@ async def test_a_replay_only_rings_again() -> None:
     answers = [await receiver.receive(*request.parts()) for _ in range(3)]
 
     assert answers == [ACCEPTED] * 3
-    assert receiver.doorbell.claims(MUSIC) == (COVER,)
+    assert receiver.doorbell.named(MUSIC) == (COVER,)
 
 
 def test_secrets_and_keys_rotate() -> None:

@@ -21,8 +21,8 @@ import pytest
 from aiohttp import web
 from PIL import Image
 
-from suno_cover_async.pace import Rate
 from suno_cover_async.sandbox import Delivery, DuplicateId, Fault, Reply, Sandbox, Scenario
+from suno_cover_async.window import Rate
 from suno_cover_async.wire import Times
 
 SUBMIT = "/api/v1/suno/cover/generate"

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from suno_cover_async.models import CoverStatus
-from suno_cover_async.pace import Rate
 from suno_cover_async.sandbox import Fault, Scenario, courier, forgery, images
 from suno_cover_async.sandbox.scenario import Mishap
-from suno_cover_async.sandbox.world import Callback, World
+from suno_cover_async.sandbox.world import Notice, World
+from suno_cover_async.window import Rate
 
 WALL = datetime(2025, 10, 15, 4, 47, 15, tzinfo=UTC)
 URL = "http://127.0.0.1:1/callback"
@@ -486,8 +486,8 @@ def test_what_happens_on_the_way_is_due_in_time_and_marked(share: str, mishap: M
     assert [callback.mishap for callback in world.due(1010.0)] == [mishap]
 
 
-def forged(url: str, cover_task_id: str = "c") -> Callback:
-    return forgery.forge(Callback(cover_task_id=cover_task_id, url=url, images=None))
+def forged(url: str, cover_task_id: str = "c") -> Notice:
+    return forgery.forge(Notice(cover_task_id=cover_task_id, url=url, images=None))
 
 
 @given(st.text("abcXYZ019-_.~", min_size=1, max_size=50), st.uuids())

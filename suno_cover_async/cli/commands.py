@@ -18,7 +18,7 @@ from suno_cover_async.cli.console import say, stderr
 from suno_cover_async.cli.demo import demo
 from suno_cover_async.cli.exits import ExitCode, advise, exit_code, explain
 from suno_cover_async.cli.generate import generate
-from suno_cover_async.cli.listening import Door, listening
+from suno_cover_async.cli.listening import Door, with_door
 from suno_cover_async.cli.look import show_credits, show_details
 from suno_cover_async.cli.options import Connection, Seconds, connected, refuse_key
 from suno_cover_async.cli.process import run
@@ -74,7 +74,7 @@ def commands() -> None:
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @_folder("covers", "Where to save the images.")
 @_JSON
-@listening
+@with_door
 @connected
 def _generate(
     ids: tuple[str, ...], into: Path, as_json: bool, connection: Connection, door: Door | None

@@ -65,7 +65,7 @@ class Door:
                 )
 
 
-def listening(function: F) -> F:
+def with_door(function: F) -> F:
     """Give a command `--listen` and `--public-url`, as one `door` argument, which may be None."""
 
     @functools.wraps(function)

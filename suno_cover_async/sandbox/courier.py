@@ -15,7 +15,7 @@ from suno_cover_async.addresses import is_loopback
 from suno_cover_async.sandbox import forgery
 from suno_cover_async.sandbox.journal import Delivery
 from suno_cover_async.sandbox.scenario import Mishap, Scenario
-from suno_cover_async.sandbox.world import Callback
+from suno_cover_async.sandbox.world import Notice
 
 _TRIES = 4  # documented: delivery stops after 3 failed retries
 _PATIENCE = aiohttp.ClientTimeout(total=15)  # documented
@@ -40,7 +40,7 @@ def signature(hmac_key: str, cover_task_id: str, timestamp: int) -> dict[str, st
     }
 
 
-def letter(callback: Callback, base_url: str) -> bytes:
+def letter(callback: Notice, base_url: str) -> bytes:
     """Word a callback."""
     if callback.images is None:
         return wire.encode_callback(
@@ -64,7 +64,7 @@ class Courier:
         factory=dict[str, list[asyncio.Event]], repr=False
     )
 
-    def send(self, callback: Callback, scenario: Scenario, base_url: str) -> None:
+    def send(self, callback: Notice, scenario: Scenario, base_url: str) -> None:
         """Begin to deliver a callback, in as many copies as the scenario and its mishap say."""
         if not is_own(callback.url):
             self._note(callback, skipped=True)
@@ -91,7 +91,7 @@ class Courier:
         await self._session.close()
 
     async def _carry(
-        self, callback: Callback, scenario: Scenario, base_url: str, tried: list[asyncio.Event]
+        self, callback: Notice, scenario: Scenario, base_url: str, tried: list[asyncio.Event]
     ) -> None:
         if callback.mishap is Mishap.FORGED:
             await self._forge(callback, scenario, base_url)
@@ -99,14 +99,14 @@ class Courier:
             for once in tried:
                 copies.create_task(self._deliver(callback, scenario, base_url, once))
 
-    async def _forge(self, callback: Callback, scenario: Scenario, base_url: str) -> None:
+    async def _forge(self, callback: Notice, scenario: Scenario, base_url: str) -> None:
         forged, key = forgery.forge(callback), scenario.hmac_key
         wrong_key = None if key is None else forgery.wrong_key(key)
         status = await self._post(forged, letter(forged, base_url), wrong_key)
         self._note(forged, status=status, forged=True)
 
     async def _deliver(
-        self, callback: Callback, scenario: Scenario, base_url: str, tried: asyncio.Event
+        self, callback: Notice, scenario: Scenario, base_url: str, tried: asyncio.Event
     ) -> None:
         body = letter(callback, base_url)
         for left in reversed(range(_TRIES)):
@@ -117,7 +117,7 @@ class Courier:
                 return
             await asyncio.sleep(scenario.callback_pause / scenario.scale)
 
-    async def _post(self, callback: Callback, body: bytes, hmac_key: str | None) -> int | None:
+    async def _post(self, callback: Notice, body: bytes, hmac_key: str | None) -> int | None:
         headers = {"Content-Type": "application/json"}
         if hmac_key is not None:
             headers |= signature(hmac_key, callback.cover_task_id, int(time.time()))
@@ -131,7 +131,7 @@ class Courier:
 
     def _note(
         self,
-        callback: Callback,
+        callback: Notice,
         *,
         status: int | None = None,
         skipped: bool = False,

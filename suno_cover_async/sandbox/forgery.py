@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 import attrs
 from yarl import URL
 
-from suno_cover_async.sandbox.world import STYLES, Callback
+from suno_cover_async.sandbox.world import STYLES, Notice
 
 _ALPHABET = string.ascii_letters + string.digits + "-_"  # safe anywhere in a path
 _LAST_SEGMENT = re.compile(r"([^/]+)(/*)$")
 _CHARACTER = re.compile(r"%[0-9A-Fa-f]{2}|.")  # an escape is one
 
 
-def forge(callback: Callback) -> Callback:
+def forge(callback: Notice) -> Notice:
     """Make a callback of the same cover task, with made-up images, to a URL that is not quite its.
 
     One character of the last segment of the path is another one; no path becomes `/forged`.

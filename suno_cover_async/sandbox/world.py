@@ -34,7 +34,7 @@ class Image:
 
 
 @attrs.frozen(kw_only=True)
-class Callback:
+class Notice:
     """The news that a cover task finished; `images` are paths, and None after a failure."""
 
     cover_task_id: str
@@ -178,14 +178,14 @@ class World:
         """Tell when the next callback is due, of the covers whose end is known."""
         return self._unsent[0][0] if self._unsent else None
 
-    def due(self, now: float) -> list[Callback]:
+    def due(self, now: float) -> list[Notice]:
         """Collect the callbacks that are due, each once; what is lost is never due."""
-        callbacks = list[Callback]()
+        callbacks = list[Notice]()
         while self._unsent and self._unsent[0][0] <= now:
             cover = self._covers[heapq.heappop(self._unsent)[1]]
             if cover.callback_url is not None and cover.mishap is not Mishap.LOST:
                 callbacks.append(
-                    Callback(
+                    Notice(
                         cover_task_id=cover.cover_task_id,
                         url=cover.callback_url,
                         images=None if cover.fails else self._image_paths(cover),
