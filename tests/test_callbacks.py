@@ -1,10 +1,13 @@
 """A client with a receiver, against the sandbox that calls back: few requests, and nothing lost.
 
-Looks for safety are minutes away wherever a callback is to end a wait, so a wait that a callback
-does not end shows as a test that does not end.
+Looks for safety are hours away wherever a callback is to end a wait, so a wait that a callback does
+not end runs into the time limit of the tests.
 """
 
 import asyncio
+import itertools
+import statistics
+import time
 from collections import Counter
 
 import attrs
@@ -12,6 +15,7 @@ import pytest
 from conftest import connect, receiving, until
 
 from suno_cover_async import (
+    AuthenticationError,
     Callback,
     CallbackReceiver,
     ClientUsageError,
@@ -29,7 +33,8 @@ from suno_cover_async.sandbox import DuplicateId, Fault, Reply, Sandbox, Scenari
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
-PATIENT = PollSchedule(timeout=1000)  # the first look for safety comes after 60 s
+HOURS = 50_000.0
+PATIENT = PollSchedule(safety_first=HOURS, safety=HOURS, timeout=10 * HOURS)
 QUICK = Scenario(rate=None, seconds=0.1)
 
 
@@ -322,6 +327,54 @@ async def test_a_submit_whose_callback_never_comes_ends_with_its_error() -> None
         assert len(sandbox.journal.bills) == 1
 
 
+async def test_generate_waits_for_a_lost_answers_callback_no_longer_than_it_was_told() -> None:
+    scenario = attrs.evolve(QUICK, lost_callbacks=1.0, duplicate_id=DuplicateId.ABSENT)
+    async with Sandbox(scenario) as sandbox, receiving() as receiver:
+        [song] = sandbox.add_music()
+        sandbox.script("submit", Fault.LOST_ANSWER)
+        async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
+            with pytest.raises(CoverExistsError) as caught:
+                await client.generate(song, timeout=0.2)
+
+        assert caught.value.perhaps_billed
+
+
+async def test_an_error_that_waiting_cannot_mend_is_told_at_once_however_uncertain_the_song() -> (
+    None
+):
+    async with Sandbox(QUICK) as sandbox, receiving() as receiver:
+        [song] = sandbox.add_music()
+        sandbox.script("submit", Fault.LOST_REQUEST)
+        async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
+            doomed = asyncio.create_task(client.submit(song))
+            await until(lambda: client.uncertain)
+            doomed.cancel()
+            await asyncio.wait([doomed])
+            sandbox.script("submit", Reply(body=b'{"code": 401, "msg": "no"}'))
+
+            with pytest.raises(AuthenticationError):
+                await client.submit(song)
+
+
+async def test_a_flood_of_rings_for_a_lost_answer_brings_looks_no_closer_than_allowed() -> None:
+    scenario = attrs.evolve(QUICK, seconds=1000, duplicate_id=DuplicateId.ABSENT)
+    poll = attrs.evolve(PATIENT, shortest=0.2)
+    async with Sandbox(scenario) as sandbox, receiving() as receiver:
+        [song] = sandbox.add_music()
+        sandbox.script("submit", Fault.LOST_ANSWER)
+        async with connect(sandbox, receiver=receiver, poll=poll) as client:
+            generating = asyncio.create_task(client.generate(song, timeout=1))
+            while not generating.done():
+                receiver.ring(Callback(music_task_id=song, cover_task_id="made-up"))
+                await asyncio.sleep(0.01)
+            with pytest.raises(CoverExistsError):
+                await generating
+
+        looks = [arrival.at for arrival in sandbox.journal.of("details")]
+        assert len(looks) >= 3
+        assert all(b - a >= 0.19 for a, b in itertools.pairwise(looks))
+
+
 async def test_closing_ends_a_submit_that_waits_for_its_callback() -> None:
     scenario = attrs.evolve(QUICK, seconds=1000, duplicate_id=DuplicateId.ABSENT)
     async with Sandbox(scenario) as sandbox, receiving() as receiver:
@@ -424,10 +477,6 @@ async def test_a_flood_of_rings_takes_no_more_than_half_of_the_limit() -> None:
         assert all(after - before >= 0.5 for before, after in zip(looks, looks[10:], strict=False))
 
 
-async def collected(client: SunoCoverClient, song: str) -> CoverDetails:
-    return await client.generate(song, timeout=60)
-
-
 async def test_1000_covers_with_a_third_of_the_callbacks_lost_doubled_early_late_or_forged() -> (
     None
 ):
@@ -443,10 +492,17 @@ async def test_1000_covers_with_a_third_of_the_callbacks_lost_doubled_early_late
         late_seconds=5,
     )
     poll = PollSchedule(safety_first=2, safety=4, timeout=60)
+    ends: dict[str, float] = {}
     async with Sandbox(scenario) as sandbox, receiving() as receiver:
         songs = sandbox.add_music(1000)
         async with connect(sandbox, receiver=receiver, poll=poll, concurrency=250) as client:
-            covers = await asyncio.gather(*(collected(client, song) for song in songs))
+
+            async def cover(song: str) -> CoverDetails:
+                details = await client.generate(song)
+                ends[details.cover_task_id] = time.monotonic()
+                return details
+
+            covers = await asyncio.gather(*map(cover, songs))
 
         bills = {bill.music_task_id: bill.cover_task_id for bill in sandbox.journal.bills}
         assert len(sandbox.journal.bills) == len(bills) == 1000
@@ -455,6 +511,8 @@ async def test_1000_covers_with_a_third_of_the_callbacks_lost_doubled_early_late
         assert 2.0 <= len(sandbox.journal.arrivals) / 1000 <= 2.2
         assert {call.status for call in sandbox.journal.callbacks if not call.forged} == {200}
         assert {call.status for call in sandbox.journal.callbacks if call.forged} == {400}
+        took = [ends[bill.cover_task_id] - bill.at for bill in sandbox.journal.bills]
+        assert statistics.quantiles(took, n=10)[7] < 2  # before any look for safety
 
 
 def test_a_submit_has_one_callback_url() -> None:

@@ -4,6 +4,7 @@ Safety looks are pushed hours away, so a wake-up that is lost shows as a wait of
 """
 
 import asyncio
+import gc
 import itertools
 import threading
 from contextlib import ExitStack, suppress
@@ -64,9 +65,11 @@ class World:
     def accept(self, task: CoverTask = TASK) -> None:
         self.memory.accepted(task, self.now)
 
-    async def waited(self, task: CoverTask | str = TASK) -> float:
+    async def waited(
+        self, task: CoverTask | str = TASK, *, patience: float = RARE.timeout
+    ) -> float:
         """Wait for the cover; return when it was there."""
-        deadline = self.now + RARE.timeout
+        deadline = self.now + patience
         async with self._lookout.stream(task, deadline) as stream:
             details = await stream.finished(task, deadline)
         self.memory.settle(details)
@@ -234,6 +237,23 @@ def test_after_a_callback_that_was_too_early_looks_come_as_often_as_without_one(
     assert 5.5 < pauses[-1] <= 0.15 * 107 * 1.1
 
 
+@pytest.mark.parametrize("rings", [1, 2])
+def test_no_ring_costs_the_last_look_before_the_deadline(rings: int) -> None:
+    async def scenario() -> float:
+        world = World()
+        world.accept()
+        waiting = asyncio.create_task(world.waited(patience=50))
+        await asyncio.sleep(46)
+        world.doorbell.ring(NEWS)  # too early
+        await asyncio.sleep(0.7)
+        world.finished = True
+        if rings == 2:
+            world.doorbell.ring(NEWS)
+        return await waiting
+
+    assert run(scenario()) <= 50 - 1.9
+
+
 def test_while_a_callback_is_awaited_looks_come_at_60_s_and_then_every_120_s() -> None:
     async def scenario() -> list[float]:
         world = World(schedule=PollSchedule())
@@ -318,6 +338,26 @@ def test_many_callbacks_that_came_outweigh_some_that_did_not() -> None:
     assert run(scenario()) == [True] * 25 + [False] * 5
 
 
+@pytest.mark.parametrize("task", [TASK, attrs.evolve(TASK, adopted=True)])
+def test_covers_that_rang_early_or_were_never_to_ring_are_no_misses(task: CoverTask) -> None:
+    async def scenario() -> bool:
+        world = World(schedule=PollSchedule())
+        for _ in range(10):
+            world.finished = False
+            world.accept(task)
+            waiting = asyncio.create_task(world.waited(task))
+            await asyncio.sleep(1)
+            if not task.adopted:
+                world.doorbell.ring(NEWS)
+                await asyncio.sleep(1)
+            world.finished = True
+            await waiting
+            world.doorbell.forget(SONG, ID)
+        return world.doorbell.reliable
+
+    assert run(scenario())
+
+
 def test_a_callback_that_contradicts_what_we_know_is_refused_and_changes_nothing() -> None:
     async def scenario() -> None:
         world = World()
@@ -400,6 +440,26 @@ def test_a_ring_for_a_loop_that_is_closed_is_noted_for_the_next() -> None:
         run(listen())
         assert doorbell.ring(NEWS)
         assert run(listen_again())
+
+
+def test_a_waiter_that_is_collected_as_garbage_in_the_middle_of_a_ring_blocks_nobody() -> None:
+    doorbell = Doorbell()
+    abandoned = asyncio.new_event_loop()
+
+    async def wait_for_ever() -> None:
+        with doorbell.listening(TASK):
+            await asyncio.Event().wait()
+
+    task = abandoned.create_task(wait_for_ever())
+    abandoned.run_until_complete(asyncio.sleep(0))
+    abandoned.close()
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    del task
+    with doorbell._lock:
+        gc.collect()
+
+    assert doorbell.ring(NEWS)
+    assert not doorbell._bells
 
 
 @pytest.mark.parametrize("second", [ID, TASK])

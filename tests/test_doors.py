@@ -308,7 +308,11 @@ async def test_listening_where_another_listens_is_an_os_error(sock: socket.socke
 
 # --- attacks -----------------------------------------------------------------------------------
 
-SIGNED = courier.signature(KEY, COVER, int(time.time()))
+
+def signed() -> dict[str, str]:
+    return courier.signature(KEY, COVER, int(time.time()))
+
+
 CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n"
 
 
@@ -347,7 +351,7 @@ def attacks(receiver: CallbackReceiver) -> dict[str, bytes]:
 
 
 def attacks_on_signatures(receiver: CallbackReceiver) -> dict[str, bytes]:
-    timestamp, signature = (f"{name}: {value}" for name, value in SIGNED.items())
+    timestamp, signature = (f"{name}: {value}" for name, value in signed().items())
     return {
         "unsigned, and the body dawdles": head(receiver, "Content-Length: 100"),
         "a non-ASCII signature": whole(
@@ -393,7 +397,7 @@ async def test_every_refusal_of_a_signature_is_the_same_too(
             name: await ask(receiver, request)
             for name, request in attacks_on_signatures(receiver).items()
         }
-        fields = (f"{name}: {value}" for name, value in SIGNED.items())
+        fields = (f"{name}: {value}" for name, value in signed().items())
         accepted = await ask(receiver, whole(receiver, *fields))
 
     assert is_refused(forged)

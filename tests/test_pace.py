@@ -193,13 +193,14 @@ def test_one_unanswered_request_holds_up_only_its_own_slot() -> None:
     assert times[19] == pytest.approx(20.1)
 
 
-def test_loops_that_take_turns_leave_nobody_hanging() -> None:
+@pytest.mark.parametrize("urgent", [False, True])
+def test_loops_that_take_turns_leave_nobody_hanging(urgent: bool) -> None:
     window = RequestWindow(Rate(calls=1, seconds=0.05))
     paused, other = asyncio.new_event_loop(), asyncio.new_event_loop()
 
     async def hold_and_queue() -> list[asyncio.Task[Slot]]:
         slot = await window.enter()
-        callers = [asyncio.create_task(window.enter()) for _ in range(3)]
+        callers = [asyncio.create_task(window.enter(urgent=urgent)) for _ in range(3)]
         await asyncio.sleep(0)
         window.leave(slot, answered=True)
         return callers
@@ -426,6 +427,17 @@ def test_a_callback_is_given_until_the_90th_percentile_and_its_own_way_here() ->
         durations.learn(seconds)
 
     assert durations.safety_look(5) == 91 + 5
+
+
+@pytest.mark.parametrize(("few", "expected"), [([7], 7), ([10, 20], 20), ([3, 1, 2], 3)])
+def test_of_few_durations_the_90th_percentile_is_the_longest(
+    few: list[float], expected: float
+) -> None:
+    durations = Durations()
+    for seconds in few:
+        durations.learn(seconds)
+
+    assert durations.safety_look(0) == expected
 
 
 @pytest.mark.parametrize("nonsense", [0.0, -5.0, 86_401.0, math.inf, math.nan])
