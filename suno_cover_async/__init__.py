@@ -11,6 +11,7 @@ sandbox is `suno_cover_async.sandbox`.
 """
 
 from suno_cover_async._version import __version__
+from suno_cover_async.admission import CallbackAnswer
 from suno_cover_async.client import NO_CALLBACK_URL, SunoCoverClient
 from suno_cover_async.errors import (
     APIError,
@@ -45,7 +46,7 @@ from suno_cover_async.models import (
     MusicDetails,
 )
 from suno_cover_async.pace import PollSchedule
-from suno_cover_async.receiver import CallbackAnswer, CallbackReceiver
+from suno_cover_async.receiver import CallbackReceiver
 from suno_cover_async.retry import RetryPolicy
 from suno_cover_async.window import Rate, RequestWindow
 

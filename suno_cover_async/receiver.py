@@ -1,83 +1,41 @@
-"""The door for callbacks: what comes in is checked, and a true one rings the doorbell.
+"""The door for callbacks: a true one rings the doorbell, and all are answered in milliseconds.
 
-It owns the order of the checks, the limits on a request, the one answer to everything refused, and
-the doors for aiohttp.web and ASGI. Tokens and signatures are `signing.py`'s, the body's words
-`wire.py`'s, and who is woken is `doorbell.py`'s.
+It owns the bounds on time, and the doors for aiohttp.web, for ASGI (with `asgi.py`), and for any
+other framework. Who is let in is `admission.py`'s, and who is woken `doorbell.py`'s.
 """
 
 import asyncio
 import contextlib
 import logging
-import re
-import time
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    Awaitable,
-    Callable,
-    Coroutine,
-    Generator,
-    Iterable,
-    Mapping,
-    MutableMapping,
-)
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 from functools import partial
-from typing import Any, NoReturn, cast
+from typing import NoReturn
 
-import attrs
 from aiohttp import web
 
-from suno_cover_async import arguments, signing, wire
+from suno_cover_async import arguments, asgi, signing
+from suno_cover_async.admission import (
+    ACCEPTED,
+    LARGEST_BODY,
+    REFUSED,
+    Admission,
+    CallbackAnswer,
+    Headers,
+    refusing,
+)
 from suno_cover_async.doorbell import Doorbell
 from suno_cover_async.errors import CallbackRefusedError
 from suno_cover_async.hook import Hook
 from suno_cover_async.models import Callback
 
-_Pairs = Iterable[tuple[str | bytes, str | bytes]]
-Headers = Mapping[str, str] | _Pairs
 Secret = str | bytes | Iterable[str | bytes]
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-
-_LARGEST_BODY = 64 * 1024
 _LONGEST_BODY = 5.0  # seconds
 _LONGEST_TAIL = 1 + 171 + 1 + 43  # a slash, and what is minted of an id of 128 characters
 _HIGHEST_PORT = 65_535
 _KEEP_ALIVE = 5.0
 _SHUTDOWN = 0.1
 
-_TIMESTAMP = "x-webhook-timestamp"  # both headers: documented by kie.ai
-_SIGNATURE = "x-webhook-signature"
-_READ = {"content-encoding", "content-type", "content-length", _TIMESTAMP, _SIGNATURE}
-_JSON = re.compile(
-    r"application/([a-z0-9!#$&^_.-]+\+)?json[ \t]*(;.*)?", re.ASCII | re.IGNORECASE | re.DOTALL
-)
-_LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
-
 _log = logging.getLogger("suno_cover_async")
-
-
-@attrs.frozen(kw_only=True)
-class CallbackAnswer:
-    """What to answer: status, body and content type, and no header that depends on the caller."""
-
-    status: int
-    body: bytes
-    content_type: str = "application/json"
-
-
-_ACCEPTED = CallbackAnswer(status=200, body=b'{"status": "received"}')
-_REFUSED = CallbackAnswer(status=400, body=b'{"status": "refused"}')
-
-
-@attrs.frozen(kw_only=True)
-class _Head:
-    """What is proven, or promised, before the body was read."""
-
-    music_task_id: str
-    signature: signing.Signature | None
 
 
 class CallbackReceiver:
@@ -143,8 +101,9 @@ class CallbackReceiver:
         """Check the arguments; nothing is opened."""
         held = signing.Secrets(secret), None if hmac_key is None else signing.Secrets(hmac_key)
         del secret, hmac_key  # so that no traceback's locals show them
-        self._secrets = held[0].check("secret")
-        self._hmac_keys = held[1] and held[1].check("hmac_key")
+        self._admission = Admission(
+            secrets=held[0].check("secret"), hmac_keys=held[1] and held[1].check("hmac_key")
+        )
         self._public_url = _public_url(public_url)
         self._hook = None if on_callback is None else Hook(on_callback)
         self._doorbell = Doorbell(self._public_url)
@@ -170,7 +129,7 @@ class CallbackReceiver:
             ValueError: It is no id.
         """
         arguments.task_id("music_task_id", music_task_id)
-        return f"{self._public_url}/{signing.mint(self._secrets, music_task_id)}"
+        return f"{self._public_url}/{signing.mint(self._admission.secrets, music_task_id)}"
 
     def ring(self, callback: Callback) -> bool:
         """Ring for a callback that came in elsewhere: another process, or another thread.
@@ -201,8 +160,8 @@ class CallbackReceiver:
         Raises:
             CallbackRefusedError: It is not a callback to be believed, or no request at all.
         """
-        with _refusing():
-            return self._read_body(self._read_head(method, path, headers), body)
+        with refusing():
+            return self._admission.body(self._admission.head(method, path, headers), body)
 
     async def receive(
         self, method: str, path: str, headers: Headers, body: bytes
@@ -226,7 +185,7 @@ class CallbackReceiver:
         response = web.Response(
             status=answer.status, body=answer.body, content_type=answer.content_type
         )
-        if answer is _REFUSED:
+        if answer is REFUSED:
             response.force_close()
             if not request.content.is_eof():
                 # or aiohttp reads on for 10 s, even if the caller has left; this ends that
@@ -234,7 +193,7 @@ class CallbackReceiver:
         return response
 
     @property
-    def asgi(self) -> Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]:
+    def asgi(self) -> asgi.Application:
         """An ASGI application, to be mounted or served by itself; it needs asyncio.
 
         ::
@@ -242,18 +201,11 @@ class CallbackReceiver:
             app.mount("/suno", receiver.asgi)
         """
 
-        async def application(scope: Scope, receive: Receive, send: Send) -> None:
-            match scope["type"]:
-                case "http":
-                    await self._serve(scope, receive, send)
-                case "lifespan":
-                    await _live(receive, send)
-                case "websocket":
-                    await send({"type": "websocket.close"})
-                case _:
-                    pass
+        async def answer(scope: asgi.Scope, chunks: AsyncIterable[bytes]) -> CallbackAnswer:
+            fetch = partial(_gather, chunks)
+            return await self._decide(scope["method"], scope["path"], scope["headers"], fetch)
 
-        return application  # a function: uvicorn takes a bound method for ASGI 2
+        return asgi.application(answer)
 
     @contextlib.asynccontextmanager
     async def listen(self, host: str, port: int) -> AsyncGenerator[int, None]:
@@ -300,40 +252,14 @@ class CallbackReceiver:
     ) -> CallbackAnswer:
         """Check what needs no body before the body is fetched."""
         try:
-            with _refusing():
-                head = self._read_head(method, path, headers)
-                self._accept(self._read_body(head, await fetch()))
+            with refusing():
+                head = self._admission.head(method, path, headers)
+                self._accept(self._admission.body(head, await fetch()))
         except CallbackRefusedError as refusal:
             _log.debug("a callback was refused: %s", refusal)
             self._doorbell.refused(str(refusal))
-            return _REFUSED
-        return _ACCEPTED
-
-    def _read_head(self, method: str, path: str, headers: Headers) -> _Head:
-        if method != "POST":
-            raise CallbackRefusedError("the method is not POST")
-        music_task_id = signing.music_task_of(self._secrets, path.partition("?")[0])
-        fields = _fields(headers)
-        if fields.get("content-encoding", "identity").lower() != "identity":
-            raise CallbackRefusedError("the body is compressed")
-        if not _JSON.fullmatch(fields.get("content-type", "application/json")):
-            raise CallbackRefusedError("the content type is not JSON")
-        signature = None
-        if self._hmac_keys is not None:
-            signature = signing.read_signature(fields.get(_TIMESTAMP), fields.get(_SIGNATURE))
-        length = fields.get("content-length", "0")
-        if not _LENGTH.fullmatch(length) or int(length) > _LARGEST_BODY:
-            raise CallbackRefusedError("the body is too large")
-        return _Head(music_task_id=music_task_id, signature=signature)
-
-    def _read_body(self, head: _Head, body: bytes) -> Callback:
-        kind: type[object] = type(body)
-        if kind is not bytes or len(body) > _LARGEST_BODY:
-            raise CallbackRefusedError("the body is too large, or not bytes")
-        cover_task_id = wire.decode_callback(body)
-        if self._hmac_keys is not None and head.signature is not None:
-            signing.verify(self._hmac_keys, head.signature, cover_task_id, now=time.time())
-        return Callback(music_task_id=head.music_task_id, cover_task_id=cover_task_id)
+            return REFUSED
+        return ACCEPTED
 
     def _accept(self, callback: Callback) -> None:
         _log.debug("a callback for music task %s", callback.music_task_id)
@@ -341,35 +267,6 @@ class CallbackReceiver:
             raise CallbackRefusedError("it contradicts what is known of the music or the cover")
         if self._hook is not None:
             self._hook.call(callback)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with contextlib.aclosing(_chunks(receive)) as chunks:
-            fetch = partial(_gather, chunks)
-            answer = await self._decide(scope["method"], scope["path"], scope["headers"], fetch)
-        headers = [
-            (b"content-type", answer.content_type.encode()),
-            (b"content-length", str(len(answer.body)).encode()),
-        ]
-        if answer is _REFUSED and scope.get("http_version", "1.1").startswith("1"):
-            headers.append((b"connection", b"close"))
-        start = {"type": "http.response.start", "status": answer.status, "headers": headers}
-        with contextlib.suppress(OSError):  # the caller left
-            await send(start)
-            await send({"type": "http.response.body", "body": answer.body})
-
-
-@contextlib.contextmanager
-def _refusing() -> Generator[None, None, None]:
-    """Refuse whatever strange input leads to; a cancellation passes."""
-    try:
-        yield
-    except CallbackRefusedError:
-        raise
-    except Exception as error:  # noqa: BLE001 - of strangers' input, nothing else may come
-        kind = type(error).__name__
-    else:
-        return
-    raise CallbackRefusedError(f"it cannot be read: {kind}")
 
 
 def _public_url(value: str) -> str:
@@ -379,24 +276,6 @@ def _public_url(value: str) -> str:
     prefix = value.rstrip("/")
     arguments.callback_url("public_url, with a token behind it,", prefix + "/" * _LONGEST_TAIL)
     return prefix
-
-
-def _fields(headers: Headers) -> dict[str, str]:
-    """Choose the headers that are read, with names in lower case; empty ones count as absent."""
-    fields: dict[str, str] = {}
-    items: Any = getattr(headers, "items", None)
-    for name, value in cast("_Pairs", items() if items else headers):
-        known = _text(name).lower()
-        if known in fields:
-            raise CallbackRefusedError("a header stands twice")
-        if known in _READ:
-            fields[known] = _text(value).strip(" \t")
-    return {name: value for name, value in fields.items() if value}
-
-
-def _text(value: str | bytes) -> str:
-    text = value.decode("latin-1") if isinstance(value, bytes) else value
-    return arguments.instance("a header", text, str)
 
 
 async def _at_hand(body: bytes) -> bytes:
@@ -413,27 +292,7 @@ async def _gather(chunks: AsyncIterable[bytes]) -> bytes:
     body = bytearray()
     async with asyncio.timeout(_LONGEST_BODY):
         async for chunk in chunks:
-            if len(body) + len(chunk) > _LARGEST_BODY:
+            if len(body) + len(chunk) > LARGEST_BODY:
                 raise CallbackRefusedError("the body is too large")
             body += chunk
     return bytes(body)
-
-
-async def _chunks(receive: Receive) -> AsyncGenerator[bytes, None]:
-    """Read the body of an ASGI request."""
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise CallbackRefusedError("the caller left")
-        yield message.get("body", b"")
-        more = message.get("more_body", False)
-
-
-async def _live(receive: Receive, send: Send) -> None:
-    """Answer the ASGI server's start and end: there is nothing to do at either."""
-    ended = False
-    while not ended:
-        message = await receive()
-        ended = message["type"] == "lifespan.shutdown"
-        await send({"type": f"{message['type']}.complete"})

@@ -36,7 +36,7 @@ class Secrets:
 
     def __init__(self, given: str | bytes | Iterable[str | bytes]) -> None:
         """Take one key, or several of which the first is the newest; `check` them before use."""
-        one = isinstance(given, str | bytes) or not isinstance(given, Iterable)
+        one = isinstance(given, str | bytes) or not hasattr(given, "__iter__")
         self._given: tuple[Any, ...] = (given,) if one else (*given,)
         self._keys: tuple[bytes, ...] = ()
 

@@ -127,11 +127,12 @@ async def test_a_lost_answer_is_made_good_by_the_callback(answers_lost: int) -> 
 
 
 async def test_a_cover_that_exists_is_waited_for_until_its_callback_names_it() -> None:
+    overdue = attrs.evolve(PATIENT, safety_first=0.1)  # which is no reason to stop waiting
     scenario = attrs.evolve(QUICK, seconds=2.5, duplicate_id=DuplicateId.ABSENT)
     async with Sandbox(scenario) as sandbox, receiving() as receiver:
         [song] = sandbox.add_music()
         sandbox.script("submit", Fault.LOST_ANSWER)
-        async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
+        async with connect(sandbox, receiver=receiver, poll=overdue) as client:
             task = await client.submit(song)  # its second attempt, 1 s later, is refused
 
             assert sandbox.journal.callbacks

@@ -25,11 +25,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from suno_cover_async import signing, wire
+from suno_cover_async import CallbackAnswer, CallbackReceiver, signing, wire
 from suno_cover_async.doorbell import Bell
 from suno_cover_async.errors import CallbackRefusedError
 from suno_cover_async.models import Callback, CoverTask
-from suno_cover_async.receiver import CallbackAnswer, CallbackReceiver
 from suno_cover_async.sandbox import courier
 
 PUBLIC_URL = "https://me.example/suno"
