@@ -1,9 +1,13 @@
 """How soon does `generate` return after a cover finished, by callback and by looks?
 
-Both ways cover the same number of songs against a sandbox in this process, where a cover takes
+All ways cover the same number of songs against a sandbox in this process, where a cover takes
 0.2 to 0.6 s. The looks follow the default schedule 100 times as fast, so their delays are to be
-multiplied by 100; those by callback are real and must not be. Bias: client, receiver and sandbox
-share one event loop and one core, so a callback's way through three of them is all in here.
+multiplied by 100; those by callback are real and must not be. In the third way a third of the
+callbacks is lost, doubled, early, late or forged, and the looks for safety are 100 times as fast.
+Bias: client, receiver and sandbox share one event loop and one core, so a callback's way through
+three of them is all in here.
+
+Exits with 1 when callbacks take over 100 ms in the median, or over 2.2 requests for each cover.
 """
 
 import argparse
@@ -11,23 +15,39 @@ import asyncio
 import json
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 
 import aiohttp
+import attrs
 
 from suno_cover_async import CallbackReceiver, PollSchedule, Rate, SunoCoverClient
 from suno_cover_async.sandbox import Sandbox, Scenario
 
 SCALE = 100
 SCENARIO = Scenario(rate=None, seconds=(0.2, 0.6), image_size=16)
+CALLED = ("callbacks", "a third in trouble")
 NO_LIMIT = Rate(calls=1_000_000, seconds=0.1)
 USUAL = PollSchedule()
+TROUBLE = 1 / 15  # for each of five mishaps
+TROUBLED = attrs.evolve(
+    SCENARIO,
+    seed=1,  # other songs: the receiver remembers the callbacks of those before
+    lost_callbacks=TROUBLE,
+    doubled_callbacks=TROUBLE,
+    early_callbacks=TROUBLE,
+    late_callbacks=TROUBLE,
+    forged_callbacks=TROUBLE,
+    late_seconds=3,
+)
 QUICK = PollSchedule(
     first=0.3,  # the 25th percentile here, which a client learns from its first covers
     growth=USUAL.growth,
     shortest=USUAL.shortest / SCALE,
     longest=USUAL.longest / SCALE,
+    safety_first=60 / SCALE,
+    safety=USUAL.safety / SCALE,
 )
 
 
@@ -36,17 +56,22 @@ async def measure(covers: int, at_once: int, port: int) -> dict[str, dict[str, f
     receiver = CallbackReceiver(public_url=f"http://127.0.0.1:{port}", secret="of this run")
     async with receiver.listen("127.0.0.1", port):
         return {
-            "callbacks": await one_way(covers, at_once, USUAL, receiver),
-            "looks": await one_way(covers, at_once, QUICK, None),
+            "callbacks": await one_way(covers, at_once, USUAL, receiver, SCENARIO),
+            "looks": await one_way(covers, at_once, QUICK, None, SCENARIO),
+            "a third in trouble": await one_way(covers, at_once, QUICK, receiver, TROUBLED),
         }
 
 
 async def one_way(
-    covers: int, at_once: int, poll: PollSchedule, receiver: CallbackReceiver | None
+    covers: int,
+    at_once: int,
+    poll: PollSchedule,
+    receiver: CallbackReceiver | None,
+    scenario: Scenario,
 ) -> dict[str, float]:
     """Cover songs and return how late their ends were noticed."""
     delays: list[float] = []
-    async with Sandbox(SCENARIO) as sandbox:
+    async with Sandbox(scenario) as sandbox:
         async with SunoCoverClient(
             sandbox.api_key,
             base_url=sandbox.url,
@@ -70,8 +95,8 @@ async def one_way(
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and print a table or JSON."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print a table or JSON, and judge."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--covers", type=int, default=1000)
     parser.add_argument("--at-once", type=int, default=20)
@@ -81,12 +106,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found = asyncio.run(measure(given.covers, given.at_once, given.port))
     if given.json:
         print(json.dumps(found))
-        return
-    versions = f"Python {platform.python_version()}, aiohttp {aiohttp.__version__}"
-    print(f"{versions}, {given.covers} covers, {given.at_once} at once")
-    for name, figures in found.items():
-        print(f"{name:10}", *(f"{key} {value:.2f}" for key, value in figures.items()), sep="  ")
+    else:
+        versions = f"Python {platform.python_version()}, aiohttp {aiohttp.__version__}"
+        print(f"{versions}, {given.covers} covers, {given.at_once} at once")
+        for name, figures in found.items():
+            print(f"{name:18}", *(f"{key} {value:.2f}" for key, value in figures.items()), sep="  ")
+    good = found["callbacks"]["median_ms"] <= 100
+    return 0 if good and all(found[way]["requests_per_cover"] <= 2.2 for way in CALLED) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -358,6 +358,46 @@ def test_covers_that_rang_early_or_were_never_to_ring_are_no_misses(task: CoverT
     assert run(scenario())
 
 
+def test_covers_that_rang_in_time_earn_trust() -> None:
+    async def scenario() -> bool:
+        world = World()
+        for _ in range(30):
+            world.finished = False
+            world.accept()
+            waiting = asyncio.create_task(world.waited())
+            await asyncio.sleep(1)
+            world.finished = True
+            world.doorbell.ring(NEWS)
+            await waiting
+            world.doorbell.forget(SONG, ID)
+        for _ in range(24):
+            world.doorbell.missed()
+        return world.doorbell.reliable
+
+    assert run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("refusals", "why"),
+    [
+        ([], "can the API reach it?"),
+        (["no", "the token is wrong"], "2 requests were refused there, the last because the token"),
+    ],
+)
+def test_a_warning_says_why_callbacks_may_not_come(
+    refusals: list[str], why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    doorbell = Doorbell("https://me.example/suno")
+    for reason in refusals:
+        doorbell.refused(reason)
+    for _ in range(9):
+        doorbell.missed()
+
+    [warning] = caplog.records
+    assert "https://me.example/suno" in warning.getMessage()
+    assert why in warning.getMessage()
+
+
 def test_a_callback_that_contradicts_what_we_know_is_refused_and_changes_nothing() -> None:
     async def scenario() -> None:
         world = World()

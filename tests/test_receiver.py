@@ -639,6 +639,23 @@ async def test_a_hook_that_raises_harms_nobody_and_is_logged(
     assert MUSIC in record.getMessage()
 
 
+def test_a_coroutine_whose_loop_ends_with_the_request_is_missed_aloud(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As under WSGI: `asyncio.run` for each request."""
+    called: list[Callback] = []
+
+    async def hook(callback: Callback) -> None:
+        called.append(callback)
+
+    receiver = make(on_callback=hook)
+    asyncio.run(receiver.receive(*Request().parts()))
+
+    assert called == []
+    [warning] = caplog.records
+    assert "give a plain function there" in warning.getMessage()
+
+
 @pytest.mark.parametrize("is_async", [True, False])
 async def test_hooks_that_hang_are_bounded_and_hold_up_no_answer(
     is_async: bool, caplog: pytest.LogCaptureFixture
