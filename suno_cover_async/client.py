@@ -166,7 +166,8 @@ class SunoCoverClient:
         Args:
             music_task_id: The finished song.
             timeout: Seconds to wait after the submit; None takes the poll schedule's, 900. With a
-                receiver, also the most to wait for the callback of a submit whose answer was lost.
+                receiver, also the most to wait for the callback of a submit whose answer was lost
+                (of a submit that it joined, that one's).
 
         Returns:
             Details of a success, with its images.

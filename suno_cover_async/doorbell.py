@@ -10,6 +10,7 @@ bounded: the oldest give way.
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import threading
 from collections import deque
@@ -35,7 +36,8 @@ class Bell:
         self.music_task_id = music_task_id
         self.cover_task_id = cover_task_id
         self._certain = certain
-        self._rung = asyncio.Event()
+        self._rang = False
+        self._woken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
     def concerns(self, callback: Callback) -> bool:
@@ -53,15 +55,23 @@ class Bell:
     def ring(self) -> None:
         """Wake whoever waits; from any thread."""
         with contextlib.suppress(RuntimeError):  # its event loop is closed
-            self._loop.call_soon_threadsafe(self._rung.set)
+            self._loop.call_soon_threadsafe(self._ring)
+
+    def _ring(self) -> None:
+        self._rang = True
+        self._woken.set()
+
+    def stir(self) -> None:
+        """Let whoever waits think again of when to look; this is no ring."""
+        self._woken.set()
 
     async def heard(self, until: float) -> bool:
         """Wait for a ring until a moment of the loop's clock; whether it rang since last time."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(until):
-                await self._rung.wait()
-        rang = self._rung.is_set()
-        self._rung.clear()
+                await self._woken.wait()
+        self._woken.clear()
+        rang, self._rang = self._rang, False
         return rang
 
 
@@ -199,9 +209,10 @@ class Doorbell:
         named = self._notes.pop(callback.music_task_id, ())
         others = [one for one in named if one != callback.cover_task_id]
         self._notes[callback.music_task_id] = (*others, callback.cover_task_id)[-_MOST_NAMED:]
-        if len(self._notes) > _MOST_NOTES:
-            unwanted = (one for one in self._notes if one not in self._bells)
-            self._notes.pop(next(unwanted, ""), None)
+        too_many = max(len(self._notes) - _MOST_NOTES, 0)
+        unwanted = (one for one in self._notes if one not in self._bells)
+        for one in list(itertools.islice(unwanted, too_many)):
+            del self._notes[one]
 
 
 def _ids(bell: Bell) -> list[str]:

@@ -54,18 +54,18 @@ class Memory:
         except SunoCoverError as error:
             if not (error.retryable or isinstance(error, ClientUsageError)):
                 self.claim(task.music_task_id)
+                if isinstance(error, UnexpectedResponseError):
+                    self.uncertain[task.music_task_id] = None  # its own cover was not found
             raise
         self.claim(task.music_task_id)
 
     def ended(self, task: CoverTask | str, error: SunoCoverError) -> None:
-        """Note music whose wait ended without its own cover having been found."""
-        astray = isinstance(error, CoverExistsError | UnexpectedResponseError)
-        if astray and not error.retryable and isinstance(task, CoverTask):
+        """Note music whose adopted cover task turned out to be of other music."""
+        if isinstance(error, CoverExistsError) and isinstance(task, CoverTask):
             self.uncertain[task.music_task_id] = None
 
     def settle(self, details: CoverDetails) -> None:
         """Forget a cover task that was waited for to its end."""
-        self._births.pop(details.cover_task_id, None)  # no further callback is to be awaited
         claimant = details.music_task_id or ""
         kept = self.unclaimed.get(claimant)
         if kept is not None and kept.cover_task_id == details.cover_task_id:
@@ -77,8 +77,11 @@ class Memory:
         return self._births.get(cover_task_id)
 
     def learn(self, details: CoverDetails) -> None:
-        """Learn how long a finished cover took."""
-        if details.finished and details.duration is not None:
+        """Learn how long a finished cover took, and that no callback of it is to be awaited."""
+        if not details.finished:
+            return
+        self._births.pop(details.cover_task_id, None)
+        if details.duration is not None:
             self.durations.learn(details.duration.total_seconds())
 
     def _forget_old(self, now: float) -> None:

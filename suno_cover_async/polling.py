@@ -31,6 +31,7 @@ from suno_cover_async.pace import PollSchedule
 
 _LOOKS_WITHOUT_IMAGES = 4  # the first, and three more
 _LAST_LOOK = 2.0  # seconds before the deadline
+_A_MOMENT = 0.001  # seconds that a timer may be early
 
 Look = Callable[[bool], Awaitable[CoverDetails | None]]
 """Looks at the cover task; told whether a callback asked for it."""
@@ -69,7 +70,8 @@ class PollStream:
         self._look = look
         self._schedule = schedule
         self._age = age
-        self._deadline = deadline
+        self._deadlines = {deadline}
+        self._bell: Bell | None = None
         self._doorbell = doorbell
         self._rung: float | None = None  # when the last ring was followed
         self._latest: CoverDetails | None = None
@@ -98,7 +100,7 @@ class PollStream:
             SunoCoverError: What ended the stream, such as NotFoundError; a copy, since each
                 watcher's traceback is its own.
         """
-        self._deadline = max(self._deadline, deadline)
+        self._wait_until(deadline)
         while not (self._latest and (seen is None or self._latest.status is not seen.status)):
             if self._task.done():
                 raise self._end()
@@ -121,6 +123,13 @@ class PollStream:
         self._news.set()
         if not self._task.cancelled():
             self._task.exception()  # perhaps nobody is left to hear of it
+
+    def _wait_until(self, deadline: float) -> None:
+        """Take in a watcher's deadline; a look is owed just before it."""
+        if deadline not in self._deadlines:
+            self._deadlines.add(deadline)
+            if self._bell is not None:
+                self._bell.stir()
 
     async def _hear(self, deadline: float) -> bool:
         """Wait for news; False when the deadline came first."""
@@ -155,8 +164,8 @@ class PollStream:
 
     async def _run(self, task: CoverTask | str) -> None:
         try:
-            with self._doorbell.listening(task) as bell:
-                await self._poll(bell)
+            with self._doorbell.listening(task) as self._bell:
+                await self._poll(self._bell)
         except SunoCoverError as error:
             self._trouble = error
         finally:
@@ -167,7 +176,7 @@ class PollStream:
         rang = await self._rest(bell, self._age.born + self._age.first_look)
         without_images = 0
         while True:
-            if clock() >= self._deadline:
+            if clock() >= max(self._deadlines):
                 raise self._late(self._cover_task_id)
             details = await self._see(rang=rang)
             if details and details.status is CoverStatus.SUCCESS and not details.images:
@@ -197,7 +206,11 @@ class PollStream:
             Whether it rang.
         """
         clock = asyncio.get_running_loop().time
-        rang = await bell.heard(self._or_last(until))
+        moment = self._or_last(until)
+        rang = await bell.heard(moment)
+        while not rang and clock() < moment - _A_MOMENT:  # stirred by a new deadline
+            moment = min(moment, self._or_last(until))
+            rang = await bell.heard(moment)
         if rang:
             if self._rung is not None:
                 await asyncio.sleep(self._or_last(self._rung + self._schedule.shortest) - clock())
@@ -205,9 +218,10 @@ class PollStream:
         return rang
 
     def _or_last(self, moment: float) -> float:
-        """Choose when to look: at a moment, or at the last look if that is still to come before."""
-        last = self._deadline - min(_LAST_LOOK, (self._deadline - self._age.born) / 5)
-        return last if asyncio.get_running_loop().time() < last < moment else moment
+        """Choose when to look: at a moment, or at a watcher's last look that comes before it."""
+        now, born = asyncio.get_running_loop().time(), self._age.born
+        lasts = (end - min(_LAST_LOOK, (end - born) / 5) for end in self._deadlines)
+        return min((last for last in lasts if now < last < moment), default=moment)
 
     async def _see(self, *, rang: bool) -> CoverDetails | None:
         """Look once; trouble that may pass is kept for the deadline's message."""

@@ -5,6 +5,7 @@ callback. How a request is made, and made again, is `transport.py`'s.
 """
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Callable
 
@@ -85,10 +86,13 @@ class SubmitDesk:
         if unclaimed is not None:
             return unclaimed
         with self.doorbell.expecting(music_task_id) as bell:
-            known = await self._confirmed(music_task_id)
-            return known or await self._sent(music_task_id, bell, patience)
+            failed: set[str] = set()  # earlier: what is submitted now is not among them
+            known = await self._confirmed(music_task_id, failed)
+            return known or await self._sent(music_task_id, bell, patience, failed)
 
-    async def _sent(self, music_task_id: str, bell: Bell, patience: float) -> CoverTask:
+    async def _sent(
+        self, music_task_id: str, bell: Bell, patience: float, failed: set[str]
+    ) -> CoverTask:
         in_doubt = music_task_id in self.memory.uncertain
         call = wire.submit(music_task_id, self.callback_url(music_task_id))
         try:
@@ -99,7 +103,7 @@ class SubmitDesk:
         if trouble.perhaps_billed or (in_doubt and (exists or trouble.retryable)):
             if not exists:  # nothing but the callback can name one that exists
                 patience = min(patience, self.lookout.safety_look)
-            task = await self._called_back(music_task_id, bell, patience)
+            task = await self._called_back(music_task_id, bell, patience, failed)
             if task is not None:
                 return task
         if exists and not trouble.perhaps_billed:
@@ -107,30 +111,34 @@ class SubmitDesk:
         raise trouble
 
     async def _called_back(
-        self, music_task_id: str, bell: Bell, patience: float
+        self, music_task_id: str, bell: Bell, patience: float, failed: set[str]
     ) -> CoverTask | None:
         """Wait for the callback of a submit that may have been billed."""
         if not self.doorbell.reliable:
-            return await self._confirmed(music_task_id)
+            return await self._confirmed(music_task_id, failed)
         clock = asyncio.get_running_loop().time
         until, next_look = clock() + patience, -math.inf
-        while clock() < until:
-            unconfirmed = self.doorbell.named(music_task_id)
-            await bell.heard(min(until, next_look) if unconfirmed else until)
-            await asyncio.sleep(next_look - clock())
-            next_look = clock() + self.poll.shortest
-            task = await self._confirmed(music_task_id)
-            if task is not None:
-                return task
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                while True:
+                    unconfirmed = self.doorbell.named(music_task_id)
+                    await bell.heard(next_look if unconfirmed else until)
+                    await asyncio.sleep(next_look - clock())
+                    next_look = clock() + self.poll.shortest
+                    task = await self._confirmed(music_task_id, failed)
+                    if task is not None:
+                        return task
         return None
 
-    async def _confirmed(self, music_task_id: str) -> CoverTask | None:
+    async def _confirmed(self, music_task_id: str, failed: set[str]) -> CoverTask | None:
         """Find the cover task among those that callbacks named; its details must confirm it.
 
         One is forgotten only when it is disproved. One that failed is no reason not to submit,
         unless it may be what a lost answer of ours would have named.
         """
         for cover_task_id in self.doorbell.named(music_task_id):
+            if cover_task_id in failed:
+                continue
             task = CoverTask(cover_task_id=cover_task_id, music_task_id=music_task_id, adopted=True)
             try:
                 found = await self.lookout.look(task, rang=True)
@@ -142,7 +150,7 @@ class SubmitDesk:
             if found is None or found.music_task_id != music_task_id:
                 continue
             if found.status is CoverStatus.FAILED and music_task_id not in self.memory.uncertain:
-                self.doorbell.forget(music_task_id, cover_task_id)
+                failed.add(cover_task_id)
                 continue
             self._keep(task)
             return task

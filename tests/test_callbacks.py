@@ -340,6 +340,35 @@ async def test_generate_waits_for_a_lost_answers_callback_no_longer_than_it_was_
         assert caught.value.perhaps_billed
 
 
+async def test_no_unconfirmed_name_makes_generate_wait_longer_than_it_was_told() -> None:
+    scenario = attrs.evolve(QUICK, lost_callbacks=1.0, duplicate_id=DuplicateId.ABSENT)
+    async with Sandbox(scenario) as sandbox, receiving() as receiver:
+        [song] = sandbox.add_music()
+        sandbox.script("submit", Fault.LOST_ANSWER)
+        far_apart = attrs.evolve(PATIENT, shortest=HOURS, longest=HOURS)
+        async with connect(sandbox, receiver=receiver, poll=far_apart) as client:
+            receiver.ring(Callback(music_task_id=song, cover_task_id="made-up"))
+            with pytest.raises(CoverExistsError):
+                await client.generate(song, timeout=0.2)
+
+
+async def test_a_cover_that_failed_before_is_not_taken_for_the_one_that_was_paid_for_now() -> None:
+    """Should a host let a failed cover be asked for again, which is documented nowhere."""
+    async with Sandbox(QUICK) as sandbox, receiving() as receiver:
+        [song] = sandbox.add_music(fails=True)
+        async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
+            with pytest.raises(CoverFailedError) as failed:
+                await client.generate(song)
+            music = sandbox._world._music[song]
+            music.cover_task_id, music.fails = None, False
+            sandbox.script("submit", Fault.LOST_ANSWER)
+            sandbox.scenario = attrs.evolve(QUICK, duplicate_id=DuplicateId.ABSENT)
+            details = await client.generate(song)
+
+        assert details.cover_task_id == sandbox.journal.bills[1].cover_task_id
+        assert details.cover_task_id != failed.value.cover_task_id
+
+
 async def test_an_error_that_waiting_cannot_mend_is_told_at_once_however_uncertain_the_song() -> (
     None
 ):

@@ -16,7 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual_time import run
 
-from suno_cover_async import Callback, CoverDetails, CoverStatus, CoverTask, PollSchedule
+from suno_cover_async import (
+    Callback,
+    CoverDetails,
+    CoverStatus,
+    CoverTask,
+    PollSchedule,
+    SunoCoverError,
+)
 from suno_cover_async.doorbell import Doorbell
 from suno_cover_async.memory import Memory
 from suno_cover_async.polling import Lookout
@@ -254,6 +261,40 @@ def test_no_ring_costs_the_last_look_before_the_deadline(rings: int) -> None:
     assert run(scenario()) <= 50 - 1.9
 
 
+@pytest.mark.parametrize(("others", "joins", "mine"), [(900, 0, 40), (30, 29, 90)])
+def test_each_watcher_has_a_last_look_before_its_own_deadline(
+    others: float, joins: float, mine: float
+) -> None:
+    """Its callback is lost, and the others' deadline is another one."""
+
+    async def scenario() -> float:
+        world = World()
+        world.accept()
+        other = asyncio.create_task(world.waited(patience=others))
+        await asyncio.sleep(joins)
+        waiting = asyncio.create_task(world.waited(patience=mine))
+        await asyncio.sleep(20 - joins if joins < 20 else 11)
+        world.finished = True
+        end = await waiting
+        await asyncio.wait([other])
+        with suppress(SunoCoverError):
+            await other
+        return end
+
+    assert run(scenario()) <= joins + mine - 1.9
+
+
+def test_whoever_waits_for_what_a_look_saw_finished_has_it_at_once() -> None:
+    async def scenario() -> float:
+        world = World()
+        world.accept()
+        world.finished = True
+        await world._lookout.look(TASK)
+        return await world.waited()
+
+    assert run(scenario()) == 0
+
+
 def test_while_a_callback_is_awaited_looks_come_at_60_s_and_then_every_120_s() -> None:
     async def scenario() -> list[float]:
         world = World(schedule=PollSchedule())
@@ -441,6 +482,19 @@ def test_a_flood_of_unknown_ids_is_bounded_and_pushes_out_nothing_that_is_awaite
         assert kept <= 4096
 
     run(scenario())
+
+
+def test_notes_shrink_again_when_those_who_waited_have_gone() -> None:
+    async def scenario() -> int:
+        doorbell = Doorbell()
+        with ExitStack() as waiting:
+            for number in range(5_000):
+                waiting.enter_context(doorbell.expecting(other(number)))
+                doorbell.ring(Callback(music_task_id=other(number), cover_task_id=ID))
+        doorbell.ring(NEWS)
+        return len(doorbell._notes)
+
+    assert run(scenario()) == 4096
 
 
 def test_the_holder_of_one_token_fills_no_memory_and_pushes_out_nobody_else() -> None:

@@ -162,7 +162,10 @@ def _demo(into: Path) -> int:
 async def _through(door: Door, work: Coroutine[Any, Any, int]) -> int:
     with contextlib.closing(work):  # where the door does not open, it never begins
         async with door.open():
-            return await work
+            code = await work
+            if code == ExitCode.DONE:
+                door.judge()
+            return code
 
 
 def _all_ids(ids: Sequence[str]) -> list[str]:

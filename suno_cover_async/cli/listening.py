@@ -56,13 +56,15 @@ class Door:
                 raise
             say(stderr(), f"listening for callbacks on {where}, as {printable(self.public_url)}")
             yield
-            if not self.callbacks:
-                say(
-                    stderr(),
-                    f"no callback came to {printable(self.public_url)}: is it the right "
-                    "way here? All was found by looking, up to a minute late",
-                    "yellow",
-                )
+
+    def judge(self) -> None:
+        """Say so if all was covered and no callback came."""
+        if not self.callbacks:
+            where = printable(self.public_url)
+            what = (
+                f"no callback came to {where}: is it the right way here? All was found by looking"
+            )
+            say(stderr(), what, "yellow")
 
 
 def with_door(function: F) -> F:
