@@ -362,7 +362,7 @@ async def test_a_cover_that_failed_before_is_not_taken_for_the_one_that_was_paid
             music = sandbox._world._music[song]
             music.cover_task_id, music.fails = None, False
             sandbox.script("submit", Fault.LOST_ANSWER)
-            sandbox.scenario = attrs.evolve(QUICK, duplicate_id=DuplicateId.ABSENT)
+            sandbox.scenario = attrs.evolve(QUICK, seconds=1.5, duplicate_id=DuplicateId.ABSENT)
             details = await client.generate(song)
 
         assert details.cover_task_id == sandbox.journal.bills[1].cover_task_id
