@@ -66,6 +66,11 @@ def callback_url(name: str, value: str) -> str:
     return value
 
 
+def given(value: T | None, default: T) -> T:
+    """Take the default for None, which means that nothing was given."""
+    return default if value is None else value
+
+
 def instance(name: str, value: T, kind: type[Any] | UnionType) -> T:
     """Check that it is what it should be.
 

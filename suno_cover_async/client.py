@@ -99,7 +99,7 @@ class SunoCoverClient:
         poll_window = window if poll_rate is None else _window("poll_rate", poll_rate)
         self._account = Account(
             host=host,
-            base_url=arguments.base_url("base_url", _given(base_url, host.base_url)),
+            base_url=arguments.base_url("base_url", arguments.given(base_url, host.base_url)),
             key=key,
             retry=retry,
             window=window,
@@ -354,7 +354,7 @@ class SunoCoverClient:
         if not details.images:
             raise ValueError(f"cover task {details.cover_task_id} has no images (yet): wait for it")
         workshop = await self._loops.enter()
-        name = _given(name, details.music_task_id or details.cover_task_id)
+        name = arguments.given(name, details.music_task_id or details.cover_task_id)
         stem = Path(into) / file_stem(arguments.instance("name", name, str))
         outcomes = await workshop.save(details.images, stem)
         if any(isinstance(outcome, CoverExpiredError) for outcome in outcomes):
@@ -411,17 +411,13 @@ class SunoCoverClient:
             return None
 
 
-def _given(value: str | None, default: str) -> str:
-    return default if value is None else value
-
-
 def _callback_url(given: str | None, receiver: CallbackReceiver | None) -> Callable[[str], str]:
     """Tell where the host shall call for a music task."""
     if receiver is not None:
         if given is not None:
             raise ValueError("give callback_url or receiver, not both: a submit has one URL")
         return arguments.instance("receiver", receiver, CallbackReceiver).url
-    url = arguments.callback_url("callback_url", _given(given, NO_CALLBACK_URL))
+    url = arguments.callback_url("callback_url", arguments.given(given, NO_CALLBACK_URL))
     return lambda _: url
 
 

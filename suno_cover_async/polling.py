@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 
 import attrs
 
+from suno_cover_async import arguments
 from suno_cover_async.doorbell import Bell, Doorbell
 from suno_cover_async.errors import (
     ClientUsageError,
@@ -312,7 +313,7 @@ class Lookout:
     def safety_look(self) -> float:
         """The age in seconds at which the callback of a task should have come."""
         learned = self._memory.durations.safety_look(self._schedule.shortest)
-        return _given(self._schedule.safety_first, learned)
+        return arguments.given(self._schedule.safety_first, learned)
 
     def _begin(self, task: CoverTask | str, deadline: float) -> PollStream:
         return PollStream(
@@ -333,11 +334,7 @@ class Lookout:
         if self._doorbell.reliable:
             return Age(born=born, first_look=self.safety_look, rings=True)
         learned = self._memory.durations.first_look(busy=self._is_busy())
-        return Age(born=born, first_look=_given(self._schedule.first, learned))
-
-
-def _given(value: float | None, default: float) -> float:
-    return default if value is None else value
+        return Age(born=born, first_look=arguments.given(self._schedule.first, learned))
 
 
 def id_of(task: CoverTask | str) -> str:

@@ -30,7 +30,6 @@ from suno_cover_async.models import Callback
 
 Secret = str | bytes | Iterable[str | bytes]
 _LONGEST_BODY = 5.0  # seconds
-_LONGEST_TAIL = 1 + 171 + 1 + 43  # a slash, and what is minted of an id of 128 characters
 _HIGHEST_PORT = 65_535
 _KEEP_ALIVE = 5.0
 _SHUTDOWN = 0.1
@@ -274,7 +273,9 @@ def _public_url(value: str) -> str:
     if "?" in value or "#" in value:
         raise ValueError("public_url must have no query and no fragment")
     prefix = value.rstrip("/")
-    arguments.callback_url("public_url, with a token behind it,", prefix + "/" * _LONGEST_TAIL)
+    arguments.callback_url(
+        "public_url, with a token behind it,", prefix + "/" * (1 + signing.LONGEST)
+    )
     return prefix
 
 

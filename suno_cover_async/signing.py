@@ -24,6 +24,9 @@ _PURPOSE = b"suno-cover-async callback url"
 _IN_URLS = b"-_"  # what stands for + and /
 _IN_HEADERS = b"+/"
 _SEGMENT = re.compile(r"([A-Za-z0-9_-]{2,171})\.([A-Za-z0-9_-]{43})", re.ASCII)
+LONGEST = 171 + 1 + 43
+"""Characters of what is minted at most: for an id of 128."""
+
 _TIMESTAMP = re.compile(r"0|[1-9][0-9]{0,11}", re.ASCII)
 _SIGNATURE = re.compile(r"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=", re.ASCII)  # 2 bits are spare
 _SURROGATE = re.compile(r"[\ud800-\udfff]")

@@ -191,12 +191,10 @@ def decode_callback(body: bytes) -> str:
         CallbackRefusedError: It is not UTF-8, not a JSON object, names no cover task, or two.
     """
     try:
-        found: object = json.loads(
-            body.decode(), parse_constant=_no_constant, object_pairs_hook=_without_twins
-        )
-    except (ValueError, RecursionError):
+        found = json_object(body.decode(), twins=False)
+    except UnicodeDecodeError:
         found = None
-    data = found.get("data") if _is_object(found) else None
+    data = found.get("data") if found else None
     if not _is_object(data):
         raise CallbackRefusedError("the body is no JSON object with data")
     named = [data[word] for word in ("taskId", "task_id") if data.get(word) is not None]
@@ -228,10 +226,16 @@ def decode_task_id(query: Mapping[str, str]) -> str | None:
     return query.get("taskId") or None
 
 
-def json_object(text: str) -> dict[str, Any] | None:
-    """Parse a JSON object; None for anything else, however deep, long or odd."""
+def json_object(text: str, *, twins: bool = True) -> dict[str, Any] | None:
+    """Parse a JSON object; None for anything else, however deep, long or odd.
+
+    Args:
+        text: What to parse.
+        twins: A key may stand twice; the last counts.
+    """
+    hook = None if twins else _without_twins
     try:
-        body = json.loads(text, parse_constant=_no_constant)
+        body = json.loads(text, parse_constant=_no_constant, object_pairs_hook=hook)
     except (ValueError, RecursionError):
         return None
     return body if _is_object(body) else None

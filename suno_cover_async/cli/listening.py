@@ -16,6 +16,7 @@ import click
 
 from suno_cover_async import Callback, CallbackReceiver
 from suno_cover_async.cli.console import say, stderr
+from suno_cover_async.cli.options import with_options
 from suno_cover_async.text import printable
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -74,10 +75,7 @@ def with_door(function: F) -> F:
     def command(*args: Any, listen: str | None, public_url: str | None, **more: Any) -> object:
         return function(*args, door=_door(listen, public_url), **more)
 
-    whole: Any = command
-    for option in reversed(_OPTIONS):
-        whole = option(whole)
-    return cast("F", whole)
+    return cast("F", with_options(command, _OPTIONS))
 
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (

@@ -8,7 +8,7 @@ import functools
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -205,6 +205,13 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
 )
 
 
+def with_options(command: Any, options: Sequence[Callable[[Any], Any]]) -> Any:
+    """Decorate a command with options, shown in this order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def connected(function: F) -> F:
     """Give a command the shared options, as one `connection` argument."""
 
@@ -225,7 +232,4 @@ def connected(function: F) -> F:
         with logging_to(stderr(), verbose):
             return function(*args, connection=connection, **more)
 
-    whole: Any = command
-    for option in reversed(_OPTIONS):
-        whole = option(whole)
-    return cast("F", whole)
+    return cast("F", with_options(command, _OPTIONS))
