@@ -73,14 +73,20 @@ async def test_a_failure_is_told_by_its_callback_too() -> None:
         assert requests(sandbox) == ["submit", "details"]
 
 
-async def test_a_callback_before_the_submits_answer_finds_its_waiter() -> None:
-    async with Sandbox(attrs.evolve(QUICK, early_callbacks=1.0)) as sandbox:
-        async with receiving() as receiver:
-            [song] = sandbox.add_music()
-            async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
-                await client.generate(song)
+async def generated(scenario: Scenario, poll: PollSchedule = PATIENT) -> list[str]:
+    """Generate one cover; return the requests that it took."""
+    async with Sandbox(scenario) as sandbox, receiving() as receiver:
+        [song] = sandbox.add_music()
+        async with connect(sandbox, receiver=receiver, poll=poll) as client:
+            await client.generate(song)
 
-        assert requests(sandbox) == ["submit", "details"]
+        return requests(sandbox)
+
+
+async def test_a_callback_before_the_submits_answer_finds_its_waiter() -> None:
+    asked = await generated(attrs.evolve(QUICK, early_callbacks=1.0))
+
+    assert asked == ["submit", "details"]
 
 
 async def test_a_callback_between_submit_and_wait_is_not_lost() -> None:
@@ -421,14 +427,10 @@ async def test_closing_ends_a_submit_that_waits_for_its_callback() -> None:
 
 
 async def test_callbacks_that_never_come_cost_one_look_for_safety() -> None:
-    poll = attrs.evolve(PATIENT, safety_first=0.5)
-    async with Sandbox(attrs.evolve(QUICK, lost_callbacks=1.0)) as sandbox:
-        async with receiving() as receiver:
-            [song] = sandbox.add_music()
-            async with connect(sandbox, receiver=receiver, poll=poll) as client:
-                await client.generate(song)
+    soon = attrs.evolve(PATIENT, safety_first=0.5)
+    asked = await generated(attrs.evolve(QUICK, lost_callbacks=1.0), soon)
 
-        assert requests(sandbox) == ["submit", "details"]
+    assert asked == ["submit", "details"]
 
 
 async def test_an_adopted_task_is_polled_since_its_callback_goes_elsewhere() -> None:

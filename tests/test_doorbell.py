@@ -72,6 +72,11 @@ class World:
     def accept(self, task: CoverTask = TASK) -> None:
         self.memory.accepted(task, self.now)
 
+    def finish(self) -> None:
+        """Finish the cover, and call back."""
+        self.finished = True
+        self.doorbell.ring(NEWS)
+
     async def waited(
         self, task: CoverTask | str = TASK, *, patience: float = RARE.timeout
     ) -> float:
@@ -164,8 +169,7 @@ def test_a_callback_ends_the_wait_at_once_and_costs_one_look() -> None:
         world.accept()
         waiting = asyncio.create_task(world.waited())
         await asyncio.sleep(47)
-        world.finished = True
-        world.doorbell.ring(NEWS)
+        world.finish()
         return await waiting, world.looks
 
     end, looks = run(scenario())
@@ -178,8 +182,7 @@ def test_a_callback_before_the_submits_answer_finds_its_waiter() -> None:
     async def scenario() -> float:
         world = World()
         with world.doorbell.expecting(SONG):
-            world.finished = True
-            world.doorbell.ring(NEWS)
+            world.finish()
             await asyncio.sleep(1)
             world.accept()
         return await world.waited()
@@ -193,8 +196,7 @@ def test_a_ring_whose_waiter_was_cancelled_is_heard_by_the_next() -> None:
         world.accept()
         doomed = asyncio.create_task(world.waited())
         await asyncio.sleep(1)
-        world.finished = True
-        world.doorbell.ring(NEWS)
+        world.finish()
         await asyncio.sleep(0.5)  # the look is under way
         doomed.cancel()
         await asyncio.wait([doomed])
@@ -331,8 +333,7 @@ def test_an_adopted_task_is_looked_at_as_usual_and_may_ring_as_well() -> None:
         world.accept(adopted)
         waiting = asyncio.create_task(world.waited(adopted))
         await asyncio.sleep(31)
-        world.finished = True
-        world.doorbell.ring(NEWS)
+        world.finish()
         return await waiting, world.looks
 
     end, looks = run(scenario())
@@ -407,8 +408,7 @@ def test_covers_that_rang_in_time_earn_trust() -> None:
             world.accept()
             waiting = asyncio.create_task(world.waited())
             await asyncio.sleep(1)
-            world.finished = True
-            world.doorbell.ring(NEWS)
+            world.finish()
             await waiting
             world.doorbell.forget(SONG, ID)
         for _ in range(24):
@@ -565,8 +565,7 @@ def test_whoever_waits_after_the_cover_was_collected_has_it_at_once(
         world.accept()
         waiting = asyncio.create_task(world.waited())
         await asyncio.sleep(1)
-        world.finished = True
-        world.doorbell.ring(NEWS)
+        world.finish()
         await waiting
         return await world.waited(second), world.doorbell._bells
 
