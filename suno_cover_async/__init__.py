@@ -44,6 +44,7 @@ from suno_cover_async.models import (
     CoverStatus,
     CoverTask,
     MusicDetails,
+    Track,
 )
 from suno_cover_async.pace import PollSchedule
 from suno_cover_async.receiver import CallbackReceiver
@@ -89,6 +90,7 @@ __all__ = [
     "ServerError",
     "SunoCoverClient",
     "SunoCoverError",
+    "Track",
     "TransportError",
     "UnexpectedResponseError",
     "__version__",

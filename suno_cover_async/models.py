@@ -4,9 +4,12 @@ They know neither the API's spelling (`wire.py`) nor any client.
 """
 
 import enum
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import attrs
+
+from suno_cover_async.arguments import checked, task_id
 
 
 class CoverStatus(enum.Enum):
@@ -21,6 +24,25 @@ class CoverStatus(enum.Enum):
     def finished(self) -> bool:
         """Whether the status will never change again."""
         return self in {CoverStatus.SUCCESS, CoverStatus.FAILED}
+
+
+@attrs.frozen
+class Track:
+    """A finished song that is to have a cover: one line of a catalog.
+
+    Attributes:
+        music_task_id: The song's music task: 1 to 128 printable ASCII characters without spaces.
+        title: What people know it by, and what its files are called after; may be empty.
+        columns: Whatever else the catalog says of it: JSON values by the names of their columns.
+
+    Raises:
+        TypeError: `music_task_id` is not a str.
+        ValueError: It is no id.
+    """
+
+    music_task_id: str = attrs.field(validator=checked(task_id))
+    title: str = attrs.field(default="", kw_only=True, validator=attrs.validators.instance_of(str))
+    columns: Mapping[str, object] = attrs.field(factory=dict[str, object], kw_only=True, hash=False)
 
 
 @attrs.frozen(kw_only=True)

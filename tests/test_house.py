@@ -11,8 +11,10 @@ from suno_cover_async import errors
 PACKAGE = Path(suno_cover_async.__file__).parent
 
 FLOORS = [
-    {"_version", "models", "addresses", "text"},
-    {"errors", "arguments"},
+    {"_version", "addresses", "text"},
+    {"arguments"},
+    {"models"},
+    {"errors"},
     {"hosts", "window", "loops", "sharing", "signing", "hook"},
     {"pace"},
     {"wire", "doorbell"},
