@@ -40,7 +40,7 @@ class PartFile:
         os.fsync(file.fileno())
         file.close()
         self._path.replace(final)
-        _sync_directory(final.parent)
+        sync_directory(final.parent)
 
     def discard(self) -> None:
         """Leave nothing behind; a disk in trouble cannot make this fail."""
@@ -57,7 +57,7 @@ class PartFile:
         return self._file
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
     """Make a new name durable, where the system lets a directory be opened and synced."""
     with contextlib.suppress(OSError):
         handle = os.open(directory, os.O_RDONLY)

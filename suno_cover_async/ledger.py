@@ -1,0 +1,420 @@
+"""What a catalog's run remembers: how far each track is, in a file that survives everything.
+
+It owns the states and what each means after a crash. How the file is opened is `ledger_file.py`'s,
+how work on it shares commits `commits.py`'s; who does what next is `batch.py`'s.
+"""
+
+import asyncio
+import enum
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import attrs
+
+from suno_cover_async.commits import Commits, Work
+from suno_cover_async.errors import LedgerError
+from suno_cover_async.ledger_file import (
+    Hold,
+    commit_failed,
+    open_privately,
+    open_to_write,
+    opened_to_read,
+    shown,
+)
+from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, Track
+
+T = TypeVar("T")
+
+
+class TrackState(enum.Enum):
+    """How far a track is.
+
+    Attributes:
+        WAITING: Nothing was sent for it.
+        SUBMITTING: A submit may have gone out; what it came to is not known. It is submitted again
+            by the next run, which never pays twice.
+        SUBMITTED: It has a cover task, which is paid for and to be waited for.
+        COVERED: The cover is finished; its images are not saved.
+        SAVED: Its images are files.
+        FAILED: It has no cover, or none any more, and why is known.
+        ATTENTION: Somebody must look: there is a cover that cannot be found or fetched.
+    """
+
+    WAITING = "waiting"
+    SUBMITTING = "submitting"
+    SUBMITTED = "submitted"
+    COVERED = "covered"
+    SAVED = "saved"
+    FAILED = "failed"
+    ATTENTION = "needs attention"
+
+
+_STATES = tuple(TrackState)
+_CODES = {state: code for code, state in enumerate(_STATES)}
+_COLUMNS = (
+    "number, music_task_id, names, state, cover_task_id, adopted, images, completed_at, files, "
+    "error, reason"
+)
+Totals = dict[TrackState, int]
+
+
+@attrs.frozen(kw_only=True)
+class LedgerEntry:
+    """What a ledger says of one music task.
+
+    Attributes:
+        number: Its place in the ledger, from 1.
+        tracks: The catalog's lines that named it, at least one: one cover, perhaps several names.
+        state: How far it is.
+        task: Its cover task, once that is known.
+        images: The image URLs, once the cover is finished.
+        completed_at: When the cover was finished, by the host's clock or else by ours, in UTC.
+        files: The saved images.
+        error: The name of the error that it ended in, such as `CoverFailedError`.
+        reason: That error's message.
+    """
+
+    number: int
+    tracks: tuple[Track, ...]
+    state: TrackState
+    task: CoverTask | None = None
+    images: tuple[str, ...] = ()
+    completed_at: datetime | None = None
+    files: tuple[Path, ...] = ()
+    error: str | None = None
+    reason: str | None = None
+
+    @property
+    def music_task_id(self) -> str:
+        """The music task."""
+        return self.tracks[0].music_task_id
+
+    @property
+    def details(self) -> CoverDetails:
+        """Of a cover that is finished, as far as the ledger knows them."""
+        return CoverDetails(
+            cover_task_id=self.task.cover_task_id if self.task else "",
+            music_task_id=self.music_task_id,
+            status=CoverStatus.SUCCESS,
+            images=self.images,
+            completed_at=self.completed_at,
+        )
+
+
+class Ledger:
+    """Remembers how far each track of a catalog is, so that a run goes on where one ended.
+
+    ::
+
+        with Ledger("covers.db") as ledger:
+            async with cover_catalog(client, tracks, ledger=ledger) as outcomes: ...
+
+    It is a SQLite file, in which every step is on the disk before the next one is taken: that a
+    submit may go out before it goes out, the cover task id before anything else. One process holds
+    it at a time (`covers.db.lock` names it); anybody may read it meanwhile, by `entries` and
+    `totals`. One ledger may serve several catalogs, one after the other.
+
+    The methods that return futures are what `cover_catalog` needs. Each does its work whether or
+    not its future is awaited, in the order of calls; the future is done once it is on the disk.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None) -> None:
+        """Name the file; nothing is opened before `with`.
+
+        Args:
+            path: The file, made if there is none; None keeps a ledger for as long as it is open.
+        """
+        self._path = None if path is None else Path(path)
+        self._hold: Hold | None = None
+        self._commits: Commits | None = None
+        self._run = 0
+        self._unwritten: dict[str, CoverTask] = {}
+
+    def __enter__(self) -> Self:
+        """Open it.
+
+        Raises:
+            LedgerError: Somebody else has it (the message says who), it is no ledger, of a newer
+                version, damaged, or cannot be written. It is never replaced by a new one.
+        """
+        if self._commits is not None:
+            raise LedgerError(f"the ledger {self.name} is open already")
+        if self._path is None:
+            database = open_privately()
+        else:
+            database, self._hold = open_to_write(self._path)
+        (self._run,) = database.execute("SELECT number FROM runs").fetchone()
+        self._commits = Commits(database, partial(commit_failed, self.name))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Finish what is being written and close the file; closing twice is fine.
+
+        Raises:
+            LedgerError: Something could not be written; `unwritten` says which cover tasks.
+        """
+        commits, self._commits = self._commits, None
+        try:
+            if commits is not None:
+                commits.close()
+                self._unwritten.clear()
+        finally:
+            if self._hold is not None:
+                self._hold.release()
+                self._hold = None
+
+    @property
+    def name(self) -> str:
+        """What people know it by: its path."""
+        return "of this run" if self._path is None else shown(self._path)
+
+    @property
+    def unwritten(self) -> tuple[CoverTask, ...]:
+        """Cover tasks that were accepted and are not on the disk, because a commit failed."""
+        return tuple(self._unwritten.values())
+
+    def entries(self, *states: TrackState) -> Iterator[LedgerEntry]:
+        """Read the file, in the catalog's order; it need not be open, and may be in use.
+
+        Args:
+            states: Which entries; none stands for all.
+
+        Raises:
+            LedgerError: There is no such file, or it is no ledger, of a newer version, or damaged.
+        """
+        codes = ", ".join(str(_CODES[state]) for state in states or _STATES)
+        with opened_to_read(self._file()) as database:
+            query = f"SELECT {_COLUMNS} FROM tracks WHERE state IN ({codes}) ORDER BY number"  # noqa: S608 - numbers of ours
+            for row in database.execute(query):
+                yield _entry(row)
+
+    def totals(self) -> Totals:
+        """Count the file's music tasks by state, as `entries` reads them."""
+        with opened_to_read(self._file()) as database:
+            return _count(database)
+
+    def count(self) -> "asyncio.Future[Totals]":
+        """Count the music tasks by state."""
+        return self._do(_count)
+
+    def holds(self, fingerprint: str | None) -> "asyncio.Future[bool]":
+        """Tell whether the catalog taken in last is whole, and the one of this fingerprint."""
+
+        def work(database: sqlite3.Connection) -> bool:
+            (known,) = database.execute("SELECT catalog FROM runs").fetchone()
+            return known is not None and known == fingerprint
+
+        return self._do(work)
+
+    def forget_waiting(self) -> "asyncio.Future[None]":
+        """Drop what nothing was sent for: another catalog says what is wanted now."""
+
+        def work(database: sqlite3.Connection) -> None:
+            database.execute("UPDATE runs SET catalog = NULL")
+            database.execute("DELETE FROM tracks WHERE state = 0")
+
+        return self._do(work)
+
+    def take_in(self, tracks: Sequence[Track]) -> "asyncio.Future[None]":
+        """Add tracks, in order. A music task that is there already gets one more name, if new.
+
+        Raises:
+            TypeError: A column's value is none of JSON's.
+        """
+        rows = [(track.music_task_id, _names({track.title: track.columns})) for track in tracks]
+
+        def work(database: sqlite3.Connection) -> None:
+            for row in rows:
+                _take_in(database, *row)
+
+        return self._do(work)
+
+    def took_in(self, fingerprint: str | None) -> "asyncio.Future[None]":
+        """Note that a catalog is whole."""
+        return self._do(_statement("UPDATE runs SET catalog = ?", fingerprint))
+
+    def retry_failed(self) -> "asyncio.Future[None]":
+        """Begin anew with what failed or needs attention.
+
+        What has no cover task, or one that failed, is submitted again, which may be billed anew;
+        the others are looked at again.
+        """
+        return self._do(
+            _statement(
+                """
+                UPDATE tracks SET
+                    state = iif(cover_task_id IS NULL OR error = 'CoverFailedError', 0, 2),
+                    cover_task_id = iif(error = 'CoverFailedError', NULL, cover_task_id),
+                    error = NULL, reason = NULL
+                WHERE state IN (5, 6)
+                """
+            )
+        )
+
+    def next_open(
+        self, state: TrackState, after: int, limit: int
+    ) -> "asyncio.Future[list[LedgerEntry]]":
+        """Find entries in this state whose number is above `after`, in order."""
+        query = (
+            f"SELECT {_COLUMNS} FROM tracks WHERE state = ? AND number > ? ORDER BY number LIMIT ?"  # noqa: S608 - columns of ours
+        )
+        return self._do(_select(query, _CODES[state], after, limit))
+
+    def next_unsaved(self, limit: int) -> "asyncio.Future[list[LedgerEntry]]":
+        """Find covers whose images are not saved, the oldest first, less those put off."""
+        query = (
+            f"SELECT {_COLUMNS} FROM tracks WHERE state = 3 AND put_off <> ? "  # noqa: S608 - columns of ours
+            "ORDER BY completed_at LIMIT ?"
+        )
+        return self._do(_select(query, self._run, limit))
+
+    def submitting(self, entry: LedgerEntry) -> "asyncio.Future[None]":
+        """Note that a submit may go out; it must not before this is done."""
+        return self._change(entry, keep=False, state=TrackState.SUBMITTING)
+
+    def unsent(self, entry: LedgerEntry) -> "asyncio.Future[None]":
+        """Note that no submit went out after all."""
+        return self._change(entry, state=TrackState.WAITING)
+
+    def submitted(self, entry: LedgerEntry, task: CoverTask) -> "asyncio.Future[None]":
+        """Note a cover task, which is paid for."""
+        self._unwritten[entry.music_task_id] = task
+        future = self._change(
+            entry,
+            state=TrackState.SUBMITTED,
+            cover_task_id=task.cover_task_id,
+            adopted=int(task.adopted),
+        )
+        future.add_done_callback(partial(self._wrote, entry.music_task_id))
+        return future
+
+    def covered(self, entry: LedgerEntry, details: CoverDetails) -> "asyncio.Future[None]":
+        """Note a finished cover."""
+        moment = details.completed_at
+        return self._change(
+            entry,
+            state=TrackState.COVERED,
+            images=json.dumps(details.images),
+            completed_at=time.time() if moment is None else moment.timestamp(),
+        )
+
+    def saved(self, entry: LedgerEntry, files: Sequence[Path]) -> "asyncio.Future[None]":
+        """Note the files of a cover."""
+        names = json.dumps([str(file) for file in files])
+        return self._change(entry, state=TrackState.SAVED, files=names)
+
+    def put_off(self, entry: LedgerEntry) -> "asyncio.Future[None]":
+        """Leave a cover's images to the next run."""
+        return self._change(entry, put_off=self._run)
+
+    def ended(
+        self, entry: LedgerEntry, state: TrackState, error: Exception, *, task_known: bool = True
+    ) -> "asyncio.Future[None]":
+        """Note that an entry failed or needs attention; perhaps its cover task is another's."""
+        facts: dict[str, Any] = {"error": type(error).__name__, "reason": str(error)}
+        if not task_known:
+            facts["cover_task_id"] = None
+        return self._change(entry, state=state, **facts)
+
+    def _change(
+        self, entry: LedgerEntry, *, keep: bool = True, **columns: Any
+    ) -> "asyncio.Future[None]":
+        if "state" in columns:
+            columns["state"] = _CODES[columns["state"]]
+        changes = ", ".join(f"{column} = ?" for column in columns)
+        statement = f"UPDATE tracks SET {changes} WHERE number = ?"  # noqa: S608 - columns of ours
+        return self._do(_statement(statement, *columns.values(), entry.number), keep=keep)
+
+    def _do(self, work: Work[T], *, keep: bool = False) -> "asyncio.Future[T]":
+        if self._commits is None:
+            raise LedgerError(f"the ledger {self.name} is not open; use it as `with Ledger(…)`")
+        return self._commits.do(work, keep=keep)
+
+    def _wrote(self, music_task_id: str, future: "asyncio.Future[None]") -> None:
+        if not future.cancelled() and future.exception() is None:
+            self._unwritten.pop(music_task_id, None)
+
+    def _file(self) -> Path:
+        if self._path is None:
+            raise LedgerError("this ledger has no file to read")
+        return self._path
+
+
+def _statement(statement: str, *values: object) -> Work[None]:
+    def work(database: sqlite3.Connection) -> None:
+        database.execute(statement, values)
+
+    return work
+
+
+def _select(query: str, *values: object) -> Work[list[LedgerEntry]]:
+    def work(database: sqlite3.Connection) -> list[LedgerEntry]:
+        return [_entry(row) for row in database.execute(query, values)]
+
+    return work
+
+
+def _count(database: sqlite3.Connection) -> Totals:
+    counted = dict(database.execute("SELECT state, count(*) FROM tracks GROUP BY state"))
+    return {state: counted.get(code, 0) for state, code in _CODES.items()}
+
+
+def _take_in(database: sqlite3.Connection, music_task_id: str, names: str) -> None:
+    added = database.execute(
+        "INSERT INTO tracks (music_task_id, names) VALUES (?, ?) ON CONFLICT DO NOTHING",
+        (music_task_id, names),
+    )
+    if added.rowcount:
+        return
+    query = "SELECT names FROM tracks WHERE music_task_id = ?"
+    known = json.loads(database.execute(query, (music_task_id,)).fetchone()[0])
+    new = json.loads(names)
+    change = "UPDATE tracks SET names = ? WHERE music_task_id = ?"
+    database.execute(change, (_names(known | new), music_task_id))
+    if not new.keys() <= known.keys():  # if the images are saved, this name wants them as well
+        again = "UPDATE tracks SET state = 3 WHERE music_task_id = ? AND state = 4"
+        database.execute(again, (music_task_id,))
+
+
+def _names(columns: Mapping[str, Mapping[str, object]]) -> str:
+    """Write the columns of each title."""
+    return json.dumps({title: dict(values) for title, values in columns.items()})
+
+
+def _entry(row: tuple[Any, ...]) -> LedgerEntry:
+    number, music_task_id, names, state, cover_task_id, adopted, images, completed_at = row[:8]
+    files, error, reason = row[8:]
+    task = cover_task_id and CoverTask(
+        cover_task_id=cover_task_id, music_task_id=music_task_id, adopted=bool(adopted)
+    )
+    return LedgerEntry(
+        number=number,
+        tracks=tuple(
+            Track(music_task_id, title=title, columns=columns)
+            for title, columns in json.loads(names).items()
+        ),
+        state=_STATES[state],
+        task=task or None,
+        images=tuple(json.loads(images or "[]")),
+        completed_at=None if completed_at is None else datetime.fromtimestamp(completed_at, UTC),
+        files=tuple(map(Path, json.loads(files or "[]"))),
+        error=error,
+        reason=reason,
+    )
