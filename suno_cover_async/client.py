@@ -29,6 +29,7 @@ from suno_cover_async.hosts import SUNOAPI, Host
 from suno_cover_async.loops import PerLoop
 from suno_cover_async.memory import Memory
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
+from suno_cover_async.outage import OutageGate
 from suno_cover_async.pace import Backpressure, PollSchedule
 from suno_cover_async.polling import id_of, unknown_cover_task
 from suno_cover_async.receiver import CallbackReceiver
@@ -105,6 +106,8 @@ class SunoCoverClient:
             window=window,
             poll_window=poll_window,
             backpressure=Backpressure(window.rate, retry.longest_pause),
+            outage=OutageGate(retry.probe_first, retry.probe_longest),
+            submit_outage=OutageGate(retry.probe_first, retry.probe_longest, what="submitting"),
         )
         self._callback_url = _callback_url(callback_url, receiver)
         self._doorbell = receiver.doorbell if receiver else Doorbell()
@@ -160,6 +163,31 @@ class SunoCoverClient:
         """
         return tuple(self._memory.uncertain)
 
+    @property
+    def outage(self) -> OutageGate:
+        """What holds back all but submits while the API is in trouble, when a catalog runs."""
+        return self._account.outage
+
+    @property
+    def submit_outage(self) -> OutageGate:
+        """What holds back submits likewise: they may be in trouble while all else fares well."""
+        return self._account.submit_outage
+
+    @property
+    def concurrency(self) -> int:
+        """How many covers may be in flight at once."""
+        return self._concurrency
+
+    @contextlib.asynccontextmanager
+    async def slot(self) -> AsyncGenerator[None, None]:
+        """Wait for the right to have one more cover in flight, and hold it inside the block.
+
+        `generate` and `cover_catalog` do; use it around a `submit` and `wait` of your own.
+        """
+        workshop = await self._loops.enter()
+        async with workshop.slots:
+            yield
+
     async def generate(self, music_task_id: str, *, timeout: float | None = None) -> CoverDetails:
         """Submit a cover and wait for it; at most `concurrency` at once, the others queue.
 
@@ -182,7 +210,7 @@ class SunoCoverClient:
         arguments.task_id("music_task_id", music_task_id)
         timeout = self._patience(timeout)
         workshop = await self._loops.enter()
-        async with workshop.slots:
+        async with self.slot():
             task = await workshop.desk.submit(music_task_id, timeout)
             with self._memory.holding(task):
                 return await self.wait(task, timeout=timeout)

@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import secrets
+import time
 import unicodedata
 from collections.abc import Callable
 from io import BufferedWriter
@@ -19,6 +20,8 @@ from suno_cover_async.errors import DownloadError
 from suno_cover_async.text import printable
 
 T = TypeVar("T")
+
+_DEAD_SECONDS = 3600.0
 
 
 class PartFile:
@@ -55,6 +58,14 @@ class PartFile:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("xb")  # never a file that is there already
         return self._file
+
+
+def sweep(directory: Path) -> None:
+    """Remove what processes that died left of files in the making, from an hour ago or before."""
+    with contextlib.suppress(OSError):
+        for part in directory.glob("cover-*.part"):
+            if part.stat().st_mtime < time.time() - _DEAD_SECONDS:
+                part.unlink()
 
 
 def sync_directory(directory: Path) -> None:

@@ -20,7 +20,8 @@ from suno_cover_async.errors import RateLimitError, SunoCoverError
 T = TypeVar("T")
 
 _MOST_RESUBMITS = 3
-_SOONEST_RESUBMIT = 1.0
+SOONEST_RESUBMIT = 1.0
+"""Seconds before an ambiguous submit may be repeated."""
 
 
 @attrs.frozen(kw_only=True)
@@ -32,9 +33,13 @@ class RetryPolicy:
         first: The wait after a first failure; it doubles, jittered, up to `longest`.
         longest: The longest wait between two attempts.
         deadline: The most that attempts and waits together may take. Time in the limiter's
-            queue, and pauses the host asked for, do not count.
+            queue, and pauses the host asked for, do not count. Also the most that one attempt
+            waits for the end of an outage, while a catalog runs.
         attempt: The most that one attempt may take.
         longest_pause: The most of a `Retry-After` that is obeyed.
+        probe_first: While a catalog runs, the wait before the first probe of an outage; it
+            doubles, jittered, up to `probe_longest`.
+        probe_longest: The longest wait between two probes.
 
     Raises:
         ValueError: A value is not a finite number above 0, or `tries` no whole one.
@@ -46,6 +51,8 @@ class RetryPolicy:
     deadline: float = attrs.field(default=60.0, validator=checked(positive))
     attempt: float = attrs.field(default=30.0, validator=checked(positive))
     longest_pause: float = attrs.field(default=120.0, validator=checked(positive))
+    probe_first: float = attrs.field(default=1.0, validator=checked(positive))
+    probe_longest: float = attrs.field(default=30.0, validator=checked(positive))
 
 
 @attrs.frozen(kw_only=True)
@@ -127,4 +134,4 @@ def _wait(policy: RetryPolicy, trouble: Trouble, failures: int) -> float:
     if isinstance(trouble.error, RateLimitError):
         return 0.0  # the limiter makes everybody wait
     wait = min(policy.first * 2.0 ** min(failures, 32), policy.longest) * random.uniform(0.5, 1.0)
-    return max(wait, _SOONEST_RESUBMIT) if trouble.ambiguous else wait
+    return max(wait, SOONEST_RESUBMIT) if trouble.ambiguous else wait

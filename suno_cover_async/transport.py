@@ -1,8 +1,8 @@
 """One request out, one decoded answer in; paced, retried, mapped.
 
 The only module that talks HTTP to the API, and the only one that touches the API key. What a
-request says is `wire.py`'s, what an answer means `verdict.py`'s, when it may go out `pace.py`'s,
-whether again `retry.py`'s.
+request says is `wire.py`'s, what an answer means `verdict.py`'s, when it may go out `pace.py`'s and
+`outage.py`'s, whether again `retry.py`'s.
 """
 
 import asyncio
@@ -28,10 +28,11 @@ from suno_cover_async.errors import (
     UnexpectedResponseError,
 )
 from suno_cover_async.hosts import Host
+from suno_cover_async.outage import OutageGate, Passage
 from suno_cover_async.pace import Backpressure
 from suno_cover_async.retry import RetryPolicy, Trouble, persist
 from suno_cover_async.verdict import Answer, read, retry_after
-from suno_cover_async.window import FastLane, RequestWindow
+from suno_cover_async.window import FastLane, RequestWindow, Slot
 from suno_cover_async.wire import Call, json_object
 
 T = TypeVar("T")
@@ -108,6 +109,8 @@ class Account:
     window: RequestWindow
     poll_window: RequestWindow
     backpressure: Backpressure
+    outage: OutageGate
+    submit_outage: OutageGate
 
     def refused(self, error: RateLimitError, entered: float) -> None:
         """Make everybody wait after a refusal."""
@@ -203,8 +206,28 @@ class Transport:
     async def _attempt(
         self, call: Call[T], window: RequestWindow | FastLane, body: "_Body | None"
     ) -> T | Trouble:
-        """Make one request, in its turn; trouble is returned, since raising would chain it."""
-        slot = await window.enter()
+        """Make one request, in its turn; trouble is returned, since raising would chain it.
+
+        Whoever queued for a slot while an outage began waits for the end of it instead.
+        """
+        gate = self._account.outage if body is None else self._account.submit_outage
+        patience = deadline = self._account.retry.deadline
+        while isinstance(passage := await gate.enter(patience), Passage):
+            try:
+                slot = await window.enter()
+                if gate.admits(passage):
+                    outcome = await self._send(call, window, slot, body)
+                    gate.judge(passage, outcome.error if isinstance(outcome, Trouble) else None)
+                    return outcome
+                window.give_back(slot)
+            finally:
+                gate.leave(passage)
+            patience -= passage.waited
+        return Trouble(error=_about(call, passage), took=deadline)
+
+    async def _send(
+        self, call: Call[T], window: RequestWindow | FastLane, slot: Slot, body: "_Body | None"
+    ) -> T | Trouble:
         if self.closed:
             window.give_back(slot)
             return Trouble(error=ClientUsageError("this client was closed"), took=0.0)
@@ -227,9 +250,7 @@ class Transport:
 
     def _read(self, call: Call[T], answer: Answer | SunoCoverError) -> T | SunoCoverError:
         if isinstance(answer, SunoCoverError):
-            answer.music_task_id = call.music_task_id
-            answer.cover_task_id = call.cover_task_id
-            return answer
+            return _about(call, answer)
         try:
             return read(call, answer, self._account.host)
         except SunoCoverError as error:
@@ -330,6 +351,13 @@ async def _settled(post: "asyncio.Future[Any]") -> None:
     except asyncio.CancelledError:
         post.cancel()
         raise
+
+
+def _about(call: Call[Any], error: SunoCoverError) -> SunoCoverError:
+    """Add whom it is about."""
+    error.music_task_id = call.music_task_id
+    error.cover_task_id = call.cover_task_id
+    return error
 
 
 def _is_unclear(error: SunoCoverError) -> bool:
