@@ -12,6 +12,8 @@ sandbox is `suno_cover_async.sandbox`.
 
 from suno_cover_async._version import __version__
 from suno_cover_async.admission import CallbackAnswer
+from suno_cover_async.batch import Covered, Failed, Outcome, Outcomes, Tally, cover_catalog
+from suno_cover_async.catalog import BadLine, Catalog, read_catalog
 from suno_cover_async.client import NO_CALLBACK_URL, SunoCoverClient
 from suno_cover_async.errors import (
     APIError,
@@ -38,6 +40,7 @@ from suno_cover_async.errors import (
     UnexpectedResponseError,
 )
 from suno_cover_async.hosts import APIBOX, HOSTS, KIE, SUNOAPI, Host
+from suno_cover_async.ledger import Ledger, LedgerEntry, TrackState
 from suno_cover_async.models import (
     Callback,
     CoverDetails,
@@ -46,6 +49,7 @@ from suno_cover_async.models import (
     MusicDetails,
     Track,
 )
+from suno_cover_async.outage import OutageGate
 from suno_cover_async.pace import PollSchedule
 from suno_cover_async.receiver import CallbackReceiver
 from suno_cover_async.retry import RetryPolicy
@@ -59,10 +63,12 @@ __all__ = [
     "SUNOAPI",
     "APIError",
     "AuthenticationError",
+    "BadLine",
     "Callback",
     "CallbackAnswer",
     "CallbackReceiver",
     "CallbackRefusedError",
+    "Catalog",
     "ClientBlockedError",
     "ClientUsageError",
     "CoverDetails",
@@ -72,16 +78,23 @@ __all__ = [
     "CoverStatus",
     "CoverTask",
     "CoverTimeoutError",
+    "Covered",
     "DownloadError",
+    "Failed",
     "Host",
     "ImagesMissingError",
     "InsufficientCreditsError",
     "InvalidRequestError",
+    "Ledger",
+    "LedgerEntry",
     "LedgerError",
     "MaintenanceError",
     "MusicDetails",
     "MusicFailedError",
     "NotFoundError",
+    "OutageGate",
+    "Outcome",
+    "Outcomes",
     "PollSchedule",
     "Rate",
     "RateLimitError",
@@ -90,8 +103,12 @@ __all__ = [
     "ServerError",
     "SunoCoverClient",
     "SunoCoverError",
+    "Tally",
     "Track",
+    "TrackState",
     "TransportError",
     "UnexpectedResponseError",
     "__version__",
+    "cover_catalog",
+    "read_catalog",
 ]

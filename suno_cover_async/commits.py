@@ -37,7 +37,7 @@ class Commits:
     """A thread that does what it is told, and answers once that is on the disk."""
 
     def __init__(
-        self, database: sqlite3.Connection, failed: Callable[[sqlite3.Error], Exception]
+        self, database: sqlite3.Connection, failed: Callable[[Exception], Exception]
     ) -> None:
         """Begin the thread.
 
@@ -49,8 +49,10 @@ class Commits:
         self._database = database
         self._failed = failed
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._unwritten: list[Work[Any]] = []
-        self._trouble: sqlite3.Error | None = None
+        self._unwritten: tuple[_Job, ...] = ()
+        self._trouble: Exception | None = None
+        self._door = threading.Lock()
+        self._closed = False
         self._thread = threading.Thread(target=self._run, name="suno-cover-ledger", daemon=True)
         self._thread.start()
 
@@ -62,11 +64,23 @@ class Commits:
             keep: Do it again before whatever comes next, should its commit fail.
 
         Returns:
-            A future of the running event loop: the work's value, once it is durable.
+            A future of the running event loop: the work's value, once it is durable; or the work's
+            own error, which undoes that work alone.
+
+        Raises:
+            RuntimeError: This is closed.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._jobs.put(_Job(work=work, keep=keep, future=future))
+        with self._door:
+            if self._closed:
+                raise RuntimeError("nothing more is written here")
+            self._jobs.put(_Job(work=work, keep=keep, future=future))
         return future
+
+    @property
+    def unwritten(self) -> tuple[Work[Any], ...]:
+        """The work to be kept whose commit failed, and that no later one has written."""
+        return tuple(job.work for job in self._unwritten)
 
     def close(self) -> None:
         """Finish what is queued, try once more what could not be written, and end the thread.
@@ -74,9 +88,11 @@ class Commits:
         Raises:
             Exception: As `failed` made it, if anything is left unwritten.
         """
-        if self._thread.is_alive():
-            self._jobs.put(None)
-            self._thread.join()
+        with self._door:
+            if not self._closed:
+                self._jobs.put(None)
+            self._closed = True
+        self._thread.join()
         if self._unwritten and self._trouble is not None:
             raise self._failed(self._trouble)
 
@@ -102,31 +118,46 @@ class Commits:
                 return group, True
 
     def _commit(self, group: list[_Job]) -> None:
+        jobs = [*self._unwritten, *group]
         try:
             self._database.execute("BEGIN IMMEDIATE")
-            for work in self._unwritten:
-                work(self._database)
-            values = [job.work(self._database) for job in group]
+            answers = [self._attempt(job) for job in jobs]
             self._database.execute("COMMIT")
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, this thread must go on
             self._roll_back()
             self._trouble = error
-            self._unwritten += [job.work for job in group if job.keep]
-            _tell(group, [self._failed(error) for _ in group])
-        except Exception as error:  # noqa: BLE001 - wrong work: who wants it hears of it
-            self._roll_back()
-            _tell(group, [error] * len(group))
+            self._unwritten = tuple(job for job in jobs if job.keep)
+            answers = [self._failed(error) for _ in jobs]
         else:
-            self._unwritten.clear()
-            _tell(group, values)
+            self._unwritten = ()
+        _tell(jobs, answers)
+
+    def _attempt(self, job: _Job) -> Any:
+        """Do the work; when it is wrong, undo it alone and return its error."""
+        self._database.execute("SAVEPOINT work")
+        try:
+            answer = job.work(self._database)
+        except Exception as error:
+            if _is_trouble(error):
+                raise
+            self._database.execute("ROLLBACK TO work")
+            answer = error
+        self._database.execute("RELEASE work")
+        return answer
 
     def _roll_back(self) -> None:
         with contextlib.suppress(sqlite3.Error):  # it may have rolled back by itself
             self._database.execute("ROLLBACK")
 
 
+def _is_trouble(error: Exception) -> bool:
+    """Whether it comes from the disk, the file or the memory, so that all work would meet it."""
+    wrong = sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError
+    return isinstance(error, sqlite3.DatabaseError | MemoryError) and not isinstance(error, wrong)
+
+
 def _tell(group: list[_Job], answers: list[Any]) -> None:
-    """Answer the futures, each event loop's all at once."""
+    """Answer the futures that are not answered yet, each event loop's all at once."""
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
     for job, answer in zip(group, answers, strict=True):
         by_loop.setdefault(job.future.get_loop(), []).append((job.future, answer))

@@ -5,12 +5,12 @@ how work on it shares commits `commits.py`'s; who does what next is `batch.py`'s
 """
 
 import asyncio
+import contextlib
 import enum
 import json
 import os
 import sqlite3
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -60,8 +60,8 @@ class TrackState(enum.Enum):
 _STATES = tuple(TrackState)
 _CODES = {state: code for code, state in enumerate(_STATES)}
 _COLUMNS = (
-    "number, music_task_id, names, state, cover_task_id, adopted, images, completed_at, files, "
-    "error, reason"
+    "number, music_task_id, names, state, cover_task_id, adopted, images, created_at, "
+    "completed_at, files, error, reason"
 )
 Totals = dict[TrackState, int]
 
@@ -76,6 +76,7 @@ class LedgerEntry:
         state: How far it is.
         task: Its cover task, once that is known.
         images: The image URLs, once the cover is finished.
+        created_at: When the host created the cover task, where it said so, in UTC.
         completed_at: When the cover was finished, by the host's clock or else by ours, in UTC.
         files: The saved images.
         error: The name of the error that it ended in, such as `CoverFailedError`.
@@ -87,6 +88,7 @@ class LedgerEntry:
     state: TrackState
     task: CoverTask | None = None
     images: tuple[str, ...] = ()
+    created_at: datetime | None = None
     completed_at: datetime | None = None
     files: tuple[Path, ...] = ()
     error: str | None = None
@@ -105,6 +107,7 @@ class LedgerEntry:
             music_task_id=self.music_task_id,
             status=CoverStatus.SUCCESS,
             images=self.images,
+            created_at=self.created_at,
             completed_at=self.completed_at,
         )
 
@@ -136,7 +139,8 @@ class Ledger:
         self._hold: Hold | None = None
         self._commits: Commits | None = None
         self._run = 0
-        self._unwritten: dict[str, CoverTask] = {}
+        self._unwritten: tuple[Work[Any], ...] = ()
+        self._leased = False
 
     def __enter__(self) -> Self:
         """Open it.
@@ -174,8 +178,9 @@ class Ledger:
         try:
             if commits is not None:
                 commits.close()
-                self._unwritten.clear()
         finally:
+            if commits is not None:
+                self._unwritten = commits.unwritten
             if self._hold is not None:
                 self._hold.release()
                 self._hold = None
@@ -188,7 +193,8 @@ class Ledger:
     @property
     def unwritten(self) -> tuple[CoverTask, ...]:
         """Cover tasks that were accepted and are not on the disk, because a commit failed."""
-        return tuple(self._unwritten.values())
+        works = self._unwritten if self._commits is None else self._commits.unwritten
+        return tuple(work.task for work in works if isinstance(work, _Submitted))
 
     def entries(self, *states: TrackState) -> Iterator[LedgerEntry]:
         """Read the file, in the catalog's order; it need not be open, and may be in use.
@@ -209,6 +215,19 @@ class Ledger:
         """Count the file's music tasks by state, as `entries` reads them."""
         with opened_to_read(self._file()) as database:
             return _count(database)
+
+    @contextlib.contextmanager
+    def lease(self) -> Generator[None, None, None]:
+        """Use it for one catalog at a time; raises LedgerError while another one does."""
+        if self._leased:
+            raise LedgerError(
+                f"the ledger {self.name} is in use by another catalog of this program"
+            )
+        self._leased = True
+        try:
+            yield
+        finally:
+            self._leased = False
 
     def count(self) -> "asyncio.Future[Totals]":
         """Count the music tasks by state."""
@@ -232,17 +251,19 @@ class Ledger:
 
         return self._do(work)
 
-    def take_in(self, tracks: Sequence[Track]) -> "asyncio.Future[None]":
-        """Add tracks, in order. A music task that is there already gets one more name, if new.
+    def take_in(self, tracks: Sequence[Track]) -> "asyncio.Future[int]":
+        """Add tracks, in order; a music task that is there already gets one more name, if new.
+
+        Returns:
+            How many music tasks were added.
 
         Raises:
             TypeError: A column's value is none of JSON's.
         """
         rows = [(track.music_task_id, _names({track.title: track.columns})) for track in tracks]
 
-        def work(database: sqlite3.Connection) -> None:
-            for row in rows:
-                _take_in(database, *row)
+        def work(database: sqlite3.Connection) -> int:
+            return sum(_take_in(database, *row) for row in rows)
 
         return self._do(work)
 
@@ -295,30 +316,26 @@ class Ledger:
 
     def submitted(self, entry: LedgerEntry, task: CoverTask) -> "asyncio.Future[None]":
         """Note a cover task, which is paid for."""
-        self._unwritten[entry.music_task_id] = task
-        future = self._change(
-            entry,
-            state=TrackState.SUBMITTED,
-            cover_task_id=task.cover_task_id,
-            adopted=int(task.adopted),
-        )
-        future.add_done_callback(partial(self._wrote, entry.music_task_id))
-        return future
+        return self._do(_Submitted(number=entry.number, task=task), keep=True)
 
     def covered(self, entry: LedgerEntry, details: CoverDetails) -> "asyncio.Future[None]":
         """Note a finished cover."""
-        moment = details.completed_at
         return self._change(
             entry,
             state=TrackState.COVERED,
             images=json.dumps(details.images),
-            completed_at=time.time() if moment is None else moment.timestamp(),
+            created_at=_seconds(details.created_at),
+            completed_at=_seconds(details.completed_at or datetime.now(UTC)),
         )
 
     def saved(self, entry: LedgerEntry, files: Sequence[Path]) -> "asyncio.Future[None]":
-        """Note the files of a cover."""
-        names = json.dumps([str(file) for file in files])
-        return self._change(entry, state=TrackState.SAVED, files=names)
+        """Note the files of a cover; one that got a further name meanwhile is not saved yet."""
+        names = _names({track.title: track.columns for track in entry.tracks})
+        statement = """
+            UPDATE tracks SET files = ?, state = iif(names = ?, 4, 3) WHERE number = ?
+        """
+        paths = json.dumps([str(file) for file in files])
+        return self._do(_statement(statement, paths, names, entry.number), keep=True)
 
     def put_off(self, entry: LedgerEntry) -> "asyncio.Future[None]":
         """Leave a cover's images to the next run."""
@@ -328,7 +345,8 @@ class Ledger:
         self, entry: LedgerEntry, state: TrackState, error: Exception, *, task_known: bool = True
     ) -> "asyncio.Future[None]":
         """Note that an entry failed or needs attention; perhaps its cover task is another's."""
-        facts: dict[str, Any] = {"error": type(error).__name__, "reason": str(error)}
+        reason = str(error).encode(errors="replace").decode()  # halves of characters have no UTF-8
+        facts: dict[str, Any] = {"error": type(error).__name__, "reason": reason}
         if not task_known:
             facts["cover_task_id"] = None
         return self._change(entry, state=state, **facts)
@@ -347,14 +365,23 @@ class Ledger:
             raise LedgerError(f"the ledger {self.name} is not open; use it as `with Ledger(…)`")
         return self._commits.do(work, keep=keep)
 
-    def _wrote(self, music_task_id: str, future: "asyncio.Future[None]") -> None:
-        if not future.cancelled() and future.exception() is None:
-            self._unwritten.pop(music_task_id, None)
-
     def _file(self) -> Path:
         if self._path is None:
             raise LedgerError("this ledger has no file to read")
         return self._path
+
+
+@attrs.frozen(kw_only=True)
+class _Submitted:
+    """The work of noting a cover task, which can say what it is about."""
+
+    number: int
+    task: CoverTask
+
+    def __call__(self, database: sqlite3.Connection) -> None:
+        """Write it."""
+        statement = "UPDATE tracks SET state = 2, cover_task_id = ?, adopted = ? WHERE number = ?"
+        database.execute(statement, (self.task.cover_task_id, self.task.adopted, self.number))
 
 
 def _statement(statement: str, *values: object) -> Work[None]:
@@ -376,13 +403,13 @@ def _count(database: sqlite3.Connection) -> Totals:
     return {state: counted.get(code, 0) for state, code in _CODES.items()}
 
 
-def _take_in(database: sqlite3.Connection, music_task_id: str, names: str) -> None:
+def _take_in(database: sqlite3.Connection, music_task_id: str, names: str) -> bool:
     added = database.execute(
         "INSERT INTO tracks (music_task_id, names) VALUES (?, ?) ON CONFLICT DO NOTHING",
         (music_task_id, names),
     )
     if added.rowcount:
-        return
+        return True
     query = "SELECT names FROM tracks WHERE music_task_id = ?"
     known = json.loads(database.execute(query, (music_task_id,)).fetchone()[0])
     new = json.loads(names)
@@ -391,6 +418,7 @@ def _take_in(database: sqlite3.Connection, music_task_id: str, names: str) -> No
     if not new.keys() <= known.keys():  # if the images are saved, this name wants them as well
         again = "UPDATE tracks SET state = 3 WHERE music_task_id = ? AND state = 4"
         database.execute(again, (music_task_id,))
+    return False
 
 
 def _names(columns: Mapping[str, Mapping[str, object]]) -> str:
@@ -398,9 +426,26 @@ def _names(columns: Mapping[str, Mapping[str, object]]) -> str:
     return json.dumps({title: dict(values) for title, values in columns.items()})
 
 
+def _seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
 def _entry(row: tuple[Any, ...]) -> LedgerEntry:
-    number, music_task_id, names, state, cover_task_id, adopted, images, completed_at = row[:8]
-    files, error, reason = row[8:]
+    with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError, OverflowError):
+        return _read(row)
+    raise LedgerError(
+        f"the ledger's entry {row[0]} is damaged: bring back a copy of the ledger, or move it away "
+        "and begin anew, which costs requests and never a second payment"
+    )
+
+
+def _read(row: tuple[Any, ...]) -> LedgerEntry:
+    number, music_task_id, names, state, cover_task_id, adopted, images = row[:7]
+    created_at, completed_at, files, error, reason = row[7:]
     task = cover_task_id and CoverTask(
         cover_task_id=cover_task_id, music_task_id=music_task_id, adopted=bool(adopted)
     )
@@ -413,7 +458,8 @@ def _entry(row: tuple[Any, ...]) -> LedgerEntry:
         state=_STATES[state],
         task=task or None,
         images=tuple(json.loads(images or "[]")),
-        completed_at=None if completed_at is None else datetime.fromtimestamp(completed_at, UTC),
+        created_at=_moment(created_at),
+        completed_at=_moment(completed_at),
         files=tuple(map(Path, json.loads(files or "[]"))),
         error=error,
         reason=reason,

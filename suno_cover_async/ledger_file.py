@@ -17,8 +17,11 @@ from suno_cover_async.text import printable
 
 _APPLICATION = 0x53434F56  # "SCOV", in the file's header
 _VERSION = 1
+_SHORTEST = 512  # bytes of a database that is not empty
 _WAL_PAGES = 10_000  # 40 MB: fewer rewrites of the same pages while a catalog is taken in
 _BUSY_SECONDS = 30.0  # somebody may be reading the whole of it
+_NAMING_SECONDS = 0.25  # somebody may be writing, or reading, who holds it
+_NO_USE = (sqlite3.Error, UnicodeDecodeError)  # SQLite quotes damaged names as they are
 _ANOTHER_PATH = "give another path (nothing was changed)"
 
 _SCHEMA = """
@@ -32,6 +35,7 @@ _SCHEMA = """
         cover_task_id TEXT,
         adopted INTEGER NOT NULL DEFAULT 0,
         images TEXT,
+        created_at REAL,
         completed_at REAL,
         files TEXT,
         error TEXT,
@@ -54,7 +58,7 @@ class Hold:
         """Take it; raises LedgerError, which names the holder."""
         path = ledger.with_name(ledger.name + ".lock")
         try:
-            self._database = sqlite3.connect(path, timeout=0, isolation_level=None)
+            self._database = sqlite3.connect(path, timeout=_NAMING_SECONDS, isolation_level=None)
         except sqlite3.Error as error:
             raise _unusable(ledger, error) from None
         try:
@@ -74,7 +78,13 @@ class Hold:
 
     def _take(self) -> None:
         me = f"process {os.getpid()} on {printable(node(), 80)} since {datetime.now():%F %T}"  # noqa: DTZ005 - for people here
-        self._database.execute("BEGIN IMMEDIATE")
+        self._database.execute("BEGIN EXCLUSIVE")  # nobody reads the name of the one before
+        self._sign(me)
+        while self._holder() != me:  # somebody came between the two transactions
+            self._sign(me)
+
+    def _sign(self, me: str) -> None:
+        """Let everybody read who holds it, and hold it; it is lost and taken again in between."""
         self._database.execute("CREATE TABLE IF NOT EXISTS holder (name TEXT)")
         self._database.execute("DELETE FROM holder")
         self._database.execute("INSERT INTO holder VALUES (?)", (me,))
@@ -99,12 +109,13 @@ def open_to_write(ledger: Path) -> tuple[sqlite3.Connection, Hold]:
         LedgerError: Somebody else has it, it is no ledger, of a newer version, damaged, or cannot
             be written.
     """
+    ledger = _real(ledger)
     if ledger.exists():
         _refuse_foreign(ledger)
     hold = Hold(ledger)
     try:
         return _open_to_write(ledger), hold
-    except sqlite3.Error as error:
+    except _NO_USE as error:
         problem = _unusable(ledger, error)
     except LedgerError as error:
         problem = error
@@ -115,9 +126,9 @@ def open_to_write(ledger: Path) -> tuple[sqlite3.Connection, Hold]:
 def _open_to_write(ledger: Path) -> sqlite3.Connection:
     if not ledger.exists():
         _make(ledger)
+    _refuse_damaged(ledger)
     database = _connect(ledger, "rw")
     try:
-        _check(database, ledger)
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         database.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
@@ -136,6 +147,7 @@ def open_privately() -> sqlite3.Connection:
     database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     database.execute("PRAGMA synchronous = OFF")
     database.executescript(_SCHEMA)
+    database.execute("UPDATE runs SET number = 1")
     return database
 
 
@@ -146,6 +158,7 @@ def opened_to_read(ledger: Path) -> Generator[sqlite3.Connection, None, None]:
     Raises:
         LedgerError: There is none, or it is no ledger, of a newer version, or damaged.
     """
+    ledger = _real(ledger)
     if not ledger.exists():
         raise LedgerError(f"there is no ledger at {shown(ledger)}; check the path")
     _refuse_foreign(ledger)
@@ -154,7 +167,7 @@ def opened_to_read(ledger: Path) -> Generator[sqlite3.Connection, None, None]:
             database.execute("BEGIN")
             _check(database, ledger)
             yield database
-    except sqlite3.Error as error:
+    except _NO_USE as error:
         problem = _unusable(ledger, error)
     else:
         return
@@ -179,7 +192,7 @@ def is_busy(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
 
 
-def commit_failed(ledger: str, error: sqlite3.Error) -> LedgerError:
+def commit_failed(ledger: str, error: Exception) -> LedgerError:
     """Name the error of whoever waited for a commit that failed."""
     return LedgerError(
         f"the ledger {ledger} cannot be written ({_words(error)}), so nothing more is submitted; "
@@ -195,7 +208,7 @@ def shown(ledger: Path) -> str:
 def _make(ledger: Path) -> None:
     """Make a ledger that is there whole or not at all."""
     wal = _beside(ledger, "-wal")
-    if wal.exists():
+    if wal.exists() and wal.stat().st_size:  # a reader leaves an empty one
         raise LedgerError(
             f"{shown(wal)} is there without {shown(ledger)}, which it belongs to; bring that back, "
             "or move the rest away as well"
@@ -212,6 +225,7 @@ def _make(ledger: Path) -> None:
             for statement in filter(str.strip, _SCHEMA.split(";")):
                 database.execute(statement)
             database.execute("COMMIT")
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # on closing, nobody hears it fail
         unfinished.rename(ledger)
         sync_directory(ledger.absolute().parent)
     except (sqlite3.Error, OSError) as error:
@@ -227,15 +241,26 @@ def _refuse_foreign(ledger: Path) -> None:
         raise LedgerError(f"{shown(ledger)} is a folder; give the path of a file in it")
     try:
         with contextlib.closing(_connect(ledger, "ro&immutable=1")) as database:
+            database.execute(
+                "PRAGMA writable_schema = ON"
+            )  # read on where pages are in the WAL only
             (application,) = database.execute("PRAGMA application_id").fetchone()
-    except sqlite3.Error as error:
+    except _NO_USE as error:
         problem = _unusable(ledger, error)
     else:
         if application == _APPLICATION:
             return
-        what = "another program's database" if ledger.stat().st_size else "empty"
-        problem = LedgerError(f"{shown(ledger)} is no ledger: it is {what}; {_ANOTHER_PATH}")
+        size = ledger.stat().st_size
+        what = "it is another program's database" if size >= _SHORTEST else f"it has {size} bytes"
+        problem = LedgerError(f"{shown(ledger)} is no ledger: {what}; {_ANOTHER_PATH}")
     raise problem
+
+
+def _refuse_damaged(ledger: Path) -> None:
+    """Check it through a connection that cannot change it; the others do so when they close."""
+    mode = "ro" if _beside(ledger, "-wal").exists() else "ro&immutable=1"
+    with contextlib.closing(_connect(ledger, mode)) as database:
+        _check(database, ledger)
 
 
 def _check(database: sqlite3.Connection, ledger: Path) -> None:
@@ -263,6 +288,8 @@ def _connect(ledger: Path, mode: str) -> sqlite3.Connection:
 
 def _unusable(ledger: Path, error: Exception) -> LedgerError:
     """Name what keeps a ledger from being used."""
+    if isinstance(error, UnicodeDecodeError):
+        return _damaged(ledger, "its schema cannot be read")
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith("SQLITE_NOTADB"):
         return LedgerError(f"{shown(ledger)} is no ledger; {_ANOTHER_PATH}")
@@ -285,6 +312,18 @@ def _words(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     return printable(f"{error}, {getattr(error, 'sqlite_errorname', type(error).__name__)}")
+
+
+def _real(ledger: Path) -> Path:
+    """Follow links, so that one file has one lock; a path that cannot be looked at is refused."""
+    real = Path(os.path.realpath(ledger))
+    try:
+        real.exists()
+    except OSError as error:
+        problem = _unusable(ledger, error)
+    else:
+        return real
+    raise problem
 
 
 def _beside(path: Path, suffix: str) -> Path:

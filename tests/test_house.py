@@ -21,7 +21,7 @@ FLOORS = [
     {"verdict", "retry", "memory", "files", "admission", "catalog", "commits"},
     {"polling", "asgi", "ledger_file"},
     {"transport", "download", "receiver", "sandbox", "ledger"},
-    {"submitting"},
+    {"submitting", "agenda", "fates"},
     {"workshop"},
     {"client"},
     {"batch"},

@@ -1,0 +1,362 @@
+"""Tracks out of a catalog: a .csv, .jsonl or .txt file, or a stream of the same.
+
+It owns what a line may look like, and tells which name no track. It reads on as it is asked to, so
+memory stays flat whatever the bytes are. What becomes of the tracks is not its business.
+"""
+
+import codecs
+import csv
+import hashlib
+import io
+import json
+import os
+import stat
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, Literal, TypeVar
+
+import attrs
+
+from suno_cover_async.models import Track
+from suno_cover_async.text import printable
+from suno_cover_async.wire import json_object
+
+Format = Literal["csv", "jsonl", "txt"]
+Row = TypeVar("Row", str, list[str])
+
+_SUFFIXES: dict[str, Format] = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".txt": "txt"}
+_SUFFIXES[".ndjson"] = "jsonl"
+_ID, _TITLE = "music_task_id", "title"
+_LONGEST = 2**20  # bytes of a record
+_BLOCK = 2**16  # bytes of a read
+_csv = partial(csv.reader, strict=True)
+_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+
+@attrs.frozen(kw_only=True)
+class BadLine:
+    """A line of a catalog that names no track.
+
+    Attributes:
+        number: The line, counted from 1; of a record of several, the one at which it begins.
+        reason: What is wrong and what to do: one printable line.
+    """
+
+    number: int
+    reason: str
+
+    def __str__(self) -> str:
+        """Say where and what."""
+        return f"line {self.number}: {self.reason}"
+
+
+@attrs.define(eq=False)
+class Catalog:
+    """The tracks of a catalog, in its order; made by `read_catalog`.
+
+    Iterating over it reads a file anew each time, a stream once; it blocks.
+    """
+
+    _source: Path | BinaryIO
+    _kind: Format | None
+    _on_bad: Callable[[BadLine], object] | None
+    _spent: bool = attrs.field(default=False, init=False)
+
+    @property
+    def name(self) -> str:
+        """What to call it: the path, "standard input" or "the stream"."""
+        if isinstance(self._source, Path):
+            return printable(str(self._source))
+        is_stdin = self._source is getattr(sys.stdin, "buffer", None)
+        return "standard input" if is_stdin else "the stream"
+
+    def __iter__(self) -> Iterator[Track]:
+        """Read from the start.
+
+        Raises:
+            OSError: The source cannot be read.
+            ValueError: There is a bad line that nobody asked to be told of, a .csv without a
+                usable header, or UTF-16; or a stream is read a second time.
+        """
+        if self._spent:
+            raise ValueError(f"{self.name} can be read only once; save it to a file")
+        self._spent = not isinstance(self._source, Path)
+        return self._tracks()
+
+    def fingerprint(self) -> str | None:
+        """Digest the bytes and how they are read; None for a stream, a pipe or a device.
+
+        Two equal ones stand for the same tracks. It reads the whole file, and blocks.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        if not (isinstance(self._source, Path) and stat.S_ISREG(self._source.stat().st_mode)):
+            return None
+        with self._source.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+        digest.update(f"\0{self._kind}\0{self._on_bad is None}".encode())
+        return digest.hexdigest()
+
+    def _tracks(self) -> Iterator[Track]:
+        source = self._source
+        with source.open("rb") if isinstance(source, Path) else nullcontext(source) as stream:
+            for found in _records(_Lines(stream, self.name), self._kind):
+                if isinstance(found, Track):
+                    yield found
+                elif self._on_bad is None:
+                    raise ValueError(f"{self.name}, {found}")
+                else:
+                    self._on_bad(found)
+
+
+def read_catalog(
+    source: str | os.PathLike[str] | BinaryIO,
+    *,
+    format: Format | None = None,  # noqa: A002 - the word people look for
+    on_bad: Callable[[BadLine], object] | None = None,
+) -> Catalog:
+    r"""Read tracks lazily: UTF-8, with or without a BOM; lines end in \n, \r\n or \r.
+
+    - csv: a header with a column `music_task_id` and perhaps `title`, in any case, then a track a
+      row, by commas, semicolons or tabs. Other columns are kept, as text. Blank rows, and headers
+      that come again, are skipped; missing cells are empty; columns without a name are ignored.
+    - jsonl: an object a line with `music_task_id` and perhaps `title`; all else is kept.
+    - txt: an id a line; blank lines and lines that begin with # are skipped.
+
+    Args:
+        source: A path, or a binary stream such as `sys.stdin.buffer`, which is left open.
+        format: None goes by a file's suffix, or by a stream's first line.
+        on_bad: Is told of every line that names no track or is longer than 1 MiB, which is left
+            out. None: the first one ends the reading with a ValueError.
+
+    Raises:
+        OSError: The file cannot be opened.
+        TypeError: The source is neither a path nor a binary stream.
+        ValueError: The format is unknown.
+    """
+    if format not in {None, *_SUFFIXES.values()}:
+        raise ValueError(f"format must be csv, jsonl or txt, not {format!r:.80}")
+    if not isinstance(source, str | os.PathLike):
+        if isinstance(source, io.TextIOBase) or not hasattr(source, "read"):
+            raise TypeError(f"source must be a path or a binary stream, not {source!r:.80}")
+        return Catalog(source, format, on_bad)
+    path = Path(source)
+    if not path.is_fifo():
+        path.open("rb").close()  # says at once what is wrong with it
+    kind = format or _SUFFIXES.get(path.suffix.lower())
+    catalog = Catalog(path, kind, on_bad)
+    if kind is None:
+        known = ", ".join(_SUFFIXES)
+        raise ValueError(f"{catalog.name} must end in {known}, or format be csv, jsonl or txt")
+    return catalog
+
+
+class _Lines:
+    """The lines of a stream as text, counted; those of the record at hand can be put back."""
+
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        self.name = name
+        self.in_doubt = False  # a quote went wrong, and no whole row came since
+        self._lines = _split(stream)
+        first = next(self._lines, b"")
+        if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise ValueError(f"{name} is UTF-16; save it as UTF-8")
+        self._back = deque([first.removeprefix(codecs.BOM_UTF8)])
+        self._last = 0  # number of the last line read
+        self._again = 0  # number of the last line that was read again after a failure
+        self.begin()
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._back.popleft() if self._back else next(self._lines)
+        self._last += 1
+        self._record.append(line)
+        self._size += len(line)
+        if self._size > _LONGEST:
+            raise csv.Error("it is longer than 1 MiB")
+        try:
+            return line.decode()
+        except UnicodeDecodeError:
+            self.is_utf8 = False
+            return line.decode(errors="replace")
+
+    def begin(self) -> None:
+        """Let a record begin at the next line."""
+        self._record: list[bytes] = []
+        self._size = 0
+        self.is_utf8 = True
+
+    def put_back(self) -> None:
+        """Unread the record."""
+        self._unread(0)
+        self.begin()
+
+    def bad(self, reason: str) -> BadLine:
+        """Tell of the record at hand, and how far it goes."""
+        more = f"; lines {self._first} to {self._last} are left out" if self._record[1:] else ""
+        return BadLine(number=self._first, reason=printable(reason + more))
+
+    def broken(self, reason: str) -> BadLine:
+        """Tell of a record without an end, and unread what may be records of their own.
+
+        No line is read a third time, which bounds the time whatever the quotes.
+        """
+        last = self._last
+        self._unread(max(1, self._again - self._first + 1))
+        self._again = max(self._again, last)
+        self.in_doubt = True
+        return self.bad(reason)
+
+    @property
+    def _first(self) -> int:
+        return self._last - len(self._record) + 1
+
+    def _unread(self, kept: int) -> None:
+        unread = self._record[kept:]
+        del self._record[kept:]
+        self._back.extendleft(reversed(unread))
+        self._last -= len(unread)
+
+
+def _split(stream: BinaryIO) -> Iterator[bytes]:
+    """Cut at line ends; of a line beyond _LONGEST, only so much is kept as shows that it is."""
+    read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)  # waits for no more
+    rest = b""
+    for block in iter(lambda: read(_BLOCK), b""):
+        *lines, rest = (rest + block).splitlines(keepends=True)
+        if rest.endswith(b"\n"):  # a \r is kept: a \n may follow
+            lines.append(rest)
+            rest = b""
+        yield from lines
+        rest = rest[:_LONGEST] + rest[_LONGEST:][-1:]
+    if rest:
+        yield rest
+
+
+def _records(lines: _Lines, kind: Format | None) -> Iterator[Track | BadLine]:
+    if kind is None and (_peek(lines, lines) or "").lstrip().startswith("{"):
+        kind = "jsonl"
+    table = _table(lines, required=kind == "csv") if kind in {None, "csv"} else None
+    if table is not None:
+        hint = "; close every quote, and double those within a field"
+        return _read(lines, _csv(lines, delimiter=table.delimiter), table.track, hint)
+    return _read(lines, lines, _from_json if kind == "jsonl" else _from_txt)
+
+
+def _peek(lines: _Lines, rows: Iterator[Row]) -> Row | None:
+    """Look at the first row that is not blank; None where there is none, or a broken one."""
+    try:
+        for row in rows:
+            if "".join(row).strip():
+                return row
+            lines.begin()
+    except csv.Error:
+        pass
+    finally:
+        lines.put_back()
+    return None
+
+
+def _read(
+    lines: _Lines, rows: Iterator[Row], track: Callable[[Row], Track | None], hint: str = ""
+) -> Iterator[Track | BadLine]:
+    while True:
+        lines.begin()
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield lines.broken(f"{error}{hint}")
+            continue
+        try:
+            if not lines.is_utf8:
+                raise ValueError("it is not UTF-8; save the catalog as UTF-8")
+            found = track(row)
+        except ValueError as error:
+            yield lines.bad(str(error))
+            continue
+        if found is not None:
+            yield found
+
+
+def _from_txt(line: str) -> Track | None:
+    text = line.strip()
+    return Track(text) if text and not text.startswith("#") else None
+
+
+def _from_json(line: str) -> Track | None:
+    if not line.strip():
+        return None
+    record = json_object(line, twins=False)
+    if record is None:
+        raise ValueError(f'it must be a JSON object, each key once, such as {{"{_ID}": "7f3a"}}')
+    try:
+        _json(record).encode()
+    except (ValueError, RecursionError):
+        raise ValueError("it holds half a character, or a number too large for JSON") from None
+    music_task_id, title = _text(record, _ID), _text(record, _TITLE)
+    return Track(music_task_id, title=title, columns=record)
+
+
+def _text(record: dict[str, object], name: str) -> str:
+    value = record.pop(name, None)
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{name} must be a text in quotes, not {type(value).__name__}")
+    return value or ""
+
+
+def _table(lines: _Lines, *, required: bool) -> "_Table | None":
+    headers: dict[str, list[str]] = {
+        one: _peek(lines, _csv(lines, delimiter=one)) or [] for one in ",;\t"
+    }
+    for delimiter, header in headers.items():
+        if _ID in map(_column, header):
+            return _Table(lines, delimiter, header)
+    if required:
+        longest = max(headers.values(), key=len)
+        seen = printable(", ".join(longest)) or "nothing"
+        raise ValueError(f"{lines.name} has no column {_ID}, but: {seen}")
+    return None
+
+
+def _column(name: str) -> str:
+    name = name.strip()
+    return name.casefold() if name.casefold() in {_ID, _TITLE} else name
+
+
+class _Table:
+    """What a header says of the rows below it."""
+
+    def __init__(self, lines: _Lines, delimiter: str, header: list[str]) -> None:
+        names = Counter(name for name in map(_column, header) if name)
+        twice, times = names.most_common(1)[0]
+        if times > 1:
+            raise ValueError(f"{lines.name} has two columns {printable(twice)}; rename one")
+        self.delimiter = delimiter
+        self._lines = lines
+        self._header = header
+        self._places = {name: place for place, name in enumerate(map(_column, header)) if name}
+        self._width = max(self._places.values()) + 1
+        self._id, self._title = self._places.pop(_ID), self._places.pop(_TITLE, None)
+
+    def track(self, row: list[str]) -> Track | None:
+        if row == self._header or not any(map(str.strip, row)):
+            return None
+        lacking = self._width - len(row)
+        if lacking > 0 and self._lines.in_doubt:
+            raise ValueError("it has too few fields, and a quote above it went wrong")
+        if any(map(str.strip, row[self._width :])):
+            raise ValueError("it has more fields than the header; put what holds commas in quotes")
+        self._lines.in_doubt = False
+        row += [""] * lacking
+        title = "" if self._title is None else row[self._title].strip()
+        columns = {name: row[place] for name, place in self._places.items()}
+        return Track(row[self._id].strip(), title=title, columns=columns)

@@ -1,0 +1,80 @@
+"""What an error means for one track of a catalog, and for all the others.
+
+It knows errors only; who acts on it is `batch.py`'s.
+"""
+
+import enum
+from http import HTTPStatus
+
+from suno_cover_async.errors import (
+    AuthenticationError,
+    ClientBlockedError,
+    ClientUsageError,
+    CoverExistsError,
+    CoverExpiredError,
+    CoverFailedError,
+    InsufficientCreditsError,
+    SunoCoverError,
+    UnexpectedResponseError,
+)
+
+
+class Step(enum.Enum):
+    """What was being done for a track."""
+
+    SUBMIT = "submit"
+    WAIT = "wait"
+    SAVE = "save"
+
+
+class Fate(enum.Enum):
+    """What becomes of a track after an error.
+
+    Attributes:
+        LEFT: The next run goes on with it.
+        FAILED: It has no cover, or none any more.
+        ATTENTION: It was paid for, perhaps, and somebody must look.
+        STRANGER: Likewise; what was taken for its cover task is another song's, or nobody's.
+        SCARCE: It is left, and nothing more is submitted: what is paid for can be finished.
+        HOPELESS: It is left, and so is all else.
+    """
+
+    LEFT = "left"
+    FAILED = "failed"
+    ATTENTION = "attention"
+    STRANGER = "stranger"
+    SCARCE = "scarce"
+    HOPELESS = "hopeless"
+
+
+def fate(error: SunoCoverError, step: Step) -> Fate:
+    """Tell what an error means, that neither retries nor the end of an outage have mended."""
+    if isinstance(error, _ALL_ALIKE) or _is_of_another_api(error, step):
+        return Fate.HOPELESS
+    if isinstance(error, InsufficientCreditsError) or isinstance(error.__cause__, OSError):
+        return Fate.SCARCE  # no credits, or no room on the disk
+    if error.retryable:
+        return Fate.LEFT
+    if isinstance(error, CoverFailedError | CoverExpiredError):
+        return Fate.FAILED
+    if step is Step.SUBMIT:
+        return Fate.ATTENTION if isinstance(error, CoverExistsError) else Fate.FAILED
+    return Fate.STRANGER if _is_of_another_song(error) else Fate.ATTENTION
+
+
+_ALL_ALIKE = (AuthenticationError, ClientBlockedError, ClientUsageError)
+
+
+def _is_of_another_api(error: SunoCoverError, step: Step) -> bool:
+    """Whether it is a redirect, or a verdict on a submit that this API never gives."""
+    status = error.http_status
+    if not isinstance(error, UnexpectedResponseError) or error.retryable or status is None:
+        return False
+    redirected = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
+    return redirected or step is Step.SUBMIT
+
+
+def _is_of_another_song(error: SunoCoverError) -> bool:
+    return isinstance(error, CoverExistsError) or (
+        isinstance(error, UnexpectedResponseError) and error.http_status is None
+    )

@@ -1,0 +1,864 @@
+"""A whole catalog: what is durable before what, interruptions, stops, outages, names."""
+
+import asyncio
+import resource
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
+from conftest import connect, receiving, until
+
+from suno_cover_async import (
+    AuthenticationError,
+    ClientBlockedError,
+    ClientUsageError,
+    Covered,
+    CoverExistsError,
+    CoverExpiredError,
+    CoverFailedError,
+    CoverTimeoutError,
+    DownloadError,
+    Failed,
+    InsufficientCreditsError,
+    InvalidRequestError,
+    Ledger,
+    LedgerEntry,
+    LedgerError,
+    NotFoundError,
+    Outcome,
+    Outcomes,
+    PollSchedule,
+    RetryPolicy,
+    ServerError,
+    SunoCoverClient,
+    SunoCoverError,
+    Track,
+    TrackState,
+    UnexpectedResponseError,
+    cover_catalog,
+    read_catalog,
+)
+from suno_cover_async.sandbox import Sandbox, Scenario
+from suno_cover_async.sandbox.scenario import DuplicateId, Reply
+
+pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
+
+QUICK = Scenario(rate=None, looks=1, image_size=16)
+PATIENT = RetryPolicy(first=0.001, longest=0.01, probe_first=0.005, probe_longest=0.02)
+HURRIED = RetryPolicy(first=0.001, longest=0.01, tries=1)
+SLOW_POLL = PollSchedule(first=0.01, shortest=0.01, longest=0.02, timeout=0.2)
+
+
+def client_of(sandbox: Sandbox, **options: Any) -> SunoCoverClient:
+    return connect(sandbox, **({"retry": PATIENT} | options))
+
+
+async def covered(
+    client: SunoCoverClient, tracks: Any, ledger: Ledger | None = None, **options: Any
+) -> list[Outcome]:
+    async with cover_catalog(client, tracks, ledger=ledger, **options) as outcomes:
+        return [outcome async for outcome in outcomes]
+
+
+def entries(ledger: Ledger) -> dict[str, LedgerEntry]:
+    return {entry.music_task_id: entry for entry in ledger.entries()}
+
+
+def states(ledger: Ledger) -> Counter[TrackState]:
+    return Counter(entry.state for entry in ledger.entries())
+
+
+def billed(sandbox: Sandbox) -> Counter[str]:
+    return Counter(bill.music_task_id for bill in sandbox.journal.bills)
+
+
+async def test_every_track_is_billed_once_and_its_images_are_called_after_it(
+    tmp_path: Path,
+) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(30)
+        tracks = [Track(song, title=f"Song {n}") for n, song in enumerate(songs)]
+        with Ledger(tmp_path / "covers.db") as ledger:
+            outcomes = await covered(client, tracks, ledger, into=tmp_path / "covers")
+
+            assert billed(sandbox) == Counter(songs)
+            assert {outcome.track for outcome in outcomes} == set(tracks)
+            found = entries(ledger)
+            for outcome in outcomes:
+                assert isinstance(outcome, Covered)
+                name = f"{outcome.track.title} {outcome.track.music_task_id}"
+                assert [file.name for file in outcome.files] == [f"{name}-1.png", f"{name}-2.png"]
+                assert all(file.stat().st_size for file in outcome.files)
+                assert outcome.details.images
+                assert outcome.details.duration is not None
+                entry = found[outcome.track.music_task_id]
+                assert entry.state is TrackState.SAVED
+                assert entry.files == outcome.files
+                assert entry.tracks == (outcome.track,)
+
+
+async def test_a_second_run_asks_for_nothing_and_pays_nothing(tmp_path: Path) -> None:
+    async with Sandbox(QUICK) as sandbox:
+        songs = sandbox.add_music(5)
+        for expected in (5, 0):
+            before = len(sandbox.journal.arrivals)
+            async with client_of(sandbox) as client:
+                with Ledger(tmp_path / "covers.db") as ledger:
+                    outcomes = await covered(client, songs, ledger, into=tmp_path)
+            assert len(outcomes) == expected
+
+        assert len(sandbox.journal.arrivals) == before
+        assert billed(sandbox) == Counter(songs)
+
+
+async def test_without_a_ledger_and_a_folder_there_are_details_and_no_files() -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(3)
+
+        outcomes = await covered(client, iter(songs))
+
+        assert {outcome.track.music_task_id for outcome in outcomes} == set(songs)
+        assert all(isinstance(one, Covered) and len(one.details.images) == 2 for one in outcomes)
+        assert not sandbox.journal.of("image")
+
+
+async def test_images_that_an_earlier_run_did_not_want_are_saved_by_one_that_does(
+    tmp_path: Path,
+) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(3)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            await covered(client, songs, ledger)
+            requests = len(sandbox.journal.arrivals)
+            outcomes = await covered(client, songs, ledger, into=tmp_path)
+
+        assert len(outcomes) == 3
+        assert all(isinstance(one, Covered) and len(one.files) == 2 for one in outcomes)
+        assert {arrival.kind for arrival in sandbox.journal.arrivals[requests:]} == {"image"}
+
+
+async def test_a_submit_is_on_record_before_it_goes_out_and_its_task_before_anything_else(
+    tmp_path: Path,
+) -> None:
+    scenario = Scenario(rate=None, looks=2, image_size=16, delay=(0.002, 0.01))
+    async with Sandbox(scenario) as sandbox, client_of(sandbox, concurrency=7) as client:
+        sandbox.add_music(40)
+        ledger = Ledger(tmp_path / "covers.db")
+        songs = sandbox.add_music(40)
+        seen = 0
+        with ledger:
+            async with cover_catalog(client, songs, ledger=ledger) as outcomes:
+                work = asyncio.ensure_future(_all(outcomes))
+                while not work.done():
+                    arrivals = sandbox.journal.arrivals[seen:]
+                    seen += len(arrivals)
+                    if arrivals:
+                        found = entries(ledger)
+                    for arrival in arrivals:
+                        if arrival.kind == "submit" and arrival.music_task_id:
+                            assert found[arrival.music_task_id].state is not TrackState.WAITING
+                        if arrival.kind == "details":
+                            known = {
+                                entry.task and entry.task.cover_task_id for entry in found.values()
+                            }
+                            assert arrival.cover_task_id in known
+                    await asyncio.sleep(0)
+                assert len(await work) == 40
+        assert billed(sandbox) == Counter(songs)
+
+
+async def _all(outcomes: AsyncIterator[Outcome]) -> list[Outcome]:
+    return [outcome async for outcome in outcomes]
+
+
+async def ended(outcomes: Outcomes) -> tuple[list[Outcome], SunoCoverError | None]:
+    """Read all outcomes, and what ended them."""
+    seen: list[Outcome] = []
+    try:
+        async for outcome in outcomes:
+            seen += [outcome]
+    except SunoCoverError as error:
+        return seen, error
+    return seen, None
+
+
+async def test_no_more_tracks_are_in_flight_than_the_client_allows(tmp_path: Path) -> None:
+    scenario = Scenario(rate=None, looks=3, image_size=16)
+    async with Sandbox(scenario) as sandbox, client_of(sandbox, concurrency=3) as client:
+        songs = sandbox.add_music(25)
+        most = 0
+        with Ledger(tmp_path / "covers.db") as ledger:
+            async with cover_catalog(client, songs, ledger=ledger) as outcomes:
+                work = asyncio.ensure_future(_all(outcomes))
+                while not work.done():
+                    found = states(ledger)
+                    under_way = found[TrackState.SUBMITTING] + found[TrackState.SUBMITTED]
+                    most = max(most, under_way)
+                    assert outcomes.tally.in_flight <= 3
+                    await asyncio.sleep(0)
+
+        assert most <= 3
+        assert billed(sandbox) == Counter(songs)
+
+
+async def test_the_same_song_twice_is_one_cover_with_two_names(tmp_path: Path) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        (song,) = sandbox.add_music(1)
+        names = [
+            Track(song, title="One"),
+            Track(song, title="Two", columns={"album": "B"}),
+            Track(song, title="One"),
+        ]
+        with Ledger(tmp_path / "covers.db") as ledger:
+            outcomes = await covered(client, names, ledger, into=tmp_path)
+            (entry,) = ledger.entries()
+
+        assert [outcome.track for outcome in outcomes] == names[:2]
+        files = [file.name for one in outcomes if isinstance(one, Covered) for file in one.files]
+        assert files == [f"{t} {song}-{n}.png" for t in ("One", "Two") for n in (1, 2)]
+        assert entry.tracks == tuple(names[:2])
+        assert [file.name for file in entry.files] == files
+        assert len(sandbox.journal.bills) == 1
+
+
+async def test_a_name_that_comes_later_gets_its_files_without_a_submit(tmp_path: Path) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        (song,) = sandbox.add_music(1)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            await covered(client, [Track(song, title="One")], ledger, into=tmp_path)
+            await covered(client, [Track(song, title="Two")], ledger, into=tmp_path)
+
+        assert {file.name for file in tmp_path.glob("*.png")} >= {f"Two {song}-1.png"}
+        assert len(sandbox.journal.of("submit")) == 1
+
+
+async def test_titles_of_any_kind_make_files_that_do_not_collide(tmp_path: Path) -> None:
+    titles = [
+        "../../etc/passwd",
+        "a/b",
+        "a\\b",
+        "CON",
+        "",
+        "  ",
+        "x" * 300,
+        "ß\u0301" * 90,
+        "\ud800",
+    ]
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(len(titles))
+        tracks = [Track(song, title=title) for song, title in zip(songs, titles, strict=True)]
+        outcomes = await covered(client, tracks, into=tmp_path / "covers")
+
+        files = [file for one in outcomes if isinstance(one, Covered) for file in one.files]
+        assert len(set(files)) == 2 * len(titles)
+        assert {file.parent for file in files} == {tmp_path / "covers"}
+        assert all(file.is_file() for file in files)
+
+
+async def test_what_was_paid_for_comes_before_what_is_new(tmp_path: Path) -> None:
+    async with Sandbox(QUICK) as sandbox:
+        songs = sandbox.add_music(6)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            await ledger.take_in([Track(song) for song in songs])
+            found = await ledger.next_open(TrackState.WAITING, 0, 10)
+            async with client_of(sandbox) as client:
+                task = await client.submit(songs[5])
+            await ledger.submitted(found[5], task)
+            await ledger.submitting(found[4])
+            await ledger.took_in(None)
+
+            async with client_of(sandbox, concurrency=1) as client:
+                outcomes = await covered(client, songs, ledger)
+
+        order = [outcome.track.music_task_id for outcome in outcomes]
+        assert order == [songs[5], songs[4], *songs[:4]]
+        assert billed(sandbox) == Counter(songs)
+
+
+async def test_the_oldest_images_are_saved_first(tmp_path: Path) -> None:
+    async with Sandbox(QUICK) as sandbox:
+        songs = sandbox.add_music(12)
+        async with client_of(sandbox, concurrency=1) as client:
+            with Ledger(tmp_path / "covers.db") as ledger:
+                await covered(client, songs[::-1], ledger)  # the last is the oldest
+                await covered(client, songs[::-1], ledger, into=tmp_path)
+                finished = [entry.completed_at for entry in ledger.entries()]
+
+        assert finished == sorted(finished, key=str)
+        owner = {
+            image.removeprefix(sandbox.url): entry.number
+            for entry in Ledger(tmp_path / "covers.db").entries()
+            for image in entry.images
+        }
+        order = list(dict.fromkeys(owner[arrival.path] for arrival in sandbox.journal.of("image")))
+        assert len(order) == 12
+        assert set(order[:8]) == set(range(1, 9))  # eight tracks at a time
+
+
+async def test_images_that_expired_are_named_and_not_paid_for_again(tmp_path: Path) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(3)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            await covered(client, songs, ledger)
+            sandbox.expire_images()
+            outcomes = await covered(client, songs, ledger, into=tmp_path)
+            found = list(ledger.entries())
+            assert not await covered(client, songs, ledger, into=tmp_path)
+
+        assert [type(one.error) for one in outcomes if isinstance(one, Failed)] == [
+            CoverExpiredError
+        ] * 3
+        assert {entry.state for entry in found} == {TrackState.FAILED}
+        assert {entry.error for entry in found} == {"CoverExpiredError"}
+        assert billed(sandbox) == Counter(songs)
+
+
+async def test_a_catalog_that_changed_says_what_is_wanted_and_the_ledger_what_was_paid_for(
+    tmp_path: Path,
+) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        kept, dropped, paid, new = sandbox.add_music(4)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            await ledger.take_in([Track(one) for one in (kept, dropped, paid)])
+            found = await ledger.next_open(TrackState.WAITING, 0, 10)
+            await ledger.submitted(found[2], await client.submit(paid))
+
+            outcomes = await covered(client, [kept, new], ledger)
+
+        assert {outcome.track.music_task_id for outcome in outcomes} == {kept, paid, new}
+        assert billed(sandbox) == Counter([kept, paid, new])
+
+
+async def test_a_catalog_that_did_not_change_is_not_read_again(tmp_path: Path) -> None:
+    catalog = tmp_path / "catalog.txt"
+    told: list[object] = []
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(3)
+        catalog.write_text("\n".join([*songs, "not an id"]))
+        with Ledger(tmp_path / "covers.db") as ledger:
+            for _ in range(2):
+                await covered(client, read_catalog(catalog, on_bad=told.append), ledger)
+            with pytest.raises(ValueError, match="line 4"):
+                await covered(client, read_catalog(catalog), ledger)
+
+        assert len(told) == 1
+        assert billed(sandbox) == Counter(songs)
+
+
+async def test_a_bad_track_is_named_before_anything_is_submitted(tmp_path: Path) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(3)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            for wrong, kind in (("", ValueError), ("two words", ValueError), (7, TypeError)):
+                with pytest.raises(kind):
+                    await covered(client, [*songs, wrong], ledger)
+            with pytest.raises(TypeError, match="read_catalog"):
+                await covered(client, "catalog.csv", ledger)
+            with pytest.raises(TypeError):
+                await covered(client, [Track("a", columns={"x": object()})], ledger)
+
+            assert not sandbox.journal.arrivals
+            assert ledger.totals()[TrackState.WAITING] == 0
+
+
+async def test_a_feed_is_covered_as_it_comes(tmp_path: Path) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox, concurrency=2) as client:
+        songs = sandbox.add_music(6)
+        gates = [asyncio.Event() for _ in songs]
+
+        async def feed() -> AsyncIterator[str]:
+            for song, gate in zip(songs, gates, strict=True):
+                await gate.wait()
+                yield song
+
+        with Ledger(tmp_path / "covers.db") as ledger:
+            async with cover_catalog(client, feed(), ledger=ledger, into=tmp_path) as outcomes:
+                for song, gate in zip(songs, gates, strict=True):
+                    gate.set()
+                    outcome = await anext(outcomes)
+                    assert outcome.track.music_task_id == song
+                    await client.generate(sandbox.add_music(1)[0])  # an idle feed holds no slots
+                with pytest.raises(StopAsyncIteration):
+                    await anext(outcomes)
+                assert outcomes.tally.total == outcomes.tally.done == 6
+
+
+async def test_a_feed_that_breaks_ends_the_run_with_its_own_error(tmp_path: Path) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(2)
+
+        async def feed() -> AsyncIterator[str]:
+            yield songs[0]
+            await until(lambda: sandbox.journal.bills)
+            raise KeyError("the feed's own")
+
+        with Ledger(tmp_path / "covers.db") as ledger:
+            with pytest.raises(KeyError, match="the feed's own"):
+                await covered(client, feed(), ledger)
+            await covered(client, songs, ledger)
+
+        assert billed(sandbox) == Counter(songs)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (Reply(body=b'{"code":401,"msg":"no"}'), AuthenticationError),
+        (Reply(status=403, body=b"error code: 1010"), ClientBlockedError),
+        (Reply(status=302, headers={"Location": "https://example.com/"}), UnexpectedResponseError),
+    ],
+    ids=["key", "edge", "redirect"],
+)
+async def test_what_all_submits_would_meet_stops_the_run_and_fails_no_track(
+    tmp_path: Path, reply: Reply, kind: type[SunoCoverError]
+) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox, concurrency=5) as client:
+        songs = sandbox.add_music(100)
+        sandbox.script("submit", *[reply] * 100)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            async with cover_catalog(client, songs, ledger=ledger) as outcomes:
+                seen, reason = await ended(outcomes)
+            assert isinstance(reason, kind)
+            assert not seen
+            assert outcomes.tally.left == 100
+            assert states(ledger) == {TrackState.WAITING: 100}
+            assert len(sandbox.journal.of("submit")) <= 5
+
+
+async def test_without_credits_what_is_paid_for_is_finished_and_the_rest_waits(
+    tmp_path: Path,
+) -> None:
+    scenario = Scenario(rate=None, looks=4, image_size=16, credits=7)
+    async with Sandbox(scenario) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(20)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            async with cover_catalog(client, songs, ledger=ledger, into=tmp_path) as outcomes:
+                seen, reason = await ended(outcomes)
+            assert isinstance(reason, InsufficientCreditsError)
+            assert [type(outcome) for outcome in seen] == [Covered] * 7
+            assert states(ledger) == {TrackState.SAVED: 7, TrackState.WAITING: 13}
+            assert (outcomes.tally.billed, outcomes.tally.left) == (7, 13)
+
+            sandbox.scenario = QUICK
+            assert len(await covered(client, songs, ledger, into=tmp_path)) == 13
+
+        assert billed(sandbox) == Counter(songs)
+
+
+async def test_a_failed_cover_is_submitted_again_only_when_that_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(2, fails=True)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            outcomes = await covered(client, songs, ledger)
+            assert [type(o.error) for o in outcomes if isinstance(o, Failed)] == [
+                CoverFailedError
+            ] * 2
+            assert not await covered(client, songs, ledger)
+            assert len(sandbox.journal.of("submit")) == 2
+
+            again = await covered(client, songs, ledger, retry_failed=True)
+
+            assert len(again) == 2
+            assert len(sandbox.journal.of("submit")) == 4
+            assert states(ledger) == {TrackState.FAILED: 2}
+
+
+@pytest.mark.parametrize(
+    ("scenario", "kind", "task_known"),
+    [
+        (DuplicateId.ABSENT, CoverExistsError, False),
+        (DuplicateId.WRONG, CoverExistsError, False),
+    ],
+    ids=["no id", "another's id"],
+)
+async def test_a_cover_that_cannot_be_found_needs_attention(
+    tmp_path: Path, scenario: DuplicateId, kind: type[SunoCoverError], task_known: bool
+) -> None:
+    rule = Scenario(rate=None, looks=1, image_size=16, duplicate_id=scenario)
+    async with Sandbox(rule) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(2)
+        async with client_of(sandbox) as somebody_else:
+            await somebody_else.generate(songs[0])
+        with Ledger(tmp_path / "covers.db") as ledger:
+            outcomes = await covered(client, songs, ledger)
+            failed = [one for one in outcomes if isinstance(one, Failed)]
+            entry = entries(ledger)[songs[0]]
+            assert not await covered(client, songs, ledger)
+
+            assert [type(one.error) for one in failed] == [kind]
+            assert (entry.state, entry.error) == (TrackState.ATTENTION, kind.__name__)
+            assert (entry.task is not None) is task_known
+
+            sandbox.scenario = QUICK  # now the host says which
+            async with client_of(sandbox) as client_of_tomorrow:
+                again = await covered(client_of_tomorrow, songs, ledger, retry_failed=True)
+            assert [type(one) for one in again] == [Covered]
+        assert billed(sandbox) == Counter(songs)
+
+
+async def test_a_cover_task_that_vanished_needs_attention(tmp_path: Path) -> None:
+    poll = PollSchedule(first=0.01, shortest=0.01, longest=0.02, grace=0.01)
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox, poll=poll) as client:
+        (song,) = sandbox.add_music(1)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            sandbox.scenario = Scenario(rate=None, null_looks=1_000)
+            (outcome,) = await covered(client, [song], ledger)
+            (entry,) = ledger.entries()
+
+        assert isinstance(outcome, Failed)
+        assert isinstance(outcome.error, NotFoundError)
+        assert entry.state is TrackState.ATTENTION
+        assert entry.task is not None
+
+
+async def test_music_that_the_host_does_not_know_fails_alone(tmp_path: Path) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(3)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            outcomes = await covered(client, [songs[0], "unknown", *songs[1:]], ledger)
+            assert entries(ledger)["unknown"].state is TrackState.FAILED
+
+        (failed,) = [one for one in outcomes if isinstance(one, Failed)]
+        assert failed.track == Track("unknown")
+        assert isinstance(failed.error, InvalidRequestError)
+        assert billed(sandbox) == Counter(songs)
+
+
+async def test_a_cover_that_takes_too_long_is_left_to_the_next_run(tmp_path: Path) -> None:
+    async with Sandbox(Scenario(rate=None, seconds=3_000, image_size=16)) as sandbox:
+        (song,) = sandbox.add_music(1)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            async with client_of(sandbox, poll=SLOW_POLL) as client:
+                (outcome,) = await covered(client, [song], ledger)
+                assert isinstance(outcome, Failed)
+                assert isinstance(outcome.error, CoverTimeoutError)
+                assert states(ledger) == {TrackState.SUBMITTED: 1}
+                looks = len(sandbox.journal.of("details"))
+                (outcome,) = await covered(client, [song], ledger)
+            assert len(sandbox.journal.of("details")) > looks
+            assert len(sandbox.journal.of("submit")) == 1
+
+
+async def test_finishing_submits_nothing_more_and_collects_what_is_paid_for(
+    tmp_path: Path,
+) -> None:
+    scenario = Scenario(rate=None, looks=3, image_size=16)
+    async with Sandbox(scenario) as sandbox, client_of(sandbox, concurrency=4) as client:
+        songs = sandbox.add_music(40)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            async with cover_catalog(client, songs, ledger=ledger, into=tmp_path) as outcomes:
+                seen = [await anext(outcomes)]
+                outcomes.finish()
+                submits = len(sandbox.journal.of("submit"))
+                seen += [outcome async for outcome in outcomes]
+
+            assert len(sandbox.journal.of("submit")) <= submits + 4
+            assert len(seen) == len(sandbox.journal.bills) < 40
+            found = states(ledger)
+            assert found == {
+                TrackState.SAVED: len(seen),
+                TrackState.WAITING: 40 - len(seen),
+            }
+            assert outcomes.tally.left == 40 - len(seen)
+
+
+@pytest.mark.parametrize("turns", [*range(0, 60, 3), *range(60, 400, 20)])
+async def test_leaving_at_any_moment_leaves_no_bill_without_a_record(
+    tmp_path: Path, turns: int
+) -> None:
+    scenario = Scenario(rate=None, looks=1, image_size=16, delay=(0.0001, 0.002), seed=turns)
+    async with Sandbox(scenario) as sandbox:
+        songs = sandbox.add_music(3)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            async with (
+                client_of(sandbox) as client,
+                cover_catalog(client, songs, ledger=ledger, into=tmp_path),
+            ):
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+            known = {
+                bill.music_task_id
+                for bill in sandbox.journal.bills
+                if entries(ledger)[bill.music_task_id].task is not None
+            }
+            assert known == {bill.music_task_id for bill in sandbox.journal.bills}
+            assert not states(ledger)[TrackState.SUBMITTING]
+
+            async with client_of(sandbox) as client:
+                await covered(client, songs, ledger, into=tmp_path)
+            assert states(ledger) == {TrackState.SAVED: 3}
+        assert billed(sandbox) == Counter(songs)
+        assert len(sandbox.journal.of("submit")) == 3
+
+
+@pytest.mark.parametrize("turns", range(5, 200, 13))
+async def test_a_cancellation_at_any_moment_pays_once_and_loses_nothing(
+    tmp_path: Path, turns: int
+) -> None:
+    scenario = Scenario(
+        rate=None, looks=1, image_size=16, lost_answers=0.3, delay=(0.0001, 0.001), seed=turns
+    )
+    async with Sandbox(scenario) as sandbox:
+        songs = sandbox.add_music(3)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            async with client_of(sandbox) as client:
+                work = asyncio.ensure_future(covered(client, songs, ledger, into=tmp_path))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                work.cancel()
+                await asyncio.wait([work])
+            doubted = {e.music_task_id for e in ledger.entries() if e.state is TrackState.WAITING}
+            assert not doubted & set(billed(sandbox))
+
+            sandbox.scenario = QUICK
+            async with client_of(sandbox) as client:
+                await covered(client, songs, ledger, into=tmp_path)
+            assert states(ledger) == {TrackState.SAVED: 3}
+        assert billed(sandbox) == Counter(songs)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        Scenario(rate=None, looks=2, image_size=16, maintenance=1.0),
+        Scenario(rate=None, looks=2, image_size=16, html=1.0),
+        Scenario(rate=None, looks=2, image_size=16, lost_requests=1.0),
+        Scenario(rate=None, looks=2, image_size=16, server_errors=1.0),
+    ],
+    ids=["maintenance", "gateway", "no answers", "500"],
+)
+async def test_an_outage_is_no_tracks_fate(tmp_path: Path, trouble: Scenario) -> None:
+    healthy = Scenario(rate=None, looks=2, image_size=16)
+    async with Sandbox(healthy) as sandbox, client_of(sandbox, concurrency=10) as client:
+        songs = sandbox.add_music(40)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            async with cover_catalog(client, songs, ledger=ledger, into=tmp_path) as outcomes:
+                seen = [await anext(outcomes)]
+                sandbox.scenario = trouble
+                await until(lambda: not client.outage.is_open)
+                began = len(sandbox.journal.arrivals)
+                await until(lambda: len(sandbox.journal.arrivals) >= began + 20)
+                sandbox.scenario = healthy
+                seen += [outcome async for outcome in outcomes]
+
+            assert [type(outcome) for outcome in seen] == [Covered] * 40
+            assert states(ledger) == {TrackState.SAVED: 40}
+        assert billed(sandbox) == Counter(songs)
+        assert client.outage.is_open
+
+
+async def test_an_outage_does_not_use_up_the_time_that_a_cover_may_take(tmp_path: Path) -> None:
+    healthy = Scenario(rate=None, looks=2, image_size=16)
+    async with Sandbox(healthy) as sandbox, client_of(sandbox, poll=SLOW_POLL) as client:
+        songs = sandbox.add_music(10)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            async with cover_catalog(client, songs, ledger=ledger) as outcomes:
+                await until(lambda: len(sandbox.journal.bills) == 10)
+                sandbox.scenario = Scenario(rate=None, maintenance=1.0)
+                clock = asyncio.get_running_loop().time
+                ends = clock() + 2 * SLOW_POLL.timeout
+                await until(lambda: clock() > ends)
+                sandbox.scenario = healthy
+                seen = [outcome async for outcome in outcomes]
+
+        assert [type(outcome) for outcome in seen] == [Covered] * 10
+        assert len(sandbox.journal.bills) == 10
+
+
+async def test_an_outage_of_the_image_host_pauses_downloads_and_submits(tmp_path: Path) -> None:
+    healthy = Scenario(rate=None, looks=1, image_size=16)
+    broken = Scenario(
+        rate=None, looks=1, image_size=16, lost_requests=1.0, faults_on=frozenset({"image"})
+    )
+    async with (
+        Sandbox(broken) as sandbox,
+        client_of(sandbox, concurrency=5, retry=HURRIED) as client,
+    ):
+        songs = sandbox.add_music(60)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            async with cover_catalog(client, songs, ledger=ledger, into=tmp_path) as outcomes:
+                await until(lambda: not outcomes.image_outage.is_open)
+                bills = len(sandbox.journal.bills)
+                images = len(sandbox.journal.of("image"))
+                await until(lambda: len(sandbox.journal.of("image")) > images)
+                assert len(sandbox.journal.bills) <= bills + 20
+                sandbox.scenario = healthy
+                seen = [outcome async for outcome in outcomes]
+
+            assert [type(outcome) for outcome in seen] == [Covered] * 60
+            assert states(ledger) == {TrackState.SAVED: 60}
+        assert billed(sandbox) == Counter(songs)
+
+
+@asynccontextmanager
+async def poisoned(sandbox: Sandbox, poison: str) -> AsyncIterator[str]:
+    """Forward everything to a sandbox, but the submits of one song, which break the server."""
+    async with ClientSession() as session:
+
+        async def forward(request: web.Request) -> web.Response:
+            body = await request.read()
+            if poison.encode() in body:
+                return web.Response(status=500)
+            async with session.request(
+                request.method, sandbox.url + request.raw_path, data=body, headers=request.headers
+            ) as answer:
+                return web.Response(status=answer.status, body=await answer.read())
+
+        app = web.Application()
+        app.router.add_route("*", "/{tail:.*}", forward)
+        async with TestServer(app) as server:
+            yield str(server.make_url("")).rstrip("/")
+
+
+async def test_a_song_that_breaks_the_server_stops_no_other(tmp_path: Path) -> None:
+    retry = RetryPolicy(tries=1, probe_first=0.005, probe_longest=0.02)
+    async with Sandbox(Scenario(rate=None, looks=1, image_size=16)) as sandbox:
+        songs = sandbox.add_music(30)
+        async with (
+            poisoned(sandbox, songs[3]) as url,
+            client_of(sandbox, base_url=url, concurrency=3, retry=retry) as client,
+        ):
+            with Ledger(tmp_path / "covers.db") as ledger:
+                outcomes = await covered(client, songs, ledger)
+                entry = entries(ledger)[songs[3]]
+
+        (failed,) = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
+        assert failed.track.music_task_id == songs[3]
+        assert isinstance(failed.error, ServerError)
+        assert entry.state is TrackState.SUBMITTING  # perhaps billed, for all we know
+        assert len(outcomes) == 30
+
+
+async def test_a_disk_that_takes_no_images_stops_submitting_and_loses_nothing(
+    tmp_path: Path,
+) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox, concurrency=3) as client:
+        songs = sandbox.add_music(200)
+        blocked = tmp_path / "covers"
+        blocked.write_text("a file where the folder should be")
+        with Ledger(tmp_path / "covers.db") as ledger:
+            with pytest.raises(DownloadError):
+                await covered(client, songs, ledger, into=blocked)
+            paid = len(sandbox.journal.bills)
+            assert paid < 200
+            assert states(ledger) == {
+                TrackState.COVERED: paid,
+                TrackState.WAITING: 200 - paid,
+            }
+            blocked.unlink()
+        with Ledger(tmp_path / "covers.db") as ledger:
+            await covered(client, songs, ledger, into=blocked)
+            assert states(ledger) == {TrackState.SAVED: 200}
+        assert billed(sandbox) == Counter(songs)
+
+
+async def test_a_ledger_that_cannot_be_written_stops_everything_and_forgets_nothing(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "covers.db"
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox, concurrency=5) as client:
+        songs = sandbox.add_music(2_000)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        with Ledger(path) as ledger:
+            async with cover_catalog(client, songs, ledger=ledger) as outcomes:
+                for _ in range(5):
+                    await anext(outcomes)
+                largest = Path(f"{path}-wal").stat().st_size + 40_000
+                resource.setrlimit(resource.RLIMIT_FSIZE, (largest, limits[1]))
+                _, reason = await ended(outcomes)
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            assert isinstance(reason, LedgerError)
+            paid = set(billed(sandbox))
+            assert 5 <= len(paid) < 2_000
+            known = {one for one, entry in entries(ledger).items() if entry.task is not None}
+            doubted = {
+                one
+                for one, entry in entries(ledger).items()
+                if entry.state is TrackState.SUBMITTING
+            }
+            assert paid <= known | {task.music_task_id for task in ledger.unwritten} | doubted
+        assert not ledger.unwritten
+        assert paid <= {one for one, entry in entries(Ledger(path)).items() if entry.task}
+
+        with Ledger(path) as ledger:
+            rest = await covered(client, songs[:200], ledger)
+            assert all(isinstance(one, Covered) for one in rest)
+        assert set(billed(sandbox).values()) == {1}
+
+
+async def test_one_ledger_serves_one_catalog_at_a_time(tmp_path: Path) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(2)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            async with cover_catalog(client, songs, ledger=ledger) as outcomes:
+                with pytest.raises(LedgerError, match="another catalog"):
+                    await covered(client, songs, ledger)
+                assert len(await _all(outcomes)) == 2
+        with pytest.raises(LedgerError, match="not open"):
+            await covered(client, songs, ledger)
+
+
+async def test_who_asks_for_no_outcomes_holds_up_nothing_that_is_paid_for(tmp_path: Path) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(20)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            async with cover_catalog(client, songs, ledger=ledger, into=tmp_path):
+                await until(lambda: states(ledger) == {TrackState.SAVED: 20})
+
+
+async def test_a_client_closed_meanwhile_ends_the_run_and_leaves_the_rest(tmp_path: Path) -> None:
+    async with Sandbox(Scenario(rate=None, looks=50, image_size=16)) as sandbox:
+        songs = sandbox.add_music(10)
+        client = client_of(sandbox)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            async with cover_catalog(client, songs, ledger=ledger) as outcomes:
+                await until(lambda: len(sandbox.journal.of("details")) > 10)
+                await client.aclose()
+                _, reason = await ended(outcomes)
+            assert isinstance(reason, ClientUsageError)
+            assert states(ledger) == {TrackState.SUBMITTED: 10}
+
+
+async def test_in_a_storm_every_track_is_saved_and_billed_once(tmp_path: Path) -> None:
+    scenario = Scenario(
+        rate=None,
+        looks=1,
+        image_size=16,
+        lost_requests=0.05,
+        lost_answers=0.05,
+        resets=0.05,
+        truncated=0.05,
+        html=0.05,
+        server_errors=0.05,
+        faults_on=frozenset({"submit", "details", "image"}),
+    )
+    async with Sandbox(scenario) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(150)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            outcomes = await covered(client, songs, ledger, into=tmp_path)
+            found = entries(ledger)
+
+        assert billed(sandbox) == Counter(songs)
+        assert [type(outcome) for outcome in outcomes] == [Covered] * 150
+        tasks = {bill.music_task_id: bill.cover_task_id for bill in sandbox.journal.bills}
+        assert {one: e.task and e.task.cover_task_id for one, e in found.items()} == tasks
+        assert len(list(tmp_path.glob("*.png"))) == 300
+
+
+async def test_with_callbacks_a_catalog_takes_two_requests_a_cover(tmp_path: Path) -> None:
+    async with receiving() as receiver, Sandbox(Scenario(rate=None, image_size=16)) as sandbox:
+        songs = sandbox.add_music(30)
+        poll = PollSchedule(timeout=30)
+        async with client_of(sandbox, receiver=receiver, poll=poll) as client:
+            outcomes = await covered(client, songs, into=tmp_path)
+
+        assert [type(outcome) for outcome in outcomes] == [Covered] * 30
+        requests = len(sandbox.journal.of("submit")) + len(sandbox.journal.of("details"))
+        assert requests == 60

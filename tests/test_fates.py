@@ -1,0 +1,53 @@
+"""What each error means for a track of a catalog, and for the others."""
+
+import pytest
+
+from suno_cover_async import errors
+from suno_cover_async.fates import Fate, Step, fate
+from suno_cover_async.models import CoverDetails, CoverStatus
+
+FAILED_COVER = errors.CoverFailedError(CoverDetails(cover_task_id="c", status=CoverStatus.FAILED))
+FULL_DISK = errors.DownloadError("cannot save")
+FULL_DISK.__cause__ = OSError(28, "No space left on device")
+IN_DOUBT = errors.InvalidRequestError("no", retryable=True)
+SUBMIT, WAIT, SAVE = Step
+
+
+@pytest.mark.parametrize(
+    ("error", "step", "expected"),
+    [
+        (errors.AuthenticationError("x"), SUBMIT, Fate.HOPELESS),
+        (errors.AuthenticationError("x", retryable=True), SUBMIT, Fate.HOPELESS),
+        (errors.AuthenticationError("x"), WAIT, Fate.HOPELESS),
+        (errors.ClientBlockedError("x"), SAVE, Fate.HOPELESS),
+        (errors.ClientUsageError("x"), WAIT, Fate.HOPELESS),
+        (errors.InsufficientCreditsError("x"), SUBMIT, Fate.SCARCE),
+        (FULL_DISK, SAVE, Fate.SCARCE),
+        (errors.TransportError("x"), SUBMIT, Fate.LEFT),
+        (errors.ServerError("x"), SUBMIT, Fate.LEFT),
+        (errors.RateLimitError("x"), SUBMIT, Fate.LEFT),
+        (IN_DOUBT, SUBMIT, Fate.LEFT),
+        (errors.CoverTimeoutError("x"), WAIT, Fate.LEFT),
+        (errors.ImagesMissingError("x"), WAIT, Fate.LEFT),
+        (errors.DownloadError("x", retryable=True), SAVE, Fate.LEFT),
+        (errors.UnexpectedResponseError("x", http_status=200, retryable=True), SUBMIT, Fate.LEFT),
+        (FAILED_COVER, WAIT, Fate.FAILED),
+        (errors.CoverExpiredError("x"), SAVE, Fate.FAILED),
+        (errors.InvalidRequestError("x"), SUBMIT, Fate.FAILED),
+        (errors.NotFoundError("x"), SUBMIT, Fate.FAILED),
+        (errors.CoverExistsError("x"), SUBMIT, Fate.ATTENTION),
+        (errors.NotFoundError("x"), WAIT, Fate.ATTENTION),
+        (errors.InvalidRequestError("x"), WAIT, Fate.ATTENTION),
+        (errors.UnexpectedResponseError("x", http_status=200), WAIT, Fate.ATTENTION),
+        (errors.DownloadError("x"), SAVE, Fate.ATTENTION),
+        (errors.NotFoundError("x"), SAVE, Fate.ATTENTION),
+        (errors.CoverExistsError("x"), WAIT, Fate.STRANGER),
+        (errors.UnexpectedResponseError("x"), WAIT, Fate.STRANGER),
+        (errors.UnexpectedResponseError("x", http_status=302), SUBMIT, Fate.HOPELESS),
+        (errors.UnexpectedResponseError("x", http_status=302), WAIT, Fate.HOPELESS),
+        (errors.UnexpectedResponseError("x", http_status=200), SUBMIT, Fate.HOPELESS),
+    ],
+    ids=lambda value: value.name if isinstance(value, Step | Fate) else type(value).__name__,
+)
+def test_an_error_means(error: errors.SunoCoverError, step: Step, expected: Fate) -> None:
+    assert fate(error, step) is expected
