@@ -13,7 +13,7 @@ sandbox is `suno_cover_async.sandbox`.
 from suno_cover_async._version import __version__
 from suno_cover_async.admission import CallbackAnswer
 from suno_cover_async.batch import Covered, Failed, Outcome, Outcomes, Tally, cover_catalog
-from suno_cover_async.catalog import BadLine, Catalog, read_catalog
+from suno_cover_async.catalog import Catalog, read_catalog
 from suno_cover_async.client import NO_CALLBACK_URL, SunoCoverClient
 from suno_cover_async.errors import (
     APIError,
@@ -41,6 +41,7 @@ from suno_cover_async.errors import (
 )
 from suno_cover_async.hosts import APIBOX, HOSTS, KIE, SUNOAPI, Host
 from suno_cover_async.ledger import Ledger, LedgerEntry, TrackState
+from suno_cover_async.lines import BadLine
 from suno_cover_async.models import (
     Callback,
     CoverDetails,

@@ -4,7 +4,6 @@ It owns what a line may look like, and tells which name no track. It reads on as
 memory stays flat whatever the bytes are. What becomes of the tracks is not its business.
 """
 
-import codecs
 import csv
 import hashlib
 import io
@@ -12,7 +11,7 @@ import json
 import os
 import stat
 import sys
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
@@ -21,6 +20,7 @@ from typing import BinaryIO, Literal, TypeVar
 
 import attrs
 
+from suno_cover_async.lines import BadLine, Lines
 from suno_cover_async.models import Track
 from suno_cover_async.text import printable
 from suno_cover_async.wire import json_object
@@ -31,27 +31,8 @@ Row = TypeVar("Row", str, list[str])
 _SUFFIXES: dict[str, Format] = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".txt": "txt"}
 _SUFFIXES[".ndjson"] = "jsonl"
 _ID, _TITLE = "music_task_id", "title"
-_LONGEST = 2**20  # bytes of a record
-_BLOCK = 2**16  # bytes of a read
 _csv = partial(csv.reader, strict=True)
 _json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-
-
-@attrs.frozen(kw_only=True)
-class BadLine:
-    """A line of a catalog that names no track.
-
-    Attributes:
-        number: The line, counted from 1; of a record of several, the one at which it begins.
-        reason: What is wrong and what to do: one printable line.
-    """
-
-    number: int
-    reason: str
-
-    def __str__(self) -> str:
-        """Say where and what."""
-        return f"line {self.number}: {self.reason}"
 
 
 @attrs.define(eq=False)
@@ -105,7 +86,7 @@ class Catalog:
     def _tracks(self) -> Iterator[Track]:
         source = self._source
         with source.open("rb") if isinstance(source, Path) else nullcontext(source) as stream:
-            for found in _records(_Lines(stream, self.name), self._kind):
+            for found in _records(Lines(stream, self.name), self._kind):
                 if isinstance(found, Track):
                     yield found
                 elif self._on_bad is None:
@@ -156,91 +137,7 @@ def read_catalog(
     return catalog
 
 
-class _Lines:
-    """The lines of a stream as text, counted; those of the record at hand can be put back."""
-
-    def __init__(self, stream: BinaryIO, name: str) -> None:
-        self.name = name
-        self.in_doubt = False  # a quote went wrong, and no whole row came since
-        self._lines = _split(stream)
-        first = next(self._lines, b"")
-        if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise ValueError(f"{name} is UTF-16; save it as UTF-8")
-        self._back = deque([first.removeprefix(codecs.BOM_UTF8)])
-        self._last = 0  # number of the last line read
-        self._again = 0  # number of the last line that was read again after a failure
-        self.begin()
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        line = self._back.popleft() if self._back else next(self._lines)
-        self._last += 1
-        self._record.append(line)
-        self._size += len(line)
-        if self._size > _LONGEST:
-            raise csv.Error("it is longer than 1 MiB")
-        try:
-            return line.decode()
-        except UnicodeDecodeError:
-            self.is_utf8 = False
-            return line.decode(errors="replace")
-
-    def begin(self) -> None:
-        """Let a record begin at the next line."""
-        self._record: list[bytes] = []
-        self._size = 0
-        self.is_utf8 = True
-
-    def put_back(self) -> None:
-        """Unread the record."""
-        self._unread(0)
-        self.begin()
-
-    def bad(self, reason: str) -> BadLine:
-        """Tell of the record at hand, and how far it goes."""
-        more = f"; lines {self._first} to {self._last} are left out" if self._record[1:] else ""
-        return BadLine(number=self._first, reason=printable(reason + more))
-
-    def broken(self, reason: str) -> BadLine:
-        """Tell of a record without an end, and unread what may be records of their own.
-
-        No line is read a third time, which bounds the time whatever the quotes.
-        """
-        last = self._last
-        self._unread(max(1, self._again - self._first + 1))
-        self._again = max(self._again, last)
-        self.in_doubt = True
-        return self.bad(reason)
-
-    @property
-    def _first(self) -> int:
-        return self._last - len(self._record) + 1
-
-    def _unread(self, kept: int) -> None:
-        unread = self._record[kept:]
-        del self._record[kept:]
-        self._back.extendleft(reversed(unread))
-        self._last -= len(unread)
-
-
-def _split(stream: BinaryIO) -> Iterator[bytes]:
-    """Cut at line ends; of a line beyond _LONGEST, only so much is kept as shows that it is."""
-    read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)  # waits for no more
-    rest = b""
-    for block in iter(lambda: read(_BLOCK), b""):
-        *lines, rest = (rest + block).splitlines(keepends=True)
-        if rest.endswith(b"\n"):  # a \r is kept: a \n may follow
-            lines.append(rest)
-            rest = b""
-        yield from lines
-        rest = rest[:_LONGEST] + rest[_LONGEST:][-1:]
-    if rest:
-        yield rest
-
-
-def _records(lines: _Lines, kind: Format | None) -> Iterator[Track | BadLine]:
+def _records(lines: Lines, kind: Format | None) -> Iterator[Track | BadLine]:
     if kind is None and (_peek(lines, lines) or "").lstrip().startswith("{"):
         kind = "jsonl"
     table = _table(lines, required=kind == "csv") if kind in {None, "csv"} else None
@@ -250,7 +147,7 @@ def _records(lines: _Lines, kind: Format | None) -> Iterator[Track | BadLine]:
     return _read(lines, lines, _from_json if kind == "jsonl" else _from_txt)
 
 
-def _peek(lines: _Lines, rows: Iterator[Row]) -> Row | None:
+def _peek(lines: Lines, rows: Iterator[Row]) -> Row | None:
     """Look at the first row that is not blank; None where there is none, or a broken one."""
     try:
         for row in rows:
@@ -265,7 +162,7 @@ def _peek(lines: _Lines, rows: Iterator[Row]) -> Row | None:
 
 
 def _read(
-    lines: _Lines, rows: Iterator[Row], track: Callable[[Row], Track | None], hint: str = ""
+    lines: Lines, rows: Iterator[Row], track: Callable[[Row], Track | None], hint: str = ""
 ) -> Iterator[Track | BadLine]:
     while True:
         lines.begin()
@@ -313,7 +210,7 @@ def _text(record: dict[str, object], name: str) -> str:
     return value or ""
 
 
-def _table(lines: _Lines, *, required: bool) -> "_Table | None":
+def _table(lines: Lines, *, required: bool) -> "_Table | None":
     headers: dict[str, list[str]] = {
         one: _peek(lines, _csv(lines, delimiter=one)) or [] for one in ",;\t"
     }
@@ -335,7 +232,7 @@ def _column(name: str) -> str:
 class _Table:
     """What a header says of the rows below it."""
 
-    def __init__(self, lines: _Lines, delimiter: str, header: list[str]) -> None:
+    def __init__(self, lines: Lines, delimiter: str, header: list[str]) -> None:
         names = Counter(name for name in map(_column, header) if name)
         twice, times = names.most_common(1)[0]
         if times > 1:

@@ -10,9 +10,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from hypothesis import settings
 
 from suno_cover_async import CallbackReceiver, PollSchedule, Rate, RetryPolicy, SunoCoverClient
 from suno_cover_async.sandbox import Sandbox
+
+settings.register_profile("untimed", deadline=None)  # machines are shared; what hangs has failed
+settings.load_profile("untimed")
 
 SAMPLES: dict[str, dict[str, Any]] = {
     sample["case"]: sample

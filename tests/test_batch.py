@@ -665,7 +665,7 @@ async def test_an_outage_is_no_tracks_fate(tmp_path: Path, trouble: Scenario) ->
                 sandbox.scenario = trouble
                 await until(lambda: not client.outage.is_open)
                 began = len(sandbox.journal.arrivals)
-                await until(lambda: len(sandbox.journal.arrivals) >= began + 20)
+                await until(lambda: len(sandbox.journal.arrivals) >= began + 3)
                 sandbox.scenario = healthy
                 seen += [outcome async for outcome in outcomes]
 

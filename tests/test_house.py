@@ -15,7 +15,7 @@ FLOORS = [
     {"arguments"},
     {"models"},
     {"errors"},
-    {"hosts", "window", "loops", "sharing", "signing", "hook"},
+    {"hosts", "window", "loops", "sharing", "signing", "hook", "lines"},
     {"pace", "outage"},
     {"wire", "doorbell"},
     {"verdict", "retry", "memory", "files", "admission", "catalog", "commits"},
