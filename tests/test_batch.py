@@ -1,6 +1,7 @@
 """A whole catalog: what is durable before what, interruptions, stops, outages, names."""
 
 import asyncio
+import itertools
 import resource
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -206,6 +207,25 @@ async def test_no_more_tracks_are_in_flight_than_the_client_allows(tmp_path: Pat
         assert billed(sandbox) == Counter(songs)
 
 
+async def test_a_catalog_shares_the_clients_slots_with_everybody_else(tmp_path: Path) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox, concurrency=1) as client:
+        (song,) = sandbox.add_music(1)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            async with cover_catalog(client, [song], ledger=ledger) as outcomes:
+                async with client.slot():
+                    await until(lambda: ledger.totals()[TrackState.WAITING])
+                    await client.credits()
+                    assert not sandbox.journal.of("submit")
+                assert len(await _all(outcomes)) == 1
+
+
+async def test_any_number_of_outcomes_can_be_read() -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        unknown = [f"unknown-{number}" for number in range(1_100)]
+
+        assert len(await covered(client, unknown)) == 1_100
+
+
 async def test_the_same_song_twice_is_one_cover_with_two_names(tmp_path: Path) -> None:
     async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
         (song,) = sandbox.add_music(1)
@@ -357,6 +377,9 @@ async def test_a_bad_track_is_named_before_anything_is_submitted(tmp_path: Path)
             for wrong, kind in (("", ValueError), ("two words", ValueError), (7, TypeError)):
                 with pytest.raises(kind):
                     await covered(client, [*songs, wrong], ledger)
+            many = (f"song-{number}" for number in range(5_001))
+            with pytest.raises(ValueError, match="empty"):
+                await covered(client, itertools.chain(many, [""]), ledger)
             with pytest.raises(TypeError, match="read_catalog"):
                 await covered(client, "catalog.csv", ledger)
             with pytest.raises(TypeError):
@@ -428,6 +451,25 @@ async def test_what_all_submits_would_meet_stops_the_run_and_fails_no_track(
             assert outcomes.tally.left == 100
             assert states(ledger) == {TrackState.WAITING: 100}
             assert len(sandbox.journal.of("submit")) <= 5
+
+
+async def test_a_key_that_is_refused_ends_the_waits_of_what_was_paid_for_too(
+    tmp_path: Path,
+) -> None:
+    async with Sandbox(Scenario(rate=None, seconds=3_000)) as sandbox:
+        songs = sandbox.add_music(50)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            async with client_of(sandbox) as client, cover_catalog(client, songs, ledger=ledger):
+                await until(lambda: len(sandbox.journal.bills) == 50)
+            refusals = [Reply(body=b'{"code":401,"msg":"no"}')] * 50
+            sandbox.script("details", *refusals)
+            looks = len(sandbox.journal.of("details"))
+            async with client_of(sandbox, concurrency=2) as client:
+                with pytest.raises(AuthenticationError):
+                    await covered(client, songs, ledger)
+
+            assert len(sandbox.journal.of("details")) <= looks + 2
+            assert states(ledger) == {TrackState.SUBMITTED: 50}
 
 
 async def test_what_an_earlier_run_left_in_doubt_stays_so_until_a_submit_was_answered(
