@@ -19,6 +19,8 @@ class Agenda:
         """Begin; unless the ledger is `complete`, wait for `grown` and `completed`."""
         self._ledger = ledger
         self._complete = complete
+        self._only_paid = False
+        self._closed = False
         self._states = deque([TrackState.SUBMITTED, TrackState.SUBMITTING, TrackState.WAITING])
         self._page: deque[LedgerEntry] = deque()
         self._after = 0
@@ -37,21 +39,18 @@ class Agenda:
 
     def finish(self) -> None:
         """Hand out only what was paid for."""
-        paid = TrackState.SUBMITTED
-        self._states = deque(state for state in self._states if state is paid)
-        self._page = deque(entry for entry in self._page if entry.state is paid)
+        self._only_paid = True
         self.completed()
 
     def close(self) -> None:
         """Hand out nothing more."""
-        self._states.clear()
-        self._page.clear()
+        self._closed = True
         self.completed()
 
     async def ready(self) -> bool:
         """Wait until there may be a next entry; False when there will be none."""
         await self._ready.wait()
-        return bool(self._page or self._states)
+        return bool(self._states)
 
     async def next(self) -> LedgerEntry | None:
         """Return the next entry to cover; None if there is none, perhaps only for now."""
@@ -59,19 +58,21 @@ class Agenda:
             self._ready.clear()  # first: the ledger may grow while it is searched
             while self._states and not self._page:
                 state, complete = self._states[0], self._complete
-                found = await self._ledger.next_open(state, self._after, _PAGE)
-                if not self._states or self._states[0] is not state:
-                    continue  # it was told to finish meanwhile
-                if found:
-                    self._page.extend(found)
-                    self._after = found[-1].number
+                if self._only_paid and state is not TrackState.SUBMITTED:
+                    break
+                self._page.extend(await self._ledger.next_open(state, self._after, _PAGE))
+                if self._page:
+                    self._after = self._page[-1].number
                 elif state is TrackState.WAITING and not complete:
                     return None
                 else:
                     self._states.popleft()
                     self._after = 0
             self._ready.set()
-            return self._page.popleft() if self._page else None
+            if self._page and not self._closed:
+                return self._page.popleft()
+            self._states.clear()
+            return None
 
 
 class Backlog:

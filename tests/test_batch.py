@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 import resource
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -301,23 +302,35 @@ async def test_what_was_paid_for_comes_before_what_is_new(tmp_path: Path) -> Non
 
 
 async def test_the_oldest_images_are_saved_first(tmp_path: Path) -> None:
-    async with Sandbox(QUICK) as sandbox:
-        songs = sandbox.add_music(12)
-        async with client_of(sandbox, concurrency=1) as client:
-            with Ledger(tmp_path / "covers.db") as ledger:
-                await covered(client, songs[::-1], ledger)  # the last is the oldest
-                await covered(client, songs[::-1], ledger, into=tmp_path)
-                finished = [entry.completed_at for entry in ledger.entries()]
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(24)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            await ledger.take_in([Track(song) for song in songs])
+            for entry in reversed(await ledger.next_open(TrackState.WAITING, 0, 24)):
+                await ledger.submitted(entry, await client.submit(entry.music_task_id))
+                await ledger.covered(entry, await client.generate(entry.music_task_id))
+            await covered(client, songs, ledger, into=tmp_path)
+            owner = {
+                image.removeprefix(sandbox.url): entry.number
+                for entry in ledger.entries()
+                for image in entry.images
+            }
 
-        assert finished == sorted(finished, key=str)
-        owner = {
-            image.removeprefix(sandbox.url): entry.number
-            for entry in Ledger(tmp_path / "covers.db").entries()
-            for image in entry.images
-        }
-        order = list(dict.fromkeys(owner[arrival.path] for arrival in sandbox.journal.of("image")))
-        assert len(order) == 12
-        assert set(order[:8]) == set(range(1, 9))  # eight tracks at a time
+        asked = list(dict.fromkeys(owner[arrival.path] for arrival in sandbox.journal.of("image")))
+        for place, number in enumerate(asked):  # eight at a time, the last is the oldest
+            assert number > 24 - place - 8
+
+
+async def test_what_dead_processes_left_in_the_folder_is_swept_away(tmp_path: Path) -> None:
+    dead, alive, foreign = (tmp_path / name for name in ("cover-1.part", "cover-2.part", "x.part"))
+    for file in (dead, alive, foreign):
+        file.touch()
+    for file in (dead, foreign):
+        os.utime(file, (1, 1))
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        await covered(client, sandbox.add_music(1), into=tmp_path)
+
+    assert [file.exists() for file in (dead, alive, foreign)] == [False, True, True]
 
 
 async def test_images_that_expired_are_named_and_not_paid_for_again(tmp_path: Path) -> None:
@@ -457,11 +470,14 @@ async def test_a_key_that_is_refused_ends_the_waits_of_what_was_paid_for_too(
     tmp_path: Path,
 ) -> None:
     async with Sandbox(Scenario(rate=None, seconds=3_000)) as sandbox:
-        songs = sandbox.add_music(50)
+        songs = sandbox.add_music(150)
         with Ledger(tmp_path / "covers.db") as ledger:
-            async with client_of(sandbox) as client, cover_catalog(client, songs, ledger=ledger):
-                await until(lambda: len(sandbox.journal.bills) == 50)
-            refusals = [Reply(body=b'{"code":401,"msg":"no"}')] * 50
+            async with (
+                client_of(sandbox, concurrency=150) as client,
+                cover_catalog(client, songs, ledger=ledger),
+            ):
+                await until(lambda: len(sandbox.journal.bills) == 150)
+            refusals = [Reply(body=b'{"code":401,"msg":"no"}')] * 300
             sandbox.script("details", *refusals)
             looks = len(sandbox.journal.of("details"))
             async with client_of(sandbox, concurrency=2) as client:
@@ -469,7 +485,7 @@ async def test_a_key_that_is_refused_ends_the_waits_of_what_was_paid_for_too(
                     await covered(client, songs, ledger)
 
             assert len(sandbox.journal.of("details")) <= looks + 2
-            assert states(ledger) == {TrackState.SUBMITTED: 50}
+            assert states(ledger) == {TrackState.SUBMITTED: 150}
 
 
 async def test_what_an_earlier_run_left_in_doubt_stays_so_until_a_submit_was_answered(
