@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import enum
 import json
+import logging
 import os
 import sqlite3
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -32,6 +33,8 @@ from suno_cover_async.ledger_file import (
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, Track
 
 T = TypeVar("T")
+
+_log = logging.getLogger("suno_cover_async")
 
 
 class TrackState(enum.Enum):
@@ -165,8 +168,13 @@ class Ledger:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close it."""
-        self.close()
+        """Close it; whatever ends the block is not displaced by what goes wrong at that."""
+        try:
+            self.close()
+        except LedgerError as trouble:
+            if error is None:
+                raise
+            _log.error("%s", trouble)
 
     def close(self) -> None:
         """Finish what is being written and close the file; closing twice is fine.
@@ -455,7 +463,7 @@ def _read(row: tuple[Any, ...]) -> LedgerEntry:
             Track(music_task_id, title=title, columns=columns)
             for title, columns in json.loads(names).items()
         ),
-        state=_STATES[state],
+        state=_STATES[int(state)],
         task=task or None,
         images=tuple(json.loads(images or "[]")),
         created_at=_moment(created_at),

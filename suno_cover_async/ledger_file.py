@@ -241,9 +241,7 @@ def _refuse_foreign(ledger: Path) -> None:
         raise LedgerError(f"{shown(ledger)} is a folder; give the path of a file in it")
     try:
         with contextlib.closing(_connect(ledger, "ro&immutable=1")) as database:
-            database.execute(
-                "PRAGMA writable_schema = ON"
-            )  # read on where pages are in the WAL only
+            database.execute("PRAGMA writable_schema = ON")  # though pages are only in the WAL yet
             (application,) = database.execute("PRAGMA application_id").fetchone()
     except _NO_USE as error:
         problem = _unusable(ledger, error)
