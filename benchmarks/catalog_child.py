@@ -1,0 +1,114 @@
+"""One process that covers a catalog: what the scripts about catalogs start, watch and kill.
+
+It prints lines of a word and a number: moments by the machine's steady clock, and in the end how
+many tracks came out well and how many not, and the most memory it had, in KiB. It must not import
+the sandbox, whose weight would be measured.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from suno_cover_async import (
+    Covered,
+    Ledger,
+    PollSchedule,
+    Rate,
+    RetryPolicy,
+    SunoCoverClient,
+    cover_catalog,
+    read_catalog,
+)
+
+USUAL_POLL, USUAL_RETRY = PollSchedule(), RetryPolicy()
+
+
+def song(number: int) -> str:
+    """Name the music task of this number."""
+    return f"{number:032x}"
+
+
+def policies(scale: float) -> dict[str, Any]:
+    """Return the usual policies of a client, `scale` times as fast.
+
+    What is real stays real: how long an answer may take, and the 1 s before a submit whose answer
+    was lost. The first look comes as late as a client learns to make it for covers of 20 to 60 s.
+    """
+    return {
+        "rate": Rate(calls=20, seconds=10 / scale),
+        "poll": PollSchedule(
+            first=30 / scale,
+            shortest=USUAL_POLL.shortest / scale,
+            longest=USUAL_POLL.longest / scale,
+        ),
+        "retry": RetryPolicy(
+            first=USUAL_RETRY.first / scale,
+            longest=USUAL_RETRY.longest / scale,
+            probe_first=USUAL_RETRY.probe_first / scale,
+            probe_longest=USUAL_RETRY.probe_longest / scale,
+        ),
+    }
+
+
+def mark(word: str, number: float) -> None:
+    """Tell whoever started us."""
+    print(word, number, flush=True)
+
+
+async def work(given: argparse.Namespace) -> None:
+    """Cover the catalog, or so much of it as was asked for."""
+    mark("imported", time.monotonic())
+    tracks = stream(given.stream) if given.stream else read_catalog(given.catalog)
+    ends = {True: 0, False: 0}
+    with Ledger(given.ledger) as ledger:
+        mark("opened", time.monotonic())
+        async with (
+            SunoCoverClient(
+                base_url=given.url, concurrency=given.concurrency, **policies(given.scale)
+            ) as client,
+            cover_catalog(client, tracks, ledger=ledger, into=given.into) as outcomes,
+        ):
+            mark("began", time.monotonic())
+            async for outcome in outcomes:
+                ends[isinstance(outcome, Covered)] += 1
+                if ends[True] == given.stop_after:
+                    break
+    mark("ended", time.monotonic())
+    mark("covered", ends[True])
+    mark("failed", ends[False])
+    mark("peak", peak())
+
+
+async def stream(count: int) -> AsyncIterator[str]:
+    """Bring a catalog song by song."""
+    for number in range(count):
+        yield song(number)
+
+
+def peak() -> int:
+    """Look up the most memory that this process ever had, in KiB; Linux knows."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the options and do it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--catalog")
+    parser.add_argument("--stream", type=int, default=0, help="bring so many songs one by one")
+    parser.add_argument("--ledger")
+    parser.add_argument("--into")
+    parser.add_argument("--scale", type=float, default=1)
+    parser.add_argument("--concurrency", type=int, default=100)
+    parser.add_argument("--stop-after", type=int, default=0)
+    asyncio.run(work(parser.parse_args(arguments)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

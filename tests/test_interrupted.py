@@ -1,0 +1,117 @@
+"""Catalogs that are killed, stormed at, cut off and stopped: quick forms of `benchmarks/`."""
+
+import importlib
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from suno_cover_async import Ledger, LedgerError, TrackState
+from suno_cover_async.sandbox import Sandbox, Scenario
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+SLOW_ANSWERS = Scenario(rate=None, delay=(0.01, 0.03), image_size=16)
+SONGS = 30
+
+
+@pytest.fixture(scope="module")
+def scripts() -> Iterator[Any]:
+    """Import a script by its name, and what it shares with the others."""
+    if not (BENCHMARKS / "catalogs.py").exists():
+        pytest.skip("benchmarks/ is not here: these tests run away from the checkout")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        yield importlib.import_module
+
+
+def options(sandbox: Sandbox, folder: Path) -> dict[str, object]:
+    """Make a catalog, and say what a child needs to cover it."""
+    songs = "\n".join(["music_task_id", *sandbox.add_music(SONGS)])
+    (folder / "catalog.csv").write_text(songs)
+    place = {"catalog": "catalog.csv", "ledger": "covers.db", "into": "covers"}
+    return {name: folder / path for name, path in place.items()} | {"scale": 100}
+
+
+async def test_killed_again_and_again_a_run_loses_and_doubles_nothing(
+    scripts: Any, tmp_path: Path
+) -> None:
+    tally, findings = await scripts("kill_loop").kill(12, lanes=2, seed=2026, folder=tmp_path)
+
+    assert findings == []
+    assert tally.kills == 12
+    assert tally.kills_with_an_open_submit > 6
+    assert tally.recovered > 0
+
+
+async def test_a_storm_costs_patience_and_nothing_else(scripts: Any, tmp_path: Path) -> None:
+    figures, findings = await scripts("storm").endure(300, concurrency=100, folder=tmp_path)
+
+    assert findings == []
+    assert figures["share_struck"] > 0.25
+    assert figures["recovered"] > 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "seconds"),
+    [
+        ("gone", 120.0),
+        ("gone at first", 600.0),
+        ("cut off", 120.0),
+        ("maintenance", 120.0),
+        ("pages", 120.0),
+        ("images", 120.0),
+    ],
+)
+async def test_an_outage_is_sat_out_with_few_requests_and_fails_no_track(
+    scripts: Any, tmp_path: Path, kind: str, seconds: float
+) -> None:
+    outages = scripts("outages")
+
+    verdict = await outages.suffer(kind, seconds, tracks=100, scale=200, folder=tmp_path)
+
+    assert verdict.is_good(200), verdict
+
+
+async def test_a_second_process_is_told_who_holds_the_ledger_and_submits_nothing(
+    scripts: Any, tmp_path: Path
+) -> None:
+    catalogs = scripts("catalogs")
+    async with Sandbox(Scenario(rate=None, seconds=3600)) as sandbox:  # the first one goes on
+        given, journal = options(sandbox, tmp_path), sandbox.journal
+        async with catalogs.child(sandbox, **given) as first:
+            await catalogs.until(lambda: len(journal.bills) == SONGS)
+            async with catalogs.child(sandbox, **given) as second:
+                await second.hear()
+            with pytest.raises(LedgerError, match=f"in use by process {first.process.pid} on "):
+                Ledger(tmp_path / "covers.db").__enter__()
+
+        assert "imported" in second.told
+        assert "opened" not in second.told
+        assert second.process.returncode == 1
+        assert len(journal.of("submit")) == SONGS
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+async def test_a_stopped_run_is_taken_up_by_the_next(
+    scripts: Any, tmp_path: Path, sign: signal.Signals
+) -> None:
+    catalogs, ledger = scripts("catalogs"), Ledger(tmp_path / "covers.db")
+    async with Sandbox(SLOW_ANSWERS) as sandbox:
+        given, bills = options(sandbox, tmp_path), sandbox.journal.bills
+        async with catalogs.child(sandbox, **given) as stopped:
+            await stopped.hear("opened")
+            await catalogs.until(lambda: bills)
+            stopped.process.send_signal(sign)
+            await stopped.hear()
+        known = catalogs.audit(list(bills), ledger, ended=False)
+        unknown = [*ledger.entries(TrackState.SUBMITTING)]
+        async with catalogs.child(sandbox, **given) as next_one:
+            await next_one.hear()
+
+        assert stopped.process.returncode == -sign
+        assert known == []
+        assert sign is signal.SIGTERM or unknown == []  # a KeyboardInterrupt waits for answers
+        assert next_one.told["failed"] == 0
+        assert catalogs.audit(bills, ledger, ended=True) == []
