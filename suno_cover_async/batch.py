@@ -30,7 +30,7 @@ from suno_cover_async.fates import Fate, Step, fate
 from suno_cover_async.files import in_thread, sweep
 from suno_cover_async.ledger import Ledger, LedgerEntry, TrackState
 from suno_cover_async.models import CoverDetails, CoverTask, Track
-from suno_cover_async.outage import OutageGate, Passage
+from suno_cover_async.outage import OutageGate
 from suno_cover_async.retry import SOONEST_RESUBMIT
 
 T = TypeVar("T")
@@ -41,7 +41,6 @@ _TAKEN_IN_AT_ONCE = 5_000
 _MOST_UNREAD = 1_000  # outcomes that nobody has asked for yet
 _MOST_ROUNDS = 5  # of one track in trouble while all others fare well
 _PATIENCE_IN_OUTAGES = 20  # times as many rounds while none does
-_A_DAY = 86_400.0
 _LONGEST_TITLE = 40  # characters of it in the name of a file
 
 
@@ -155,14 +154,13 @@ async def cover_catalog(
         if ledger is None:
             ledger = stack.enter_context(Ledger(None))
         stack.enter_context(arguments.instance("ledger", ledger, Ledger).lease())
-        stack.enter_context(client.outage.armed())
-        stack.enter_context(client.submit_outage.armed())
+        for gate in (client.outage, client.submit_outage, client.image_outage):
+            stack.enter_context(gate.armed())
         if retry_failed:
             await ledger.retry_failed()
         feed = await _take_in(ledger, tracks)
         folder = None if into is None else Path(into)
         outcomes = Outcomes(client, ledger, folder, complete=feed is None)
-        stack.enter_context(outcomes.image_outage.armed())
         work = asyncio.create_task(outcomes.work(feed))
         try:
             yield outcomes
@@ -182,8 +180,6 @@ class Outcomes:
 
     Attributes:
         tally: How far it is.
-        image_outage: What holds downloads back, and further submits, while the image host is in
-            trouble; `client.outage` and `client.submit_outage` do so for the API.
     """
 
     def __init__(
@@ -191,7 +187,6 @@ class Outcomes:
     ) -> None:
         """Prepare; `cover_catalog` makes them."""
         self.tally: Tally = Tally()
-        self.image_outage: OutageGate = OutageGate(what="the image host")
         self._client = client
         self._ledger = ledger
         self._into = into
@@ -237,7 +232,7 @@ class Outcomes:
                 if self._into is not None:
                     await in_thread(partial(sweep, self._into))
                     for _ in range(_SAVES_AT_ONCE):
-                        group.create_task(self._save_all())
+                        group.create_task(self._save_all(self._into))
                 await self._cover_all()
         except SunoCoverError as error:
             self._reason = error
@@ -292,7 +287,7 @@ class Outcomes:
     async def _submit(self, entry: LedgerEntry) -> CoverTask | None:
         """Submit, once that is on record; what comes of it is on record before anything else."""
         async with self._submits:
-            await self.image_outage.opened()
+            await self._client.image_outage.opened()
             if self._finishing:
                 return None
             try:
@@ -338,20 +333,21 @@ class Outcomes:
                 if outage.is_open and outage.closures == began:
                     raise
 
-    async def _save_all(self) -> None:
+    async def _save_all(self, folder: Path) -> None:
         while (entry := await self._backlog.next()) is not None:
             try:
-                await self._save(entry)
+                await self._save(entry, folder)
             finally:
                 self._backlog.leave(entry)
 
-    async def _save(self, entry: LedgerEntry) -> None:
+    async def _save(self, entry: LedgerEntry, folder: Path) -> None:
         """Save the images under each of the track's names."""
         covered: list[Covered] = []
         try:
             for track in entry.tracks:
-                fetch = partial(self._fetch, entry.details, _stem(track))
-                files = await self._persist(fetch, self.image_outage)
+                name = _stem(track)
+                fetch = partial(self._client.download, entry.details, folder, name=name)
+                files = await self._persist(fetch, self._client.image_outage)
                 covered.append(Covered(track=track, details=entry.details, files=files))
         except SunoCoverError as error:
             await self._end(entry, error, Step.SAVE)
@@ -359,22 +355,6 @@ class Outcomes:
             await self._ledger.saved(entry, [file for one in covered for file in one.files])
             self.tally.done += 1
             await self._tell(*covered)
-
-    async def _fetch(self, details: CoverDetails, stem: str) -> tuple[Path, ...]:
-        gate = self.image_outage
-        passage = await gate.enter(_A_DAY)
-        if not isinstance(passage, Passage):
-            raise passage
-        try:
-            files = await self._client.download(details, into=self._into or "", name=stem)
-        except SunoCoverError as error:
-            gate.judge(passage, error)
-            raise
-        else:
-            gate.judge(passage, None)
-            return files
-        finally:
-            gate.leave(passage)
 
     async def _persist(self, act: Callable[[], Awaitable[T]], gate: OutageGate) -> T:
         """Act until it succeeds, or fails for a reason of its own; an outage is none.

@@ -106,8 +106,9 @@ class SunoCoverClient:
             window=window,
             poll_window=poll_window,
             backpressure=Backpressure(window.rate, retry.longest_pause),
-            outage=OutageGate(retry.probe_first, retry.probe_longest),
-            submit_outage=OutageGate(retry.probe_first, retry.probe_longest, what="submitting"),
+            outage=_gate(retry, "the API"),
+            submit_outage=_gate(retry, "submitting"),
+            image_outage=_gate(retry, "the image host"),
         )
         self._callback_url = _callback_url(callback_url, receiver)
         self._doorbell = receiver.doorbell if receiver else Doorbell()
@@ -172,6 +173,11 @@ class SunoCoverClient:
     def submit_outage(self) -> OutageGate:
         """What holds back submits likewise: they may be in trouble while all else fares well."""
         return self._account.submit_outage
+
+    @property
+    def image_outage(self) -> OutageGate:
+        """What holds back downloads likewise."""
+        return self._account.image_outage
 
     @property
     def concurrency(self) -> int:
@@ -437,6 +443,10 @@ class SunoCoverClient:
             if not error.retryable:
                 raise
             return None
+
+
+def _gate(retry: RetryPolicy, what: str) -> OutageGate:
+    return OutageGate(retry.probe_first, retry.probe_longest, what=what)
 
 
 def _callback_url(given: str | None, receiver: CallbackReceiver | None) -> Callable[[str], str]:

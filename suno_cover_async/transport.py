@@ -111,6 +111,7 @@ class Account:
     backpressure: Backpressure
     outage: OutageGate
     submit_outage: OutageGate
+    image_outage: OutageGate
 
     def refused(self, error: RateLimitError, entered: float) -> None:
         """Make everybody wait after a refusal."""

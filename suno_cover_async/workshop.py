@@ -16,9 +16,10 @@ from suno_cover_async import wire
 from suno_cover_async.addresses import is_loopback
 from suno_cover_async.doorbell import Doorbell
 from suno_cover_async.download import ImageDownloader
-from suno_cover_async.errors import SunoCoverError
+from suno_cover_async.errors import DownloadError, SunoCoverError
 from suno_cover_async.memory import Memory
 from suno_cover_async.models import CoverDetails
+from suno_cover_async.outage import OutageGate, Passage
 from suno_cover_async.pace import PollSchedule
 from suno_cover_async.polling import Lookout
 from suno_cover_async.retry import RetryPolicy, Trouble, persist
@@ -37,7 +38,8 @@ class Workshop:
         images: Fetches images.
         lookout: Looks at cover tasks, for all who wait.
         desk: Takes submits.
-        slots: The covers that `generate` may keep in flight.
+        image_outage: Holds downloads back while the image host is in trouble.
+        slots: The covers that may be in flight.
         loop: The event loop.
     """
 
@@ -46,6 +48,7 @@ class Workshop:
     lookout: Lookout
     desk: SubmitDesk
     retry: RetryPolicy
+    image_outage: OutageGate
     slots: asyncio.Semaphore
     downloads: asyncio.Semaphore = attrs.field(
         factory=lambda: asyncio.Semaphore(_DOWNLOADS_AT_ONCE)
@@ -69,11 +72,24 @@ class Workshop:
     async def _fetch(self, url: str, target: Path) -> Path:
         async def attempt() -> Path | Trouble:
             async with self.downloads:
-                began = self.loop.time()
+                passage = await self.image_outage.enter(self.retry.deadline)
+                if not isinstance(passage, Passage):
+                    error = DownloadError(str(passage), retryable=True)
+                    return Trouble(error=error, took=self.retry.deadline)
                 try:
-                    return await self.images.fetch(url, target)
-                except SunoCoverError as error:
-                    return Trouble(error=error, took=self.loop.time() - began)
+                    return await fetch(passage)
+                finally:
+                    self.image_outage.leave(passage)
+
+        async def fetch(passage: Passage) -> Path | Trouble:
+            began = self.loop.time()
+            try:
+                file = await self.images.fetch(url, target)
+            except SunoCoverError as error:
+                self.image_outage.judge(passage, error)
+                return Trouble(error=error, took=self.loop.time() - began)
+            self.image_outage.judge(passage, file)
+            return file
 
         return await persist(attempt, self.retry)
 
@@ -116,6 +132,7 @@ async def open_workshop(
             poll=poll,
         ),
         retry=account.retry,
+        image_outage=account.image_outage,
         slots=asyncio.Semaphore(concurrency),
     )
     stack.push_async_callback(workshop.stop)

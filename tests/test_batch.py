@@ -763,7 +763,7 @@ async def test_an_outage_of_the_image_host_pauses_downloads_and_submits(tmp_path
         songs = sandbox.add_music(60)
         with Ledger(tmp_path / "covers.db") as ledger:
             async with cover_catalog(client, songs, ledger=ledger, into=tmp_path) as outcomes:
-                await until(lambda: not outcomes.image_outage.is_open)
+                await until(lambda: not client.image_outage.is_open)
                 bills = len(sandbox.journal.bills)
                 images = len(sandbox.journal.of("image"))
                 await until(lambda: len(sandbox.journal.of("image")) > images)
