@@ -11,10 +11,10 @@ into real seconds; what does not scale is the 1 s before a submit whose answer w
   executed.
 - images: only the image host answers 500. Tried are images.
 
-Submits, looks and images have a probe each. Exits with 1 if any track failed or was lost, doubled or torn;
-if more was tried than two windows of the limit (what was under way and what came in before five had
-failed) and the probes due, a quarter more for their jitter; or if work went on later than the
-longest wait for a probe, 33 s, and half a second of this machine's own.
+Submits, looks and images have a probe each. Exits with 1 if any track failed or was lost, doubled
+or torn; if more was tried than two windows of the limit (what was under way and what came in before
+five had failed) and the probes due, a quarter more for their jitter; or if work went on later than
+the longest wait for a probe, 33 s, and half a second of this machine's own.
 """
 
 import asyncio
