@@ -38,7 +38,7 @@ class Agenda:
         self._ready.set()
 
     def finish(self) -> None:
-        """Hand out only what was paid for."""
+        """Turn no further page but of what was paid for."""
         self._only_paid = True
         self.completed()
 

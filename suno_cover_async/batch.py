@@ -7,12 +7,20 @@ cover is submitted, waited for and downloaded is the client's.
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Sequence,
+)
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import attrs
 
@@ -21,13 +29,14 @@ from suno_cover_async.agenda import Agenda, Backlog
 from suno_cover_async.catalog import Catalog
 from suno_cover_async.client import SunoCoverClient
 from suno_cover_async.errors import (
+    CoverExpiredError,
     CoverTimeoutError,
     LedgerError,
     RateLimitError,
     SunoCoverError,
 )
 from suno_cover_async.fates import Fate, Step, fate
-from suno_cover_async.files import in_thread, sweep
+from suno_cover_async.files import file_stem, in_thread, sweep
 from suno_cover_async.ledger import Ledger, LedgerEntry, TrackState
 from suno_cover_async.models import CoverDetails, CoverTask, Track
 from suno_cover_async.outage import OutageGate
@@ -39,8 +48,8 @@ _SUBMITS_AT_ONCE = 20  # a window of the documented limit: looks need not queue 
 _SAVES_AT_ONCE = 8
 _TAKEN_IN_AT_ONCE = 5_000
 _MOST_UNREAD = 1_000  # outcomes that nobody has asked for yet
-_MOST_ROUNDS = 5  # of one track in trouble while all others fare well
-_PATIENCE_IN_OUTAGES = 20  # times as many rounds while none does
+_MOST_ROUNDS = 3  # of one track in trouble while all others fare well
+_PATIENCE_ALONE = 8  # times as many rounds where there are no others
 _LONGEST_TITLE = 40  # characters of it in the name of a file
 
 
@@ -130,43 +139,52 @@ async def cover_catalog(
     other calls of this client wait as well, up to their own patience.
 
     Leaving the block early stops at once: no further submit goes out, the answer of one on the wire
-    is awaited and kept, and all else is left to the next run.
+    is awaited and kept, and all else is left to the next run. So does not reading: where 1,000
+    outcomes are unread, all waits until they are read.
 
     Args:
         client: What to cover with.
         tracks: `read_catalog(...)`, or tracks or music task ids of your own. What can be iterated
-            plainly is taken in as a whole before anything is submitted; what can be iterated
-            asynchronously, as it comes. A music task that comes twice is one cover, with an
+            plainly is taken in as a whole before anything is submitted, and takes the place of
+            what an earlier catalog left waiting; what can be iterated asynchronously is taken in
+            as it comes, and added to that. A music task that comes twice is one cover, with an
             outcome and files for each of its titles.
         ledger: Where to remember; None remembers for this run only.
         into: The folder for the images, two files a track, called after title and music task id;
             None saves none.
-        retry_failed: Begin anew with what failed in earlier runs. A cover that failed is submitted
-            again, which may be billed again: that is documented nowhere.
+        retry_failed: Begin anew with all in the ledger that failed or needs attention. A cover
+            that failed is submitted again, which may be billed again: that is documented nowhere.
 
     Raises:
-        ValueError: A track is wrong; nothing was submitted.
+        ValueError: A track is wrong; nothing was submitted. (One that comes asynchronously ends
+            the iteration so.)
         TypeError: An argument is of the wrong type.
         LedgerError: The ledger is not open, in use by another catalog, or cannot be written.
     """
     arguments.instance("client", client, SunoCoverClient)
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         if ledger is None:
             ledger = stack.enter_context(Ledger(None))
-        stack.enter_context(arguments.instance("ledger", ledger, Ledger).lease())
+        await stack.enter_async_context(arguments.instance("ledger", ledger, Ledger).lease())
         for gate in (client.outage, client.submit_outage, client.image_outage):
             stack.enter_context(gate.armed())
+        feed = tracks if isinstance(tracks, AsyncIterable) else None
+        if not isinstance(tracks, AsyncIterable):
+            await _read_whole(ledger, tracks)
         if retry_failed:
             await ledger.retry_failed()
-        feed = await _take_in(ledger, tracks)
-        folder = None if into is None else Path(into)
-        outcomes = Outcomes(client, ledger, folder, complete=feed is None)
-        work = asyncio.create_task(outcomes.work(feed))
+        outcomes = Outcomes(client, ledger, None if into is None else Path(into), feed)
+        await outcomes.count()
+        work = asyncio.create_task(outcomes.work())
+        await asyncio.sleep(0)  # so that it has begun, whatever comes
         try:
             yield outcomes
         finally:
-            work.cancel()
-            await asyncio.wait([work])
+            await _stop(work)
+
+
+class _Finishing(Exception):  # noqa: N818 - it is no error
+    """What was being done was cut short, since nothing more is to be submitted."""
 
 
 class Outcomes:
@@ -175,24 +193,31 @@ class Outcomes:
     After the last outcome the iteration ends, or raises why not all was done: the key was refused
     (`AuthenticationError`), credits ran out (`InsufficientCreditsError`), the edge turned us away
     (`ClientBlockedError`), the ledger or an image could not be written (`LedgerError`,
-    `DownloadError`), the answers are not this API's (`UnexpectedResponseError`). What was paid for
-    was finished before, as far as that was possible; the rest is left to the next run.
+    `DownloadError`), the answers are not this API's (`UnexpectedResponseError`), the client was
+    closed (`ClientUsageError`), or what brings the tracks failed, with an error of its own. What
+    was paid for was finished before, as far as that was possible; the rest is left to the next run.
 
     Attributes:
         tally: How far it is.
     """
 
     def __init__(
-        self, client: SunoCoverClient, ledger: Ledger, into: Path | None, *, complete: bool
+        self,
+        client: SunoCoverClient,
+        ledger: Ledger,
+        into: Path | None,
+        feed: AsyncIterable[Track | str] | None,
     ) -> None:
-        """Prepare; `cover_catalog` makes them."""
+        """Prepare; `cover_catalog` makes them. `feed` brings further tracks."""
         self.tally: Tally = Tally()
         self._client = client
         self._ledger = ledger
         self._into = into
-        self._agenda = Agenda(ledger, complete=complete)
+        self._feed = feed
+        self._agenda = Agenda(ledger, complete=feed is None)
         self._backlog = Backlog(ledger, _SAVES_AT_ONCE)
         self._submits = asyncio.Semaphore(_SUBMITS_AT_ONCE)
+        self._unfinished: set[asyncio.Task[Any]] = set()  # what finishing cuts short
         self._unread: asyncio.Queue[Outcome | None] = asyncio.Queue()
         self._room = asyncio.Semaphore(_MOST_UNREAD)
         self._finishing = False
@@ -218,36 +243,49 @@ class Outcomes:
         raise StopAsyncIteration
 
     def finish(self) -> None:
-        """Submit nothing more; the iteration ends when what was paid for is finished."""
+        """Submit nothing more; the iteration ends when what was paid for is finished.
+
+        A submit that waits for its turn is taken back; one on the wire is awaited.
+        """
         self._finishing = True
         self._agenda.finish()
+        for task in self._unfinished:
+            task.cancel()
 
-    async def work(self, feed: AsyncIterable[Track | str] | None) -> None:
-        """Do all the work, up to the last outcome; `feed` brings further tracks."""
+    async def count(self) -> None:
+        """Count what the ledger says."""
+        found = await self._ledger.count()
+        tally, state = self.tally, TrackState
+        tally.total = sum(found.values())
+        tally.done = found[state.SAVED] + (found[state.COVERED] if self._into is None else 0)
+        tally.failed = found[state.FAILED] + found[state.ATTENTION]
+        tally.ambiguous = found[state.SUBMITTING]
+
+    async def work(self) -> None:
+        """Do all the work, up to the last outcome."""
         try:
-            await self._count()
             async with asyncio.TaskGroup() as group:
-                if feed is not None:
-                    group.create_task(self._take_in(feed))
+                if self._feed is not None:
+                    feeding = group.create_task(self._follow(self._feed))
+                    self._unfinished.add(feeding)
+                    feeding.add_done_callback(self._unfinished.discard)
                 if self._into is not None:
                     await in_thread(partial(sweep, self._into))
                     for _ in range(_SAVES_AT_ONCE):
                         group.create_task(self._save_all(self._into))
                 await self._cover_all()
-        except SunoCoverError as error:
-            self._reason = error
         except BaseExceptionGroup as errors:
-            self._reason = _first(errors)
+            self._reason = self._reason or _first(errors)
         finally:
             with suppress(SunoCoverError):
-                await self._count()
+                await self.count()
             self._unread.put_nowait(None)
 
-    async def _take_in(self, feed: AsyncIterable[Track | str]) -> None:
+    async def _follow(self, feed: AsyncIterable[Track | str]) -> None:
         async for track in feed:
             self.tally.total += await self._ledger.take_in([_track(track)])
             self._agenda.grown()
-        await self._ledger.took_in(None)
+            self._backlog.grown()  # it may be a further name of what was saved
         self._agenda.completed()
 
     async def _cover_all(self) -> None:
@@ -259,68 +297,96 @@ class Outcomes:
     async def _cover_some(self) -> None:
         """Cover one track after the other: first the right to have it in flight, then the track."""
         while await self._agenda.ready():
+            await self._images_can_be_had()
             async with self._client.slot():
                 entry = await self._agenda.next()
                 if entry is None:
                     continue
                 self.tally.in_flight += 1
                 try:
-                    await self._cover(entry)
+                    outcomes = await self._cover(entry)
                 finally:
                     self.tally.in_flight -= 1
+            await self._tell(outcomes)
 
-    async def _cover(self, entry: LedgerEntry) -> None:
-        task = entry.task or await self._submit(entry)
-        if task is None:
-            return
+    async def _images_can_be_had(self) -> None:
+        """Pay for nothing while the image host is in trouble; finishing ends the wait."""
+        with suppress(_Finishing):
+            await self._unless_finishing(self._client.image_outage.opened())
+
+    async def _cover(self, entry: LedgerEntry) -> Sequence[Outcome]:
+        """Submit, unless it is paid for, and wait; returns what is to be told."""
+        step = Step.WAIT if entry.state is TrackState.SUBMITTED else Step.SUBMIT
         try:
+            task = entry.task if step is Step.WAIT else await self._submit(entry)
+            if task is None:
+                return ()
+            step = Step.WAIT
             details = await self._wait(task)
+        except LedgerError:
+            raise
         except SunoCoverError as error:
-            await self._end(entry, error, Step.WAIT)
-            return
+            return await self._end(entry, error, fate(error, step))
         await self._ledger.covered(entry, details)
-        if self._into is None:
-            self.tally.done += 1
-            await self._tell(*(Covered(track=track, details=details) for track in entry.tracks))
         self._backlog.grown()
+        if self._into is not None:
+            return ()
+        self.tally.done += 1
+        return [Covered(track=track, details=details) for track in entry.tracks]
 
     async def _submit(self, entry: LedgerEntry) -> CoverTask | None:
-        """Submit, once that is on record; what comes of it is on record before anything else."""
+        """Submit; what comes of it is on record before anything else happens."""
         async with self._submits:
-            await self._client.image_outage.opened()
-            if self._finishing:
-                return None
             try:
-                await self._ledger.submitting(entry)
-                task = await self._persist(
-                    partial(self._client.submit, entry.music_task_id), self._client.submit_outage
-                )
+                task = await self._unless_finishing(self._record_and_submit(entry))
             except LedgerError:
                 raise
-            except SunoCoverError as error:
-                await self._recall(entry)
-                await self._end(entry, error, Step.SUBMIT)
-                return None
-            except asyncio.CancelledError:
+            except _Finishing:
+                return await self._recall(entry)
+            except (SunoCoverError, asyncio.CancelledError):
                 await self._recall(entry)
                 raise
             await self._submitted(entry, task)
         return task
+
+    async def _record_and_submit(self, entry: LedgerEntry) -> CoverTask:
+        """Submit, once it is on record that this may happen."""
+        if entry.state is TrackState.SUBMITTING:
+            self._client.doubt(entry.music_task_id)
+        await self._ledger.submitting(entry)
+        submit = partial(self._client.submit, entry.music_task_id)
+        return await self._persist(submit, self._client.submit_outage)
+
+    async def _unless_finishing(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do what finishing cuts short; raises _Finishing when it did."""
+        task = asyncio.create_task(work)
+        if self._finishing:
+            task.cancel()
+        self._unfinished.add(task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if _is_being_cancelled():
+                raise
+        finally:
+            self._unfinished.discard(task)
+        raise _Finishing
 
     async def _submitted(self, entry: LedgerEntry, task: CoverTask) -> None:
         self.tally.adopted += task.adopted
         self.tally.billed += not task.adopted
         await self._ledger.submitted(entry, task)
 
-    async def _recall(self, entry: LedgerEntry) -> None:
+    async def _recall(self, entry: LedgerEntry) -> CoverTask | None:
         """Record what is known of a submit that failed: its task, or that none went out."""
         for task in self._client.unclaimed:
             if task.music_task_id == entry.music_task_id:
                 await self._submitted(entry, task)
-                return
-        doubted = entry.state is TrackState.SUBMITTING  # by an earlier run
+                return task
+        doubted = entry.state is TrackState.SUBMITTING
         if not doubted and entry.music_task_id not in self._client.uncertain:
             await self._ledger.unsent(entry)
+        return None
 
     async def _wait(self, task: CoverTask) -> CoverDetails:
         """Wait for a cover; the time of an outage does not count."""
@@ -336,60 +402,69 @@ class Outcomes:
     async def _save_all(self, folder: Path) -> None:
         while (entry := await self._backlog.next()) is not None:
             try:
-                await self._save(entry, folder)
+                outcomes = await self._save(entry, folder)
             finally:
                 self._backlog.leave(entry)
+            await self._tell(outcomes)
 
-    async def _save(self, entry: LedgerEntry, folder: Path) -> None:
-        """Save the images under each of the track's names."""
+    async def _save(self, entry: LedgerEntry, folder: Path) -> Sequence[Outcome]:
+        """Save the images under each of the track's names that has none yet."""
+        nameless = [track for track in entry.tracks if not _is_among(track, entry.files)]
         covered: list[Covered] = []
         try:
-            for track in entry.tracks:
+            for track in nameless:
                 name = _stem(track)
                 fetch = partial(self._client.download, entry.details, folder, name=name)
                 files = await self._persist(fetch, self._client.image_outage)
                 covered.append(Covered(track=track, details=entry.details, files=files))
         except SunoCoverError as error:
-            await self._end(entry, error, Step.SAVE)
-        else:
-            await self._ledger.saved(entry, [file for one in covered for file in one.files])
-            self.tally.done += 1
-            await self._tell(*covered)
+            what = fate(error, Step.SAVE)
+            if isinstance(error, CoverExpiredError) and entry.is_young:
+                what = Fate.LEFT  # the image host errs, or so one hopes
+            if entry.files and what in {Fate.FAILED, Fate.ATTENTION}:
+                await self._ledger.saved(entry, entry.files)  # under its other names
+                return [Failed(track=track, error=error) for track in nameless]
+            if what in {Fate.LEFT, Fate.SCARCE, Fate.HOPELESS}:
+                await self._ledger.put_off(entry)
+            return await self._end(entry, error, what)
+        saved = [file for one in covered for file in one.files]
+        await self._ledger.saved(entry, [*entry.files, *saved])
+        self.tally.done += 1
+        return covered
 
     async def _persist(self, act: Callable[[], Awaitable[T]], gate: OutageGate) -> T:
         """Act until it succeeds, or fails for a reason of its own; an outage is none.
 
-        While there is one, `act` waits at the gate by itself, so that somebody always probes.
+        While there is one, `act` waits at the gate by itself.
         """
         rounds = 0.0
         while True:
             try:
                 return await act()
             except SunoCoverError as error:
-                if not isinstance(error, RateLimitError):
-                    rounds += 1 if gate.is_open else 1 / _PATIENCE_IN_OUTAGES
+                if gate.is_open and not isinstance(error, RateLimitError):
+                    rounds += 1
+                elif not gate.waiting:  # nobody is left to say whether it is an outage at all
+                    rounds += 1 / _PATIENCE_ALONE
                 if not error.retryable or rounds >= _MOST_ROUNDS:
-                    raise
-                if self._finishing and gate is self._client.submit_outage:
                     raise
                 pause = SOONEST_RESUBMIT if error.perhaps_billed else 0.0
             await asyncio.sleep(pause)
 
-    async def _end(self, entry: LedgerEntry, error: SunoCoverError, step: Step) -> None:
+    async def _end(
+        self, entry: LedgerEntry, error: SunoCoverError, what: Fate
+    ) -> Sequence[Outcome]:
         """Do what an error calls for: record it and tell of it, or stop for its sake."""
-        what = fate(error, step)
-        if step is Step.SAVE and what in {Fate.LEFT, Fate.SCARCE, Fate.HOPELESS}:
-            await self._ledger.put_off(entry)
         if what in {Fate.SCARCE, Fate.HOPELESS}:
             self._halt(error, hopeless=what is Fate.HOPELESS)
-            return
+            return ()
         if what is not Fate.LEFT:
             state = TrackState.FAILED if what is Fate.FAILED else TrackState.ATTENTION
             await self._ledger.ended(entry, state, error, task_known=what is not Fate.STRANGER)
             self.tally.failed += 1
-        await self._tell(*(Failed(track=track, error=error) for track in entry.tracks))
+        return [Failed(track=track, error=error) for track in entry.tracks]
 
-    async def _tell(self, *outcomes: Outcome) -> None:
+    async def _tell(self, outcomes: Sequence[Outcome]) -> None:
         """Hand over outcomes; wait while too many are unread."""
         for outcome in outcomes:
             await self._room.acquire()
@@ -402,30 +477,17 @@ class Outcomes:
         if hopeless:
             self._agenda.close()
 
-    async def _count(self) -> None:
-        """Count what the ledger says."""
-        found = await self._ledger.count()
-        tally, state = self.tally, TrackState
-        tally.total = sum(found.values())
-        tally.done = found[state.SAVED] + (found[state.COVERED] if self._into is None else 0)
-        tally.failed = found[state.FAILED] + found[state.ATTENTION]
-        tally.ambiguous = found[state.SUBMITTING]
 
-
-async def _take_in(
-    ledger: Ledger, tracks: Iterable[Track | str] | AsyncIterable[Track | str]
-) -> AsyncIterable[Track | str] | None:
-    """Take in a catalog as a whole, unless it is there already; or return it, if it is a feed."""
+async def _read_whole(ledger: Ledger, tracks: Iterable[Track | str]) -> None:
+    """Take in a catalog as a whole, unless it is there already."""
     if isinstance(tracks, str | bytes):
         raise TypeError("tracks must be an iterable; for a file, give read_catalog(path)")
     fingerprint = None
     if isinstance(tracks, Catalog):
         fingerprint = await in_thread(tracks.fingerprint)
         if fingerprint is not None and await ledger.holds(fingerprint):
-            return None
+            return
     await ledger.forget_waiting()
-    if isinstance(tracks, AsyncIterable):
-        return tracks
     try:
         rest = map(_track, tracks)
         while some := list(islice(rest, _TAKEN_IN_AT_ONCE)):
@@ -434,7 +496,19 @@ async def _take_in(
         await ledger.forget_waiting()
         raise
     await ledger.took_in(fingerprint)
-    return None
+
+
+async def _stop(work: asyncio.Task[None]) -> None:
+    """Cancel the work until it has ended; each further cancellation of ours hurries it."""
+    cancellation: asyncio.CancelledError | None = None
+    while not work.done():
+        work.cancel()
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError as error:
+            cancellation = error
+    if cancellation is not None:
+        raise cancellation
 
 
 def _track(given: Track | str) -> Track:
@@ -445,6 +519,18 @@ def _stem(track: Track) -> str:
     """Name a track's files: by its title, and by its id, since titles need not differ."""
     title = track.title[:_LONGEST_TITLE].strip()
     return f"{title} {track.music_task_id}" if title else track.music_task_id
+
+
+def _is_among(track: Track, files: Sequence[Path]) -> bool:
+    """Whether files are called after this track."""
+    stem = f"{file_stem(_stem(track))}-"
+    return any(file.name.startswith(stem) for file in files)
+
+
+def _is_being_cancelled() -> bool:
+    """Whether the current task itself is, and not only what it awaited."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

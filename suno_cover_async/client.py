@@ -164,6 +164,13 @@ class SunoCoverClient:
         """
         return tuple(self._memory.uncertain)
 
+    def doubt(self, music_task_id: str) -> None:
+        """Tell that somebody, such as an earlier process, may have submitted this music task.
+
+        It is `uncertain` then, and a submit of it is completed from a callback where it can be.
+        """
+        self._memory.uncertain[arguments.task_id("music_task_id", music_task_id)] = None
+
     @property
     def outage(self) -> OutageGate:
         """What holds back all but submits while the API is in trouble, when a catalog runs."""
@@ -392,7 +399,9 @@ class SunoCoverClient:
         stem = Path(into) / file_stem(arguments.instance("name", name, str))
         outcomes = await workshop.save(details.images, stem)
         if any(isinstance(outcome, CoverExpiredError) for outcome in outcomes):
-            fresh = await self.details(details.cover_task_id)
+            fresh = details
+            with contextlib.suppress(NotFoundError):  # it is gone as well
+                fresh = await self.details(details.cover_task_id)
             if fresh.images and fresh.images != details.images:
                 outcomes = await workshop.save(fresh.images, stem)
         return tuple(_file(outcome, details) for outcome in outcomes)

@@ -14,6 +14,7 @@ from suno_cover_async.errors import (
     CoverExpiredError,
     CoverFailedError,
     InsufficientCreditsError,
+    NotFoundError,
     SunoCoverError,
     UnexpectedResponseError,
 )
@@ -35,7 +36,7 @@ class Fate(enum.Enum):
         FAILED: It has no cover, or none any more.
         ATTENTION: It was paid for, perhaps, and somebody must look.
         STRANGER: Likewise; what was taken for its cover task is another song's, or nobody's.
-        SCARCE: It is left, and nothing more is submitted: what is paid for can be finished.
+        SCARCE: It is left, and nothing more is submitted; what is paid for is finished.
         HOPELESS: It is left, and so is all else.
     """
 
@@ -49,10 +50,10 @@ class Fate(enum.Enum):
 
 def fate(error: SunoCoverError, step: Step) -> Fate:
     """Tell what an error means, that neither retries nor the end of an outage have mended."""
+    if _is_about_saving(error, step) or isinstance(error, InsufficientCreditsError):
+        return Fate.SCARCE
     if isinstance(error, _ALL_ALIKE) or _is_of_another_api(error, step):
         return Fate.HOPELESS
-    if isinstance(error, InsufficientCreditsError) or isinstance(error.__cause__, OSError):
-        return Fate.SCARCE  # no credits, or no room on the disk
     if error.retryable:
         return Fate.LEFT
     if isinstance(error, CoverFailedError | CoverExpiredError):
@@ -65,8 +66,16 @@ def fate(error: SunoCoverError, step: Step) -> Fate:
 _ALL_ALIKE = (AuthenticationError, ClientBlockedError, ClientUsageError)
 
 
+def _is_about_saving(error: SunoCoverError, step: Step) -> bool:
+    """Whether no image can be saved: the disk says no, or the edge of the image host."""
+    blocked = step is Step.SAVE and isinstance(error, ClientBlockedError)
+    return blocked or isinstance(error.__cause__, OSError)
+
+
 def _is_of_another_api(error: SunoCoverError, step: Step) -> bool:
     """Whether it is a redirect, or a verdict on a submit that this API never gives."""
+    if step is Step.SUBMIT and isinstance(error, NotFoundError) and error.host_code is None:
+        return True
     status = error.http_status
     if not isinstance(error, UnexpectedResponseError) or error.retryable or status is None:
         return False

@@ -11,8 +11,8 @@ import json
 import logging
 import os
 import sqlite3
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,7 @@ from typing import Any, Self, TypeVar
 import attrs
 
 from suno_cover_async.commits import Commits, Work
-from suno_cover_async.errors import LedgerError
+from suno_cover_async.errors import ClientUsageError, LedgerError
 from suno_cover_async.ledger_file import (
     Hold,
     commit_failed,
@@ -33,6 +33,8 @@ from suno_cover_async.ledger_file import (
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, Track
 
 T = TypeVar("T")
+
+_KEPT = timedelta(days=14)
 
 _log = logging.getLogger("suno_cover_async")
 
@@ -60,8 +62,16 @@ class TrackState(enum.Enum):
     ATTENTION = "needs attention"
 
 
-_STATES = tuple(TrackState)
-_CODES = {state: code for code, state in enumerate(_STATES)}
+_CODES = {  # as they are in every file and every statement
+    TrackState.WAITING: 0,
+    TrackState.SUBMITTING: 1,
+    TrackState.SUBMITTED: 2,
+    TrackState.COVERED: 3,
+    TrackState.SAVED: 4,
+    TrackState.FAILED: 5,
+    TrackState.ATTENTION: 6,
+}
+_STATES = {code: state for state, code in _CODES.items()}
 _COLUMNS = (
     "number, music_task_id, names, state, cover_task_id, adopted, images, created_at, "
     "completed_at, files, error, reason"
@@ -75,9 +85,9 @@ class LedgerEntry:
 
     Attributes:
         number: Its place in the ledger, from 1.
-        tracks: The catalog's lines that named it, at least one: one cover, perhaps several names.
+        tracks: Its titles, at least one, each with the columns of the last line that gave it.
         state: How far it is.
-        task: Its cover task, once that is known.
+        task: Its cover task, once that is known; the last one that failed, while SUBMITTING.
         images: The image URLs, once the cover is finished.
         created_at: When the host created the cover task, where it said so, in UTC.
         completed_at: When the cover was finished, by the host's clock or else by ours, in UTC.
@@ -103,6 +113,11 @@ class LedgerEntry:
         return self.tracks[0].music_task_id
 
     @property
+    def is_young(self) -> bool:
+        """Whether the API still keeps its images: it does so for 14 days [documented]."""
+        return self.completed_at is not None and datetime.now(UTC) - self.completed_at < _KEPT
+
+    @property
     def details(self) -> CoverDetails:
         """Of a cover that is finished, as far as the ledger knows them."""
         return CoverDetails(
@@ -126,7 +141,8 @@ class Ledger:
     It is a SQLite file, in which every step is on the disk before the next one is taken: that a
     submit may go out before it goes out, the cover task id before anything else. One process holds
     it at a time (`covers.db.lock` names it); anybody may read it meanwhile, by `entries` and
-    `totals`. One ledger may serve several catalogs, one after the other.
+    `totals`. One ledger may serve several catalogs, one after the other: what was not submitted of
+    one gives way to the next, what was paid for stays.
 
     The methods that return futures are what `cover_catalog` needs. Each does its work whether or
     not its future is awaited, in the order of calls; the future is done once it is on the disk.
@@ -180,8 +196,11 @@ class Ledger:
         """Finish what is being written and close the file; closing twice is fine.
 
         Raises:
+            ClientUsageError: A catalog is at work with it.
             LedgerError: Something could not be written; `unwritten` says which cover tasks.
         """
+        if self._leased:
+            raise ClientUsageError("a catalog is at work with this ledger: leave its block first")
         commits, self._commits = self._commits, None
         try:
             if commits is not None:
@@ -213,7 +232,7 @@ class Ledger:
         Raises:
             LedgerError: There is no such file, or it is no ledger, of a newer version, or damaged.
         """
-        codes = ", ".join(str(_CODES[state]) for state in states or _STATES)
+        codes = ", ".join(str(_CODES[state]) for state in states or _CODES)
         with opened_to_read(self._file()) as database:
             query = f"SELECT {_COLUMNS} FROM tracks WHERE state IN ({codes}) ORDER BY number"  # noqa: S608 - numbers of ours
             for row in database.execute(query):
@@ -224,8 +243,8 @@ class Ledger:
         with opened_to_read(self._file()) as database:
             return _count(database)
 
-    @contextlib.contextmanager
-    def lease(self) -> Generator[None, None, None]:
+    @contextlib.asynccontextmanager
+    async def lease(self) -> AsyncGenerator[None, None]:
         """Use it for one catalog at a time; raises LedgerError while another one does."""
         if self._leased:
             raise LedgerError(
@@ -233,6 +252,8 @@ class Ledger:
             )
         self._leased = True
         try:
+            self._run += 1
+            await self._do(_statement("UPDATE runs SET number = ?", self._run))
             yield
         finally:
             self._leased = False
@@ -267,8 +288,12 @@ class Ledger:
 
         Raises:
             TypeError: A column's value is none of JSON's.
+            ValueError: Columns are nested too deeply.
         """
-        rows = [(track.music_task_id, _names({track.title: track.columns})) for track in tracks]
+        try:
+            rows = [(track.music_task_id, _names({track.title: track.columns})) for track in tracks]
+        except RecursionError:
+            raise ValueError("a track's columns are nested too deeply") from None
 
         def work(database: sqlite3.Connection) -> int:
             return sum(_take_in(database, *row) for row in rows)
@@ -282,15 +307,19 @@ class Ledger:
     def retry_failed(self) -> "asyncio.Future[None]":
         """Begin anew with what failed or needs attention.
 
-        What has no cover task, or one that failed, is submitted again, which may be billed anew;
-        the others are looked at again.
+        What has a cover task that did not fail is looked at again. The others are submitted again,
+        which may be billed anew; where there was a cover, that is in doubt until then.
         """
         return self._do(
             _statement(
                 """
                 UPDATE tracks SET
-                    state = iif(cover_task_id IS NULL OR error = 'CoverFailedError', 0, 2),
-                    cover_task_id = iif(error = 'CoverFailedError', NULL, cover_task_id),
+                    state = CASE
+                        WHEN error = 'CoverFailedError' THEN 1
+                        WHEN cover_task_id IS NOT NULL THEN 2
+                        WHEN state = 6 THEN 1
+                        ELSE 0
+                    END,
                     error = NULL, reason = NULL
                 WHERE state IN (5, 6)
                 """

@@ -131,6 +131,7 @@ def _open_to_write(ledger: Path) -> sqlite3.Connection:
     try:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
+        database.execute("PRAGMA fullfsync = ON")  # on macOS, where fsync alone leaves it in caches
         database.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
         database.execute("UPDATE runs SET number = number + 1")
     except BaseException:

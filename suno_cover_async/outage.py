@@ -108,10 +108,15 @@ class OutageGate:
                     self._open()
                     self._loop = None
 
+    @property
+    def waiting(self) -> bool:
+        """Whether anybody is in line to probe, or probes."""
+        return self._outage is not None and self._outage.is_awaited
+
     async def opened(self) -> None:
-        """Wait until it is open."""
-        while outage := self._here():
-            await asyncio.wait([outage.over])
+        """Wait until it is open, or nobody is left who could find out."""
+        while (outage := self._here()) and outage.is_awaited:
+            await asyncio.wait([outage.over], timeout=self._first)
 
     async def enter(self, patience: float) -> Passage | TransportError:
         """Wait until it opens, or until it is one's turn to probe; whoever enters must `leave`.
@@ -212,6 +217,10 @@ class _Outage:
         passage = place.result()
         passage.waited = now - came
         return passage
+
+    @property
+    def is_awaited(self) -> bool:
+        return self.probe is not None or any(not place.done() for place in self._line)
 
     def judge(self, passage: Passage, error: SunoCoverError) -> None:
         if passage is self.probe:

@@ -7,13 +7,15 @@ import resource
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
-from conftest import connect, receiving, until
+from conftest import NO_LIMIT, connect, receiving, until
 
 from suno_cover_async import (
     AuthenticationError,
@@ -35,6 +37,7 @@ from suno_cover_async import (
     Outcome,
     Outcomes,
     PollSchedule,
+    Rate,
     RetryPolicy,
     ServerError,
     SunoCoverClient,
@@ -333,22 +336,91 @@ async def test_what_dead_processes_left_in_the_folder_is_swept_away(tmp_path: Pa
     assert [file.exists() for file in (dead, alive, foreign)] == [False, True, True]
 
 
-async def test_images_that_expired_are_named_and_not_paid_for_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("days", [1, 15])
+async def test_images_that_are_gone_have_expired_unless_they_are_young(
+    tmp_path: Path, days: int
+) -> None:
     async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(3)
         with Ledger(tmp_path / "covers.db") as ledger:
             await covered(client, songs, ledger)
+            for entry in list(ledger.entries()):
+                finished = datetime.now(UTC) - timedelta(days=days)
+                await ledger.covered(entry, attrs.evolve(entry.details, completed_at=finished))
             sandbox.expire_images()
             outcomes = await covered(client, songs, ledger, into=tmp_path)
             found = list(ledger.entries())
-            assert not await covered(client, songs, ledger, into=tmp_path)
+            again = await covered(client, songs, ledger, into=tmp_path)
 
-        assert [type(one.error) for one in outcomes if isinstance(one, Failed)] == [
-            CoverExpiredError
-        ] * 3
-        assert {entry.state for entry in found} == {TrackState.FAILED}
-        assert {entry.error for entry in found} == {"CoverExpiredError"}
+        kinds = [type(one.error) for one in outcomes if isinstance(one, Failed)]
+        assert kinds == [CoverExpiredError] * 3
+        expected = TrackState.COVERED if days == 1 else TrackState.FAILED
+        assert {entry.state for entry in found} == {expected}
+        assert len(again) == (3 if days == 1 else 0)
         assert billed(sandbox) == Counter(songs)
+
+
+async def test_a_new_title_of_images_that_are_gone_leaves_the_files_that_are_there(
+    tmp_path: Path,
+) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        (song,) = sandbox.add_music(1)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            await covered(client, [Track(song, title="Old")], ledger, into=tmp_path)
+            (entry,) = ledger.entries()
+            finished = datetime.now(UTC) - timedelta(days=15)
+            await ledger.covered(entry, attrs.evolve(entry.details, completed_at=finished))
+            await ledger.saved(entry, entry.files)
+            sandbox.expire_images()
+            (failed,) = await covered(client, [Track(song, title="New")], ledger, into=tmp_path)
+            (after,) = ledger.entries()
+
+        assert isinstance(failed, Failed)
+        assert failed.track.title == "New"
+        assert (after.state, after.files) == (TrackState.SAVED, entry.files)
+
+
+async def test_images_put_off_are_saved_by_the_next_catalog_on_the_open_ledger(
+    tmp_path: Path,
+) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(2)
+        folder = tmp_path / "covers"
+        folder.touch()
+        with Ledger(tmp_path / "covers.db") as ledger:
+            with pytest.raises(DownloadError):
+                await covered(client, songs, ledger, into=folder)
+            folder.unlink()
+            await covered(client, songs, ledger, into=folder)
+            assert states(ledger) == {TrackState.SAVED: 2}
+
+
+async def test_who_does_not_read_outcomes_holds_up_no_cover_of_anybody_else() -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox, concurrency=2) as client:
+        (song,) = sandbox.add_music(1)
+        unknown = [f"unknown-{number}" for number in range(1_100)]
+        async with cover_catalog(client, unknown) as outcomes:
+            await until(lambda: outcomes.tally.failed > 1_000)
+            assert (await client.generate(song)).images
+
+
+async def test_a_submit_that_an_earlier_process_left_in_doubt_is_completed_from_its_callback(
+    tmp_path: Path,
+) -> None:
+    scenario = Scenario(rate=None, seconds=0.3, image_size=16, duplicate_id=DuplicateId.ABSENT)
+    async with receiving() as receiver, Sandbox(scenario) as sandbox:
+        (song,) = sandbox.add_music(1)
+        async with client_of(sandbox, callback_url=receiver.url(song)) as earlier:
+            await earlier.submit(song)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            await ledger.take_in([Track(song)])
+            (entry,) = await ledger.next_open(TrackState.WAITING, 0, 1)
+            await ledger.submitting(entry)
+            async with client_of(sandbox, receiver=receiver) as client:
+                (outcome,) = await covered(client, [song], ledger)
+
+        assert isinstance(outcome, Covered)
+        assert len(sandbox.journal.bills) == 1
 
 
 async def test_a_catalog_that_changed_says_what_is_wanted_and_the_ledger_what_was_paid_for(
@@ -642,6 +714,99 @@ async def test_finishing_submits_nothing_more_and_collects_what_is_paid_for(
                 TrackState.WAITING: 40 - len(seen),
             }
             assert outcomes.tally.left == 40 - len(seen)
+
+
+async def test_finishing_takes_back_the_submits_that_wait_for_their_turn(tmp_path: Path) -> None:
+    scenario = Scenario(rate=None, looks=1, image_size=16)
+    limits = {"rate": Rate(calls=5, seconds=3_600), "poll_rate": NO_LIMIT}
+    async with Sandbox(scenario) as sandbox, client_of(sandbox, **limits) as client:
+        songs = sandbox.add_music(40)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            async with cover_catalog(client, songs, ledger=ledger, into=tmp_path) as outcomes:
+                await until(lambda: len(sandbox.journal.of("submit")) == 5)
+                outcomes.finish()
+                seen, reason = await ended(outcomes)
+
+            assert len(sandbox.journal.of("submit")) == len(seen) == 5
+            assert reason is None
+            assert states(ledger) == {TrackState.SAVED: 5, TrackState.WAITING: 35}
+
+
+async def test_a_feed_that_goes_on_for_ever_holds_up_no_ending(tmp_path: Path) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(4)
+
+        async def feed() -> AsyncIterator[str]:
+            for song in songs:
+                yield song
+            await asyncio.Event().wait()
+
+        with Ledger(tmp_path / "covers.db") as ledger:
+            async with cover_catalog(client, feed(), ledger=ledger) as outcomes:
+                seen = [await anext(outcomes) for _ in range(3)]
+                outcomes.finish()
+                seen += await _all(outcomes)
+            assert len(seen) == len(sandbox.journal.bills)
+
+            songs += sandbox.add_music(1)
+            sandbox.script("submit", *[Reply(body=b'{"code":401,"msg":"no"}')] * 9)
+            with pytest.raises(AuthenticationError):
+                await covered(client, feed(), ledger)
+
+
+async def test_what_a_feed_brought_and_nobody_submitted_is_remembered(tmp_path: Path) -> None:
+    async def nothing() -> AsyncIterator[str]:
+        for song in list[str]():
+            yield song
+
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(5)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            await ledger.take_in([Track(song) for song in songs])
+
+            assert len(await covered(client, nothing(), ledger)) == 5
+
+
+async def test_retrying_what_failed_forgets_no_cover_when_the_catalog_is_bad(
+    tmp_path: Path,
+) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(2, fails=True)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            await covered(client, songs, ledger)
+            before = list(ledger.entries())
+            with pytest.raises(ValueError, match="empty"):
+                await covered(client, [*songs, ""], ledger, retry_failed=True)
+
+            assert list(ledger.entries()) == before
+            assert states(ledger) == {TrackState.FAILED: 2}
+
+
+async def test_how_far_it_is_is_known_from_the_start(tmp_path: Path) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(4)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            await covered(client, songs[:2], ledger)
+            async with cover_catalog(client, songs, ledger=ledger) as outcomes:
+                assert (outcomes.tally.total, outcomes.tally.done, outcomes.tally.left) == (4, 2, 2)
+
+
+async def test_a_second_cancellation_leaves_no_work_behind(tmp_path: Path) -> None:
+    scenario = Scenario(rate=None, looks=1, image_size=16, slow=1.0, slow_seconds=0.2)
+    async with Sandbox(scenario) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(3)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            work = asyncio.ensure_future(covered(client, songs, ledger))
+            await until(lambda: len(sandbox.journal.bills) == 3)
+            for _ in range(3):
+                work.cancel()
+                await asyncio.sleep(0)
+            with pytest.raises(asyncio.CancelledError):
+                await work
+            assert not states(ledger)[TrackState.WAITING]  # they are paid for, for all we know
+            sandbox.scenario = QUICK
+            assert len(await covered(client, songs, ledger)) == 3
+        assert billed(sandbox) == Counter(songs)
 
 
 @pytest.mark.parametrize("turns", [0, 3, 8, 21])

@@ -12,7 +12,13 @@ from bad_disk import disk_of_its_own, run, strace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suno_cover_async.errors import CoverExpiredError, CoverFailedError, LedgerError, ServerError
+from suno_cover_async.errors import (
+    ClientUsageError,
+    CoverExpiredError,
+    CoverFailedError,
+    LedgerError,
+    ServerError,
+)
 from suno_cover_async.ledger import Ledger, LedgerEntry, TrackState
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, Track
 
@@ -330,10 +336,10 @@ async def test_a_catalog_is_known_once_it_is_whole_and_by_its_own_fingerprint(pa
 NO_TASK = {"task": None}
 ENDS: dict[str, tuple[list[Step], TrackState, Exception, bool, TrackState, CoverTask | None]] = {
     "no task": ([], TrackState.FAILED, ServerError("x"), True, TrackState.WAITING, None),
-    "failed": (SUBMITTED, TrackState.FAILED, FAILED, True, TrackState.WAITING, None),
+    "failed": (SUBMITTED, TrackState.FAILED, FAILED, True, TrackState.SUBMITTING, TASK),
     "gone": (COVERED, TrackState.FAILED, CoverExpiredError("x"), True, TrackState.SUBMITTED, TASK),
     "lost": (SUBMITTED, TrackState.ATTENTION, ServerError("x"), True, TrackState.SUBMITTED, TASK),
-    "odd": (SUBMITTED, TrackState.ATTENTION, ServerError("x"), False, TrackState.WAITING, None),
+    "odd": (SUBMITTED, TrackState.ATTENTION, ServerError("x"), False, TrackState.SUBMITTING, None),
 }
 
 
@@ -439,9 +445,12 @@ async def test_closing_writes_what_is_queued(path: Path) -> None:
 
 
 async def test_one_catalog_uses_a_ledger_at_a_time(ledger: Ledger) -> None:
-    with ledger.lease(), pytest.raises(LedgerError, match="in use by another"), ledger.lease():
-        pass
-    with ledger.lease():
+    async with ledger.lease():
+        with pytest.raises(LedgerError, match="in use by another"):
+            await ledger.lease().__aenter__()
+        with pytest.raises(ClientUsageError, match="leave its block"):
+            ledger.close()
+    async with ledger.lease():
         pass
 
 

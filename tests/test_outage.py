@@ -462,15 +462,17 @@ def test_whoever_waits_for_the_opening_is_woken_and_holds_up_nobody() -> None:
         gate = OutageGate()
         await gate.opened()
         async with shut(gate):
+            candidate = asyncio.create_task(gate.enter(LONG))
+            await turns()
             waiting = [asyncio.create_task(gate.opened()) for _ in range(3)]
             await turns()
             waiting[0].cancel()
-            await send(gate, DOWN)
             await turns()
             assert [task.done() for task in waiting] == [True, False, False]
-            await send(gate)
+            gate.judge(Passage(closures=1), "an answer")
             await turns()
             assert all(task.done() for task in waiting)
+            assert isinstance(await candidate, Passage)
             await gate.opened()
 
     run(scenario())
