@@ -12,7 +12,6 @@ from collections.abc import (
     AsyncIterable,
     Awaitable,
     Callable,
-    Coroutine,
     Iterable,
     Sequence,
 )
@@ -183,10 +182,6 @@ async def cover_catalog(
             await _stop(work)
 
 
-class _Finishing(Exception):  # noqa: N818 - it is no error
-    """What was being done was cut short, since nothing more is to be submitted."""
-
-
 class Outcomes:
     """The outcomes of a catalog's tracks, to be iterated; and the work that brings them.
 
@@ -311,8 +306,9 @@ class Outcomes:
 
     async def _images_can_be_had(self) -> None:
         """Pay for nothing while the image host is in trouble; finishing ends the wait."""
-        with suppress(_Finishing):
-            await self._unless_finishing(self._client.image_outage.opened())
+        if not self._finishing:
+            opened = asyncio.create_task(self._client.image_outage.opened())
+            await self._unless_finishing(opened)
 
     async def _cover(self, entry: LedgerEntry) -> Sequence[Outcome]:
         """Submit, unless it is paid for, and wait; returns what is to be told."""
@@ -337,17 +333,16 @@ class Outcomes:
     async def _submit(self, entry: LedgerEntry) -> CoverTask | None:
         """Submit; what comes of it is on record before anything else happens."""
         async with self._submits:
+            if self._finishing:
+                return None
+            submit = asyncio.create_task(self._record_and_submit(entry))
             try:
-                task = await self._unless_finishing(self._record_and_submit(entry))
-            except LedgerError:
+                await self._unless_finishing(submit)
+            except asyncio.CancelledError:
+                with suppress(SunoCoverError):
+                    await self._record(entry, submit)
                 raise
-            except _Finishing:
-                return await self._recall(entry)
-            except (SunoCoverError, asyncio.CancelledError):
-                await self._recall(entry)
-                raise
-            await self._submitted(entry, task)
-        return task
+            return await self._record(entry, submit)
 
     async def _record_and_submit(self, entry: LedgerEntry) -> CoverTask:
         """Submit, once it is on record that this may happen."""
@@ -357,36 +352,50 @@ class Outcomes:
         submit = partial(self._client.submit, entry.music_task_id)
         return await self._persist(submit, self._client.submit_outage)
 
-    async def _unless_finishing(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do what finishing cuts short; raises _Finishing when it did."""
-        task = asyncio.create_task(work)
-        if self._finishing:
-            task.cancel()
+    async def _unless_finishing(self, task: asyncio.Task[Any]) -> None:
+        """Wait for a task to end, which finishing cancels, and a cancellation of ours as well.
+
+        It is cancelled once, and waited for; only a further cancellation leaves it behind.
+        """
         self._unfinished.add(task)
         try:
-            return await task
+            await asyncio.wait([task])
         except asyncio.CancelledError:
-            if _is_being_cancelled():
+            if not task.cancelling():
+                task.cancel()
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                task.cancel()
                 raise
+            raise
         finally:
             self._unfinished.discard(task)
-        raise _Finishing
 
-    async def _submitted(self, entry: LedgerEntry, task: CoverTask) -> None:
+    async def _record(
+        self, entry: LedgerEntry, submit: asyncio.Task[CoverTask]
+    ) -> CoverTask | None:
+        """Record what came of a submit: its task, or that none went out; raises its error."""
+        error: BaseException | None = None
+        if submit.done() and not submit.cancelled():
+            error = submit.exception()
+            if error is None:
+                return await self._submitted(entry, submit.result())
+        for task in self._client.unclaimed:
+            if task.music_task_id == entry.music_task_id:
+                return await self._submitted(entry, task)
+        in_doubt = entry.state is TrackState.SUBMITTING or not submit.done()
+        if not in_doubt and entry.music_task_id not in self._client.uncertain:
+            await self._ledger.unsent(entry)
+        if error is not None:
+            raise error
+        return None
+
+    async def _submitted(self, entry: LedgerEntry, task: CoverTask) -> CoverTask:
         self.tally.adopted += task.adopted
         self.tally.billed += not task.adopted
         await self._ledger.submitted(entry, task)
-
-    async def _recall(self, entry: LedgerEntry) -> CoverTask | None:
-        """Record what is known of a submit that failed: its task, or that none went out."""
-        for task in self._client.unclaimed:
-            if task.music_task_id == entry.music_task_id:
-                await self._submitted(entry, task)
-                return task
-        doubted = entry.state is TrackState.SUBMITTING
-        if not doubted and entry.music_task_id not in self._client.uncertain:
-            await self._ledger.unsent(entry)
-        return None
+        return task
 
     async def _wait(self, task: CoverTask) -> CoverDetails:
         """Wait for a cover; the time of an outage does not count."""
@@ -525,12 +534,6 @@ def _is_among(track: Track, files: Sequence[Path]) -> bool:
     """Whether files are called after this track."""
     stem = f"{file_stem(_stem(track))}-"
     return any(file.name.startswith(stem) for file in files)
-
-
-def _is_being_cancelled() -> bool:
-    """Whether the current task itself is, and not only what it awaited."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
