@@ -7,7 +7,7 @@ standard output, everything else to standard error.
 code  meaning
 ====  ==========================================================================
 0     all done
-1     something failed; what, and what to do next, is on standard error
+1     something failed or is left; what, and what to do next, is on standard error
 2     the command line, or one of its values, makes no sense
 3     the API key is missing or was refused
 4     no credits left

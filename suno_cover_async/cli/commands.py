@@ -3,62 +3,36 @@
 It knows click and the acts of the modules beside it; each act runs as `process.py` says.
 """
 
-import contextlib
-import os
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
 from suno_cover_async import SunoCoverError, __version__
-from suno_cover_async import cli as package
+from suno_cover_async.cli.catalog_commands import batch, ledger
 from suno_cover_async.cli.console import say, stderr
 from suno_cover_async.cli.demo import demo
 from suno_cover_async.cli.exits import ExitCode, advise, exit_code, explain
 from suno_cover_async.cli.generate import generate
 from suno_cover_async.cli.listening import Door, with_door
 from suno_cover_async.cli.look import show_credits, show_details
-from suno_cover_async.cli.options import Connection, Seconds, connected, refuse_key
+from suno_cover_async.cli.options import (
+    EPILOG,
+    Connection,
+    Seconds,
+    connected,
+    image_folder,
+    refuse_key,
+    with_json,
+)
 from suno_cover_async.cli.process import run
 from suno_cover_async.cli.serve import serve
-
-_CODES = [line for line in (package.__doc__ or "").splitlines() if line[:1].isdigit()]
-_EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {line}" for line in _CODES)
-_JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON, one object a line.")
-
-
-def _writable(_: click.Context, parameter: click.Parameter, folder: Path | None) -> Path | None:
-    """Find out before anything is paid for whether its images can be saved."""
-    if folder is None:
-        return None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        problem = "" if os.access(folder, os.W_OK) else "not writable"
-    except OSError as error:
-        problem = error.strerror or "not possible"
-    if problem:
-        raise click.BadParameter(f"no images can be saved there: {problem}", param=parameter)
-    return folder
-
-
-def _folder(default: str | None, words: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Make the option that says where images are saved."""
-    return click.option(
-        "--out",
-        "into",
-        type=click.Path(path_type=Path),
-        default=default,
-        show_default=True,
-        callback=_writable,
-        help=words,
-    )
 
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=_EPILOG,
+    epilog=EPILOG,
 )
 @click.version_option(__version__, prog_name="suno-cover")
 @refuse_key
@@ -70,10 +44,10 @@ def commands() -> None:
     """
 
 
-@commands.command("generate", short_help="Cover songs and save the images.", epilog=_EPILOG)
+@commands.command("generate", short_help="Cover songs and save the images.", epilog=EPILOG)
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
-@_folder("covers", "Where to save the images.")
-@_JSON
+@image_folder("covers", "Where to save the images.")
+@with_json
 @with_door
 @connected
 def _generate(
@@ -94,14 +68,14 @@ def _generate(
     client = connection.client(None if door is None else door.receiver)
     options = ["--out", str(into), *connection.arguments(), *(door.arguments() if door else ())]
     work = generate(client, _all_ids(ids), into=into, as_json=as_json, options=options)
-    return run(work if door is None else _through(door, work))
+    return run(work if door is None else door.through(work))
 
 
-@commands.command("details", short_help="Look at a cover task.", epilog=_EPILOG)
+@commands.command("details", short_help="Look at a cover task.", epilog=EPILOG)
 @click.argument("cover_task_id")
 @click.option("--wait", is_flag=True, help="Wait until it is finished.")
-@_folder(None, "Save the images here, if it is a success.")
-@_JSON
+@image_folder(None, "Save the images here, if it is a success.")
+@with_json
 @connected
 def _details(
     cover_task_id: str, wait: bool, into: Path | None, as_json: bool, connection: Connection
@@ -111,8 +85,8 @@ def _details(
     return run(show_details(client, cover_task_id, wait=wait, into=into, as_json=as_json))
 
 
-@commands.command("credits", short_help="Show the account's balance.", epilog=_EPILOG)
-@_JSON
+@commands.command("credits", short_help="Show the account's balance.", epilog=EPILOG)
+@with_json
 @connected
 def _credits(as_json: bool, connection: Connection) -> int:
     """Show the account's balance."""
@@ -150,7 +124,7 @@ def _sandbox(port: int, seconds: float, music: int) -> int:
 
 
 @commands.command("demo", short_help="See a dozen covers made: no account, about ten seconds.")
-@_folder("suno-cover-demo", "Where to save the images.")
+@image_folder("suno-cover-demo", "Where to save the images.")
 def _demo(into: Path) -> int:
     """Cover a dozen made-up songs in a sandbox on this machine, in about ten seconds.
 
@@ -159,13 +133,8 @@ def _demo(into: Path) -> int:
     return run(demo(into=into))
 
 
-async def _through(door: Door, work: Coroutine[Any, Any, int]) -> int:
-    with contextlib.closing(work):  # where the door does not open, it never begins
-        async with door.open():
-            code = await work
-            if code == ExitCode.DONE:
-                door.judge()
-            return code
+commands.add_command(batch)
+commands.add_command(ledger)
 
 
 def _all_ids(ids: Sequence[str]) -> list[str]:

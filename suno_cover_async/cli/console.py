@@ -31,7 +31,7 @@ class _Console(Console):
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
-        _silence(sys.stderr)
+        _silence(sys.stderr if self.stderr else sys.stdout)
 
 
 @cache
@@ -40,8 +40,14 @@ def stderr() -> Console:
     return _Console(stderr=True, markup=False, highlight=False, emoji=False)
 
 
+@cache
+def stdout() -> Console:
+    """Return the console on standard output, for tables that somebody looks at."""
+    return _Console(markup=False, highlight=False, emoji=False)
+
+
 def is_live(console: Console) -> bool:
-    """Whether somebody watches standard error on a terminal that can redraw lines."""
+    """Whether somebody watches the console on a terminal that can redraw lines."""
     return console.file.isatty() and not console.is_dumb_terminal
 
 

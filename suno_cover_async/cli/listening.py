@@ -8,7 +8,7 @@ import contextlib
 import functools
 import os
 import secrets
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, TypeVar, cast
 
 import attrs
@@ -16,6 +16,7 @@ import click
 
 from suno_cover_async import Callback, CallbackReceiver
 from suno_cover_async.cli.console import say, stderr
+from suno_cover_async.cli.exits import ExitCode
 from suno_cover_async.cli.options import with_options
 from suno_cover_async.text import printable
 
@@ -41,6 +42,22 @@ class Door:
         """Write the options again, for a command that goes on where this one stopped."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return ["--listen", f"{host}:{self.port}", "--public-url", self.public_url]
+
+    async def through(
+        self, work: Coroutine[Any, Any, int], *, expected: Callable[[], bool] = lambda: True
+    ) -> int:
+        """Do the work while listening; where that is not possible, it never begins.
+
+        Args:
+            work: What brings an exit code.
+            expected: Whether callbacks should have come, once all is done.
+        """
+        with contextlib.closing(work):
+            async with self.open():
+                code = await work
+                if code == ExitCode.DONE and expected():
+                    self.judge()
+                return code
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncGenerator[None, None]:

@@ -19,9 +19,11 @@ from suno_cover_async import (
     SUNOAPI,
     CallbackReceiver,
     PollSchedule,
+    RetryPolicy,
     SunoCoverClient,
     arguments,
 )
+from suno_cover_async import cli as package
 from suno_cover_async.cli.console import logging_to, stderr
 from suno_cover_async.cli.exits import ExitCode
 from suno_cover_async.hosts import HOSTS
@@ -30,6 +32,13 @@ from suno_cover_async.transport import ApiKey
 F = TypeVar("F", bound=Callable[..., object])
 
 KEY_VARIABLE = "SUNO_API_KEY"
+CONCURRENCY = 100
+"""How many covers are in flight at once, where nothing else is said."""
+
+_CODES = [line for line in (package.__doc__ or "").splitlines() if line[:1].isdigit()]
+EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {line}" for line in _CODES)
+"""What the help of a command ends with."""
+
 _LONGEST_KEY_FILE = 65_536
 
 
@@ -62,7 +71,13 @@ class Connection:
     timeout: float | None = None
     poll: float | None = None
 
-    def client(self, receiver: CallbackReceiver | None = None) -> SunoCoverClient:
+    def client(
+        self,
+        receiver: CallbackReceiver | None = None,
+        *,
+        concurrency: int = CONCURRENCY,
+        retry: RetryPolicy | None = None,
+    ) -> SunoCoverClient:
         """Make the client; raises KeyMissingError, click's errors and ValueError."""
         poll = self._schedule()
         return SunoCoverClient(
@@ -71,6 +86,8 @@ class Connection:
             base_url=self.base_url,
             poll=poll,
             receiver=receiver,
+            concurrency=concurrency,
+            retry=retry or RetryPolicy(),
         )
 
     def _schedule(self) -> PollSchedule:
@@ -144,6 +161,38 @@ def _refuse_key(_context: click.Context, parameter: click.Parameter, value: str 
             f"process of the machine, so treat this one as seen by others; set {KEY_VARIABLE}, or "
             "pass --key-file FILE (- is standard input)"
         )
+
+
+def _writable(_: click.Context, parameter: click.Parameter, folder: Path | None) -> Path | None:
+    """Find out before anything is paid for whether its images can be saved."""
+    if folder is None:
+        return None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        problem = "" if os.access(folder, os.W_OK) else "not writable"
+    except OSError as error:
+        problem = error.strerror or "not possible"
+    if problem:
+        raise click.BadParameter(f"no images can be saved there: {problem}", param=parameter)
+    return folder
+
+
+def image_folder(default: str | None, words: str) -> Callable[[Any], Any]:
+    """Make the option that says where images are saved."""
+    return click.option(
+        "--out",
+        "into",
+        type=click.Path(path_type=Path),
+        default=default,
+        show_default=True,
+        callback=_writable,
+        help=words,
+    )
+
+
+with_json: Callable[[Any], Any] = click.option(
+    "--json", "as_json", is_flag=True, help="Write JSON, one object a line."
+)
 
 
 def _address(_: click.Context, parameter: click.Parameter, url: str | None) -> str | None:

@@ -15,35 +15,50 @@ _PATIENCE = 0.2  # seconds of cleaning up that need no explanation
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
-def run(work: Coroutine[Any, Any, int]) -> int:
+def _cannot() -> bool:
+    return False
+
+
+def run(work: Coroutine[Any, Any, int], *, finish: Callable[[], bool] = _cannot) -> int:
     """Run a command to its end, or cancel it at the first SIGINT or SIGTERM.
 
-    The work is awaited until it has cleaned up; a second signal does not wait for that.
+    The work is awaited until it has cleaned up; a further signal does not wait for that.
+
+    Args:
+        work: The command.
+        finish: Called at a SIGINT that is the first signal: begins to end the work, and tells
+            whether it will end by itself. If so, only the next signal cancels.
 
     Returns:
-        The work's exit code, or 128 plus the signal's number.
+        The work's exit code, or 128 plus the number of the last signal that ended it.
     """
     with asyncio.Runner() as runner:
-        return runner.run(_until_signal(work))
+        return runner.run(_until_signal(work, finish))
 
 
-async def _until_signal(work: Coroutine[Any, Any, int]) -> int:
+async def _until_signal(work: Coroutine[Any, Any, int], finish: Callable[[], bool]) -> int:
     task = asyncio.ensure_future(work)
     seen: list[signal.Signals] = []
+    finishing = False
 
     def stop(number: signal.Signals) -> None:
+        nonlocal finishing
         seen.append(number)
+        if number is signal.SIGINT and len(seen) == 1 and finish():
+            finishing = True
+            return
         task.cancel()
         handle_as_usual()
         asyncio.get_running_loop().call_later(_PATIENCE, _explain_the_wait)
 
     with _handled(stop) as handle_as_usual:
         try:
-            return await task
+            code = await task
         except asyncio.CancelledError:
             if not seen:
                 raise
-            return 128 + seen[0]
+            return 128 + seen[-1]
+        return 128 + signal.SIGINT if finishing else code
 
 
 def _explain_the_wait() -> None:

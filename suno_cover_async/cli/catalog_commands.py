@@ -1,0 +1,198 @@
+"""The commands about whole catalogs, and their words: `batch`, `ledger show`, `ledger export`.
+
+It knows click and the acts of the modules beside it.
+"""
+
+from pathlib import Path
+
+import click
+
+from suno_cover_async import Ledger, RetryPolicy, TrackState
+from suno_cover_async.catalog import Format
+from suno_cover_async.cli.batch import Batch
+from suno_cover_async.cli.catalog_report import Command
+from suno_cover_async.cli.console import say, stderr
+from suno_cover_async.cli.exits import ExitCode
+from suno_cover_async.cli.export import ExportFormat, export
+from suno_cover_async.cli.intake import Intake, opened
+from suno_cover_async.cli.ledger import show
+from suno_cover_async.cli.listening import Door, with_door
+from suno_cover_async.cli.options import (
+    CONCURRENCY,
+    EPILOG,
+    Connection,
+    connected,
+    image_folder,
+    with_json,
+)
+from suno_cover_async.cli.process import run
+
+_LONGEST_PAUSE = 3600.0  # seconds of a Retry-After: a batch can wait where a person cannot
+_STATES = {state.name.lower(): state for state in TrackState}
+_PATH = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command("batch", short_help="Cover a whole catalog; run again, it goes on.", epilog=EPILOG)
+@click.argument("catalog", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option(
+    "--ledger",
+    "ledger_path",
+    type=_PATH,
+    default="covers.db",
+    show_default=True,
+    help="Where to remember how far each track is.",
+)
+@image_folder("covers", "Where to save the images.")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(("csv", "jsonl", "txt")),
+    help="What the catalog is. [default: by its suffix; of standard input, by its first line]",
+)
+@click.option("--skip-bad", is_flag=True, help="Leave out lines that name no track.")
+@click.option(
+    "--retry-failed",
+    is_flag=True,
+    help="Try again what failed before. A cover that failed may be billed again.",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=CONCURRENCY,
+    show_default=True,
+    help="How many covers are in flight at once.",
+)
+@with_json
+@with_door
+@connected
+def batch(
+    *,
+    catalog: str,
+    ledger_path: Path,
+    into: Path,
+    kind: Format | None,
+    skip_bad: bool,
+    retry_failed: bool,
+    concurrency: int,
+    as_json: bool,
+    connection: Connection,
+    door: Door | None,
+) -> int:
+    """Cover a whole catalog; run again, it goes on where it stopped, and never pays twice.
+
+    CATALOG is a .csv or .jsonl with a music_task_id for each track, perhaps a title, or a .txt of
+    ids; - reads standard input. It is read to its end before anything is paid for.
+
+    Paths of saved images go to standard output, or with --json an object for each track and a
+    summary; a terminal shows a bar in place of paths. Ctrl-C finishes what is paid for, Ctrl-C
+    again stops now.
+    """
+    if catalog == "-" and connection.key_file == "-":
+        raise click.UsageError("standard input cannot hold both the catalog and the key")
+    client = connection.client(
+        None if door is None else door.receiver,
+        concurrency=concurrency,
+        retry=RetryPolicy(longest_pause=_LONGEST_PAUSE),
+    )
+    options = {
+        "--out": str(into),
+        "--format": kind,
+        "--concurrency": None if concurrency == CONCURRENCY else str(concurrency),
+    }
+    flags = {"--skip-bad": skip_bad, "--json": as_json}
+    words = [
+        *(word for name, value in options.items() if value is not None for word in (name, value)),
+        *(flag for flag, given in flags.items() if given),
+        *connection.arguments(),
+        *(door.arguments() if door else ()),
+    ]
+    with opened(catalog, kind) as intake:
+        if not _is_usable(intake, skip_bad=skip_bad):
+            return ExitCode.USAGE
+        act = Batch(
+            client=client,
+            ledger=Ledger(ledger_path),
+            intake=intake,
+            into=into,
+            retry_failed=retry_failed,
+            as_json=as_json,
+            command=Command(catalog=catalog, ledger=str(ledger_path), options=words),
+        )
+        work = act.run()
+        if door is not None:
+            work = door.through(work, expected=lambda: act.billed > 0)
+        return run(work, finish=act.finish)
+
+
+def _is_usable(intake: Intake, *, skip_bad: bool) -> bool:
+    """Say what the catalog is like, and whether to go on with it."""
+    console = stderr()
+    if intake.bad:
+        lines = "1 line that names" if intake.bad == 1 else f"{intake.bad:,} lines that name"
+        what = f"{intake.name} has {lines} no track"
+        if skip_bad:
+            say(console, f"{what}, left out:", "yellow")
+        else:
+            say(console, f"Error: {what}; nothing was submitted:", "red")
+        intake.say_bad(console)
+        if not skip_bad:
+            say(console, "next: mend what is wrong, or leave those lines out with --skip-bad")
+            return False
+    if not intake.tracks:
+        say(console, f"Error: there are no tracks in {intake.name}", "red")
+        return False
+    return True
+
+
+_ledger_file = click.argument("path", metavar="LEDGER", type=_PATH)
+_states = click.option(
+    "--state",
+    "names",
+    multiple=True,
+    type=click.Choice(tuple(_STATES)),
+    help="Only tracks in this state; may be given several times.",
+)
+
+
+@click.group("ledger", short_help="See what a ledger knows, or export it.")
+def ledger() -> None:
+    """See what a ledger knows, or export it; also while a batch is running."""
+
+
+@ledger.command("show", short_help="Count tracks by state, and list those that failed.")
+@_ledger_file
+@_states
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=50,
+    show_default=True,
+    help="The most tracks to list.",
+)
+def _show(path: Path, names: tuple[str, ...], limit: int) -> int:
+    """Count the tracks of LEDGER by state, and list those that failed or need attention."""
+    states = [_STATES[name] for name in names] or [TrackState.FAILED, TrackState.ATTENTION]
+    show(Ledger(path), states, limit=limit)
+    return ExitCode.DONE
+
+
+@ledger.command("export", short_help="Write a row for each track, as CSV or JSON.")
+@_ledger_file
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(("csv", "jsonl")),
+    required=True,
+    help="csv for spreadsheets: a BOM, and a ' before what would run as a formula; jsonl is exact.",
+)
+@_states
+@click.option(
+    "--out", type=_PATH, metavar="FILE", help="Write it there, whole or not at all. [default: -]"
+)
+def _export(path: Path, kind: ExportFormat, names: tuple[str, ...], out: Path | None) -> int:
+    """Write a row for each track of LEDGER: where it stands, its files, the catalog's own columns.
+
+    What is written can be read as a catalog again.
+    """
+    export(Ledger(path), [_STATES[name] for name in names], kind, out=out, beside=path)
+    return ExitCode.DONE

@@ -1,0 +1,197 @@
+"""Progress of a catalog: a bar on a terminal, a line now and then elsewhere.
+
+It knows what there is to show, as one value, and rich; it knows no client and decides nothing.
+"""
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+import attrs
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from suno_cover_async.cli.console import say
+
+_FRAMES_PER_SECOND = 4
+_WIDEST_BAR, _NARROWEST_BAR = 40, 8
+_GAP = 2
+_LEAST_SECONDS = 10.0  # between two lines
+_LEAST_SHARE = 0.01  # of all, between two lines
+
+
+@attrs.frozen(kw_only=True)
+class Pause:
+    """Why nothing goes on: what is in trouble, since when, and what the last probe came to."""
+
+    what: str
+    since: datetime
+    trouble: str
+
+
+@attrs.frozen(kw_only=True)
+class Standing:
+    """How far a catalog is.
+
+    Attributes:
+        total: All tracks.
+        done: Those that have their images.
+        failed: Those that have none, or need attention.
+        in_flight: Those at work.
+        per_minute: How many end in a minute; None while that is not known.
+        credits_used: By this run; None while that is not known.
+        finishing: Whether only what is paid for goes on.
+        pause: Why nothing goes on, while nothing does.
+    """
+
+    total: int
+    done: int
+    failed: int = 0
+    in_flight: int = 0
+    per_minute: float | None = None
+    credits_used: float | None = None
+    finishing: bool = False
+    pause: Pause | None = None
+
+    @property
+    def ended(self) -> int:
+        """Those that no further work is done for."""
+        return self.done + self.failed
+
+    def notes(self) -> Iterator[tuple[str, str]]:
+        """Say what there is to say beside the numbers, the most important first, with styles."""
+        if self.pause is not None:
+            pause = self.pause
+            words = f"{pause.what} paused since {pause.since:%H:%M}, probing: {pause.trouble}"
+            yield words, "yellow"
+            return
+        if self.finishing:
+            yield "finishing", "yellow"
+        if self.failed:
+            yield f"{self.failed:,} failed", "bold red"
+        if self.per_minute is not None and not self.finishing:
+            left = _length(60 * (self.total - self.ended) / self.per_minute)
+            yield f"about {left} left", ""
+        if self.in_flight:
+            yield f"{self.in_flight:,} in flight", "magenta"
+        if self.per_minute is not None:
+            yield f"{self.per_minute:,.1f} a minute", ""
+        if self.credits_used is not None:
+            yield f"{amount(self.credits_used)} credits used", "dim"
+
+
+class Lines:
+    """A line now and then, so that a log of a week can be read."""
+
+    def __init__(
+        self,
+        console: Console,
+        look: Callable[[], Standing],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin with a line; `look` says how far it is."""
+        self._console = console
+        self._look = look
+        self._clock = clock
+        self._said_at = clock()
+        self._said = look().ended
+        self.say()
+
+    def move(self) -> None:
+        """Hear that something ended; say so if the last line is old enough."""
+        standing = self._look()
+        late = self._clock() - self._said_at >= _LEAST_SECONDS
+        if late and standing.ended - self._said >= _LEAST_SHARE * standing.total:
+            self._said_at, self._said = self._clock(), standing.ended
+            self.say()
+
+    def say(self) -> None:
+        """Say how far it is."""
+        standing = self._look()
+        words = [
+            f"{standing.done:,} of {standing.total:,}",
+            *(note for note, _ in standing.notes()),
+        ]
+        now = datetime.now().astimezone()
+        say(self._console, f"{now:%Y-%m-%d %H:%M:%S} {', '.join(words)}")
+
+
+class _Bar:
+    """One bar and a line of notes, drawn again and again."""
+
+    def __init__(self, console: Console, look: Callable[[], Standing]) -> None:
+        self._began = time.monotonic()
+        self._console = console
+        self._look = look
+
+    def draw(self) -> RenderableType:
+        standing = self._look()
+        return Group(self._bar(standing), self._notes(standing))
+
+    def _bar(self, standing: Standing) -> Table:
+        words = [Text(f"{standing.done:,} of {standing.total:,}", no_wrap=True)]
+        clock = Text(_clock(time.monotonic() - self._began), "dim", no_wrap=True)
+        room = self._console.width - len(words[0]) - _GAP - 1
+        if room - len(clock) - _GAP >= _NARROWEST_BAR:
+            words.append(clock)
+            room -= len(clock) + _GAP
+        wide = max(1, min(_WIDEST_BAR, room))
+        table = Table.grid(padding=(0, _GAP, 0, 0))
+        table.add_row(ProgressBar(max(standing.total, 1), standing.ended, wide), *words)
+        return table
+
+    def _notes(self, standing: Standing) -> Text:
+        """Put on one line what fits, the most important first."""
+        line = Text(no_wrap=True, overflow="ellipsis")
+        for note, style in standing.notes():
+            gap = " " * _GAP if line else ""
+            if line and len(line) + len(gap) + len(note) > self._console.width - 1:
+                break
+            line.append(gap).append(note, style)
+        return line
+
+
+@contextmanager
+def progress(
+    console: Console, look: Callable[[], Standing], *, bar: bool
+) -> Generator[Callable[[], None], None, None]:
+    """Show how far it is; yields what is to be called at every end."""
+    if not bar:
+        yield Lines(console, look).move
+        return
+    drawn = _Bar(console, look)
+    with Live(
+        get_renderable=drawn.draw,
+        console=console,
+        refresh_per_second=_FRAMES_PER_SECOND,
+        redirect_stdout=False,
+        transient=True,
+    ):
+        yield lambda: None  # the next drawing shows it
+
+
+def amount(number: float) -> str:
+    """Write credits: whole numbers without a fraction."""
+    return f"{number:,.2f}".removesuffix(".00")
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _length(seconds: float) -> str:
+    """Say how long, in two units at most."""
+    minutes = round(seconds / 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min" if minutes else f"{max(1, round(seconds))} s"

@@ -1,0 +1,185 @@
+"""`ledger export`: all that a ledger knows, a row for each track, for spreadsheets and programs.
+
+It owns the columns, and what a spreadsheet must not take for a formula. Memory stays flat: the
+ledger is read once for the names of the columns, and once more for the rows.
+"""
+
+import csv
+import io
+import json
+import os
+import unicodedata
+from collections.abc import Container, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal, cast
+
+from suno_cover_async import Ledger, LedgerEntry, TrackState
+from suno_cover_async.cli.console import result
+from suno_cover_async.files import PartFile
+from suno_cover_async.text import printable
+
+ExportFormat = Literal["csv", "jsonl"]
+Row = dict[str, object]
+
+_BOM = "\ufeff"  # without it Excel takes UTF-8 for its own old encoding
+_OWN = (
+    "music_task_id",
+    "title",
+    "state",
+    "cover_task_id",
+    "adopted",
+    "images",
+    "files",
+    "completed_at",
+    "error",
+    "reason",
+)
+_THEIRS = "catalog."
+
+
+def export(
+    ledger: Ledger,
+    states: Sequence[TrackState],
+    kind: ExportFormat,
+    *,
+    out: Path | None,
+    beside: Path,
+) -> None:
+    """Write the tracks in these states, none stands for all.
+
+    Args:
+        ledger: What to read.
+        states: Which tracks.
+        kind: How to write them.
+        out: Where to, whole or not at all; None is standard output.
+        beside: The ledger's path, which is never written over.
+
+    Raises:
+        LedgerError: The ledger cannot be read.
+        OSError: It cannot be written.
+        ValueError: It must not be written there, or the ledger was given a new catalog meanwhile.
+    """
+    if out is not None:
+        _refuse(out, beside)
+    lines = as_csv(ledger, states) if kind == "csv" else _jsonl(ledger, states)
+    if out is None:
+        for line in lines:
+            result(line.removesuffix("\n"))
+    else:
+        _write(out, lines)
+
+
+def rows(entries: Iterable[LedgerEntry]) -> Iterator[Row]:
+    """Make a row for each of a music task's names.
+
+    Where the catalog has a column that is called as one of ours, it goes by `catalog.` and its
+    name.
+    """
+    for entry in entries:
+        task, each = entry.task, len(entry.images)
+        for number, track in enumerate(entry.tracks):
+            row: Row = {
+                "music_task_id": track.music_task_id,
+                "title": track.title,
+                "state": entry.state.value,
+                "cover_task_id": task and task.cover_task_id,
+                "adopted": task and task.adopted,
+                "images": list(entry.images),
+                "files": list(map(str, entry.files[number * each :][:each])),
+                "completed_at": entry.completed_at and entry.completed_at.isoformat(),
+                "error": entry.error,
+                "reason": entry.reason,
+            }
+            for name, value in track.columns.items():
+                row[_unlike(row, name)] = value
+            yield row
+
+
+def _unlike(taken: Container[str], name: str) -> str:
+    while name in taken:
+        name = _THEIRS + name
+    return name
+
+
+def _jsonl(ledger: Ledger, states: Sequence[TrackState]) -> Iterator[str]:
+    for row in rows(ledger.entries(*states)):
+        yield json.dumps(row) + "\n"
+
+
+def as_csv(ledger: Ledger, states: Sequence[TrackState]) -> Iterator[str]:
+    """Make the lines of a CSV; raises as `export` does."""
+    names: dict[str, None] = dict.fromkeys(_OWN)
+    for row in rows(ledger.entries(*states)):
+        names.update(dict.fromkeys(row))
+    yield _BOM + _record(_header(names))
+    for row in rows(ledger.entries(*states)):
+        if not row.keys() <= names.keys():
+            raise ValueError("the ledger was given a new catalog meanwhile; export it again")
+        yield _record(_cell(row.get(name)) for name in names)
+
+
+def _header(names: Iterable[str]) -> Iterator[str]:
+    """Name the columns so that a catalog's reader tells them apart."""
+    taken = {""}
+    for name in names:
+        label = guarded(name.strip())
+        while label.casefold() in taken:
+            label = _THEIRS + label
+        taken.add(label.casefold())
+        yield label
+
+
+def _record(cells: Iterable[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line).writerow(map(guarded, cells))
+    return line.getvalue().encode(errors="replace").decode()  # halves of characters have no UTF-8
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        lines = cast("list[object]", value)
+        return "\n".join(map(_cell, lines))
+    return json.dumps(value, ensure_ascii=False)
+
+
+def guarded(cell: str) -> str:
+    """Put a ' before what a spreadsheet would run as a formula [OWASP: CSV injection].
+
+    That is what begins with = + - or @, in any width and after any white space or invisible
+    character; a tab, a line end or NUL counts as well.
+    """
+    first = next((c for c in cell if c.isprintable() and not c.isspace()), "")
+    begins = unicodedata.normalize("NFKC", first)[:1]
+    if cell[:1] in _SEPARATORS or begins in _FORMULA:
+        return "'" + cell
+    return cell
+
+
+_SEPARATORS = frozenset("\t\r\n\0")
+_FORMULA = frozenset("=+-@\N{MINUS SIGN}")
+
+
+def _refuse(out: Path, ledger: Path) -> None:
+    """Refuse what must not be written over."""
+    shown = printable(str(out))
+    if out.exists() and not out.is_file():
+        raise ValueError(f"--out {shown} is no plain file; leave --out away and use > instead")
+    real = Path(os.path.realpath(ledger))
+    if os.path.realpath(out) in {f"{real}{suffix}" for suffix in ("", "-wal", "-shm", ".lock")}:
+        raise ValueError(f"--out {shown} is the ledger itself; give another file")
+
+
+def _write(out: Path, lines: Iterable[str]) -> None:
+    final = Path(os.path.realpath(out))
+    part = PartFile(final.parent)
+    try:
+        for line in lines:
+            part.write(line.encode())
+        part.finish(final)
+    except BaseException:
+        part.discard()
+        raise

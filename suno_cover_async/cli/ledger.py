@@ -1,0 +1,102 @@
+"""`ledger show`: how many tracks are how far, and which of them failed, and why.
+
+It knows the ledger as anybody may read it, also while a batch is running.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from suno_cover_async import Ledger, LedgerEntry, TrackState
+from suno_cover_async.cli.console import is_live, result, say, stderr, stdout
+from suno_cover_async.ledger import Totals
+from suno_cover_async.text import printable
+
+_LONGEST_REASON = 500
+_NARROWEST_TABLE = 80
+_STYLES = {
+    TrackState.SAVED: "green",
+    TrackState.FAILED: "bold red",
+    TrackState.ATTENTION: "yellow",
+}
+
+
+def show(ledger: Ledger, states: Sequence[TrackState], *, limit: int) -> None:
+    """Write the counts, and the tracks in these states, to standard output.
+
+    Raises:
+        LedgerError: The ledger cannot be read.
+    """
+    totals = ledger.totals()
+    entries = islice(ledger.entries(*states), limit)
+    if is_live(stdout()):
+        show_to_people(stdout(), ledger.name, totals, list(entries))
+    else:
+        _show_to_programs(totals, entries)
+    more = sum(totals[state] for state in set(states)) - limit
+    if more > 0:
+        say(stderr(), f"and {more:,} more; --limit shows more, `ledger export` writes them all")
+
+
+def _show_to_programs(totals: Totals, entries: Iterable[LedgerEntry]) -> None:
+    """Write lines whose fields are apart by tabs: the counts, an empty line, then the tracks."""
+    for state, many in totals.items():
+        result(f"{state.value}\t{many}")
+    for number, entry in enumerate(entries):
+        if not number:
+            result("")
+        result("\t".join((*_names(entry), _reason(entry))))
+
+
+def show_to_people(
+    console: Console, name: str, totals: Totals, entries: Sequence[LedgerEntry]
+) -> None:
+    """Draw the counts and a table; where that is too narrow, what would be in it."""
+    say(console, f"{name}: {sum(totals.values()):,} tracks")
+    for state, many in totals.items():
+        if many:
+            say(console, f"{many:>11,}  {state.value}", _STYLES.get(state, ""))
+    console.print()
+    if console.width < _NARROWEST_TABLE:
+        for entry in entries:
+            _show_narrowly(console, entry)
+    elif entries:
+        console.print(_table(entries))
+
+
+def _show_narrowly(console: Console, entry: LedgerEntry) -> None:
+    title, music_task_id, state, cover_task_id = _names(entry)
+    say(console, f"{state}: {title or music_task_id}", _STYLES.get(entry.state, ""))
+    for line in (music_task_id, cover_task_id, _reason(entry)):
+        if line:
+            say(console, line, indent=2)
+
+
+def _table(entries: Iterable[LedgerEntry]) -> Table:
+    table = Table(box=box.SIMPLE, expand=False, pad_edge=False, show_edge=False)
+    table.add_column("track", ratio=1, overflow="fold")
+    table.add_column("state", overflow="fold")
+    table.add_column("music task, cover task", overflow="fold")
+    for entry in entries:
+        title, music_task_id, _, cover_task_id = _names(entry)
+        table.add_row(
+            Group(Text(title, "bold"), Text(_reason(entry), "dim")),
+            Text(entry.state.value, _STYLES.get(entry.state, "")),
+            Text(f"{music_task_id}\n{cover_task_id}".rstrip()),
+        )
+    return table
+
+
+def _names(entry: LedgerEntry) -> tuple[str, str, str, str]:
+    """Return the title, the music task, the state and the cover task, as they can be shown."""
+    title = ", ".join(track.title for track in entry.tracks if track.title)
+    cover_task_id = entry.task.cover_task_id if entry.task else ""
+    return printable(title), entry.music_task_id, entry.state.value, printable(cover_task_id)
+
+
+def _reason(entry: LedgerEntry) -> str:
+    return printable(entry.reason or "", _LONGEST_REASON)
