@@ -40,7 +40,8 @@ class Lines:
     def __init__(self, stream: BinaryIO, name: str) -> None:
         """Begin at the stream's first line; raises ValueError for UTF-16."""
         self.name = name
-        self.in_doubt = False  # a quote went wrong, and no whole row came since
+        self.in_doubt: bool = False  # a quote went wrong, and no whole row came since
+        self.is_utf8: bool = True  # the record at hand
         self._lines = _split(stream)
         first = next(self._lines, b"")
         if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

@@ -67,7 +67,7 @@ class OutageGate:
 
     def __init__(self, first: float = 1.0, longest: float = 30.0, *, what: str = "the API") -> None:
         """Start open and unarmed; the waits are seconds, `what` is in trouble is for people."""
-        self.closures = 0
+        self.closures: int = 0
         self.what = what
         self._first = first
         self._longest = longest

@@ -96,7 +96,7 @@ class Failures:
         self._console = console
         self._command = command
         self._told = 0
-        self.expired = 0
+        self.expired: int = 0
         self.first_expired: list[Track] = []
 
     def tell(self, failed: Failed) -> None:
