@@ -384,7 +384,8 @@ class Outcomes:
         for task in self._client.unclaimed:
             if task.music_task_id == entry.music_task_id:
                 return await self._submitted(entry, task)
-        in_doubt = entry.state is TrackState.SUBMITTING or not submit.done()
+        left_behind = not submit.done() or submit.cancelling() > 1
+        in_doubt = left_behind or entry.state is TrackState.SUBMITTING
         if not in_doubt and entry.music_task_id not in self._client.uncertain:
             await self._ledger.unsent(entry)
         if error is not None:
@@ -429,7 +430,7 @@ class Outcomes:
         except SunoCoverError as error:
             what = fate(error, Step.SAVE)
             if isinstance(error, CoverExpiredError) and entry.is_young:
-                what = Fate.LEFT  # the image host errs, or so one hopes
+                what, error.retryable = Fate.LEFT, True  # the image host errs, or so one hopes
             if entry.files and what in {Fate.FAILED, Fate.ATTENTION}:
                 await self._ledger.saved(entry, entry.files)  # under its other names
                 return [Failed(track=track, error=error) for track in nameless]
