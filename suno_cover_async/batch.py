@@ -6,6 +6,7 @@ cover is submitted, waited for and downloaded is the client's.
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import (
     AsyncGenerator,
@@ -42,6 +43,8 @@ from suno_cover_async.outage import OutageGate
 from suno_cover_async.retry import SOONEST_RESUBMIT
 
 T = TypeVar("T")
+
+_log = logging.getLogger("suno_cover_async")
 
 _SUBMITS_AT_ONCE = 20  # a window of the documented limit: looks need not queue behind hundreds
 _SAVES_AT_ONCE = 8
@@ -497,7 +500,13 @@ async def _read_whole(ledger: Ledger, tracks: Iterable[Track | str]) -> None:
         fingerprint = await in_thread(tracks.fingerprint)
         if fingerprint is not None and await ledger.holds(fingerprint):
             return
-    await ledger.forget_waiting()
+    dropped = await ledger.forget_waiting()
+    if dropped:
+        _log.warning(
+            "the ledger %s had another catalog: %d of its tracks that waited are dropped, unless "
+            "they are in this one too",
+            *(ledger.name, dropped),
+        )
     try:
         rest = map(_track, tracks)
         while some := list(islice(rest, _TAKEN_IN_AT_ONCE)):

@@ -271,12 +271,16 @@ class Ledger:
 
         return self._do(work)
 
-    def forget_waiting(self) -> "asyncio.Future[None]":
-        """Drop what nothing was sent for: another catalog says what is wanted now."""
+    def forget_waiting(self) -> "asyncio.Future[int]":
+        """Drop what nothing was sent for: another catalog says what is wanted now.
 
-        def work(database: sqlite3.Connection) -> None:
+        Returns:
+            How many music tasks were dropped.
+        """
+
+        def work(database: sqlite3.Connection) -> int:
             database.execute("UPDATE runs SET catalog = NULL")
-            database.execute("DELETE FROM tracks WHERE state = 0")
+            return database.execute("DELETE FROM tracks WHERE state = 0").rowcount
 
         return self._do(work)
 

@@ -1082,3 +1082,29 @@ async def test_what_is_no_ledger_is_named(what: str, run: Run, tmp_path: Path) -
     assert "Error: there is no ledger at" in missing.err
     assert "foreign is no ledger" in foreign.err
     assert missing.out + foreign.out == ""
+
+
+async def test_the_sandbox_writes_a_catalog_and_says_how_to_cover_it(tmp_path: Path) -> None:
+    process = await start(
+        "sandbox", "--port", "0", "--music", "3", "--catalog", "c.csv", cwd=tmp_path
+    )
+    said = await line_with(process.stdout, "suno-cover batch c.csv --poll 1 --base-url http")
+    process.terminate()
+    await finish(process)
+
+    assert said
+    assert len({track.title for track in read_catalog(tmp_path / "c.csv")}) == 3
+
+
+async def test_another_catalog_on_the_same_ledger_says_what_it_drops(
+    run: Run, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    songs = sandbox.add_music(3)
+    with Ledger(tmp_path / "covers.db") as ledger:
+        await ledger.take_in([Track(song) for song in songs])
+    catalog(tmp_path, songs[:1])
+
+    ended = await run(*batch(sandbox))
+
+    assert "3 of its tracks that waited are dropped" in ended.err
+    assert billed(sandbox) == songs[:1]

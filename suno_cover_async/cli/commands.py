@@ -115,12 +115,17 @@ def _credits(as_json: bool, connection: Connection) -> int:
     show_default=True,
     help="How many finished songs there are.",
 )
-def _sandbox(port: int, seconds: float, music: int) -> int:
+@click.option(
+    "--catalog",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write the songs there as a .csv, for suno-cover batch.",
+)
+def _sandbox(port: int, seconds: float, music: int, catalog: Path | None) -> int:
     """Run a pretend API on this machine until Ctrl-C, to try things out for nothing.
 
     Every request is shown as it arrives. Ended by Ctrl-C or SIGTERM, the exit code is 0.
     """
-    return run(serve(port=port, seconds=seconds, music=music))
+    return run(serve(port=port, seconds=seconds, music=music, catalog=catalog))
 
 
 @commands.command("demo", short_help="See a dozen covers made: no account, about ten seconds.")

@@ -17,6 +17,8 @@ from suno_cover_async.ledger import Totals
 from suno_cover_async.text import printable
 
 _LONGEST_REASON = 500
+_LONGEST_TITLE = 80
+_USUAL_ID = 32  # characters, which are to be copied
 _NARROWEST_TABLE = 80
 _STYLES = {
     TrackState.SAVED: "green",
@@ -80,7 +82,7 @@ def _table(entries: Iterable[LedgerEntry]) -> Table:
     table = Table(box=box.SIMPLE, expand=False, pad_edge=False, show_edge=False)
     table.add_column("track", ratio=1, overflow="fold")
     table.add_column("state", overflow="fold")
-    table.add_column("music task, cover task", overflow="fold")
+    table.add_column("music task, cover task", overflow="fold", min_width=_USUAL_ID)
     for entry in entries:
         title, music_task_id, _, cover_task_id = _names(entry)
         table.add_row(
@@ -95,7 +97,12 @@ def _names(entry: LedgerEntry) -> tuple[str, str, str, str]:
     """Return the title, the music task, the state and the cover task, as they can be shown."""
     title = ", ".join(track.title for track in entry.tracks if track.title)
     cover_task_id = entry.task.cover_task_id if entry.task else ""
-    return printable(title), entry.music_task_id, entry.state.value, printable(cover_task_id)
+    return (
+        printable(title, _LONGEST_TITLE),
+        entry.music_task_id,
+        entry.state.value,
+        printable(cover_task_id),
+    )
 
 
 def _reason(entry: LedgerEntry) -> str:

@@ -12,7 +12,9 @@ from typing import Any
 from suno_cover_async.cli.console import say, stderr
 
 _PATIENCE = 0.2  # seconds of cleaning up that need no explanation
-_ENDING = (signal.SIGINT, signal.SIGTERM)
+_ENDING = [signal.SIGINT, signal.SIGTERM]
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+    _ENDING.append(signal.SIGHUP)  # the terminal is gone; nohup ignores that
 
 
 def _cannot() -> bool:
@@ -20,7 +22,7 @@ def _cannot() -> bool:
 
 
 def run(work: Coroutine[Any, Any, int], *, finish: Callable[[], bool] = _cannot) -> int:
-    """Run a command to its end, or cancel it at the first SIGINT or SIGTERM.
+    """Run a command to its end, or cancel it at the first SIGINT, SIGTERM or SIGHUP.
 
     The work is awaited until it has cleaned up; a further signal does not wait for that.
 

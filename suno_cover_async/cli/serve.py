@@ -1,8 +1,11 @@
 """`sandbox`: the pretend API as a process of its own, with its journal scrolling by."""
 
 import asyncio
+import csv
+import shlex
 import time
 from datetime import datetime
+from pathlib import Path
 
 from rich.console import Console
 
@@ -18,24 +21,37 @@ _MOST_SHOWN = 12
 _GOOD = 200
 
 
-async def serve(*, port: int, seconds: float, music: int) -> int:
+async def serve(*, port: int, seconds: float, music: int, catalog: Path | None = None) -> int:
     """Run a sandbox until somebody ends it, which is how it is meant to end."""
     try:
         async with Sandbox(Scenario(seconds=seconds), port=port) as sandbox:
-            _introduce(sandbox, sandbox.add_music(music))
+            ids = sandbox.add_music(music)
+            if catalog is not None:
+                _write(catalog, sandbox, ids)
+            _introduce(sandbox, ids, catalog)
             await _show_journal(stderr(), sandbox)
     except asyncio.CancelledError:
         pass
     return ExitCode.DONE
 
 
-def _introduce(sandbox: Sandbox, ids: list[str]) -> None:
+def _write(catalog: Path, sandbox: Sandbox, ids: list[str]) -> None:
+    with catalog.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["music_task_id", "title"])
+        rows.writerows([one, sandbox.title_of(one)] for one in ids)
+
+
+def _introduce(sandbox: Sandbox, ids: list[str], catalog: Path | None) -> None:
     """Write what another terminal needs, ready to be copied."""
     result(f"the sandbox is at {sandbox.url}, its key is {sandbox.api_key}; Ctrl-C ends it")
     result("in another terminal:\n")
     result(f"export {KEY_VARIABLE}={sandbox.api_key}")
     result(f"suno-cover credits --base-url {sandbox.url}")
     result(f"suno-cover generate {' '.join(ids[:2]) or 'ID'} --poll 1 --base-url {sandbox.url}")
+    if catalog is not None:
+        words = ["suno-cover", "batch", str(catalog), "--poll", "1", "--base-url", sandbox.url]
+        result(printable(shlex.join(words)))
     shown = ids[:_MOST_SHOWN]
     result(f"\nmusic tasks: {len(ids)}" + "".join(f"\n  {one}" for one in shown))
     if len(ids) > len(shown):
