@@ -245,6 +245,8 @@ class Outcomes:
 
         A submit that waits for its turn is taken back; one on the wire is awaited.
         """
+        if self._finishing:  # a second cancellation would not wait
+            return
         self._finishing = True
         self._agenda.finish()
         for task in self._unfinished:

@@ -732,6 +732,24 @@ async def test_finishing_takes_back_the_submits_that_wait_for_their_turn(tmp_pat
             assert states(ledger) == {TrackState.SAVED: 5, TrackState.WAITING: 35}
 
 
+async def test_finishing_again_and_again_awaits_what_is_on_the_wire_all_the_same(
+    tmp_path: Path,
+) -> None:
+    slow = Scenario(
+        rate=None, looks=1, image_size=16, slow=1.0, slow_seconds=0.1, faults_on={"submit"}
+    )
+    async with Sandbox(slow) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(5)
+        with Ledger(tmp_path / "covers.db") as ledger:
+            async with cover_catalog(client, songs, ledger=ledger, into=tmp_path) as outcomes:
+                await until(lambda: len(sandbox.journal.bills) == 5)
+                for _ in range(3):
+                    outcomes.finish()
+                    await asyncio.sleep(0)
+                assert len(await _all(outcomes)) == 5
+            assert states(ledger) == {TrackState.SAVED: 5}
+
+
 async def test_a_feed_that_goes_on_for_ever_holds_up_no_ending(tmp_path: Path) -> None:
     async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(4)
