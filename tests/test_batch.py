@@ -396,7 +396,7 @@ async def test_images_put_off_are_saved_by_the_next_catalog_on_the_open_ledger(
 
 
 async def test_who_does_not_read_outcomes_holds_up_no_cover_of_anybody_else() -> None:
-    async with Sandbox(QUICK) as sandbox, client_of(sandbox, concurrency=2) as client:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox, concurrency=20) as client:
         (song,) = sandbox.add_music(1)
         unknown = [f"unknown-{number}" for number in range(1_100)]
         async with cover_catalog(client, unknown) as outcomes:

@@ -523,7 +523,7 @@ async def test_1000_covers_with_a_third_of_the_callbacks_lost_doubled_early_late
         forged_callbacks=share,
         late_seconds=5,
     )
-    poll = PollSchedule(safety_first=2, safety=4, timeout=60)
+    poll = PollSchedule(safety_first=5, safety=5, timeout=60)
     ends: dict[str, float] = {}
     async with Sandbox(scenario) as sandbox, receiving() as receiver:
         songs = sandbox.add_music(1000)
@@ -544,7 +544,7 @@ async def test_1000_covers_with_a_third_of_the_callbacks_lost_doubled_early_late
         assert {call.status for call in sandbox.journal.callbacks if not call.forged} == {200}
         assert {call.status for call in sandbox.journal.callbacks if call.forged} == {400}
         took = [ends[bill.cover_task_id] - bill.at for bill in sandbox.journal.bills]
-        assert statistics.quantiles(took, n=10)[7] < 2  # before any look for safety
+        assert statistics.quantiles(took, n=10)[7] < 5  # before any look for safety
 
 
 def test_a_submit_has_one_callback_url() -> None:

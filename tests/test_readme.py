@@ -102,6 +102,8 @@ async def ended(client: SunoCoverClient, loop: asyncio.AbstractEventLoop) -> Non
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    songs = dict.fromkeys(SONGS)
+    (tmp_path / "catalog.csv").write_text("\n".join(["music_task_id", *songs]))
     monkeypatch.setenv("SUNO_CALLBACK_SECRET", "made-once-and-kept")
 
 
