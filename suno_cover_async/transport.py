@@ -180,8 +180,6 @@ class Transport:
             except asyncio.CancelledError:
                 if body.withdraw():
                     post.cancel()
-                else:
-                    doubt(call)  # until it is answered: a further cancellation does not wait
                 await _settled(post)
                 raise
 
