@@ -185,6 +185,9 @@ def _readable(ledger: Path) -> sqlite3.Connection:
         if _beside(ledger, "-wal").exists():
             raise
         database = _connect(ledger, "ro&immutable=1")
+    except sqlite3.Error:
+        database.close()
+        raise
     return database
 
 

@@ -231,7 +231,7 @@ def test_a_field_below_nameless_columns_at_the_end_is_one_too_many() -> None:
         (f'{{"music_task_id": "{ONE}"}} x', "must be a JSON object"),
         (f'{{"music_task_id": "{ONE}", "music_task_id": "{TWO}"}}', "each key once"),
         (f'{{"music_task_id": "{ONE}", "x": NaN}}', "must be a JSON object"),
-        (f'{{"music_task_id": "{ONE}", "x": {"[" * 9_000}{"]" * 9_000}}}', "JSON object"),
+        (f'{{"music_task_id": "{ONE}", "x": {"[" * 200_000}{"]" * 200_000}}}', "JSON object"),
         (f'{{"music_task_id": "{ONE}", "x": {"9" * 9_000}}}', "JSON object"),
         (f'{{"music_task_id": "{ONE}", "x": 1e999}}', "a number too large"),
         (f'{{"music_task_id": "{ONE}", "title": "\\ud83d"}}', "half a character"),
@@ -304,8 +304,7 @@ def test_an_object_of_any_depth_is_a_track_or_a_bad_line() -> None:
 
     found, bad = judged("".join(deep))
 
-    assert found
-    assert bad
+    assert found  # how deep is too deep differs from one Python to another
     assert len(found) + len(bad) == len(deep)
 
 
