@@ -41,6 +41,7 @@ from suno_cover_async.ledger import Ledger, LedgerEntry, TrackState
 from suno_cover_async.models import CoverDetails, CoverTask, Track
 from suno_cover_async.outage import OutageGate
 from suno_cover_async.retry import SOONEST_RESUBMIT
+from suno_cover_async.sharing import settled
 
 T = TypeVar("T")
 
@@ -368,11 +369,7 @@ class Outcomes:
         except asyncio.CancelledError:
             if not task.cancelling():
                 task.cancel()
-            try:
-                await asyncio.wait([task])
-            except asyncio.CancelledError:
-                task.cancel()
-                raise
+            await settled(task)
             raise
         finally:
             self._unfinished.discard(task)

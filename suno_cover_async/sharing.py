@@ -61,10 +61,15 @@ class Shared(Generic[T]):
         if not self._stopping:
             self._stopping = True
             self._task.cancel()
-        try:
-            await self.ended()
-        except asyncio.CancelledError:
-            self._task.cancel()
-            raise
+        await settled(self._task)
         if not self._task.cancelled():
             self._task.exception()  # perhaps nobody is left to hear of it
+
+
+async def settled(task: "asyncio.Future[Any]") -> None:
+    """Wait for a task that was told to end; a cancellation of ours ends it at once."""
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        task.cancel()
+        raise

@@ -31,6 +31,7 @@ from suno_cover_async.hosts import Host
 from suno_cover_async.outage import OutageGate, Passage
 from suno_cover_async.pace import Backpressure
 from suno_cover_async.retry import RetryPolicy, Trouble, persist
+from suno_cover_async.sharing import settled
 from suno_cover_async.verdict import Answer, read, retry_after
 from suno_cover_async.window import FastLane, RequestWindow, Slot
 from suno_cover_async.wire import Call, json_object
@@ -180,7 +181,7 @@ class Transport:
             except asyncio.CancelledError:
                 if body.withdraw():
                     post.cancel()
-                await _settled(post)
+                await settled(post)
                 raise
 
         return await persist(attempt, self._account.retry)
@@ -343,15 +344,6 @@ class _Once:
             raise aiohttp.ServerDisconnectedError
         self._passed = True
         return await handler(request)
-
-
-async def _settled(post: "asyncio.Future[Any]") -> None:
-    """Wait for an attempt to end; a further cancellation ends it at once."""
-    try:
-        await asyncio.wait([post])
-    except asyncio.CancelledError:
-        post.cancel()
-        raise
 
 
 def _about(call: Call[Any], error: SunoCoverError) -> SunoCoverError:

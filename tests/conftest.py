@@ -1,22 +1,27 @@
-"""What the tests share: samples, a fast client, a receiver, a look for what was left behind."""
+"""What the tests share: samples, a fast client, a receiver, a look for what was left behind,
+and how a command is run."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from hypothesis import settings
 
 from suno_cover_async import CallbackReceiver, PollSchedule, Rate, RetryPolicy, SunoCoverClient
+from suno_cover_async.cli.commands import main
 from suno_cover_async.sandbox import Sandbox
 
 settings.register_profile("untimed", deadline=None)  # machines are shared; what hangs has failed
 settings.load_profile("untimed")
+
+KEY = "sk-cli-7f3a9c"
 
 SAMPLES: dict[str, dict[str, Any]] = {
     sample["case"]: sample
@@ -64,3 +69,34 @@ async def receiving(**options: Any) -> AsyncIterator[CallbackReceiver]:
         public_url = str(server.make_url("/suno"))
         receiver = CallbackReceiver(**({"public_url": public_url, "secret": "s" * 32} | options))
         yield receiver
+
+
+@attrs.frozen
+class Ended:
+    """A command that ended: its exit code and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+
+Run = Callable[..., Awaitable[Ended]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Run a command in a thread of this process, with the key in the environment."""
+    monkeypatch.setenv("SUNO_API_KEY", KEY)
+    monkeypatch.chdir(tmp_path)
+
+    async def ran(*arguments: str) -> Ended:
+        capsys.readouterr()
+        code = await asyncio.to_thread(main, list(arguments))
+        written = capsys.readouterr()
+        return Ended(code, written.out, written.err)
+
+    return ran

@@ -16,17 +16,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import attrs
 import pytest
+from conftest import KEY, Ended, Run
 from PIL import Image
 
 from suno_cover_async import cli as package
 from suno_cover_async import errors
-from suno_cover_async.cli.commands import main
 from suno_cover_async.cli.exits import ExitCode, advise, exit_code, explain
 from suno_cover_async.sandbox import DuplicateId, Reply, Sandbox, Scenario
 
-KEY = "sk-cli-7f3a9c"
 MODULE = (sys.executable, "-m", "suno_cover_async")
 PIPE = asyncio.subprocess.PIPE
 PATIENCE = 20.0
@@ -36,22 +34,6 @@ FULL = Path("/dev/full")
 
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and terminals")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="a device that is always full")
-
-
-@attrs.frozen
-class Ended:
-    """A command that ended: its exit code and what it wrote."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def lines(self) -> list[str]:
-        return self.out.splitlines()
-
-
-Run = Callable[..., Awaitable[Ended]]
 
 
 @asynccontextmanager
@@ -64,21 +46,6 @@ async def sandbox_with(scenario: Scenario) -> AsyncGenerator[Sandbox, None]:
 async def sandbox() -> AsyncIterator[Sandbox]:
     async with sandbox_with(Scenario(seconds=0.02)) as sandbox:
         yield sandbox
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Run a command in a thread of this process, with the key in the environment."""
-    monkeypatch.setenv("SUNO_API_KEY", KEY)
-    monkeypatch.chdir(tmp_path)
-
-    async def ran(*arguments: str) -> Ended:
-        capsys.readouterr()
-        code = await asyncio.to_thread(main, list(arguments))
-        written = capsys.readouterr()
-        return Ended(code, written.out, written.err)
-
-    return ran
 
 
 def at(sandbox: Sandbox) -> tuple[str, ...]:

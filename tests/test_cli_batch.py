@@ -20,14 +20,11 @@ from pathlib import Path
 
 import attrs
 import pytest
-from conftest import connect, until
+from conftest import Run, connect, until
 from rich.console import Console
 from test_cli import (
     FULL,
-    KEY,
     PATIENCE,
-    Ended,
-    Run,
     a_free_port,
     at,
     emptied,
@@ -59,7 +56,6 @@ from suno_cover_async import (
 from suno_cover_async.cli.batch import Batch
 from suno_cover_async.cli.catalog_display import Lines, Pause, Standing, progress
 from suno_cover_async.cli.catalog_report import Command
-from suno_cover_async.cli.commands import main
 from suno_cover_async.cli.exits import ExitCode
 from suno_cover_async.cli.export import as_csv, guarded
 from suno_cover_async.cli.intake import opened
@@ -85,21 +81,6 @@ needs_prlimit = pytest.mark.skipif(sys.platform != "linux", reason="limits of an
 async def sandbox() -> AsyncIterator[Sandbox]:
     async with sandbox_with(QUICK) as sandbox:
         yield sandbox
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Run a command in a thread of this process, with the key in the environment."""
-    monkeypatch.setenv("SUNO_API_KEY", KEY)
-    monkeypatch.chdir(tmp_path)
-
-    async def ran(*arguments: str) -> Ended:
-        capsys.readouterr()
-        code = await asyncio.to_thread(main, list(arguments))
-        written = capsys.readouterr()
-        return Ended(code, written.out, written.err)
-
-    return ran
 
 
 def catalog(folder: Path, ids: Sequence[str], titles: Sequence[str] = ()) -> None:
