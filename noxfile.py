@@ -13,7 +13,7 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 if not any(shutil.which(f"python{version}") for version in PYTHONS):
     raise SystemExit(f"none of Python {', '.join(PYTHONS)} is on the path: install one of them")
 
-PYTEST = ("-m", "pytest", "--numprocesses=4")  # some of them wait while others work
+PYTEST = ("-m", "pytest", "--numprocesses=6")  # most of them wait while others work
 
 # What a wheel might lack, or hold otherwise than the checkout.
 OF_THE_WHEEL = ("house", "readme", "client", "sandbox", "cli", "cli_batch", "contact_sheet")
