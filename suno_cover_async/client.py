@@ -278,8 +278,8 @@ class SunoCoverClient:
         patience = self._patience(timeout)
         workshop = await self._loops.enter()
         deadline = workshop.loop.time() + patience
-        async with workshop.lookout.stream(task, deadline) as stream:
-            details = await stream.finished(task, deadline)
+        async with workshop.lookout.watching(task, deadline) as watcher:
+            details = await watcher.finished()
         self._memory.settle(details)
         if details.status is CoverStatus.FAILED:
             raise CoverFailedError(details)
@@ -427,9 +427,9 @@ class SunoCoverClient:
         workshop = await self._loops.enter()
         deadline = workshop.loop.time() + patience
         details = None
-        async with workshop.lookout.stream(task, deadline) as stream:
+        async with workshop.lookout.watching(task, deadline) as watcher:
             while details is None or not details.finished:
-                details = await stream.after(details, task, deadline)
+                details = await watcher.after(details)
                 if details.finished:
                     self._memory.settle(details)
                 yield details

@@ -14,8 +14,8 @@ import itertools
 import logging
 import threading
 from collections import deque
-from collections.abc import Generator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator
+from typing import Self
 
 from suno_cover_async.models import Callback, CoverTask
 from suno_cover_async.pace import Trust
@@ -27,18 +27,38 @@ _log = logging.getLogger("suno_cover_async")
 
 
 class Bell:
-    """What one who waits hears."""
+    """What one who waits has hung up: whom it concerns, and what to do when it rings."""
+
+    __slots__ = ("_certain", "_hear", "_loop", "cover_task_id", "music_task_id")
 
     def __init__(
-        self, music_task_id: str | None, cover_task_id: str | None, *, certain: bool = False
+        self,
+        music_task_id: str | None,
+        cover_task_id: str | None,
+        hear: Callable[[], object],
+        *,
+        certain: bool = False,
     ) -> None:
-        """Belong to the running event loop; `certain` that the two belong to each other."""
+        """Belong to the running event loop, where `hear` is called.
+
+        Args:
+            music_task_id: Which music task it concerns; None for any.
+            cover_task_id: Which cover task it concerns; None for any.
+            hear: Called for each ring.
+            certain: The two are known to belong to each other.
+        """
         self.music_task_id = music_task_id
         self.cover_task_id = cover_task_id
+        self._hear = hear
         self._certain = certain
-        self._rang = False
-        self._woken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+
+    @classmethod
+    def of(cls, task: CoverTask | str, hear: Callable[[], object]) -> Self:
+        """Make one that concerns a cover task."""
+        if isinstance(task, str):
+            return cls(None, task, hear)
+        return cls(task.music_task_id, task.cover_task_id, hear, certain=not task.adopted)
 
     def concerns(self, callback: Callback) -> bool:
         """Whether it is what this one waits for."""
@@ -53,25 +73,26 @@ class Bell:
         return self._certain and same_music != (self.cover_task_id == callback.cover_task_id)
 
     def ring(self) -> None:
-        """Wake whoever waits; from any thread."""
+        """Have whoever waits hear it; from any thread."""
         with contextlib.suppress(RuntimeError):  # its event loop is closed
-            self._loop.call_soon_threadsafe(self._ring)
+            self._loop.call_soon_threadsafe(self._hear)
 
-    def _ring(self) -> None:
-        self._rang = True
-        self._woken.set()
 
-    def stir(self) -> None:
-        """Let whoever waits think again of when to look; this is no ring."""
-        self._woken.set()
+class Ear:
+    """Hears rings, for one who awaits them."""
+
+    def __init__(self) -> None:
+        """Have heard nothing yet."""
+        self._rang = asyncio.Event()
+        self.hear: Callable[[], None] = self._rang.set
 
     async def heard(self, until: float) -> bool:
         """Wait for a ring until a moment of the loop's clock; whether it rang since last time."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(until):
-                await self._woken.wait()
-        self._woken.clear()
-        rang, self._rang = self._rang, False
+                await self._rang.wait()
+        rang = self._rang.is_set()
+        self._rang.clear()
         return rang
 
 
@@ -92,6 +113,11 @@ class Doorbell:
         self._bells: dict[str, list[Bell]] = {}
         self._left: deque[Bell] = deque()
         self._lock = threading.Lock()
+
+    @property
+    def may_ring(self) -> bool:
+        """Whether anybody can bring callbacks here."""
+        return self._address is not None
 
     @property
     def reliable(self) -> bool:
@@ -122,16 +148,31 @@ class Doorbell:
         self._refusals += 1
         self._last_refusal = reason
 
-    def expecting(self, music_task_id: str) -> AbstractContextManager[Bell]:
+    @contextlib.contextmanager
+    def expecting(self, music_task_id: str) -> Generator[Ear, None, None]:
         """Listen for a callback to a submit that was not answered yet."""
-        return self._listening(Bell(music_task_id, None))
+        ear = Ear()
+        bell = Bell(music_task_id, None, ear.hear)
+        self.hang(bell)
+        try:
+            yield ear
+        finally:
+            self.take_down(bell)
 
-    def listening(self, task: CoverTask | str) -> AbstractContextManager[Bell]:
-        """Listen for the callback of a cover task."""
-        if isinstance(task, str):
-            return self._listening(Bell(None, task))
-        certain = not task.adopted
-        return self._listening(Bell(task.music_task_id, task.cover_task_id, certain=certain))
+    def hang(self, bell: Bell) -> None:
+        """Have a bell ring for what it concerns, at once if that came already."""
+        with self._locked():
+            for one in _ids(bell):
+                self._bells.setdefault(one, []).append(bell)
+            if self._is_noted(bell):
+                bell.ring()
+
+    def take_down(self, bell: Bell) -> None:
+        """Let a bell ring no more."""
+        self._left.append(bell)
+        if not self._lock.locked():
+            with self._locked():
+                pass
 
     def named(self, music_task_id: str) -> tuple[str, ...]:
         """Tell which cover tasks callbacks named for a music task, the latest first; unproven."""
@@ -163,21 +204,6 @@ class Doorbell:
             f"{self._refusals} requests were refused there, the last because {self._last_refusal}; "
             "is the secret the same everywhere, and the hmac_key right?"
         )
-
-    @contextlib.contextmanager
-    def _listening(self, bell: Bell) -> Generator[Bell, None, None]:
-        with self._locked():
-            for one in _ids(bell):
-                self._bells.setdefault(one, []).append(bell)
-            if self._is_noted(bell):
-                bell.ring()
-        try:
-            yield bell
-        finally:
-            self._left.append(bell)
-            if not self._lock.locked():
-                with self._locked():
-                    pass
 
     @contextlib.contextmanager
     def _locked(self) -> Generator[None, None, None]:

@@ -118,19 +118,19 @@ class Durations:
     def first_look(self, *, busy: bool) -> float:
         """Return the age in seconds at which a first look is worth it.
 
-        That is the 25th percentile, so that a quarter is noticed at the first look; and the median
+        That is the 25th percentile, so that a quarter is noticed at the first look; and the 95th
         while the limiter is the bottleneck (`busy`), when a look too early costs another cover's.
         """
         if not self._seconds:
-            return _FIRST_LOOK_UNLEARNED
-        return self._percentile(0.5 if busy else 0.25)
+            return _FIRST_LOOK_BUSY if busy else _FIRST_LOOK_UNLEARNED
+        return self._percentile(0.95 if busy else 0.25)
 
     def safety_look(self, margin: float) -> float:
         """Return the age in seconds at which a callback should have come.
 
-        That is the 90th percentile, and `margin` seconds for the callback's own way.
+        That is the 99th percentile, and `margin` seconds for the callback's own way.
         """
-        return self._percentile(0.9) + margin if self._seconds else _SAFETY_LOOK_UNLEARNED
+        return self._percentile(0.99) + margin if self._seconds else _SAFETY_LOOK_UNLEARNED
 
     def _percentile(self, share: float) -> float:
         """Return the least duration that this share of all does not exceed."""
@@ -139,6 +139,7 @@ class Durations:
 
 _A_DAY = 86_400.0
 _FIRST_LOOK_UNLEARNED = 20.0
+_FIRST_LOOK_BUSY = 60.0
 _SAFETY_LOOK_UNLEARNED = 60.0
 
 

@@ -1,4 +1,4 @@
-"""One stream of polls per cover task, shared by all who wait for it.
+"""Looks at cover tasks: one stream of them for each, shared by all who wait for it.
 
 It owns what a look means for those who wait: pending, changed, finished, unknown, somebody
 else's. It knows no HTTP: a look is a callable handed in, and when to look is `pace.py`'s to say.
@@ -6,16 +6,22 @@ else's. It knows no HTTP: a look is a callable handed in, and when to look is `p
 A callback is a doorbell: it makes the next look due at once, and proves nothing. While one is
 awaited, looks are rare. After one that was not true, or not yet, they come in the rhythm of a new
 task, and further rings bring them no closer together than `PollSchedule.shortest`.
+
+Whoever waits costs a future and two alarms; only a look that is under way is a task.
 """
 
 import asyncio
 import copy
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import math
+from collections.abc import Awaitable, Callable
+from functools import partial
+from types import TracebackType
+from typing import Self
 
 import attrs
 
 from suno_cover_async import arguments
+from suno_cover_async.alarms import A_MOMENT, Alarms
 from suno_cover_async.doorbell import Bell, Doorbell
 from suno_cover_async.errors import (
     ClientUsageError,
@@ -29,221 +35,200 @@ from suno_cover_async.errors import (
 from suno_cover_async.memory import Memory
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask
 from suno_cover_async.pace import PollSchedule
+from suno_cover_async.sharing import settled
 
 _LOOKS_WITHOUT_IMAGES = 4  # the first, and three more
 _LAST_LOOK = 2.0  # seconds before the deadline
-_A_MOMENT = 0.001  # seconds that a timer may be early
-
-Look = Callable[[bool], Awaitable[CoverDetails | None]]
-"""Looks at the cover task; told whether a callback asked for it."""
+_LOOKS_AT_ONCE = 200
+_QUEUED_LOOKS = 20  # while the limiter is the bottleneck: submits queue behind them
 
 
-@attrs.frozen(kw_only=True)
-class Age:
-    """What is known of a cover task's age, by the loop's clock.
+@attrs.define(eq=False, kw_only=True, weakref_slot=False)
+class PollStream:
+    """The looks at one cover task: begun for its first watcher, ended with its last.
 
     Attributes:
-        born: When it was submitted, or else when its stream began.
-        first_look: Seconds after `born` at which the first look is worth it.
+        cover_task_id: The cover task.
+        born: When it was submitted, or else when its stream began, by the loop's clock.
+        due: When a look is worth it.
         rings: Its callback is counted on, so that looks are for safety only.
+        looked: When the last look began; minus infinity when nobody knows, None before the first.
+        rang: A callback came, and no look has followed yet.
+        rung: When a look last followed one.
+        latest: What the last look saw.
+        trouble: What the last look met in place of that, and may pass.
+        end: Why there will be no further look, for another reason than a last status.
+        looking: The look under way.
+        watchers: Who waits.
+        bell: What brings its callbacks.
+        alarm: When it is woken.
     """
 
+    cover_task_id: str
     born: float
-    first_look: float
-    rings: bool = False
-
-
-class PollStream:
-    """The looks at one cover task: begun by its first watcher, ended with its last."""
-
-    def __init__(
-        self,
-        task: CoverTask | str,
-        look: Look,
-        *,
-        schedule: PollSchedule,
-        age: Age,
-        deadline: float,
-        doorbell: Doorbell,
-    ) -> None:
-        """Begin to look, until `deadline` unless a watcher has a later one."""
-        self._cover_task_id = id_of(task)
-        self._look = look
-        self._schedule = schedule
-        self._age = age
-        self._deadlines = {deadline}
-        self._bell: Bell | None = None
-        self._doorbell = doorbell
-        self._rung: float | None = None  # when the last ring was followed
-        self._latest: CoverDetails | None = None
-        self._trouble: SunoCoverError | None = None
-        self._news = asyncio.Event()
-        self._task = asyncio.create_task(self._run(task))
-        self.watchers = 0
+    due: float
+    rings: bool
+    looked: float | None
+    rang: bool = False
+    rung: float | None = None
+    latest: CoverDetails | None = None
+    trouble: SunoCoverError | None = None
+    end: BaseException | None = None
+    looking: "asyncio.Task[CoverDetails | None] | None" = None
+    watchers: "list[Watcher]" = attrs.field(factory=list["Watcher"])
+    bell: Bell | None = None
+    alarm: float = math.inf
+    _imageless_looks: int = 0
 
     @property
-    def failed(self) -> bool:
-        """Whether the looking ended without a last status."""
-        return self._task.done() and not (self._latest and self._latest.finished)
+    def is_over(self) -> bool:
+        """Whether nothing is left to look for."""
+        return self.end is not None or (self.latest is not None and self.latest.finished)
 
-    async def after(
-        self, seen: CoverDetails | None, task: CoverTask | str, deadline: float
-    ) -> CoverDetails:
+    @property
+    def next_look(self) -> float:
+        """When to look: when it is worth it, or for the last time before a watcher's deadline."""
+        now = asyncio.get_running_loop().time()
+        lasts = map(self._last, self.watchers)
+        return min(self.due, *(last for last in lasts if last > now + A_MOMENT))
+
+    @property
+    def has_time(self) -> bool:
+        """Whether anybody is left to tell."""
+        now = asyncio.get_running_loop().time()
+        return any(now < watcher.deadline for watcher in self.watchers)
+
+    def pause(self, schedule: PollSchedule, *, reliable: bool) -> float:
+        """Choose the seconds until another look, callbacks being `reliable` or not."""
+        now = asyncio.get_running_loop().time()
+        if self.rung is not None:
+            return schedule.after(now - self.rung)
+        if self.rings and reliable:
+            return schedule.after_safety()
+        return schedule.after(now - self.born)
+
+    def saw(self, details: CoverDetails | None, grace: float) -> None:
+        """Take in what a look saw; None means "not visible yet" until the age of `grace`."""
+        self.trouble = None
+        if details is None:
+            if self.looked is not None and self.looked - self.born > grace:
+                self.finish(unknown_cover_task(self.cover_task_id))
+        elif details.status is CoverStatus.SUCCESS and not details.images:
+            self._imageless_looks += 1
+            if self._imageless_looks == _LOOKS_WITHOUT_IMAGES:
+                self.finish(_images_missing(details))
+        else:
+            self._imageless_looks = 0
+            changed = self.latest is None or self.latest.status is not details.status
+            self.latest = details
+            if changed:
+                self._tell()
+
+    def failed(self, error: BaseException) -> None:
+        """Take in what a look came to; trouble that may pass is kept for the deadline's words."""
+        if isinstance(error, SunoCoverError) and error.retryable:
+            self.trouble = error
+        else:
+            self.finish(error)
+
+    def finish(self, error: BaseException) -> None:
+        """End without a last status."""
+        if not self.is_over:
+            self.end = error
+            self._tell()
+
+    def late(self, task: CoverTask | str) -> CoverTimeoutError:
+        """Name the error for a deadline that passed."""
+        last = f"; the last look failed: {self.trouble}" if self.trouble else ""
+        return CoverTimeoutError(
+            f"cover task {self.cover_task_id} is not finished in time{last}; "
+            "nothing is lost: wait for it again later",
+            music_task_id=task.music_task_id if isinstance(task, CoverTask) else None,
+            cover_task_id=self.cover_task_id,
+        )
+
+    def _last(self, watcher: "Watcher") -> float:
+        return watcher.deadline - min(_LAST_LOOK, (watcher.deadline - self.born) / 5)
+
+    def _tell(self) -> None:
+        for watcher in self.watchers:
+            watcher.wake()
+
+
+@attrs.define(eq=False, weakref_slot=False)
+class Watcher:
+    """One who waits for the news of a cover task, inside its `async with` block."""
+
+    _lookout: "Lookout"
+    task: CoverTask | str
+    deadline: float
+    alarm: float = attrs.field(default=math.inf, init=False)
+    _stream: PollStream = attrs.field(init=False)
+    _news: "asyncio.Future[None] | None" = attrs.field(default=None, init=False)
+
+    async def __aenter__(self) -> Self:
+        """Join the looks at the cover task."""
+        self._stream = self._lookout.join(self)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave them; they end with the last who does."""
+        await self._lookout.leave(self, self._stream, error)
+
+    async def after(self, seen: CoverDetails | None) -> CoverDetails:
         """Wait for details whose status is another than that of `seen`.
 
         Args:
-            seen: What the watcher has seen last, None at first.
-            task: What the watcher waits for; the details must be of its music.
-            deadline: By the loop's clock.
+            seen: What was seen last, None at first.
 
         Raises:
             CoverTimeoutError: The deadline passed.
-            SunoCoverError: What ended the stream, such as NotFoundError; a copy, since each
+            SunoCoverError: What ended the looks, such as NotFoundError; a copy, since each
                 watcher's traceback is its own.
         """
-        self._wait_until(deadline)
-        while not (self._latest and (seen is None or self._latest.status is not seen.status)):
-            if self._task.done():
-                raise self._end()
-            if not await self._hear(deadline):
-                raise self._late(task)
-        _check_parent(task, self._latest)
-        return self._latest
+        while (details := self._since(seen)) is None:
+            await self._woken()
+        return details
 
-    async def finished(self, task: CoverTask | str, deadline: float) -> CoverDetails:
+    async def finished(self) -> CoverDetails:
         """Wait for the last details, of a success or a failure; raises as `after` does."""
-        details = await self.after(None, task, deadline)
-        while not details.finished:
-            details = await self.after(details, task, deadline)
-        return details
+        seen = None
+        while seen is None or not seen.finished:
+            details = self._since(seen)
+            if details is None:
+                await self._woken()
+            else:
+                seen = details
+        return seen
 
-    async def stop(self) -> None:
-        """End the looking, and return when it has ended."""
-        self._task.cancel()
-        await asyncio.wait([self._task])
-        self._news.set()
-        if not self._task.cancelled():
-            self._task.exception()  # perhaps nobody is left to hear of it
+    def wake(self) -> None:
+        """Have it see for itself what the news are, or that its time is up."""
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
 
-    def _wait_until(self, deadline: float) -> None:
-        """Take in a watcher's deadline; a look is owed just before it."""
-        if deadline not in self._deadlines:
-            self._deadlines.add(deadline)
-            if self._bell is not None:
-                self._bell.stir()
+    def _woken(self) -> "asyncio.Future[None]":
+        self._news = asyncio.get_running_loop().create_future()
+        self._lookout.wake_in_time(self)
+        return self._news
 
-    async def _hear(self, deadline: float) -> bool:
-        """Wait for news; False when the deadline came first."""
-        try:
-            async with asyncio.timeout_at(deadline):
-                await self._news.wait()
-        except TimeoutError:
-            return False
-        return True
-
-    def _tell(self) -> None:
-        news, self._news = self._news, asyncio.Event()
-        news.set()
-
-    def _end(self) -> BaseException:
-        if self._task.cancelled() or self._trouble is None:
-            foreign = None if self._task.cancelled() else self._task.exception()
-            return foreign or ClientUsageError(
-                f"the client was closed while cover task {self._cover_task_id} was waited for",
-                cover_task_id=self._cover_task_id,
-            )
-        return copy.copy(self._trouble)
-
-    def _late(self, task: CoverTask | str) -> CoverTimeoutError:
-        last = f"; the last look failed: {self._trouble}" if self._trouble else ""
-        return CoverTimeoutError(
-            f"cover task {self._cover_task_id} is not finished in time{last}; "
-            "nothing is lost: wait for it again later",
-            music_task_id=task.music_task_id if isinstance(task, CoverTask) else None,
-            cover_task_id=self._cover_task_id,
-        )
-
-    async def _run(self, task: CoverTask | str) -> None:
-        try:
-            with self._doorbell.listening(task) as self._bell:
-                await self._poll(self._bell)
-        except SunoCoverError as error:
-            self._trouble = error
-        finally:
-            self._tell()
-
-    async def _poll(self, bell: Bell) -> None:
-        clock = asyncio.get_running_loop().time
-        rang = await self._rest(bell, self._age.born + self._age.first_look)
-        without_images = 0
-        while True:
-            if clock() >= max(self._deadlines):
-                raise self._late(self._cover_task_id)
-            details = await self._see(rang=rang)
-            if details and details.status is CoverStatus.SUCCESS and not details.images:
-                without_images += 1
-                if without_images == _LOOKS_WITHOUT_IMAGES:
-                    raise _images_missing(details)
-            elif details:
-                without_images = 0
-                self._publish(details)
-                if details.finished:
-                    if self._age.rings and self._rung is None:
-                        self._doorbell.missed()
-                    return
-            rang = await self._rest(bell, clock() + self._pause(clock()))
-
-    def _pause(self, now: float) -> float:
-        if self._rung is not None:
-            return self._schedule.after(now - self._rung)
-        if self._age.rings and self._doorbell.reliable:
-            return self._schedule.after_safety()
-        return self._schedule.after(now - self._age.born)
-
-    async def _rest(self, bell: Bell, until: float) -> bool:
-        """Sleep until the next look, a ring, or just before the deadline: one look is due there.
-
-        Returns:
-            Whether it rang.
-        """
-        clock = asyncio.get_running_loop().time
-        moment = self._or_last(until)
-        rang = await bell.heard(moment)
-        while not rang and clock() < moment - _A_MOMENT:  # stirred by a new deadline
-            moment = min(moment, self._or_last(until))
-            rang = await bell.heard(moment)
-        if rang:
-            if self._rung is not None:
-                await asyncio.sleep(self._or_last(self._rung + self._schedule.shortest) - clock())
-            self._rung = clock()
-        return rang
-
-    def _or_last(self, moment: float) -> float:
-        """Choose when to look: at a moment, or at a watcher's last look that comes before it."""
-        now, born = asyncio.get_running_loop().time(), self._age.born
-        lasts = (end - min(_LAST_LOOK, (end - born) / 5) for end in self._deadlines)
-        return min((last for last in lasts if now < last < moment), default=moment)
-
-    async def _see(self, *, rang: bool) -> CoverDetails | None:
-        """Look once; trouble that may pass is kept for the deadline's message."""
-        age = asyncio.get_running_loop().time() - self._age.born
-        try:
-            details = await self._look(rang)
-        except SunoCoverError as error:
-            if not error.retryable:
-                raise
-            self._trouble = error
-            return None
-        self._trouble = None
-        if details is None and age > self._schedule.grace:
-            raise unknown_cover_task(self._cover_task_id)
-        return details
-
-    def _publish(self, details: CoverDetails) -> None:
-        changed = self._latest is None or self._latest.status is not details.status
-        self._latest = details
-        if changed:
-            self._tell()
+    def _since(self, seen: CoverDetails | None) -> CoverDetails | None:
+        """Return the details if they are news; raise if none will come, or not in time."""
+        stream, latest = self._stream, self._stream.latest
+        if latest is not None and (seen is None or latest.status is not seen.status):
+            _check_parent(self.task, latest)
+            return latest
+        if isinstance(stream.end, SunoCoverError):
+            raise copy.copy(stream.end)
+        if stream.end is not None:
+            raise stream.end
+        if asyncio.get_running_loop().time() >= self.deadline - A_MOMENT:
+            raise stream.late(self.task)
+        return None
 
 
 class Lookout:
@@ -264,6 +249,10 @@ class Lookout:
         self._is_busy = is_busy
         self._doorbell = doorbell
         self._streams: dict[str, PollStream] = {}
+        self._looks_under_way = 0
+        self._looks = Alarms(self._wake, are_held=self._are_enough)
+        self._rung_looks = Alarms(self._wake)
+        self._deadlines = Alarms(Watcher.wake)
 
     async def look(self, task: CoverTask | str, *, rang: bool = False) -> CoverDetails | None:
         """Look once; None for `data: null`.
@@ -278,36 +267,59 @@ class Lookout:
             self._memory.learn(details)
         return details
 
-    @asynccontextmanager
-    async def stream(
-        self, task: CoverTask | str, deadline: float
-    ) -> AsyncGenerator[PollStream, None]:
-        """Join the looks at a cover task; they end with the last who leaves, or whose time is up.
+    def watching(self, task: CoverTask | str, deadline: float) -> Watcher:
+        """Watch a cover task inside an `async with` block.
 
         Args:
-            task: The cover task.
-            deadline: By the loop's clock.
+            task: The cover task; the details must be of its music.
+            deadline: Until when, by the loop's clock.
         """
-        cover_task_id = id_of(task)
+        return Watcher(self, task, deadline)
+
+    def join(self, watcher: Watcher) -> PollStream:
+        """Take in one more who waits."""
+        cover_task_id = id_of(watcher.task)
         stream = self._streams.get(cover_task_id)
-        if stream is None or stream.failed:
-            stream = self._streams[cover_task_id] = self._begin(task, deadline)
-        stream.watchers += 1
-        try:
-            yield stream
-        except SunoCoverError as error:
-            self._memory.ended(task, error)
-            raise
-        finally:
-            stream.watchers -= 1
-            if not stream.watchers:
-                if self._streams.get(cover_task_id) is stream:
-                    del self._streams[cover_task_id]
-                await stream.stop()
+        if stream is None or stream.end is not None:
+            stream = self._streams[cover_task_id] = self._begin(watcher.task)
+        stream.watchers.append(watcher)
+        self._rest(stream)
+        return stream
+
+    async def leave(
+        self, watcher: Watcher, stream: PollStream, error: BaseException | None
+    ) -> None:
+        """Let one go; the looks end with the last."""
+        if isinstance(error, SunoCoverError):
+            self._memory.ended(watcher.task, error)
+        self._deadlines.set(watcher, math.inf)
+        stream.watchers.remove(watcher)
+        if stream.watchers:
+            return
+        if self._streams.get(stream.cover_task_id) is stream:
+            del self._streams[stream.cover_task_id]
+        if stream.bell is not None:
+            self._doorbell.take_down(stream.bell)
+        self._alarms(stream).set(stream, math.inf)
+        if stream.looking is not None:
+            stream.looking.cancel()
+            await settled(stream.looking)
+
+    def wake_in_time(self, watcher: Watcher) -> None:
+        """Wake a watcher at its deadline, if no news come before."""
+        self._deadlines.set(watcher, watcher.deadline)
 
     async def stop(self) -> None:
         """End all looks; whoever waits gets a `ClientUsageError`."""
-        await asyncio.gather(*(stream.stop() for stream in list(self._streams.values())))
+        streams = list(self._streams.values())
+        for stream in streams:
+            stream.finish(_closed(stream.cover_task_id))
+            self._alarms(stream).set(stream, math.inf)
+        looking = [stream.looking for stream in streams if stream.looking is not None]
+        for look in looking:
+            look.cancel()
+        for look in looking:
+            await settled(look)
 
     @property
     def safety_look(self) -> float:
@@ -315,26 +327,103 @@ class Lookout:
         learned = self._memory.durations.safety_look(self._schedule.shortest)
         return arguments.given(self._schedule.safety_first, learned)
 
-    def _begin(self, task: CoverTask | str, deadline: float) -> PollStream:
-        return PollStream(
-            task,
-            lambda rang: self.look(id_of(task), rang=rang),
-            schedule=self._schedule,
-            age=self._age(id_of(task)),
-            deadline=deadline,
-            doorbell=self._doorbell,
-        )
-
-    def _age(self, cover_task_id: str) -> Age:
-        """Tell when a first look is worth it: at once for a task whose age is not known."""
+    def _begin(self, task: CoverTask | str) -> PollStream:
+        """Begin to look: at once at a task whose age is not known."""
         now = asyncio.get_running_loop().time()
-        born = self._memory.born(cover_task_id, now)
-        if born is None:
-            return Age(born=now, first_look=0.0)
-        if self._doorbell.reliable:
-            return Age(born=born, first_look=self.safety_look, rings=True)
-        learned = self._memory.durations.first_look(busy=self._is_busy())
-        return Age(born=born, first_look=arguments.given(self._schedule.first, learned))
+        born = self._memory.born(id_of(task), now)
+        rings = born is not None and self._doorbell.reliable
+        age = 0.0 if born is None else self.safety_look if rings else self._first_look(busy=False)
+        stream = PollStream(
+            cover_task_id=id_of(task),
+            born=now if born is None else born,
+            due=(now if born is None else born) + age,
+            rings=rings,
+            looked=-math.inf if born is None else None,
+        )
+        if self._doorbell.may_ring:
+            stream.bell = Bell.of(task, partial(self._ring, stream))
+            self._doorbell.hang(stream.bell)
+        return stream
+
+    def _first_look(self, *, busy: bool) -> float:
+        learned = self._memory.durations.first_look(busy=busy)
+        return arguments.given(self._schedule.first, learned)
+
+    def _alarms(self, stream: PollStream) -> Alarms[PollStream]:
+        return self._rung_looks if stream.rang else self._looks
+
+    def _are_enough(self) -> bool:
+        """Whether no further look may begin, but those that callbacks ask for."""
+        under_way = self._looks_under_way
+        return under_way >= (_QUEUED_LOOKS if self._is_busy() else _LOOKS_AT_ONCE)
+
+    def _ring(self, stream: PollStream) -> None:
+        """Have a look follow a callback."""
+        self._alarms(stream).set(stream, math.inf)
+        stream.rang = True
+        if stream.looking is None:
+            self._plan(stream)
+
+    def _plan(self, stream: PollStream) -> None:
+        """Choose when to look next, and rest until then."""
+        now = asyncio.get_running_loop().time()
+        if not stream.rang:
+            stream.due = now + stream.pause(self._schedule, reliable=self._doorbell.reliable)
+        elif stream.rung is not None:
+            stream.due = stream.rung + self._schedule.shortest
+        else:
+            stream.due = now
+        self._rest(stream)
+
+    def _rest(self, stream: PollStream) -> None:
+        if stream.watchers and stream.looking is None and not stream.is_over:
+            self._alarms(stream).set(stream, stream.next_look)
+
+    def _wake(self, stream: PollStream) -> None:
+        """Look, unless nobody has the time to hear of it, or it costs what others need more."""
+        if not stream.has_time:
+            return
+        now = asyncio.get_running_loop().time()
+        is_last = stream.due > now + A_MOMENT
+        if not is_last and not stream.rang and self._is_busy():
+            stream.due = max(stream.due, self._worth(stream))
+        if is_last or stream.due <= now + A_MOMENT:
+            self._look(stream, now)
+        else:
+            self._rest(stream)
+
+    def _worth(self, stream: PollStream) -> float:
+        """Tell when a look is worth it while looks queue: a useless one costs another cover's."""
+        if stream.looked is None:
+            return stream.born + self._first_look(busy=True)
+        return stream.looked + self._schedule.longest
+
+    def _look(self, stream: PollStream, now: float) -> None:
+        rang, stream.rang, stream.looked = stream.rang, False, now
+        if rang:
+            stream.rung = now
+        else:
+            self._looks_under_way += 1
+        stream.looking = asyncio.create_task(self.look(stream.cover_task_id, rang=rang))
+        stream.looking.add_done_callback(partial(self._looked, stream, rang))
+
+    def _looked(
+        self, stream: PollStream, rang: bool, look: "asyncio.Task[CoverDetails | None]"
+    ) -> None:
+        """Tell what a look saw, and choose when to look again."""
+        stream.looking = None
+        if not rang:
+            self._looks_under_way -= 1
+            self._looks.go_on()
+        error = _closed(stream.cover_task_id) if look.cancelled() else look.exception()
+        if error is not None:
+            stream.failed(error)
+        else:
+            stream.saw(look.result(), self._schedule.grace)
+        if not stream.is_over:
+            self._plan(stream)
+        elif stream.rings and stream.rung is None and stream.end is None:
+            self._doorbell.missed()
 
 
 def id_of(task: CoverTask | str) -> str:
@@ -378,4 +467,11 @@ def _images_missing(details: CoverDetails) -> ImagesMissingError:
         f"cover task {details.cover_task_id} is a success without images; wait for it again later",
         music_task_id=details.music_task_id,
         cover_task_id=details.cover_task_id,
+    )
+
+
+def _closed(cover_task_id: str) -> ClientUsageError:
+    return ClientUsageError(
+        f"the client was closed while cover task {cover_task_id} was waited for",
+        cover_task_id=cover_task_id,
     )

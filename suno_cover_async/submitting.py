@@ -12,7 +12,7 @@ from collections.abc import Callable
 import attrs
 
 from suno_cover_async import wire
-from suno_cover_async.doorbell import Bell, Doorbell
+from suno_cover_async.doorbell import Doorbell, Ear
 from suno_cover_async.errors import CoverExistsError, SunoCoverError
 from suno_cover_async.memory import Memory
 from suno_cover_async.models import CoverStatus, CoverTask
@@ -85,13 +85,13 @@ class SubmitDesk:
         unclaimed = self.memory.unclaimed.get(music_task_id)
         if unclaimed is not None:
             return unclaimed
-        with self.doorbell.expecting(music_task_id) as bell:
+        with self.doorbell.expecting(music_task_id) as ear:
             failed: set[str] = set()  # earlier: what is submitted now is not among them
             known = await self._confirmed(music_task_id, failed)
-            return known or await self._sent(music_task_id, bell, patience, failed)
+            return known or await self._sent(music_task_id, ear, patience, failed)
 
     async def _sent(
-        self, music_task_id: str, bell: Bell, patience: float, failed: set[str]
+        self, music_task_id: str, ear: Ear, patience: float, failed: set[str]
     ) -> CoverTask:
         in_doubt = music_task_id in self.memory.uncertain
         call = wire.submit(music_task_id, self.callback_url(music_task_id))
@@ -103,7 +103,7 @@ class SubmitDesk:
         if trouble.perhaps_billed or (in_doubt and (exists or trouble.retryable)):
             if not exists:  # nothing but the callback can name one that exists
                 patience = min(patience, self.lookout.safety_look)
-            task = await self._called_back(music_task_id, bell, patience, failed)
+            task = await self._called_back(music_task_id, ear, patience, failed)
             if task is not None:
                 return task
         if exists and not trouble.perhaps_billed:
@@ -111,7 +111,7 @@ class SubmitDesk:
         raise trouble
 
     async def _called_back(
-        self, music_task_id: str, bell: Bell, patience: float, failed: set[str]
+        self, music_task_id: str, ear: Ear, patience: float, failed: set[str]
     ) -> CoverTask | None:
         """Wait for the callback of a submit that may have been billed."""
         if not self.doorbell.reliable:
@@ -122,7 +122,7 @@ class SubmitDesk:
             async with asyncio.timeout_at(until):
                 while True:
                     unconfirmed = self.doorbell.named(music_task_id)
-                    await bell.heard(next_look if unconfirmed else until)
+                    await ear.heard(next_look if unconfirmed else until)
                     await asyncio.sleep(next_look - clock())
                     next_look = clock() + self.poll.shortest
                     task = await self._confirmed(music_task_id, failed)

@@ -3,8 +3,8 @@ and how a command is run."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,16 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from hypothesis import settings
 
-from suno_cover_async import CallbackReceiver, PollSchedule, Rate, RetryPolicy, SunoCoverClient
+from suno_cover_async import (
+    CallbackReceiver,
+    CoverTask,
+    PollSchedule,
+    Rate,
+    RetryPolicy,
+    SunoCoverClient,
+)
 from suno_cover_async.cli.commands import main
+from suno_cover_async.doorbell import Bell, Doorbell, Ear
 from suno_cover_async.sandbox import Sandbox
 
 settings.register_profile("untimed", deadline=None)  # machines are shared; what hangs has failed
@@ -69,6 +77,18 @@ async def receiving(**options: Any) -> AsyncIterator[CallbackReceiver]:
         public_url = str(server.make_url("/suno"))
         receiver = CallbackReceiver(**({"public_url": public_url, "secret": "s" * 32} | options))
         yield receiver
+
+
+@contextmanager
+def listening(doorbell: Doorbell, task: CoverTask | str) -> Iterator[Ear]:
+    """Listen as whoever waits for a cover task does."""
+    ear = Ear()
+    bell = Bell.of(task, ear.hear)
+    doorbell.hang(bell)
+    try:
+        yield ear
+    finally:
+        doorbell.take_down(bell)
 
 
 @attrs.frozen

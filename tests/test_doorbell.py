@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 import pytest
+from conftest import listening
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual_time import run
@@ -82,8 +83,8 @@ class World:
     ) -> float:
         """Wait for the cover; return when it was there."""
         deadline = self.now + patience
-        async with self._lookout.stream(task, deadline) as stream:
-            details = await stream.finished(task, deadline)
+        async with self._lookout.watching(task, deadline) as watcher:
+            details = await watcher.finished()
         self.memory.settle(details)
         return self.now
 
@@ -323,7 +324,7 @@ def test_the_first_safety_look_is_learned_from_the_host() -> None:
         world.finished = True
         return await world.waited()
 
-    assert run(scenario()) == 91 + 5
+    assert run(scenario()) == 100 + 5
 
 
 def test_an_adopted_task_is_looked_at_as_usual_and_may_ring_as_well() -> None:
@@ -355,7 +356,7 @@ def test_callbacks_that_go_elsewhere_are_not_counted_on_after_five_covers_withou
             took.append(await world.waited() - began)
             await asyncio.sleep(100)
             world.doorbell.ring(Callback(music_task_id=other(1), cover_task_id=other(2)))
-        with world.doorbell.listening(TASK):
+        with listening(world.doorbell, TASK):
             world.doorbell.ring(NEWS)
         world.doorbell.forget(SONG, ID)
         await asyncio.sleep(100)
@@ -369,7 +370,7 @@ def test_callbacks_that_go_elsewhere_are_not_counted_on_after_five_covers_withou
 def test_many_callbacks_that_came_outweigh_some_that_did_not() -> None:
     async def scenario() -> list[bool]:
         doorbell, reliable = Doorbell("https://me.example/suno"), list[bool]()
-        with doorbell.listening(TASK):
+        with listening(doorbell, TASK):
             for _ in range(100):
                 doorbell.ring(NEWS)
         for _ in range(30):
@@ -443,7 +444,7 @@ def test_a_callback_that_contradicts_what_we_know_is_refused_and_changes_nothing
     async def scenario() -> None:
         world = World()
         world.accept()
-        with world.doorbell.listening(TASK) as bell:
+        with listening(world.doorbell, TASK) as bell:
             swapped = Callback(music_task_id=SONG, cover_task_id=other(1))
             stolen = Callback(music_task_id=other(2), cover_task_id=ID)
 
@@ -460,7 +461,7 @@ def test_an_adopted_id_does_not_keep_the_right_one_from_being_heard() -> None:
     async def scenario() -> tuple[str, ...]:
         doorbell = Doorbell()
         adopted = CoverTask(cover_task_id=other(1), music_task_id=SONG, adopted=True)
-        with doorbell.listening(adopted) as bell:
+        with listening(doorbell, adopted) as bell:
             assert doorbell.ring(NEWS)
             assert not await bell.heard(1)  # it is no news of the adopted one
         return doorbell.named(SONG)
@@ -510,7 +511,7 @@ def test_the_holder_of_one_token_fills_no_memory_and_pushes_out_nobody_else() ->
 
 async def test_a_ring_from_another_thread_wakes_the_waiter() -> None:
     doorbell, clock = Doorbell(), asyncio.get_running_loop().time
-    with doorbell.listening(TASK) as bell:
+    with listening(doorbell, TASK) as bell:
         thread = threading.Timer(0.05, doorbell.ring, (NEWS,))  # when the loop has gone to sleep
         thread.start()
 
@@ -524,10 +525,10 @@ def test_a_ring_for_a_loop_that_is_closed_is_noted_for_the_next() -> None:
     doorbell = Doorbell()
 
     async def listen() -> None:
-        left.enter_context(doorbell.listening(TASK))
+        left.enter_context(listening(doorbell, TASK))
 
     async def listen_again() -> bool:
-        with doorbell.listening(TASK) as bell:
+        with listening(doorbell, TASK) as bell:
             return await bell.heard(1)
 
     with ExitStack() as left:
@@ -541,7 +542,7 @@ def test_a_waiter_that_is_collected_as_garbage_in_the_middle_of_a_ring_blocks_no
     abandoned = asyncio.new_event_loop()
 
     async def wait_for_ever() -> None:
-        with doorbell.listening(TASK):
+        with listening(doorbell, TASK):
             await asyncio.Event().wait()
 
     task = abandoned.create_task(wait_for_ever())

@@ -19,7 +19,7 @@ import aiohttp
 import pytest
 import uvicorn
 from aiohttp import web
-from conftest import until
+from conftest import listening, until
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -225,7 +225,7 @@ async def test_the_apis_callbacks_come_in_and_ring(
     async with door(receiver, sock), Sandbox(scenario) as sandbox:
         for fails in (False, True):
             task = await order(sandbox, receiver, fails=fails)
-            with receiver.doorbell.listening(task) as bell:
+            with listening(receiver.doorbell, task) as bell:
                 rang.append(await bell.heard(asyncio.get_running_loop().time() + 10))
             assert receiver.doorbell.named(task.music_task_id) == (task.cover_task_id,)
         statuses = [delivery.status for delivery in await delivered(sandbox, 2)]
@@ -372,7 +372,7 @@ async def test_every_refusal_is_the_same_to_the_byte_and_comes_at_once(
     receiver = at(sock, on_callback=called.append)
     known = CoverTask(cover_task_id=COVER, music_task_id=MUSIC)
     answers: dict[str, bytes] = {}
-    with receiver.doorbell.listening(known) as bell:
+    with listening(receiver.doorbell, known) as bell:
         async with door(receiver, sock):
             for name, request in attacks(receiver).items():
                 async with asyncio.timeout(2):

@@ -411,22 +411,23 @@ def test_looks_come_every_15_percent_of_the_age_between_5_and_30_s(age: float) -
 def test_the_first_look_is_learned_from_the_host() -> None:
     durations = Durations()
     assert durations.first_look(busy=False) == 20
+    assert durations.first_look(busy=True) == 60
 
     for seconds in range(1, 102):
         durations.learn(seconds)
 
     assert durations.first_look(busy=False) == 26
-    assert durations.first_look(busy=True) == 51
+    assert durations.first_look(busy=True) == 96
 
 
-def test_a_callback_is_given_until_the_90th_percentile_and_its_own_way_here() -> None:
+def test_a_callback_is_given_until_the_99th_percentile_and_its_own_way_here() -> None:
     durations = Durations()
     assert durations.safety_look(5) == 60
 
     for seconds in range(1, 102):
         durations.learn(seconds)
 
-    assert durations.safety_look(5) == 91 + 5
+    assert durations.safety_look(5) == 100 + 5
 
 
 @pytest.mark.parametrize(("few", "expected"), [([7], 7), ([10, 20], 20), ([3, 1, 2], 3)])

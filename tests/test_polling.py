@@ -21,7 +21,7 @@ from suno_cover_async import (
 )
 from suno_cover_async.doorbell import Doorbell
 from suno_cover_async.memory import Memory
-from suno_cover_async.polling import Age, Look, Lookout, PollStream
+from suno_cover_async.polling import Lookout, Watcher
 
 ID = "21aee3c3c2a01fa5e030b3799fa4dd56"
 PENDING = CoverDetails(cover_task_id=ID, status=CoverStatus.PENDING)
@@ -40,7 +40,7 @@ class Looks:
         self._seen = list(seen)
         self.at: list[float] = []
 
-    async def __call__(self, _: bool = False) -> CoverDetails | None:
+    async def __call__(self) -> CoverDetails | None:
         self.at.append(asyncio.get_running_loop().time())
         seen = self._seen.pop(0) if len(self._seen) > 1 else self._seen[0]
         if isinstance(seen, SunoCoverError):
@@ -48,31 +48,37 @@ class Looks:
         return seen
 
 
-def begun(look: Look, age: Age, deadline: float = 900.0) -> PollStream:
-    silent = Doorbell()
-    return PollStream(
-        ID, look, schedule=PollSchedule(), age=age, deadline=deadline, doorbell=silent
-    )
+Look = Callable[[], Awaitable[CoverDetails | None]]
+Then = Callable[[Lookout], Awaitable[object]]
+
+
+def lookout(look: Look, first_look: float | None = None) -> Lookout:
+    """Look at a cover task, submitted now if the age of its first look is given."""
+    memory = Memory(grace=60)
+    if first_look is not None:
+        now = asyncio.get_running_loop().time()
+        memory.accepted(CoverTask(cover_task_id=ID, music_task_id="m"), now)
+    schedule = PollSchedule(first=first_look)
+    return Lookout(lambda _, __: look(), schedule, memory, lambda: False, Doorbell())
+
+
+async def finished(out: Lookout, deadline: float = 900.0) -> CoverDetails:
+    async with out.watching(ID, deadline) as watcher:
+        return await watcher.finished()
 
 
 def waiting(
-    *seen: Seen,
-    first_look: float = 0.0,
-    timeout: float = 900.0,
-    then: Callable[[PollStream], Awaitable[object]] | None = None,
+    *seen: Seen, first_look: float | None = None, timeout: float = 900.0, then: Then | None = None
 ) -> tuple[object, list[float], float]:
-    """Wait on a stream of scripted looks; return what came, when the looks were, and the end."""
+    """Wait, looks being scripted; return what came, when the looks were, and the end."""
 
     async def scenario() -> tuple[object, list[float], float]:
         looks = Looks(seen)
-        age = Age(born=0.0, first_look=first_look)
-        stream = begun(looks, age, timeout)
+        out = lookout(looks, first_look)
         try:
-            outcome = await (then(stream) if then else stream.finished(ID, timeout))
+            outcome = await (then(out) if then else finished(out, timeout))
         except SunoCoverError as error:
             outcome = error
-        finally:
-            await stream.stop()
         return outcome, looks.at, asyncio.get_running_loop().time()
 
     return run(scenario())
@@ -92,12 +98,11 @@ def test_a_47_s_cover_costs_few_looks_and_is_noticed_soon() -> None:
         clock = asyncio.get_running_loop().time
         at: list[float] = []
 
-        async def look(_: bool) -> CoverDetails | None:
+        async def look() -> CoverDetails | None:
             at.append(clock())
             return SUCCESS if clock() >= 47 else GENERATING
 
-        stream = begun(look, Age(born=0.0, first_look=20.0))
-        await stream.finished(ID, 900)
+        await finished(lookout(look, first_look=20.0))
         return at
 
     looks = run(scenario())
@@ -180,7 +185,7 @@ def test_what_waiting_cannot_mend_ends_the_wait_at_once() -> None:
     assert len(looks) == 2
 
 
-def test_the_first_look_waits_for_the_median_while_looks_have_to_queue() -> None:
+def test_the_first_look_waits_for_nearly_all_to_be_finished_while_looks_have_to_queue() -> None:
     async def first_look(*, busy: bool) -> float:
         clock = asyncio.get_running_loop().time
         memory = Memory(grace=60)
@@ -192,35 +197,36 @@ def test_the_first_look_waits_for_the_median_while_looks_have_to_queue() -> None
             return SUCCESS
 
         out = Lookout(ask, PollSchedule(), memory, lambda: busy, Doorbell())
-        async with out.stream(ID, 900) as stream:
-            await stream.finished(ID, 900)
+        await finished(out)
         return clock()
 
     assert run(first_look(busy=False)) == 26
-    assert run(first_look(busy=True)) == 51
+    assert run(first_look(busy=True)) == 96
+
+
+async def statuses(watcher: Watcher) -> list[CoverStatus]:
+    seen = [await watcher.after(None)]
+    while not seen[-1].finished:
+        seen.append(await watcher.after(seen[-1]))
+    return [details.status for details in seen]
 
 
 def test_each_watcher_sees_every_change_and_the_latest_first() -> None:
-    async def watch(stream: PollStream) -> list[CoverStatus]:
-        seen = [await stream.after(None, ID, 900)]
-        while not seen[-1].finished:
-            seen.append(await stream.after(seen[-1], ID, 900))
-        late = await stream.after(None, ID, 900)
-        return [details.status for details in (*seen, late)]
+    async def watch(out: Lookout) -> list[list[CoverStatus]]:
+        async with out.watching(ID, 900) as watcher, out.watching(ID, 900) as late:
+            return [await statuses(watcher), await statuses(late)]
 
-    statuses, _, _ = waiting(None, PENDING, PENDING, GENERATING, GENERATING, SUCCESS, then=watch)
+    seen, _, _ = waiting(None, PENDING, PENDING, GENERATING, GENERATING, SUCCESS, then=watch)
 
-    assert statuses == [
-        CoverStatus.PENDING,
-        CoverStatus.GENERATING,
-        CoverStatus.SUCCESS,
-        CoverStatus.SUCCESS,
+    assert seen == [
+        [CoverStatus.PENDING, CoverStatus.GENERATING, CoverStatus.SUCCESS],
+        [CoverStatus.SUCCESS],
     ]
 
 
 def test_a_thousand_watchers_cost_one_stream_of_looks() -> None:
-    async def watch(stream: PollStream) -> int:
-        return len(await asyncio.gather(*(stream.finished(ID, 900) for _ in range(1000))))
+    async def watch(out: Lookout) -> int:
+        return len(await asyncio.gather(*(finished(out) for _ in range(1000))))
 
     watchers, looks, _ = waiting(PENDING, GENERATING, SUCCESS, then=watch)
 
@@ -229,9 +235,9 @@ def test_a_thousand_watchers_cost_one_stream_of_looks() -> None:
 
 
 def test_a_cancelled_watcher_takes_nothing_from_the_others() -> None:
-    async def watch(stream: PollStream) -> CoverDetails:
-        doomed = asyncio.create_task(stream.finished(ID, 900))
-        other = asyncio.create_task(stream.finished(ID, 900))
+    async def watch(out: Lookout) -> CoverDetails:
+        doomed = asyncio.create_task(finished(out))
+        other = asyncio.create_task(finished(out))
         await asyncio.sleep(1)
         doomed.cancel()
         return await other
@@ -242,10 +248,8 @@ def test_a_cancelled_watcher_takes_nothing_from_the_others() -> None:
 
 
 def test_each_watcher_gets_an_error_of_its_own() -> None:
-    async def watch(stream: PollStream) -> list[object]:
-        return await asyncio.gather(
-            *(stream.finished(ID, 900) for _ in range(50)), return_exceptions=True
-        )
+    async def watch(out: Lookout) -> list[object]:
+        return await asyncio.gather(*(finished(out) for _ in range(50)), return_exceptions=True)
 
     errors, _, _ = waiting(NotFoundError("gone"), then=watch)
 
@@ -254,41 +258,120 @@ def test_each_watcher_gets_an_error_of_its_own() -> None:
     assert all(isinstance(error, NotFoundError) for error in errors)
 
 
-def lookout(looks: Looks) -> Lookout:
-    silent = Doorbell()
-    return Lookout(lambda _, __: looks(), PollSchedule(), Memory(grace=60), lambda: False, silent)
-
-
 def test_a_new_watcher_of_a_dead_stream_gets_a_new_one() -> None:
-    async def scenario() -> CoverDetails:
-        out = lookout(Looks([InvalidRequestError("odd"), SUCCESS]))
-        async with out.stream(ID, 900) as dead:
+    async def watch(out: Lookout) -> CoverDetails:
+        async with out.watching(ID, 900) as dead:
             with pytest.raises(InvalidRequestError):
-                await dead.finished(ID, 900)
-            async with out.stream(ID, 900) as alive:
-                return await alive.finished(ID, 900)
+                await dead.finished()
+            return await finished(out)
 
-    assert run(scenario()) == SUCCESS
+    outcome, _, _ = waiting(InvalidRequestError("odd"), SUCCESS, then=watch)
+
+    assert outcome == SUCCESS
 
 
 def test_nobody_is_looked_for_beyond_the_last_deadline() -> None:
-    async def scenario() -> list[float]:
-        looks = Looks([GENERATING])
-        out = lookout(looks)
-        async with out.stream(ID, 100.0) as stream:
-            await stream.after(None, ID, 100.0)
-            await asyncio.sleep(10_000)  # its watcher sleeps in the middle of a `watch`
-        return looks.at
+    async def watch(out: Lookout) -> None:
+        async with out.watching(ID, 100.0) as watcher:
+            await watcher.after(None)
+            await asyncio.sleep(10_000)  # in the middle of a `watch`
 
-    assert max(run(scenario())) <= 100
+    _, looks, _ = waiting(GENERATING, then=watch)
+
+    assert max(looks) <= 100
 
 
 def test_a_later_deadline_of_another_watcher_is_kept() -> None:
-    async def scenario() -> float:
-        out = lookout(Looks([GENERATING]))
-        async with out.stream(ID, 10.0), out.stream(ID, 500.0) as stream:
+    async def watch(out: Lookout) -> float:
+        async with out.watching(ID, 10.0), out.watching(ID, 500.0) as watcher:
             with pytest.raises(CoverTimeoutError):
-                await stream.finished(ID, 500.0)
+                await watcher.finished()
         return asyncio.get_running_loop().time()
 
-    assert run(scenario()) == 500
+    end, looks, _ = waiting(GENERATING, then=watch)
+
+    assert end == 500
+    assert max(looks) == pytest.approx(498)
+
+
+def test_the_deadline_of_who_left_costs_no_look() -> None:
+    async def watch(out: Lookout) -> None:
+        async with asyncio.timeout(1):
+            await finished(out, 53.0)
+
+    async def both(out: Lookout) -> object:
+        other = asyncio.create_task(finished(out, 900.0))
+        with pytest.raises(TimeoutError):
+            await watch(out)
+        return await other
+
+    _, looks, _ = waiting(GENERATING, then=both)
+
+    assert pytest.approx(51) not in looks
+
+
+def test_whoever_comes_when_all_others_ran_out_of_time_is_looked_for() -> None:
+    async def watch(out: Lookout) -> float:
+        async with out.watching(ID, 10.0) as watcher:
+            await watcher.after(None)
+            await asyncio.sleep(1_000)
+            await finished(out, 2_000)
+        return asyncio.get_running_loop().time()
+
+    end, _, _ = waiting(GENERATING, GENERATING, GENERATING, SUCCESS, then=watch)
+
+    assert end == 1_000
+
+
+def test_while_looks_queue_a_cover_is_looked_at_every_30_s() -> None:
+    async def scenario() -> list[float]:
+        looks = Looks([GENERATING])
+        memory = Memory(grace=60)
+        memory.accepted(CoverTask(cover_task_id=ID, music_task_id="m"), 0.0)
+        busy = Lookout(lambda _, __: looks(), PollSchedule(), memory, lambda: True, Doorbell())
+        with pytest.raises(CoverTimeoutError):
+            await finished(busy, 200.0)
+        return looks.at
+
+    assert run(scenario()) == [60, 90, 120, 150, 180, 198]
+
+
+def test_what_may_be_finished_long_since_is_looked_at_at_once_although_looks_queue() -> None:
+    async def scenario() -> float:
+        looks = Looks([SUCCESS])
+        memory = Memory(grace=60)
+        busy = Lookout(lambda _, __: looks(), PollSchedule(), memory, lambda: True, Doorbell())
+        await finished(busy)
+        return asyncio.get_running_loop().time()
+
+    assert run(scenario()) == 0
+
+
+@pytest.mark.parametrize(("busy", "at_once"), [(False, 200), (True, 20)])
+def test_few_looks_are_under_way_at_once_and_the_others_keep_their_turn(
+    *, busy: bool, at_once: int
+) -> None:
+    order: list[str] = []
+    under_way: list[int] = []
+
+    async def ask(cover_task_id: str, _: bool) -> CoverDetails:
+        order.append(cover_task_id)
+        under_way.append(1)
+        await asyncio.sleep(1)
+        assert sum(under_way) <= at_once
+        under_way.append(-1)
+        return CoverDetails(cover_task_id=cover_task_id, status=CoverStatus.FAILED)
+
+    async def scenario() -> None:
+        out = Lookout(ask, PollSchedule(), Memory(grace=60), lambda: busy, Doorbell())
+
+        async def one(number: int) -> None:
+            async with out.watching(f"{number:04}", 900) as watcher:
+                await watcher.finished()
+
+        await asyncio.gather(*map(one, range(1000)))
+
+    run(scenario())
+
+    assert order == sorted(order)
+    assert len(order) == 1000

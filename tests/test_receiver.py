@@ -20,13 +20,13 @@ from urllib.parse import quote, urlsplit
 
 import attrs
 import pytest
-from conftest import until
+from conftest import listening, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from suno_cover_async import CallbackAnswer, CallbackReceiver, signing, wire
-from suno_cover_async.doorbell import Bell
+from suno_cover_async.doorbell import Ear
 from suno_cover_async.errors import CallbackRefusedError
 from suno_cover_async.models import Callback, CoverTask
 from suno_cover_async.sandbox import courier
@@ -235,7 +235,7 @@ BELIEVABLE: dict[str, Callable[[], Request]] = {
 }
 
 
-async def heard(bell: Bell) -> bool:
+async def heard(bell: Ear) -> bool:
     """Whether it rang: a ring takes a turn of the loop to arrive."""
     for _ in range(3):
         await asyncio.sleep(0)
@@ -259,7 +259,7 @@ async def test_a_true_callback_is_received_and_rings(
 ) -> None:
     receiver = make(hmac_key=hmac_key)
 
-    with receiver.doorbell.listening(COVER) as bell:
+    with listening(receiver.doorbell, COVER) as bell:
         answer = await receiver.receive(*request_of().parts())
 
         assert answer == ACCEPTED
@@ -275,7 +275,7 @@ async def test_every_refusal_is_the_same_and_changes_nothing(
     receiver = make(hmac_key=KEY, on_callback=called.append)
 
     with (
-        receiver.doorbell.listening(COVER) as bell,
+        listening(receiver.doorbell, COVER) as bell,
         receiver.doorbell.expecting(MUSIC) as expecting,
     ):
         answer = await receiver.receive(*request_of().parts())
@@ -363,7 +363,7 @@ async def test_a_callback_that_contradicts_what_is_known_is_refused() -> None:
     receiver = make(on_callback=called.append)
     ours = CoverTask(cover_task_id=COVER, music_task_id=MUSIC)
 
-    with receiver.doorbell.listening(ours) as bell:
+    with listening(receiver.doorbell, ours) as bell:
         other_cover = await receiver.receive(*but(body=letter("another-cover")).parts())
         other_music = await receiver.receive(*but(path=path_of(receiver, "other")).parts())
 
@@ -528,7 +528,7 @@ def test_a_header_given_twice_is_seen_in_every_kind_of_headers() -> None:
 async def test_a_ring_from_another_process_wakes_the_waiter_and_calls_nobody() -> None:
     called: list[Callback] = []
     receiver = make(on_callback=called.append)
-    with receiver.doorbell.listening(CoverTask(cover_task_id=COVER, music_task_id=MUSIC)) as bell:
+    with listening(receiver.doorbell, CoverTask(cover_task_id=COVER, music_task_id=MUSIC)) as bell:
         told = receiver.ring(Callback(music_task_id=MUSIC, cover_task_id=COVER))
         lied = receiver.ring(Callback(music_task_id=MUSIC, cover_task_id="another-cover"))
 
