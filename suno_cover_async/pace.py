@@ -55,14 +55,19 @@ _LONGEST_OWN_PAUSE = 60.0
 class PollSchedule:
     """When to look at a cover task again. All values are seconds, but for `growth`.
 
+    While looks have to queue for the limiter, one that is made in vain costs another cover's: then
+    a first look waits until 95 % of covers are finished (60 s until durations are known), and
+    others are `longest` apart.
+
     Attributes:
-        first: The age of a task at the first look; None learns it from the host's own durations
-            (20 s until some are known).
+        first: The age of a task at the first look; None learns it from the host's own durations:
+            their 25th percentile (20 s until some are known).
         growth: The next look comes after this share of the task's age.
         shortest: The least time between two looks.
-        longest: The most time between two looks. The API's documentation recommends 30.
+        longest: The most time between two looks, unless they have to queue. The API's
+            documentation recommends 30.
         safety_first: The age of a task at the first look while its callback is awaited; None
-            learns it: the 90th percentile of the host's own durations, and `shortest` more for
+            learns it: the 99th percentile of the host's own durations, and `shortest` more for
             the callback's way (60 s until some are known).
         safety: The time between two looks while the callback is awaited.
         grace: How long `data: null` means "not visible yet" and not "unknown".
@@ -119,7 +124,7 @@ class Durations:
         """Return the age in seconds at which a first look is worth it.
 
         That is the 25th percentile, so that a quarter is noticed at the first look; and the 95th
-        while the limiter is the bottleneck (`busy`), when a look too early costs another cover's.
+        while looks have to queue (`busy`).
         """
         if not self._seconds:
             return _FIRST_LOOK_BUSY if busy else _FIRST_LOOK_UNLEARNED

@@ -40,7 +40,7 @@ from suno_cover_async.sharing import settled
 _LOOKS_WITHOUT_IMAGES = 4  # the first, and three more
 _LAST_LOOK = 2.0  # seconds before the deadline
 _LOOKS_AT_ONCE = 200
-_QUEUED_LOOKS = 20  # while the limiter is the bottleneck: submits queue behind them
+_QUEUED_LOOKS = 20  # while the limiter is the bottleneck: among the alarms waiting costs less
 
 
 @attrs.define(eq=False, kw_only=True, weakref_slot=False)
@@ -236,13 +236,13 @@ class Lookout:
 
     def __init__(
         self,
-        ask: Callable[[str, bool], Awaitable[CoverDetails | None]],
+        ask: Callable[[str], Awaitable[CoverDetails | None]],
         schedule: PollSchedule,
         memory: Memory,
         is_busy: Callable[[], bool],
         doorbell: Doorbell,
     ) -> None:
-        """Look through `ask`, told whether a callback asks; `is_busy` tells whether looks queue."""
+        """Look through `ask`; `is_busy` tells whether looks queue for the limiter."""
         self._ask = ask
         self._schedule = schedule
         self._memory = memory
@@ -254,14 +254,14 @@ class Lookout:
         self._rung_looks = Alarms(self._wake)
         self._deadlines = Alarms(Watcher.wake)
 
-    async def look(self, task: CoverTask | str, *, rang: bool = False) -> CoverDetails | None:
+    async def look(self, task: CoverTask | str) -> CoverDetails | None:
         """Look once; None for `data: null`.
 
         Raises:
             CoverExistsError: An adopted task belongs to other music.
             UnexpectedResponseError: An accepted one does.
         """
-        details = await self._ask(id_of(task), rang)
+        details = await self._ask(id_of(task))
         if details is not None:
             _check_parent(task, details)
             self._memory.learn(details)
@@ -404,7 +404,7 @@ class Lookout:
             stream.rung = now
         else:
             self._looks_under_way += 1
-        stream.looking = asyncio.create_task(self.look(stream.cover_task_id, rang=rang))
+        stream.looking = asyncio.create_task(self.look(stream.cover_task_id))
         stream.looking.add_done_callback(partial(self._looked, stream, rang))
 
     def _looked(

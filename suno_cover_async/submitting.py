@@ -141,7 +141,7 @@ class SubmitDesk:
                 continue
             task = CoverTask(cover_task_id=cover_task_id, music_task_id=music_task_id, adopted=True)
             try:
-                found = await self.lookout.look(task, rang=True)
+                found = await self.lookout.look(task)
             except CoverExistsError:  # it belongs to other music
                 self.doorbell.forget(music_task_id, cover_task_id)
                 continue

@@ -8,11 +8,15 @@ import functools
 import heapq
 import math
 from collections import deque
+from collections.abc import Coroutine
+from typing import Any, NamedTuple
 
 import attrs
 
 from suno_cover_async.arguments import checked, count, positive
 from suno_cover_async.errors import ClientUsageError
+
+_MOST_IN_A_ROW = 3  # urgent callers, while others wait
 
 
 @attrs.frozen(kw_only=True)
@@ -23,19 +27,16 @@ class Rate:
     seconds: float = attrs.field(validator=checked(positive))
 
 
-@attrs.frozen
-class Slot:
+class Slot(NamedTuple):
     """The right to send one request.
 
     Attributes:
         entered: When it was given, by the loop's clock.
         era: Which event loop of the window's life it was given in.
-        share: The right to be in a fast lane, for who came through one.
     """
 
     entered: float
     era: int
-    share: "Slot | None" = None
 
 
 class RequestWindow:
@@ -45,7 +46,8 @@ class RequestWindow:
     it answered, so none of its windows can hold more than `rate.calls`, whatever the network does
     to arrival times. Half a percent more covers coarse server clocks. A request that ended without
     an answer may still be travelling, so its slot comes back after two windows. Callers are served
-    in the order they came, those of a `FastLane` before all others.
+    in the order they came; those of the fast lane go first, and leave every fourth slot to the
+    others, if any wait.
 
     The time an answer takes is rate unused: of 20 in 10 s, answers in 0.2 s leave 98 %, answers in
     1 s 90 %.
@@ -62,6 +64,7 @@ class RequestWindow:
         self._urgent: deque[asyncio.Future[bool]] = deque()
         self._queue: deque[asyncio.Future[bool]] = deque()
         self._waiting = 0
+        self._row = 0  # urgent callers served one after the other
         self._paused_until = -math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -82,25 +85,25 @@ class RequestWindow:
         self._paused_until = max(self._paused_until, until)
 
     async def enter(self, *, urgent: bool = False) -> Slot:
-        """Wait for a slot, urgent callers first; whoever gets it must `leave`."""
+        """Wait for a slot, in the fast lane if `urgent`; whoever gets it must `leave`."""
         loop = asyncio.get_running_loop()
         while True:
             if loop is not self._loop:
                 self._move(loop)
-            era = self._era
-            if not self._waiting and self._is_open(loop.time()):
+            era, now = self._era, loop.time()
+            if not self._waiting and self._is_open(now):
                 self._free -= 1
-                break
+                return Slot(now, era)
             if await self._turn(loop, era, self._urgent if urgent else self._queue):
-                break
-        return Slot(loop.time(), era)
+                return Slot(loop.time(), era)
 
     def leave(self, slot: Slot, *, answered: bool) -> None:
         """Give a slot back, to be had again one window from now, or two if nothing was answered."""
         if slot.era == self._era:
             now = asyncio.get_running_loop().time()
             heapq.heappush(self._returning, now + self._period * (1 if answered else 2))
-            self._arm()
+            if self._waiting:
+                self._arm()
 
     def give_back(self, slot: Slot) -> None:
         """Give back a slot that was not used."""
@@ -141,9 +144,11 @@ class RequestWindow:
             self._timer.cancel()
             self._timer = None
         now = asyncio.get_running_loop().time()
-        while (queue := self._urgent or self._queue) and self._is_open(now):
-            place = queue.popleft()
+        while (self._urgent or self._queue) and self._is_open(now):
+            is_urgent = bool(self._urgent) and (self._row < _MOST_IN_A_ROW or not self._queue)
+            place = (self._urgent if is_urgent else self._queue).popleft()
             if not place.done():
+                self._row = self._row + 1 if is_urgent else 0
                 self._free -= 1
                 self._waiting -= 1
                 place.set_result(True)
@@ -186,37 +191,23 @@ class RequestWindow:
 
 
 class FastLane:
-    """A way through a window for what cannot wait: served first, and never more than half of it.
+    """A way through a window for what goes first: looks that are worth it, before submits.
 
-    (All of a window of one call: less would be none.)
-
-    What goes through it is asked for by strangers, who must not crowd out our own requests.
+    What is paid for is noticed soon that way, and no more is under way than the limit can serve.
     """
 
     def __init__(self, window: RequestWindow) -> None:
         """Lead through `window`."""
-        rate = window.rate
         self._window = window
-        self._shares = RequestWindow(Rate(calls=max(rate.calls // 2, 1), seconds=rate.seconds))
 
-    async def enter(self) -> Slot:
-        """Wait for a slot of the window, before its other callers."""
-        share = await self._shares.enter()
-        try:
-            slot = await self._window.enter(urgent=True)
-        except BaseException:
-            self._shares.give_back(share)
-            raise
-        return attrs.evolve(slot, share=share)
+    def enter(self) -> Coroutine[Any, Any, Slot]:
+        """Wait for a slot of the window."""
+        return self._window.enter(urgent=True)
 
     def leave(self, slot: Slot, *, answered: bool) -> None:
         """Give a slot back, as that of a window."""
         self._window.leave(slot, answered=answered)
-        if slot.share is not None:
-            self._shares.leave(slot.share, answered=answered)
 
     def give_back(self, slot: Slot) -> None:
         """Give back a slot that was not used."""
         self._window.give_back(slot)
-        if slot.share is not None:
-            self._shares.give_back(slot.share)

@@ -114,8 +114,8 @@ async def open_workshop(
     stack.push_async_callback(images.close)
     transport = Transport(account, session, owned=owned)
 
-    async def look(cover_task_id: str, rang: bool) -> CoverDetails | None:
-        through = account.poll_window.fast_lane if rang else account.poll_window
+    async def look(cover_task_id: str) -> CoverDetails | None:
+        through = account.poll_window.fast_lane
         return await transport.get(wire.details(cover_task_id), through=through)
 
     lookout = Lookout(look, poll, memory, lambda: account.poll_window.busy, doorbell)

@@ -486,7 +486,7 @@ async def test_one_process_receives_and_another_waits() -> None:
         assert requests(sandbox) == ["submit", "details"]
 
 
-async def test_a_flood_of_rings_takes_no_more_than_half_of_the_limit() -> None:
+async def test_a_flood_of_rings_leaves_submits_a_quarter_of_the_limit() -> None:
     """Somebody holds our tokens and rings for every cover that is waited for, without end."""
     limit = Rate(calls=20, seconds=0.5)
     poll = attrs.evolve(PATIENT, shortest=0.001)
@@ -503,10 +503,11 @@ async def test_a_flood_of_rings_takes_no_more_than_half_of_the_limit() -> None:
         await client.aclose()
         await asyncio.gather(*waits, return_exceptions=True)
 
-        looks = [arrival.at for arrival in sandbox.journal.of("details")]
-        assert all(arrival.admitted for arrival in sandbox.journal.arrivals)
-        assert len(looks) >= 10
-        assert all(after - before >= 0.5 for before, after in zip(looks, looks[10:], strict=False))
+        arrivals = sandbox.journal.arrivals
+        assert all(arrival.admitted for arrival in arrivals)
+        last = sandbox.journal.of("submit")[-1].at
+        looks = sum(arrival.at < last for arrival in sandbox.journal.of("details"))
+        assert 20 <= looks <= 3 * len(songs) + 20
 
 
 async def test_1000_covers_with_a_third_of_the_callbacks_lost_doubled_early_late_or_forged() -> (
@@ -523,7 +524,7 @@ async def test_1000_covers_with_a_third_of_the_callbacks_lost_doubled_early_late
         forged_callbacks=share,
         late_seconds=5,
     )
-    poll = PollSchedule(safety_first=5, safety=5, timeout=60)
+    poll = PollSchedule(safety_first=9, safety=5, timeout=60)
     ends: dict[str, float] = {}
     async with Sandbox(scenario) as sandbox, receiving() as receiver:
         songs = sandbox.add_music(1000)
@@ -544,7 +545,7 @@ async def test_1000_covers_with_a_third_of_the_callbacks_lost_doubled_early_late
         assert {call.status for call in sandbox.journal.callbacks if not call.forged} == {200}
         assert {call.status for call in sandbox.journal.callbacks if call.forged} == {400}
         took = [ends[bill.cover_task_id] - bill.at for bill in sandbox.journal.bills]
-        assert statistics.quantiles(took, n=10)[7] < 5  # before any look for safety
+        assert statistics.quantiles(took, n=10)[7] < 9  # before any look for safety
 
 
 def test_a_submit_has_one_callback_url() -> None:

@@ -59,7 +59,7 @@ def lookout(look: Look, first_look: float | None = None) -> Lookout:
         now = asyncio.get_running_loop().time()
         memory.accepted(CoverTask(cover_task_id=ID, music_task_id="m"), now)
     schedule = PollSchedule(first=first_look)
-    return Lookout(lambda _, __: look(), schedule, memory, lambda: False, Doorbell())
+    return Lookout(lambda _: look(), schedule, memory, lambda: False, Doorbell())
 
 
 async def finished(out: Lookout, deadline: float = 900.0) -> CoverDetails:
@@ -193,7 +193,7 @@ def test_the_first_look_waits_for_nearly_all_to_be_finished_while_looks_have_to_
             memory.durations.learn(seconds)
         memory.accepted(CoverTask(cover_task_id=ID, music_task_id="m"), clock())
 
-        async def ask(_: str, __: bool) -> CoverDetails:
+        async def ask(_: str) -> CoverDetails:
             return SUCCESS
 
         out = Lookout(ask, PollSchedule(), memory, lambda: busy, Doorbell())
@@ -328,7 +328,7 @@ def test_while_looks_queue_a_cover_is_looked_at_every_30_s() -> None:
         looks = Looks([GENERATING])
         memory = Memory(grace=60)
         memory.accepted(CoverTask(cover_task_id=ID, music_task_id="m"), 0.0)
-        busy = Lookout(lambda _, __: looks(), PollSchedule(), memory, lambda: True, Doorbell())
+        busy = Lookout(lambda _: looks(), PollSchedule(), memory, lambda: True, Doorbell())
         with pytest.raises(CoverTimeoutError):
             await finished(busy, 200.0)
         return looks.at
@@ -340,7 +340,7 @@ def test_what_may_be_finished_long_since_is_looked_at_at_once_although_looks_que
     async def scenario() -> float:
         looks = Looks([SUCCESS])
         memory = Memory(grace=60)
-        busy = Lookout(lambda _, __: looks(), PollSchedule(), memory, lambda: True, Doorbell())
+        busy = Lookout(lambda _: looks(), PollSchedule(), memory, lambda: True, Doorbell())
         await finished(busy)
         return asyncio.get_running_loop().time()
 
@@ -354,7 +354,7 @@ def test_few_looks_are_under_way_at_once_and_the_others_keep_their_turn(
     order: list[str] = []
     under_way: list[int] = []
 
-    async def ask(cover_task_id: str, _: bool) -> CoverDetails:
+    async def ask(cover_task_id: str) -> CoverDetails:
         order.append(cover_task_id)
         under_way.append(1)
         await asyncio.sleep(1)

@@ -32,7 +32,7 @@ from suno_cover_async.transport import ApiKey
 F = TypeVar("F", bound=Callable[..., object])
 
 KEY_VARIABLE = "SUNO_API_KEY"
-CONCURRENCY = 100
+CONCURRENCY = 500
 """How many covers are in flight at once, where nothing else is said."""
 
 _CODES = [line for line in (package.__doc__ or "").splitlines() if line[:1].isdigit()]
