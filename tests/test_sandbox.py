@@ -410,6 +410,19 @@ async def test_images_and_unknown_routes_take_no_place_in_the_limit() -> None:
     assert body["code"] == 200
 
 
+@pytest.mark.parametrize("counted", [{"submit"}, {"submit", "credits"}])
+async def test_what_a_scenario_does_not_count_is_never_refused(counted: set[str]) -> None:
+    async with an_api(rate=Rate(calls=1, seconds=60), counted=counted) as api:
+        cover_task_id = await api.cover()
+        looks = [await api.details(cover_task_id) for _ in range(3)]
+        _, credit = await api.get(CREDITS)
+        _, second = await api.order(PLACEHOLDER)
+
+    assert {look["code"] for look in looks} == {200}
+    assert credit["code"] == (429 if "credits" in counted else 200)
+    assert second == SAMPLES["rate_429"]
+
+
 async def test_a_refused_submit_is_not_executed() -> None:
     async with an_api(rate=Rate(calls=1, seconds=60)) as api:
         await api.get(CREDITS)
@@ -994,6 +1007,57 @@ async def test_the_journal_knows_what_every_request_was() -> None:
         cover_task_id,
         1,
     )
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_the_journal_knows_when_a_cover_ended_and_which_look_was_told_first(
+    fails: bool,
+) -> None:
+    async with an_api(seconds=0.1, null_looks=1) as api:
+        cover_task_id = await api.cover(fails=fails)
+        for pause in (0, 0, 0.15, 0.05):
+            await asyncio.sleep(pause)
+            await api.details(cover_task_id)
+        async with calling(api.sandbox, Authorization="Bearer another") as stranger:
+            await stranger.get(DETAILS, taskId=cover_task_id)
+
+    journal = api.sandbox.journal
+    submit, *looks = journal.arrivals
+    ended = looks[2].finished_at
+    assert [look.finished_at for look in looks] == [None, None, ended, ended, None]
+    assert submit.finished_at is None
+    assert ended is not None
+    assert ended - journal.bills[0].at == pytest.approx(0.1)
+    assert journal.delays() == {cover_task_id: looks[2].at - ended}
+
+
+async def test_an_answer_that_nobody_could_read_told_of_no_end() -> None:
+    unreadable = (Fault.LOST_ANSWER, Fault.TRUNCATED, Fault.GATEWAY_AFTER, Fault.TOO_OFTEN)
+    async with an_api(rate=Rate(calls=8, seconds=60)) as api:
+        cover_task_id = await api.cover()
+        api.sandbox.script("details", *unreadable, Reply(body=b"{}", code=200, executes=True))
+        for _ in range(9):  # the last two are over the limit
+            target = f"{DETAILS}?taskId={cover_task_id}"
+            await raw(api.sandbox, target, headers=f"User-Agent: {CURL}\r\n")
+
+    looks = api.sandbox.journal.of("details")
+    assert [one.finished_at is not None for one in looks] == [False] * 5 + [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert api.sandbox.journal.delays() == {
+        cover_task_id: looks[5].at - (looks[5].finished_at or 0.0)
+    }
+
+
+async def test_an_end_that_the_look_itself_brings_is_noticed_at_once() -> None:
+    async with an_api(looks=1) as api:
+        cover_task_id = await api.cover()
+        await api.details(cover_task_id)
+
+    assert api.sandbox.journal.delays() == {cover_task_id: 0.0}
 
 
 def test_without_pillow_the_import_says_what_to_install() -> None:

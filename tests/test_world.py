@@ -1,4 +1,5 @@
 import io
+import math
 import random
 import re
 from collections import Counter
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from suno_cover_async.models import CoverStatus
-from suno_cover_async.sandbox import Fault, Scenario, courier, forgery, images
+from suno_cover_async.sandbox import Fault, Lognormal, Scenario, courier, forgery, images
 from suno_cover_async.sandbox.scenario import Mishap
 from suno_cover_async.sandbox.world import Notice, World
 from suno_cover_async.window import Rate
@@ -312,6 +313,46 @@ def test_durations_lie_within_their_bounds(low: float, more: float, scale: float
     assert low / scale - 1e-9 <= duration <= (low + more) / scale + 1e-9
 
 
+def a_lognormal(**fields: Any) -> Lognormal:
+    return Lognormal(**({"median": 47, "sigma": 0.4} | fields))
+
+
+@pytest.mark.parametrize(("sigma", "share"), [(0.0, 0.0), (0.4, 0.6827), (1.0, 0.6827)])
+def test_lognormal_durations_have_the_median_and_the_spread_they_are_told(
+    sigma: float, share: float
+) -> None:
+    scenario = Scenario(seconds=a_lognormal(sigma=sigma), scale=10)
+    dice = random.Random(1)
+
+    drawn = sorted(scenario.duration(dice) for _ in range(20_000))
+
+    least, most = 4.7 * math.exp(-sigma), 4.7 * math.exp(sigma)
+    assert drawn[10_000] == pytest.approx(4.7, rel=0.02)
+    assert sum(least < one < most for one in drawn) / 20_000 == pytest.approx(share, abs=0.01)
+
+
+def test_a_lognormal_is_checked_by_itself_and_only_durations_take_one() -> None:
+    fields: dict[str, Any] = {"delay": a_lognormal()}
+
+    with pytest.raises(ValueError, match="delay"):
+        Scenario(**fields)
+    with pytest.raises(TypeError, match="median"):
+        a_lognormal(median="47")
+
+
+def test_a_finish_is_known_from_the_look_that_shows_it() -> None:
+    world = a_world(seconds=40, null_looks=1)
+    _, cover_task_id = a_cover(world, 1000.0)
+
+    known = list[float | None]()
+    for now in (1041.0, 1050.0, 1060.0):
+        world.look(cover_task_id, now)
+        known.append(world.finished_at(cover_task_id))
+
+    assert known == [None, 1040.0, 1040.0]
+    assert world.finished_at("nobody") is None
+
+
 def test_faults_strike_as_often_as_their_shares_say() -> None:
     scenario = Scenario(lost_answers=0.1, html=0.3, server_errors=0.2, slow=0.1)
     dice = random.Random(1)
@@ -346,6 +387,9 @@ def test_faults_strike_only_what_they_are_meant_for() -> None:
         ("seconds", -1),
         ("seconds", (5, 1)),
         ("seconds", float("nan")),
+        ("median", 0),
+        ("sigma", -0.1),
+        ("sigma", 5.1),
         ("looks", 0),
         ("scale", 0),
         ("null_looks", -1),
@@ -353,6 +397,7 @@ def test_faults_strike_only_what_they_are_meant_for() -> None:
         ("failures", 1.1),
         ("credits", -1),
         ("price", float("inf")),
+        ("counted", {"image"}),
         ("too_often_code", 428),
         ("no_credits_code", 200),
         ("retry_after", "1\r\nX: y"),
@@ -378,7 +423,7 @@ def test_a_value_out_of_bounds_is_named(name: str, value: object) -> None:
     fields: dict[str, Any] = {name: value}
 
     with pytest.raises(ValueError, match=name):
-        Scenario(**fields)
+        a_lognormal(**fields) if name in {"median", "sigma"} else Scenario(**fields)
 
 
 def test_faults_cannot_strike_more_than_every_request() -> None:

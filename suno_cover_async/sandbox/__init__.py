@@ -3,6 +3,7 @@
 It bills made-up credits, draws real pictures, and breaks as the real one may break.
 """
 
+from suno_cover_async.sandbox.durations import Lognormal
 from suno_cover_async.sandbox.journal import Arrival, Bill, Delivery, Journal
 from suno_cover_async.sandbox.scenario import DuplicateId, Fault, Kind, Reply, Scenario
 from suno_cover_async.sandbox.server import Sandbox
@@ -16,6 +17,7 @@ __all__ = [
     "Fault",
     "Journal",
     "Kind",
+    "Lognormal",
     "Reply",
     "Sandbox",
     "Scenario",

@@ -16,6 +16,11 @@ def amount(_: object, attribute: "attrs.Attribute[Any]", value: float) -> None:
     _number(attribute.name, value, 0)
 
 
+def spread(_: object, attribute: "attrs.Attribute[Any]", value: float) -> None:
+    """Check the standard deviation of a logarithm, from 0 to 5."""
+    _number(attribute.name, value, 0, 5)
+
+
 def whole(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
     """Check a whole number of at least 0."""
     if not isinstance(value, int) or value < 0:

@@ -29,6 +29,7 @@ class Arrival:
         fault: The fault that struck it.
         status: The HTTP status answered; None when nothing was (yet).
         code: The `code` in the body answered, where there was one.
+        finished_at: When its cover task had finished, for a look that was answered so.
     """
 
     at: float
@@ -44,6 +45,7 @@ class Arrival:
     fault: Fault = Fault.NONE
     status: int | None = None
     code: int | None = None
+    finished_at: float | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -88,3 +90,15 @@ class Journal:
     def of(self, kind: Kind) -> list[Arrival]:
         """Choose the arrivals of one kind."""
         return [arrival for arrival in self.arrivals if arrival.kind == kind]
+
+    def delays(self) -> dict[str, float]:
+        """Tell how late the ends of cover tasks were noticed, by cover task id.
+
+        That is the time from the end to the arrival of the first look that was answered so, in
+        seconds; how long the answer travels is not in it.
+        """
+        noticed = dict[str, float]()
+        for one in self.arrivals:
+            if one.cover_task_id is not None and one.finished_at is not None:
+                noticed.setdefault(one.cover_task_id, max(one.at - one.finished_at, 0.0))
+        return noticed

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar, get_args
 import attrs
 
 from suno_cover_async.arguments import checked, count, positive
-from suno_cover_async.sandbox import bounds
+from suno_cover_async.sandbox import bounds, durations
 from suno_cover_async.window import Rate
 from suno_cover_async.wire import Times
 
@@ -22,7 +22,7 @@ Kind = Literal["submit", "details", "credits", "music", "image", "other"]
 """What a request is; `other` is everything the API knows nothing of."""
 
 API_KINDS: frozenset[Kind] = frozenset({"submit", "details", "credits", "music"})
-"""What needs the key and counts against the limit."""
+"""What needs the key and, unless a scenario says otherwise, counts against the limit."""
 
 IMAGE_LIFE = 14 * 86_400.0  # documented: images are kept for 14 days
 
@@ -107,6 +107,12 @@ def _kinds(kinds: Iterable[Kind]) -> frozenset[Kind]:
     return frozenset(kinds)
 
 
+def _limited(_: object, attribute: "attrs.Attribute[Any]", value: frozenset[Kind]) -> None:
+    if not value <= API_KINDS:
+        names = ", ".join(kind for kind in get_args(Kind) if kind in API_KINDS)
+        raise ValueError(f"{attribute.name} may hold {names}, not {sorted(value - API_KINDS)}")
+
+
 def _known(_: object, attribute: "attrs.Attribute[Any]", value: frozenset[Kind]) -> None:
     if not value <= _STRIKEABLE:
         names = ", ".join(kind for kind in get_args(Kind) if kind in _STRIKEABLE)
@@ -126,7 +132,8 @@ class Scenario:
     A value out of bounds raises `ValueError`, naming the field.
 
     Attributes:
-        seconds: How long a cover takes, at least 0; or (lowest, highest), drawn evenly.
+        seconds: How long a cover takes, at least 0; or (lowest, highest), drawn evenly; or a
+            `Lognormal` distribution.
         looks: A cover finishes at this look at its details, at least 1, whatever `seconds` says;
             None: `seconds` counts.
         scale: Above 0.
@@ -138,6 +145,8 @@ class Scenario:
         price: Credits per cover, at least 0.
         rate: The limit on arrivals of API requests, in any window; None: no limit. A refused
             request takes no place in the window; a lost one does.
+        counted: Which requests count against `rate`, any of submit, details, credits, music; the
+            others are never refused by it. (Whether looks count is documented nowhere.)
         too_often_code: The code for calling too often: 405, 429 or 430.
         no_credits_code: The code when the balance is too small: 402 or 429.
         retry_after: The exact text of the `Retry-After` header of such refusals; None: no header.
@@ -179,7 +188,7 @@ class Scenario:
         seed: Of all chance here. The same seed gives the same ids, images and dice.
     """
 
-    seconds: float | tuple[float, float] = attrs.field(default=0.05, validator=bounds.span)
+    seconds: durations.Seconds = attrs.field(default=0.05, validator=durations.check)
     looks: int | None = attrs.field(
         default=None, validator=attrs.validators.optional(checked(count))
     )
@@ -190,6 +199,7 @@ class Scenario:
     credits: float = attrs.field(default=1_000_000.0, validator=bounds.amount)
     price: float = attrs.field(default=1.0, validator=bounds.amount)
     rate: Rate | None = _LIMIT
+    counted: frozenset[Kind] = attrs.field(default=API_KINDS, converter=_kinds, validator=_limited)
     too_often_code: int = attrs.field(default=429, validator=attrs.validators.in_({405, 429, 430}))
     no_credits_code: int = attrs.field(default=402, validator=attrs.validators.in_({402, 429}))
     retry_after: str | None = attrs.field(default=None, validator=bounds.header)
@@ -277,8 +287,7 @@ class Scenario:
 
     def duration(self, dice: random.Random) -> float:
         """Draw how many seconds one cover takes, at this scenario's scale."""
-        low, high = self.seconds if isinstance(self.seconds, tuple) else (self.seconds,) * 2
-        return dice.uniform(low, high) / self.scale
+        return durations.draw(self.seconds, dice) / self.scale
 
     def fault(self, kind: Kind, dice: random.Random) -> Fault:
         """Draw the fault that strikes a request."""

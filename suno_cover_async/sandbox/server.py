@@ -20,7 +20,7 @@ from aiohttp import web
 from suno_cover_async.sandbox import api, breakage, images
 from suno_cover_async.sandbox.courier import Courier
 from suno_cover_async.sandbox.journal import Arrival, Journal
-from suno_cover_async.sandbox.scenario import API_KINDS, Fault, Kind, Reply, Scenario
+from suno_cover_async.sandbox.scenario import Fault, Kind, Reply, Scenario
 from suno_cover_async.sandbox.world import World
 
 _HOST = "127.0.0.1"
@@ -28,6 +28,8 @@ _SHUTDOWN_SECONDS = 0.01
 _EMPTY = Reply()
 _SILENT = frozenset({Fault.LOST_REQUEST, Fault.LOST_ANSWER, Fault.RESET})
 _UNREADABLE = _SILENT | {Fault.TRUNCATED}
+_TRUTHFUL = frozenset({Fault.NONE, Fault.SLOW})
+_OK = 200
 
 
 class Sandbox:
@@ -216,7 +218,7 @@ class Sandbox:
         now = time.monotonic()
         kind = api.kind_of(request.method, request.path)
         user_agent = request.headers.get("User-Agent")
-        counts = kind in API_KINDS and not api.is_blocked(user_agent)
+        counts = kind in self.scenario.counted and not api.is_blocked(user_agent)
         return Arrival(
             at=now,
             method=request.method,
@@ -259,7 +261,15 @@ class Sandbox:
             fault=fault,
             status=None if fault in _SILENT else reply.status,
             code=None if fault in _UNREADABLE else reply.code,
+            finished_at=self._finished(asked, fault, step, reply),
         )
+
+    def _finished(
+        self, asked: api.Question, fault: Fault, step: Fault | Reply, reply: Reply
+    ) -> float | None:
+        """Tell when a cover task finished, where a look is answered that it has."""
+        untrue = reply is step or fault not in _TRUTHFUL or reply.code != _OK
+        return None if untrue else self._world.finished_at(asked.cover_task_id or "")
 
     async def _travel(self, seconds: float = 0) -> None:
         if self.scenario.delay is not None:

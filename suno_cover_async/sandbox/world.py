@@ -62,6 +62,7 @@ class _Cover:
     fails: bool
     mishap: Mishap
     looks: int = 0
+    status: CoverStatus = CoverStatus.PENDING  # as the last look showed it
     imageless_looks: int = 0
     images: tuple[str, ...] = ()
 
@@ -172,7 +173,13 @@ class World:
             return None
         if cover.looks_needed is not None and cover.done is None and seen >= cover.looks_needed:
             self._finish_at(cover, now)
-        return self._details(cover, self._status(cover, seen, now))
+        cover.status = self._status(cover, seen, now)
+        return self._details(cover, cover.status)
+
+    def finished_at(self, cover_task_id: str) -> float | None:
+        """Tell when a cover task finished, if its last look showed that it has."""
+        cover = self._covers.get(cover_task_id)
+        return cover.done if cover is not None and cover.status.finished else None
 
     def next_due(self) -> float | None:
         """Tell when the next callback is due, of the covers whose end is known."""
