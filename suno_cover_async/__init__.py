@@ -6,55 +6,62 @@
         details = await client.generate("73d6128b3523a0079df10da9471017c8")
         files = await client.download(details, into="covers")
 
-This is the shop window: everything public is imported from here, and nothing is defined here. The
-sandbox is `suno_cover_async.sandbox`.
+This is the shop window: everything public is imported from here, and nothing is defined here. Each
+thing is fetched when somebody first asks for it, so that whoever wants a client starts without
+aiohttp.web and SQLite; no other module of the package imports late. The sandbox is
+`suno_cover_async.sandbox`.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from suno_cover_async._version import __version__
-from suno_cover_async.admission import CallbackAnswer
-from suno_cover_async.batch import Covered, Failed, Outcome, Outcomes, Tally, cover_catalog
-from suno_cover_async.catalog import Catalog, read_catalog
-from suno_cover_async.client import NO_CALLBACK_URL, SunoCoverClient
-from suno_cover_async.errors import (
-    APIError,
-    AuthenticationError,
-    CallbackRefusedError,
-    ClientBlockedError,
-    ClientUsageError,
-    CoverExistsError,
-    CoverExpiredError,
-    CoverFailedError,
-    CoverTimeoutError,
-    DownloadError,
-    ImagesMissingError,
-    InsufficientCreditsError,
-    InvalidRequestError,
-    LedgerError,
-    MaintenanceError,
-    MusicFailedError,
-    NotFoundError,
-    RateLimitError,
-    ServerError,
-    SunoCoverError,
-    TransportError,
-    UnexpectedResponseError,
-)
-from suno_cover_async.hosts import APIBOX, HOSTS, KIE, SUNOAPI, Host
-from suno_cover_async.ledger import Ledger, LedgerEntry, TrackState
-from suno_cover_async.lines import BadLine
-from suno_cover_async.models import (
-    Callback,
-    CoverDetails,
-    CoverStatus,
-    CoverTask,
-    MusicDetails,
-    Track,
-)
-from suno_cover_async.outage import OutageGate
-from suno_cover_async.pace import PollSchedule
-from suno_cover_async.receiver import CallbackReceiver
-from suno_cover_async.retry import RetryPolicy
-from suno_cover_async.window import Rate, RequestWindow
+
+if TYPE_CHECKING:  # what is fetched below, for those who read and do not run
+    from suno_cover_async.admission import CallbackAnswer
+    from suno_cover_async.batch import Covered, Failed, Outcome, Outcomes, Tally, cover_catalog
+    from suno_cover_async.catalog import Catalog, read_catalog
+    from suno_cover_async.client import NO_CALLBACK_URL, SunoCoverClient
+    from suno_cover_async.errors import (
+        APIError,
+        AuthenticationError,
+        CallbackRefusedError,
+        ClientBlockedError,
+        ClientUsageError,
+        CoverExistsError,
+        CoverExpiredError,
+        CoverFailedError,
+        CoverTimeoutError,
+        DownloadError,
+        ImagesMissingError,
+        InsufficientCreditsError,
+        InvalidRequestError,
+        LedgerError,
+        MaintenanceError,
+        MusicFailedError,
+        NotFoundError,
+        RateLimitError,
+        ServerError,
+        SunoCoverError,
+        TransportError,
+        UnexpectedResponseError,
+    )
+    from suno_cover_async.hosts import APIBOX, HOSTS, KIE, SUNOAPI, Host
+    from suno_cover_async.ledger import Ledger, LedgerEntry, TrackState
+    from suno_cover_async.lines import BadLine
+    from suno_cover_async.models import (
+        Callback,
+        CoverDetails,
+        CoverStatus,
+        CoverTask,
+        MusicDetails,
+        Track,
+    )
+    from suno_cover_async.outage import OutageGate
+    from suno_cover_async.pace import PollSchedule
+    from suno_cover_async.receiver import CallbackReceiver
+    from suno_cover_async.retry import RetryPolicy
+    from suno_cover_async.window import Rate, RequestWindow
 
 __all__ = [
     "APIBOX",
@@ -113,3 +120,60 @@ __all__ = [
     "cover_catalog",
     "read_catalog",
 ]
+
+_ROOMS = {
+    "admission": ("CallbackAnswer",),
+    "batch": ("Covered", "Failed", "Outcome", "Outcomes", "Tally", "cover_catalog"),
+    "catalog": ("Catalog", "read_catalog"),
+    "client": ("NO_CALLBACK_URL", "SunoCoverClient"),
+    "errors": (
+        "APIError",
+        "AuthenticationError",
+        "CallbackRefusedError",
+        "ClientBlockedError",
+        "ClientUsageError",
+        "CoverExistsError",
+        "CoverExpiredError",
+        "CoverFailedError",
+        "CoverTimeoutError",
+        "DownloadError",
+        "ImagesMissingError",
+        "InsufficientCreditsError",
+        "InvalidRequestError",
+        "LedgerError",
+        "MaintenanceError",
+        "MusicFailedError",
+        "NotFoundError",
+        "RateLimitError",
+        "ServerError",
+        "SunoCoverError",
+        "TransportError",
+        "UnexpectedResponseError",
+    ),
+    "hosts": ("APIBOX", "HOSTS", "KIE", "SUNOAPI", "Host"),
+    "ledger": ("Ledger", "LedgerEntry", "TrackState"),
+    "lines": ("BadLine",),
+    "models": ("Callback", "CoverDetails", "CoverStatus", "CoverTask", "MusicDetails", "Track"),
+    "outage": ("OutageGate",),
+    "pace": ("PollSchedule",),
+    "receiver": ("CallbackReceiver",),
+    "retry": ("RetryPolicy",),
+    "window": ("Rate", "RequestWindow"),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+if not TYPE_CHECKING:  # or a misspelt name would pass for one
+
+    def __getattr__(name: str) -> object:
+        """Fetch what is asked for the first time (PEP 562); from then on it stands here."""
+        if name in _ROOMS:
+            return import_module(f"{__name__}.{name}")
+        if name not in _ROOM_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = getattr(import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
+        globals()[name] = found
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

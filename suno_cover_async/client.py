@@ -14,7 +14,7 @@ from typing import NoReturn, Self
 
 import aiohttp
 
-from suno_cover_async import arguments, wire
+from suno_cover_async import arguments, receiving, wire
 from suno_cover_async.doorbell import Doorbell
 from suno_cover_async.errors import (
     CoverExpiredError,
@@ -32,7 +32,7 @@ from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicD
 from suno_cover_async.outage import OutageGate
 from suno_cover_async.pace import Backpressure, PollSchedule
 from suno_cover_async.polling import id_of, unknown_cover_task
-from suno_cover_async.receiver import CallbackReceiver
+from suno_cover_async.receiving import Receiver
 from suno_cover_async.retry import RetryPolicy
 from suno_cover_async.transport import Account, ApiKey
 from suno_cover_async.window import Rate, RequestWindow
@@ -56,10 +56,11 @@ class SunoCoverClient:
         base_url: Overrides the host's; https, or http on loopback.
         callback_url: Somebody else's endpoint, which the API calls besides; None sends a
             placeholder. This client then polls.
-        receiver: Your own endpoint: its callbacks wake whoever waits here, and looks become rare.
-            A callback proves nothing; each is confirmed by one look, and all of them together
-            take no more than half of the limit. Not together with `callback_url`.
-        concurrency: How many covers `generate` keeps in flight at once.
+        receiver: Your own endpoint, a `CallbackReceiver`: its callbacks wake whoever waits here,
+            and looks become rare. A callback proves nothing; each is confirmed by one look. Not
+            together with `callback_url`.
+        concurrency: How many covers `generate` keeps in flight at once. As many as the limit
+            needs: 500 keep 20 requests in 10 s busy with covers that take four minutes.
         rate: The account's limit; give a `RequestWindow` instead to share one limiter among
             several clients of one account.
         poll_rate: A limit of its own for looks; None makes them share `rate`. Whether looks
@@ -82,8 +83,8 @@ class SunoCoverClient:
         host: Host = SUNOAPI,
         base_url: str | None = None,
         callback_url: str | None = None,
-        receiver: CallbackReceiver | None = None,
-        concurrency: int = 100,
+        receiver: Receiver | None = None,
+        concurrency: int = 500,
         rate: Rate | RequestWindow = Rate(calls=20, seconds=10),  # noqa: B008 - a frozen value
         poll_rate: Rate | RequestWindow | None = None,
         poll: PollSchedule = PollSchedule(),  # noqa: B008 - a frozen value
@@ -458,12 +459,12 @@ def _gate(retry: RetryPolicy, what: str) -> OutageGate:
     return OutageGate(retry.probe_first, retry.probe_longest, what=what)
 
 
-def _callback_url(given: str | None, receiver: CallbackReceiver | None) -> Callable[[str], str]:
+def _callback_url(given: str | None, receiver: Receiver | None) -> Callable[[str], str]:
     """Tell where the host shall call for a music task."""
     if receiver is not None:
         if given is not None:
             raise ValueError("give callback_url or receiver, not both: a submit has one URL")
-        return arguments.instance("receiver", receiver, CallbackReceiver).url
+        return receiving.checked("receiver", receiver).url
     url = arguments.callback_url("callback_url", arguments.given(given, NO_CALLBACK_URL))
     return lambda _: url
 

@@ -47,8 +47,8 @@ class Bell:
             hear: Called for each ring.
             certain: The two are known to belong to each other.
         """
-        self.music_task_id = music_task_id
-        self.cover_task_id = cover_task_id
+        self.music_task_id: str | None = music_task_id
+        self.cover_task_id: str | None = cover_task_id
         self._hear = hear
         self._certain = certain
         self._loop = asyncio.get_running_loop()

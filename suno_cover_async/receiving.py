@@ -1,0 +1,32 @@
+"""What a client needs of a receiver, so that one without callbacks loads no door for them.
+
+It knows the doorbell; who is let in to ring it is `receiver.py`'s.
+"""
+
+from typing import Protocol
+
+from suno_cover_async.doorbell import Doorbell
+
+
+class Receiver(Protocol):
+    """Where the API calls, and what rings then: a `CallbackReceiver`."""
+
+    @property
+    def doorbell(self) -> Doorbell:
+        """What is rung, and where clients listen."""
+        ...
+
+    def url(self, music_task_id: str) -> str:
+        """Mint the callback URL of a music task."""
+        ...
+
+
+def checked(name: str, value: Receiver) -> Receiver:
+    """Check that it is a receiver.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if not isinstance(getattr(value, "doorbell", None), Doorbell):
+        raise TypeError(f"{name} must be a CallbackReceiver, not {value!r:.80}")
+    return value

@@ -1,0 +1,65 @@
+"""What a look and a wait cost, counted and not timed: the same on every machine, however busy.
+
+`benchmarks/call_cost.py` and `waiting.py` tell the time and the memory that come of it.
+"""
+
+import asyncio
+import gc
+import json
+import os
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+from virtual_time import run
+
+from suno_cover_async import CoverDetails, CoverStatus, PollSchedule
+from suno_cover_async.doorbell import Doorbell
+from suno_cover_async.memory import Memory
+from suno_cover_async.polling import Lookout
+
+WAITS = 5_000
+
+
+def test_a_look_with_all_its_layers_runs_little_more_instructions_than_plain_aiohttp() -> None:
+    quiet = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    command = [sys.executable, str(Path(__file__).with_name("instructions.py"))]
+    ended = subprocess.run(command, env=quiet, stdout=subprocess.PIPE, check=True)  # noqa: S603
+
+    counted = json.loads(ended.stdout)
+
+    assert counted["aiohttp"] > 1_000
+    assert counted["ours"] <= 1.2 * counted["aiohttp"]
+
+
+def test_a_wait_costs_no_task_of_ours_and_little_memory() -> None:
+    async def ask(_: str) -> CoverDetails:
+        await asyncio.sleep(1)
+        return CoverDetails(cover_task_id="c", status=CoverStatus.GENERATING)
+
+    async def wait(lookout: Lookout, cover_task_id: str) -> None:
+        async with lookout.watching(cover_task_id, 900) as watcher:
+            await watcher.finished()
+
+    async def scenario() -> tuple[float, int]:
+        lookout = Lookout(ask, PollSchedule(), Memory(grace=60), lambda: True, Doorbell())
+        ids = [f"{number:032x}" for number in range(WAITS)]
+        gc.collect()
+        tracemalloc.start()
+        tasks = [asyncio.create_task(wait(lookout, one)) for one in ids]
+        await asyncio.sleep(10)
+        gc.collect()
+        traced, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        all_tasks = len(asyncio.all_tasks())
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert len(asyncio.all_tasks()) == 1
+        return traced / WAITS, all_tasks
+
+    size, tasks = run(scenario())
+
+    assert tasks <= WAITS + 1 + 20  # the looks that are under way
+    assert size <= 2_200

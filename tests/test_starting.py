@@ -1,0 +1,133 @@
+"""What is loaded when, whatever the machine's speed; see `benchmarks/starting.py` for times."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+import suno_cover_async
+
+FOREIGN = {
+    "attrs": "values",
+    "backoff": "retries",
+    "cattrs": "records in answers",
+    "dataclasses": "which cattrs imports",
+    "typing_extensions": "which cattrs imports, from Python 3.13 on",
+}
+FOR_OTHERS = (
+    {"receiver", "admission", "asgi", "hook", "signing"}  # callbacks
+    | {"batch", "agenda", "fates", "catalog", "lines", "ledger", "ledger_file", "commits"}
+    | {"sandbox", "cli"}
+)
+
+
+def after(*lines: str) -> set[str]:
+    """What a process of its own has loaded that runs this; it knows nothing of coverage."""
+    script = "\n".join((*lines, "import json, sys", "print(json.dumps(sorted(sys.modules)))"))
+    environment = {name: v for name, v in os.environ.items() if not name.startswith("COV")}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment)  # noqa: S603
+    return set(json.loads(done.stdout))
+
+
+def ours(modules: set[str]) -> set[str]:
+    """The rooms among them."""
+    return {name.split(".")[1] for name in modules if name.startswith("suno_cover_async.")}
+
+
+def test_a_plain_client_loads_what_aiohttp_loads_and_three_libraries() -> None:
+    with_aiohttp = after("import aiohttp")
+
+    loaded = after("from suno_cover_async import SunoCoverClient")
+
+    assert "client" in ours(loaded)
+    assert not ours(loaded) & FOR_OTHERS
+    assert "aiohttp.web" not in loaded
+    more = {name.split(".")[0] for name in loaded - with_aiohttp} - {"suno_cover_async"}
+    assert more <= set(FOREIGN)
+
+
+def test_the_package_by_itself_loads_nothing_yet() -> None:
+    loaded = after("import suno_cover_async")
+
+    assert ours(loaded) == {"_version"}
+    assert not {"aiohttp", "attr", "asyncio"} & loaded
+
+
+def test_an_error_and_a_value_load_no_client() -> None:
+    loaded = after("from suno_cover_async import CoverTimeoutError, Rate, Track")
+
+    assert "client" not in ours(loaded)
+
+
+@pytest.mark.parametrize("name", sorted(suno_cover_async.__all__))
+def test_every_name_is_fetched_once_from_the_room_that_is_said(name: str) -> None:
+    if name in suno_cover_async._ROOM_OF:
+        vars(suno_cover_async).pop(name, None)
+
+    found = getattr(suno_cover_async, name)
+
+    assert vars(suno_cover_async)[name] is found
+    if isinstance(found, type):
+        assert found.__module__ == f"suno_cover_async.{suno_cover_async._ROOM_OF[name]}"
+
+
+def test_a_room_is_there_without_an_import_of_its_own() -> None:
+    loaded = after("import suno_cover_async", "suno_cover_async.errors.CoverTimeoutError")
+
+    assert "errors" in ours(loaded)
+
+
+def test_what_is_not_there_is_said_to_be_not_there() -> None:
+    with pytest.raises(AttributeError, match=r"'suno_cover_async' has no attribute 'Sunocover'"):
+        _ = suno_cover_async.Sunocover  # type: ignore[attr-defined]
+    with pytest.raises(ImportError, match="cannot import name 'Sunocover'"):
+        from suno_cover_async import (  # type: ignore[attr-defined]  # noqa: PLC0415
+            Sunocover,  # noqa: F401
+        )
+
+
+def test_a_star_brings_everything_in_all() -> None:
+    after(
+        "from suno_cover_async import *",
+        "import suno_cover_async",
+        "assert set(suno_cover_async.__all__) <= set(globals())",
+    )
+
+
+def test_dir_and_help_show_everything_in_all() -> None:
+    after(
+        "import pydoc, suno_cover_async",
+        "assert set(suno_cover_async.__all__) <= set(dir(suno_cover_async))",
+        "text = pydoc.render_doc(suno_cover_async, renderer=pydoc.plaintext)",
+        "assert 'class SunoCoverClient' in text and 'cover_catalog(' in text",
+    )
+
+
+def test_what_was_fetched_can_be_pickled() -> None:
+    rate = suno_cover_async.Rate(calls=1, seconds=1.0)
+
+    assert pickle.loads(pickle.dumps(rate)) == rate  # noqa: S301
+    assert pickle.loads(pickle.dumps(suno_cover_async.Ledger)) is suno_cover_async.Ledger  # noqa: S301
+
+
+def test_threads_that_ask_first_get_the_same() -> None:
+    names = json.dumps(list(reversed(suno_cover_async.__all__)))
+    script = f"""
+import threading, suno_cover_async
+names, found = {names}, []
+start = threading.Barrier(8)
+def ask(turn):
+    start.wait()
+    found.append({{name: getattr(suno_cover_async, name) for name in names[turn * 7:] + names}})
+threads = [threading.Thread(target=ask, args=[turn]) for turn in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert len(found) == 8
+assert all(one[name] is found[0][name] for one in found for name in names)
+"""
+
+    assert "client" in ours(after(script))
