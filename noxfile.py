@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 nox.needs_version = ">=2025.2.9"
 nox.options.sessions = ["tests"]
@@ -17,6 +18,9 @@ PYTEST = ("-m", "pytest", "--numprocesses=6")  # most of them wait while others 
 
 # What a wheel might lack, or hold otherwise than the checkout.
 OF_THE_WHEEL = ("house", "readme", "client", "sandbox", "cli", "cli_batch", "contact_sheet")
+
+# Side by side with others; each exits with 1 when its goal is missed.
+SPEED = ("starting", "call_cost", "downloads", "waiting", "at_the_limit")
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 
@@ -68,3 +72,18 @@ def wheel(session: nox.Session) -> None:
     installed = "import suno_cover_async; assert 'site-packages' in suno_cover_async.__file__"
     session.run("python", "-c", installed)
     session.run("python", *PYTEST, *(f"tests/test_{name}.py" for name in OF_THE_WHEEL))
+
+
+@nox.session
+def speed(session: nox.Session) -> None:
+    """Run the side-by-side benchmarks, or those named after `--`; it needs nginx."""
+    session.install(".[cli]", *group("speed"))
+    missed: list[str] = []
+    for name in session.posargs or SPEED:
+        session.log(name)
+        try:
+            session.run("python", f"benchmarks/{name}.py")
+        except CommandFailed:
+            missed.append(name)
+    if missed:
+        session.error(f"missed: {', '.join(missed)}")

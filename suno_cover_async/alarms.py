@@ -51,12 +51,15 @@ class Alarms(Generic[S]):
             return
         self._set += (moment < math.inf) - (sleeper.alarm < math.inf)
         sleeper.alarm = moment
+        if len(self._heap) > 2 * self._set + _FEW:  # most of it is of alarms that were set anew
+            self._heap = [entry for entry in self._heap if entry[2].alarm == entry[0]]
+            heapq.heapify(self._heap)
         if moment < math.inf:
             heapq.heappush(self._heap, (moment, next(self._turn), sleeper))
             self.go_on()
-        elif len(self._heap) > 2 * self._set + _FEW:  # most of it was set anew, or never will be
-            self._heap = [entry for entry in self._heap if entry[2].alarm == entry[0]]
-            heapq.heapify(self._heap)
+        elif not self._set and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def go_on(self) -> None:
         """Have a timer for whoever is next."""
@@ -68,13 +71,6 @@ class Alarms(Generic[S]):
                 return
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_at(moment, self._ring)
-
-    def stop(self) -> None:
-        """Wake nobody any more."""
-        self._heap.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     def _ring(self) -> None:
         self._timer = None

@@ -8,6 +8,7 @@ import pytest
 from virtual_time import run
 
 from suno_cover_async import (
+    Callback,
     CoverDetails,
     CoverStatus,
     CoverTask,
@@ -375,3 +376,46 @@ def test_few_looks_are_under_way_at_once_and_the_others_keep_their_turn(
 
     assert order == sorted(order)
     assert len(order) == 1000
+
+
+def test_a_look_that_a_callback_asks_for_does_not_queue_behind_others() -> None:
+    async def scenario() -> list[tuple[str, float]]:
+        looks: list[tuple[str, float]] = []
+
+        async def ask(cover_task_id: str) -> CoverDetails:
+            looks.append((cover_task_id, asyncio.get_running_loop().time()))
+            await asyncio.sleep(1000)
+            return CoverDetails(cover_task_id=cover_task_id, status=CoverStatus.FAILED)
+
+        doorbell = Doorbell("https://me.example/suno")
+        out = Lookout(ask, PollSchedule(), Memory(grace=60), lambda: True, doorbell)
+
+        async def one(number: int) -> None:
+            async with out.watching(f"{number:04}", 9000) as watcher:
+                await watcher.finished()
+
+        waits = [asyncio.create_task(one(number)) for number in range(100)]
+        await asyncio.sleep(10)
+        doorbell.ring(Callback(music_task_id="m", cover_task_id="0077"))
+        await asyncio.gather(*waits)
+        return looks
+
+    looks = run(scenario())
+
+    assert ("0077", 10.0) in looks
+    assert [name for name, at in looks if at == 0] == [f"{number:04}" for number in range(20)]
+
+
+def test_whoever_leaves_takes_the_look_under_way_along() -> None:
+    async def scenario() -> int:
+        async def ask(_: str) -> CoverDetails:
+            await asyncio.sleep(1000)
+            return SUCCESS
+
+        out = lookout(lambda: ask(""))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5):
+                await finished(out)
+        return len(asyncio.all_tasks())
+
+    assert run(scenario()) == 1
