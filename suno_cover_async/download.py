@@ -39,6 +39,9 @@ _PASSING = frozenset({408, 425, 429, *range(201, 300), *range(500, 600)})
 _MOST_REDIRECTS = 5
 _LONGEST_REFUSAL = 4096
 _LONGEST_SILENCE = 30.0
+_READ_AHEAD = 256 * 1024  # half of what aiohttp takes from the network before we ask for it
+_BLOCK = 2 * 1024 * 1024  # of a body in memory: most images go to the disk in one piece
+_MOST_CHUNKS = 1024  # of a block: tiny ones take far more memory than they have bytes
 
 # The addresses refused during this fetch: of several connect errors, aiohttp keeps only the last.
 _refused: ContextVar[list[str]] = ContextVar("_refused")
@@ -85,6 +88,7 @@ class ImageDownloader:
             headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
             auto_decompress=False,
             trust_env=False,
+            read_bufsize=_READ_AHEAD,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=silence, sock_read=silence),
         )
 
@@ -152,20 +156,33 @@ class ImageDownloader:
         """Stream the body to a part file, which takes its final name when all is on the disk."""
         self._refuse_too_large(response, response.content_length or 0)
         chunk = await _first_bytes(response)
+        self._refuse_too_large(response, len(chunk))
         final = target.with_name(target.name + _suffix_of(response, chunk))
         part = PartFile(target.parent)
-        size = 0
+        size, block = len(chunk), [chunk]
         try:
-            while chunk:
-                size += len(chunk)
-                self._refuse_too_large(response, size)
-                await on_disk(partial(part.write, chunk), final)
-                chunk = await response.content.readany()
-            await on_disk(partial(part.finish, final), final)
+            while not response.content.at_eof():
+                await on_disk(partial(part.write, *block), final)
+                block = await self._block(response, size)
+                size += sum(map(len, block))
+            await on_disk(partial(part.finish, final, *block), final)
         except BaseException:
             await in_thread(part.discard)
             raise
         return final
+
+    async def _block(self, response: aiohttp.ClientResponse, before: int) -> list[bytes]:
+        """Read on, after so many bytes, up to a block or the end."""
+        block: list[bytes] = []
+        size = 0
+        while size < _BLOCK and len(block) < _MOST_CHUNKS:
+            chunk = await response.content.readany()
+            if not chunk:
+                break
+            block.append(chunk)
+            size += len(chunk)
+            self._refuse_too_large(response, before + size)
+        return block
 
     def _refuse_too_large(self, response: aiohttp.ClientResponse, size: int) -> None:
         if size > self._max_bytes:

@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import os
 import re
-import secrets
 import time
 import unicodedata
 from collections.abc import Callable
@@ -29,15 +28,16 @@ class PartFile:
 
     def __init__(self, directory: Path) -> None:
         """Touch nothing yet."""
-        self._path = directory / f"cover-{secrets.token_hex(8)}.part"
+        self._path = directory / f"cover-{os.urandom(8).hex()}.part"
         self._file: BufferedWriter | None = None
 
-    def write(self, chunk: bytes) -> None:
-        """Add to the file; the first chunk creates it, and its directory."""
-        self._opened().write(chunk)
+    def write(self, *chunks: bytes) -> None:
+        """Add to the file; the first time creates it, and its directory."""
+        self._opened().writelines(chunks)
 
-    def finish(self, final: Path) -> None:
-        """Give the file its final name once its bytes are on the disk."""
+    def finish(self, final: Path, *rest: bytes) -> None:
+        """Add the rest, and give the file its final name once its bytes are on the disk."""
+        self.write(*rest)
         file = self._opened()
         file.flush()
         os.fsync(file.fileno())

@@ -5,11 +5,14 @@ import socket
 import ssl
 import unicodedata
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import attrs
+import bad_disk
 import pytest
 import trustme
 from hypothesis import given
@@ -174,6 +177,59 @@ async def test_a_chunked_image_is_saved_whole(
     path = await downloader.fetch(f"{host.url}/a", tmp_path / "a")
 
     assert path.read_bytes() == PNG
+
+
+class CountedThreads(ThreadPoolExecutor):
+    """Threads that count how often they are given work."""
+
+    hops = 0
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.hops += 1
+        return super().submit(fn, *args, **kwargs)
+
+
+async def test_a_usual_image_takes_two_hops_into_a_thread(host: ImageHost, tmp_path: Path) -> None:
+    body = PNG + bytes(2_000_000 - len(PNG))
+    host.answers["/a"] = answer(body)
+    threads = CountedThreads()
+    asyncio.get_running_loop().set_default_executor(threads)
+
+    async with downloading(max_bytes=len(body)) as downloader:
+        path = await downloader.fetch(f"{host.url}/a", tmp_path / "a")
+
+    assert path.read_bytes() == body
+    assert threads.hops == 2
+
+
+async def test_an_image_of_many_megabytes_is_saved_whole(host: ImageHost, tmp_path: Path) -> None:
+    body = PNG + b"".join(number.to_bytes(4, "big") for number in range(1_800_000))
+    host.answers["/a"] = answer(body)
+
+    async with downloading(max_bytes=len(body)) as downloader:
+        path = await downloader.fetch(f"{host.url}/a", tmp_path / "a")
+
+    assert path.read_bytes() == body
+
+
+async def test_bytes_that_come_one_by_one_do_not_pile_up_in_memory(
+    host: ImageHost, downloader: ImageDownloader, tmp_path: Path
+) -> None:
+    async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _byte in range(3000):
+            writer.write(b"x")
+            for _turn in range(5):  # the client reads meanwhile
+                await asyncio.sleep(0)
+
+    host.answers["/a"] = answer(PNG, length=len(PNG) + 3000)
+    host.tails["/a"] = trickle
+    threads = CountedThreads()
+    asyncio.get_running_loop().set_default_executor(threads)
+
+    path = await downloader.fetch(f"{host.url}/a", tmp_path / "a")
+
+    assert path.read_bytes() == PNG + b"x" * 3000
+    assert threads.hops > 2
 
 
 async def test_neither_key_nor_cookie_nor_environment_reaches_the_image_host(
@@ -534,7 +590,10 @@ async def test_a_body_that_announces_too_much_is_not_read(host: ImageHost, tmp_p
     assert names_in(tmp_path) == []
 
 
-async def test_a_body_without_end_is_cut_at_the_limit(host: ImageHost, tmp_path: Path) -> None:
+@pytest.mark.parametrize("most", [300_000, 5_000_000])
+async def test_a_body_without_end_is_cut_at_the_limit(
+    host: ImageHost, tmp_path: Path, most: int
+) -> None:
     async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while not writer.is_closing():
             writer.write(b"x" * 65536)
@@ -543,12 +602,23 @@ async def test_a_body_without_end_is_cut_at_the_limit(host: ImageHost, tmp_path:
     host.answers["/a"] = b"HTTP/1.1 200 OK\r\n\r\n" + PNG
     host.tails["/a"] = endless
 
-    async with downloading(max_bytes=300_000) as downloader:
+    async with downloading(max_bytes=most) as downloader:
         error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
 
     assert isinstance(error, DownloadError)
     assert not error.retryable
-    assert "300000 bytes" in str(error)
+    assert f"{most} bytes" in str(error)
+    assert names_in(tmp_path) == []
+
+
+async def test_a_body_of_one_piece_is_cut_at_the_limit_too(host: ImageHost, tmp_path: Path) -> None:
+    host.answers["/a"] = b"HTTP/1.1 200 OK\r\n\r\n" + PNG
+
+    async with downloading(max_bytes=len(PNG) - 1) as downloader:
+        error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
+
+    assert isinstance(error, DownloadError)
+    assert not error.retryable
     assert names_in(tmp_path) == []
 
 
@@ -770,6 +840,26 @@ async def test_a_full_disk_is_named_and_leaves_no_file(
     assert "File too large" in str(error)
     assert str(tmp_path / "a.png") in str(error)
     assert names_in(tmp_path) == []
+
+
+def test_an_image_is_on_the_disk_before_it_has_its_name(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    script = """
+    from suno_cover_async.files import PartFile
+    part = PartFile(Path(sys.argv[1]))
+    part.write(b"a" * 100_000)
+    part.finish(Path(sys.argv[1]) / "a.png", b"b" * 100_000, b"c")
+    """
+
+    traced = bad_disk.strace("-e", "trace=write,fsync,rename", log=log)
+    code, _ = bad_disk.run(script, tmp_path / "covers", prefix=traced)
+    calls = [call for call in log.read_text().splitlines() if str(tmp_path / "covers") in call]
+    acts = [call.split()[1].partition("(")[0] for call in calls]
+
+    assert code == 0
+    assert acts == ["write", "write", "write", "fsync", "rename", "fsync"]
+    assert ".part>)" in calls[3]
+    assert f"<{tmp_path / 'covers'}>)" in calls[5]
 
 
 async def test_a_name_that_is_taken_by_a_directory_is_named(
