@@ -15,6 +15,7 @@ from suno_cover_async.addresses import is_loopback
 T = TypeVar("T")
 
 _LONGEST_URL = 2048
+_TASK_ID = re.compile(r"[!-~]{1,128}")
 
 
 def task_id(name: str, value: str) -> str:
@@ -24,21 +25,20 @@ def task_id(name: str, value: str) -> str:
         TypeError: It is not a str.
         ValueError: It is empty, too long, has odd characters, or is a URL.
     """
-    instance(name, value, str)
-    if not value:
+    if is_task_id(value) and "://" not in value:
+        return value
+    if not instance(name, value, str):
         raise ValueError(f"{name} must not be empty")
     if "://" in value:
         raise ValueError(f"{name} must be a task id of the API, not a URL: {value[:80]!r}")
-    if not is_task_id(value):
-        raise ValueError(
-            f"{name} must be 1 to 128 printable ASCII characters without spaces, not {value[:80]!r}"
-        )
-    return value
+    raise ValueError(
+        f"{name} must be 1 to 128 printable ASCII characters without spaces, not {value[:80]!r}"
+    )
 
 
 def is_task_id(value: object) -> TypeGuard[str]:
     """Whether it may be an id of the API: 1 to 128 printable ASCII characters without spaces."""
-    return isinstance(value, str) and bool(re.fullmatch(r"[!-~]{1,128}", value))
+    return isinstance(value, str) and _TASK_ID.fullmatch(value) is not None
 
 
 def base_url(name: str, value: str) -> str:

@@ -81,8 +81,8 @@ class Memory:
         if not details.finished:
             return
         self._births.pop(details.cover_task_id, None)
-        if details.duration is not None:
-            self.durations.learn(details.duration.total_seconds())
+        if (duration := details.duration) is not None:
+            self.durations.learn(duration.total_seconds())
 
     def _forget_old(self, now: float) -> None:
         while self._births:

@@ -23,7 +23,7 @@ class CoverStatus(enum.Enum):
     @property
     def finished(self) -> bool:
         """Whether the status will never change again."""
-        return self in {CoverStatus.SUCCESS, CoverStatus.FAILED}
+        return self is CoverStatus.SUCCESS or self is CoverStatus.FAILED
 
 
 @attrs.frozen

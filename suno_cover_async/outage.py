@@ -137,7 +137,7 @@ class OutageGate:
 
     def judge(self, passage: Passage, outcome: object) -> None:
         """Learn from what a request came to: an answer, or an error in its place."""
-        if asyncio.get_running_loop() is not self._loop:
+        if self._loop is None or asyncio.get_running_loop() is not self._loop:
             return
         if isinstance(outcome, RateLimitError | ClientUsageError):
             return
@@ -157,7 +157,9 @@ class OutageGate:
 
     def _here(self) -> "_Outage | None":
         """Return the outage, if it is one of the running event loop."""
-        return self._outage if asyncio.get_running_loop() is self._loop else None
+        if self._outage is None or asyncio.get_running_loop() is not self._loop:
+            return None
+        return self._outage
 
     def _close(self, error: SunoCoverError) -> None:
         self.closures += 1

@@ -9,13 +9,16 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
 from http import HTTPStatus
 from typing import Any, NoReturn, TypeVar
 
 import aiohttp
 import attrs
+from aiohttp import hdrs
 from aiohttp.abc import AbstractStreamWriter
+from multidict import CIMultiDict
 from yarl import URL
 
 from suno_cover_async._version import __version__
@@ -29,11 +32,12 @@ from suno_cover_async.errors import (
 )
 from suno_cover_async.hosts import Host
 from suno_cover_async.outage import OutageGate, Passage
+from suno_cover_async.overtime import Overtime
 from suno_cover_async.pace import Backpressure
 from suno_cover_async.retry import RetryPolicy, Trouble, persist
 from suno_cover_async.sharing import settled
 from suno_cover_async.verdict import Answer, read, retry_after
-from suno_cover_async.window import FastLane, RequestWindow, Slot
+from suno_cover_async.window import RequestWindow, Slot
 from suno_cover_async.wire import Call, json_object
 
 T = TypeVar("T")
@@ -42,6 +46,7 @@ USER_AGENT = f"suno-cover-async/{__version__}"
 """Sent everywhere: a default one is turned away by the edge (HTTP 403, code 1010) [seen live]."""
 
 _MOST_BYTES = 1 << 20
+_BYTE_ORDER_MARK = "\ufeff"
 _CONNECT_SECONDS = 10.0
 
 _log = logging.getLogger("suno_cover_async")
@@ -127,32 +132,36 @@ class Transport:
     """Requests of one account through one session, in one event loop."""
 
     def __init__(self, account: Account, session: aiohttp.ClientSession, *, owned: bool) -> None:
-        """Use `session`; whoever made it closes it."""
+        """Use `session`; whoever made it closes it. One that is `owned` has the key's headers."""
         self._account = account
         self._session = session
-        self._owned = owned
         self.closed = False
-        self._headers = account.key.headers()
-        self._timeout = aiohttp.ClientTimeout(
-            total=account.retry.attempt, sock_connect=_CONNECT_SECONDS
-        )
+        self._overtime = Overtime(account.retry.attempt)
+        self._options: dict[str, Any] = {
+            "allow_redirects": False,
+            "raise_for_status": False,
+            "timeout": aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+        }
+        if owned:
+            self._options["middlewares"] = (_once,)
+        else:  # a borrowed one keeps its own middlewares, and does not know the key
+            self._options["headers"] = CIMultiDict(account.key.headers())
 
-    async def get(self, call: Call[T], *, through: RequestWindow | FastLane | None = None) -> T:
+    def get(
+        self, call: Call[T], *, through: RequestWindow | None = None, urgent: bool = False
+    ) -> Coroutine[Any, Any, T]:
         """Ask for something that may be asked for any number of times.
 
         Args:
             call: What to ask.
             through: The limiter that it counts against; None is the account's main one.
+            urgent: It goes before others there.
 
         Raises:
             SunoCoverError: What the last attempt came to.
         """
         window = through or self._account.window
-
-        async def attempt() -> T | Trouble:
-            return await self._attempt(call, window, None)
-
-        return await persist(attempt, self._account.retry)
+        return persist(partial(self._attempt, call, window, urgent=urgent), self._account.retry)
 
     async def submit(
         self, call: Call[T], *, keep: Callable[[T], None], doubt: Callable[[Call[T]], None]
@@ -206,7 +215,12 @@ class Transport:
         return outcome
 
     async def _attempt(
-        self, call: Call[T], window: RequestWindow | FastLane, body: "_Body | None"
+        self,
+        call: Call[T],
+        window: RequestWindow,
+        body: "_Body | None" = None,
+        *,
+        urgent: bool = False,
     ) -> T | Trouble:
         """Make one request, in its turn; trouble is returned, since raising would chain it.
 
@@ -216,9 +230,10 @@ class Transport:
         patience = deadline = self._account.retry.deadline
         while isinstance(passage := await gate.enter(patience), Passage):
             try:
-                slot = await window.enter()
+                slot = await window.enter(urgent=urgent)
                 if gate.admits(passage):
-                    outcome = await self._send(call, window, slot, body)
+                    answer = await self._exchange(call, window, slot, body)
+                    outcome = self._outcome(call, slot, body, answer)
                     gate.judge(passage, outcome.error if isinstance(outcome, Trouble) else None)
                     return outcome
                 window.give_back(slot)
@@ -227,23 +242,15 @@ class Transport:
             patience -= passage.waited
         return Trouble(error=_about(call, passage), took=deadline)
 
-    async def _send(
-        self, call: Call[T], window: RequestWindow | FastLane, slot: Slot, body: "_Body | None"
+    def _outcome(
+        self, call: Call[T], slot: Slot, body: "_Body | None", answer: Answer | SunoCoverError
     ) -> T | Trouble:
-        if self.closed:
-            window.give_back(slot)
-            return Trouble(error=ClientUsageError("this client was closed"), took=0.0)
-        answered = False
-        try:
-            answer = await self._exchange(call, body)
-            answered = isinstance(answer, Answer)
-        finally:
-            window.leave(slot, answered=answered)
-        took = asyncio.get_running_loop().time() - slot.entered
+        """Tell what became of a request, to all who are to learn from it."""
         value = self._read(call, answer)
         if not isinstance(value, SunoCoverError):
             self._account.backpressure.accepted(entered=slot.entered)
             return value
+        took = asyncio.get_running_loop().time() - slot.entered
         if isinstance(value, RateLimitError):
             self._account.refused(value, slot.entered)
         ambiguous = body is not None and body.sent and _is_unclear(value)
@@ -258,50 +265,70 @@ class Transport:
         except SunoCoverError as error:
             return error
 
-    async def _exchange(self, call: Call[Any], body: "_Body | None") -> Answer | SunoCoverError:
-        """Send one request and receive its answer.
+    async def _exchange(
+        self, call: Call[Any], window: RequestWindow, slot: Slot, body: "_Body | None"
+    ) -> Answer | SunoCoverError:
+        """Send one request and receive its answer; the slot is given back.
 
         Nothing is raised while an aiohttp exception is being handled: those, and the frames they
         hold, know the Authorization header.
         """
-        # A borrowed session's own middlewares are not displaced.
-        options: dict[str, Any] = {"middlewares": (_Once(),)} if self._owned else {}
+        if self.closed:
+            window.give_back(slot)
+            return ClientUsageError("this client was closed")
+        answer: Answer | None = None
         cancelled: tuple[Any, ...] | None = None
         failure = ""
+        task = self._overtime.begin(slot.entered)
         try:
             async with self._session.request(
                 "GET" if body is None else "POST",
                 URL(self._account.base_url + call.target, encoded=True),
                 data=body,
-                headers=self._headers,
-                allow_redirects=False,
-                raise_for_status=False,
-                timeout=self._timeout,
-                **options,
+                **self._options,
             ) as response:
-                return await self._answer(response)
+                content = response.content
+                # Small answers have come as a whole by now.
+                whole = await (response.read() if content.is_eof() else _bounded(content))
+                answer = self._answer(response, whole[:_MOST_BYTES])
         except asyncio.CancelledError as error:
             cancelled = error.args
+        except _DroppedError as error:
+            failure = str(error)
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
             failure = _describe(error)
-        if cancelled is not None:
+        finally:
+            is_late = self._overtime.end(task)
+            window.leave(slot, answered=answer is not None)
+        if cancelled is not None and not is_late:
             raise asyncio.CancelledError(*cancelled)
+        if answer is not None:
+            return answer
         if self._session.closed and not (body and body.sent):
             return ClientUsageError("the session is closed; give a client one that is open")
-        return TransportError(f"no answer from {self._account.base_url}: {failure}")
+        reason = failure or f"nothing for {self._account.retry.attempt:g} s"
+        return TransportError(f"no answer from {self._account.base_url}: {reason}")
 
-    async def _answer(self, response: aiohttp.ClientResponse) -> Answer:
-        content = bytearray()
-        async for chunk in response.content.iter_any():
-            content += chunk
-            if len(content) > _MOST_BYTES:
-                break  # cut short it is no JSON, so it reads as an unexpected answer
-        if not content:
-            content += await response.read()  # a borrowed session's middleware may have read it
-        text = self._account.key.hide_in(content[:_MOST_BYTES].decode("utf-8-sig", "replace"))
+    def _answer(self, response: aiohttp.ClientResponse, content: bytes) -> Answer:
+        text = content.decode("utf-8", "replace").removeprefix(_BYTE_ORDER_MARK)
         headers = response.headers
-        wait = retry_after(headers.get("Retry-After"), date=headers.get("Date"))
-        return Answer(status=response.status, text=text, retry_after=wait)
+        return Answer(
+            status=response.status,
+            text=self._account.key.hide_in(text),
+            retry_after=retry_after(headers[hdrs.RETRY_AFTER], date=headers.get(hdrs.DATE))
+            if hdrs.RETRY_AFTER in headers
+            else None,
+        )
+
+
+async def _bounded(content: aiohttp.StreamReader) -> bytes:
+    """Read a body, hardly more of it than a megabyte: what is cut short is no JSON."""
+    read = bytearray()
+    async for chunk in content.iter_any():
+        read += chunk
+        if len(read) > _MOST_BYTES:
+            break
+    return bytes(read)
 
 
 class _Body(aiohttp.BytesPayload):
@@ -332,18 +359,22 @@ class _Body(aiohttp.BytesPayload):
         await super().write_with_length(writer, content_length)
 
 
-class _Once:
-    """Stops aiohttp from repeating a GET by itself: the limiter would not know of it."""
+class _DroppedError(Exception):
+    """What aiohttp made of a request, in words."""
 
-    _passed = False
 
-    async def __call__(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        if self._passed:
-            raise aiohttp.ServerDisconnectedError
-        self._passed = True
+async def _once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Stop aiohttp from repeating a GET by itself: the limiter would not know of it.
+
+    It does so after errors of its own and the system's, never after one that it does not know.
+    """
+    try:
         return await handler(request)
+    except (aiohttp.ClientError, OSError) as error:
+        words = _describe(error)
+    raise _DroppedError(words)
 
 
 def _about(call: Call[Any], error: SunoCoverError) -> SunoCoverError:

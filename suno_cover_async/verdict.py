@@ -8,9 +8,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
-
-import attrs
+from typing import Any, NamedTuple, TypeVar
 
 from suno_cover_async import errors
 from suno_cover_async.hosts import Host
@@ -31,8 +29,7 @@ _LONGEST_SANE_RETRY_AFTER = 86_400.0
 _LONGEST_HEADER = 64
 
 
-@attrs.frozen(kw_only=True)
-class Answer:
+class Answer(NamedTuple):
     """An HTTP answer, as far as it matters: its status, two headers and its text."""
 
     status: int

@@ -1,15 +1,13 @@
-"""The request window: the limiter that keeps a host's limit, and a fast lane through it.
+"""The request window: the limiter that keeps a host's limit.
 
 It knows clocks and waiting; it knows no request and no answer.
 """
 
 import asyncio
-import functools
 import heapq
 import math
 from collections import deque
-from collections.abc import Coroutine
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import attrs
 
@@ -46,8 +44,8 @@ class RequestWindow:
     it answered, so none of its windows can hold more than `rate.calls`, whatever the network does
     to arrival times. Half a percent more covers coarse server clocks. A request that ended without
     an answer may still be travelling, so its slot comes back after two windows. Callers are served
-    in the order they came; those of the fast lane go first, and leave every fourth slot to the
-    others, if any wait.
+    in the order they came; urgent ones go first, and leave every fourth slot to the others, if any
+    wait.
 
     The time an answer takes is rate unused: of 20 in 10 s, answers in 0.2 s leave 98 %, answers in
     1 s 90 %.
@@ -75,17 +73,12 @@ class RequestWindow:
         """Whether somebody is waiting for a slot."""
         return self._waiting > 0
 
-    @functools.cached_property
-    def fast_lane(self) -> "FastLane":
-        """The one fast lane through this window, whoever uses it."""
-        return FastLane(self)
-
     def pause(self, until: float) -> None:
         """Let nobody enter before `until`, by the loop's clock."""
         self._paused_until = max(self._paused_until, until)
 
     async def enter(self, *, urgent: bool = False) -> Slot:
-        """Wait for a slot, in the fast lane if `urgent`; whoever gets it must `leave`."""
+        """Wait for a slot, `urgent`ly or not; whoever gets it must `leave`."""
         loop = asyncio.get_running_loop()
         while True:
             if loop is not self._loop:
@@ -188,26 +181,3 @@ class RequestWindow:
             self._timer = None
         self._loop = loop
         self._era += 1
-
-
-class FastLane:
-    """A way through a window for what goes first: looks that are worth it, before submits.
-
-    What is paid for is noticed soon that way, and no more is under way than the limit can serve.
-    """
-
-    def __init__(self, window: RequestWindow) -> None:
-        """Lead through `window`."""
-        self._window = window
-
-    def enter(self) -> Coroutine[Any, Any, Slot]:
-        """Wait for a slot of the window."""
-        return self._window.enter(urgent=True)
-
-    def leave(self, slot: Slot, *, answered: bool) -> None:
-        """Give a slot back, as that of a window."""
-        self._window.leave(slot, answered=answered)
-
-    def give_back(self, slot: Slot) -> None:
-        """Give back a slot that was not used."""
-        self._window.give_back(slot)

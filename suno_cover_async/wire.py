@@ -15,12 +15,10 @@ import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Generic, TypeGuard, TypeVar
+from typing import Any, Generic, NamedTuple, TypeGuard, TypeVar
 from urllib.parse import quote
 
 import attrs
-import cattrs
-from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from suno_cover_async import arguments
 from suno_cover_async.errors import CallbackRefusedError
@@ -35,8 +33,7 @@ DETAILS_PATH = "/api/v1/suno/cover/record-info"
 MUSIC_PATH = "/api/v1/generate/record-info"
 
 
-@attrs.frozen(kw_only=True)
-class Call(Generic[T_co]):
+class Call(NamedTuple, Generic[T_co]):
     """One request of the API, before it has a host and a key, and how to read its answer.
 
     Attributes:
@@ -85,34 +82,41 @@ def submit(music_task_id: str, callback_url: str) -> Call[CoverTask]:
 
 def details(cover_task_id: str) -> Call[CoverDetails | None]:
     """Look at a cover task; None for `data: null`, which is unknown or not visible yet."""
-
-    def decode(data: object) -> CoverDetails | None:
-        return None if data is None else decode_details(_about(cover_task_id, data))
-
-    target = _look(DETAILS_PATH, cover_task_id)
-    return Call(target=target, decode=decode, cover_task_id=cover_task_id)
+    return Call(
+        target=_look(DETAILS_PATH, cover_task_id),
+        decode=partial(_details_of, cover_task_id),
+        cover_task_id=cover_task_id,
+    )
 
 
 def music(music_task_id: str) -> Call[MusicDetails | None]:
     """Look at a music task; None when the API knows none of that id."""
+    return Call(
+        target=_look(MUSIC_PATH, music_task_id),
+        decode=partial(_music_of, music_task_id),
+        of_covers=False,
+        music_task_id=music_task_id,
+    )
 
-    def decode(data: object) -> MusicDetails | None:
-        return None if data is None else _MUSIC_IN(_about(music_task_id, data), MusicDetails)
 
-    target = _look(MUSIC_PATH, music_task_id)
-    return Call(target=target, decode=decode, of_covers=False, music_task_id=music_task_id)
+def _details_of(cover_task_id: str, data: object) -> CoverDetails | None:
+    return None if data is None else decode_details(_about(cover_task_id, data))
+
+
+def _music_of(music_task_id: str, data: object) -> MusicDetails | None:
+    return None if data is None else _decode_music(_about(music_task_id, data))
 
 
 def _look(path: str, task_id: str) -> str:
-    return f"{path}?taskId={quote(task_id, safe='')}"
+    is_plain = task_id.isascii() and task_id.isalnum()  # as all that were ever seen
+    return f"{path}?taskId={task_id if is_plain else quote(task_id, safe='')}"
 
 
 def _about(task_id: str, data: object) -> dict[str, Any]:
     """Make sure that a record is about the task that was asked for."""
     record = _record(data)
-    named = _str_in(record["taskId"], str)
-    if named != task_id:
-        raise ValueError(f"it is about task {printable(named)}")
+    if record["taskId"] != task_id:
+        raise ValueError(f"it is about task {printable(_text(record['taskId']))}")
     return record
 
 
@@ -146,21 +150,49 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def decode_details(data: object) -> CoverDetails:
     """Read the `data` of a details answer; raises LookupError, TypeError or ValueError."""
     record = _record(data)
-    if record.get("successFlag") is None:
-        record = {**record, "successFlag": record.get("status")}
-    return _DETAILS_IN(record, CoverDetails)
+    flag = record.get("successFlag")
+    return CoverDetails(
+        cover_task_id=_text(record["taskId"]),
+        music_task_id=_text_or_none(record.get("parentTaskId")),
+        status=_status(record.get("status") if flag is None else flag),
+        images=_images(record.get("response")),
+        created_at=_moment(record.get("createTime")),
+        completed_at=_moment(record.get("completeTime")),
+        error_code=_error_code(record.get("errorCode")),
+        error_message=_error_message(record.get("errorMessage")),
+    )
 
 
 def encode_details(found: CoverDetails, times: Times = Times.EPOCH_MS) -> dict[str, Any]:
     """Write the `data` of a details answer, as the sandbox does."""
-    record: dict[str, Any] = _DETAILS_OUT[times](found)
-    return record
+    return {
+        "taskId": found.cover_task_id,
+        "parentTaskId": found.music_task_id,
+        "successFlag": _FLAG_BY_STATUS[found.status],
+        "response": {"images": list(found.images)} if found.images else None,
+        "createTime": _written(found.created_at, times),
+        "completeTime": _written(found.completed_at, times),
+        "errorCode": found.error_code,
+        "errorMessage": found.error_message,
+    }
+
+
+def _decode_music(record: dict[str, Any]) -> MusicDetails:
+    return MusicDetails(
+        music_task_id=_text(record["taskId"]),
+        status=_text(record["status"]),
+        audio_urls=_audio_urls(record.get("response")),
+    )
 
 
 def encode_music(found: MusicDetails) -> dict[str, Any]:
     """Write the `data` of a music details answer, as the sandbox does."""
-    record: dict[str, Any] = _MUSIC_OUT(found)
-    return record
+    tracks = [{"audioUrl": url} for url in found.audio_urls]
+    return {
+        "taskId": found.music_task_id,
+        "status": found.status,
+        "response": {"sunoData": tracks} if tracks else None,
+    }
 
 
 def encode_answer(code: int, message: str, data: object = None) -> bytes:
@@ -233,12 +265,13 @@ def json_object(text: str, *, twins: bool = True) -> dict[str, Any] | None:
         text: What to parse.
         twins: A key may stand twice; the last counts.
     """
-    hook = None if twins else _without_twins
+    text = text.strip(_BLANK)
+    decoder = _JSON if twins else _JSON_WITHOUT_TWINS
     try:
-        body = json.loads(text, parse_constant=_no_constant, object_pairs_hook=hook)
+        body, end = decoder.raw_decode(text)
     except (ValueError, RecursionError):
         return None
-    return body if _is_object(body) else None
+    return body if _is_object(body) and end == len(text) else None
 
 
 def _no_constant(name: str) -> None:
@@ -250,6 +283,13 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(record) != len(pairs):
         raise ValueError("a key stands twice")
     return record
+
+
+_BLANK = " \t\r\n"
+_JSON = json.JSONDecoder(parse_constant=_no_constant)
+_JSON_WITHOUT_TWINS = json.JSONDecoder(
+    parse_constant=_no_constant, object_pairs_hook=_without_twins
+)
 
 
 def _record(data: object) -> dict[str, Any]:
@@ -275,7 +315,7 @@ def _is_list(value: object) -> TypeGuard[list[Any]]:
 
 def is_int(value: object) -> TypeGuard[int]:
     """Whether it is an integer as JSON means it: `true` is none."""
-    return isinstance(value, int) and not isinstance(value, bool)
+    return type(value) is int
 
 
 def _credits(data: object) -> float:
@@ -284,24 +324,28 @@ def _credits(data: object) -> float:
     return float(data)
 
 
-def _str_in(value: object, _: object) -> str:
+def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("a text is missing")
     return value
 
 
-def _status_in(value: object, _: object) -> CoverStatus:
+def _text_or_none(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _status(value: object) -> CoverStatus:
     """Read a flag or a word; what we do not know is pending, until the waiter's patience ends."""
-    if is_int(value):
+    if type(value) is int:
         return _STATUS_BY_FLAG.get(value, CoverStatus.PENDING)
     return _STATUS_BY_WORD.get(str(value), CoverStatus.PENDING)
 
 
-def _urls_in(response: object, _: object) -> tuple[str, ...]:
+def _images(response: object) -> tuple[str, ...]:
     return _texts(response.get("images")) if _is_object(response) else ()
 
 
-def _audio_in(response: object, _: object) -> tuple[str, ...]:
+def _audio_urls(response: object) -> tuple[str, ...]:
     tracks = response.get("sunoData") if _is_object(response) else None
     return _texts(
         [t.get("audioUrl") for t in tracks if _is_object(t)] if _is_list(tracks) else None
@@ -310,73 +354,33 @@ def _audio_in(response: object, _: object) -> tuple[str, ...]:
 
 def _texts(values: object) -> tuple[str, ...]:
     """Keep the texts of a list; empty for what is no list, such as a null."""
-    return tuple(v for v in values if isinstance(v, str) and v) if _is_list(values) else ()
+    return tuple([v for v in values if isinstance(v, str) and v]) if _is_list(values) else ()
 
 
-def _moment_in(value: object, _: object) -> datetime | None:
+def _moment(value: object) -> datetime | None:
     """Read ISO-8601 [documented] or epoch milliseconds [seen live]; None for anything else."""
     try:
+        if type(value) is int:
+            return _EPOCH + timedelta(0, 0, 0, value)  # milliseconds: the word costs as much again
         if isinstance(value, str):
             moment = datetime.fromisoformat(value)
             return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        if is_int(value):
-            return _EPOCH + timedelta(milliseconds=value)
     except (ValueError, OverflowError):
         pass
     return None
 
 
-def _error_code_in(value: object, _: object) -> int | None:
-    return value if is_int(value) and value not in _NO_ERROR else None
-
-
-def _error_message_in(value: object, _: object) -> str | None:
-    return printable(value) or None if isinstance(value, str) else None
-
-
-def _moment_out(style: Times, value: datetime | None) -> str | int | None:
-    if value is None:
+def _written(moment: datetime | None, style: Times) -> str | int | None:
+    if moment is None:
         return None
     if style is Times.ISO:
-        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return (value - _EPOCH) // timedelta(milliseconds=1)
+        return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
-def _urls_out(images: tuple[str, ...]) -> dict[str, list[str]] | None:
-    return {"images": list(images)} if images else None
+def _error_code(value: object) -> int | None:
+    return value if type(value) is int and value not in _NO_ERROR else None
 
 
-def _audio_out(urls: tuple[str, ...]) -> dict[str, list[dict[str, str]]] | None:
-    return {"sunoData": [{"audioUrl": url} for url in urls]} if urls else None
-
-
-def _details_fields(style: Times) -> dict[str, Any]:
-    moment = partial(override, struct_hook=_moment_in, unstruct_hook=partial(_moment_out, style))
-    return {
-        "cover_task_id": override(rename="taskId"),
-        "music_task_id": override(rename="parentTaskId"),
-        "status": override(
-            rename="successFlag", struct_hook=_status_in, unstruct_hook=_FLAG_BY_STATUS.get
-        ),
-        "images": override(rename="response", struct_hook=_urls_in, unstruct_hook=_urls_out),
-        "created_at": moment(rename="createTime"),
-        "completed_at": moment(rename="completeTime"),
-        "error_code": override(rename="errorCode", struct_hook=_error_code_in),
-        "error_message": override(rename="errorMessage", struct_hook=_error_message_in),
-    }
-
-
-_MUSIC_FIELDS: dict[str, Any] = {
-    "music_task_id": override(rename="taskId"),
-    "audio_urls": override(rename="response", struct_hook=_audio_in, unstruct_hook=_audio_out),
-}
-
-_converter = cattrs.Converter(detailed_validation=False)
-_converter.register_structure_hook(str, _str_in)
-_DETAILS_IN = make_dict_structure_fn(CoverDetails, _converter, **_details_fields(Times.ISO))
-_DETAILS_OUT = {
-    style: make_dict_unstructure_fn(CoverDetails, _converter, **_details_fields(style))
-    for style in Times
-}
-_MUSIC_IN = make_dict_structure_fn(MusicDetails, _converter, **_MUSIC_FIELDS)
-_MUSIC_OUT = make_dict_unstructure_fn(MusicDetails, _converter, **_MUSIC_FIELDS)
+def _error_message(value: object) -> str | None:
+    return printable(value) or None if isinstance(value, str) else None

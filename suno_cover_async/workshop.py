@@ -4,9 +4,10 @@ It puts together what the verbs of `client.py` use; it knows no verb.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -24,7 +25,7 @@ from suno_cover_async.pace import PollSchedule
 from suno_cover_async.polling import Lookout
 from suno_cover_async.retry import RetryPolicy, Trouble, persist
 from suno_cover_async.submitting import SubmitDesk
-from suno_cover_async.transport import USER_AGENT, Account, Transport
+from suno_cover_async.transport import USER_AGENT, Account, ApiKey, Transport
 
 _DOWNLOADS_AT_ONCE = 16
 
@@ -108,15 +109,14 @@ async def open_workshop(
     """Open everything in the running event loop, without suspending; the stack closes it."""
     owned = session is None
     if session is None:
-        session = await stack.enter_async_context(_own_session())
+        session = await stack.enter_async_context(_own_session(account.key))
     on_loopback = is_loopback(urlsplit(account.base_url).hostname)
     images = ImageDownloader(loopback=on_loopback, user_agent=USER_AGENT)
     stack.push_async_callback(images.close)
     transport = Transport(account, session, owned=owned)
 
-    async def look(cover_task_id: str) -> CoverDetails | None:
-        through = account.poll_window.fast_lane
-        return await transport.get(wire.details(cover_task_id), through=through)
+    def look(cover_task_id: str) -> Coroutine[Any, Any, CoverDetails | None]:
+        return transport.get(wire.details(cover_task_id), through=account.poll_window, urgent=True)
 
     lookout = Lookout(look, poll, memory, lambda: account.poll_window.busy, doorbell)
     workshop = Workshop(
@@ -139,9 +139,10 @@ async def open_workshop(
     return workshop
 
 
-def _own_session() -> aiohttp.ClientSession:
+def _own_session(key: ApiKey) -> aiohttp.ClientSession:
     """Make a session without cookies, and without aiohttp's hidden cap of 100 connections."""
     return aiohttp.ClientSession(
+        headers=key.headers(),
         connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
         cookie_jar=aiohttp.DummyCookieJar(),
     )

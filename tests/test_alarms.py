@@ -74,6 +74,20 @@ def test_nobody_is_woken_while_held_and_then_each_in_turn() -> None:
     assert woken == list(range(100))
 
 
+def test_whoever_is_woken_may_hold_those_who_come_next() -> None:
+    async def scenario() -> list[int]:
+        woken: list[int] = []
+        alarms = Alarms[Sleeper](
+            lambda one: woken.append(one.name), are_held=lambda: len(woken) >= 5
+        )
+        for number in range(100):
+            alarms.set(Sleeper(number), 5.0)
+        await asyncio.sleep(50)
+        return woken
+
+    assert run(scenario()) == [0, 1, 2, 3, 4]
+
+
 def test_others_have_their_turn_while_many_are_woken() -> None:
     async def scenario() -> tuple[int, int]:
         woken, most, turns = 0, 0, 0

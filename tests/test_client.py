@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import gzip
+import itertools
 import logging
 import pickle
 import socket
@@ -11,7 +12,9 @@ import subprocess
 import sys
 import traceback
 import tracemalloc
-from collections.abc import Awaitable, Callable
+import zlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -380,15 +383,33 @@ async def test_a_get_is_tried_again_and_every_try_is_counted_by_the_limiter() ->
         assert len(sandbox.journal.arrivals) == 5
 
 
-async def test_a_hidden_repetition_by_aiohttp_never_slips_past_the_limiter() -> None:
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [(Fault.LOST_ANSWER, "ServerDisconnectedError"), (Fault.RESET, "ClientOSError")],
+)
+async def test_a_hidden_repetition_by_aiohttp_never_slips_past_the_limiter(
+    fault: Fault, reason: str
+) -> None:
     async with Sandbox(FREE) as sandbox, connect(sandbox, retry=RetryPolicy(tries=1)) as client:
         await client.credits()  # so that the next request goes over a kept connection
-        sandbox.script("credits", Fault.LOST_ANSWER)
+        sandbox.script("credits", fault)
 
-        with pytest.raises(TransportError):
+        with pytest.raises(TransportError, match=reason):
             await client.credits()
 
         assert len(sandbox.journal.arrivals) == 2
+
+
+async def test_an_attempt_without_an_answer_ends_in_time_and_its_caller_goes_on() -> None:
+    slow = Scenario(rate=None, slow=1.0, slow_seconds=30)
+    retry = RetryPolicy(tries=1, attempt=0.05)
+    async with Sandbox(slow) as sandbox, connect(sandbox, retry=retry) as client:
+        with pytest.raises(TransportError, match=r"nothing for 0\.05 s"):
+            await client.credits()
+
+        this = asyncio.current_task()
+        assert this is not None
+        assert this.cancelling() == 0
 
 
 async def test_nobody_listening_is_a_transport_error_without_a_word_of_aiohttp() -> None:
@@ -424,28 +445,86 @@ async def test_a_borrowed_sessions_middleware_may_read_the_answer() -> None:
         assert await client.credits() == 1_000_000.0
 
 
-async def test_a_body_without_end_is_given_up_after_a_megabyte() -> None:
-    sent = 0
+@asynccontextmanager
+async def answering(*parts: bytes) -> AsyncGenerator[tuple[SunoCoverClient, list[int]]]:
+    """Have a client, tried once, of a server that sends these parts one by one, the last for ever.
 
-    async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal sent
+    Yields also how many bytes of that were sent, as a list to be summed.
+    """
+    sent: list[int] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
         with contextlib.suppress(ConnectionError):
-            while True:
-                writer.write(b" " * 65_536)
+            for part in itertools.chain(parts, itertools.repeat(parts[-1])):
+                writer.write(part)
                 await writer.drain()
-                sent += 65_536
+                await asyncio.sleep(0)
+                sent.append(len(part))
+                if not part:
+                    break
         writer.close()
 
-    server = await asyncio.start_server(pour, "127.0.0.1", 0)
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with SunoCoverClient("key", base_url=url, retry=RetryPolicy(tries=1)) as client:
-            with pytest.raises(UnexpectedResponseError):
-                await client.credits()
+            yield client, sent
 
-    assert sent < 32 << 20
+
+def zeros() -> Iterator[bytes]:
+    """Yield a gzip of zeros that has a beginning and no end."""
+    packer = zlib.compressobj(wbits=31)
+    while True:
+        yield packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_SYNC_FLUSH)
+
+
+PACKED = tuple(itertools.islice(zeros(), 2))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (b"\r\n", b" " * 65_536),
+        (b"Transfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + b" " * 65_536 + b"\r\n"),
+        (b"Content-Length: 99999999999\r\n\r\n", b" " * 65_536),
+        (b"Content-Encoding: gzip\r\n\r\n", *PACKED),
+        (b"Content-Encoding: gzip\r\nContent-Length: 99999999999\r\n\r\n", *PACKED),
+    ],
+    ids=["until it closes", "chunked", "long", "compressed", "long and compressed"],
+)
+async def test_a_body_without_end_is_given_up_after_a_megabyte(parts: tuple[bytes, ...]) -> None:
+    tracemalloc.start()
+    async with answering(*parts) as (client, sent):
+        with pytest.raises(UnexpectedResponseError):
+            await client.credits()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert sum(sent) < 32 << 20
+    assert peak < 32 << 20
+
+
+async def test_an_answer_that_comes_in_pieces_is_read_to_its_end() -> None:
+    head = b"Content-Length: 21\r\n\r\n"
+    async with answering(head, b'{"code":200', b',"data":', b"7}", b"") as (client, _):
+        assert await client.credits() == 7.0
+
+
+async def test_what_comes_after_the_length_that_was_said_is_not_read() -> None:
+    head = b"Content-Length: 21\r\n\r\n"
+    async with answering(head, b'{"code":200,"data":7}', b"x" * 65_536) as (client, sent):
+        assert await client.credits() == 7.0
+
+    assert sum(sent) < 32 << 20
+
+
+async def test_less_than_the_length_that_was_said_is_no_answer() -> None:
+    head = b"Content-Length: 22\r\n\r\n"
+    async with answering(head, b'{"code":200,"data":7}', b"") as (client, _):
+        with pytest.raises(TransportError):
+            await client.credits()
 
 
 async def test_a_compressed_bomb_is_never_unpacked_whole() -> None:
@@ -503,6 +582,7 @@ from suno_cover_async import RetryPolicy, SunoCoverClient
 from suno_cover_async.sandbox import Sandbox, Scenario
 
 async def main():
+    asyncio.get_running_loop().slow_callback_duration = 60  # the machine may be busy
     async with Sandbox(Scenario(rate=None)) as sandbox:
         once = RetryPolicy(tries=1)
         client = SunoCoverClient(sandbox.api_key, base_url=sandbox.url, retry=once)
@@ -510,6 +590,7 @@ async def main():
         return client
 
 async def again(client):
+    asyncio.get_running_loop().slow_callback_duration = 60
     try:
         await client.credits()
     except Exception as error:

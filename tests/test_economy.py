@@ -26,7 +26,6 @@ from suno_cover_async import (
 from suno_cover_async.doorbell import Doorbell
 from suno_cover_async.memory import Memory
 from suno_cover_async.polling import Lookout
-from suno_cover_async.window import FastLane
 
 COVERS = 2_000
 ANSWER = 0.2
@@ -56,7 +55,7 @@ class Host:
         self._covers: dict[str, tuple[float, float]] = {}
 
     async def submit(self, song: str) -> CoverTask:
-        await self._answer(self.window)
+        await self._answer()
         now = asyncio.get_running_loop().time()
         end = now + self._dice.lognormvariate(math.log(self._median), 0.4)
         task = CoverTask(cover_task_id=f"c{song}", music_task_id=song)
@@ -66,7 +65,7 @@ class Host:
         return task
 
     async def look(self, cover_task_id: str) -> CoverDetails:
-        await self._answer(self.window.fast_lane)
+        await self._answer(urgent=True)
         born, end = self._covers[cover_task_id]
         is_there = end <= asyncio.get_running_loop().time()
         return CoverDetails(
@@ -80,11 +79,11 @@ class Host:
     def delay(self, task: CoverTask) -> float:
         return asyncio.get_running_loop().time() - self._covers[task.cover_task_id][1]
 
-    async def _answer(self, through: RequestWindow | FastLane) -> None:
-        slot = await through.enter()
+    async def _answer(self, *, urgent: bool = False) -> None:
+        slot = await self.window.enter(urgent=urgent)
         self.requests += 1
         await asyncio.sleep(ANSWER)
-        through.leave(slot, answered=True)
+        self.window.leave(slot, answered=True)
 
 
 async def covered(median: float, *, called_back: bool, concurrency: int = 500) -> Cost:

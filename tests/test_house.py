@@ -75,7 +75,6 @@ def test_imports_only_point_down_the_floors(room: str) -> None:
     ("library", "owners"),
     [
         ("backoff", {"retry"}),
-        ("cattrs", {"wire"}),
         ("aiohttp", {"transport", "download", "receiver", "workshop", "client", "sandbox"}),
         ("click", {"cli"}),
         ("rich", {"cli"}),

@@ -15,12 +15,12 @@ from virtual_time import run
 
 from suno_cover_async import PollSchedule, Rate, RequestWindow, RetryPolicy
 from suno_cover_async.pace import Backpressure, Durations
-from suno_cover_async.window import FastLane, Slot
+from suno_cover_async.window import Slot
 
 
 @contextlib.asynccontextmanager
-async def taken(window: RequestWindow | FastLane) -> AsyncIterator[None]:
-    slot = await window.enter()
+async def taken(window: RequestWindow, *, urgent: bool = False) -> AsyncIterator[None]:
+    slot = await window.enter(urgent=urgent)
     try:
         yield
     finally:
@@ -28,18 +28,17 @@ async def taken(window: RequestWindow | FastLane) -> AsyncIterator[None]:
 
 
 async def _arrivals(
-    window: RequestWindow | FastLane, calls: int, delays: random.Random, most: float
+    window: RequestWindow, calls: int, delays: random.Random, most: float, *, urgent: bool = False
 ) -> list[float]:
     """Send `calls` requests through a network with delays both ways; return the server's times."""
     clock = asyncio.get_running_loop().time
     arrived: list[float] = []
 
     async def request() -> None:
-        slot = await window.enter()
-        await asyncio.sleep(delays.uniform(0, most))
-        bisect.insort(arrived, clock())
-        await asyncio.sleep(delays.uniform(0, most))
-        window.leave(slot, answered=True)
+        async with taken(window, urgent=urgent):
+            await asyncio.sleep(delays.uniform(0, most))
+            bisect.insort(arrived, clock())
+            await asyncio.sleep(delays.uniform(0, most))
 
     await asyncio.gather(*(request() for _ in range(calls)))
     return arrived
@@ -264,13 +263,13 @@ def test_cancelled_callers_leave_no_timers_and_do_not_make_the_window_busy() -> 
     most_delay=st.sampled_from([0.0, 0.3, 5.0]),
 )
 @settings(max_examples=40, deadline=None)
-def test_a_fast_lane_leaves_others_a_quarter_and_all_together_keep_the_rate(
+def test_urgent_callers_leave_others_a_quarter_and_all_together_keep_the_rate(
     seed: int, calls: int, most_delay: float
 ) -> None:
     async def both() -> tuple[list[float], list[float]]:
         window, dice = RequestWindow(Rate(calls=calls, seconds=10)), random.Random(seed)
         urgent, usual = await asyncio.gather(
-            _arrivals(window.fast_lane, 12 * calls, dice, most_delay),
+            _arrivals(window, 12 * calls, dice, most_delay, urgent=True),
             _arrivals(window, 4 * calls, dice, most_delay),
         )
         return urgent, usual
@@ -283,78 +282,74 @@ def test_a_fast_lane_leaves_others_a_quarter_and_all_together_keep_the_rate(
     assert sum(at <= usual[-1] for at in urgent) >= 9 * calls  # the others' end came last
 
 
-def test_a_fast_lane_may_take_all_while_nobody_else_waits() -> None:
+def test_urgent_callers_may_have_all_while_nobody_else_waits() -> None:
     async def scenario() -> float:
-        lane = RequestWindow(Rate(calls=20, seconds=10)).fast_lane
-        arrivals = await _arrivals(lane, 100, random.Random(1), most=0.0)
-        return arrivals[-1]
+        window = RequestWindow(Rate(calls=20, seconds=10))
+        return (await _arrivals(window, 100, random.Random(1), most=0.0, urgent=True))[-1]
 
     assert run(scenario()) == pytest.approx(4 * 10.05)
 
 
-def test_who_comes_through_a_fast_lane_is_served_before_all_who_queue() -> None:
+def test_who_is_urgent_is_served_before_all_who_queue() -> None:
     async def scenario() -> list[str]:
         window = RequestWindow(Rate(calls=4, seconds=10))
-        lane = window.fast_lane
         served: list[str] = []
 
-        async def call(name: str, through: RequestWindow | FastLane) -> None:
-            async with taken(through):
+        async def call(name: str) -> None:
+            async with taken(window, urgent=name == "urgent"):
                 served.append(name)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(8):
-                group.create_task(call("usual", window))
+                group.create_task(call("usual"))
             await asyncio.sleep(1)
-            group.create_task(call("urgent", lane))
+            group.create_task(call("urgent"))
         return served
 
     assert run(scenario()) == ["usual"] * 4 + ["urgent"] + ["usual"] * 4
 
 
-def test_every_fourth_of_a_queue_is_no_look() -> None:
+def test_every_fourth_of_a_queue_is_not_urgent() -> None:
     async def scenario() -> list[str]:
         window = RequestWindow(Rate(calls=1, seconds=10))
         served: list[str] = []
 
-        async def call(name: str, through: RequestWindow | FastLane) -> None:
-            async with taken(through):
+        async def call(name: str) -> None:
+            async with taken(window, urgent=name == "urgent"):
                 served.append(name)
 
         async with asyncio.TaskGroup() as group:
-            group.create_task(call("usual", window))
+            group.create_task(call("usual"))
             await asyncio.sleep(1)
             for _ in range(7):
-                group.create_task(call("usual", window))
-                group.create_task(call("urgent", window.fast_lane))
+                group.create_task(call("usual"))
+                group.create_task(call("urgent"))
         return served[1:]
 
     three = ["urgent"] * 3
     assert run(scenario()) == [*three, "usual", *three, "usual", "urgent", *["usual"] * 5]
 
 
-@pytest.mark.parametrize("queues_in", ["the lane", "the window"])
-def test_who_leaves_a_fast_lane_early_takes_nothing_along(queues_in: str) -> None:
+@pytest.mark.parametrize("urgent", [False, True])
+def test_who_is_urgent_and_leaves_early_takes_nothing_along(*, urgent: bool) -> None:
     async def scenario() -> float:
         window = RequestWindow(Rate(calls=2, seconds=10))
-        lane = window.fast_lane
-        first = lane if queues_in == "the lane" else window
-        async with taken(window), taken(first):
-            doomed = asyncio.create_task(lane.enter())
+        async with taken(window), taken(window, urgent=urgent):
+            doomed = asyncio.create_task(window.enter(urgent=True))
             await asyncio.sleep(1)
             doomed.cancel()
             await asyncio.wait([doomed])
-        async with taken(lane):
+        async with taken(window, urgent=True):
             return asyncio.get_running_loop().time()
 
     assert run(scenario()) == pytest.approx(1 + 10.05)
 
 
-def test_an_unused_place_in_a_fast_lane_comes_back_at_once() -> None:
+def test_an_unused_place_of_who_was_urgent_comes_back_at_once() -> None:
     async def scenario() -> float:
-        lane = RequestWindow(Rate(calls=2, seconds=10)).fast_lane
+        window = RequestWindow(Rate(calls=2, seconds=10))
         for _ in range(5):
-            lane.give_back(await lane.enter())
+            window.give_back(await window.enter(urgent=True))
         return asyncio.get_running_loop().time()
 
     assert run(scenario()) == 0

@@ -188,8 +188,21 @@ def test_hostile_json_is_no_answer_and_no_crash(text: str) -> None:
     assert wire.json_object(text) is None
 
 
-def test_ids_are_quoted_into_the_request() -> None:
-    assert wire.details("a/b?c&d=#").target.endswith("?taskId=a%2Fb%3Fc%26d%3D%23")
+@pytest.mark.parametrize("text", ['{"a":1}', ' \t\r\n{"a":1}\n'])
+def test_blanks_around_an_object_are_nothing(text: str) -> None:
+    assert wire.json_object(text) == {"a": 1}
+
+
+@pytest.mark.parametrize("text", ['{"a":1}x', '{"a":1}{}', '\ufeff{"a":1}', '\xa0{"a":1}'])
+def test_anything_else_around_an_object_makes_it_none(text: str) -> None:
+    assert wire.json_object(text) is None
+
+
+@pytest.mark.parametrize(
+    ("task_id", "quoted"), [("a/b?c&d=#", "a%2Fb%3Fc%26d%3D%23"), ("a1Z", "a1Z"), ("²", "%C2%B2")]
+)
+def test_ids_are_quoted_into_the_request(task_id: str, quoted: str) -> None:
+    assert wire.details(task_id).target.endswith(f"?taskId={quoted}")
 
 
 COVER = "21aee3c3c2a01fa5e030b3799fa4dd56"
