@@ -16,9 +16,9 @@ of raw aiohttp's (the median of each round's ratio). The contenders, as their us
 
 Bias: only ours limits calls, checks whose record came, and bounds its size; ours, openai, runwayml
 and fal-client try again. Answers of ours and of fal-client are typed, the others' are what JSON
-says. That all ask for one record favours whoever keeps what was made of a URL: aiohttp's URLs and
-ours. The real API is far away and behind TLS: there the differences shrink. The time is also
-nginx's, which shares the machine; the CPU is not.
+says. That all ask for one record favours whoever keeps what was made of a URL, as aiohttp does. The
+real API is far away and behind TLS: there the differences shrink. The time is also nginx's, which
+shares the machine; the CPU is not.
 
 Exits with 1 when at 50 calls at once ours makes fewer calls per second than raw aiohttp, or takes
 more CPU for each.
@@ -28,21 +28,17 @@ import asyncio
 import dataclasses
 import importlib
 import json
-import shutil
-import socket
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import contest
+import nginx
 from contest import Contender, Figures
 from yarl import URL
 
@@ -69,26 +65,9 @@ DETAILS = CoverDetails(
 RECORD = wire.encode_answer(200, "success", wire.encode_details(DETAILS)).decode()
 FAL_RECORD = json.dumps({**json.loads(RECORD), "status": "COMPLETED", "logs": None, "metrics": {}})
 NGINX = """
-worker_processes 1;
-daemon off;
-pid nginx.pid;
-error_log stderr error;
-events {{ worker_connections 1024; }}
-http {{
-    access_log off;
-    keepalive_requests 1000000000;
-    client_body_temp_path temporary;
-    proxy_temp_path temporary;
-    fastcgi_temp_path temporary;
-    uwsgi_temp_path temporary;
-    scgi_temp_path temporary;
-    default_type application/json;
-    server {{
-        listen 127.0.0.1:{port};
-        location = {details} {{ return 200 '{record}'; }}
-        location = {fal} {{ return 200 '{fal_record}'; }}
-    }}
-}}
+default_type application/json;
+location = {details} {{ return 200 '{record}'; }}
+location = {fal} {{ return 200 '{fal_record}'; }}
 """
 
 Ask = Callable[[], Awaitable[object]]
@@ -261,37 +240,10 @@ def cpu_at(workers: int) -> str:
     return f"CPU µs at {workers}"
 
 
-@contextmanager
-def nginx() -> Generator[str]:
-    """Serve the record on a free port of loopback; yields the URL."""
-    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if program is None:
-        sys.exit("nginx is not here; install it, on Debian and Ubuntu by: apt install nginx-light")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder) / "nginx.conf"
-        paths = {"details": wire.DETAILS_PATH, "fal": FAL_PATH}
-        config.write_text(NGINX.format(port=port, record=RECORD, fal_record=FAL_RECORD, **paths))
-        command = [program, "-p", folder, "-c", str(config), "-e", "stderr"]
-        with subprocess.Popen(command) as server:  # noqa: S603 - found above
-            try:
-                await_port(port, server)
-                yield f"http://127.0.0.1:{port}"
-            finally:
-                server.terminate()
-
-
-def await_port(port: int, server: subprocess.Popen[bytes]) -> None:
-    """Wait until the server takes connections, 5 s at most."""
-    until = time.monotonic() + 5
-    while server.poll() is None and time.monotonic() < until:
-        try:
-            with socket.create_connection(("127.0.0.1", port)):
-                return
-        except ConnectionRefusedError:
-            time.sleep(0.01)
-    sys.exit("nginx did not start; see above")
+def served() -> AbstractContextManager[str]:
+    """Serve the record; yields the URL."""
+    paths = {"details": wire.DETAILS_PATH, "fal": FAL_PATH}
+    return nginx.serving(NGINX.format(record=RECORD, fal_record=FAL_RECORD, **paths))
 
 
 def table(found: Mapping[str, Sequence[Figures]]) -> Generator[str]:
@@ -314,7 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = options.parse_args(arguments)
     if given.contender:
         return contest.tell(asyncio.run(contend(given.contender, given.url, given.seconds)))
-    with nginx() as url:
+    with served() as url:
         asked = f"--url={given.url or url}", f"--seconds={given.seconds}"
         found = contest.held(__file__, CONTENDERS, given.rounds, *asked)
     speed, cpu = (
