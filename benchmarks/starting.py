@@ -10,7 +10,8 @@ A size is that of the files that a wheel brings, without bytecode: of the packag
 that it requires besides, without extras. The package must be installed, and not in place. Needed
 are the others too: pip install httpx openai fal-client runwayml suno-easy packaging.
 
-Exits with 1 when `import suno_cover_async` takes over 1.05 times as long as `import aiohttp`.
+Exits with 1 when `import suno_cover_async` takes over 1.05 times as long as `import aiohttp`, or the
+line with `SunoCoverClient` over 1.25 times.
 """
 
 import json
@@ -27,10 +28,11 @@ from packaging.utils import canonicalize_name
 
 BASELINE = "import aiohttp"
 OURS = "import suno_cover_async"
+CLIENT = "from suno_cover_async import SunoCoverClient"
 CONTENDERS = (
     Contender(BASELINE, "aiohttp"),
     Contender(OURS, "suno-cover-async"),
-    Contender("from suno_cover_async import SunoCoverClient", "suno-cover-async"),
+    Contender(CLIENT, "suno-cover-async"),
     Contender("from httpx import AsyncClient", "httpx"),
     Contender("from openai import AsyncOpenAI", "openai"),
     Contender("from fal_client import AsyncClient", "fal-client"),
@@ -38,7 +40,7 @@ CONTENDERS = (
     Contender("from suno_easy import SunoClient", "suno-easy"),
 )
 CHILD = Path(__file__).with_name("starting_child.py")
-ALLOWED = 1.05
+ALLOWED = {OURS: 1.05, CLIENT: 1.25}
 
 
 def size(package: str) -> int:
@@ -101,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(contest.versions(CONTENDERS))
         show(rows)
         show(room)
-    return 1 if rows[OURS]["times"] > ALLOWED else 0
+    return 1 if any(rows[name]["times"] > most for name, most in ALLOWED.items()) else 0
 
 
 def show(rows: dict[str, dict[str, float]]) -> None:
