@@ -16,8 +16,8 @@ rate allows, and look once at each end, no earlier than the rate allows. Delays 
 end to the arrival of the first look that was told of it, multiplied back into the API's seconds.
 
 At most 500 covers are in flight, ours and theirs, as is our default: covers of 146 s (158 s in the
-mean), 100 at once, are 0.63 a second, which is 1.3 requests where the limit allows 2. So many make a
-fixed interval with a limiter look better than it is: its looks queue for minutes, few come too
+mean), 100 at once, are 0.63 a second, which is 1.3 requests where the limit allows 2. So many make
+a fixed interval with a limiter look better than it is: its looks queue for minutes, few come too
 early, and the delay pays for it. `--concurrency 50` shows the interval itself.
 
 Bias: answers do not scale. One in 2 ms is one in 0.2 s, and since a slot of ours comes back one

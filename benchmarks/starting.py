@@ -10,8 +10,8 @@ A size is that of the files that a wheel brings, without bytecode: of the packag
 that it requires besides, without extras. The package must be installed, and not in place. Needed
 are the others too: pip install httpx openai fal-client runwayml suno-easy packaging.
 
-Exits with 1 when `import suno_cover_async` takes over 1.05 times as long as `import aiohttp`, or the
-line with `SunoCoverClient` over 1.25 times.
+Exits with 1 when `import suno_cover_async` takes over 1.05 times as long as `import aiohttp`, or
+the line with `SunoCoverClient` over 1.25 times.
 """
 
 import json
