@@ -30,7 +30,7 @@ import importlib
 import json
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from datetime import UTC, datetime
@@ -240,22 +240,13 @@ def cpu_at(workers: int) -> str:
     return f"CPU µs at {workers}"
 
 
+COLUMNS = [figure(workers) for workers in LEVELS for figure in (rate_at, cpu_at)]
+
+
 def served() -> AbstractContextManager[str]:
     """Serve the record; yields the URL."""
     paths = {"details": wire.DETAILS_PATH, "fal": FAL_PATH}
     return nginx.serving(NGINX.format(record=RECORD, fal_record=FAL_RECORD, **paths))
-
-
-def table(found: Mapping[str, Sequence[Figures]]) -> Generator[str]:
-    """Write the medians, and what they are of raw aiohttp's."""
-    columns = [name(workers) for workers in LEVELS for name in (rate_at, cpu_at)]
-    yield f"{'':18}" + "".join(f"{column:>19}" for column in columns)
-    for name, medians in contest.medians(found).items():
-        shares = (contest.ratio(found, column, name, RAW.name) for column in columns)
-        cells = (
-            f"{medians[key]:,.0f} ({share:.2f})" for key, share in zip(columns, shares, strict=True)
-        )
-        yield f"{name:18}" + "".join(f"{cell:>19}" for cell in cells)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -275,7 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.json:
         print(json.dumps({"medians": contest.medians(found), "speed": speed, "cpu": cpu}, indent=1))
     else:
-        print(contest.versions(CONTENDERS), *table(found), sep="\n")
+        print(contest.versions(CONTENDERS), *contest.table(found, COLUMNS, RAW.name), sep="\n")
     return 1 if speed < 1 or cpu > 1 else 0
 
 

@@ -11,7 +11,7 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from importlib import metadata, util
 from pathlib import Path
 
@@ -93,6 +93,24 @@ def ratio(found: Mapping[str, Sequence[Figures]], key: str, name: str, baseline:
     """Hold one contender's figure against another's: the median of the rounds' ratios."""
     pairs = zip(found[name], found[baseline], strict=True)
     return statistics.median(one[key] / other[key] for one, other in pairs)
+
+
+def table(
+    found: Mapping[str, Sequence[Figures]],
+    columns: Sequence[str],
+    baseline: str,
+    *,
+    digits: int = 0,
+) -> Generator[str, None, None]:
+    """Write the medians of some figures, and what they are of the baseline's."""
+    yield f"{'':20}" + "".join(f"{column:>19}" for column in columns)
+    for name, row in medians(found).items():
+        shares = (ratio(found, column, name, baseline) for column in columns)
+        cells = (
+            f"{row[key]:,.{digits}f} ({share:.2f})"
+            for key, share in zip(columns, shares, strict=True)
+        )
+        yield f"{name:20}" + "".join(f"{cell:>19}" for cell in cells)
 
 
 def versions(contenders: Sequence[Contender]) -> str:

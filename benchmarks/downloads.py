@@ -178,16 +178,7 @@ def cpu_at(at_once: int) -> str:
     return f"CPU ms at {at_once}"
 
 
-def table(found: Mapping[str, Sequence[Figures]]) -> Generator[str, None, None]:
-    """Write the medians, and what they are of raw aiohttp's."""
-    columns = [name(at_once) for at_once in LEVELS for name in (speed_at, cpu_at)]
-    yield f"{'':20}" + "".join(f"{column:>17}" for column in columns)
-    for name, medians in contest.medians(found).items():
-        shares = (contest.ratio(found, column, name, RAW.name) for column in columns)
-        cells = (
-            f"{medians[key]:,.2f} ({share:.2f})" for key, share in zip(columns, shares, strict=True)
-        )
-        yield f"{name:20}" + "".join(f"{cell:>17}" for cell in cells)
+COLUMNS = [figure(at_once) for at_once in LEVELS for figure in (speed_at, cpu_at)]
 
 
 def hold(url: str, rounds: int, covers: int, folder: Path) -> dict[str, list[Figures]]:
@@ -230,9 +221,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps({"disk": contest.medians(disk), "memory": contest.medians(memory)}))
     else:
         print(contest.versions(list(CONTENDERS)))
-        print("", "on the disk", *table(disk), "", "in memory", *table(memory), "", sep="\n")
+        for place, found in (("on the disk", disk), ("in memory", memory)):
+            table = contest.table(found, COLUMNS, RAW.name, digits=2)
+            print("", place, *table, sep="\n")
         synced = " and ".join(f"{share:.2f}" for share in shares(disk, SYNCED))
-        print(f"ours on the disk, of raw aiohttp that syncs: {synced}")
+        print(f"\nours on the disk, of raw aiohttp that syncs: {synced}")
     return 0 if min(shares(disk, SYNCED) + shares(memory, RAW)) >= SHARE else 1
 
 
