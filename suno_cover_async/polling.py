@@ -13,6 +13,7 @@ Whoever waits costs a future and two alarms; only a look that is under way is a 
 import asyncio
 import copy
 import math
+import weakref
 from collections.abc import Awaitable, Callable
 from functools import partial
 from types import TracebackType
@@ -43,7 +44,7 @@ _LOOKS_AT_ONCE = 200
 _QUEUED_LOOKS = 20  # while the limiter is the bottleneck: among the alarms waiting costs less
 
 
-@attrs.define(eq=False, kw_only=True, weakref_slot=False)
+@attrs.define(eq=False, kw_only=True)
 class PollStream:
     """The looks at one cover task: begun for its first watcher, ended with its last.
 
@@ -61,7 +62,6 @@ class PollStream:
         looking: The look under way.
         watchers: Who waits.
         bell: What brings its callbacks.
-        alarm: When it is woken.
     """
 
     cover_task_id: str
@@ -77,7 +77,6 @@ class PollStream:
     looking: "asyncio.Task[CoverDetails | None] | None" = None
     watchers: "list[Watcher]" = attrs.field(factory=list["Watcher"])
     bell: Bell | None = None
-    alarm: float = math.inf
     _imageless_looks: int = 0
 
     @property
@@ -88,9 +87,13 @@ class PollStream:
     @property
     def next_look(self) -> float:
         """When to look: when it is worth it, or for the last time before a watcher's deadline."""
-        now = asyncio.get_running_loop().time()
-        lasts = map(self._last, self.watchers)
-        return min(self.due, *(last for last in lasts if last > now + A_MOMENT))
+        return min([self.due, *self._last_looks])
+
+    @property
+    def owes_a_look(self) -> bool:
+        """Whether it is time for a watcher's last look."""
+        now = asyncio.get_running_loop().time() + A_MOMENT
+        return any(last <= now for last in self._last_looks)
 
     @property
     def has_time(self) -> bool:
@@ -147,8 +150,13 @@ class PollStream:
             cover_task_id=self.cover_task_id,
         )
 
-    def _last(self, watcher: "Watcher") -> float:
-        return watcher.deadline - min(_LAST_LOOK, (watcher.deadline - self.born) / 5)
+    @property
+    def _last_looks(self) -> list[float]:
+        """When those who have time have their last look, if it was not made yet."""
+        now = asyncio.get_running_loop().time()
+        looked = -math.inf if self.looked is None else self.looked
+        having_time = (one for one in self.watchers if now < one.deadline)
+        return [one.last_look for one in having_time if looked < one.last_look - one.spare / 2]
 
     def _tell(self) -> None:
         for watcher in self.watchers:
@@ -162,12 +170,19 @@ class Watcher:
     _lookout: "Lookout"
     task: CoverTask | str
     deadline: float
-    alarm: float = attrs.field(default=math.inf, init=False)
+    spare: float = attrs.field(init=False)
     _stream: PollStream = attrs.field(init=False)
     _news: "asyncio.Future[None] | None" = attrs.field(default=None, init=False)
 
+    @property
+    def last_look(self) -> float:
+        """When it is looked for the last time, unless that was done just before."""
+        return self.deadline - self.spare
+
     async def __aenter__(self) -> Self:
         """Join the looks at the cover task."""
+        now = asyncio.get_running_loop().time()
+        self.spare = min(_LAST_LOOK, (self.deadline - now) / 5)
         self._stream = self._lookout.join(self)
         return self
 
@@ -283,7 +298,8 @@ class Lookout:
         if stream is None or stream.end is not None:
             stream = self._streams[cover_task_id] = self._begin(watcher.task)
         stream.watchers.append(watcher)
-        self._rest(stream)
+        if watcher.last_look < self._alarms(stream).moment(stream):
+            self._rest(stream)
         return stream
 
     async def leave(
@@ -341,7 +357,8 @@ class Lookout:
             looked=-math.inf if born is None else None,
         )
         if self._doorbell.may_ring:
-            stream.bell = Bell.of(task, partial(self._ring, stream))
+            # Weakly, for the waiters of an event loop that nobody closed.
+            stream.bell = Bell.of(task, partial(_ring, weakref.ref(self), weakref.ref(stream)))
             self._doorbell.hang(stream.bell)
         return stream
 
@@ -357,7 +374,7 @@ class Lookout:
         under_way = self._looks_under_way
         return under_way >= (_QUEUED_LOOKS if self._is_busy() else _LOOKS_AT_ONCE)
 
-    def _ring(self, stream: PollStream) -> None:
+    def ring(self, stream: PollStream) -> None:
         """Have a look follow a callback."""
         self._alarms(stream).set(stream, math.inf)
         stream.rang = True
@@ -384,10 +401,10 @@ class Lookout:
         if not stream.has_time:
             return
         now = asyncio.get_running_loop().time()
-        is_last = stream.due > now + A_MOMENT
-        if not is_last and not stream.rang and self._is_busy():
+        owes_one = stream.owes_a_look
+        if not (owes_one or stream.rang) and self._is_busy():
             stream.due = max(stream.due, self._worth(stream))
-        if is_last or stream.due <= now + A_MOMENT:
+        if owes_one or stream.due <= now + A_MOMENT:
             self._look(stream, now)
         else:
             self._rest(stream)
@@ -424,6 +441,14 @@ class Lookout:
             self._plan(stream)
         elif stream.rings and stream.rung is None and stream.end is None:
             self._doorbell.missed()
+
+
+def _ring(
+    lookout: "weakref.ReferenceType[Lookout]", stream: "weakref.ReferenceType[PollStream]"
+) -> None:
+    here, waited_for = lookout(), stream()
+    if here is not None and waited_for is not None:
+        here.ring(waited_for)
 
 
 def id_of(task: CoverTask | str) -> str:

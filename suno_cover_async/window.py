@@ -64,7 +64,8 @@ class RequestWindow:
         self._waiting = 0
         self._row = 0  # urgent callers served one after the other
         self._paused_until = -math.inf
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None  # uvloop's may know no `when`
+        self._timer_due = math.inf
         self._loop: asyncio.AbstractEventLoop | None = None
         self._era = 0
 
@@ -155,10 +156,10 @@ class RequestWindow:
         if not self._free:
             due = max(self._returning[0], due)
         if self._timer is not None:
-            if self._timer.when() <= due:
+            if self._timer_due <= due:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._serve)
+        self._timer, self._timer_due = self._loop.call_at(due, self._serve), due
 
     def _move(self, loop: asyncio.AbstractEventLoop) -> None:
         """Serve another event loop: what the last one left in flight counts as unanswered now.

@@ -14,7 +14,6 @@ from suno_cover_async.alarms import Alarms
 @attrs.define(eq=False)
 class Sleeper:
     name: int
-    alarm: float = math.inf
     woken: list[float] = attrs.field(factory=list[float])
 
     def wake(self) -> None:
@@ -40,7 +39,6 @@ def test_each_is_woken_at_the_moment_that_was_set_last_and_once() -> None:
     for sleeper in sleepers:
         moment = last[sleeper.name]
         assert sleeper.woken == ([] if moment == math.inf else [moment])
-        assert sleeper.alarm == math.inf
 
 
 def test_what_is_past_is_woken_at_once() -> None:

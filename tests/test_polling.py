@@ -2,8 +2,10 @@
 
 import asyncio
 import itertools
+import random
 from collections.abc import Awaitable, Callable, Iterable
 
+import attrs
 import pytest
 from virtual_time import run
 
@@ -419,3 +421,228 @@ def test_whoever_leaves_takes_the_look_under_way_along() -> None:
         return len(asyncio.all_tasks())
 
     assert run(scenario()) == 1
+
+
+def test_a_ring_in_the_last_seconds_before_the_deadline_is_followed() -> None:
+    async def scenario() -> CoverDetails:
+        clock = asyncio.get_running_loop().time
+        doorbell = Doorbell("https://me.example/suno")
+        memory = Memory(grace=60)
+        memory.accepted(CoverTask(cover_task_id=ID, music_task_id="m"), 0.0)
+
+        async def ask(_: str) -> CoverDetails:
+            return SUCCESS if clock() > 28.5 else GENERATING
+
+        out = Lookout(ask, PollSchedule(), memory, lambda: False, doorbell)
+        waits = asyncio.create_task(finished(out, 30.0))
+        await asyncio.sleep(28.8)
+        doorbell.ring(Callback(music_task_id="m", cover_task_id=ID))
+        return await waits
+
+    assert run(scenario()) == SUCCESS
+
+
+@pytest.mark.parametrize("timeout", [0.5, 1.5, 3.0])
+def test_a_short_wait_for_an_old_cover_task_has_its_look(timeout: float) -> None:
+    async def scenario() -> CoverDetails:
+        out = lookout(Looks([GENERATING, SUCCESS]), first_look=5.0)
+        other = asyncio.create_task(finished(out, 900.0))
+        await asyncio.sleep(8)
+        details = await finished(out, 8 + timeout)
+        await other
+        return details
+
+    assert run(scenario()) == SUCCESS
+
+
+def test_the_last_look_before_a_deadline_is_made_although_others_were_held_back() -> None:
+    async def scenario() -> float:
+        clock = asyncio.get_running_loop().time
+        memory = Memory(grace=60)
+
+        async def ask(cover_task_id: str) -> CoverDetails:
+            await asyncio.sleep(29 if cover_task_id.startswith("slow") else 0)
+            return CoverDetails(
+                cover_task_id=cover_task_id, status=CoverStatus.SUCCESS, images=("u",)
+            )
+
+        out = Lookout(ask, PollSchedule(), memory, lambda: True, Doorbell())
+
+        async def one(cover_task_id: str, deadline: float) -> float:
+            async with out.watching(cover_task_id, deadline) as watcher:
+                await watcher.finished()
+            return clock()
+
+        slow = [asyncio.create_task(one(f"slow {number}", 900)) for number in range(20)]
+        await asyncio.sleep(0)
+        memory.accepted(CoverTask(cover_task_id="x", music_task_id="m"), clock())
+        noticed = await one("x", 30.0)
+        await asyncio.gather(*slow)
+        return noticed
+
+    assert run(scenario()) == 29
+
+
+def test_looks_that_were_held_go_on_within_a_second_of_the_end_of_it() -> None:
+    async def scenario() -> list[float]:
+        clock = asyncio.get_running_loop().time
+        busy, looks = True, list[float]()
+
+        async def ask(cover_task_id: str) -> CoverDetails:
+            if cover_task_id == "x":
+                looks.append(clock())
+            await asyncio.sleep(100)
+            return GENERATING
+
+        out = Lookout(ask, PollSchedule(), Memory(grace=60), lambda: busy, Doorbell())
+
+        async def one(cover_task_id: str) -> None:
+            async with out.watching(cover_task_id, 90) as watcher:
+                await watcher.finished()
+
+        waits = [asyncio.create_task(one(f"slow {number}")) for number in range(20)]
+        await asyncio.sleep(0)
+        waits.append(asyncio.create_task(one("x")))
+        await asyncio.sleep(21)
+        busy = False
+        await asyncio.sleep(1)
+        for wait in waits:
+            wait.cancel()
+        await asyncio.wait(waits)
+        return looks
+
+    assert len(run(scenario())) == 1
+
+
+def test_deadlines_close_to_each_other_bring_no_looks_closer_than_a_second() -> None:
+    async def watch(out: Lookout) -> None:
+        waits = (finished(out, 100 + number / 10) for number in range(100))
+        await asyncio.gather(*waits, return_exceptions=True)
+
+    _, looks, _ = waiting(GENERATING, then=watch)
+
+    assert all(after - before >= 1 for before, after in itertools.pairwise(looks))
+
+
+def test_whoever_left_costs_no_last_look() -> None:
+    async def watch(out: Lookout) -> None:
+        other = asyncio.create_task(finished(out, 900.0))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(97):
+                await asyncio.gather(*(finished(out, 100.0) for _ in range(10)))
+        with pytest.raises(CoverTimeoutError):
+            await other
+
+    _, looks, _ = waiting(GENERATING, then=watch)
+
+    assert 98.0 not in looks
+
+
+def test_rings_near_the_deadline_of_one_cost_another_nothing() -> None:
+    async def scenario() -> float:
+        clock = asyncio.get_running_loop().time
+        doorbell, memory = Doorbell("https://me.example/suno"), Memory(grace=60)
+
+        async def ask(cover_task_id: str) -> CoverDetails:
+            there = cover_task_id == "b" and clock() > 100
+            return attrs.evolve(SUCCESS if there else GENERATING, cover_task_id=cover_task_id)
+
+        out = Lookout(ask, PollSchedule(), memory, lambda: False, doorbell)
+
+        async def one(name: str, deadline: float) -> None:
+            async with out.watching(name, deadline) as watcher:
+                await watcher.finished()
+
+        for name in "abc":
+            memory.accepted(CoverTask(cover_task_id=name, music_task_id=f"m{name}"), 0.0)
+        first, second = asyncio.create_task(one("a", 30.0)), asyncio.create_task(one("b", 900.0))
+        for seconds in (24, 1):
+            await asyncio.sleep(seconds)
+            doorbell.ring(Callback(music_task_id="ma", cover_task_id="a"))
+        await asyncio.sleep(20)
+        third = asyncio.create_task(one("c", 900.0))
+        await asyncio.sleep(1)
+        third.cancel()
+        await second
+        with pytest.raises(CoverTimeoutError):
+            await first
+        return clock()
+
+    assert run(scenario()) <= 180 + 12
+
+
+class Bustle:
+    """Covers end, callbacks ring, waiters come, dawdle and leave, at random."""
+
+    def __init__(self, seed: int) -> None:
+        random.seed(seed)  # the jitter of pauses
+        self._dice = dice = random.Random(seed)
+        self._clock = asyncio.get_running_loop().time
+        self._took = dice.choice([0, 0.01, 0.5])
+        self._busy = False
+        self._ends = {f"c{number}": dice.uniform(1, 120) for number in range(dice.choice([1, 30]))}
+        self._waits: list[asyncio.Task[None]] = []
+        self._doorbell = Doorbell(dice.choice(["https://me.example/suno", None]))
+        memory = Memory(grace=60)
+        for name in self._ends:
+            if dice.random() < 0.6:
+                task = CoverTask(cover_task_id=name, music_task_id=f"m{name}")
+                memory.accepted(task, self._clock())
+        self._out = Lookout(self._ask, PollSchedule(), memory, lambda: self._busy, self._doorbell)
+        self.late: list[str] = []
+
+    async def _ask(self, name: str) -> CoverDetails:
+        details = SUCCESS if self._clock() >= self._ends[name] else GENERATING
+        await asyncio.sleep(self._dice.uniform(0, self._took))
+        return attrs.evolve(details, cover_task_id=name)
+
+    async def _wait(self, name: str, patience: float, leaves: float | None) -> None:
+        deadline, spare = self._clock() + patience, min(2, patience / 5)
+        seen_in_time = deadline - 1.5 * spare - self._took
+        try:
+            async with asyncio.timeout(leaves), self._out.watching(name, deadline) as watcher:
+                await watcher.finished()
+        except CoverTimeoutError:
+            could_be_seen = self._ends[name] <= seen_in_time and self._took < spare
+            if could_be_seen or self._clock() > deadline + 0.01:
+                self.late.append(f"{name}, until {deadline}")
+        except TimeoutError:
+            pass
+
+    def step(self) -> None:
+        dice = self._dice
+        name, what = dice.choice(list(self._ends)), dice.random()
+        if what < 0.5:
+            patience, leaves = dice.choice([0.5, 3, 30, 300]), dice.choice([None, None, 0, 1, 30])
+            self._waits.append(asyncio.create_task(self._wait(name, patience, leaves)))
+        elif what < 0.7:
+            self._doorbell.ring(Callback(music_task_id=f"m{name}", cover_task_id=name))
+        elif what < 0.75 and self._waits:
+            dice.choice(self._waits).cancel()
+        elif what < 0.8:
+            self._busy = not self._busy
+
+    async def all(self) -> None:
+        for _ in range(self._dice.choice([10, 100])):
+            self.step()
+            await asyncio.sleep(self._dice.choice([0, 0, 0, 0.0005, 0.1, 1, 10]))
+        ended = await asyncio.gather(*self._waits, return_exceptions=True)
+        await asyncio.sleep(0)
+
+        assert all(end is None or isinstance(end, asyncio.CancelledError) for end in ended)
+        scheduled = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+        assert not [timer for timer in scheduled if not timer.cancelled()]
+        assert len(asyncio.all_tasks()) == 1
+        assert not self._out._streams
+        assert not self._out._looks_under_way
+        assert not self._doorbell._bells
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_happens_nobody_waits_in_vain_and_nothing_is_left_behind(seed: int) -> None:
+    async def scenario() -> list[str]:
+        bustle = Bustle(seed)
+        await bustle.all()
+        return bustle.late
+
+    assert run(scenario()) == []

@@ -28,6 +28,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end in virtual time."""
+    """Run a coroutine to its end in virtual time; no callback may fail meanwhile."""
+    failed: list[dict[str, Any]] = []
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(work)
+        runner.get_loop().set_exception_handler(lambda _, context: failed.append(context))
+        result = runner.run(work)
+    assert not failed, failed[0]
+    return result
