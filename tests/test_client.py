@@ -879,3 +879,20 @@ async def test_two_clients_of_one_account_share_a_window() -> None:
             )
 
         assert all(arrival.admitted for arrival in sandbox.journal.arrivals)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="uvloop is not for Windows")
+def test_covers_are_made_on_uvloop_as_well() -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def cover() -> int:
+        limit = Rate(calls=20, seconds=0.2)
+        async with Sandbox(Scenario(rate=limit, seconds=(0.05, 0.2))) as sandbox:
+            songs = sandbox.add_music(50)
+            async with connect(sandbox, rate=limit) as client:
+                covers = await asyncio.gather(*map(client.generate, songs))
+            assert all(arrival.admitted for arrival in sandbox.journal.arrivals)
+            return len({cover.cover_task_id for cover in covers})
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(cover()) == 50
