@@ -891,8 +891,10 @@ def test_covers_are_made_on_uvloop_as_well() -> None:
             songs = sandbox.add_music(50)
             async with connect(sandbox, rate=limit) as client:
                 covers = await asyncio.gather(*map(client.generate, songs))
-            assert all(arrival.admitted for arrival in sandbox.journal.arrivals)
-            return len({cover.cover_task_id for cover in covers})
+            async with connect(sandbox, rate=limit) as client:  # looks that are due at once
+                again = await asyncio.gather(*(client.wait(one.cover_task_id) for one in covers))
+            assert again == covers
+            return len(sandbox.journal.bills)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(cover()) == 50
