@@ -63,7 +63,8 @@ class PollSchedule:
         first: The age of a task at the first look; None learns it from the host's own durations:
             their 25th percentile (20 s until some are known).
         growth: The next look comes after this share of the task's age.
-        shortest: The least time between two looks.
+        shortest: The least time between two looks, but for the last one before a deadline and the
+            jitter of a tenth that all pauses have.
         longest: The most time between two looks, unless they have to queue. The API's
             documentation recommends 30.
         safety_first: The age of a task at the first look while its callback is awaited; None

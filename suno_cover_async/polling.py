@@ -325,6 +325,13 @@ class Lookout:
         """Wake a watcher at its deadline, if no news come before."""
         self._deadlines.set(watcher, watcher.deadline)
 
+    def ring(self, stream: PollStream) -> None:
+        """Have a look follow a callback."""
+        self._alarms(stream).set(stream, math.inf)
+        stream.rang = True
+        if stream.looking is None:
+            self._plan(stream)
+
     async def stop(self) -> None:
         """End all looks; whoever waits gets a `ClientUsageError`."""
         streams = list(self._streams.values())
@@ -373,13 +380,6 @@ class Lookout:
         """Whether no further look may begin, but those that callbacks ask for."""
         under_way = self._looks_under_way
         return under_way >= (_QUEUED_LOOKS if self._is_busy() else _LOOKS_AT_ONCE)
-
-    def ring(self, stream: PollStream) -> None:
-        """Have a look follow a callback."""
-        self._alarms(stream).set(stream, math.inf)
-        stream.rang = True
-        if stream.looking is None:
-            self._plan(stream)
 
     def _plan(self, stream: PollStream) -> None:
         """Choose when to look next, and rest until then."""

@@ -11,6 +11,7 @@ from virtual_time import run
 
 from suno_cover_async import (
     Callback,
+    ClientUsageError,
     CoverDetails,
     CoverStatus,
     CoverTask,
@@ -646,3 +647,65 @@ def test_whatever_happens_nobody_waits_in_vain_and_nothing_is_left_behind(seed: 
         return bustle.late
 
     assert run(scenario()) == []
+
+
+def test_trouble_that_passed_is_not_told_at_the_deadline() -> None:
+    outcome, _, _ = waiting(TransportError("no answer from there"), GENERATING)
+
+    assert isinstance(outcome, CoverTimeoutError)
+    assert "no answer" not in str(outcome)
+
+
+def test_only_looks_in_a_row_without_images_count() -> None:
+    outcome, _, _ = waiting(IMAGELESS, IMAGELESS, GENERATING, IMAGELESS, IMAGELESS, SUCCESS)
+
+    assert outcome == SUCCESS
+
+
+def test_a_foreign_error_ends_the_wait() -> None:
+    async def look() -> CoverDetails:
+        raise ZeroDivisionError
+
+    async def scenario() -> float:
+        with pytest.raises(ZeroDivisionError):
+            await finished(lookout(look))
+        return asyncio.get_running_loop().time()
+
+    assert run(scenario()) == 0
+
+
+def test_whoever_leaves_a_dead_stream_disturbs_no_new_one() -> None:
+    async def watch(out: Lookout) -> int:
+        async with out.watching(ID, 900):
+            with pytest.raises(InvalidRequestError):
+                await finished(out)
+            new = asyncio.create_task(finished(out))
+            await asyncio.sleep(0)
+        await asyncio.gather(new, finished(out))
+        return len(out._streams)
+
+    streams, looks, _ = waiting(InvalidRequestError("odd"), GENERATING, SUCCESS, then=watch)
+
+    assert streams == 0
+    assert len(looks) == 3
+
+
+def test_closing_ends_all_waits_and_leaves_no_timer() -> None:
+    async def scenario() -> tuple[list[object], int]:
+        out = lookout(Looks([GENERATING]))
+
+        async def one(number: int) -> None:
+            async with out.watching(f"{number:04}", 900) as watcher:
+                await watcher.finished()
+
+        waits = [asyncio.create_task(one(number)) for number in range(100)]
+        await asyncio.sleep(1)
+        await out.stop()
+        ended = await asyncio.gather(*waits, return_exceptions=True)
+        scheduled = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+        return list(ended), sum(not timer.cancelled() for timer in scheduled)
+
+    ended, timers = run(scenario())
+
+    assert all(isinstance(end, ClientUsageError) for end in ended)
+    assert timers == 0
