@@ -400,7 +400,7 @@ async def test_waiting_for_a_catalog_can_be_interrupted(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.write(writer, b"song\n" * 3)
     process = await start("batch", "-", cwd=tmp_path, stdin=reader)
-    await emptied(reader, process)
+    await emptied(reader)
     process.send_signal(signal.SIGINT)
 
     ended = await finish(process)
