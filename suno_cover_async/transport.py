@@ -18,7 +18,6 @@ import aiohttp
 import attrs
 from aiohttp import hdrs
 from aiohttp.abc import AbstractStreamWriter
-from multidict import CIMultiDict
 from yarl import URL
 
 from suno_cover_async._version import __version__
@@ -145,7 +144,7 @@ class Transport:
         if owned:
             self._options["middlewares"] = (_once,)
         else:  # a borrowed one keeps its own middlewares, and does not know the key
-            self._options["headers"] = CIMultiDict(account.key.headers())
+            self._options["headers"] = account.key.headers()
 
     def get(
         self, call: Call[T], *, through: RequestWindow | None = None, urgent: bool = False
