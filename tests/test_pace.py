@@ -6,6 +6,7 @@ import contextlib
 import math
 import random
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -290,15 +291,16 @@ def test_urgent_callers_may_have_all_while_nobody_else_waits() -> None:
     assert run(scenario()) == pytest.approx(4 * 10.05)
 
 
+async def note(window: RequestWindow, served: list[str], name: str) -> None:
+    async with taken(window, urgent=name == "urgent"):
+        served.append(name)
+
+
 def test_who_is_urgent_is_served_before_all_who_queue() -> None:
     async def scenario() -> list[str]:
         window = RequestWindow(Rate(calls=4, seconds=10))
         served: list[str] = []
-
-        async def call(name: str) -> None:
-            async with taken(window, urgent=name == "urgent"):
-                served.append(name)
-
+        call = partial(note, window, served)
         async with asyncio.TaskGroup() as group:
             for _ in range(8):
                 group.create_task(call("usual"))
@@ -313,11 +315,7 @@ def test_every_fourth_of_a_queue_is_not_urgent() -> None:
     async def scenario() -> list[str]:
         window = RequestWindow(Rate(calls=1, seconds=10))
         served: list[str] = []
-
-        async def call(name: str) -> None:
-            async with taken(window, urgent=name == "urgent"):
-                served.append(name)
-
+        call = partial(note, window, served)
         async with asyncio.TaskGroup() as group:
             group.create_task(call("usual"))
             await asyncio.sleep(1)
