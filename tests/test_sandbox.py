@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 import attrs
 import pytest
+import virtual_time
 from aiohttp import web
 from PIL import Image
 
@@ -1067,3 +1068,18 @@ def test_without_pillow_the_import_says_what_to_install() -> None:
     )
 
     assert "pip install pillow" in result.stderr.splitlines()[-1]
+
+
+def test_it_lives_by_the_clock_that_it_is_given() -> None:
+    async def scenario() -> list[int]:
+        clock = asyncio.get_running_loop().time
+        made = Sandbox(Scenario(seconds=3600), clock=clock)
+        async with made as sandbox, calling(sandbox) as api:
+            cover_task_id = await api.cover()
+            flags: list[int] = []
+            for seconds in (3599, 2):
+                await asyncio.sleep(seconds)
+                flags.append((await api.details(cover_task_id))["data"]["successFlag"])
+            return flags
+
+    assert virtual_time.run(scenario()) == [2, 1]

@@ -1,21 +1,43 @@
-"""An event loop whose clock jumps to the next timer: hours of waiting in no time, no sockets."""
+"""An event loop whose clock jumps to the next timer: hours of waiting in no time.
+
+Sockets work in it as long as both ends are in this loop, and so do threads that the loop itself
+waits for, in an executor or a ledger: the clock stands still until they have answered.
+"""
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+import sys
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+
+from suno_cover_async.commits import Commits
 
 T = TypeVar("T")
 
+_ON_THE_WAY = 0.0005  # real seconds for what is in the machine's own network
+_TOO_LONG = 30.0  # real seconds
+_WAITS_FOR_A_THREAD = {
+    Commits.do.__code__,
+    asyncio.BaseEventLoop.shutdown_default_executor.__code__,
+}
 
-class _JumpingSelector(selectors.SelectSelector):
+
+class _JumpingSelector(selectors.DefaultSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
+        self.threads_at_work: set[asyncio.Future[Any]] = set()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self.now += max(timeout or 0.0, 0.0)
-        return super().select(0)
+        ready = super().select(0)
+        if ready or (timeout is not None and timeout <= 0):
+            return ready
+        if self.threads_at_work or timeout is None:
+            ready = super().select(_TOO_LONG)
+            assert ready, "nothing will ever happen in this loop"
+        elif len(self.get_map()) == 1 or not (ready := super().select(_ON_THE_WAY)):
+            self.now += timeout
+        return ready
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
@@ -25,6 +47,22 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jumping.now
+
+    def create_future(self) -> "asyncio.Future[Any]":
+        future = super().create_future()
+        if sys._getframe(1).f_code in _WAITS_FOR_A_THREAD:
+            self._wait_for(future)
+        return future
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., T], *args: Any
+    ) -> "asyncio.Future[T]":
+        return self._wait_for(super().run_in_executor(executor, func, *args))
+
+    def _wait_for(self, future: "asyncio.Future[T]") -> "asyncio.Future[T]":
+        self._jumping.threads_at_work.add(future)
+        future.add_done_callback(self._jumping.threads_at_work.discard)
+        return future
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

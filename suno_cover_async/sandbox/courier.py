@@ -5,6 +5,7 @@ It owns the tasks that carry them, and contacts no address but this machine's ow
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import aiohttp
 import attrs
@@ -58,6 +59,7 @@ class Courier:
     """Delivers callbacks until it is closed, and notes every attempt."""
 
     deliveries: list[Delivery]
+    _clock: Callable[[], float]
     _session: aiohttp.ClientSession = attrs.field(factory=aiohttp.ClientSession, repr=False)
     _tasks: set[asyncio.Task[None]] = attrs.field(factory=set[asyncio.Task[None]], repr=False)
     _early: dict[str, list[asyncio.Event]] = attrs.field(
@@ -139,7 +141,7 @@ class Courier:
     ) -> None:
         self.deliveries.append(
             Delivery(
-                at=time.monotonic(),
+                at=self._clock(),
                 cover_task_id=callback.cover_task_id,
                 url=callback.url,
                 status=status,

@@ -1,7 +1,7 @@
 """The sandbox's truth: every request that arrived, every bill, every delivery of a callback.
 
 Values and the lists that hold them. It knows no socket and no rule of the API; all moments are
-seconds of `time.monotonic()`.
+seconds of the sandbox's clock, `time.monotonic` unless it was given another.
 """
 
 import attrs

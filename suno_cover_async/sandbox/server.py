@@ -8,7 +8,7 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from types import TracebackType
@@ -49,7 +49,12 @@ class Sandbox:
     """
 
     def __init__(
-        self, scenario: Scenario | None = None, *, api_key: str = "sandbox-key", port: int = 0
+        self,
+        scenario: Scenario | None = None,
+        *,
+        api_key: str = "sandbox-key",
+        port: int = 0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare a world; nothing listens before it is entered.
 
@@ -57,10 +62,13 @@ class Sandbox:
             scenario: How it behaves; None: a healthy host that draws quickly.
             api_key: A made-up key.
             port: Where to listen on 127.0.0.1; 0: any free port.
+            clock: The seconds of its world and journal; `loop.time` of an event loop in virtual
+                time makes the API live in that as well.
         """
         scenario = scenario or Scenario()
         self.api_key = api_key
-        self._world = World(scenario, now=time.monotonic(), wall=datetime.now(UTC))
+        self._clock = clock
+        self._world = World(scenario, now=clock(), wall=datetime.now(UTC))
         self.journal: Journal = Journal(bills=self._world.bills)
         self._dice = random.Random(f"{scenario.seed} faults")
         self._network = random.Random(f"{scenario.seed} network")
@@ -81,7 +89,7 @@ class Sandbox:
         loop = asyncio.get_running_loop()
         listener = await loop.create_server(server, _HOST, self._port)
         self._port = listener.sockets[0].getsockname()[1]
-        self._courier = Courier(self.journal.callbacks)
+        self._courier = Courier(self.journal.callbacks, self._clock)
         self._open = AsyncExitStack()
         self._open.push_async_callback(self._courier.aclose)
         self._open.push_async_callback(self._stop, listener, server)
@@ -149,7 +157,7 @@ class Sandbox:
 
     def expire_images(self) -> None:
         """Let 14 days go by for all images that exist."""
-        self._world.expire_images(time.monotonic())
+        self._world.expire_images(self._clock())
 
     def script(self, kind: Kind, *steps: Fault | Reply) -> None:
         """Say what happens to the next requests of a kind that the limit admits, in order.
@@ -206,7 +214,7 @@ class Sandbox:
         return api.Question(
             kind=arrival.kind,
             path=arrival.path,
-            at=time.monotonic(),
+            at=self._clock(),
             base_url=self.url,
             task_id=task_id,
             callback_url=callback_url,
@@ -215,7 +223,7 @@ class Sandbox:
 
     def _arrive(self, request: web.BaseRequest) -> Arrival:
         """Note the time, before anything else, and whether the limit has room."""
-        now = time.monotonic()
+        now = self._clock()
         kind = api.kind_of(request.method, request.path)
         user_agent = request.headers.get("User-Agent")
         counts = kind in self.scenario.counted and not api.is_blocked(user_agent)
@@ -281,12 +289,12 @@ class Sandbox:
         """Send the callbacks that are due, and wake up for the next one."""
         if self._courier is None:
             return
-        for callback in self._world.due(time.monotonic()):
+        for callback in self._world.due(self._clock()):
             self._courier.send(callback, self.scenario, self.url)
         if self._alarm is not None:
             self._alarm.cancel()
         due = self._world.next_due()
-        wait = None if due is None else max(due - time.monotonic(), 0)
+        wait = None if due is None else max(due - self._clock(), 0)
         self._alarm = (
             None if wait is None else asyncio.get_running_loop().call_later(wait, self._send_due)
         )
