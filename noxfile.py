@@ -22,6 +22,18 @@ OF_THE_WHEEL = ("house", "readme", "client", "sandbox", "cli", "cli_batch", "con
 # Side by side with others; each exits with 1 when its goal is missed.
 SPEED = ("starting", "call_cost", "downloads", "waiting", "at_the_limit")
 
+# The long forms of what proves the promises; each exits with 1 on a finding.
+PROOF = (
+    "model",
+    "under_fire",
+    "fuzz",
+    "hostile_callbacks",
+    "cancel",
+    "kill_loop",
+    "storm",
+    "outages",
+)
+
 PROJECT = nox.project.load_toml("pyproject.toml")
 
 
@@ -80,9 +92,20 @@ def wheel(session: nox.Session) -> None:
 @nox.session
 def speed(session: nox.Session) -> None:
     """Run the side-by-side benchmarks, or those named after `--`; it needs nginx."""
-    session.install(".[cli]", *group("speed"))
+    run_scripts(session, "speed", SPEED)
+
+
+@nox.session(python=PYTHONS[0])
+def proof(session: nox.Session) -> None:
+    """Run the long forms of what the promises rest on, or those named after `--`."""
+    run_scripts(session, "proof", PROOF)
+
+
+def run_scripts(session: nox.Session, needs: str, names: tuple[str, ...]) -> None:
+    """Run scripts of `benchmarks/`, all of them whatever becomes of one."""
+    session.install(".[cli]", *group(needs))
     missed: list[str] = []
-    for name in session.posargs or SPEED:
+    for name in session.posargs or names:
         session.log(name)
         try:
             session.run("python", f"benchmarks/{name}.py")
