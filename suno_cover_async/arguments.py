@@ -15,6 +15,7 @@ from suno_cover_async.addresses import is_loopback
 T = TypeVar("T")
 
 _LONGEST_URL = 2048
+_NETLOC = re.compile(r"[^][\\]+|\[[^][\\]+\](:[0-9]*)?")  # urlsplit reads [::1].evil as ::1
 _TASK_ID = re.compile(r"[!-~]{1,128}")
 
 
@@ -140,6 +141,7 @@ def _split(name: str, value: str) -> SplitResult:
     try:
         parts = urlsplit(value)
         is_whole = bool(parts.hostname and parts.scheme) and parts.port != 0
+        is_whole = is_whole and _NETLOC.fullmatch(parts.netloc) is not None
     except ValueError:
         parts, is_whole = urlsplit(""), False
     if not is_whole:
