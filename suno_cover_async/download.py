@@ -29,7 +29,8 @@ from suno_cover_async.errors import (
 from suno_cover_async.files import PartFile, in_thread, on_disk
 from suno_cover_async.text import printable
 
-_Address = tuple[int, int, int, str, tuple[object, ...]]  # as getaddrinfo returns them
+Address = tuple[int, int, int, str, tuple[object, ...]]
+"""As getaddrinfo returns them."""
 
 _OK = 200
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -192,7 +193,7 @@ class ImageDownloader:
                 http_status=response.status,
             )
 
-    def _open_socket(self, address: _Address) -> socket.socket:
+    def _open_socket(self, address: Address) -> socket.socket:
         """Open the socket of a connection, unless it would lead where none may.
 
         aiohttp asks here before every connect, for literal addresses as for each one that a

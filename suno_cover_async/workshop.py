@@ -4,6 +4,8 @@ It puts together what the verbs of `client.py` use; it knows no verb.
 """
 
 import asyncio
+import errno
+import socket
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -16,7 +18,7 @@ import attrs
 from suno_cover_async import wire
 from suno_cover_async.addresses import is_loopback
 from suno_cover_async.doorbell import Doorbell
-from suno_cover_async.download import ImageDownloader
+from suno_cover_async.download import Address, ImageDownloader
 from suno_cover_async.errors import DownloadError, SunoCoverError
 from suno_cover_async.memory import Memory
 from suno_cover_async.models import CoverDetails
@@ -25,7 +27,7 @@ from suno_cover_async.pace import PollSchedule
 from suno_cover_async.polling import Lookout
 from suno_cover_async.retry import RetryPolicy, Trouble, persist
 from suno_cover_async.submitting import SubmitDesk
-from suno_cover_async.transport import USER_AGENT, Account, ApiKey, Transport
+from suno_cover_async.transport import USER_AGENT, Account, Transport
 
 _DOWNLOADS_AT_ONCE = 16
 
@@ -109,7 +111,7 @@ async def open_workshop(
     """Open everything in the running event loop, without suspending; the stack closes it."""
     owned = session is None
     if session is None:
-        session = await stack.enter_async_context(_own_session(account.key))
+        session = await stack.enter_async_context(_own_session(account))
     on_loopback = is_loopback(urlsplit(account.base_url).hostname)
     images = ImageDownloader(loopback=on_loopback, user_agent=USER_AGENT)
     stack.push_async_callback(images.close)
@@ -139,10 +141,21 @@ async def open_workshop(
     return workshop
 
 
-def _own_session(key: ApiKey) -> aiohttp.ClientSession:
+def _own_session(account: Account) -> aiohttp.ClientSession:
     """Make a session without cookies, and without aiohttp's hidden cap of 100 connections."""
+    is_plain = urlsplit(account.base_url).scheme == "http"
     return aiohttp.ClientSession(
-        headers=key.headers(),
-        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
+        headers=account.key.headers(),
+        connector=aiohttp.TCPConnector(
+            limit=0, ttl_dns_cache=300, socket_factory=_open_at_home if is_plain else None
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
     )
+
+
+def _open_at_home(address: Address) -> socket.socket:
+    """Open a connection's socket, unless a name such as `localhost` leads to another machine."""
+    family, kind, protocol, _, place = address
+    if not is_loopback(str(place[0])):
+        raise PermissionError(errno.EACCES, "it is not on this machine, so http is refused")
+    return socket.socket(family=family, type=kind, proto=protocol)
