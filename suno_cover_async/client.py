@@ -159,9 +159,9 @@ class SunoCoverClient:
     def uncertain(self) -> tuple[str, ...]:
         """Music tasks that may have been billed, for a cover that nobody knows how to find.
 
-        Their submit ended without an answer, or with the cover task of other music. Submit them
-        again to find out; that never pays twice. They leave with a cover task of theirs, or with a
-        `CoverExistsError`.
+        Their submit ended without an answer, in a redirect, or with the cover task of other music.
+        Submit them again to find out; that never pays twice. They leave with a cover task of
+        theirs, or with a `CoverExistsError`.
         """
         return tuple(self._memory.uncertain)
 

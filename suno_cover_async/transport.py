@@ -173,7 +173,7 @@ class Transport:
         Args:
             call: What to ask.
             keep: Told of what was accepted, before anything else happens.
-            doubt: Told of every attempt that went out and whose answer was lost.
+            doubt: Told of every attempt that went out and whose answer was lost, or a redirect.
 
         Raises:
             SunoCoverError: What the last attempt came to. When it is `retryable`, submitting
@@ -209,7 +209,7 @@ class Transport:
             raise
         if not isinstance(outcome, Trouble):
             keep(outcome)
-        elif outcome.ambiguous:
+        elif outcome.ambiguous or (body.sent and _is_redirect(outcome.error)):
             doubt(call)
         return outcome
 
@@ -384,13 +384,18 @@ def _about(call: Call[Any], error: SunoCoverError) -> SunoCoverError:
 
 
 def _is_unclear(error: SunoCoverError) -> bool:
-    """Whether a submit that went out may have been executed, for all we can read.
+    """Whether a submit that went out is worth repeating, since it may have been executed.
 
-    Redirects are refused as what they are, a wrong base URL.
+    So may one that was redirected, but it would be redirected again: that is a wrong base URL.
     """
     return isinstance(error, TransportError | ServerError) or (
-        isinstance(error, UnexpectedResponseError)
-        and error.http_status not in range(HTTPStatus.MULTIPLE_CHOICES, HTTPStatus.BAD_REQUEST)
+        isinstance(error, UnexpectedResponseError) and not _is_redirect(error)
+    )
+
+
+def _is_redirect(error: SunoCoverError) -> bool:
+    return isinstance(error, UnexpectedResponseError) and error.http_status in range(
+        HTTPStatus.MULTIPLE_CHOICES, HTTPStatus.BAD_REQUEST
     )
 
 
