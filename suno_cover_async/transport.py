@@ -47,6 +47,10 @@ USER_AGENT = f"suno-cover-async/{__version__}"
 _MOST_BYTES = 1 << 20
 _BYTE_ORDER_MARK = "\ufeff"
 _CONNECT_SECONDS = 10.0
+_OTHER_CREDENTIALS = (
+    "the borrowed session has credentials of its own for this host, by auth= or, with trust_env, "
+    "in the netrc file; nothing was sent: give a session without them"
+)
 
 _log = logging.getLogger("suno_cover_async")
 
@@ -305,6 +309,8 @@ class Transport:
             return answer
         if self._session.closed and not (body and body.sent):
             return ClientUsageError("the session is closed; give a client one that is open")
+        if failure == _OTHER_CREDENTIALS:
+            return ClientUsageError(failure)
         reason = failure or f"nothing for {self._account.retry.attempt:g} s"
         return TransportError(f"no answer from {self._account.base_url}: {reason}")
 
@@ -401,5 +407,7 @@ def _is_redirect(error: SunoCoverError) -> bool:
 
 def _describe(error: Exception) -> str:
     """Name a foreign error by its class and the system's words: its own may hold headers."""
+    if type(error) is ValueError and "AUTHORIZATION" in str(error):
+        return _OTHER_CREDENTIALS
     words = error.strerror if isinstance(error, OSError) and error.strerror else ""
     return f"{type(error).__name__} {words}".strip()
