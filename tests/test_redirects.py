@@ -14,7 +14,9 @@ import aiohttp
 import own_internet
 import pytest
 import trustme
-from conftest import FAST_POLL, FAST_RETRY, NO_LIMIT, connect
+from conftest import FAST_POLL, FAST_RETRY, NO_LIMIT, connect, until
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from peers import Peer, answer, peer, redirect
 from yarl import URL
 
@@ -30,6 +32,8 @@ from suno_cover_async import (
     UnexpectedResponseError,
     cover_catalog,
 )
+from suno_cover_async.addresses import is_loopback
+from suno_cover_async.arguments import base_url
 from suno_cover_async.sandbox import Reply, Sandbox, Scenario
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
@@ -387,6 +391,69 @@ BASE_URLS = [
 def test_no_way_of_writing_a_base_url_sends_the_key_in_the_clear_or_astray(url: str) -> None:
     with pytest.raises(ValueError, match="base_url"):
         SunoCoverClient(KEY, base_url=url)
+
+
+pieces = st.sampled_from(
+    [
+        *("127.0.0.1", "localhost", "::1", "::ffff:7f00:1", "evil.example", "user", "80", "0"),
+        *("%25lo", "%2e", "xn--", "\uff11", "\u3002", "\u00ad", *"@:#?/\\[]%.;&=,\t "),
+    ]
+)
+
+
+@settings(derandomize=True, max_examples=500)
+@given(st.sampled_from(["http", "https"]), st.lists(pieces, min_size=1, max_size=7).map("".join))
+@example("http", "[::1]evil.example")
+def test_what_is_checked_of_a_base_url_is_what_is_asked(scheme: str, authority: str) -> None:
+    try:
+        checked = base_url("base_url", f"{scheme}://{authority}")
+    except ValueError:
+        return
+
+    asked = URL(f"{checked}/api/v1/x", encoded=True)
+
+    assert asked.scheme == scheme
+    assert asked.user is asked.password is None
+    assert asked.host
+    assert scheme == "https" or is_loopback(asked.host)
+
+
+# callbacks
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["0.0.0.0", "[::]", "127.1", "2130706433", "localhost.", "127.0.0.1@10.0.0.1"],  # noqa: S104
+)
+async def test_the_sandbox_calls_no_address_but_this_machines_own(host: str) -> None:
+    async with Sandbox(FREE) as sandbox, peer(answer()) as listening:
+        url = f"http://{host}:{listening.port}/callback"
+        body = json.dumps({"taskId": sandbox.add_music(1)[0], "callBackUrl": url})
+        headers = {"Authorization": f"Bearer {sandbox.api_key}", "User-Agent": "test"}
+        submit = f"{sandbox.url}/api/v1/suno/cover/generate"
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.post(submit, data=body) as response,
+        ):
+            task = (await response.json())["data"]["taskId"]
+        async with connect(sandbox) as client:
+            await client.wait(task)
+        await until(lambda: sandbox.journal.callbacks)
+
+        assert all(delivery.skipped for delivery in sandbox.journal.callbacks)
+        assert not listening.received
+
+
+@pytest.mark.parametrize("status", STATUSES)
+async def test_the_sandbox_follows_no_redirect_of_a_callback(status: int) -> None:
+    async with Sandbox(Scenario(rate=None, looks=1, callback_pause=0)) as sandbox, peer() as away:
+        async with peer(redirect(status, f"{away.url}/callback")) as listening:
+            async with connect(sandbox, callback_url=listening.url) as client:
+                await client.generate(*sandbox.add_music(1))
+            await until(lambda: len(sandbox.journal.callbacks) == 4)
+
+        assert [delivery.status for delivery in sandbox.journal.callbacks] == [status] * 4
+        assert not away.received
 
 
 # addresses that lead home, in a network of their own
