@@ -19,6 +19,7 @@ import aiohttp
 from yarl import URL  # aiohttp's own URL type: what is checked is what is asked
 
 from suno_cover_async.addresses import is_loopback, is_public
+from suno_cover_async.connections import Connector
 from suno_cover_async.errors import (
     ClientBlockedError,
     ClientUsageError,
@@ -84,7 +85,7 @@ class ImageDownloader:
         silence = min(timeout, _LONGEST_SILENCE)
         self._session = aiohttp.ClientSession(
             # limit=0: the caller's concurrency is the limit, not a second and hidden one
-            connector=aiohttp.TCPConnector(limit=0, socket_factory=self._open_socket),
+            connector=Connector(limit=0, socket_factory=self._open_socket),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
             auto_decompress=False,

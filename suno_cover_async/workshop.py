@@ -17,6 +17,7 @@ import attrs
 
 from suno_cover_async import wire
 from suno_cover_async.addresses import is_loopback
+from suno_cover_async.connections import Connector
 from suno_cover_async.doorbell import Doorbell
 from suno_cover_async.download import Address, ImageDownloader
 from suno_cover_async.errors import DownloadError, SunoCoverError
@@ -146,7 +147,7 @@ def _own_session(account: Account) -> aiohttp.ClientSession:
     is_plain = urlsplit(account.base_url).scheme == "http"
     return aiohttp.ClientSession(
         headers=account.key.headers(),
-        connector=aiohttp.TCPConnector(
+        connector=Connector(
             limit=0, ttl_dns_cache=300, socket_factory=_open_at_home if is_plain else None
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
