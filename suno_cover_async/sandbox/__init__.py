@@ -5,8 +5,10 @@ It bills made-up credits, draws real pictures, and breaks as the real one may br
 
 from suno_cover_async.sandbox.durations import Lognormal
 from suno_cover_async.sandbox.journal import Arrival, Bill, Delivery, Journal
+from suno_cover_async.sandbox.proxy import Exchange, FaultProxy
 from suno_cover_async.sandbox.scenario import DuplicateId, Fault, Kind, Reply, Scenario
 from suno_cover_async.sandbox.server import Sandbox
+from suno_cover_async.sandbox.wire_faults import Wire, WireFault
 from suno_cover_async.wire import Times
 
 __all__ = [
@@ -14,7 +16,9 @@ __all__ = [
     "Bill",
     "Delivery",
     "DuplicateId",
+    "Exchange",
     "Fault",
+    "FaultProxy",
     "Journal",
     "Kind",
     "Lognormal",
@@ -22,4 +26,6 @@ __all__ = [
     "Sandbox",
     "Scenario",
     "Times",
+    "Wire",
+    "WireFault",
 ]

@@ -1,6 +1,7 @@
 """What a scenario's numbers and texts may be: validators that name the field they refuse."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
@@ -19,6 +20,13 @@ def amount(_: object, attribute: "attrs.Attribute[Any]", value: float) -> None:
 def spread(_: object, attribute: "attrs.Attribute[Any]", value: float) -> None:
     """Check the standard deviation of a logarithm, from 0 to 5."""
     _number(attribute.name, value, 0, 5)
+
+
+def fit(names: str, shares: Iterable[tuple[object, float]]) -> None:
+    """Check that shares leave room for each other."""
+    total = sum(share for _, share in shares)
+    if total > 1 + 1e-9:
+        raise ValueError(f"{names} add up to {total:g}, over 1")
 
 
 def whole(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:

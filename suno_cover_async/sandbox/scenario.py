@@ -235,8 +235,8 @@ class Scenario:
 
     def __attrs_post_init__(self) -> None:
         """Check that the faults leave room for each other, and the mishaps too."""
-        _fit("lost_requests, lost_answers, ... slow", self.shares)
-        _fit("lost_callbacks, ... forged_callbacks", self.callback_shares)
+        bounds.fit("lost_requests, lost_answers, ... slow", self.shares)
+        bounds.fit("lost_callbacks, ... forged_callbacks", self.callback_shares)
 
     @property
     def shares(self) -> tuple[tuple[Fault, float], ...]:
@@ -293,22 +293,17 @@ class Scenario:
         """Draw the fault that strikes a request."""
         if kind not in self.faults_on:
             return Fault.NONE
-        return _draw(self.shares, dice) or Fault.NONE
+        return draw(self.shares, dice) or Fault.NONE
 
     def mishap(self, dice: random.Random) -> Mishap:
         """Draw the mishap that strikes a callback; where there are none, no dice roll."""
         if not any(share for _, share in self.callback_shares):
             return Mishap.NONE
-        return _draw(self.callback_shares, dice) or Mishap.NONE
+        return draw(self.callback_shares, dice) or Mishap.NONE
 
 
-def _fit(names: str, shares: Iterable[tuple[object, float]]) -> None:
-    total = sum(share for _, share in shares)
-    if total > 1 + 1e-9:
-        raise ValueError(f"{names} add up to {total:g}, over 1")
-
-
-def _draw(shares: Iterable[tuple[T, float]], dice: random.Random) -> T | None:
+def draw(shares: Iterable[tuple[T, float]], dice: random.Random) -> T | None:
+    """Draw what strikes, by the share that each has; None: nothing."""
     roll = dice.random()
     for what, share in shares:
         if roll < share:

@@ -6,10 +6,11 @@ says. What the API answers is `api.py`'s to know.
 
 import asyncio
 import random
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +25,7 @@ from suno_cover_async.sandbox.scenario import Fault, Kind, Reply, Scenario
 from suno_cover_async.sandbox.world import World
 
 _HOST = "127.0.0.1"
+_LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost)(:[0-9]{1,5})?")
 _SHUTDOWN_SECONDS = 0.01
 _EMPTY = Reply()
 _SILENT = frozenset({Fault.LOST_REQUEST, Fault.LOST_ANSWER, Fault.RESET})
@@ -167,21 +169,13 @@ class Sandbox:
         self._scripts.setdefault(kind, deque()).extend(steps)
 
     async def _stop(self, listener: asyncio.Server, server: web.Server) -> None:
-        """Close the door first, then every connection.
-
-        A connection that is being accepted while its listener closes is left open, and its client
-        hanging, by asyncio; so no more are accepted, and those that were come in first.
-        """
-        with suppress(NotImplementedError):  # Windows has no readers to remove
-            for listening in listener.sockets:
-                asyncio.get_running_loop().remove_reader(listening)
-        await _settle()
-        listener.close()
+        """Close the door first, then every connection."""
+        await breakage.hang_up(listener)
         for task in filter(None, self._handlers):
             task.cancel()
-        await _settle()
+        await breakage.settle()
         await server.shutdown(_SHUTDOWN_SECONDS)
-        await _settle()
+        await breakage.settle()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve a request to its end, even when its client leaves, as a host does."""
@@ -215,11 +209,16 @@ class Sandbox:
             kind=arrival.kind,
             path=arrival.path,
             at=self._clock(),
-            base_url=self.url,
+            base_url=self._url_for(request),
             task_id=task_id,
             callback_url=callback_url,
             authorized=api.holds_key(request.headers.get("Authorization"), self.api_key),
         )
+
+    def _url_for(self, request: web.BaseRequest) -> str:
+        """Tell where whoever asks reaches us: perhaps through a proxy on this machine."""
+        host = request.headers.get("Host", "")
+        return f"http://{host}" if _LOOPBACK.fullmatch(host) else self.url
 
     def _arrive(self, request: web.BaseRequest) -> Arrival:
         """Note the time, before anything else, and whether the limit has room."""
@@ -298,12 +297,6 @@ class Sandbox:
         self._alarm = (
             None if wait is None else asyncio.get_running_loop().call_later(wait, self._send_due)
         )
-
-
-async def _settle() -> None:
-    """Let what asyncio has begun with sockets come to its end."""
-    for _ in range(4):
-        await asyncio.sleep(0)
 
 
 def _send(request: web.BaseRequest, step: Fault | Reply, reply: Reply) -> web.StreamResponse:
