@@ -145,6 +145,10 @@ _STATUS_BY_WORD = {status.value: status for status in CoverStatus} | {
 _FLAG_BY_STATUS = {status: flag for flag, status in _STATUS_BY_FLAG.items()}
 _NO_ERROR = frozenset({0, 200})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+_LATEST = datetime(3000, 1, 1, tzinfo=UTC)
+_MOST_URLS = 64  # usually 2 [documented]
+_LONGEST_URL = 8192
 
 
 def decode_details(data: object) -> CoverDetails:
@@ -153,7 +157,7 @@ def decode_details(data: object) -> CoverDetails:
     flag = record.get("successFlag")
     return CoverDetails(
         cover_task_id=_text(record["taskId"]),
-        music_task_id=_text_or_none(record.get("parentTaskId")),
+        music_task_id=_parent(record.get("parentTaskId")),
         status=_status(record.get("status") if flag is None else flag),
         images=_images(record.get("response")),
         created_at=_moment(record.get("createTime")),
@@ -180,7 +184,7 @@ def encode_details(found: CoverDetails, times: Times = Times.EPOCH_MS) -> dict[s
 def _decode_music(record: dict[str, Any]) -> MusicDetails:
     return MusicDetails(
         music_task_id=_text(record["taskId"]),
-        status=_text(record["status"]),
+        status=printable(_text(record["status"])),
         audio_urls=_audio_urls(record.get("response")),
     )
 
@@ -330,44 +334,58 @@ def _text(value: object) -> str:
     return value
 
 
-def _text_or_none(value: object) -> str | None:
-    return None if value is None else _text(value)
+def _parent(value: object) -> str | None:
+    if value is None or arguments.is_task_id(value):
+        return value
+    if value == "":
+        return None
+    raise ValueError("parentTaskId is no id: which music it is of, nobody can tell")
 
 
 def _status(value: object) -> CoverStatus:
     """Read a flag or a word; what we do not know is pending, until the waiter's patience ends."""
     if type(value) is int:
         return _STATUS_BY_FLAG.get(value, CoverStatus.PENDING)
-    return _STATUS_BY_WORD.get(str(value), CoverStatus.PENDING)
+    word = value if isinstance(value, str) else ""
+    return _STATUS_BY_WORD.get(word, CoverStatus.PENDING)
 
 
 def _images(response: object) -> tuple[str, ...]:
-    return _texts(response.get("images")) if _is_object(response) else ()
+    return _urls(response.get("images")) if _is_object(response) else ()
 
 
 def _audio_urls(response: object) -> tuple[str, ...]:
     tracks = response.get("sunoData") if _is_object(response) else None
-    return _texts(
-        [t.get("audioUrl") for t in tracks if _is_object(t)] if _is_list(tracks) else None
-    )
+    return _urls([t.get("audioUrl") for t in tracks if _is_object(t)] if _is_list(tracks) else None)
 
 
-def _texts(values: object) -> tuple[str, ...]:
-    """Keep the texts of a list; empty for what is no list, such as a null."""
-    return tuple([v for v in values if isinstance(v, str) and v]) if _is_list(values) else ()
+def _urls(values: object) -> tuple[str, ...]:
+    """Keep what may be a URL of a list, or its beginning; empty for what is none, as a null."""
+    if not _is_list(values):
+        return ()
+    return tuple([v for v in values[:_MOST_URLS] if isinstance(v, str) and _may_be_url(v)])
+
+
+def _may_be_url(text: str) -> bool:
+    return 0 < len(text) <= _LONGEST_URL and text.isprintable()
 
 
 def _moment(value: object) -> datetime | None:
-    """Read ISO-8601 [documented] or epoch milliseconds [seen live]; None for anything else."""
+    """Read ISO-8601 [documented] or epoch milliseconds [seen live], in UTC.
+
+    None for anything else, and for a moment at which no cover was ever made, such as 0.
+    """
     try:
         if type(value) is int:
-            return _EPOCH + timedelta(0, 0, 0, value)  # milliseconds: the word costs as much again
-        if isinstance(value, str):
+            moment = _EPOCH + timedelta(0, 0, 0, value)  # milliseconds: the word costs as much
+        elif isinstance(value, str):
             moment = datetime.fromisoformat(value)
-            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        else:
+            return None
     except (ValueError, OverflowError):
-        pass
-    return None
+        return None
+    return moment if _EARLIEST < moment < _LATEST else None
 
 
 def _written(moment: datetime | None, style: Times) -> str | int | None:

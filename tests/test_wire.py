@@ -61,6 +61,36 @@ def test_an_odd_time_is_no_time_and_harms_nothing_else(odd: object) -> None:
     assert found.status is CoverStatus.PENDING
 
 
+@pytest.mark.parametrize(
+    "written", ["2025-10-15T15:07:15+08:00", "2025-10-15T07:07:15", "2025-10-15T07:07:15Z"]
+)
+def test_every_time_is_in_utc(written: str) -> None:
+    moment = wire.decode_details(PENDING | {"createTime": written}).created_at
+
+    assert moment == datetime(2025, 10, 15, 7, 7, 15, tzinfo=UTC)
+    assert moment.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    "never",
+    [
+        "0001-01-01T00:00:00+10:00",
+        "0001-01-01T00:00:00Z",
+        "9999-12-31T23:59:59.999999Z",
+        "9999-12-31T23:59:59-23:59",
+        "1970-01-01T00:00:00Z",
+        -62_135_596_800_000,
+        253_402_300_799_999,
+        0,
+        -1,
+        1_760_512_035,
+    ],
+)
+def test_a_time_at_which_no_cover_was_ever_made_is_no_time(never: object) -> None:
+    """A ledger could not keep some of them, and would take covers of 1970 for expired."""
+    assert wire.decode_details(PENDING | {"completeTime": never}).completed_at is None
+
+
 @pytest.mark.parametrize("flag", [4, -1, 99, "1", True, 1.0, [], {}])
 def test_an_unknown_flag_is_pending(flag: object) -> None:
     assert wire.decode_details(PENDING | {"successFlag": flag}).status is CoverStatus.PENDING
@@ -77,6 +107,42 @@ def test_images_that_are_none_read_as_none(images: object) -> None:
     success = PENDING | {"successFlag": 1, "response": {"images": images}}
 
     assert wire.decode_details(success).images == ()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["https://x/\n.png", "https://x/\ud800", "\x1b[2J", "a\u202eb", "https://x/" + "y" * 8192],
+)
+def test_what_cannot_be_the_url_of_an_image_is_left_out(odd: str) -> None:
+    success = PENDING | {"successFlag": 1, "response": {"images": ["https://x/1", odd]}}
+
+    assert wire.decode_details(success).images == ("https://x/1",)
+
+
+def test_a_cover_has_no_more_images_than_anybody_could_want() -> None:
+    urls = [f"https://x/{number}" for number in range(100_000)]
+    success = PENDING | {"successFlag": 1, "response": {"images": urls}}
+
+    assert wire.decode_details(success).images == tuple(urls[:64])
+
+
+@pytest.mark.parametrize("odd", ["a b", "a\n", "\x1b[2J", "\ud800", "é", "x" * 129])
+def test_a_parent_that_is_no_id_makes_no_sense(odd: str) -> None:
+    with pytest.raises(ValueError, match="parentTaskId is no id"):
+        wire.decode_details(PENDING | {"parentTaskId": odd})
+
+
+def test_the_status_of_music_is_a_word_that_can_be_shown() -> None:
+    data = {"taskId": "m", "status": "\x1b[2J" + "x" * 100_000}
+    found = wire.music("m").decode(data)
+
+    assert found is not None
+    assert found.status.isprintable()
+    assert len(found.status) <= 300
+
+
+def test_an_empty_parent_is_none() -> None:
+    assert wire.decode_details(PENDING | {"parentTaskId": ""}).music_task_id is None
 
 
 def test_unknown_fields_are_ignored_and_absent_ones_are_null() -> None:
