@@ -37,14 +37,16 @@ from suno_cover_async.retry import RetryPolicy, Trouble, persist
 from suno_cover_async.sharing import settled
 from suno_cover_async.verdict import Answer, read, retry_after
 from suno_cover_async.window import RequestWindow, Slot
-from suno_cover_async.wire import Call, json_object
+from suno_cover_async.wire import Call
 
 T = TypeVar("T")
 
 USER_AGENT = f"suno-cover-async/{__version__}"
 """Sent everywhere: a default one is turned away by the edge (HTTP 403, code 1010) [seen live]."""
 
-_MOST_BYTES = 1 << 20
+MOST_BYTES = 1 << 18
+"""Bytes of an answer that are read: twice what two songs with the longest lyrics could take."""
+
 _BYTE_ORDER_MARK = "\ufeff"
 _CONNECT_SECONDS = 10.0
 _OTHER_CREDENTIALS = (
@@ -58,12 +60,13 @@ _log = logging.getLogger("suno_cover_async")
 class ApiKey:
     """The key, where no repr, pickle or frame shows it."""
 
-    __slots__ = ("_value", "_written")
+    __slots__ = ("_escaped", "_value", "_written")
 
     def __init__(self, value: object) -> None:
         """Take the key as it is; `check` it before use."""
         self._value: Any = value
         self._written: frozenset[str] = frozenset()
+        self._escaped = re.compile(r"(?!)")
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied to where we do not look after it."""
@@ -88,6 +91,7 @@ class ApiKey:
                 "line end at its edge"
             )
         self._written = frozenset({self._value, json.dumps(self._value)[1:-1]})
+        self._escaped = re.compile("".join(map(_however_escaped, self._value)))
 
     def headers(self) -> dict[str, str]:
         """Return the headers of every API request."""
@@ -100,8 +104,7 @@ class ApiKey:
     def hide_in(self, text: str) -> str:
         """Take the key out of a text that a server sent, however JSON may have escaped it."""
         if "\\" in text:
-            body = json_object(text)
-            text = text if body is None else json.dumps(body)
+            return self._escaped.sub("[key]", text)
         for written in self._written:
             text = text.replace(written, "[key]")
         return text
@@ -293,7 +296,7 @@ class Transport:
                 content = response.content
                 # Small answers have come as a whole by now.
                 whole = await (response.read() if content.is_eof() else _bounded(content))
-                answer = self._answer(response, whole[:_MOST_BYTES])
+                answer = self._answer(response, whole[:MOST_BYTES])
         except asyncio.CancelledError as error:
             cancelled = error.args
         except _DroppedError as error:
@@ -327,13 +330,19 @@ class Transport:
 
 
 async def _bounded(content: aiohttp.StreamReader) -> bytes:
-    """Read a body, hardly more of it than a megabyte: what is cut short is no JSON."""
+    """Read a body, hardly more of it than MOST_BYTES: what is cut short is no JSON."""
     read = bytearray()
     async for chunk in content.iter_any():
         read += chunk
-        if len(read) > _MOST_BYTES:
+        if len(read) > MOST_BYTES:
             break
     return bytes(read)
+
+
+def _however_escaped(character: str) -> str:
+    """Match a character as JSON may write it: as it is, behind a backslash, or by its number."""
+    plain = re.escape(character)
+    return rf"(?>\\{plain}|(?i:\\u{ord(character):04x})|{plain})"
 
 
 class _Body(aiohttp.BytesPayload):

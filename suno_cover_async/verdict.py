@@ -27,6 +27,9 @@ _TOO_MANY = 429
 _REDIRECTED = 3  # hundred
 _LONGEST_SANE_RETRY_AFTER = 86_400.0
 _LONGEST_HEADER = 64
+_LONGEST_CODE = 20
+_LARGE = 16_384  # characters
+_MOST_PARTS = 20_000  # where lyrics hold most of the brackets
 
 
 class Answer(NamedTuple):
@@ -49,7 +52,7 @@ def read(call: Call[T], answer: Answer, host: Host) -> T:
         UnexpectedResponseError: The answer cannot be read; `retryable` when its text was no
             JSON object at all, as of a gateway.
     """
-    body = json_object(answer.text)
+    body = None if _is_endless(answer.text) else json_object(answer.text)
     said = body.get("code") if body is not None else None
     code = said if is_int(said) else answer.status
     if code == _OK:
@@ -58,6 +61,11 @@ def read(call: Call[T], answer: Answer, host: Host) -> T:
     if adopted is not None:
         return adopted
     raise _refusal(call, answer, host, code, body)
+
+
+def _is_endless(text: str) -> bool:
+    """Whether it has so many lists and objects that to read them takes long, and much memory."""
+    return len(text) > _LARGE and text.count("[") + text.count("{") > _MOST_PARTS
 
 
 def _value(call: Call[T], answer: Answer, body: Mapping[str, Any] | None) -> T:
@@ -90,9 +98,11 @@ def _refusal(
             call,
             answer,
         )
-    said = printable(str(body.get("msg") or "")) if body else ""
+    msg = body.get("msg") if body else None
+    said = printable(msg) if isinstance(msg, str) else ""
     kind = _kind(call, host, code, said)
-    verdict = f"{said or 'no reason given'} (code {code})" if body else f"HTTP {answer.status}"
+    number = printable(str(code), _LONGEST_CODE)
+    verdict = f"{said or 'no reason given'} (code {number})" if body else f"HTTP {answer.status}"
     redirected = code // 100 == _REDIRECTED
     advice = "; redirects are never followed, check the base URL" if redirected else ""
     error = kind(verdict + _ADVICE.get(kind, advice))

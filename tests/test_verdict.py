@@ -8,7 +8,7 @@ from conftest import SAMPLES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suno_cover_async import APIBOX, KIE, SUNOAPI, CoverTask, Host, errors, wire
+from suno_cover_async import APIBOX, KIE, SUNOAPI, CoverStatus, CoverTask, Host, errors, wire
 from suno_cover_async.verdict import Answer, read, retry_after
 
 MUSIC = "73d6128b3523a0079df10da9471017c8"
@@ -239,3 +239,41 @@ def test_any_retry_after_is_sane_or_none(header: str, date: str | None) -> None:
     wait = retry_after(header, date=date, now=NOW)
 
     assert wait is None or 0 < wait <= 86_400
+
+
+@pytest.mark.parametrize("odd", [{"a": ["b"]}, ["b"], 5, 10**4000, True, None, "\x1b[2J" * 1_000])
+def test_a_reason_that_is_no_text_is_no_reason(odd: object) -> None:
+    body = json.dumps({"code": 500, "msg": odd})
+
+    with pytest.raises(errors.ServerError) as caught:
+        read(DETAILS, Answer(status=200, text=body), SUNOAPI)
+
+    assert len(str(caught.value)) <= 400
+    assert str(caught.value).isprintable()
+    assert "{" not in str(caught.value)
+
+
+@pytest.mark.parametrize("code", [10**4000, -(10**4000), 10**6])
+def test_a_code_of_4000_digits_is_not_written_out(code: int) -> None:
+    with pytest.raises(errors.UnexpectedResponseError) as caught:
+        read(DETAILS, said(code), SUNOAPI)
+
+    assert caught.value.host_code == code
+    assert len(str(caught.value)) <= 100
+
+
+DEPTHS = (*range(900, 1_100), *range(1_400, 1_600), 9_900, 9_996, 9_997, 9_998, 20_000)
+
+
+@pytest.mark.parametrize(
+    "form", ['{"code":200,"data":{"taskId":"%s","status":DEEP}}', '{"code":500,"msg":DEEP}']
+)
+def test_no_depth_brings_more_than_an_error_of_ours(form: str) -> None:
+    for depth in DEPTHS:
+        text = form.replace("%s", COVER).replace("DEEP", "[" * depth + "]" * depth)
+        try:
+            found = read(DETAILS, Answer(status=200, text=text), SUNOAPI)
+        except (errors.ServerError, errors.UnexpectedResponseError):
+            continue
+        assert found is not None
+        assert found.status is CoverStatus.PENDING
