@@ -29,6 +29,7 @@ class Memory:
         """Remember births for `grace` seconds, while `data: null` means "not visible yet"."""
         self._grace = grace
         self._births: dict[str, float] = {}
+        self._owners: dict[str, tuple[str, float]] = {}
         self.unclaimed: dict[str, CoverTask] = {}
         self.uncertain: dict[str, None] = {}  # an ordered set
         self.durations: Durations = Durations()
@@ -38,8 +39,14 @@ class Memory:
         self.unclaimed[task.music_task_id] = task
         self.uncertain.pop(task.music_task_id, None)
         self._forget_old(now)
+        self._owners.setdefault(task.cover_task_id, (task.music_task_id, now))
         if not task.adopted:
             self._births[task.cover_task_id] = now
+
+    def owner_of(self, cover_task_id: str) -> str | None:
+        """Tell for which music task a cover task was accepted, if that was within the grace."""
+        owner = self._owners.get(cover_task_id)
+        return None if owner is None else owner[0]
 
     def claim(self, music_task_id: str) -> CoverTask | None:
         """Hand over what was accepted for a music task, once."""
@@ -60,8 +67,12 @@ class Memory:
         self.claim(task.music_task_id)
 
     def ended(self, task: CoverTask | str, error: SunoCoverError) -> None:
-        """Note music whose adopted cover task turned out to be of other music."""
-        if isinstance(error, CoverExistsError) and isinstance(task, CoverTask):
+        """Note music whose cover task turned out to be of other music."""
+        if not isinstance(task, CoverTask):
+            return
+        if isinstance(error, CoverExistsError | UnexpectedResponseError):
+            self._owners.pop(task.cover_task_id, None)
+        if isinstance(error, CoverExistsError):
             self.uncertain[task.music_task_id] = None
 
     def settle(self, details: CoverDetails) -> None:
@@ -85,8 +96,9 @@ class Memory:
             self.durations.learn(duration.total_seconds())
 
     def _forget_old(self, now: float) -> None:
-        while self._births:
-            oldest = next(iter(self._births))
-            if self._births[oldest] >= now - self._grace:
-                return
+        while self._births and self._births[oldest := next(iter(self._births))] < now - self._grace:
             del self._births[oldest]
+        while (
+            self._owners and self._owners[oldest := next(iter(self._owners))][1] < now - self._grace
+        ):
+            del self._owners[oldest]

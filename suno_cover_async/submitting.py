@@ -94,7 +94,7 @@ class SubmitDesk:
         self, music_task_id: str, ear: Ear, patience: float, failed: set[str]
     ) -> CoverTask:
         in_doubt = music_task_id in self.memory.uncertain
-        call = wire.submit(music_task_id, self.callback_url(music_task_id))
+        call = wire.submit(music_task_id, self.callback_url(music_task_id), self.memory.owner_of)
         try:
             return await self.transport.submit(call, keep=self._keep, doubt=self._doubt)
         except SunoCoverError as error:

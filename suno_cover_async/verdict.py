@@ -5,7 +5,7 @@ no socket and no clock; the records inside answers are `wire.py`'s.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, TypeVar
@@ -13,9 +13,10 @@ from typing import Any, NamedTuple, TypeVar
 from suno_cover_async import errors
 from suno_cover_async.hosts import Host
 from suno_cover_async.text import printable
-from suno_cover_async.wire import Call, is_int, json_object
+from suno_cover_async.wire import Call, OutOfStepError, is_int, json_object
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 _OK = 200
 _BAD = 400
@@ -50,16 +51,17 @@ def read(call: Call[T], answer: Answer, host: Host) -> T:
         APIError: The API said no.
         ClientBlockedError: The edge answered HTTP 403 in place of the API.
         UnexpectedResponseError: The answer cannot be read; `retryable` when its text was no
-            JSON object at all, as of a gateway.
+            JSON object at all, as of a gateway, and when it answers another request.
     """
     body = None if _is_endless(answer.text) else json_object(answer.text)
     said = body.get("code") if body is not None else None
     code = said if is_int(said) else answer.status
     if code == _OK:
-        return _value(call, answer, body)
-    adopted = call.adopt(body.get("data")) if call.adopt and body and code in _DUPLICATE else None
-    if adopted is not None:
-        return adopted
+        return _value(call, answer, body, call.decode)
+    if call.adopt and body and code in _DUPLICATE:
+        adopted = _value(call, answer, body, call.adopt)
+        if adopted is not None:
+            return adopted
     raise _refusal(call, answer, host, code, body)
 
 
@@ -68,7 +70,9 @@ def _is_endless(text: str) -> bool:
     return len(text) > _LARGE and text.count("[") + text.count("{") > _MOST_PARTS
 
 
-def _value(call: Call[T], answer: Answer, body: Mapping[str, Any] | None) -> T:
+def _value(
+    call: Call[Any], answer: Answer, body: Mapping[str, Any] | None, decode: Callable[[object], V]
+) -> V:
     if body is None:
         raise _about(
             errors.UnexpectedResponseError("the answer is not JSON, perhaps a gateway's page"),
@@ -77,11 +81,15 @@ def _value(call: Call[T], answer: Answer, body: Mapping[str, Any] | None) -> T:
             retryable=True,
         )
     try:
-        return call.decode(body.get("data"))
+        return decode(body.get("data"))
     except (LookupError, TypeError, ValueError, ArithmeticError) as error:
         reason = printable(str(error))
+        retryable = isinstance(error, OutOfStepError)
     raise _about(
-        errors.UnexpectedResponseError(f"the answer cannot be read: {reason}"), call, answer
+        errors.UnexpectedResponseError(f"the answer cannot be read: {reason}"),
+        call,
+        answer,
+        retryable=retryable,
     )
 
 

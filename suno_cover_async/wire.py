@@ -55,20 +55,45 @@ class Call(NamedTuple, Generic[T_co]):
     cover_task_id: str | None = None
 
 
-def submit(music_task_id: str, callback_url: str) -> Call[CoverTask]:
+class OutOfStepError(ValueError):
+    """An answer about something else: to another request, as a connection out of step brings."""
+
+
+def nobody(_: str) -> str | None:
+    """Know of no cover task whose it is."""
+    return None
+
+
+def submit(
+    music_task_id: str, callback_url: str, owner_of: Callable[[str], str | None] = nobody
+) -> Call[CoverTask]:
     """Ask for the cover of a music task.
 
     Both fields are required [documented]. A refusal for a duplicate (400 or 409) that names a
     cover task id is read as that cover task, adopted [documented in words, never recorded].
+    What names a cover task that is known to be other music's answers another request.
+
+    Args:
+        music_task_id: The music task.
+        callback_url: Where the host shall call.
+        owner_of: Tells whose a cover task is, None where that is not known.
     """
 
+    def ours(data: dict[str, Any], cover_task_id: str) -> str:
+        owners = {data.get("parentTaskId"), owner_of(cover_task_id)} - {None, music_task_id}
+        if owners:
+            raise OutOfStepError("it names the cover task of other music")
+        return cover_task_id
+
     def accepted(data: object) -> CoverTask:
-        return CoverTask(cover_task_id=_task_id(data), music_task_id=music_task_id)
+        cover_task_id = ours(_record(data), _task_id(data))
+        return CoverTask(cover_task_id=cover_task_id, music_task_id=music_task_id)
 
     def adopted(data: object) -> CoverTask | None:
         cover_task_id = data.get("taskId") if _is_object(data) else None
         if not arguments.is_task_id(cover_task_id) or cover_task_id == music_task_id:
             return None
+        ours(_record(data), cover_task_id)
         return CoverTask(cover_task_id=cover_task_id, music_task_id=music_task_id, adopted=True)
 
     return Call(
@@ -116,7 +141,7 @@ def _about(task_id: str, data: object) -> dict[str, Any]:
     """Make sure that a record is about the task that was asked for."""
     record = _record(data)
     if record["taskId"] != task_id:
-        raise ValueError(f"it is about task {printable(_text(record['taskId']))}")
+        raise OutOfStepError(f"it is about task {printable(_text(record['taskId']))}")
     return record
 
 

@@ -173,6 +173,60 @@ async def test_another_songs_cover_is_never_taken_for_ours() -> None:
         assert client.uncertain == (music,)
 
 
+OUT_OF_STEP = {  # answers to another request on the same connection
+    "the submit of another song": (200, '{"taskId":"COVER"}'),
+    "the refusal of another song": (409, '{"taskId":"COVER"}'),
+    "a look at another song's cover": (200, '{"taskId":"unheard-of","parentTaskId":"another"}'),
+}
+
+
+@pytest.mark.parametrize(("code", "data"), OUT_OF_STEP.values(), ids=OUT_OF_STEP)
+async def test_an_answer_to_another_songs_request_puts_a_submit_in_doubt(
+    code: int, data: str
+) -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        ours, theirs = sandbox.add_music(2)
+        other = await client.submit(theirs)
+        body = f'{{"code":{code},"data":{data.replace("COVER", other.cover_task_id)}}}'
+        sandbox.script("submit", Reply(body=body.encode(), executes=True))
+
+        details = await client.generate(ours)
+
+        assert details.music_task_id == ours
+        assert billed(sandbox) == {ours: 1, theirs: 1}
+        _, first, second = sandbox.journal.of("submit")
+        assert second.at - first.at >= 1.0
+
+
+async def test_whose_a_cover_task_is_is_believed_until_its_details_say_otherwise() -> None:
+    scenario = Scenario(rate=None, looks=1)
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client, connect(sandbox) as other:
+        ours, theirs = sandbox.add_music(2)
+        task = await other.submit(theirs)
+        stray = b'{"code":200,"data":{"taskId":"%b"}}' % task.cover_task_id.encode()
+        sandbox.script("submit", Reply(body=stray, executes=True))
+        with pytest.raises(UnexpectedResponseError, match="is said to belong to"):
+            await client.generate(ours)
+
+        async with asyncio.timeout(0.9):  # none is in doubt any more
+            covers = [await client.generate(song) for song in (theirs, ours)]
+
+        assert [cover.music_task_id for cover in covers] == [theirs, ours]
+        assert billed(sandbox) == {ours: 1, theirs: 1}
+
+
+async def test_a_look_that_is_answered_about_another_task_is_made_again() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        foreign = b'{"code":200,"data":{"taskId":"another","successFlag":3}}'
+        sandbox.script("details", Reply(body=foreign), Reply(body=foreign))
+
+        details = await client.generate(music)
+
+        assert details.status is CoverStatus.SUCCESS
+        assert len(sandbox.journal.of("details")) == 3
+
+
 async def test_an_adopted_task_must_name_its_parent_in_the_end() -> None:
     async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
@@ -275,9 +329,10 @@ async def test_a_redirect_is_refused_and_neither_body_nor_key_travels_on(status:
 
 
 async def test_each_waiter_checks_the_parent_whoever_came_first() -> None:
-    async with Sandbox(Scenario(rate=None, looks=3)) as sandbox, connect(sandbox) as client:
+    scenario = Scenario(rate=None, looks=3)
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client, connect(sandbox) as other:
         ours, theirs = sandbox.add_music(2)
-        task = await client.submit(ours)
+        task = await other.submit(ours)  # so that only its details tell the client whose it is
         named = b'{"code":409,"msg":"Cover record already exists","data":{"taskId":"%b"}}'
         wrong = Reply(body=named % task.cover_task_id.encode())
         sandbox.script("submit", wrong, wrong)
