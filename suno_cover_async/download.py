@@ -159,14 +159,17 @@ class ImageDownloader:
         self._refuse_too_large(response, response.content_length or 0)
         chunk = await _first_bytes(response)
         self._refuse_too_large(response, len(chunk))
-        final = target.with_name(target.name + _suffix_of(response, chunk))
+        final = target.with_name(target.name + await _suffix_of(response, chunk))
         part = PartFile(target.parent)
         size, block = len(chunk), [chunk]
+        ending = _ending(b"", block)
         try:
             while not response.content.at_eof():
                 await on_disk(partial(part.write, *block), final)
                 block = await self._block(response, size)
                 size += sum(map(len, block))
+                ending = _ending(ending, block)
+            _refuse_torn(response, final.suffix, ending)
             await on_disk(partial(part.finish, final, *block), final)
         except BaseException:
             await in_thread(part.discard)
@@ -206,6 +209,23 @@ class ImageDownloader:
             _refused.get().append(host)
             raise PermissionError(f"{host} is no public address")
         return socket.socket(family=family, type=kind, proto=protocol)
+
+
+def _ending(before: bytes, block: list[bytes]) -> bytes:
+    """Tell the last bytes of a body after one more block of it."""
+    last = [chunk[-len(_PNG_END) :] for chunk in block[-len(_PNG_END) :]]
+    return b"".join([before, *last])[-len(_PNG_END) :]
+
+
+def _refuse_torn(response: aiohttp.ClientResponse, suffix: str, ending: bytes) -> None:
+    """Look at the end of an image that came without a length: any end, a reset too, ends it."""
+    told = response.content_length is not None or "Transfer-Encoding" in response.headers
+    if not told and suffix == ".png" and ending != _PNG_END:
+        raise DownloadError(
+            f"image {_shown(response.url)} was cut off; try again",
+            retryable=True,
+            http_status=response.status,
+        )
 
 
 def _translated(error: Exception, url: URL, refused: list[str]) -> DownloadError:
@@ -301,6 +321,7 @@ _SIGNATURES = (
     (re.compile(rb".{4}ftypavi[fs]", re.DOTALL), ".avif"),
 )
 _SIGNATURE_BYTES = 12  # the longest of them
+_PNG_END = b"IEND\xaeB`\x82"
 
 
 async def _first_bytes(response: aiohttp.ClientResponse) -> bytes:
@@ -311,11 +332,12 @@ async def _first_bytes(response: aiohttp.ClientResponse) -> bytes:
     return head
 
 
-def _suffix_of(response: aiohttp.ClientResponse, head: bytes) -> str:
+async def _suffix_of(response: aiohttp.ClientResponse, head: bytes) -> str:
     """Tell the type by the first bytes, whatever the headers say."""
     for signature, suffix in _SIGNATURES:
         if signature.match(head):
             return suffix
+    await _beginning(response)  # what is cut off was no answer of the host's
     if not head:  # seen on music files right after success
         reason, retryable = "is empty; try again later", True
     elif response.content_type == "text/html":

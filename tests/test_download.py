@@ -29,7 +29,7 @@ from suno_cover_async.errors import (
 )
 from suno_cover_async.files import file_stem
 
-PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 1000
+PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 1000 + b"IEND\xaeB`\x82"
 IMAGES = {
     ".png": PNG,
     ".jpg": b"\xff\xd8\xff\xe0" + b"j" * 500,
@@ -546,6 +546,33 @@ async def test_an_answer_without_an_image_is_named_and_leaves_no_file(
     assert names_in(tmp_path) == []
 
 
+@pytest.mark.parametrize(("suffix", "body"), IMAGES.items())
+async def test_an_image_that_only_the_end_of_its_connection_ends_is_saved_when_it_is_whole(
+    host: ImageHost, downloader: ImageDownloader, tmp_path: Path, suffix: str, body: bytes
+) -> None:
+    host.answers["/a"] = b"HTTP/1.0 200 OK\r\n\r\n" + body
+
+    path = await downloader.fetch(f"{host.url}/a", tmp_path / "a")
+
+    assert path == tmp_path / f"a{suffix}"
+    assert path.read_bytes() == body
+
+
+@pytest.mark.parametrize("size", [100_000, 2 * 1024 * 1024, 2 * 1024 * 1024 + 5, 5_000_000])
+async def test_a_large_one_too(host: ImageHost, tmp_path: Path, size: int) -> None:
+    body = PNG[:8] + b"p" * (size - 16) + PNG[-8:]
+    host.answers["/whole"] = b"HTTP/1.0 200 OK\r\n\r\n" + body
+    host.answers["/torn"] = b"HTTP/1.0 200 OK\r\n\r\n" + body[:-3]
+
+    async with downloading(max_bytes=size) as downloader:
+        path = await downloader.fetch(f"{host.url}/whole", tmp_path / "a")
+        error = await refused(downloader.fetch(f"{host.url}/torn", tmp_path / "b"))
+
+    assert path.read_bytes() == body
+    assert error.retryable
+    assert names_in(tmp_path) == ["a.png"]
+
+
 async def test_an_html_page_may_be_a_gateways_so_it_is_worth_another_try(
     host: ImageHost, downloader: ImageDownloader, tmp_path: Path
 ) -> None:
@@ -637,6 +664,9 @@ async def resets(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     [
         answer(PNG, length=len(PNG) + 1),
         answer(PNG[:6], length=len(PNG)),
+        answer(b"\0" * 20, length=len(PNG)),
+        b"HTTP/1.0 200 OK\r\n\r\n" + PNG[:-1],
+        b"HTTP/1.1 200 OK\r\n\r\n" + PNG[:40],
         answer(b"", length=len(PNG)),
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n" + PNG[:500],
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n" + PNG,
