@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import FAST_RETRY, NO_LIMIT
 
-from suno_cover_async import CoverDetails, CoverStatus, SunoCoverClient, wire
+from suno_cover_async import CoverDetails, CoverStatus, SunoCoverClient, SunoCoverError, wire
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
@@ -33,6 +33,7 @@ class Host:
         self.connections: list[asyncio.StreamWriter] = []
         self.word: Callable[[str], bytes] = lambda number: answer(float(number))
         self.behind = b""
+        self.is_hasty = False
         self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -40,11 +41,14 @@ class Host:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
+                if self.is_hasty:  # it answers before it has read the body
+                    writer.write(self.word(str(len(self.requests) + 1)))
                 length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
                 self.requests.append(
                     head + await reader.readexactly(int(length[1] if length else 0))
                 )
-                writer.write(self.word(str(len(self.requests))) + self.behind)
+                if not self.is_hasty:
+                    writer.write(self.word(str(len(self.requests))) + self.behind)
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 
@@ -143,6 +147,76 @@ async def test_another_songs_image_is_not_taken_for_ours(
         (file,) = await client.download(cover("two"), tmp_path)
 
         assert file.read_bytes() == PNG + b"2"
+
+
+def chunked(number: str, headers: str = "", trailer: str = "") -> bytes:
+    body = wire.encode_answer(200, "success", float(number))
+    head = f"HTTP/1.1 200 OK\r\n{headers}Transfer-Encoding: chunked\r\n\r\n{len(body):x}\r\n"
+    return head.encode() + body + f"\r\n0\r\n{trailer}\r\n".encode()
+
+
+def with_lengths(number: str, *lengths: int) -> bytes:
+    body = wire.encode_answer(200, "success", float(number))
+    lines = "".join(f"Content-Length: {len(body) + more}\r\n" for more in lengths)
+    return f"HTTP/1.1 200 OK\r\n{lines}\r\n".encode() + body
+
+
+INFORMED = b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+ODD: dict[str, Callable[[str], bytes]] = {
+    "after informational answers": lambda number: INFORMED + answer(float(number)),
+    "HTTP/1.0": lambda number: answer(float(number)).replace(b"HTTP/1.1", b"HTTP/1.0"),
+    "chunks with a trailer": lambda number: chunked(number, trailer="X-Sum: 1\r\n"),
+}
+
+
+@pytest.mark.parametrize("word", ODD.values(), ids=ODD)
+async def test_odd_answers_are_read_each_for_its_own_request(word: Callable[[str], bytes]) -> None:
+    async with hosting() as (host, client):
+        host.word = word
+
+        assert [await client.credits() for _ in range(4)] == [1, 2, 3, 4]
+        assert len(host.requests) == 4
+
+
+TWO_FACED: dict[str, Callable[[str], bytes]] = {
+    "the same length twice": lambda number: with_lengths(number, 0, 0),
+    "a shorter length, then the right one": lambda number: with_lengths(number, -5, 0),
+    "the right length, then a shorter one": lambda number: with_lengths(number, 0, -5),
+    "chunks and a length": lambda number: chunked(number, headers="Content-Length: 5\r\n"),
+    "a switch to another protocol": lambda number: http(
+        answer(float(number)),
+        "HTTP/1.1 101 Switching Protocols",
+        "Connection: upgrade\r\nUpgrade: x\r\n",
+    ),
+    "no content, and some": lambda number: (
+        b"HTTP/1.1 204 No Content\r\n\r\n" + answer(float(number))
+    ),
+}
+
+
+@pytest.mark.parametrize("word", TWO_FACED.values(), ids=TWO_FACED)
+async def test_what_may_be_read_in_two_ways_is_not_read_and_its_connection_not_used_again(
+    word: Callable[[str], bytes],
+) -> None:
+    async with hosting() as (host, client):
+        host.word = word
+        with pytest.raises(SunoCoverError):
+            await client.credits()
+        host.word, asked = ODD["chunks with a trailer"], len(host.requests)
+
+        assert await client.credits() == asked + 1
+        assert len(host.connections) == asked + 1
+
+
+async def test_an_answer_that_comes_before_the_body_was_read_is_that_submits_own() -> None:
+    async with hosting() as (host, client):
+        host.word = lambda number: answer({"taskId": f"cover-{number}"})
+        host.is_hasty = True
+
+        tasks = [await client.submit(f"song-{number}") for number in range(1, 5)]
+
+        assert [task.cover_task_id for task in tasks] == [f"cover-{n}" for n in range(1, 5)]
+        assert len(host.requests) == 4
 
 
 async def test_a_good_connection_is_used_again() -> None:
