@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import sqlite3
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any, Self, TypeVar
 
 import attrs
 
+from suno_cover_async.arguments import task_id
 from suno_cover_async.commits import Commits, Work
 from suno_cover_async.errors import ClientUsageError, LedgerError
 from suno_cover_async.ledger_file import (
@@ -76,6 +77,7 @@ _COLUMNS = (
     "number, music_task_id, names, state, cover_task_id, adopted, images, created_at, "
     "completed_at, files, error, reason"
 )
+_NONSENSE = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, OSError)
 Totals = dict[TrackState, int]
 
 
@@ -232,9 +234,10 @@ class Ledger:
         Raises:
             LedgerError: There is no such file, or it is no ledger, of a newer version, or damaged.
         """
-        codes = ", ".join(str(_CODES[state]) for state in states or _CODES)
+        codes = ", ".join(str(_CODES[state]) for state in states)
+        wanted = f"WHERE state IN ({codes})" if states else ""
         with opened_to_read(self._file()) as database:
-            query = f"SELECT {_COLUMNS} FROM tracks WHERE state IN ({codes}) ORDER BY number"  # noqa: S608 - numbers of ours
+            query = f"SELECT {_COLUMNS} FROM tracks {wanted} ORDER BY number"  # noqa: S608 - numbers of ours
             for row in database.execute(query):
                 yield _entry(row)
 
@@ -440,7 +443,12 @@ def _select(query: str, *values: object) -> Work[list[LedgerEntry]]:
 
 
 def _count(database: sqlite3.Connection) -> Totals:
-    counted = dict(database.execute("SELECT state, count(*) FROM tracks GROUP BY state"))
+    query = "SELECT state, count(*), min(number) FROM tracks GROUP BY state"
+    counted: dict[object, int] = {}
+    for code, many, number in database.execute(query):
+        if code not in _STATES:
+            raise _damaged(number)
+        counted[code] = many
     return {state: counted.get(code, 0) for state, code in _CODES.items()}
 
 
@@ -451,9 +459,9 @@ def _take_in(database: sqlite3.Connection, music_task_id: str, names: str) -> bo
     )
     if added.rowcount:
         return True
-    query = "SELECT names FROM tracks WHERE music_task_id = ?"
-    known = json.loads(database.execute(query, (music_task_id,)).fetchone()[0])
-    new = json.loads(names)
+    query = "SELECT number, names FROM tracks WHERE music_task_id = ?"
+    number, written = database.execute(query, (music_task_id,)).fetchone()
+    known, new = _known(number, _columns, written), json.loads(names)
     change = "UPDATE tracks SET names = ? WHERE music_task_id = ?"
     database.execute(change, (_names(known | new), music_task_id))
     if not new.keys() <= known.keys():  # if the images are saved, this name wants them as well
@@ -476,10 +484,19 @@ def _moment(seconds: float | None) -> datetime | None:
 
 
 def _entry(row: tuple[Any, ...]) -> LedgerEntry:
-    with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError, OverflowError):
-        return _read(row)
-    raise LedgerError(
-        f"the ledger's entry {row[0]} is damaged: bring back a copy of the ledger, or move it away "
+    return _known(row[0], _read, row)
+
+
+def _known(number: int, read: Callable[[Any], T], written: object) -> T:
+    """Read what an entry says; raises LedgerError for what was never written by us."""
+    with contextlib.suppress(*_NONSENSE):
+        return read(written)
+    raise _damaged(number)
+
+
+def _damaged(number: int) -> LedgerError:
+    return LedgerError(
+        f"the ledger's entry {number} is damaged: bring back a copy of the ledger, or move it away "
         "and begin anew, which costs requests and never a second payment"
     )
 
@@ -488,20 +505,43 @@ def _read(row: tuple[Any, ...]) -> LedgerEntry:
     number, music_task_id, names, state, cover_task_id, adopted, images = row[:7]
     created_at, completed_at, files, error, reason = row[7:]
     task = cover_task_id and CoverTask(
-        cover_task_id=cover_task_id, music_task_id=music_task_id, adopted=bool(adopted)
+        cover_task_id=task_id("cover_task_id", cover_task_id),
+        music_task_id=music_task_id,
+        adopted=bool(adopted),
     )
     return LedgerEntry(
         number=number,
         tracks=tuple(
             Track(music_task_id, title=title, columns=columns)
-            for title, columns in json.loads(names).items()
+            for title, columns in _columns(names).items()
         ),
-        state=_STATES[int(state)],
+        state=_STATES[state],
         task=task or None,
-        images=tuple(json.loads(images or "[]")),
+        images=_texts(images),
         created_at=_moment(created_at),
         completed_at=_moment(completed_at),
-        files=tuple(map(Path, json.loads(files or "[]"))),
-        error=error,
-        reason=reason,
+        files=tuple(map(Path, _texts(files))),
+        error=_words(error),
+        reason=_words(reason),
     )
+
+
+def _columns(names: str) -> dict[str, dict[str, object]]:
+    """Read the columns of each title, of which there is one at least."""
+    titles: dict[str, dict[str, object]] = json.loads(names)
+    if not (type(titles) is dict and titles and all(type(one) is dict for one in titles.values())):
+        raise TypeError("no titles")
+    return titles
+
+
+def _texts(written: str | None) -> tuple[str, ...]:
+    texts: list[str] = json.loads(written or "[]")
+    if type(texts) is not list or not all(type(one) is str and "\0" not in one for one in texts):
+        raise TypeError("no texts")
+    return tuple(texts)
+
+
+def _words(written: object) -> str | None:
+    if written is None or isinstance(written, str):
+        return written
+    raise TypeError("no text")

@@ -276,6 +276,9 @@ def _check(database: sqlite3.Connection, ledger: Path) -> None:
     (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise _damaged(ledger, str(verdict))
+    runs = database.execute("SELECT count(*), min(typeof(number)) FROM runs").fetchone()
+    if runs != (1, "integer"):
+        raise _damaged(ledger, "it does not know how often it ran")
 
 
 def _connect(ledger: Path, mode: str) -> sqlite3.Connection:
@@ -295,7 +298,7 @@ def _unusable(ledger: Path, error: Exception) -> LedgerError:
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith("SQLITE_NOTADB"):
         return LedgerError(f"{shown(ledger)} is no ledger; {_ANOTHER_PATH}")
-    if name.startswith("SQLITE_CORRUPT"):
+    if name.startswith("SQLITE_CORRUPT") or name == "SQLITE_ERROR":  # such as a missing table
         return _damaged(ledger, _words(error))
     return LedgerError(
         f"the ledger {shown(ledger)} cannot be used ({_words(error)}); check the path, the disk "

@@ -408,6 +408,67 @@ def test_an_entry_that_no_longer_makes_sense_is_named(tmp_path: Path) -> None:
         asyncio.run(find())
 
 
+@pytest.mark.parametrize(
+    "wreck",
+    [
+        *(f"names = '{names}'" for names in ("{}", "[]", '{"Song": null}', '{"Song": 5}', "null")),
+        *(f"names = '{names}'" for names in ("[" * 5_000, '{"\\ud800": 5}', '{"Song": [1]}')),
+        *(f"images = '{images}'" for images in ("[null]", "[5]", '"ab"', "{}", "[" * 5_000)),
+        *(f"files = '{files}'" for files in ("[null]", '["\\u0000"]', '"ab"', "[" * 5_000)),
+        *(f"cover_task_id = '{task}'" for task in ("a b", "\x1b[2J", "é", "x" * 129)),
+        *(f"completed_at = {seconds}" for seconds in ("1e300", "-1e300", "1e17", "-62135600000")),
+        "state = 7",
+        "state = -1",
+        "music_task_id = 'a b'",
+    ],
+)
+def test_an_entry_of_whatever_nonsense_is_named(tmp_path: Path, wreck: str) -> None:
+    path = tmp_path / "covers.db"
+    fill(path)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute(f"UPDATE tracks SET {wreck} WHERE number = 2")  # noqa: S608 - ours
+
+    with pytest.raises(LedgerError, match="entry 2 is damaged"):
+        ids(path)
+
+
+@pytest.mark.parametrize("names", ['{"Song', "[" * 5_000, "5", '{"Song": null}'])
+def test_a_catalog_is_not_taken_in_over_a_damaged_entry(tmp_path: Path, names: str) -> None:
+    path = tmp_path / "covers.db"
+    fill(path)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        (known,) = database.execute("SELECT music_task_id FROM tracks WHERE number = 2").fetchone()
+        database.execute("UPDATE tracks SET names = ? WHERE number = 2", (names,))
+
+    async def take_in() -> None:
+        with Ledger(path) as ledger:
+            await ledger.take_in([Track(known, title="Another name")])
+
+    with pytest.raises(LedgerError, match="entry 2 is damaged"):
+        asyncio.run(take_in())
+
+
+@pytest.mark.parametrize("runs", ["DELETE FROM runs", "UPDATE runs SET number = 'many'", "DROP"])
+def test_a_ledger_that_knows_no_runs_is_refused(tmp_path: Path, runs: str) -> None:
+    path = tmp_path / "covers.db"
+    fill(path)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        if runs != "DELETE FROM runs":  # whoever else writes to it keeps no types
+            database.execute("DROP TABLE runs")
+        if runs.startswith("UPDATE"):
+            database.execute("CREATE TABLE runs (number, catalog)")
+            database.execute("INSERT INTO runs VALUES (0, NULL)")
+        if runs != "DROP":
+            database.execute(runs)
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    damaged = path.read_bytes()
+
+    with pytest.raises(LedgerError, match="damaged"), Ledger(path):
+        pass
+
+    assert path.read_bytes() == damaged
+
+
 # One holder
 
 
