@@ -118,10 +118,10 @@ def attack(count: int, *, seed: int = 0, first: int = 0, ceiling: float = CEILIN
         report.by_target[f"{target.name}: {outcome}"] += 1
         if took > report.slowest_seconds:
             report.slowest_seconds = took
-            report.slowest = f"{target.name}, seed {seed}, index {index}: {_shown(given)}"
+            report.slowest = f"{target.name}, seed {seed}, index {index}: {shown(given)}"
         if wrong:
             report.findings.append(
-                Finding(seed=seed, index=index, target=target.name, what=wrong, given=_shown(given))
+                Finding(seed=seed, index=index, target=target.name, what=wrong, given=shown(given))
             )
     report.seconds = time.monotonic() - began
     return report
@@ -131,22 +131,23 @@ def _judged(
     target: Target, given: object, ceiling: float, slowest: float
 ) -> tuple[str, str, float]:
     """Send one input; how it ended, what is wrong with that if anything, and its CPU seconds."""
-    found, error, took = _struck(target, given)
+    found, error, took = struck(target, given)
     for _ in range(2):  # an input that is slow stays slow; a machine that is busy does not
         if took > slowest:
-            took = min(took, _struck(target, given)[2])
+            took = min(took, struck(target, given)[2])
     outcome = "refused" if error is not None else "believed"
     if error is not None and type(error) is not CallbackRefusedError:
-        return "broken", f"raised {type(error).__name__}: {_shown(error)}", took
+        return "broken", f"raised {type(error).__name__}: {shown(error)}", took
     if took > ceiling:
         return outcome, f"took {took * 1000:.0f} ms", took
     valid = target.valid(given)
     if found != valid:
-        return outcome, f"read as {_shown(found)} instead of {_shown(valid)}", took
+        return outcome, f"read as {shown(found)} instead of {shown(valid)}", took
     return outcome, "", took
 
 
-def _struck(target: Target, given: object) -> tuple[object, BaseException | None, float]:
+def struck(target: Target, given: object) -> tuple[object, BaseException | None, float]:
+    """Send one input: what was read, or what was raised, and the CPU seconds it took."""
     found: object = None
     error: BaseException | None = None
     began = time.thread_time()
@@ -157,7 +158,8 @@ def _struck(target: Target, given: object) -> tuple[object, BaseException | None
     return found, error, time.thread_time() - began
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Write the beginning of any value in ASCII."""
     return f"{value!a:.200}"
 
 
