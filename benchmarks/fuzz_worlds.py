@@ -326,6 +326,9 @@ def chunked(content: bytes, size: int) -> bytes:
     return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (*pieces, b""))
 
 
+_BROTLI_BOMB = bytes.fromhex("cfffff7f002400e2b14072effff9ffff0f8004401c1680ee")  # of 400 MiB
+
+
 class _Server:
     """Answers every connection with the bytes it is given, whatever they are."""
 
@@ -384,6 +387,7 @@ def _https() -> Iterator[bytes]:
         ("deflate", zlib.compress(body)),
         ("deflate", zlib.compress(bytes(1 << 24))),
         ("gzip, gzip", gzip.compress(gzip.compress(body, mtime=0), mtime=0)),
+        ("br", _BROTLI_BOMB),  # refused where nothing reads it
         ("br", body),
         ("zstd", body),
         ("identity", body),

@@ -117,8 +117,11 @@ class Durations:
         self._seconds: deque[float] = deque(maxlen=200)
 
     def learn(self, seconds: float) -> None:
-        """Remember one; nonsense (not above 0, or over a day) is not believed."""
-        if 0 < seconds <= _A_DAY:
+        """Remember one; nonsense (not above 0, or over half an hour) is not believed.
+
+        Where a host writes one moment in its own time zone and the other in UTC, that is hours.
+        """
+        if 0 < seconds <= _LONGEST_BELIEVED:
             self._seconds.append(seconds)
 
     def first_look(self, *, busy: bool) -> float:
@@ -143,7 +146,7 @@ class Durations:
         return sorted(self._seconds)[math.ceil(share * len(self._seconds)) - 1]
 
 
-_A_DAY = 86_400.0
+_LONGEST_BELIEVED = 1_800.0
 _FIRST_LOOK_UNLEARNED = 20.0
 _FIRST_LOOK_BUSY = 60.0
 _SAFETY_LOOK_UNLEARNED = 60.0
