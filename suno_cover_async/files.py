@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from suno_cover_async.errors import DownloadError
-from suno_cover_async.text import printable
+from suno_cover_async.text import is_seen, printable
 
 T = TypeVar("T")
 
@@ -140,6 +140,6 @@ def file_stem(name: str) -> str:
 
 def _safe(name: str) -> str:
     normal = unicodedata.normalize("NFC", name)
-    text = "".join(c if c.isprintable() and c not in _FORBIDDEN_CHARACTERS else "_" for c in normal)
+    text = "".join(c if is_seen(c) and c not in _FORBIDDEN_CHARACTERS else "_" for c in normal)
     text = text.lstrip(". ").rstrip(". ") or "cover"
     return f"_{text}" if _RESERVED.fullmatch(text) else text

@@ -16,6 +16,8 @@ from typing import TypeAlias
 import attrs
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from suno_cover_async.text import is_seen
+
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _PAGE = "#12141a"
@@ -186,7 +188,7 @@ def _wide_font(size: int) -> Font | None:
 
 def clipped(title: str, font: Font, width: float) -> str:
     """Shorten a title to a width in pixels, with an ellipsis where something was cut off."""
-    words = " ".join("".join(c if c.isprintable() else " " for c in title).split())
+    words = " ".join("".join(c if is_seen(c) else " " for c in title).split())
     if len(words) <= _LONGEST_TITLE and font.getlength(words) <= width:
         return words
     for end in range(min(len(words), _LONGEST_TITLE), 0, -1):
