@@ -13,7 +13,7 @@ from rich.console import Console
 
 from suno_cover_async import Covered, CoverTask, Failed, Outcome, Tally, Track
 from suno_cover_async.cli.catalog_display import amount
-from suno_cover_async.cli.console import copyable, json_result, result, say
+from suno_cover_async.cli.console import copyable, json_result, path_result, say
 from suno_cover_async.cli.exits import advise, explain
 from suno_cover_async.errors import CoverExpiredError
 from suno_cover_async.text import printable
@@ -55,7 +55,7 @@ def write_paths(outcome: Outcome) -> None:
     """Write the paths of a track's images to standard output."""
     if isinstance(outcome, Covered):
         for file in outcome.files:
-            result(str(file))
+            path_result(file)
 
 
 def write_json(outcome: Outcome) -> None:

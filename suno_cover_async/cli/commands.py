@@ -11,7 +11,7 @@ import click
 
 from suno_cover_async import SunoCoverError, __version__
 from suno_cover_async.cli.catalog_commands import batch, ledger
-from suno_cover_async.cli.console import say, stderr
+from suno_cover_async.cli.console import refuse, say, stderr
 from suno_cover_async.cli.demo import demo
 from suno_cover_async.cli.exits import ExitCode, advise, exit_code, explain
 from suno_cover_async.cli.generate import generate
@@ -161,7 +161,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         code = commands.main(arguments, prog_name="suno-cover", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        refuse(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED

@@ -1,21 +1,27 @@
 """Where the command line says things: standard error for people, standard output for results.
 
-It knows terminals and text; it knows nothing of covers. No text is ever read as markup.
+It knows terminals and text; it knows nothing of covers. No text is ever read as markup, and what
+goes to people, or to any terminal, is made harmless here once more, whoever forgot to.
 """
 
+import io
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any, TextIO
 
 import click
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
+
+from suno_cover_async.text import printable
 
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
@@ -53,6 +59,7 @@ def is_live(console: Console) -> bool:
 
 def say(console: Console, line: str, style: str = "", *, indent: int = 0) -> None:
     """Say a line; on a terminal it wraps at words, elsewhere it stays one line."""
+    line = printable(line, len(line))
     if console.is_terminal:
         console.print(Padding.indent(Text(line, style), indent))
     else:
@@ -61,11 +68,21 @@ def say(console: Console, line: str, style: str = "", *, indent: int = 0) -> Non
 
 def copyable(console: Console, line: str, *, indent: int = 2) -> None:
     """Say a line to be copied: never broken, so that a paste of it is what it was."""
-    console.print(Text(" " * indent + line, "bold"), soft_wrap=True)
+    console.print(Text(" " * indent + printable(line, len(line)), "bold"), soft_wrap=True)
+
+
+def refuse(error: click.ClickException) -> None:
+    """Say why a command line makes no sense, in click's words, which quote some of it as it is."""
+    words = io.StringIO()
+    error.show(words)
+    for line in words.getvalue().splitlines():
+        click.echo(printable(line, len(line)), err=True)
 
 
 def result(line: str) -> None:
     """Write a result to standard output; once nobody reads it any more, do nothing.
+
+    Programs get it as it is; a terminal, only what can be seen of it.
 
     Whoever closes the pipe early, as `head` does, wants no more lines; what is paid for is
     collected all the same.
@@ -73,6 +90,9 @@ def result(line: str) -> None:
     Raises:
         OSError: It cannot be written, on a full disk for instance; later results go nowhere.
     """
+    if sys.stdout.isatty():
+        lines = re.split(r"\r?\n", line.removeprefix("\ufeff"))
+        line = "\n".join(printable(one, len(one)) for one in lines)
     try:
         click.echo(line.encode(errors="surrogateescape"))
     except BrokenPipeError:
@@ -85,7 +105,17 @@ def result(line: str) -> None:
 
 def json_result(value: Mapping[str, object]) -> None:
     """Write a result as one line of JSON."""
-    result(json.dumps(value))
+    result(as_json(value))
+
+
+def as_json(value: Mapping[str, object]) -> str:
+    """Write JSON of which all can be seen: in plain ASCII."""
+    return json.dumps(value).replace("\x7f", "\\u007f")
+
+
+def path_result(path: Path) -> None:
+    """Write a path to standard output so that no program takes it for an option."""
+    result(f"./{path}" if str(path).startswith("-") else str(path))
 
 
 def _silence(stream: TextIO) -> None:
@@ -103,8 +133,9 @@ class _ConsoleHandler(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        for line in self.format(record).splitlines():
-            text = "".join(c if c.isprintable() else "?" for c in line)
+        first, *rest = self.format(record).splitlines()
+        for line in (first, *(f"    {more}" for more in rest)):  # so that none looks like a record
+            text = printable(line, len(line))
             self._console.print(Text(text, "dim"), soft_wrap=True)
 
 

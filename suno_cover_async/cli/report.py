@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from suno_cover_async.cli.console import copyable, json_result, result, say
+from suno_cover_async.cli.console import copyable, json_result, path_result, say
 from suno_cover_async.cli.exits import HOPELESS, advise, explain
 from suno_cover_async.cli.jobs import Job, State
 from suno_cover_async.errors import DownloadError, SunoCoverError
@@ -22,7 +22,7 @@ _MOST_IDS = 20  # more make no command that anybody would copy
 def write_paths(job: Job) -> None:
     """Write the paths of a job's images to standard output."""
     for file in job.files:
-        result(str(file))
+        path_result(file)
 
 
 def write_json(job: Job) -> None:
