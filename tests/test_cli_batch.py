@@ -971,7 +971,7 @@ async def test_an_export_has_a_row_for_each_track_and_is_a_catalog(
         assert second["files"] == "covers/o-1.png\ncovers/o-2.png"
         assert (first["year"], second["tags"], first["adopted"]) == ("1999", "a\nb", "false")
         assert bad.title == "'" + HOSTILE[1]
-        assert third["reason"] == "'=1+1\x1b[2J"
+        assert third["reason"] == "'=1+1?[2J"
         assert third["'=artist"] == "'@x"
         assert last.title == "two\r\nlines"
     else:
@@ -1006,7 +1006,7 @@ async def test_an_export_may_be_of_some_states(run: Run, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "cell",
     [
-        *("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\0=1", "  =1", "\u00a0=1"),
+        *("=1+1", "+1", "-1", "@SUM(A1)", "\t1", "\r1", "\n1", "\0=1", "  =1", "\u00a0=1"),
         *("\uff1d1", "\uff0b1", "\uff0d1", "\uff201", "\ufe661", "\u22121", "\u200b=1", "\ufeff=1"),
     ],
 )

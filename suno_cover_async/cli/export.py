@@ -8,15 +8,16 @@ import csv
 import io
 import json
 import os
+import re
 import unicodedata
 from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, cast
 
 from suno_cover_async import Ledger, LedgerEntry, TrackState
-from suno_cover_async.cli.console import result
+from suno_cover_async.cli.console import as_json, result
 from suno_cover_async.files import PartFile
-from suno_cover_async.text import printable
+from suno_cover_async.text import is_seen, printable
 
 ExportFormat = Literal["csv", "jsonl"]
 Row = dict[str, object]
@@ -103,7 +104,7 @@ def _unlike(taken: Container[str], name: str) -> str:
 
 def _jsonl(ledger: Ledger, states: Sequence[TrackState]) -> Iterator[str]:
     for row in rows(ledger.entries(*states)):
-        yield json.dumps(row) + "\n"
+        yield as_json(row) + "\n"
 
 
 def as_csv(ledger: Ledger, states: Sequence[TrackState]) -> Iterator[str]:
@@ -132,7 +133,8 @@ def _header(names: Iterable[str]) -> Iterator[str]:
 def _record(cells: Iterable[str]) -> str:
     line = io.StringIO()
     csv.writer(line).writerow(map(guarded, cells))
-    return line.getvalue().encode(errors="replace").decode()  # halves of characters have no UTF-8
+    text = _LONE_RETURN.sub("?", line.getvalue()).translate(_CONTROLS)
+    return text.encode(errors="replace").decode()  # halves of characters have no UTF-8
 
 
 def _cell(value: object) -> str:
@@ -149,17 +151,25 @@ def _cell(value: object) -> str:
 def guarded(cell: str) -> str:
     """Put a ' before what a spreadsheet would run as a formula [OWASP: CSV injection].
 
-    That is what begins with = + - or @, in any width and after any white space or invisible
-    character; a tab, a line end or NUL counts as well.
+    That is what begins with = + - or @, in any width and after any quote, white space or invisible
+    character; a tab, a line end or NUL counts as well. A ' stands inside a cell, too, where that
+    begins after a semicolon, a tab or a line end: where one separates cells, the cell ends there.
     """
-    first = next((c for c in cell if c.isprintable() and not c.isspace()), "")
-    begins = unicodedata.normalize("NFKC", first)[:1]
-    if cell[:1] in _SEPARATORS or begins in _FORMULA:
-        return "'" + cell
-    return cell
+    first, *rest = _SEPARATOR.split(cell)
+    if cell[:1] in _BEGINNINGS or _is_formula(first):
+        first = "'" + first
+    return first + "".join("'" + part if _is_formula(part) else part for part in rest)
 
 
-_SEPARATORS = frozenset("\t\r\n\0")
+def _is_formula(text: str) -> bool:
+    first = next((c for c in text if is_seen(c) and c not in ' "' and not c.isspace()), "")
+    return unicodedata.normalize("NFKC", first)[:1] in _FORMULA
+
+
+_CONTROLS = dict.fromkeys([*range(9), 11, 12, *range(14, 32), *range(127, 160)], "?")
+_LONE_RETURN = re.compile(r"\r(?!\n)")
+_BEGINNINGS = frozenset("\t\r\n\0")
+_SEPARATOR = re.compile("([;\t\r\n])")
 _FORMULA = frozenset("=+-@\N{MINUS SIGN}")
 
 
