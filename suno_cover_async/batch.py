@@ -40,7 +40,6 @@ from suno_cover_async.files import file_stem, in_thread, sweep
 from suno_cover_async.ledger import Ledger, LedgerEntry, TrackState
 from suno_cover_async.models import CoverDetails, CoverTask, Track
 from suno_cover_async.outage import OutageGate
-from suno_cover_async.retry import SOONEST_RESUBMIT
 from suno_cover_async.sharing import settled
 
 T = TypeVar("T")
@@ -460,8 +459,6 @@ class Outcomes:
                     rounds += 1 / _PATIENCE_ALONE
                 if not error.retryable or rounds >= _MOST_ROUNDS:
                     raise
-                pause = SOONEST_RESUBMIT if error.perhaps_billed else 0.0
-            await asyncio.sleep(pause)
 
     async def _end(
         self, entry: LedgerEntry, error: SunoCoverError, what: Fate

@@ -168,7 +168,8 @@ class SunoCoverClient:
     def doubt(self, music_task_id: str) -> None:
         """Tell that somebody, such as an earlier process, may have submitted this music task.
 
-        It is `uncertain` then, and a submit of it is completed from a callback where it can be.
+        It is `uncertain` then: the next submit of it waits for 1 s first, and is completed from a
+        callback where it can be.
         """
         self._memory.uncertain[arguments.task_id("music_task_id", music_task_id)] = None
 
@@ -234,7 +235,8 @@ class SunoCoverClient:
 
         The API makes one cover per music task [documented], so submitting again never pays twice:
         it brings back the first one's cover task, `adopted`. An attempt whose answer was lost is
-        repeated by that rule. Concurrent submits of one music task are one.
+        repeated by that rule, not sooner than 1 s later, be it by this call or by the next one.
+        Concurrent submits of one music task are one.
 
         With a receiver, a submit that may have been billed and ended without a cover task is
         completed from its callback, once the details confirm it. For that it waits: as long as

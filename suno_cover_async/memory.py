@@ -3,6 +3,7 @@
 It knows values and moments; it asks nobody and waits for nothing.
 """
 
+import math
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -21,7 +22,8 @@ class Memory:
 
     Attributes:
         unclaimed: What was accepted, by music task id.
-        uncertain: Music tasks that may have been billed, for all that was answered.
+        uncertain: Music tasks that may have been billed, for all that was answered; and when a
+            submit of theirs ended so, by the loop's clock (None: at a moment that nobody knows).
         durations: How long covers have been taking.
     """
 
@@ -31,7 +33,7 @@ class Memory:
         self._births: dict[str, float] = {}
         self._owners: dict[str, tuple[str, float]] = {}
         self.unclaimed: dict[str, CoverTask] = {}
-        self.uncertain: dict[str, None] = {}  # an ordered set
+        self.uncertain: dict[str, float | None] = {}
         self.durations: Durations = Durations()
 
     def accepted(self, task: CoverTask, now: float) -> None:
@@ -62,7 +64,7 @@ class Memory:
             if not (error.retryable or isinstance(error, ClientUsageError)):
                 self.claim(task.music_task_id)
                 if isinstance(error, UnexpectedResponseError):
-                    self.uncertain[task.music_task_id] = None  # its own cover was not found
+                    self.uncertain[task.music_task_id] = -math.inf  # its own cover was not found
             raise
         self.claim(task.music_task_id)
 
@@ -73,7 +75,7 @@ class Memory:
         if isinstance(error, CoverExistsError | UnexpectedResponseError):
             self._owners.pop(task.cover_task_id, None)
         if isinstance(error, CoverExistsError):
-            self.uncertain[task.music_task_id] = None
+            self.uncertain[task.music_task_id] = -math.inf
 
     def settle(self, details: CoverDetails) -> None:
         """Forget a cover task that was waited for to its end."""

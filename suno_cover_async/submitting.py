@@ -18,6 +18,7 @@ from suno_cover_async.memory import Memory
 from suno_cover_async.models import CoverStatus, CoverTask
 from suno_cover_async.pace import PollSchedule
 from suno_cover_async.polling import Lookout
+from suno_cover_async.retry import SOONEST_RESUBMIT
 from suno_cover_async.sharing import Shared
 from suno_cover_async.transport import Transport
 
@@ -95,6 +96,8 @@ class SubmitDesk:
     ) -> CoverTask:
         in_doubt = music_task_id in self.memory.uncertain
         call = wire.submit(music_task_id, self.callback_url(music_task_id), self.memory.owner_of)
+        if in_doubt:
+            await self._not_too_soon(music_task_id)
         try:
             return await self.transport.submit(call, keep=self._keep, doubt=self._doubt)
         except SunoCoverError as error:
@@ -109,6 +112,12 @@ class SubmitDesk:
         if exists and not trouble.perhaps_billed:
             self.memory.uncertain.pop(music_task_id, None)
         raise trouble
+
+    async def _not_too_soon(self, music_task_id: str) -> None:
+        """Wait until the host must be done with a submit that ended in doubt."""
+        ended = self.memory.uncertain[music_task_id]
+        passed = 0.0 if ended is None else _now() - ended  # below 0 by another loop's clock
+        await asyncio.sleep(SOONEST_RESUBMIT - max(passed, 0.0))
 
     async def _called_back(
         self, music_task_id: str, ear: Ear, patience: float, failed: set[str]
@@ -157,7 +166,11 @@ class SubmitDesk:
         return None
 
     def _keep(self, task: CoverTask) -> None:
-        self.memory.accepted(task, asyncio.get_running_loop().time())
+        self.memory.accepted(task, _now())
 
     def _doubt(self, call: wire.Call[CoverTask]) -> None:
-        self.memory.uncertain[call.music_task_id or ""] = None
+        self.memory.uncertain[call.music_task_id or ""] = _now()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

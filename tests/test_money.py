@@ -3,8 +3,10 @@
 import asyncio
 import socket
 from collections import Counter
+from collections.abc import Awaitable, Callable
 
 import pytest
+import virtual_time
 from conftest import FAST_RETRY, connect, until
 
 from suno_cover_async import (
@@ -627,3 +629,44 @@ async def test_a_cancellation_at_any_moment_leaves_no_bill_without_a_record(step
         else:
             known = {caller.result().cover_task_id}
         assert {bill.cover_task_id for bill in sandbox.journal.bills} <= known
+
+
+Ask = Callable[[Sandbox, SunoCoverClient, str], Awaitable[None]]
+
+
+async def after_its_patience(sandbox: Sandbox, client: SunoCoverClient, music: str) -> None:
+    sandbox.script("submit", *[Fault.LOST_ANSWER] * 4)
+    with pytest.raises(TransportError):
+        await client.submit(music)
+
+
+async def cancelled_twice(sandbox: Sandbox, client: SunoCoverClient, music: str) -> None:
+    sandbox.script("submit", Fault.SLOW)
+    caller = await cancelled_on_the_wire(sandbox, client, music)
+    caller.cancel()
+    await asyncio.wait([caller])
+
+
+async def by_another_process(sandbox: Sandbox, client: SunoCoverClient, music: str) -> None:
+    async with connect(sandbox) as other:
+        await cancelled_twice(sandbox, other, music)
+    client.doubt(music)
+
+
+@pytest.mark.parametrize("ask", [after_its_patience, cancelled_twice, by_another_process])
+def test_whoever_submits_after_a_submit_in_doubt_does_so_1_s_later_at_the_soonest(ask: Ask) -> None:
+    async def scenario() -> list[float]:
+        clock = asyncio.get_running_loop().time
+        async with Sandbox(FREE, clock=clock) as sandbox, connect(sandbox) as client:
+            (music,) = sandbox.add_music(1)
+            await ask(sandbox, client, music)
+
+            task = await client.submit(music)
+
+            assert task.adopted
+            assert billed(sandbox) == {music: 1}
+            return [submit.at for submit in sandbox.journal.of("submit")]
+
+    *_, last, after = virtual_time.run(scenario())
+
+    assert after - last >= 1.0
