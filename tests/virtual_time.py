@@ -7,6 +7,7 @@ waits for, in an executor or a ledger: the clock stands still until they have an
 import asyncio
 import selectors
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ from suno_cover_async.commits import Commits
 
 T = TypeVar("T")
 
-_ON_THE_WAY = 0.0005  # real seconds for what is in the machine's own network
+_ON_THE_WAY = 0.0001  # real seconds for what is in the machine's own network
 _TOO_LONG = 30.0  # real seconds
 _WAITS_FOR_A_THREAD = {
     Commits.do.__code__,
@@ -35,9 +36,13 @@ class _JumpingSelector(selectors.DefaultSelector):
         if self.threads_at_work or timeout is None:
             ready = super().select(_TOO_LONG)
             assert ready, "nothing will ever happen in this loop"
-        elif len(self.get_map()) == 1 or not (ready := super().select(_ON_THE_WAY)):
+        elif len(self.get_map()) == 1 or not (ready := self._arriving()):
             self.now += timeout
         return ready
+
+    def _arriving(self) -> list[tuple[selectors.SelectorKey, int]]:
+        time.sleep(_ON_THE_WAY)  # selectors round their time-outs up to 0.001 s
+        return super().select(0)
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):

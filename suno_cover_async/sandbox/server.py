@@ -27,6 +27,7 @@ from suno_cover_async.sandbox.world import World
 _HOST = "127.0.0.1"
 _LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost)(:[0-9]{1,5})?")
 _SHUTDOWN_SECONDS = 0.01
+_KEEP_ALIVE = 75  # seconds, as common gateways do
 _EMPTY = Reply()
 _SILENT = frozenset({Fault.LOST_REQUEST, Fault.LOST_ANSWER, Fault.RESET})
 _UNREADABLE = _SILENT | {Fault.TRUNCATED}
@@ -87,7 +88,7 @@ class Sandbox:
 
     async def __aenter__(self) -> Self:
         """Begin to listen; raises OSError where the port is taken."""
-        server = web.Server(self._handle, access_log=None)
+        server = web.Server(self._handle, access_log=None, keepalive_timeout=_KEEP_ALIVE)
         loop = asyncio.get_running_loop()
         listener = await loop.create_server(server, _HOST, self._port)
         self._port = listener.sockets[0].getsockname()[1]
