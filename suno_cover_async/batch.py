@@ -182,7 +182,7 @@ async def cover_catalog(
         try:
             yield outcomes
         finally:
-            await _stop(work)
+            await outcomes.stop(work)
 
 
 class Outcomes:
@@ -280,6 +280,23 @@ class Outcomes:
             with suppress(SunoCoverError):
                 await self.count()
             self._unread.put_nowait(None)
+
+    async def stop(self, work: asyncio.Task[None]) -> None:
+        """Cancel the work until it has ended; each further cancellation of ours hurries it.
+
+        A submit on the wire is hurried here: a task group cancels what is in it only once.
+        """
+        cancellation: asyncio.CancelledError | None = None
+        while not work.done():
+            work.cancel()
+            try:
+                await asyncio.wait([work])
+            except asyncio.CancelledError as error:
+                cancellation = error
+                for task in self._unfinished:
+                    task.cancel()
+        if cancellation is not None:
+            raise cancellation
 
     async def _follow(self, feed: AsyncIterable[Track | str]) -> None:
         async for track in feed:
@@ -511,19 +528,6 @@ async def _read_whole(ledger: Ledger, tracks: Iterable[Track | str]) -> None:
         await ledger.forget_waiting()
         raise
     await ledger.took_in(fingerprint)
-
-
-async def _stop(work: asyncio.Task[None]) -> None:
-    """Cancel the work until it has ended; each further cancellation of ours hurries it."""
-    cancellation: asyncio.CancelledError | None = None
-    while not work.done():
-        work.cancel()
-        try:
-            await asyncio.wait([work])
-        except asyncio.CancelledError as error:
-            cancellation = error
-    if cancellation is not None:
-        raise cancellation
 
 
 def _track(given: Track | str) -> Track:

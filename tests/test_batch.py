@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 import pytest
+import virtual_time
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 from conftest import NO_LIMIT, connect, receiving, until
@@ -828,6 +829,27 @@ async def test_a_second_cancellation_leaves_no_work_behind(tmp_path: Path) -> No
             sandbox.scenario = QUICK
             assert len(await covered(client, songs, ledger)) == 3
         assert billed(sandbox) == Counter(songs)
+
+
+def test_a_second_cancellation_waits_for_no_answer(tmp_path: Path) -> None:
+    async def scenario() -> tuple[float, Counter[TrackState]]:
+        clock = asyncio.get_running_loop().time
+        slow = Scenario(slow=1.0, slow_seconds=25)
+        async with Sandbox(slow, clock=clock) as sandbox, client_of(sandbox) as client:
+            with Ledger(tmp_path / "covers.db") as ledger:
+                work = asyncio.ensure_future(covered(client, sandbox.add_music(3), ledger))
+                await asyncio.sleep(1)
+                for _ in range(2):
+                    work.cancel()
+                    await asyncio.sleep(0.1)
+                with pytest.raises(asyncio.CancelledError):
+                    await work
+                return clock(), states(ledger)
+
+    ended, left = virtual_time.run(scenario())
+
+    assert ended < 2
+    assert left == {TrackState.SUBMITTING: 3}
 
 
 @pytest.mark.parametrize("turns", [0, 3, 8, 21])
