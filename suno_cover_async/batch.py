@@ -178,8 +178,8 @@ async def cover_catalog(
         outcomes = Outcomes(client, ledger, None if into is None else Path(into), feed)
         await outcomes.count()
         work = asyncio.create_task(outcomes.work())
-        await asyncio.sleep(0)  # so that it has begun, whatever comes
         try:
+            await asyncio.sleep(0)  # so that it has begun, whatever comes
             yield outcomes
         finally:
             await outcomes.stop(work)
