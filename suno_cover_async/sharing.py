@@ -5,7 +5,7 @@ It knows tasks and callers; what the task does is not its business.
 
 import asyncio
 import copy
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 from suno_cover_async.errors import ClientUsageError, SunoCoverError
@@ -16,9 +16,10 @@ T = TypeVar("T")
 class Shared(Generic[T]):
     """A task and those who await it. A caller's cancellation ends it only if no other is left."""
 
-    def __init__(self, work: Coroutine[Any, Any, T]) -> None:
-        """Begin the work; must be called inside a running event loop."""
+    def __init__(self, work: Coroutine[Any, Any, T], ended: Callable[[], None]) -> None:
+        """Begin the work, inside a running event loop; `ended` is called once it has ended."""
         self._task = asyncio.create_task(work)
+        self._task.add_done_callback(lambda _: ended())
         self._callers = 0
         self._stopping = False
 

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Callable
+from functools import partial
 
 import attrs
 
@@ -56,11 +57,9 @@ class SubmitDesk:
         shared = self._under_way.get(music_task_id)
         if shared is None or not shared.joinable:
             work = self._submit(music_task_id, patience, ending=shared)
-            shared = self._under_way[music_task_id] = Shared(work)
-        try:
-            task = await shared.join()
-        finally:
-            self._forget_ended(music_task_id)
+            forget = partial(self._forget_ended, music_task_id)
+            shared = self._under_way[music_task_id] = Shared(work, forget)
+        task = await shared.join()
         self.memory.claim(music_task_id)
         return task
 
