@@ -51,6 +51,7 @@ class Alarms(Generic[S]):
         if moment < math.inf:
             self.go_on()
         elif not self._entries:
+            self._heap.clear()
             self._stop()
 
     def moment(self, sleeper: S) -> float:

@@ -235,6 +235,7 @@ class _Outage:
 
     def end(self) -> None:
         """Let everybody in."""
+        self._due.cancel()
         if self._loop.is_closed():
             return
         self.over.set_result(None)
@@ -247,7 +248,7 @@ class _Outage:
         self._is_due = False
         wait = min(self._wait, self._longest)
         self._wait = 2 * wait
-        self._loop.call_later(wait * random.uniform(0.9, 1.1), self._fall_due)
+        self._due = self._loop.call_later(wait * random.uniform(0.9, 1.1), self._fall_due)
 
     def _fall_due(self) -> None:
         self._is_due = True

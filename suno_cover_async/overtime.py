@@ -40,6 +40,12 @@ class Overtime:
             return False
         return task.uncancel() <= self._late.pop(task)
 
+    def stop(self) -> None:
+        """Leave no timer behind; nobody is under way any more, or none who matters."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _ring(self, now: float) -> None:
         """Cancel whoever is late, and wait for the next."""
         self._timer = None

@@ -153,6 +153,10 @@ class Transport:
         else:  # a borrowed one keeps its own middlewares, and does not know the key
             self._options["headers"] = account.key.headers()
 
+    def stop(self) -> None:
+        """Leave nothing behind, once all that was under way has ended."""
+        self._overtime.stop()
+
     def get(
         self, call: Call[T], *, through: RequestWindow | None = None, urgent: bool = False
     ) -> Coroutine[Any, Any, T]:

@@ -127,6 +127,8 @@ class RequestWindow:
                 pass  # nothing of this era counts any more
             elif place.cancelled():  # it stays in the queue, and is passed over
                 self._waiting -= 1
+                if not self._waiting:
+                    self._rest()
             else:  # the slot was given in the very moment of the cancellation: pass it on
                 self._free += 1
                 self._serve()
@@ -134,9 +136,7 @@ class RequestWindow:
 
     def _serve(self) -> None:
         """Give free slots to those who wait, then sleep until the next one is due."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop()
         now = asyncio.get_running_loop().time()
         while (self._urgent or self._queue) and self._is_open(now):
             is_urgent = bool(self._urgent) and (self._row < _MOST_IN_A_ROW or not self._queue)
@@ -161,6 +161,17 @@ class RequestWindow:
             self._timer.cancel()
         self._timer, self._timer_due = self._loop.call_at(due, self._serve), due
 
+    def _rest(self) -> None:
+        """Wait for nothing: nobody is left in the queues."""
+        self._urgent.clear()
+        self._queue.clear()
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _move(self, loop: asyncio.AbstractEventLoop) -> None:
         """Serve another event loop: what the last one left in flight counts as unanswered now.
 
@@ -171,14 +182,10 @@ class RequestWindow:
         left_in_flight = self.rate.calls - self._free - len(self._returning)
         for _ in range(left_in_flight):
             heapq.heappush(self._returning, loop.time() + 2 * self._period)
-        for queue in (self._urgent, self._queue):
-            for place in queue:
-                if not place.done() and not place.get_loop().is_closed():
-                    place.set_result(False)
-            queue.clear()
+        for place in (*self._urgent, *self._queue):
+            if not place.done() and not place.get_loop().is_closed():
+                place.set_result(False)
         self._waiting = 0
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._rest()
         self._loop = loop
         self._era += 1

@@ -117,6 +117,7 @@ async def open_workshop(
     images = ImageDownloader(loopback=on_loopback, user_agent=USER_AGENT)
     stack.push_async_callback(images.close)
     transport = Transport(account, session, owned=owned)
+    stack.callback(transport.stop)
 
     def look(cover_task_id: str) -> Coroutine[Any, Any, CoverDetails | None]:
         return transport.get(wire.details(cover_task_id), through=account.poll_window, urgent=True)

@@ -825,3 +825,12 @@ def test_waits_that_are_no_numbers_above_0_are_refused(name: str, nonsense: floa
     policy: dict[str, Any] = {name: nonsense}
     with pytest.raises(ValueError, match=name):
         RetryPolicy(**policy)
+
+
+def test_an_outage_that_is_over_leaves_no_timer() -> None:
+    async def scenario() -> int:
+        async with shut():
+            pass
+        return len([one for one in asyncio.get_running_loop()._scheduled if not one.cancelled()])  # type: ignore[attr-defined]
+
+    assert run(scenario()) == 0
