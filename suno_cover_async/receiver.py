@@ -9,7 +9,7 @@ import contextlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 from functools import partial
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from aiohttp import web
 
@@ -239,12 +239,17 @@ class CallbackReceiver:
             keepalive_timeout=_KEEP_ALIVE,  # the only thing that cuts those who send slow heads
             shutdown_timeout=_SHUTDOWN,
         )
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, host, port).start()
-            yield runner.addresses[0][1]
-        finally:
-            await runner.cleanup()
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(runner.cleanup)
+            await runner.setup()
+            server = cast("web.Server", runner.server)
+            # A cancellation while asyncio begins to serve would leave a socket that nobody knows.
+            listener = await asyncio.get_running_loop().create_server(
+                server, host, port, start_serving=False
+            )
+            stack.callback(listener.close)
+            await listener.start_serving()
+            yield listener.sockets[0].getsockname()[1]
 
     async def _decide(
         self, method: str, path: str, headers: Headers, fetch: Callable[[], Awaitable[bytes]]

@@ -34,8 +34,10 @@ async def hang_up(listener: asyncio.Server) -> None:
     with suppress(NotImplementedError):  # Windows has no readers to remove
         for listening in listener.sockets:
             asyncio.get_running_loop().remove_reader(listening)
-    await settle()
-    listener.close()
+    try:
+        await settle()
+    finally:
+        listener.close()
 
 
 async def settle() -> None:

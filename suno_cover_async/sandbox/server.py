@@ -90,7 +90,12 @@ class Sandbox:
         """Begin to listen; raises OSError where the port is taken."""
         server = web.Server(self._handle, access_log=None, keepalive_timeout=_KEEP_ALIVE)
         loop = asyncio.get_running_loop()
-        listener = await loop.create_server(server, _HOST, self._port)
+        listener = await loop.create_server(server, _HOST, self._port, start_serving=False)
+        try:
+            await listener.start_serving()
+        except asyncio.CancelledError:
+            listener.close()
+            raise
         self._port = listener.sockets[0].getsockname()[1]
         self._courier = Courier(self.journal.callbacks, self._clock)
         self._open = AsyncExitStack()
@@ -171,12 +176,14 @@ class Sandbox:
 
     async def _stop(self, listener: asyncio.Server, server: web.Server) -> None:
         """Close the door first, then every connection."""
-        await breakage.hang_up(listener)
-        for task in filter(None, self._handlers):
-            task.cancel()
-        await breakage.settle()
-        await server.shutdown(_SHUTDOWN_SECONDS)
-        await breakage.settle()
+        try:
+            await breakage.hang_up(listener)
+        finally:
+            for task in filter(None, self._handlers):
+                task.cancel()
+            await breakage.settle()
+            await server.shutdown(_SHUTDOWN_SECONDS)
+            await breakage.settle()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve a request to its end, even when its client leaves, as a host does."""
