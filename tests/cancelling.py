@@ -1,0 +1,743 @@
+"""Strikes work at exactly its k-th suspension, in virtual time, and looks at what is left then.
+
+Every coroutine of the work, its tasks' too, is driven by one that counts: whenever it hands a
+future to the event loop, that is a suspension. The strike falls in that very moment (or, `late`,
+when what was awaited is there and the task was not woken yet), so that asyncio delivers it as it
+always does, and no moment is left out: the k-th is struck for every k until the work ends first.
+"""
+
+import asyncio
+import gc
+import logging
+import socket
+import tempfile
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, aclosing, contextmanager, suppress
+from contextvars import ContextVar, copy_context
+from pathlib import Path
+from typing import Any, NoReturn
+
+import attrs
+from conftest import receiving
+from virtual_time import VirtualTimeLoop
+
+from suno_cover_async import (
+    CallbackReceiver,
+    CoverDetails,
+    CoverTask,
+    Ledger,
+    LedgerEntry,
+    Rate,
+    SunoCoverClient,
+    SunoCoverError,
+    Track,
+    TrackState,
+    cover_catalog,
+)
+from suno_cover_async.sandbox import DuplicateId, Fault, Sandbox, Scenario
+
+CONCURRENCY = 2
+ATTEMPT = 30.0  # seconds that one may take, by default
+_FOR_EVER = 20_000.0
+_SETTLED = 0.05
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a disk that takes no time, where there is one
+_OURS = {"Shared", "PollStream", "Watcher", "Bell", "Passage", "_Body", "Counted"}
+_OF_WHO_IS_GONE = {"RequestWindow", "Alarms", "Timeout"}
+_OF_CLIENTS = {*_OF_WHO_IS_GONE, "Overtime"}
+
+
+# --- the strike -----------------------------------------------------------------------------
+
+
+@attrs.define(eq=False)
+class Suspensions:
+    """Counts the suspensions of one piece of work, and strikes at one of them.
+
+    Attributes:
+        at: Which, from 1.
+        strike: What to do then.
+        late: Do it when what is awaited is there, just before whoever awaits it is woken.
+        again: Strike once more at this suspension of the work's own task after that; 0: never.
+        count: How many there were.
+        struck: Whether the strike fell.
+    """
+
+    at: int
+    strike: Callable[[], None]
+    late: bool = False
+    again: int = 0
+    count: int = 0
+    struck: bool = False
+
+    def suspended(self, awaited: object, *, own: bool) -> None:
+        if self.struck:
+            self.again -= own
+            if own and self.again == 0:
+                self.strike()
+            return
+        self.count += 1
+        if self.count != self.at:
+            return
+        if self.late and isinstance(awaited, asyncio.Future):
+            awaited.add_done_callback(lambda _: self._strike())
+        else:
+            self._strike()
+
+    def _strike(self) -> None:
+        self.struck = True
+        self.strike()
+
+
+_counting: ContextVar[Suspensions | None] = ContextVar("_counting", default=None)
+
+
+class Counted(Coroutine[Any, Any, Any]):
+    """A coroutine whose suspensions are counted."""
+
+    def __init__(
+        self, work: Coroutine[Any, Any, Any], count: Suspensions, *, own: bool = False
+    ) -> None:
+        self._work = work
+        self._count = count
+        self._own = own
+
+    def send(self, value: Any) -> Any:
+        return self._noted(self._work.send(value))
+
+    def throw(self, *error: Any) -> Any:
+        return self._noted(self._work.throw(*error))
+
+    def close(self) -> None:
+        self._work.close()
+
+    def __await__(self) -> NoReturn:
+        raise NotImplementedError("an event loop drives it")
+
+    def _noted(self, awaited: Any) -> Any:
+        self._count.suspended(awaited, own=self._own)
+        return awaited
+
+
+def _task(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> "asyncio.Task[Any]":
+    """Make a task; one that is born of counted work is counted."""
+    count = _counting.get()
+    return asyncio.Task(work if count is None else Counted(work, count), loop=loop, **options)
+
+
+def _counted(work: Coroutine[Any, Any, Any], count: Suspensions) -> "asyncio.Task[Any]":
+    context = copy_context()
+    context.run(_counting.set, count)
+    return asyncio.Task(Counted(work, count, own=True), context=context)
+
+
+# --- where it falls -------------------------------------------------------------------------
+
+
+@attrs.define(eq=False, kw_only=True)
+class Stage:
+    """A client, its sandbox and its songs; they may live on in a second event loop."""
+
+    client: SunoCoverClient
+    sandbox: Sandbox
+    ledger: Ledger
+    folder: Path
+    songs: list[str]
+    tasks: list[CoverTask] = attrs.field(factory=list[CoverTask])
+    covers: list[CoverDetails] = attrs.field(factory=list[CoverDetails])
+    others: list["asyncio.Task[Any]"] = attrs.field(factory=list["asyncio.Task[Any]"])
+
+
+Act = Callable[[Stage], Awaitable[object]]
+
+
+async def _submitted(stage: Stage) -> None:
+    stage.tasks = [await stage.client.submit(song) for song in stage.songs[:1]]
+
+
+async def _covered(stage: Stage) -> None:
+    stage.covers = [await stage.client.generate(stage.songs[0])]
+
+
+async def _unfinished_music(stage: Stage) -> None:
+    stage.sandbox.set_music(stage.songs[0], "PENDING")
+    loop = asyncio.get_running_loop()
+    loop.call_later(40, stage.sandbox.set_music, stage.songs[0], "SUCCESS")
+
+
+async def _others_at_work(stage: Stage) -> None:
+    work = [stage.client.generate(song) for song in stage.songs]
+    stage.others = [asyncio.create_task(one) for one in work]
+    await asyncio.sleep(0.001)
+
+
+async def _slots_taken(stage: Stage) -> None:
+    async def hold() -> None:
+        async with stage.client.slot():
+            await asyncio.sleep(5)
+
+    stage.others = [asyncio.create_task(hold()) for _ in range(CONCURRENCY)]
+    await asyncio.sleep(0)
+
+
+async def _nothing(_: Stage) -> None:
+    pass
+
+
+async def _submit(stage: Stage) -> None:
+    await stage.client.submit(stage.songs[0])
+
+
+async def _generate(stage: Stage) -> None:
+    await stage.client.generate(stage.songs[0])
+
+
+async def _generate_together(stage: Stage) -> None:
+    async def one(song: str) -> None:
+        stage.covers.append(await stage.client.generate(song))
+
+    first, second = stage.songs
+    work = [one(song) for song in (first, first, second)]
+    await asyncio.gather(*work, return_exceptions=True)  # it would go on after an error
+
+
+async def _wait(stage: Stage) -> None:
+    await stage.client.wait(stage.tasks[0])
+
+
+async def _watch(stage: Stage) -> None:
+    async for _ in stage.client.watch(stage.tasks[0]):
+        pass
+
+
+async def _watch_and_leave(stage: Stage) -> None:
+    async with aclosing(stage.client.watch(stage.tasks[0])) as news:
+        async for _ in news:
+            break
+    async for _ in stage.client.watch(stage.tasks[0]):
+        break  # and the garbage collector closes it
+    await asyncio.sleep(0)
+
+
+async def _details(stage: Stage) -> None:
+    await stage.client.details(stage.tasks[0])
+
+
+async def _wait_for_music(stage: Stage) -> None:
+    await stage.client.wait_for_music(stage.songs[0])
+
+
+async def _download(stage: Stage) -> None:
+    await stage.client.download(stage.covers[0], stage.folder / "covers")
+
+
+async def _catalog(stage: Stage, *, most: int = 100) -> None:
+    into = stage.folder / "covers"
+    songs = [Track(song) for song in stage.songs]
+    async with cover_catalog(stage.client, songs, ledger=stage.ledger, into=into) as outcomes:
+        seen = 0
+        async for _ in outcomes:
+            seen += 1
+            if seen == most:
+                break
+
+
+async def _catalog_and_leave(stage: Stage) -> None:
+    await _catalog(stage, most=1)
+
+
+async def _close(stage: Stage) -> None:
+    await stage.client.aclose()
+
+
+async def _listen(_: Stage) -> None:
+    receiver = CallbackReceiver(public_url="http://127.0.0.1/suno", secret="s" * 32)
+    async with receiver.listen("127.0.0.1", 0) as port:
+        with socket.create_connection(("127.0.0.1", port)):
+            await asyncio.sleep(0)
+
+
+async def _sandbox(_: Stage) -> None:
+    async with Sandbox():
+        pass
+
+
+async def _slot(stage: Stage) -> None:
+    async with stage.client.slot():
+        await asyncio.sleep(1)
+
+
+@attrs.frozen(kw_only=True)
+class Verb:
+    """What is done, and how long a cancellation of it may take, by the loop's clock."""
+
+    act: Act
+    before: Act = _nothing
+    within: float = 0.0
+    songs: int = 1
+
+
+VERBS = {
+    "submit": Verb(act=_submit, within=ATTEMPT),
+    "generate": Verb(act=_generate, within=ATTEMPT),
+    "generate together": Verb(act=_generate_together, within=ATTEMPT, songs=2),
+    "wait": Verb(act=_wait, before=_submitted),
+    "watch": Verb(act=_watch, before=_submitted),
+    "watch and leave": Verb(act=_watch_and_leave, before=_submitted),
+    "details": Verb(act=_details, before=_submitted),
+    "wait for music": Verb(act=_wait_for_music, before=_unfinished_music),
+    "download": Verb(act=_download, before=_covered),
+    "catalog": Verb(act=_catalog, within=ATTEMPT, songs=3),
+    "catalog and leave": Verb(act=_catalog_and_leave, within=ATTEMPT, songs=3),
+    "close": Verb(act=_close, before=_others_at_work, songs=2),
+    "listen": Verb(act=_listen),
+    "sandbox": Verb(act=_sandbox),
+    "slot": Verb(act=_slot, before=_slots_taken),
+}
+
+
+RATE = Rate(calls=4, seconds=10)
+HEALTHY = Scenario(seconds=47, image_size=16, rate=RATE)
+
+
+async def _script(stage: Stage, *steps: Fault) -> None:
+    for kind in ("submit", "details", "music", "image"):
+        stage.sandbox.script(kind, *steps)
+
+
+async def _lost_answers(stage: Stage) -> None:
+    await _script(stage, Fault.LOST_ANSWER, Fault.NONE, Fault.RESET)
+
+
+async def _refusals(stage: Stage) -> None:
+    await _script(stage, Fault.TOO_OFTEN)
+
+
+async def _outage(stage: Stage) -> None:
+    """Close both gates; the next probe fails once more."""
+    client, sandbox = stage.client, stage.sandbox
+    (song,) = sandbox.add_music(1)
+    sandbox.script("submit", *[Fault.MAINTENANCE] * 6)
+    sandbox.script("credits", *[Fault.SERVER_ERROR] * 5)
+    sandbox.script("details", Fault.MAINTENANCE)
+    sandbox.script("music", Fault.MAINTENANCE)
+    for attempt in (client.submit(song), client.credits()):
+        with suppress(SunoCoverError):
+            await attempt
+    assert not client.outage.is_open
+    assert not client.submit_outage.is_open
+
+
+async def _full_queue(stage: Stage) -> None:
+    for _ in range(2):
+        await stage.client.credits()
+
+
+@attrs.frozen(kw_only=True)
+class Weather:
+    """What the host and the client are like meanwhile."""
+
+    scenario: Scenario = HEALTHY
+    comes: Act = _nothing
+    rate: Rate = RATE
+    receives: bool = False
+    has_outages: bool = False
+    may_fail: bool = False
+
+
+def _like(**facts: Any) -> Scenario:
+    return attrs.evolve(HEALTHY, **facts)
+
+
+WEATHERS = {
+    "healthy": Weather(),
+    "answers lost": Weather(comes=_lost_answers),
+    "answers slow": Weather(scenario=_like(slow=1.0, slow_seconds=25)),
+    "answers too late": Weather(scenario=_like(slow=1.0, slow_seconds=45), may_fail=True),
+    "refused": Weather(scenario=_like(retry_after="7"), comes=_refusals),
+    "outage": Weather(comes=_outage, has_outages=True),
+    "queue full": Weather(
+        scenario=_like(rate=Rate(calls=2, seconds=10)),
+        rate=Rate(calls=2, seconds=10),
+        comes=_full_queue,
+    ),
+    "called back": Weather(receives=True),
+    "called back alone": Weather(
+        scenario=_like(duplicate_id=DuplicateId.ABSENT),
+        comes=_lost_answers,
+        receives=True,
+    ),
+}
+
+WAYS = ("cancel", "cancel late", "cancel twice", "time out", "close", "exit")
+"""How to strike."""
+
+
+# --- one strike, and what is left -----------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Strike:
+    """One run: what is done in which weather, and what strikes it when."""
+
+    verb: str
+    weather: str
+    way: str
+    at: int
+    again: int = 1
+
+
+@attrs.define(kw_only=True)
+class Struck:
+    """What came of a strike.
+
+    Attributes:
+        fell: The work did not end before its k-th suspension.
+        findings: What must not be.
+    """
+
+    fell: bool = False
+    findings: list[str] = attrs.field(factory=list[str])
+
+
+def every_k(
+    verb: str, weather: str, way: str, *, again: int = 1, stride: int = 1
+) -> Iterator[tuple[Strike, Struck]]:
+    """Strike at the first suspension, the next, and so on, until the work ends first."""
+    at = 1
+    while True:
+        strike = Strike(verb=verb, weather=weather, way=way, at=at, again=again)
+        struck = run(strike)
+        yield strike, struck
+        if not struck.fell:
+            return
+        at += stride
+
+
+def run(strike: Strike) -> Struck:
+    """Strike once, and see what is left: in its event loop, and after it."""
+    struck = Struck()
+    failed: list[dict[str, Any]] = []
+    threads, handles = threading.active_count(), _handles()
+    with (
+        warnings.catch_warnings(record=True) as warned,
+        tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as folder,
+    ):
+        warnings.simplefilter("always")
+        _play(strike, struck, Path(folder), failed)
+        gc.collect()
+    struck.findings += [f"warned: {warning.message}" for warning in warned]
+    struck.findings += [f"in a callback: {context}" for context in failed]
+    if threading.active_count() != threads:
+        struck.findings.append(f"threads: {threading.enumerate()}")
+    if _handles() != handles:
+        struck.findings.append(f"open files and sockets: {_handles() - handles} more")
+    return struck
+
+
+def _play(strike: Strike, struck: Struck, folder: Path, failed: list[dict[str, Any]]) -> None:
+    with Ledger(folder / "covers.db") as ledger:
+        play = _Play(strike=strike, struck=struck, ledger=ledger, folder=folder)
+        for act in (play.first, play.second):
+            with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+                loop = play.go_by(runner.get_loop())
+                loop.set_task_factory(_task)
+                loop.set_exception_handler(lambda _, context: failed.append(context))
+                with suppress(SystemExit):
+                    runner.run(act())
+            if strike.way != "exit" or not struck.fell:
+                break
+
+
+@attrs.define(eq=False, kw_only=True)
+class _Play:
+    """One strike on one stage, in one event loop, or in two when the first was left by an exit."""
+
+    strike: Strike
+    struck: Struck
+    ledger: Ledger
+    folder: Path
+    stage: Stage = attrs.field(init=False)
+    _loop: VirtualTimeLoop | None = None
+    _sockets: int = 0
+    _caller: "asyncio.Task[None] | None" = None
+    _time_out: asyncio.Timeout | None = None
+    _closing: "asyncio.Task[None] | None" = None
+    _was_done: bool = False
+    _falls: int = 0
+    _fell_at: float = 0.0
+
+    @property
+    def weather(self) -> Weather:
+        return WEATHERS[self.strike.weather]
+
+    @property
+    def verb(self) -> Verb:
+        return VERBS[self.strike.verb]
+
+    @property
+    def is_closed(self) -> bool:
+        return self.strike.verb == "close" or (self.strike.way == "close" and self.struck.fell)
+
+    def go_by(self, loop: asyncio.AbstractEventLoop) -> VirtualTimeLoop:
+        """Have time go on where it ended in the event loop before."""
+        assert isinstance(loop, VirtualTimeLoop)
+        loop._jumping.now = self.now()
+        self._loop = loop
+        return loop
+
+    def now(self) -> float:
+        return self._loop.time() if self._loop else 0.0
+
+    def find(self, what: str) -> None:
+        self.struck.findings.append(what)
+
+    async def first(self) -> None:
+        weather = self.weather
+        sandbox = Sandbox(attrs.evolve(weather.scenario, slow=0.0), clock=self.now)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(sandbox)
+            receiver = await stack.enter_async_context(receiving()) if weather.receives else None
+            self._sockets = _sockets()
+            client = _client(sandbox, rate=weather.rate, receiver=receiver)
+            self.stage = Stage(
+                client=client,
+                sandbox=sandbox,
+                ledger=self.ledger,
+                folder=self.folder,
+                songs=sandbox.add_music(self.verb.songs),
+            )
+            if weather.has_outages:
+                for gate in (client.outage, client.submit_outage, client.image_outage):
+                    stack.enter_context(gate.armed())
+            await self.verb.before(self.stage)
+            await weather.comes(self.stage)
+            sandbox.scenario = weather.scenario
+            await self.be_struck()
+            await self.look_around()
+        self.look_back()
+
+    async def second(self) -> None:
+        """Go on in another event loop, with the same client."""
+        self._caller = self._closing = None
+        while self.stage.others:
+            _hear_of(self.stage.others.pop())
+        async with self.stage.sandbox:
+            self._sockets = _sockets()
+            await self.look_around()
+        self.look_back()
+
+    # What strikes, and how the work ends
+
+    async def be_struck(self) -> None:
+        way = self.strike.way
+        count = Suspensions(
+            self.strike.at,
+            self._strike,
+            late=way == "cancel late",
+            again=self.strike.again if way == "cancel twice" else 0,
+        )
+        self._caller = _counted(self._work(), count)
+        await asyncio.wait([self._caller], timeout=_FOR_EVER)
+        self.struck.fell = self.struck.fell or count.count >= count.at
+        self._judge_end(self._caller)
+        self._caller = self._time_out = None  # they remember frames
+        if self._closing is not None:
+            await self._closing
+            self._closing = None
+        for other in self.stage.others:
+            await asyncio.wait([other], timeout=_FOR_EVER)
+            if not other.done() or other.cancelled() or (other.exception() and not self.is_closed):
+                self.find(f"another caller was harmed: {other}")
+        self.stage.others.clear()
+
+    async def _work(self) -> None:
+        if self.strike.way == "time out":
+            async with asyncio.timeout(None) as self._time_out:
+                await self.verb.act(self.stage)
+        else:
+            await self.verb.act(self.stage)
+
+    def _strike(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.struck.fell = True
+        self._fell_at = loop.time()
+        match self.strike.way:
+            case "close":
+                self._closing = loop.create_task(self.stage.client.aclose())
+            case "exit":
+                loop.call_soon(_exit)
+            case "time out":
+                assert self._time_out is not None
+                if self._caller is not None and not self._caller.done():
+                    self._time_out.reschedule(self._fell_at)
+            case _:
+                self._falls += self._caller is not None and self._caller.cancel()
+
+    def _judge_end(self, caller: "asyncio.Task[None]") -> None:
+        error = None if not caller.done() or caller.cancelled() else caller.exception()
+        self._was_done = caller.done() and not caller.cancelled() and error is None
+        took = asyncio.get_running_loop().time() - self._fell_at
+        within = 0.0 if self._falls > 1 else self.verb.within
+        if not caller.done():
+            self.find("it never ended")
+        elif self._falls:
+            if not caller.cancelled():
+                self.find(f"the cancellation was swallowed: {caller}")
+            elif took > within + _SETTLED:
+                self.find(f"it ended {took:.2f} s after it was cancelled, not within {within} s")
+        elif self._time_out is not None and self._time_out.expired():
+            if not isinstance(error, TimeoutError):
+                self.find(f"the time-out was swallowed: {caller}")
+        elif caller.cancelled() or (
+            error and not (isinstance(error, SunoCoverError) and self._may_fail)
+        ):
+            self.find(f"it ended otherwise: {caller}")
+
+    @property
+    def _may_fail(self) -> bool:
+        return self.weather.may_fail or self.is_closed
+
+    # What is left
+
+    async def look_around(self) -> None:
+        stage, weather = self.stage, self.weather
+        await asyncio.sleep(_SETTLED)
+        self._look_for_records()
+        self._look_for(_OURS)
+        self._look_for_timers(_OF_WHO_IS_GONE if not self.is_closed else _OF_CLIENTS)
+        stage.sandbox.scenario = attrs.evolve(HEALTHY, rate=weather.scenario.rate)
+        stage.sandbox._scripts.clear()  # what was not struck by it
+        if self.is_closed:
+            stage.client = _client(stage.sandbox, rate=weather.rate)
+        await self._go_on(stage.client)
+        await stage.client.aclose()
+        await asyncio.sleep(_SETTLED)
+        if not weather.receives and _sockets() != self._sockets:
+            self.find(f"connections: {_sockets() - self._sockets} more")
+
+    def look_back(self) -> None:
+        loop = asyncio.get_running_loop()
+        timers = [timer for timer in loop._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
+        if timers:
+            self.find(f"timers: {timers}")
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        if tasks:
+            self.find(f"tasks: {tasks}")
+        self._look_for(_OURS | {"_Outage"})
+        parts = [*self.folder.rglob("*.part")]
+        if parts:
+            self.find(f"files in the making: {parts}")
+        arrivals = self.stage.sandbox.journal.arrivals
+        if not (self.is_closed or all(arrival.admitted for arrival in arrivals)):
+            self.find("refused for calling too often")
+
+    def _look_for(self, kinds: set[str]) -> None:
+        gc.collect()
+        names = [type(one).__name__ for one in gc.get_objects()]
+        left = Counter(name for name in names if name in kinds)
+        if left:
+            self.find(f"left in memory: {dict(left)}")
+
+    def _look_for_timers(self, owners: set[str]) -> None:
+        for timer in asyncio.get_running_loop()._scheduled:  # type: ignore[attr-defined]
+            owner = type(getattr(timer._callback, "__self__", None)).__name__
+            if not timer.cancelled() and owner in owners:
+                self.find(f"left a timer: {timer}")
+
+    def _look_for_records(self) -> None:
+        """See that no song was billed without anybody knowing of it."""
+        client = self.stage.client
+        known = {task.music_task_id for task in client.unclaimed} | {*client.uncertain}
+        known |= {cover.music_task_id for cover in self.stage.covers if cover.music_task_id}
+        known |= {task.music_task_id for task in self.stage.tasks}
+        if self.strike.verb.startswith("catalog"):
+            known = {entry.music_task_id for entry in self.ledger.entries() if _is_on_record(entry)}
+        elif self._was_done:
+            known |= {*self.stage.songs}
+        for bill in self.stage.sandbox.journal.bills:
+            if bill.music_task_id not in known:
+                self.find(f"a bill without a record: {bill}")
+
+    async def _go_on(self, client: SunoCoverClient) -> None:
+        """Have all that was begun, with nothing paid for twice, no slot lost and no queue left."""
+        stage, songs = self.stage, self.stage.songs
+        loop = asyncio.get_running_loop()
+        if self.strike.verb.startswith("catalog"):
+            await _catalog(stage)
+            states = {entry.state for entry in self.ledger.entries()}
+            if states - {TrackState.SAVED}:
+                self.find(f"the next run leaves {states}")
+        await asyncio.gather(*(client.generate(song) for song in songs))
+        bills = Counter(bill.music_task_id for bill in stage.sandbox.journal.bills)
+        if any(bills[song] != 1 for song in songs):
+            self.find(f"bills: {bills}")
+        if {task.music_task_id for task in client.unclaimed} & {*songs}:
+            self.find(f"still unclaimed: {client.unclaimed}")
+        if {*client.uncertain} & {*songs}:
+            self.find(f"still uncertain: {client.uncertain}")
+        await asyncio.sleep(2.1 * RATE.seconds)
+        async with AsyncExitStack() as slots:
+            began = loop.time()
+            for _ in range(CONCURRENCY):
+                await slots.enter_async_context(client.slot())
+            await asyncio.gather(*(client.credits() for _ in range(self.weather.rate.calls)))
+            if loop.time() - began > 1:
+                self.find(f"slots were lost: {loop.time() - began:.2f} s for a window of calls")
+
+
+def _is_on_record(entry: LedgerEntry) -> bool:
+    return entry.task is not None or entry.state is TrackState.SUBMITTING
+
+
+def _client(
+    sandbox: Sandbox, *, rate: Rate, receiver: CallbackReceiver | None = None
+) -> SunoCoverClient:
+    return SunoCoverClient(
+        sandbox.api_key,
+        base_url=sandbox.url,
+        rate=rate,
+        receiver=receiver,
+        concurrency=CONCURRENCY,
+    )
+
+
+def _hear_of(task: "asyncio.Task[Any]") -> None:
+    """Look at what a task came to, as asyncio wants it."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _exit() -> NoReturn:
+    raise SystemExit
+
+
+def _handles(kind: str = "") -> int:
+    """Count what this process has open, where the system tells: files, sockets, pipes."""
+    kinds = list[str]()
+    for handle in Path("/proc/self/fd").glob("*"):
+        with suppress(OSError):  # it is the one that lists them
+            kinds.append(str(handle.readlink()))
+    return sum(one.startswith(kind) for one in kinds)
+
+
+def _sockets() -> int:
+    return _handles("socket:")
+
+
+@contextmanager
+def from_here() -> Iterator[None]:
+    """Have the garbage collector look at nothing that was there before: it is asked so often.
+
+    Nothing is logged meanwhile, since whoever keeps logs keeps errors and their frames.
+    """
+    logging.disable()
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        logging.disable(logging.NOTSET)

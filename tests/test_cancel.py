@@ -1,0 +1,60 @@
+"""Cancelled at the k-th suspension, for every k: nothing is paid for unknown, nothing is left.
+
+`cancelling.py` strikes and looks around; the whole of it, every verb in every weather, is
+`benchmarks/cancel.py`.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+from cancelling import every_k, from_here
+
+
+@pytest.fixture(autouse=True, scope="module")
+def young() -> Iterator[None]:
+    with from_here():
+        yield
+
+
+@pytest.mark.parametrize(
+    ("verb", "weather", "way", "stride"),
+    [
+        *(
+            ("submit", "healthy", way, 1)
+            for way in ("cancel", "cancel late", "cancel twice", "time out", "close", "exit")
+        ),
+        ("submit", "queue full", "cancel", 1),
+        ("submit", "refused", "cancel late", 2),
+        ("generate", "healthy", "cancel", 1),
+        ("generate", "healthy", "cancel late", 2),
+        ("generate", "answers lost", "cancel", 3),
+        ("generate", "called back alone", "cancel late", 3),
+        ("generate", "outage", "cancel", 3),
+        ("generate together", "answers too late", "cancel twice", 4),
+        ("wait", "healthy", "cancel", 1),
+        ("wait", "queue full", "time out", 3),
+        ("watch", "healthy", "cancel late", 2),
+        ("watch and leave", "healthy", "cancel", 1),
+        ("details", "outage", "cancel", 1),
+        ("wait for music", "healthy", "cancel", 4),
+        ("download", "healthy", "cancel", 1),
+        ("download", "answers lost", "cancel twice", 2),
+        ("catalog", "healthy", "cancel", 11),
+        ("catalog", "answers lost", "cancel twice", 23),
+        ("catalog", "healthy", "exit", 29),
+        ("catalog and leave", "answers slow", "cancel late", 11),
+        ("close", "healthy", "cancel", 1),
+        ("close", "answers slow", "cancel twice", 1),
+        ("listen", "healthy", "cancel", 1),
+        ("slot", "healthy", "cancel late", 1),
+        ("sandbox", "healthy", "cancel", 3),
+    ],
+)
+def test_struck_at_any_suspension_nothing_is_lost_and_nothing_left(
+    verb: str, weather: str, way: str, stride: int
+) -> None:
+    strikes = list(every_k(verb, weather, way, stride=stride))
+
+    assert [(strike, struck.findings) for strike, struck in strikes if struck.findings] == []
+    assert not strikes[-1][1].fell  # the last one's work ended first
+    assert len(strikes) > 1
