@@ -175,7 +175,12 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     return options
 
 
-def show(figures: Mapping[str, Any], findings: Iterable[Finding] = (), *, as_json: bool) -> None:
+def show(
+    figures: Mapping[str, Any],
+    findings: "Iterable[attrs.AttrsInstance]" = (),
+    *,
+    as_json: bool,
+) -> None:
     """Print versions, figures and findings."""
     versions = {
         "python": platform.python_version(),

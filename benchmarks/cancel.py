@@ -1,0 +1,108 @@
+"""Is anything paid for unknown, or left behind, when work is cancelled at its k-th suspension?
+
+For every k: each verb, in each weather, is struck in the very moment in which it, or a task born of
+it, suspends for the k-th time, until it ends before that: cancelled, cancelled when what it awaits
+is there and it was not woken yet, cancelled twice, timed out, its client closed under it, or its
+program ended by SystemExit. Real sockets, files and threads, in virtual time: `tests/cancelling.py`
+strikes and looks around, and says what is looked for.
+
+Exits with 1 if anything was found.
+"""
+
+import itertools
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import attrs
+import catalogs
+
+sys.path.append(str(Path(__file__).parent.parent / "tests"))
+
+import cancelling
+
+_here = ExitStack()
+
+
+@attrs.frozen(kw_only=True)
+class Scene:
+    """A verb in a weather, and how it is struck."""
+
+    verb: str
+    weather: str
+    way: str
+    again: int = 1
+
+
+@attrs.frozen
+class Finding:
+    """What must not be, and what brings it back."""
+
+    what: str
+    strike: str
+
+
+@attrs.frozen(kw_only=True)
+class Found:
+    """What striking at every k came to."""
+
+    scene: Scene
+    strikes: int
+    findings: list[Finding]
+
+
+def scenes(
+    verbs: Sequence[str], weathers: Sequence[str], ways: Sequence[str], again: int
+) -> Iterator[Scene]:
+    """Say what is to be struck, and how."""
+    for verb, weather, way in itertools.product(verbs, weathers, ways):
+        if way == "exit" and cancelling.WEATHERS[weather].receives:
+            continue  # its receiver does not live on in the next event loop
+        for later in range(1, again + 1) if way == "cancel twice" else (1,):
+            yield Scene(verb=verb, weather=weather, way=way, again=later)
+
+
+def strike(scene: Scene, stride: int) -> Found:
+    """Strike at every k."""
+    strikes, findings = 0, list[Finding]()
+    for struck, what in cancelling.every_k(**attrs.asdict(scene), stride=stride):
+        strikes += 1
+        findings += [Finding(one, str(struck)) for one in what.findings]
+    return Found(scene=scene, strikes=strikes, findings=findings)
+
+
+def begin() -> None:
+    """Prepare a process."""
+    _here.enter_context(cancelling.from_here())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Strike everything, count, and judge."""
+    options = catalogs.parser(__doc__)
+    options.add_argument("--verbs", nargs="+", default=[*cancelling.VERBS])
+    options.add_argument("--weathers", nargs="+", default=[*cancelling.WEATHERS])
+    options.add_argument("--ways", nargs="+", default=[*cancelling.WAYS])
+    options.add_argument("--stride", type=int, default=1, help="strike at every so manieth k")
+    options.add_argument("--again", type=int, default=3, help="cancel twice: up to so much later")
+    options.add_argument("--processes", type=int, default=os.cpu_count())
+    given = options.parse_args(arguments)
+    began, strikes, findings = time.monotonic(), Counter[str](), list[Finding]()
+    wanted = [*scenes(given.verbs, given.weathers, given.ways, given.again)]
+    with ProcessPoolExecutor(given.processes, initializer=begin) as pool:
+        for found in pool.map(strike, wanted, itertools.repeat(given.stride)):
+            strikes[found.scene.verb] += found.strikes
+            findings += found.findings
+    figures: dict[str, object] = {f"{verb}, strikes": count for verb, count in strikes.items()}
+    figures |= {"scenes": len(wanted), "strikes": strikes.total(), "findings": len(findings)}
+    figures["seconds"] = time.monotonic() - began
+    catalogs.show(figures, findings, as_json=given.json)
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

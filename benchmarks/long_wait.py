@@ -1,0 +1,167 @@
+"""Does a wait need more memory the longer it lasts?
+
+A million looks in virtual time: waiters come, wait for a while, or are cancelled, and go, while
+the host says GENERATING all along. Then looks through a whole client, over real sockets, at a
+sandbox. The figure is what Python has allocated after a tenth of the looks, and after all of them
+(blocks by `sys.getallocatedblocks`, bytes by `tracemalloc` where it is asked to trace, which takes
+four times as long), with the garbage collected before each count.
+
+Exits with 1 if the second is larger by more than 500 blocks: one object left in 1,800 looks is seen.
+"""
+
+import asyncio
+import contextlib
+import gc
+import random
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import catalogs
+
+sys.path.append(str(Path(__file__).parent.parent / "tests"))
+
+from virtual_time import run
+
+from suno_cover_async import (
+    CoverDetails,
+    CoverStatus,
+    CoverTimeoutError,
+    PollSchedule,
+    Rate,
+    SunoCoverClient,
+)
+from suno_cover_async.doorbell import Doorbell
+from suno_cover_async.memory import Memory
+from suno_cover_async.polling import Lookout
+from suno_cover_async.sandbox import Sandbox, Scenario
+
+MOST_BLOCKS = 500
+WAITERS = 20
+LOOKS_A_WAIT = 100
+NO_LIMIT = Rate(calls=1_000_000, seconds=0.1)
+
+
+@attrs.define(eq=False)
+class Gauge:
+    """Counts looks, and takes the measure of memory at a tenth of them and at all.
+
+    Attributes:
+        wanted: How many looks there are to be.
+        looks: How many there were.
+        blocks: The blocks of memory, at each measure.
+        bytes: The bytes, likewise, while they are traced.
+    """
+
+    wanted: int
+    looks: int = 0
+    blocks: list[int] = attrs.field(factory=list[int])
+    bytes: list[int] = attrs.field(factory=list[int])
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all looks were made."""
+        return self.looks >= self.wanted
+
+    @property
+    def grown(self) -> int:
+        """How many blocks there are more at the end."""
+        return self.blocks[-1] - self.blocks[0]
+
+    def look(self) -> None:
+        """Count one."""
+        self.looks += 1
+        if self.looks in {self.wanted // 10, self.wanted}:
+            gc.collect()
+            self.blocks.append(sys.getallocatedblocks())
+            if tracemalloc.is_tracing():
+                self.bytes.append(tracemalloc.get_traced_memory()[0])
+
+
+async def looks_alone(gauge: Gauge) -> None:
+    """Have waiters come and go at a lookout that asks nobody; one wait in three is cancelled."""
+    dice = random.Random(2026)
+
+    async def ask(cover_task_id: str) -> CoverDetails:
+        gauge.look()
+        return CoverDetails(cover_task_id=cover_task_id, status=CoverStatus.GENERATING)
+
+    async def wait(patience: float) -> None:
+        deadline = asyncio.get_running_loop().time() + patience
+        async with lookout.watching(f"cover-{dice.randrange(WAITERS)}", deadline) as watcher:
+            await watcher.finished()
+
+    async def wait_again_and_again() -> None:
+        while not gauge.is_over:
+            patience = dice.uniform(1, 2 * LOOKS_A_WAIT * schedule.longest)
+            with contextlib.suppress(CoverTimeoutError, TimeoutError):
+                async with asyncio.timeout(dice.uniform(0.7, 1.7) * patience):
+                    await wait(patience)
+
+    schedule = PollSchedule()
+    lookout = Lookout(ask, schedule, Memory(schedule.grace), lambda: False, Doorbell())
+    async with asyncio.TaskGroup() as group:
+        for _ in range(WAITERS):
+            group.create_task(wait_again_and_again())
+
+
+async def looks_through_a_client(gauge: Gauge) -> None:
+    """Wait for one cover again and again; the sandbox's own notes are thrown away in between."""
+    clock = asyncio.get_running_loop().time
+    patience = LOOKS_A_WAIT * PollSchedule().longest
+    async with (
+        Sandbox(Scenario(rate=None, seconds=1e9), clock=clock) as sandbox,
+        SunoCoverClient(sandbox.api_key, base_url=sandbox.url, rate=NO_LIMIT) as client,
+    ):
+        task = await client.submit(*sandbox.add_music(1))
+        while not gauge.is_over:
+            with contextlib.suppress(CoverTimeoutError):
+                await client.wait(task, timeout=patience)
+            made = len(sandbox.journal.of("details"))
+            sandbox.journal.arrivals.clear()
+            for _ in range(made):
+                gauge.look()
+
+
+def measure(work: Callable[[Gauge], Coroutine[Any, Any, None]], looks: int) -> Gauge:
+    """Make so many looks in virtual time."""
+    gauge = Gauge(looks)
+    run(work(gauge))
+    return gauge
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Look a million times, and some times through a client, and judge."""
+    options = catalogs.parser(__doc__)
+    options.add_argument("--looks", type=int, default=1_000_000)
+    options.add_argument("--looks-through-a-client", type=int, default=20_000)
+    options.add_argument("--trace", action="store_true", help="count bytes as well")
+    given = options.parse_args(arguments)
+    if given.trace:
+        tracemalloc.start()
+    figures, is_flat = dict[str, float](), True
+    for name, work, looks in (
+        ("alone", looks_alone, given.looks),
+        ("through a client", looks_through_a_client, given.looks_through_a_client),
+    ):
+        began = time.monotonic()
+        gauge = measure(work, looks)
+        is_flat = is_flat and gauge.grown <= MOST_BLOCKS
+        figures |= {
+            f"{name}, looks": gauge.looks,
+            f"{name}, blocks at a tenth": gauge.blocks[0],
+            f"{name}, blocks at the end": gauge.blocks[-1],
+            f"{name}, seconds": time.monotonic() - began,
+        }
+        if gauge.bytes:
+            figures[f"{name}, bytes more"] = gauge.bytes[-1] - gauge.bytes[0]
+    catalogs.show(figures, as_json=given.json)
+    return 0 if is_flat else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
