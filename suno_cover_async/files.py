@@ -36,13 +36,24 @@ class PartFile:
         self._opened().writelines(chunks)
 
     def finish(self, final: Path, *rest: bytes) -> None:
-        """Add the rest, and give the file its final name once its bytes are on the disk."""
+        """Add the rest, and give the file its final name once its bytes are on the disk.
+
+        Raises:
+            DownloadError: It is gone. `sweep` removes a living one whose process slept for an hour,
+                or by a clock that jumped: that says nothing of the disk, so it is `retryable`.
+        """
         self.write(*rest)
         file = self._opened()
         file.flush()
         os.fsync(file.fileno())
         file.close()
-        self._path.replace(final)
+        try:
+            self._path.replace(final)
+        except FileNotFoundError:
+            raise DownloadError(
+                f"{printable(str(self._path))} was removed in the making; download again",
+                retryable=True,
+            ) from None
         sync_directory(final.parent)
 
     def discard(self) -> None:

@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import gzip
+import os
 import socket
 import ssl
 import unicodedata
@@ -27,7 +28,8 @@ from suno_cover_async.errors import (
     DownloadError,
     SunoCoverError,
 )
-from suno_cover_async.files import file_stem
+from suno_cover_async.fates import Fate, Step, fate
+from suno_cover_async.files import file_stem, sweep
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 1000 + b"IEND\xaeB`\x82"
 IMAGES = {
@@ -822,6 +824,32 @@ async def test_cancelling_twice_still_tidies_up(
         await asyncio.sleep(0)
 
     assert fetching.cancelled()
+    assert names_in(tmp_path) == []
+
+
+async def test_a_file_in_the_making_that_is_taken_for_dead_is_worth_another_fetch(
+    host: ImageHost, downloader: ImageDownloader, tmp_path: Path
+) -> None:
+    swept = asyncio.Event()
+
+    async def rest(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await swept.wait()
+        writer.write(b"x" * 1000)
+
+    host.answers["/a"] = answer(PNG, length=len(PNG) + 1000)
+    host.tails["/a"] = rest
+    fetching = asyncio.create_task(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
+    await until(lambda: list(tmp_path.glob("*.part")))
+
+    (part,) = tmp_path.glob("*.part")
+    os.utime(part, (0, 0))  # as it looks to a process whose clock jumped, or after a sleep
+    sweep(tmp_path)
+    swept.set()
+    error = await refused(fetching)
+
+    assert isinstance(error, DownloadError)
+    assert error.retryable
+    assert fate(error, Step.SAVE) is Fate.LEFT  # of this track alone: the disk is all right
     assert names_in(tmp_path) == []
 
 
