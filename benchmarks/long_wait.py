@@ -6,7 +6,7 @@ sandbox. The figure is what Python has allocated after a tenth of the looks, and
 (blocks by `sys.getallocatedblocks`, bytes by `tracemalloc` where it is asked to trace, which takes
 four times as long), with the garbage collected before each count.
 
-Exits with 1 if the second is larger by more than 500 blocks: one object left in 1,800 looks is seen.
+Exits with 1 if the second is larger by more than 500 blocks, which is one left in 1,800 looks.
 """
 
 import asyncio
