@@ -43,6 +43,7 @@ CONCURRENCY = 2
 ATTEMPT = 30.0  # seconds that one may take, by default
 _FOR_EVER = 20_000.0
 _SETTLED = 0.05
+_LAST_OF_PNG = b"IEND\xaeB`\x82"
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a disk that takes no time, where there is one
 _OURS = {"Shared", "PollStream", "Watcher", "Bell", "Passage", "_Body", "Counted"}
 _OF_WHO_IS_GONE = {"RequestWindow", "Alarms", "Timeout"}
@@ -271,7 +272,7 @@ async def _slot(stage: Stage) -> None:
 
 @attrs.frozen(kw_only=True)
 class Verb:
-    """What is done, and how long a cancellation of it may take, by the loop's clock."""
+    """What is done; and how long it may go on when it is cancelled once and answers are slow."""
 
     act: Act
     before: Act = _nothing
@@ -345,6 +346,7 @@ class Weather:
     receives: bool = False
     has_outages: bool = False
     may_fail: bool = False
+    is_sure: bool = False
 
 
 def _like(**facts: Any) -> Scenario:
@@ -352,9 +354,9 @@ def _like(**facts: Any) -> Scenario:
 
 
 WEATHERS = {
-    "healthy": Weather(),
+    "healthy": Weather(is_sure=True),
     "answers lost": Weather(comes=_lost_answers),
-    "answers slow": Weather(scenario=_like(slow=1.0, slow_seconds=25)),
+    "answers slow": Weather(scenario=_like(slow=1.0, slow_seconds=25), is_sure=True),
     "answers too late": Weather(scenario=_like(slow=1.0, slow_seconds=45), may_fail=True),
     "refused": Weather(scenario=_like(retry_after="7"), comes=_refusals),
     "outage": Weather(comes=_outage, has_outages=True),
@@ -362,8 +364,9 @@ WEATHERS = {
         scenario=_like(rate=Rate(calls=2, seconds=10)),
         rate=Rate(calls=2, seconds=10),
         comes=_full_queue,
+        is_sure=True,
     ),
-    "called back": Weather(receives=True),
+    "called back": Weather(receives=True, is_sure=True),
     "called back alone": Weather(
         scenario=_like(duplicate_id=DuplicateId.ABSENT),
         comes=_lost_answers,
@@ -580,7 +583,8 @@ class _Play:
         error = None if not caller.done() or caller.cancelled() else caller.exception()
         self._was_done = caller.done() and not caller.cancelled() and error is None
         took = asyncio.get_running_loop().time() - self._fell_at
-        within = 0.0 if self._falls > 1 else self.verb.within
+        awaits_an_answer = self.weather.scenario.slow and self._falls == 1
+        within = self.verb.within if awaits_an_answer else 0.0
         if not caller.done():
             self.find("it never ended")
         elif self._falls:
@@ -599,6 +603,11 @@ class _Play:
     @property
     def _may_fail(self) -> bool:
         return self.weather.may_fail or self.is_closed
+
+    @property
+    def _leaves_no_doubt(self) -> bool:
+        """Whether every submit that went out was answered, and its answer awaited."""
+        return self.weather.is_sure and self.strike.way not in {"cancel twice", "exit"}
 
     # What is left
 
@@ -627,9 +636,9 @@ class _Play:
         if tasks:
             self.find(f"tasks: {tasks}")
         self._look_for(_OURS | {"_Outage"})
-        parts = [*self.folder.rglob("*.part")]
-        if parts:
-            self.find(f"files in the making: {parts}")
+        for file in self.folder.glob("covers/*"):
+            if file.suffix != ".png" or not file.read_bytes().endswith(_LAST_OF_PNG):
+                self.find(f"half a file: {file}")
         arrivals = self.stage.sandbox.journal.arrivals
         if not (self.is_closed or all(arrival.admitted for arrival in arrivals)):
             self.find("refused for calling too often")
@@ -660,6 +669,9 @@ class _Play:
         for bill in self.stage.sandbox.journal.bills:
             if bill.music_task_id not in known:
                 self.find(f"a bill without a record: {bill}")
+        in_doubt = [*self.ledger.entries(TrackState.SUBMITTING)]
+        if self._leaves_no_doubt and (client.uncertain or in_doubt):
+            self.find(f"in doubt without a reason: {client.uncertain or in_doubt}")
 
     async def _go_on(self, client: SunoCoverClient) -> None:
         """Have all that was begun, with nothing paid for twice, no slot lost and no queue left."""
@@ -668,8 +680,11 @@ class _Play:
         if self.strike.verb.startswith("catalog"):
             await _catalog(stage)
             states = {entry.state for entry in self.ledger.entries()}
+            submits = len(stage.sandbox.journal.of("submit"))
             if states - {TrackState.SAVED}:
                 self.find(f"the next run leaves {states}")
+            if self._leaves_no_doubt and submits > len(songs):
+                self.find(f"{submits} submits of {len(songs)} songs")
         await asyncio.gather(*(client.generate(song) for song in songs))
         bills = Counter(bill.music_task_id for bill in stage.sandbox.journal.bills)
         if any(bills[song] != 1 for song in songs):

@@ -852,65 +852,6 @@ def test_a_second_cancellation_waits_for_no_answer(tmp_path: Path) -> None:
     assert left == {TrackState.SUBMITTING: 3}
 
 
-@pytest.mark.parametrize("turns", [0, 3, 8, 21])
-@pytest.mark.parametrize("arrivals", range(13))
-async def test_leaving_at_any_moment_leaves_no_bill_without_a_record(
-    tmp_path: Path, arrivals: int, turns: int
-) -> None:
-    scenario = Scenario(rate=None, looks=1, image_size=16, delay=(0.0001, 0.002), seed=arrivals)
-    async with Sandbox(scenario) as sandbox:
-        songs = sandbox.add_music(3)
-        with Ledger(tmp_path / "covers.db") as ledger:
-            async with (
-                client_of(sandbox) as client,
-                cover_catalog(client, songs, ledger=ledger, into=tmp_path),
-            ):
-                await until(lambda: len(sandbox.journal.arrivals) >= arrivals)
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-            known = {
-                bill.music_task_id
-                for bill in sandbox.journal.bills
-                if entries(ledger)[bill.music_task_id].task is not None
-            }
-            assert known == {bill.music_task_id for bill in sandbox.journal.bills}
-            assert not states(ledger)[TrackState.SUBMITTING]
-
-            async with client_of(sandbox) as client:
-                await covered(client, songs, ledger, into=tmp_path)
-            assert states(ledger) == {TrackState.SAVED: 3}
-        assert billed(sandbox) == Counter(songs)
-        assert len(sandbox.journal.of("submit")) == 3
-
-
-@pytest.mark.parametrize("turns", [0, 5, 13])
-@pytest.mark.parametrize("arrivals", range(1, 12))
-async def test_a_cancellation_at_any_moment_pays_once_and_loses_nothing(
-    tmp_path: Path, arrivals: int, turns: int
-) -> None:
-    scenario = Scenario(
-        rate=None, looks=1, image_size=16, lost_answers=0.3, delay=(0.0001, 0.001), seed=arrivals
-    )
-    async with Sandbox(scenario) as sandbox:
-        songs = sandbox.add_music(3)
-        with Ledger(tmp_path / "covers.db") as ledger:
-            async with client_of(sandbox) as client:
-                work = asyncio.ensure_future(covered(client, songs, ledger, into=tmp_path))
-                await until(lambda: work.done() or len(sandbox.journal.arrivals) >= arrivals)
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-                work.cancel()
-                await asyncio.wait([work])
-            doubted = {e.music_task_id for e in ledger.entries() if e.state is TrackState.WAITING}
-            assert not doubted & set(billed(sandbox))
-
-            sandbox.scenario = QUICK
-            async with client_of(sandbox) as client:
-                await covered(client, songs, ledger, into=tmp_path)
-            assert states(ledger) == {TrackState.SAVED: 3}
-        assert billed(sandbox) == Counter(songs)
-
-
 @pytest.mark.parametrize(
     "trouble",
     [

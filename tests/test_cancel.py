@@ -4,10 +4,14 @@
 `benchmarks/cancel.py`.
 """
 
+import importlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from cancelling import every_k, from_here
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -40,7 +44,8 @@ def young() -> Iterator[None]:
         ("download", "healthy", "cancel", 1),
         ("download", "answers lost", "cancel twice", 2),
         ("catalog", "healthy", "cancel", 11),
-        ("catalog", "answers lost", "cancel twice", 23),
+        ("catalog", "answers lost", "cancel", 23),
+        ("catalog", "answers slow", "cancel twice", 17),
         ("catalog", "healthy", "exit", 29),
         ("catalog and leave", "answers slow", "cancel late", 11),
         ("close", "healthy", "cancel", 1),
@@ -58,3 +63,17 @@ def test_struck_at_any_suspension_nothing_is_lost_and_nothing_left(
     assert [(strike, struck.findings) for strike, struck in strikes if struck.findings] == []
     assert not strikes[-1][1].fell  # the last one's work ended first
     assert len(strikes) > 1
+
+
+def test_memory_does_not_grow_in_20_000_looks() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        try:
+            long_wait = importlib.import_module("long_wait")
+        except ModuleNotFoundError:
+            pytest.skip("benchmarks/ is not here: these tests run away from the checkout")
+
+    gauge = long_wait.measure(long_wait.looks_alone, 20_000)
+
+    assert gauge.looks >= 20_000
+    assert gauge.grown <= long_wait.MOST_BLOCKS

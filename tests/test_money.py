@@ -612,25 +612,6 @@ async def test_closing_finishes_a_submit_on_the_wire_and_tells_its_caller() -> N
         ]
 
 
-@pytest.mark.parametrize("steps", [*range(1, 40), *range(40, 400, 12)])
-async def test_a_cancellation_at_any_moment_leaves_no_bill_without_a_record(steps: int) -> None:
-    scenario = Scenario(rate=None, looks=2)
-    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
-        (music,) = sandbox.add_music(1)
-        caller = asyncio.create_task(client.generate(music))
-        for _ in range(steps):
-            await asyncio.sleep(0)
-
-        caller.cancel()
-        await asyncio.wait([caller])
-
-        if caller.cancelled():
-            known = {task.cover_task_id for task in client.unclaimed}
-        else:
-            known = {caller.result().cover_task_id}
-        assert {bill.cover_task_id for bill in sandbox.journal.bills} <= known
-
-
 Ask = Callable[[Sandbox, SunoCoverClient, str], Awaitable[None]]
 
 
