@@ -25,6 +25,7 @@ import catalogs
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 
 import cancelling
+import scenes
 
 _here = ExitStack()
 
@@ -56,12 +57,12 @@ class Found:
     findings: list[Finding]
 
 
-def scenes(
+def wanted(
     verbs: Sequence[str], weathers: Sequence[str], ways: Sequence[str], again: int
 ) -> Iterator[Scene]:
     """Say what is to be struck, and how."""
     for verb, weather, way in itertools.product(verbs, weathers, ways):
-        if way == "exit" and cancelling.WEATHERS[weather].receives:
+        if way == "exit" and scenes.WEATHERS[weather].receives:
             continue  # its receiver does not live on in the next event loop
         for later in range(1, again + 1) if way == "cancel twice" else (1,):
             yield Scene(verb=verb, weather=weather, way=way, again=later)
@@ -84,21 +85,21 @@ def begin() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Strike everything, count, and judge."""
     options = catalogs.parser(__doc__)
-    options.add_argument("--verbs", nargs="+", default=[*cancelling.VERBS])
-    options.add_argument("--weathers", nargs="+", default=[*cancelling.WEATHERS])
+    options.add_argument("--verbs", nargs="+", default=[*scenes.VERBS])
+    options.add_argument("--weathers", nargs="+", default=[*scenes.WEATHERS])
     options.add_argument("--ways", nargs="+", default=[*cancelling.WAYS])
     options.add_argument("--stride", type=int, default=1, help="strike at every so manieth k")
     options.add_argument("--again", type=int, default=3, help="cancel twice: up to so much later")
     options.add_argument("--processes", type=int, default=os.cpu_count())
     given = options.parse_args(arguments)
     began, strikes, findings = time.monotonic(), Counter[str](), list[Finding]()
-    wanted = [*scenes(given.verbs, given.weathers, given.ways, given.again)]
+    all_scenes = [*wanted(given.verbs, given.weathers, given.ways, given.again)]
     with ProcessPoolExecutor(given.processes, initializer=begin) as pool:
-        for found in pool.map(strike, wanted, itertools.repeat(given.stride)):
+        for found in pool.map(strike, all_scenes, itertools.repeat(given.stride)):
             strikes[found.scene.verb] += found.strikes
             findings += found.findings
     figures: dict[str, object] = {f"{verb}, strikes": count for verb, count in strikes.items()}
-    figures |= {"scenes": len(wanted), "strikes": strikes.total(), "findings": len(findings)}
+    figures |= {"scenes": len(all_scenes), "strikes": strikes.total(), "findings": len(findings)}
     figures["seconds"] = time.monotonic() - began
     catalogs.show(figures, findings, as_json=given.json)
     return 1 if findings else 0

@@ -9,38 +9,32 @@ always does, and no moment is left out: the k-th is struck for every k until the
 import asyncio
 import gc
 import logging
-import socket
 import tempfile
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, aclosing, contextmanager, suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from contextvars import ContextVar, copy_context
 from pathlib import Path
 from typing import Any, NoReturn
 
 import attrs
 from conftest import receiving
+from scenes import CONCURRENCY, HEALTHY, RATE, VERBS, WEATHERS, Stage, Verb, Weather, catalog
 from virtual_time import VirtualTimeLoop
 
 from suno_cover_async import (
     CallbackReceiver,
-    CoverDetails,
-    CoverTask,
     Ledger,
     LedgerEntry,
     Rate,
     SunoCoverClient,
     SunoCoverError,
-    Track,
     TrackState,
-    cover_catalog,
 )
-from suno_cover_async.sandbox import DuplicateId, Fault, Sandbox, Scenario
+from suno_cover_async.sandbox import Sandbox
 
-CONCURRENCY = 2
-ATTEMPT = 30.0  # seconds that one may take, by default
 _FOR_EVER = 20_000.0
 _SETTLED = 0.05
 _LAST_OF_PNG = b"IEND\xaeB`\x82"
@@ -133,246 +127,6 @@ def _counted(work: Coroutine[Any, Any, Any], count: Suspensions) -> "asyncio.Tas
     context.run(_counting.set, count)
     return asyncio.Task(Counted(work, count, own=True), context=context)
 
-
-# --- where it falls -------------------------------------------------------------------------
-
-
-@attrs.define(eq=False, kw_only=True)
-class Stage:
-    """A client, its sandbox and its songs; they may live on in a second event loop."""
-
-    client: SunoCoverClient
-    sandbox: Sandbox
-    ledger: Ledger
-    folder: Path
-    songs: list[str]
-    tasks: list[CoverTask] = attrs.field(factory=list[CoverTask])
-    covers: list[CoverDetails] = attrs.field(factory=list[CoverDetails])
-    others: list["asyncio.Task[Any]"] = attrs.field(factory=list["asyncio.Task[Any]"])
-
-
-Act = Callable[[Stage], Awaitable[object]]
-
-
-async def _submitted(stage: Stage) -> None:
-    stage.tasks = [await stage.client.submit(song) for song in stage.songs[:1]]
-
-
-async def _covered(stage: Stage) -> None:
-    stage.covers = [await stage.client.generate(stage.songs[0])]
-
-
-async def _unfinished_music(stage: Stage) -> None:
-    stage.sandbox.set_music(stage.songs[0], "PENDING")
-    loop = asyncio.get_running_loop()
-    loop.call_later(40, stage.sandbox.set_music, stage.songs[0], "SUCCESS")
-
-
-async def _others_at_work(stage: Stage) -> None:
-    work = [stage.client.generate(song) for song in stage.songs]
-    stage.others = [asyncio.create_task(one) for one in work]
-    await asyncio.sleep(0.001)
-
-
-async def _slots_taken(stage: Stage) -> None:
-    async def hold() -> None:
-        async with stage.client.slot():
-            await asyncio.sleep(5)
-
-    stage.others = [asyncio.create_task(hold()) for _ in range(CONCURRENCY)]
-    await asyncio.sleep(0)
-
-
-async def _nothing(_: Stage) -> None:
-    pass
-
-
-async def _submit(stage: Stage) -> None:
-    await stage.client.submit(stage.songs[0])
-
-
-async def _generate(stage: Stage) -> None:
-    await stage.client.generate(stage.songs[0])
-
-
-async def _generate_together(stage: Stage) -> None:
-    async def one(song: str) -> None:
-        stage.covers.append(await stage.client.generate(song))
-
-    first, second = stage.songs
-    work = [one(song) for song in (first, first, second)]
-    await asyncio.gather(*work, return_exceptions=True)  # it would go on after an error
-
-
-async def _wait(stage: Stage) -> None:
-    await stage.client.wait(stage.tasks[0])
-
-
-async def _watch(stage: Stage) -> None:
-    async for _ in stage.client.watch(stage.tasks[0]):
-        pass
-
-
-async def _watch_and_leave(stage: Stage) -> None:
-    async with aclosing(stage.client.watch(stage.tasks[0])) as news:
-        async for _ in news:
-            break
-    async for _ in stage.client.watch(stage.tasks[0]):
-        break  # and the garbage collector closes it
-    await asyncio.sleep(0)
-
-
-async def _details(stage: Stage) -> None:
-    await stage.client.details(stage.tasks[0])
-
-
-async def _wait_for_music(stage: Stage) -> None:
-    await stage.client.wait_for_music(stage.songs[0])
-
-
-async def _download(stage: Stage) -> None:
-    await stage.client.download(stage.covers[0], stage.folder / "covers")
-
-
-async def _catalog(stage: Stage, *, most: int = 100) -> None:
-    into = stage.folder / "covers"
-    songs = [Track(song) for song in stage.songs]
-    async with cover_catalog(stage.client, songs, ledger=stage.ledger, into=into) as outcomes:
-        seen = 0
-        async for _ in outcomes:
-            seen += 1
-            if seen == most:
-                break
-
-
-async def _catalog_and_leave(stage: Stage) -> None:
-    await _catalog(stage, most=1)
-
-
-async def _close(stage: Stage) -> None:
-    await stage.client.aclose()
-
-
-async def _listen(_: Stage) -> None:
-    receiver = CallbackReceiver(public_url="http://127.0.0.1/suno", secret="s" * 32)
-    async with receiver.listen("127.0.0.1", 0) as port:
-        with socket.create_connection(("127.0.0.1", port)):
-            await asyncio.sleep(0)
-
-
-async def _sandbox(_: Stage) -> None:
-    async with Sandbox():
-        pass
-
-
-async def _slot(stage: Stage) -> None:
-    async with stage.client.slot():
-        await asyncio.sleep(1)
-
-
-@attrs.frozen(kw_only=True)
-class Verb:
-    """What is done; and how long it may go on when it is cancelled once and answers are slow."""
-
-    act: Act
-    before: Act = _nothing
-    within: float = 0.0
-    songs: int = 1
-
-
-VERBS = {
-    "submit": Verb(act=_submit, within=ATTEMPT),
-    "generate": Verb(act=_generate, within=ATTEMPT),
-    "generate together": Verb(act=_generate_together, within=ATTEMPT, songs=2),
-    "wait": Verb(act=_wait, before=_submitted),
-    "watch": Verb(act=_watch, before=_submitted),
-    "watch and leave": Verb(act=_watch_and_leave, before=_submitted),
-    "details": Verb(act=_details, before=_submitted),
-    "wait for music": Verb(act=_wait_for_music, before=_unfinished_music),
-    "download": Verb(act=_download, before=_covered),
-    "catalog": Verb(act=_catalog, within=ATTEMPT, songs=3),
-    "catalog and leave": Verb(act=_catalog_and_leave, within=ATTEMPT, songs=3),
-    "close": Verb(act=_close, before=_others_at_work, songs=2),
-    "listen": Verb(act=_listen),
-    "sandbox": Verb(act=_sandbox),
-    "slot": Verb(act=_slot, before=_slots_taken),
-}
-
-
-RATE = Rate(calls=4, seconds=10)
-HEALTHY = Scenario(seconds=47, image_size=16, rate=RATE)
-
-
-async def _script(stage: Stage, *steps: Fault) -> None:
-    for kind in ("submit", "details", "music", "image"):
-        stage.sandbox.script(kind, *steps)
-
-
-async def _lost_answers(stage: Stage) -> None:
-    await _script(stage, Fault.LOST_ANSWER, Fault.NONE, Fault.RESET)
-
-
-async def _refusals(stage: Stage) -> None:
-    await _script(stage, Fault.TOO_OFTEN)
-
-
-async def _outage(stage: Stage) -> None:
-    """Close both gates; the next probe fails once more."""
-    client, sandbox = stage.client, stage.sandbox
-    (song,) = sandbox.add_music(1)
-    sandbox.script("submit", *[Fault.MAINTENANCE] * 6)
-    sandbox.script("credits", *[Fault.SERVER_ERROR] * 5)
-    sandbox.script("details", Fault.MAINTENANCE)
-    sandbox.script("music", Fault.MAINTENANCE)
-    for attempt in (client.submit(song), client.credits()):
-        with suppress(SunoCoverError):
-            await attempt
-    assert not client.outage.is_open
-    assert not client.submit_outage.is_open
-
-
-async def _full_queue(stage: Stage) -> None:
-    for _ in range(2):
-        await stage.client.credits()
-
-
-@attrs.frozen(kw_only=True)
-class Weather:
-    """What the host and the client are like meanwhile."""
-
-    scenario: Scenario = HEALTHY
-    comes: Act = _nothing
-    rate: Rate = RATE
-    receives: bool = False
-    has_outages: bool = False
-    may_fail: bool = False
-    is_sure: bool = False
-
-
-def _like(**facts: Any) -> Scenario:
-    return attrs.evolve(HEALTHY, **facts)
-
-
-WEATHERS = {
-    "healthy": Weather(is_sure=True),
-    "answers lost": Weather(comes=_lost_answers),
-    "answers slow": Weather(scenario=_like(slow=1.0, slow_seconds=25), is_sure=True),
-    "answers too late": Weather(scenario=_like(slow=1.0, slow_seconds=45), may_fail=True),
-    "refused": Weather(scenario=_like(retry_after="7"), comes=_refusals),
-    "outage": Weather(comes=_outage, has_outages=True),
-    "queue full": Weather(
-        scenario=_like(rate=Rate(calls=2, seconds=10)),
-        rate=Rate(calls=2, seconds=10),
-        comes=_full_queue,
-        is_sure=True,
-    ),
-    "called back": Weather(receives=True, is_sure=True),
-    "called back alone": Weather(
-        scenario=_like(duplicate_id=DuplicateId.ABSENT),
-        comes=_lost_answers,
-        receives=True,
-    ),
-}
 
 WAYS = ("cancel", "cancel late", "cancel twice", "time out", "close", "exit")
 """How to strike."""
@@ -678,7 +432,7 @@ class _Play:
         stage, songs = self.stage, self.stage.songs
         loop = asyncio.get_running_loop()
         if self.strike.verb.startswith("catalog"):
-            await _catalog(stage)
+            await catalog(stage)
             states = {entry.state for entry in self.ledger.entries()}
             submits = len(stage.sandbox.journal.of("submit"))
             if states - {TrackState.SAVED}:

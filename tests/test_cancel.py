@@ -28,6 +28,7 @@ def young() -> Iterator[None]:
             for way in ("cancel", "cancel late", "cancel twice", "time out", "close", "exit")
         ),
         ("submit", "queue full", "cancel", 1),
+        ("submit", "queue full", "cancel late", 1),
         ("submit", "refused", "cancel late", 2),
         ("generate", "healthy", "cancel", 1),
         ("generate", "healthy", "cancel late", 2),
