@@ -1,5 +1,15 @@
 """Strangers' text, made safe to show. It knows nothing but text."""
 
+import base64
+import re
+from collections.abc import Iterable
+from urllib.parse import quote
+
+_ESCAPED_SHORT = '/"\\'
+_NUMBERED = re.compile(r"\\u00([2-7][0-9a-f])")
+_LONG_ENOUGH = 8  # for what is no more than letters and digits to be no id by chance
+_IN_HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+_IN_HTML_WITH_QUOTES = {**_IN_HTML, ord('"'): "&quot;", ord("'"): "&#x27;"}
 # Letters and signs that draw nothing, and that Python calls printable.
 _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 
@@ -16,3 +26,62 @@ def printable(text: str, longest: int = 300) -> str:
 def is_seen(character: str) -> bool:
     """Whether it draws something, or is a space, and does nothing else."""
     return character.isprintable() and character not in _UNSEEN
+
+
+def written(secret: str) -> tuple[str, ...]:
+    """Write a secret in the ways in which a server may send it back, in small letters.
+
+    That is as it is; escaped for URLs or HTML; in base64, whatever stands before it; in hex. The
+    longest come first.
+
+    Args:
+        secret: Printable ASCII.
+    """
+    raw = secret.encode()
+    forms = {secret, quote(secret), quote(secret, safe=""), "".join(map("%{:x}".format, raw))}
+    forms |= {secret.translate(_IN_HTML), secret.translate(_IN_HTML_WITH_QUOTES)}
+    for number in ("&#{};", "&#x{:x};"):
+        forms.add("".join(c if c.isalnum() else number.format(ord(c)) for c in secret))
+    if len(secret) >= _LONG_ENOUGH:
+        forms |= {raw.hex(), *_base64(raw)}
+    return tuple(sorted(map(str.lower, forms), key=len, reverse=True))
+
+
+def without(text: str, forms: Iterable[str]) -> str:
+    """Put [key] in place of what `written` wrote, large or small, however JSON may have escaped it.
+
+    A text that holds none is searched and not rewritten: that is what every answer costs.
+    """
+    small = text.lower()
+    if "\\" in small:
+        small += _unescaped(small)
+    found = [form for form in forms if form in small]
+    if not found:
+        return text
+    patterns = ("".join(map(_however_escaped, form)) for form in found)
+    return re.sub("|".join(patterns), "[key]", text, flags=re.IGNORECASE)
+
+
+def _unescaped(small: str) -> str:
+    """Undo what JSON may do to ASCII in small letters, and perhaps more."""
+    for character in _ESCAPED_SHORT:
+        small = small.replace(f"\\{character}", character)
+    return _NUMBERED.sub(lambda number: chr(int(number[1], 16)), small).lower()
+
+
+def _however_escaped(character: str) -> str:
+    """Match a small letter as JSON may write it: as it is, behind a backslash, or by its number."""
+    plain, small, large = re.escape(character), ord(character), ord(character.upper())
+    short = rf"\\{plain}|" if character in _ESCAPED_SHORT else ""
+    return rf"(?>{short}\\u00(?:{small:02x}|{large:02x})|{plain})"
+
+
+def _base64(raw: bytes) -> list[str]:
+    """Write the middle that stays the same whatever stands before and behind, in both alphabets."""
+    found: list[str] = []
+    for before in range(3):
+        whole = base64.b64encode(bytes(before) + raw).decode().rstrip("=")
+        end = len(whole) - bool((before + len(raw)) % 3)
+        middle = whole[-(-before * 8 // 6) : end]
+        found += [middle, middle.replace("+", "-").replace("/", "_")]
+    return found

@@ -6,7 +6,6 @@ request says is `wire.py`'s, what an answer means `verdict.py`'s, when it may go
 """
 
 import asyncio
-import json
 import logging
 import re
 from collections.abc import Callable, Coroutine
@@ -35,6 +34,7 @@ from suno_cover_async.overtime import Overtime
 from suno_cover_async.pace import Backpressure
 from suno_cover_async.retry import RetryPolicy, Trouble, persist
 from suno_cover_async.sharing import settled
+from suno_cover_async.text import without, written
 from suno_cover_async.verdict import Answer, read, retry_after
 from suno_cover_async.window import RequestWindow, Slot
 from suno_cover_async.wire import Call
@@ -60,13 +60,12 @@ _log = logging.getLogger("suno_cover_async")
 class ApiKey:
     """The key, where no repr, pickle or frame shows it."""
 
-    __slots__ = ("_escaped", "_value", "_written")
+    __slots__ = ("_value", "_written")
 
     def __init__(self, value: object) -> None:
         """Take the key as it is; `check` it before use."""
         self._value: Any = value
-        self._written: frozenset[str] = frozenset()
-        self._escaped = re.compile(r"(?!)")
+        self._written: tuple[str, ...] = ()
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied to where we do not look after it."""
@@ -90,8 +89,7 @@ class ApiKey:
                 "api_key (or SUNO_API_KEY) has characters that no key has; perhaps a space or a "
                 "line end at its edge"
             )
-        self._written = frozenset({self._value, json.dumps(self._value)[1:-1]})
-        self._escaped = re.compile("".join(map(_however_escaped, self._value)))
+        self._written = written(self._value)
 
     def headers(self) -> dict[str, str]:
         """Return the headers of every API request."""
@@ -102,12 +100,8 @@ class ApiKey:
         }
 
     def hide_in(self, text: str) -> str:
-        """Take the key out of a text that a server sent, however JSON may have escaped it."""
-        if "\\" in text:
-            return self._escaped.sub("[key]", text)
-        for written in self._written:
-            text = text.replace(written, "[key]")
-        return text
+        """Take the key out of a text that a server sent, in whichever usual way it is written."""
+        return without(text, self._written)
 
 
 @attrs.frozen(kw_only=True)
@@ -341,12 +335,6 @@ async def _bounded(content: aiohttp.StreamReader) -> bytes:
         if len(read) > MOST_BYTES:
             break
     return bytes(read)
-
-
-def _however_escaped(character: str) -> str:
-    """Match a character as JSON may write it: as it is, behind a backslash, or by its number."""
-    plain = re.escape(character)
-    return rf"(?>\\{plain}|(?i:\\u{ord(character):04x})|{plain})"
 
 
 class _Body(aiohttp.BytesPayload):
