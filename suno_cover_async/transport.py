@@ -8,6 +8,7 @@ request says is `wire.py`'s, what an answer means `verdict.py`'s, when it may go
 import asyncio
 import logging
 import re
+import traceback
 from collections.abc import Callable, Coroutine
 from functools import partial
 from http import HTTPStatus
@@ -144,8 +145,9 @@ class Transport:
         }
         if owned:
             self._options["middlewares"] = (_once,)
-        else:  # a borrowed one keeps its own middlewares, and does not know the key
-            self._options["headers"] = account.key.headers()
+        # A borrowed one keeps its own middlewares, and is told the key anew for each request:
+        # some tools show, with a frame, the values of the attributes that its lines name.
+        self._headers = _no_headers if owned else account.key.headers
 
     def stop(self) -> None:
         """Leave nothing behind, once all that was under way has ended."""
@@ -237,6 +239,8 @@ class Transport:
                 slot = await window.enter(urgent=urgent)
                 if gate.admits(passage):
                     answer = await self._exchange(call, window, slot, body)
+                    if isinstance(answer, BaseException) and not isinstance(answer, SunoCoverError):
+                        raise answer
                     outcome = self._outcome(call, slot, body, answer)
                     gate.judge(passage, outcome.error if isinstance(outcome, Trouble) else None)
                     return outcome
@@ -267,21 +271,21 @@ class Transport:
         try:
             return read(call, answer, self._account.host)
         except SunoCoverError as error:
-            return error
+            return error.with_traceback(None)  # its frames know the whole answer
 
     async def _exchange(
         self, call: Call[Any], window: RequestWindow, slot: Slot, body: "_Body | None"
-    ) -> Answer | SunoCoverError:
+    ) -> Answer | BaseException:
         """Send one request and receive its answer; the slot is given back.
 
-        Nothing is raised while an aiohttp exception is being handled: those, and the frames they
-        hold, know the Authorization header.
+        Nothing is raised, and nothing of aiohttp's returned: its exceptions, and all frames from
+        here on, may know the Authorization header, or what an answer made of it.
         """
         if self.closed:
             window.give_back(slot)
             return ClientUsageError("this client was closed")
         answer: Answer | None = None
-        cancelled: tuple[Any, ...] | None = None
+        raised: BaseException | None = None
         failure = ""
         task = self._overtime.begin(slot.entered)
         try:
@@ -289,23 +293,24 @@ class Transport:
                 "GET" if body is None else "POST",
                 URL(self._account.base_url + call.target, encoded=True),
                 data=body,
+                headers=self._headers(),
                 **self._options,
             ) as response:
                 content = response.content
                 # Small answers have come as a whole by now.
                 whole = await (response.read() if content.is_eof() else _bounded(content))
                 answer = self._answer(response, whole[:MOST_BYTES])
-        except asyncio.CancelledError as error:
-            cancelled = error.args
         except _DroppedError as error:
             failure = str(error)
-        except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
+        except (aiohttp.ClientError, OSError, ValueError, RuntimeError, ExceptionGroup) as error:
             failure = _describe(error)
+        except BaseException as error:  # noqa: BLE001 - returned: a cancellation, or an interrupt
+            raised = error
         finally:
             is_late = self._overtime.end(task)
             window.leave(slot, answered=answer is not None)
-        if cancelled is not None and not is_late:
-            raise asyncio.CancelledError(*cancelled)
+        if raised is not None and not (is_late and isinstance(raised, asyncio.CancelledError)):
+            return _bare(raised)
         if answer is not None:
             return answer
         if self._session.closed and not (body and body.sent):
@@ -404,6 +409,23 @@ def _is_redirect(error: SunoCoverError) -> bool:
     return isinstance(error, UnexpectedResponseError) and error.http_status in range(
         HTTPStatus.MULTIPLE_CHOICES, HTTPStatus.BAD_REQUEST
     )
+
+
+def _no_headers() -> dict[str, str]:
+    return {}
+
+
+def _bare(error: BaseException) -> BaseException:
+    """Take from a foreign exception what may know the key: its frames, and what it came from."""
+    if isinstance(error, asyncio.CancelledError):
+        return asyncio.CancelledError(*error.args)
+    for frame in traceback.extract_tb(error.__traceback__)[-1:]:
+        error.add_note(
+            f"raised at {frame.filename}:{frame.lineno}, beneath an API call; the frames are left "
+            "out, since they know the API key"
+        )
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def _describe(error: Exception) -> str:
