@@ -54,6 +54,10 @@ class Call(NamedTuple, Generic[T_co]):
     music_task_id: str | None = None
     cover_task_id: str | None = None
 
+    def __repr__(self) -> str:
+        """Show where it goes: the body of a submit holds the token of its callback URL."""
+        return f"Call({self.target!r})"
+
 
 class OutOfStepError(ValueError):
     """An answer about something else: to another request, as a connection out of step brings."""
