@@ -33,6 +33,7 @@ _LONGEST_BODY = 5.0  # seconds
 _HIGHEST_PORT = 65_535
 _KEEP_ALIVE = 5.0
 _SHUTDOWN = 0.1
+_SILENT = logging.CRITICAL + 1
 
 _log = logging.getLogger("suno_cover_async")
 
@@ -159,8 +160,13 @@ class CallbackReceiver:
         Raises:
             CallbackRefusedError: It is not a callback to be believed, or no request at all.
         """
-        with refusing():
-            return self._admission.body(self._admission.head(method, path, headers), body)
+        try:
+            with refusing():
+                return self._admission.body(self._admission.head(method, path, headers), body)
+        except CallbackRefusedError as refusal:
+            reason = str(refusal)
+        del path, headers  # so that no traceback's locals show a token
+        raise CallbackRefusedError(reason)
 
     async def receive(
         self, method: str, path: str, headers: Headers, body: bytes
@@ -235,6 +241,8 @@ class CallbackReceiver:
         runner = web.AppRunner(
             app,
             access_log=None,
+            # aiohttp's own quotes what is no HTTP, URLs and all
+            logger=logging.Logger("nobody's", _SILENT),  # noqa: LOG001
             auto_decompress=False,
             keepalive_timeout=_KEEP_ALIVE,  # the only thing that cuts those who send slow heads
             shutdown_timeout=_SHUTDOWN,
