@@ -115,12 +115,13 @@ def _door(listen: str | None, public_url: str | None) -> Door | None:
     if listen is None or public_url is None:
         raise click.UsageError("--listen and --public-url belong together: give both, or none")
     host, port = _place(listen)
-    secret = os.environ.get(SECRET_VARIABLE) or secrets.token_urlsafe(32)
-    hmac_key = os.environ.get(HMAC_VARIABLE) or None
     came: list[Callback] = []
     try:
         receiver = CallbackReceiver(
-            public_url=public_url, secret=secret, hmac_key=hmac_key, on_callback=came.append
+            public_url=public_url,
+            secret=os.environ.get(SECRET_VARIABLE) or secrets.token_urlsafe(32),
+            hmac_key=os.environ.get(HMAC_VARIABLE) or None,
+            on_callback=came.append,
         )
     except ValueError as error:
         raise click.UsageError(str(error).replace("public_url", "--public-url")) from None

@@ -121,18 +121,21 @@ class Connection:
             missing = f"{source} is empty"
         if not key:
             raise KeyMissingError(f"no API key; {missing}")
-        _check_key(key, source)
-        return key
-
-
-def _check_key(key: str, source: str) -> None:
-    try:
-        ApiKey(key).check()
-    except ValueError:
+        if _can_be_sent(key):
+            return key
+        del key  # so that no traceback's locals show it
         raise click.UsageError(
             f"the API key from {source} has characters that no key has, perhaps a space or a line "
             "end at its edge"
-        ) from None
+        )
+
+
+def _can_be_sent(key: str) -> bool:
+    try:
+        ApiKey(key).check()
+    except ValueError:
+        return False
+    return True
 
 
 def _read_key(name: str) -> str:
