@@ -298,7 +298,7 @@ def said(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
     return "\r\n".join((*lines, "", "")).encode() + body
 
 
-def environment(**more: str) -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Return an environment in which a command finds the canaries and logs all it can."""
     own = {
         "SUNO_API_KEY": API_KEY,
@@ -308,4 +308,4 @@ def environment(**more: str) -> dict[str, str]:
         "PYTHONDEVMODE": "1",
         "PYTHONUNBUFFERED": "1",
     }
-    return {**os.environ, **own, **more}
+    return {**os.environ, **own}

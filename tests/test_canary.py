@@ -25,6 +25,7 @@ from typing import Any, cast
 
 import aiohttp
 import attrs
+import click
 import pytest
 from canary import (
     API_KEY,
@@ -58,6 +59,7 @@ from suno_cover_async import (
     cover_catalog,
     errors,
 )
+from suno_cover_async.cli.commands import commands
 from suno_cover_async.cli.contact_sheet import contact_sheet
 from suno_cover_async.cli.exits import ExitCode
 from suno_cover_async.sandbox import Fault, Kind, Reply, Sandbox, Scenario
@@ -142,7 +144,7 @@ async def tried(
 
 
 @pytest.mark.parametrize("form", forms(API_KEY))
-@pytest.mark.parametrize("secret", [API_KEY, SECRET, HMAC_KEY])
+@pytest.mark.parametrize("secret", [API_KEY, SECRET, HMAC_KEY], ids=["key", "secret", "hmac"])
 def test_the_search_finds_a_secret_in_every_form(form: str, secret: str) -> None:
     written = forms(secret)[form]
     for text in (written, written.encode(), f"<{written}>".encode("utf-16")):
@@ -706,17 +708,15 @@ async def commanded(
     search: Search,
     *arguments: str,
     crash: Awaitable[object] | None = None,
-    typed: bytes = b"",
-    **variables: str,
 ) -> Ended:
     """Run a command to its end, or to a crash when that is awaited; look at all it shows."""
-    process = await start(*arguments, program=DEVELOPER, env=environment(**variables))
+    process = await start(*arguments, program=DEVELOPER, env=environment())
     search.command_lines()
     if crash is not None:
         await crash
         search.command_lines()
         process.send_signal(signal.SIGABRT)  # the developer's mode then shows all stacks
-    ended = await finish(process, typed)
+    ended = await finish(process)
     search.text(f"output of {arguments[0]}", ended.out)
     search.text(f"errors of {arguments[0]}", ended.err)
     return ended
@@ -759,9 +759,6 @@ async def test_a_catalog_that_crashes_and_goes_on_leaves_no_secret_anywhere(
 @needs_posix
 async def test_no_command_shows_a_secret(tmp_path: Path) -> None:
     search = Search(API_KEY, SECRET, HMAC_KEY)
-    files = {"odd": f"{API_KEY}\n\n", "page": f"<{API_KEY}>\u00e9", "good": f"{API_KEY}\n"}
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
     scenario = attrs.evolve(FREE, seconds=0.02, hmac_key=HMAC_KEY)
     async with Sandbox(scenario, api_key=API_KEY) as sandbox:
         songs, port = sandbox.add_music(2), a_free_port()
@@ -772,20 +769,40 @@ async def test_no_command_shows_a_secret(tmp_path: Path) -> None:
         sandbox.script("credits", word(401), Reply(body=f"<{API_KEY}>".encode()))
         door = ("--listen", f"127.0.0.1:{port}", "--public-url", url)
         out = ("--out", str(tmp_path / "art"), "--json")
-        cover = commanded(search, "generate", *songs, *place, *door, *out)
         ended = await asyncio.gather(
-            cover,
+            commanded(search, "generate", *songs, *place, *door, *out),
             commanded(search, "credits", *place),
-            commanded(search, "credits", *place, "--key-file", str(tmp_path / "odd")),
-            commanded(search, "details", "cover", *place, "--key-file", "-", typed=b"\xff"),
         )
         called = list(sandbox.journal.callbacks)
 
-    assert [one.code for one in ended] == [
-        ExitCode.DONE,
-        ExitCode.KEY,
-        ExitCode.USAGE,
-        ExitCode.USAGE,
-    ]
+    assert [one.code for one in ended] == [ExitCode.DONE, ExitCode.KEY]
     assert {delivery.status for delivery in called} == {200}
+    assert not search.hits
+
+
+@pytest.mark.parametrize(
+    ("odd", "words"),
+    [
+        (f"{API_KEY}\t", "credits"),
+        (f"{API_KEY}\n\n", "credits --key-file key"),
+        (f"{API_KEY}\udcff", "details cover --key-file key"),
+        (API_KEY, "details cover --timeout 5 --base-url ftp://x --key-file key"),
+        (API_KEY, "generate song --listen 127.0.0.1:1 --public-url nowhere"),
+    ],
+    ids=lambda text: text if API_KEY not in text else "odd",
+)
+def test_a_wrong_command_leaves_no_secret_in_a_frame(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, odd: str, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "key").write_bytes(odd.encode(errors="surrogateescape"))
+    own = {"SUNO_API_KEY": odd, "SUNO_CALLBACK_SECRET": SECRET, "SUNO_CALLBACK_HMAC_KEY": HMAC_KEY}
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    search = Search(API_KEY, SECRET, HMAC_KEY)
+
+    error = raised(lambda: commands.main(words.split(), "suno-cover", standalone_mode=False))
+    search.error(words, error)
+
+    assert isinstance(error, click.ClickException)
     assert not search.hits

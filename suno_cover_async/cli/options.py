@@ -141,12 +141,7 @@ def _can_be_sent(key: str) -> bool:
 def _read_key(name: str) -> str:
     """Read a key, less one trailing newline; no error shows the name, it may be a key itself."""
     try:
-        if name == "-":
-            raw = sys.stdin.buffer.read(_LONGEST_KEY_FILE)
-        else:
-            with Path(name).open("rb") as file:
-                raw = file.read(_LONGEST_KEY_FILE)
-        return raw.removesuffix(b"\n").removesuffix(b"\r").decode()
+        return _content(name).removesuffix(b"\n").removesuffix(b"\r").decode()
     except UnicodeDecodeError:
         problem = "it is not UTF-8 text"
     except (OSError, ValueError) as error:
@@ -155,6 +150,13 @@ def _read_key(name: str) -> str:
         f"the file cannot be read: {problem} (its name is not shown, in case it is the key)",
         param_hint="--key-file",
     )
+
+
+def _content(name: str) -> bytes:
+    if name == "-":
+        return sys.stdin.buffer.read(_LONGEST_KEY_FILE)
+    with Path(name).open("rb") as file:
+        return file.read(_LONGEST_KEY_FILE)
 
 
 def _refuse_key(_context: click.Context, parameter: click.Parameter, value: str | None) -> None:
