@@ -684,6 +684,22 @@ async def test_nothing_public_shows_a_secret(observing: Observing, tmp_path: Pat
                     act(refused)
 
 
+async def test_a_client_that_nobody_closed_is_complained_of_without_a_secret(
+    observing: Observing,
+) -> None:
+    async with observing() as search, Sandbox(FREE, api_key=API_KEY) as sandbox:
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            client = at(sandbox)
+            await client.credits()
+            del client
+            gc.collect()
+        complaints = [str(warning.message) for warning in warned]
+        search.text("complaints", repr(complaints))
+
+        assert any("Unclosed client session" in complaint for complaint in complaints)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"base_url": "nowhere"}, {"rate": 5}, {"concurrency": 0}, {"callback_url": "x"}],

@@ -5,7 +5,6 @@ import contextlib
 import gc
 import gzip
 import itertools
-import logging
 import pickle
 import socket
 import subprocess
@@ -786,56 +785,6 @@ async def test_a_nonsense_timeout_is_refused(timeout: Any) -> None:
             await client.wait("task", timeout=timeout)
         with pytest.raises((ValueError, TypeError), match="timeout"):
             await client.wait_for_music("song", timeout=timeout)
-
-
-# --- the key --------------------------------------------------------------------------------
-
-CANARY = "canary/5f3a9c+"
-
-
-async def test_the_key_is_in_no_error_no_log_and_no_repr(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
-    echo = Reply(status=401, body=f'{{"code":401,"msg":"bad key {CANARY}"}}'.encode())
-    escaped = Reply(status=401, body=b'{"code":401,"msg":"bad key canary\\/5f3a9c\\u002b"}')
-    page = Reply(status=502, body=f"<html>Bearer {CANARY}</html>".encode())
-    found: list[BaseException] = []
-    async with Sandbox(FREE, api_key=CANARY) as sandbox:
-        retry = RetryPolicy(tries=1, attempt=0.2)
-        async with connect(sandbox, retry=retry) as client:
-            for step in (*Fault, echo, escaped, page):
-                sandbox.script("credits", step)
-                try:
-                    await client.credits()
-                except SunoCoverError as error:
-                    found.append(error)
-            shown = [repr(client), str(client), repr(vars(client)), caplog.text]
-            with pytest.raises(TypeError, match="pickled"):
-                pickle.dumps(client)
-
-    assert len(found) > 8
-    for leaky in found:
-        assert leaky.__cause__ is None
-        assert leaky.__context__ is None
-        shown += [repr(leaky), str(leaky), repr(vars(leaky)), repr(pickle.dumps(leaky))]
-        for frame, _ in traceback.walk_tb(leaky.__traceback__):
-            if frame.f_code.co_filename != __file__:
-                shown.append(repr(frame.f_locals))
-    assert not [text for text in shown if CANARY in text]
-
-
-async def test_a_cancellation_carries_no_frame_that_knows_the_key() -> None:
-    async with (
-        Sandbox(Scenario(rate=None, slow=1.0, slow_seconds=30), api_key=CANARY) as sandbox,
-        connect(sandbox) as client,
-    ):
-        caller = asyncio.create_task(client.credits())
-        await until(lambda: sandbox.journal.arrivals)
-        caller.cancel()
-        with pytest.raises(asyncio.CancelledError) as caught:
-            await caller
-
-        frames = traceback.extract_tb(caught.value.__traceback__)
-        assert not [frame for frame in frames if "aiohttp" in frame.filename]
 
 
 # --- the package ----------------------------------------------------------------------------
