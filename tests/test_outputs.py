@@ -22,6 +22,7 @@ from conftest import KEY, Run, connect
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peers import answer, peer, redirect
+from rich.console import Console
 from test_cli import at, environment, needs_posix, read_all, sandbox_with
 
 import suno_cover_async
@@ -37,6 +38,7 @@ from suno_cover_async import (
     TrackState,
 )
 from suno_cover_async.cli.commands import commands
+from suno_cover_async.cli.console import copyable, logging_to, say
 from suno_cover_async.cli.export import guarded
 from suno_cover_async.files import file_stem
 from suno_cover_async.sandbox import Reply, Sandbox, Scenario
@@ -83,6 +85,8 @@ FORMULAS = [
     *("a;=1+1;b", "a\t=1+1\tb", "a\n=1+1\nb", "a\r\n=1+1", 'a";=1+1;"', "a; \uff1d1", ";\u200b@x"),
 ]
 
+DRAWN = re.compile(r"\x1b\[[0-9;]*m|\x1b\[\d*[AK]|\x1b\[\?25[lh]|\r")  # by rich itself
+
 
 def is_harmless(text: str) -> bool:
     """Whether all of it is plain: lines, tabs and what can be seen."""
@@ -125,6 +129,26 @@ def test_any_text_is_made_harmless(text: str) -> None:
 
 
 # errors and logs
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_what_people_are_told_is_harmless_whoever_forgot_to_make_it_so(
+    text: str, terminal: bool
+) -> None:
+    console = Console(file=io.StringIO(), force_terminal=terminal, markup=False, width=80)
+    record = logging.getLogger("suno_cover_async")
+
+    say(console, text, "red", indent=2)
+    copyable(console, text)
+    with logging_to(console, 2):
+        record.warning("a server says %s", text)
+        record.error("%s", f"one\n{text}")
+    assert isinstance(console.file, io.StringIO)
+    told = DRAWN.sub("", console.file.getvalue())
+
+    assert_harmless(told)
+    assert text not in told or text in WORDS_FOR_LIBRARIES.values()
 
 
 def said(message: str, code: int = 422) -> Reply:
@@ -405,7 +429,6 @@ def assert_fit_for_a_spreadsheet(text: str) -> None:
     assert not {c for c in left if unicodedata.category(c) == "Cc"} - {"\t", "\n"}
 
 
-DRAWN = re.compile(r"\x1b\[[0-9;]*m|\x1b\[\d*[AK]|\x1b\[\?25[lh]|\r")  # by rich itself
 ALL_IN_ONE = """
 import json, sys
 from suno_cover_async.cli.commands import main

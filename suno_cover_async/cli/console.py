@@ -105,12 +105,7 @@ def result(line: str) -> None:
 
 def json_result(value: Mapping[str, object]) -> None:
     """Write a result as one line of JSON."""
-    result(as_json(value))
-
-
-def as_json(value: Mapping[str, object]) -> str:
-    """Write JSON of which all can be seen: in plain ASCII."""
-    return json.dumps(value).replace("\x7f", "\\u007f")
+    result(json.dumps(value))
 
 
 def path_result(path: Path) -> None:

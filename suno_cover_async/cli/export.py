@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from suno_cover_async import Ledger, LedgerEntry, TrackState
-from suno_cover_async.cli.console import as_json, result
+from suno_cover_async.cli.console import result
 from suno_cover_async.files import PartFile
 from suno_cover_async.text import is_seen, printable
 
@@ -104,7 +104,7 @@ def _unlike(taken: Container[str], name: str) -> str:
 
 def _jsonl(ledger: Ledger, states: Sequence[TrackState]) -> Iterator[str]:
     for row in rows(ledger.entries(*states)):
-        yield as_json(row) + "\n"
+        yield json.dumps(row) + "\n"
 
 
 def as_csv(ledger: Ledger, states: Sequence[TrackState]) -> Iterator[str]:
