@@ -74,6 +74,8 @@ def read_answer(given: bytes) -> str:
     said = wire.json_object(text)
     hold(said is not None, "a value out of what is no JSON object")
     code = (said or {}).get("code", status)
+    number = (said or {}).get("data")
+    hold(type(value) is not float or type(number) in {int, float}, "credits out of no number")
     duplicate = isinstance(value, CoverTask) and value.adopted
     hold(duplicate or not wire.is_int(code) or code == 200, f"a value in spite of code {code!r:.9}")
     return type(value).__name__
@@ -128,6 +130,7 @@ def _check_details(details: CoverDetails) -> None:
     for moment in (details.created_at, details.completed_at):
         if moment is not None:
             hold(moment.tzinfo is UTC, "a moment that is not in UTC")
+            hold(2000 <= moment.year < 3000, "a moment at which no cover was made")
             kept = datetime.fromtimestamp(moment.timestamp(), UTC)  # as a ledger keeps it
             hold(abs(kept - moment) < timedelta(seconds=1), "a moment that cannot be kept")
     durations = Durations()

@@ -96,6 +96,13 @@ def test_an_unknown_flag_is_pending(flag: object) -> None:
     assert wire.decode_details(PENDING | {"successFlag": flag}).status is CoverStatus.PENDING
 
 
+@pytest.mark.parametrize("word", ["success", "SUCCESS ", True, None, ["SUCCESS"], {}, 1.0])
+def test_an_unknown_word_is_pending(word: object) -> None:
+    without = PENDING | {"successFlag": None, "status": word}
+
+    assert wire.decode_details(without).status is CoverStatus.PENDING
+
+
 def test_the_status_word_counts_only_where_there_is_no_flag() -> None:
     assert wire.decode_details(PENDING | {"status": "SUCCESS"}).status is CoverStatus.PENDING
     without = PENDING | {"successFlag": None, "status": "SUCCESS"}
