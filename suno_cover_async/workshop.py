@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import attrs
-from yarl import URL
 
 from suno_cover_async import wire
 from suno_cover_async.addresses import is_loopback
@@ -152,7 +151,7 @@ def _own_session(account: Account) -> aiohttp.ClientSession:
         connector=Connector(
             limit=0, ttl_dns_cache=300, socket_factory=_open_at_home if is_plain else None
         ),
-        cookie_jar=_NoCookies(),
+        cookie_jar=aiohttp.DummyCookieJar(),
     )
 
 
@@ -162,10 +161,3 @@ def _open_at_home(address: Address) -> socket.socket:
     if not is_loopback(str(place[0])):
         raise PermissionError(errno.EACCES, "it is not on this machine, so http is refused")
     return socket.socket(family=family, type=kind, proto=protocol)
-
-
-class _NoCookies(aiohttp.DummyCookieJar):
-    """Takes no cookies, and does not read them: aiohttp logs odd names, such as a key sent back."""
-
-    def update_cookies_from_headers(self, headers: Sequence[str], response_url: URL) -> None:
-        pass
