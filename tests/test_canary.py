@@ -551,10 +551,12 @@ async def test_the_error_of_a_borrowed_sessions_middleware_passes_without_what_k
 
     async with (
         observing() as search,
+        door() as receiver,
         stranger(lambda _: said(b"{}", status="500 -")) as place,
         aiohttp.ClientSession(middlewares=[middleware]) as session,
-        at(place, session=session) as client,
+        at(place, session=session, receiver=receiver) as client,
     ):
+        search.tokens(receiver, "music")
         # An interrupt in one of our own tasks would end the loop, as asyncio has it.
         for verb in looks("music")[1 : 2 if kind == "interrupt" else None]:
             with pytest.raises((OwnError, KeyboardInterrupt)) as caught:
