@@ -14,7 +14,8 @@ pickle show. An exception is itself with its arguments and notes, all it was rai
 each member of a group, and every frame of every traceback: there the `repr` of each local, and of
 each attribute of a local that is an object of this package. That is as far as tools go that show
 locals (`capture_locals`, rich, cgitb, Sentry with its evaluated expressions). What only a debugger
-or a dump of the memory shows, such as the attributes of aiohttp's session, is not looked at.
+or a dump of the memory shows, such as the attributes of aiohttp's session or of a request's body,
+is not looked at.
 """
 
 import asyncio
@@ -136,7 +137,7 @@ class Search:
         where = f"{place}, {file.name}:{line}"
         for name, value in frame.f_locals.items():
             self.text(f"{where} {name}", repr(value))
-            if _OURS.match(type(value).__module__):
+            if _is_ours(type(value)):
                 self.text(f"{where} {name}.*", repr(_attributes(value)))
 
     def records(self, records: Iterable[logging.LogRecord]) -> None:
@@ -183,6 +184,11 @@ def _family(error: BaseException) -> Iterator[BaseException]:
         yield one
         left += [other for other in (one.__cause__, one.__context__) if other is not None]
         left += getattr(one, "exceptions", ())
+
+
+def _is_ours(kind: type) -> bool:
+    foreign = any(base.__module__.startswith("aiohttp") for base in kind.__mro__)
+    return bool(_OURS.match(kind.__module__)) and not foreign
 
 
 def _attributes(value: object) -> dict[str, object]:

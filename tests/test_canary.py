@@ -13,6 +13,7 @@ import json
 import logging
 import pickle
 import signal
+import subprocess
 import sys
 import types
 import warnings
@@ -207,6 +208,13 @@ def left(search: Search, file: Path) -> None:
     search.folder(file.parent)
 
 
+def started(search: Search) -> None:
+    command = [sys.executable, "-c", "input()", f"--key={API_KEY}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:  # noqa: S603
+        search.command_lines()
+        process.communicate(b"\n")
+
+
 PLANTED: dict[str, Callable[[Search, Path], object]] = {
     "an argument": lambda search, _: search.error("", ValueError(API_KEY)),
     "a note": lambda search, _: search.error("", noted()),
@@ -228,12 +236,15 @@ PLANTED: dict[str, Callable[[Search, Path], object]] = {
         [{"message": "", "exception": chained("__context__")}]
     ),
     "a file": lambda search, folder: left(search, folder / "x"),
+    "a command line": lambda search, _: started(search),
     "a file's name": lambda search, folder: left(search, folder / forms(API_KEY)["percent, all"]),
 }
 
 
 @pytest.mark.parametrize("place", PLANTED)
 def test_the_search_finds_what_was_planted(place: str, tmp_path: Path) -> None:
+    if place == "a command line" and not Path("/proc/self/cmdline").exists():
+        pytest.skip("no /proc")
     search = Search(API_KEY, SECRET)
 
     PLANTED[place](search, tmp_path)
@@ -407,13 +418,19 @@ WIRE: dict[str, bytes] = {
 }
 
 
-async def test_no_fault_of_the_wire_shows_a_secret(observing: Observing) -> None:
+@pytest.mark.parametrize("borrowed", [False, True])
+async def test_no_fault_of_the_wire_shows_a_secret(observing: Observing, *, borrowed: bool) -> None:
     answer = b""
-    async with observing(debug=True) as search, stranger(lambda _: answer) as place:
-        async with at(place) as client:
+    async with (
+        observing(debug=True) as search,
+        stranger(lambda _: answer) as place,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        session = await stack.enter_async_context(aiohttp.ClientSession()) if borrowed else None
+        async with at(place, session=session) as client:
             for answer in WIRE.values():  # noqa: B007 - read by the server
                 await tried(search, client)
-        async with at(Stranger(f"http://127.0.0.1:{a_free_port()}")) as client:  # refused
+        async with at(Stranger(f"http://127.0.0.1:{a_free_port()}"), session=session) as client:
             await tried(search, client)
 
     assert len(place.received) >= 4 * len(WIRE)
@@ -731,12 +748,18 @@ async def commanded(
 ) -> Ended:
     """Run a command to its end, or to a crash when that is awaited; look at all it shows."""
     process = await start(*arguments, program=DEVELOPER, env=environment())
-    search.command_lines()
-    if crash is not None:
-        await crash
-        search.command_lines()
-        process.send_signal(signal.SIGABRT)  # the developer's mode then shows all stacks
-    ended = await finish(process)
+
+    async def watch() -> None:
+        while process.returncode is None:
+            search.command_lines()
+            await asyncio.sleep(0.05)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(watch())
+        if crash is not None:
+            await crash
+            process.send_signal(signal.SIGABRT)  # the developer's mode then shows all stacks
+        ended = await finish(process)
     search.text(f"output of {arguments[0]}", ended.out)
     search.text(f"errors of {arguments[0]}", ended.err)
     return ended
