@@ -163,14 +163,25 @@ class Search:
             if file.is_file():
                 self.text(f"file {file.name}", file.read_bytes())
 
-    def command_lines(self) -> None:
-        """Look at the command line of every process of this machine."""
-        for place in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                words = place.read_bytes()
-            except OSError:  # it ended
-                continue
-            self.text(str(place), words.replace(b"\0", b" "))
+    def command_lines(self, root: int) -> None:
+        """Look at the command lines of a process and of all that came of it."""
+        parents = dict(_parents())
+        for process in parents:
+            ancestor: int | None = process
+            while ancestor is not None and ancestor != root:
+                ancestor = parents.get(ancestor)
+            if ancestor == root:
+                with contextlib.suppress(OSError):  # it ended
+                    words = Path(f"/proc/{process}/cmdline").read_bytes()
+                    self.text(f"command line of {process}", words.replace(b"\0", b" "))
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    """Yield each process of this machine, where there is /proc, with its parent."""
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = place.read_text("latin-1").rpartition(")")[2].split()
+            yield int(place.parent.name), int(fields[1])
 
 
 def _family(error: BaseException) -> Iterator[BaseException]:

@@ -211,7 +211,7 @@ def left(search: Search, file: Path) -> None:
 def started(search: Search) -> None:
     command = [sys.executable, "-c", "input()", f"--key={API_KEY}"]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:  # noqa: S603
-        search.command_lines()
+        search.command_lines(process.pid)
         process.communicate(b"\n")
 
 
@@ -751,7 +751,7 @@ async def commanded(
 
     async def watch() -> None:
         while process.returncode is None:
-            search.command_lines()
+            search.command_lines(process.pid)
             await asyncio.sleep(0.05)
 
     async with asyncio.TaskGroup() as group:
