@@ -1,0 +1,48 @@
+"""A quick share of `benchmarks/model.py`: the same machines, in games that are always the same."""
+
+from model_rules import Callers, Catalogs, explore
+
+HAPPENED = [
+    "bills whose answer was lost",
+    "cover tasks adopted",
+    "submit: lost request",
+    "submit: lost answer",
+    "submit: server error after",
+    "submit: gateway after",
+    "submit: slow",
+    "submit: refused with 429",
+    "details: lost answer",
+    "generate ended by CoverDetails",
+    "generate ended by CoverFailedError",
+    "generate ended by CoverTimeoutError",
+    "generate: cancelled",
+    "submit: cancelled",
+    "callbacks early",
+    "callbacks late",
+    "callbacks doubled",
+    "callbacks lost",
+    "callbacks forged",
+    "callbacks of the model's, answered 200",
+    "callbacks of another cover, from whoever knows the URL",
+    "lies told",
+    "outages",
+    "clients closed",
+    "crashes",
+    "open submits at a crash, billed",
+    "runs left early",
+    "runs finished early",
+    "submit: refused with 402",
+    "looks at tracks that are saved",
+    "looks at tracks that are failed",
+    "looks at tracks that are needs attention",
+    "tracks that are saved in the end",
+    "image: lost answer",
+]
+
+
+def test_whatever_happens_all_is_paid_once_known_to_somebody_and_final_in_the_end() -> None:
+    events = explore(Callers, 40, 30, derandomize=True)
+    events += explore(Catalogs, 30, 30, derandomize=True)
+
+    missing = [event for event in HAPPENED if not events[event]]
+    assert missing == []
