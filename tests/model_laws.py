@@ -255,10 +255,13 @@ class Laws:
 
     @staticmethod
     def callers_know(life: Life, song: str) -> bool:
-        client = life.client
-        if song in client.uncertain or any(t.music_task_id == song for t in client.unclaimed):
-            return True
+        """Whether those who asked in person know; what a catalog asked for, its ledger must."""
         calls = [call for call in life.calls if call.submits and call.song == song]
+        client = life.client
+        if calls and (
+            song in client.uncertain or song in {t.music_task_id for t in client.unclaimed}
+        ):
+            return True
         return any(call.goes_on or call.result is not None or _names(call.error) for call in calls)
 
     def final_states_stay(self, life: Life, entries: Entries) -> None:
