@@ -22,7 +22,6 @@ from suno_cover_async import (
     TrackState,
 )
 from suno_cover_async.sandbox import Arrival, DuplicateId, Fault, Scenario
-from suno_cover_async.sandbox.scenario import Mishap
 
 MOST_UNCLEAR = 4  # the first, and three repetitions
 TRIES = 5
@@ -313,19 +312,18 @@ class Laws:
         for arrival in journal.arrivals:
             events[f"{arrival.kind}: {arrival.fault.value}"] += 1
             events[f"{arrival.kind}: refused with {arrival.code}"] += (arrival.code or 200) != 200
+        struck = [arrival for arrival in journal.of("image") if arrival.fault is not Fault.NONE]
+        events["images struck by a fault"] += len(struck)
         for bill in journal.bills:
-            scenario = self._scenario(bill.at)
             first = next(
                 one
                 for one in submits
                 if one.at == bill.at and one.cover_task_id == bill.cover_task_id
             )
             events["bills whose answer was lost"] += self._submit(first).unclear
-            called = any(one.cover_task_id == bill.cover_task_id for one in journal.callbacks)
-            for mishap, share in scenario.callback_shares:
-                events[f"callbacks {mishap.value}"] += share == 1 and (
-                    called or mishap is Mishap.LOST
-                )
+            if self._world.public_url is not None:
+                cover = self._world.sandbox._world._covers[bill.cover_task_id]
+                events[f"callbacks {cover.mishap.value}"] += cover.done is not None
         events["callbacks let in"] += sum(one.status == 200 for one in journal.callbacks)
 
 

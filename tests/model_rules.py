@@ -25,6 +25,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from model_host import mood, numbers, strikes
 from model_laws import Laws
 from model_world import CALM, FAILING, RESTART, SONGS, Call, World
 from virtual_time import VirtualTimeLoop
@@ -37,7 +38,7 @@ from suno_cover_async import (
     TrackState,
     wire,
 )
-from suno_cover_async.sandbox import DuplicateId, Fault, Kind, Reply
+from suno_cover_async.sandbox import Fault, Kind, Reply
 
 TMPFS = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
 JSON = {"Content-Type": "application/json"}
@@ -49,62 +50,6 @@ songs = st.sampled_from(SONGS)
 moments = st.sampled_from([0.0, 0.0, 0.3, 0.8, 1.0, 5.0, 20.0, 47.0])
 ages = st.sampled_from([0.3, 1.0, 5.0, 20.0, 47.0, 100.0, 1000.0, 4000.0])
 VERBS = ["generate", "generate", "generate", "submit", "submit", "wait", "watch", "details"]
-RETRY_AFTER = [None, None, "3", "90", "86400000", "-1", "Wed, 21 Oct 2199 07:28:00 GMT"]
-REFUSALS = [
-    Reply(
-        body=wire.encode_answer(429, "Your call frequency is too high."),
-        headers={"Retry-After": value} if value else {},
-        code=429,
-    )
-    for value in RETRY_AFTER
-]
-UNREADABLE = [
-    Reply(status=204, executes=True),
-    Reply(status=201, body=b"created", executes=True),
-    Reply(body=b'{"code":200,"msg":"success","data":null}', executes=True),
-    Reply(body=b'{"code":200,"msg":"success","data":{"taskId":5}}', executes=True),
-    Reply(status=504, body=b"<html>Gateway time-out</html>", executes=True),
-    Reply(body=b'{"code":408,"msg":"upstream"}', executes=True),
-]
-faults = st.sampled_from([*Fault, *Fault, *REFUSALS])
-numbers = st.integers(0, 2**32 - 1)
-strikes = st.one_of(
-    numbers.map(
-        lambda number: random.Random(number).choices([*Fault, *REFUSALS, *UNREADABLE], k=3)
-    ),
-    st.lists(st.one_of(faults, faults, st.sampled_from(UNREADABLE)), max_size=5),
-    st.sampled_from([[one] * 9 for one in (REFUSALS[0], Fault.LOST_ANSWER, Fault.SERVER_ERROR)]),
-)
-FOUL = {  # shares of requests; most are executed all the same
-    "lost_requests": 0.04,
-    "lost_answers": 0.1,
-    "resets": 0.06,
-    "truncated": 0.04,
-    "garbage": 0.02,
-    "html": 0.06,
-    "server_errors": 0.08,
-    "maintenance": 0.02,
-    "too_often": 0.04,
-    "slow": 0.06,
-    "faults_on": {"submit", "details", "image"},
-}
-MISHAPS = ("lost", "doubled", "early", "late", "forged")
-
-
-def _mood(dice: random.Random) -> dict[str, Any]:
-    """Choose how the host behaves for a while: by chance, since each value is as good as others."""
-    mishap = dice.choice(["none", *MISHAPS])
-    return {
-        "duplicate_id": dice.choice([DuplicateId.RIGHT, DuplicateId.RIGHT, *DuplicateId]),
-        "duplicate_code": dice.choice([400, 409]),
-        "slow_seconds": dice.choice([5.0, 29.0, 45.0]),
-        "null_looks": dice.choice([0, 0, 1, 3]),
-        "imageless_looks": dice.choice([0, 0, 2, 5]),
-        "http_errors": dice.choice([True, False]),
-        "credits": dice.choice([1e6, 1e6, 0.0]),
-        **{f"{name}_callbacks": float(name == mishap) for name in MISHAPS},
-        **(FOUL if dice.random() < 0.6 else dict.fromkeys(FOUL, 0) | {"faults_on": ()}),
-    }
 
 
 class Callers(RuleBasedStateMachine):
@@ -134,7 +79,7 @@ class Callers(RuleBasedStateMachine):
             self.world = World(self._folder, seed)
             self.laws = Laws(self.world, type(self).events)
             await self.world.begin(called_back=called_back)
-            self._set(seconds=seconds, **_mood(random.Random(seed)))
+            self._set(seconds=seconds, **mood(random.Random(seed)))
 
         self.happen(work())
 
@@ -250,9 +195,9 @@ class Callers(RuleBasedStateMachine):
     def trouble(self, kind: Kind, struck: list[Fault | Reply]) -> None:
         self.world.sandbox.script(kind, *struck)
 
-    @rule(mood=numbers, expires=st.booleans())
-    def host_changes(self, mood: int, *, expires: bool) -> None:
-        self._set(**_mood(random.Random(mood)))
+    @rule(number=numbers, expires=st.booleans())
+    def host_changes(self, number: int, *, expires: bool) -> None:
+        self._set(**mood(random.Random(number)))
         if expires:
             self.images_expired = True
             self.world.sandbox.expire_images()

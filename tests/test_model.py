@@ -36,7 +36,7 @@ HAPPENED = [
     "looks at tracks that are failed",
     "looks at tracks that are needs attention",
     "tracks that are saved in the end",
-    "image: lost answer",
+    "images struck by a fault",
 ]
 
 
