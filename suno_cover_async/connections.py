@@ -43,6 +43,15 @@ class Connector(aiohttp.TCPConnector):
                 return connection
             connection.close()
 
+    def distrust(self) -> None:
+        """Use none of the connections again that there are: what is to come on one is not ours."""
+        for protocol in list(self._used):
+            self._used[protocol] = _always
+
+
+def _always() -> bool:
+    return True
+
 
 def arrivals(transport: asyncio.BaseTransport) -> Callable[[], object]:
     """Make what tells whether bytes, or the end of a connection, wait to be read."""

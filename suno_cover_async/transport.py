@@ -21,6 +21,7 @@ from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from suno_cover_async._version import __version__
+from suno_cover_async.connections import Connector
 from suno_cover_async.errors import (
     ClientUsageError,
     RateLimitError,
@@ -271,7 +272,13 @@ class Transport:
         try:
             return read(call, answer, self._account.host)
         except SunoCoverError as error:
+            if isinstance(error, UnexpectedResponseError) and error.retryable:
+                self._distrust()  # it was not the answer to this request, which may yet come
             return error.with_traceback(None)  # its frames know the whole answer
+
+    def _distrust(self) -> None:
+        if isinstance(self._session.connector, Connector):
+            self._session.connector.distrust()
 
     async def _exchange(
         self, call: Call[Any], window: RequestWindow, slot: Slot, body: "_Body | None"

@@ -219,6 +219,21 @@ async def test_an_answer_that_comes_before_the_body_was_read_is_that_submits_own
         assert len(host.requests) == 4
 
 
+@pytest.mark.parametrize(
+    "wrong", [answer({"taskId": "another"}), http(b"no JSON")], ids=["about another", "no JSON"]
+)
+async def test_on_a_connection_out_of_step_nothing_more_is_asked(wrong: bytes) -> None:
+    async with hosting() as (host, client):
+        await client.credits()
+        host.word = lambda number: wrong if number == "2" else answer({"taskId": "task"})
+
+        details = await client.details("task")
+
+        assert details.cover_task_id == "task"
+        assert len(host.requests) == 3
+        assert len(host.connections) == 2
+
+
 async def test_a_good_connection_is_used_again() -> None:
     async with hosting() as (host, client):
         for _ in range(10):

@@ -140,7 +140,7 @@ async def test_a_broken_exchange_brings_no_whole_answer_and_ends_the_connection(
         await until(lambda: host.ended)
         seen = bytes(host.came[0]).removeprefix(GET * first)
         assert ended == end
-        assert ANSWER not in came
+        assert len(came) < len(ANSWER)
         assert POST.startswith(seen)
         assert {"nothing": seen == b"", "a part": b"" < seen < POST, "all": seen == POST}[asked]
         assert proxy.tally == Counter([WireFault.NONE] * first + [fault])

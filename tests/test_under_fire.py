@@ -5,6 +5,7 @@ import importlib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,7 @@ async def test_whatever_strikes_a_submit_it_is_billed_once_and_its_cover_collect
             assert billed(sandbox) == {before: 1, song: 1}, fault
             _, *submits = executed(sandbox, "submit")
             assert len(submits) == (1 if fault in ANSWERED | NEVER_ARRIVED else 2), fault
+            assert all(late.at - early.at > 0.9 for early, late in pairwise(submits)), fault
             assert proxy.tally[fault] == 1
 
     await asyncio.gather(*map(strike, FAULTS))
