@@ -229,7 +229,9 @@ def test_no_part_of_an_answer_may_be_odd_enough(bench: Bench, name: str) -> None
             data = written([*(DATA[call] | {field: nasty}).items()])
             bench.judge("answers", answer(call, body(call, data=data)))
             bench.judge("answers", answer(call, body(call, code="409", data=data)))
-        bench.judge("answers", answer(call, nasty.encode("utf-8", "surrogateescape")))
+        raw = nasty.encode("utf-8", "surrogateescape")
+        for content in (raw, body(call) + raw, raw + body(call), body(call)[:-1]):
+            bench.judge("answers", answer(call, content))
 
 
 @pytest.mark.parametrize("name", LARGE)
@@ -302,6 +304,9 @@ headers = dates | st.text(max_size=70) | st.floats().map(str) | st.integers().ma
 
 
 @many
+@example(value="Tue, 14 Oct 99999999999999999999 07:28:00 GMT", date="")
+@example(value="Tue, 14 Oct 2025 07:28:00 +99999999999999999", date="")
+@example(value="Tue, 14 Oct 2025 07:28:00", date="Tue, 14 Oct 2025 07:27:00 GMT")
 @given(value=headers, date=headers | st.just(""))
 def test_any_retry_after_is_a_sane_time_or_none(bench: Bench, value: str, date: str) -> None:
     given_bytes = f"{value}\n{date}".encode("utf-8", "surrogatepass")
