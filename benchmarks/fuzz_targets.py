@@ -291,8 +291,11 @@ def read_a_catalog(given: bytes) -> str:
         return "refused"
     lines = given.count(b"\n") + given.count(b"\r") + 1
     for line in bad:
-        hold(is_shown_safely(str(line)) and 0 < line.number <= lines, f"a bad line: {line!a:.200}")
+        hold(is_shown_safely(line.reason, 300), f"a bad line: {line!a:.200}")
+        hold(0 < line.number <= lines, f"a bad line that is none: {line!a:.200}")
     _check_first(given[1:], kind, tracks, bad)
+    made_up = b"\xef\xbf\xbd" not in given and any("\ufffd" in one.title for one in tracks)
+    hold(not made_up, "a title out of what is no UTF-8")
     _check_tracks(tracks)
     return f"{'tracks' if tracks else 'no track'}{', bad lines' if bad else ''}"
 

@@ -385,6 +385,10 @@ CATALOGS = {
     "records of small things": '{"music_task_id":"a","b":' + "[[],{}]}\n" * 9,
     "a record of small things": '{"music_task_id":"a","b":[' + ",".join(["[]"] * 1_300) + "]}",
     "large numbers": ('{"music_task_id":"a","b":' + "9" * 2_000 + "}\n") * 2,
+    "half a character": '{"music_task_id":"a","title":"\\ud800"}\n',
+    "a number too large": '{"music_task_id":"a","n":1e999}\n',
+    "a title that is none": '{"music_task_id":"a","title":[5]}\n',
+    "no UTF-8": "a,b\udcff\n",
     "short ids": "a\n" * (WHOLE // 2),
 }
 
@@ -394,7 +398,7 @@ CATALOGS = {
 def test_no_catalog_is_odd_enough(bench: Bench, name: str, kind: str | None) -> None:
     catalog = bench.script("fuzz_targets").catalog
     for start in ("", "music_task_id,title\n"):
-        content = (start + CATALOGS[name]).encode()[:WHOLE]
+        content = (start + CATALOGS[name]).encode("utf-8", "surrogateescape")[:WHOLE]
         bench.judge("catalogs", catalog(kind, content))
 
 

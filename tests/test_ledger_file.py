@@ -432,6 +432,19 @@ def test_an_entry_of_whatever_nonsense_is_named(tmp_path: Path, wreck: str) -> N
         ids(path)
 
 
+@pytest.mark.parametrize("state", [7, -1])
+def test_an_entry_in_a_state_that_nobody_knows_is_not_left_out_of_the_count(
+    tmp_path: Path, state: int
+) -> None:
+    path = tmp_path / "covers.db"
+    fill(path)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("UPDATE tracks SET state = ? WHERE number = 2", (state,))
+
+    with pytest.raises(LedgerError, match="entry 2 is damaged"):
+        Ledger(path).totals()
+
+
 @pytest.mark.parametrize("names", ['{"Song', "[" * 5_000, "5", '{"Song": null}'])
 def test_a_catalog_is_not_taken_in_over_a_damaged_entry(tmp_path: Path, names: str) -> None:
     path = tmp_path / "covers.db"
