@@ -282,10 +282,7 @@ class Outcomes:
             self._unread.put_nowait(None)
 
     async def stop(self, work: asyncio.Task[None]) -> None:
-        """Cancel the work until it has ended; each further cancellation of ours hurries it.
-
-        A submit on the wire is hurried here: a task group cancels what is in it only once.
-        """
+        """Cancel the work until it has ended; each further cancellation of ours hurries it."""
         cancellation: asyncio.CancelledError | None = None
         while not work.done():
             work.cancel()
@@ -293,10 +290,19 @@ class Outcomes:
                 await asyncio.wait([work])
             except asyncio.CancelledError as error:
                 cancellation = error
-                for task in self._unfinished:
-                    task.cancel()
+                self._hurry()
         if cancellation is not None:
             raise cancellation
+
+    def _hurry(self) -> None:
+        """Await no answers any more, which task groups, that pass one cancellation on, would do.
+
+        What the answers would have said is in doubt then, and on record as such.
+        """
+        again = asyncio.get_running_loop().call_soon
+        for task in self._unfinished:
+            task.cancel()
+            again(task.cancel)  # two that come together count as one, and the first is patient
 
     async def _follow(self, feed: AsyncIterable[Track | str]) -> None:
         async for track in feed:
