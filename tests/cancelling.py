@@ -37,6 +37,7 @@ from suno_cover_async.sandbox import Sandbox
 
 _FOR_EVER = 20_000.0
 _SETTLED = 0.05
+_CLOSELY = 7
 _LAST_OF_PNG = b"IEND\xaeB`\x82"
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a disk that takes no time, where there is one
 _OURS = {"Shared", "PollStream", "Watcher", "Bell", "Passage", "_Body", "Counted"}
@@ -162,7 +163,10 @@ class Struck:
 def every_k(
     verb: str, weather: str, way: str, *, again: int = 1, stride: int = 1
 ) -> Iterator[tuple[Strike, Struck]]:
-    """Strike at the first suspension, the next, and so on, until the work ends first."""
+    """Strike at the first suspension, the next, and so on, until the work ends first.
+
+    With a `stride`, only the first ones are struck each: there, a catalog begins.
+    """
     at = 1
     while True:
         strike = Strike(verb=verb, weather=weather, way=way, at=at, again=again)
@@ -170,7 +174,7 @@ def every_k(
         yield strike, struck
         if not struck.fell:
             return
-        at += stride
+        at += stride if at >= _CLOSELY else 1
 
 
 def run(strike: Strike) -> Struck:

@@ -4,6 +4,7 @@ import gzip
 import os
 import socket
 import ssl
+import threading
 import unicodedata
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,7 +30,7 @@ from suno_cover_async.errors import (
     SunoCoverError,
 )
 from suno_cover_async.fates import Fate, Step, fate
-from suno_cover_async.files import file_stem, sweep
+from suno_cover_async.files import file_stem, in_thread, sweep
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 1000 + b"IEND\xaeB`\x82"
 IMAGES = {
@@ -780,6 +781,26 @@ async def test_a_cancelled_download_leaves_no_file_no_task_and_no_connection(
     assert names_in(tmp_path) == []
     await asyncio.wait_for(left.wait(), 10)
     await until(lambda: asyncio.all_tasks() <= before)
+
+
+async def test_a_cancellation_takes_effect_when_the_thread_is_done() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def write() -> None:
+        begun.set()
+        go_on.wait(10)
+
+    writing = asyncio.create_task(in_thread(write))
+    await until(begun.is_set)
+
+    for _ in range(3):
+        writing.cancel()
+        await asyncio.sleep(0)
+        assert not writing.done()
+    go_on.set()
+    await asyncio.wait([writing])
+
+    assert writing.cancelled()
 
 
 async def test_cancelling_at_any_step_leaves_a_whole_file_or_none(
