@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -155,7 +156,7 @@ async def _troubles(sandbox: Sandbox, client: SunoCoverClient, note: Any) -> Non
 
 def _too_often_until(*, seconds: int) -> Reply:
     """Refuse with an HTTP date, as the host's own clock has it."""
-    now = 1_800_000_000
+    now = time.time()
     dates = {"Date": formatdate(now, usegmt=True), "Retry-After": formatdate(now + seconds)}
     body = b'{"code": 429, "msg": "Your call frequency is too high."}'
     return Reply(body=body, headers=dates | {"Content-Type": "application/json"}, code=429)
