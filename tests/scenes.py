@@ -221,6 +221,7 @@ async def _outage(stage: Stage) -> None:
 
 
 async def _full_queue(stage: Stage) -> None:
+    await asyncio.sleep(2.1 * RATE.seconds)
     for _ in range(2):
         await stage.client.credits()
 
