@@ -69,7 +69,8 @@ class SunoCoverClient:
         retry: How hard to try.
         session: A borrowed session, used for the API and never closed; images are never fetched
             through it. On it, aiohttp's own repetition of a GET after a dropped connection goes
-            uncounted by the limiter.
+            uncounted by the limiter, and what a host sends unasked on a connection that idles is
+            taken for the next answer.
 
     Raises:
         TypeError: An argument is of the wrong type.

@@ -39,7 +39,7 @@ NEVER_ARRIVED = {
 }
 ANSWERED = {WireFault.TRICKLED, WireFault.ECHOED}
 LATE = {WireFault.STALLED_REQUEST, WireFault.STALLED_ANSWER}
-COVERS = 300
+COVERS = 200
 ALL_KINDS = Wire(
     refused=0.02,
     resets=0.08,
