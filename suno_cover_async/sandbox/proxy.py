@@ -151,8 +151,10 @@ class FaultProxy:
         self._port = self._reserved.getsockname()[1]
 
     async def _listen(self) -> None:
-        self._listener = await asyncio.start_server(self._accept, _HOST, self._port)
-        self._port = self._listener.sockets[0].getsockname()[1]
+        listener = await asyncio.start_server(self._accept, _HOST, self._port, start_serving=False)
+        self._listener = listener  # before a cancellation can come between
+        self._port = listener.sockets[0].getsockname()[1]
+        await listener.start_serving()
 
     async def _hang_up(self) -> bool:
         """Refuse what comes; whether anything was accepted until now."""
