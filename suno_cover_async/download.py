@@ -219,13 +219,17 @@ def _ending(before: bytes, block: list[bytes]) -> bytes:
 
 def _refuse_torn(response: aiohttp.ClientResponse, suffix: str, ending: bytes) -> None:
     """Look at the end of an image that came without a length: any end, a reset too, ends it."""
-    told = response.content_length is not None or "Transfer-Encoding" in response.headers
-    if not told and suffix == ".png" and ending != _PNG_END:
+    if suffix == ".png" and ending != _PNG_END and not _has_length(response):
         raise DownloadError(
             f"image {_shown(response.url)} was cut off; try again",
             retryable=True,
             http_status=response.status,
         )
+
+
+def _has_length(response: aiohttp.ClientResponse) -> bool:
+    """Whether aiohttp knows a whole body from one that was cut off."""
+    return response.content_length is not None or "Transfer-Encoding" in response.headers
 
 
 def _translated(error: Exception, url: URL, refused: list[str]) -> DownloadError:
@@ -343,7 +347,8 @@ async def _suffix_of(response: aiohttp.ClientResponse, head: bytes) -> str:
     elif response.content_type == "text/html":
         reason, retryable = "is an HTML page, perhaps a gateway's; try again later", True
     else:
-        reason, retryable = "is not an image (PNG, JPEG, GIF, WebP or AVIF)", False
+        reason = "is not an image (PNG, JPEG, GIF, WebP or AVIF)"
+        retryable = not _has_length(response)  # it may be what a broken answer left
     raise DownloadError(
         f"what came from {_shown(response.url)} {reason}",
         retryable=retryable,
