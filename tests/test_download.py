@@ -670,7 +670,7 @@ async def resets(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         answer(b"\0" * 20, length=len(PNG)),
         b"HTTP/1.0 200 OK\r\n\r\n" + PNG[:-1],
         b"HTTP/1.1 200 OK\r\n\r\n" + PNG[:40],
-        b"HTTP/1.1 200 OK\r\nContent-T\n\n\0" + PNG,
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"\0" * 40,
         answer(b"", length=len(PNG)),
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n" + PNG[:500],
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n" + PNG,
