@@ -392,11 +392,13 @@ def _urls(values: object) -> tuple[str, ...]:
     """Keep what may be a URL of a list, or its beginning; empty for what is none, as a null."""
     if not _is_list(values):
         return ()
-    return tuple([v for v in values[:_MOST_URLS] if isinstance(v, str) and _may_be_url(v)])
-
-
-def _may_be_url(text: str) -> bool:
-    return 0 < len(text) <= _LONGEST_URL and text.isprintable()
+    return tuple(
+        [
+            url
+            for url in values[:_MOST_URLS]
+            if isinstance(url, str) and 0 < len(url) <= _LONGEST_URL and url.isprintable()
+        ]
+    )
 
 
 def _moment(value: object) -> datetime | None:
