@@ -26,20 +26,10 @@ from suno_cover_async import __version__
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 
-from model_rules import Callers, Catalogs, explore
+from model_rules import Callers, Catalogs, play
 
-FRESH = 50  # games of one seed; further ones are mostly variations of these
+FRESH = 50
 MACHINES: dict[str, type[Callers]] = {"callers": Callers, "catalogs": Catalogs}
-
-
-def play(machine: type[Callers], examples: int, steps: int, seed: int) -> Counter[str]:
-    """Play so many games; a fresh seed now and then brings what variations do not."""
-    events = Counter[str]()
-    for first in range(0, examples, FRESH):
-        games = min(FRESH, examples - first)
-        fresh = hypothesis.seed(f"{seed} {first}")(machine)
-        events += explore(fresh, games, steps, phases=[*hypothesis.Phase])
-    return events
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,7 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("suno_cover_async").setLevel(logging.CRITICAL)  # warns of all we do to it
     began, figures = time.monotonic(), dict[str, object]()
     for name in [given.only] if given.only else MACHINES:
-        figures[name] = play(MACHINES[name], given.examples, given.steps, given.seed)
+        figures[name] = play(
+            MACHINES[name],
+            given.examples,
+            given.steps,
+            seed=given.seed,
+            fresh=FRESH,
+            phases=[*hypothesis.Phase],
+        )
     versions = {
         "python": platform.python_version(),
         "hypothesis": hypothesis.__version__,

@@ -10,12 +10,13 @@ import random
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from pathlib import Path
 from typing import Any, ClassVar
 
 import aiohttp
 import attrs
+import hypothesis
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -25,7 +26,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from model_host import mood, numbers, strikes
+from model_host import REFUSALS, mood, numbers, strikes
 from model_laws import Laws
 from model_world import CALM, FAILING, RESTART, SONGS, Call, World
 from virtual_time import VirtualTimeLoop
@@ -119,6 +120,31 @@ class Callers(RuleBasedStateMachine):
             await asyncio.sleep(then)
             if cancelled and call.goes_on:
                 await self._cancel(call)
+
+        self.happen(work())
+
+    @rule(song=songs, reply=st.sampled_from(REFUSALS), often=st.integers(1, 9))
+    def call_too_often(self, song: str, reply: Reply, often: int) -> None:
+        """Have a submit refused for calling too often, perhaps oftener than it tries."""
+
+        async def work() -> None:
+            self.world.sandbox.script("submit", *[reply] * often)
+            self.world.living.call("submit", song, None, 900)
+            await asyncio.sleep(often * 60)
+
+        self.happen(work())
+
+    @rule(song=songs, verb=st.sampled_from(["submit", "generate"]), then=moments)
+    def cancel_on_the_wire(self, song: str, verb: str, then: float) -> None:
+        """Cancel a caller whose submit is being answered; nobody else knows of it then."""
+
+        async def work() -> None:
+            self.world.sandbox.script("submit", Fault.SLOW)
+            call = self.world.living.call(verb, song, None, 900)
+            await asyncio.sleep(1)
+            if call.goes_on:
+                await self._cancel(call)
+            await asyncio.sleep(then)
 
         self.happen(work())
 
@@ -371,6 +397,19 @@ class Catalogs(Callers):
         entries = self.world.entries().values()
         return set(SONGS) - {one.music_task_id for one in entries if one.state in ended}
 
+    @rule(end=st.sampled_from(["finished early", "left early"]), then=ages)
+    def stop_on_the_wire(self, end: str, then: float) -> None:
+        """Stop a run whose submits are being answered."""
+
+        async def work() -> None:
+            self.world.sandbox.script("submit", *[Fault.SLOW] * len(SONGS))
+            self._run(anew=False)
+            await asyncio.sleep(1)
+            await self._stop(end)
+            await asyncio.sleep(then)
+
+        self.happen(work())
+
     async def _stop(self, end: str) -> None:
         life = self.world.living
         if not end or life.run is None or not life.run.goes_on:
@@ -399,15 +438,29 @@ class Catalogs(Callers):
                 assert self.images_expired, entry
 
 
-def explore(machine: type[Callers], examples: int, steps: int, **options: Any) -> Counter[str]:
-    """Play so many games of so many steps; raises at the first broken law."""
+def play(
+    machine: type[Callers],
+    games: int,
+    steps: int,
+    *,
+    seed: int,
+    fresh: int,
+    phases: Collection[Phase] = (Phase.generate,),
+) -> Counter[str]:
+    """Play so many games of so many steps; returns what happened, raises at a broken law.
+
+    Of one seed, most games are variations of others; so after `fresh` of them comes another.
+    """
     machine.events.clear()
-    usual: dict[str, Any] = {"phases": [Phase.generate], "database": None, "deadline": None}
-    chosen = settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        suppress_health_check=list(HealthCheck),
-        **(usual | options),
-    )
-    run_state_machine_as_test(machine, settings=chosen)
+    for first in range(0, games, fresh):
+        chosen = settings(
+            max_examples=min(fresh, games - first),
+            stateful_step_count=steps,
+            phases=phases,
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        seeded = hypothesis.seed(f"{seed} {first}")(machine)
+        run_state_machine_as_test(seeded, settings=chosen)
     return machine.events
