@@ -134,10 +134,11 @@ def test_any_text_is_made_harmless(text: str) -> None:
 @pytest.mark.parametrize("terminal", [False, True])
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_what_people_are_told_is_harmless_whoever_forgot_to_make_it_so(
-    text: str, terminal: bool
+    text: str, terminal: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     console = Console(file=io.StringIO(), force_terminal=terminal, markup=False, width=80)
     record = logging.getLogger("suno_cover_async")
+    monkeypatch.setattr(record, "propagate", False)  # pytest-xdist cannot carry half characters
 
     say(console, text, "red", indent=2)
     copyable(console, text)
