@@ -136,6 +136,9 @@ class Laws:
         """Never two at once, none after an acceptance, none sooner than 1 s after a doubt."""
         for song in SONGS:
             submits = self._submits(life, song)
+            asked = any(call.submits and call.song == song for call in life.calls)
+            if song in self._world.in_doubt and submits and not asked:
+                assert submits[0].at >= life.born + SOONEST - A_MOMENT, (song, submits[0])
             for first, second in pairwise(submits):
                 hurried = any(first.at <= at <= second.at for at in life.hurries)
                 until = first.at if hurried else first.until

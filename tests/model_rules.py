@@ -190,6 +190,7 @@ class Callers(RuleBasedStateMachine):
         self.laws.hold()
         known = [song for song in self.world.bills() if self.laws.callers_know(life, song)]
         self.world.told_before.update(known)
+        self.world.in_doubt = set()
         self._count("clients closed")
 
     async def _crash(self) -> None:
@@ -203,6 +204,7 @@ class Callers(RuleBasedStateMachine):
             if not knows and self.laws.callers_know(life, song):
                 self.world.forgotten.add(song)
         open_ones = [one for one in entries.values() if one.state is TrackState.SUBMITTING]
+        self.world.in_doubt = {one.music_task_id for one in open_ones}
         self._count("crashes")
         self._count("crashes that found an open submit", bool(open_ones))
         billed = sum(one.music_task_id in bills for one in open_ones)
@@ -397,7 +399,7 @@ class Catalogs(Callers):
         entries = self.world.entries().values()
         return set(SONGS) - {one.music_task_id for one in entries if one.state in ended}
 
-    @rule(end=st.sampled_from(["finished early", "left early"]), then=ages)
+    @rule(end=st.sampled_from(["finished early", "left early", "killed"]), then=ages)
     def stop_on_the_wire(self, end: str, then: float) -> None:
         """Stop a run whose submits are being answered."""
 
@@ -405,7 +407,11 @@ class Catalogs(Callers):
             self.world.sandbox.script("submit", *[Fault.SLOW] * len(SONGS))
             self._run(anew=False)
             await asyncio.sleep(1)
-            await self._stop(end)
+            if end == "killed":
+                await self._crash()
+                await self._be_born(0.5)
+            else:
+                await self._stop(end)
             await asyncio.sleep(then)
 
         self.happen(work())
