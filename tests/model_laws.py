@@ -145,7 +145,9 @@ class Laws:
                 unclear = first.unclear and not self._looked_at(song, first, second)
                 wait = SOONEST if unclear or hurried else 0.0
                 assert second.at >= until + wait - A_MOMENT, (song, first, second)
-                assert not first.accepted or self._asked_again(life, song, first, second), (
+                assert (
+                    hurried or not first.accepted or self._asked_again(life, song, first, second)
+                ), (
                     song,
                     first,
                     second,

@@ -171,6 +171,8 @@ class Callers(RuleBasedStateMachine):
 
     async def _cancel(self, call: Call) -> None:
         self._count(f"{call.verb}: cancelled")
+        if call.cancelled:  # once more: whoever hurries hears of no answer
+            self.world.living.hurries.append(self.world.now)
         call.cancelled += call.task.cancel()
         await asyncio.sleep(0)
 
