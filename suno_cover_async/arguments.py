@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 _LONGEST_URL = 2048
 _NETLOC = re.compile(r"[^][\\]+|\[[^][\\]+\](:[0-9]*)?")  # urlsplit reads [::1].evil as ::1
-_TASK_ID = re.compile(r"[!-~]{1,128}")
+_TASK_ID = re.compile(r"(?!.*://)[!-~]{1,128}")
 
 
 def task_id(name: str, value: str) -> str:
@@ -26,7 +26,7 @@ def task_id(name: str, value: str) -> str:
         TypeError: It is not a str.
         ValueError: It is empty, too long, has odd characters, or is a URL.
     """
-    if is_task_id(value) and "://" not in value:
+    if is_task_id(value):
         return value
     if not instance(name, value, str):
         raise ValueError(f"{name} must not be empty")
@@ -38,7 +38,7 @@ def task_id(name: str, value: str) -> str:
 
 
 def is_task_id(value: object) -> TypeGuard[str]:
-    """Whether it may be an id of the API: 1 to 128 printable ASCII characters without spaces."""
+    """Whether it may be an id of the API, such as `task_id` lets pass."""
     return isinstance(value, str) and _TASK_ID.fullmatch(value) is not None
 
 

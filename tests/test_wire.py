@@ -164,6 +164,14 @@ def test_a_task_id_is_never_made_up(odd: object) -> None:
         wire.decode_details(PENDING | {"taskId": odd})
 
 
+@pytest.mark.parametrize("odd", ["", "a b", "\x1b", "x" * 129, "https://evil.example/", "://", 5])
+def test_what_a_wait_would_refuse_is_no_id_of_a_submit_either(odd: object) -> None:
+    submit = wire.submit("song", "https://example.com/")
+
+    with pytest.raises((TypeError, ValueError)):
+        submit.decode({"taskId": odd})
+
+
 def test_a_servers_words_cannot_drive_a_terminal() -> None:
     failed = DATA["details_failed"] | {"errorMessage": "\x1b[2J\r\nboo\u202e" + "x" * 1000}
 
