@@ -29,6 +29,7 @@ PROOF = (
     "fuzz",
     "hostile_callbacks",
     "cancel",
+    "long_wait",
     "kill_loop",
     "storm",
     "outages",
