@@ -419,7 +419,8 @@ def _valid_body(body: bytes) -> str | None:
     named = [data[word] for word in ("taskId", "task_id") if data.get(word) is not None]
     if odd or not named or named[0] != named[-1] or not isinstance(named[0], str):
         return None
-    return named[0] if re.fullmatch(r"[\x21-\x7e]{1,128}", named[0]) else None
+    is_id = re.fullmatch(r"[\x21-\x7e]{1,128}", named[0]) and "://" not in named[0]
+    return named[0] if is_id else None
 
 
 # Whole requests

@@ -180,9 +180,8 @@ _MOST_URLS = 64  # usually 2 [documented]
 _LONGEST_URL = 8192
 
 
-def decode_details(data: object) -> CoverDetails:
+def decode_details(record: dict[str, Any]) -> CoverDetails:
     """Read the `data` of a details answer; raises LookupError, TypeError or ValueError."""
-    record = _record(data)
     flag = record.get("successFlag")
     return CoverDetails(
         cover_task_id=_text(record["taskId"]),
