@@ -1,7 +1,9 @@
 """The fault proxy judged at both of its ends with bare sockets, never by our client."""
 
 import asyncio
+import gc
 import random
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -359,6 +361,39 @@ async def test_leaving_it_ends_every_connection_and_every_stall() -> None:
 
         assert await idle.rest() == (b"", RESET)
         assert await stalled.rest() == (b"", RESET)
+
+
+async def test_a_port_that_is_taken_is_an_error_and_leaves_no_socket() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        proxy = FaultProxy("http://127.0.0.1:1", port=taken.getsockname()[1])
+        with pytest.raises(OSError, match="in use"):
+            await proxy.__aenter__()
+    del proxy
+
+    gc.collect()  # what is open would be warned of
+
+
+async def test_cancelled_at_any_moment_it_gives_its_port_back() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = free.getsockname()
+
+    async def pass_through() -> None:
+        async with FaultProxy("http://127.0.0.1:1", port=place[1]):
+            await asyncio.sleep(0)
+
+    moment, under_way = 0, True
+    while under_way:
+        passing = asyncio.create_task(pass_through())
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        under_way = passing.cancel()
+        await asyncio.wait([passing])
+        moment += 1
+
+        with socket.socket() as again:
+            again.bind(place)
+    assert moment > 5
 
 
 async def test_entered_again_it_has_the_same_address() -> None:

@@ -107,9 +107,13 @@ class FaultProxy:
 
     async def __aenter__(self) -> Self:
         """Begin to listen; raises OSError where the port is taken."""
-        if sys.platform == "linux":
-            self._reserve()
-        await self._listen()
+        try:
+            if sys.platform == "linux":
+                self._reserve()
+            await self._listen()
+        except BaseException:
+            self._release()
+            raise
         return self
 
     async def __aexit__(
@@ -119,13 +123,14 @@ class FaultProxy:
         traceback: TracebackType | None,
     ) -> None:
         """Close every connection."""
-        await self._hang_up()
-        for carrier in self._carriers:
-            carrier.cancel()
-        await asyncio.gather(*self._carriers, return_exceptions=True)
-        if self._reserved is not None:
-            self._reserved.close()
-        await breakage.settle()
+        try:
+            await self._hang_up()
+        finally:
+            for carrier in self._carriers:
+                carrier.cancel()
+            self._release()
+            await asyncio.gather(*self._carriers, return_exceptions=True)
+            await breakage.settle()
 
     @property
     def url(self) -> str:
@@ -149,6 +154,13 @@ class FaultProxy:
         self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._reserved.bind((_HOST, self._port))
         self._port = self._reserved.getsockname()[1]
+
+    def _release(self) -> None:
+        """Give the port back."""
+        for held in (self._listener, self._reserved):
+            if held is not None:
+                held.close()
+        self._listener = self._reserved = None
 
     async def _listen(self) -> None:
         listener = await asyncio.start_server(self._accept, _HOST, self._port, start_serving=False)
