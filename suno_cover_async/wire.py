@@ -40,7 +40,7 @@ class Call(NamedTuple, Generic[T_co]):
         target: Path and query.
         decode: Reads `data`; raises LookupError, TypeError, ValueError or ArithmeticError.
         body: What is posted; None for a GET.
-        adopt: Reads the `data` of a refusal for a duplicate; None where that is no success.
+        adopt: Likewise for a refusal for a duplicate; None where that is no success.
         of_covers: Documented on the cover pages, where 429 is a rate limit on every host.
         music_task_id: The music task it is about, where there is one.
         cover_task_id: The cover task it is about, where there is one.
@@ -84,8 +84,8 @@ def submit(
     """
 
     def ours(data: dict[str, Any], cover_task_id: str) -> str:
-        owners = {data.get("parentTaskId"), owner_of(cover_task_id)} - {None, music_task_id}
-        if owners:
+        owners = {_parent(data.get("parentTaskId")), owner_of(cover_task_id)}
+        if owners - {None, music_task_id}:
             raise OutOfStepError("it names the cover task of other music")
         return cover_task_id
 

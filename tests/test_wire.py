@@ -10,7 +10,14 @@ from conftest import SAMPLES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suno_cover_async import KIE, CallbackRefusedError, CoverDetails, CoverStatus, wire
+from suno_cover_async import (
+    KIE,
+    CallbackRefusedError,
+    CoverDetails,
+    CoverStatus,
+    CoverTask,
+    wire,
+)
 
 DATA = {
     case: sample["body"]["data"] for case, sample in SAMPLES.items() if case.startswith("details_")
@@ -148,8 +155,23 @@ def test_the_status_of_music_is_a_word_that_can_be_shown() -> None:
     assert len(found.status) <= 300
 
 
-def test_an_empty_parent_is_none() -> None:
-    assert wire.decode_details(PENDING | {"parentTaskId": ""}).music_task_id is None
+@pytest.mark.parametrize("parent", ["", None])
+def test_an_empty_parent_is_none(parent: str | None) -> None:
+    named = {"taskId": "cover", "parentTaskId": parent}
+    call = wire.submit("song", "https://example.com")
+
+    assert wire.decode_details(PENDING | {"parentTaskId": parent}).music_task_id is None
+    assert call.decode(named) == CoverTask(cover_task_id="cover", music_task_id="song")
+    assert call.adopt is not None
+    assert call.adopt(named) is not None
+
+
+@pytest.mark.parametrize("odd", ["a b", 5, [], {}])
+def test_an_answer_to_a_submit_with_a_parent_that_is_no_id_makes_no_sense(odd: object) -> None:
+    call = wire.submit("song", "https://example.com")
+
+    with pytest.raises(ValueError, match="parentTaskId is no id"):
+        call.decode({"taskId": "cover", "parentTaskId": odd})
 
 
 def test_unknown_fields_are_ignored_and_absent_ones_are_null() -> None:
