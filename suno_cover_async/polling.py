@@ -37,7 +37,6 @@ from suno_cover_async.memory import Memory
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask
 from suno_cover_async.pace import PollSchedule
 from suno_cover_async.sharing import settled
-from suno_cover_async.text import printable
 
 _LOOKS_WITHOUT_IMAGES = 4  # the first, and three more
 _LAST_LOOK = 2.0  # seconds before the deadline
@@ -474,8 +473,7 @@ def _check_parent(task: CoverTask | str, details: CoverDetails) -> None:
     kind = CoverExistsError if task.adopted else UnexpectedResponseError
     raise kind(
         f"cover task {task.cover_task_id} is said to belong to music task "
-        f"{printable(str(details.music_task_id), 128)}, not {task.music_task_id}; "
-        "it is not taken for its cover",
+        f"{details.music_task_id}, not {task.music_task_id}; it is not taken for its cover",
         music_task_id=task.music_task_id,
         cover_task_id=task.cover_task_id,
     )
