@@ -63,13 +63,13 @@ class OutOfStepError(ValueError):
     """An answer about something else: to another request, as a connection out of step brings."""
 
 
-def nobody(_: str) -> str | None:
+def _nobody(_: str) -> str | None:
     """Know of no cover task whose it is."""
     return None
 
 
 def submit(
-    music_task_id: str, callback_url: str, owner_of: Callable[[str], str | None] = nobody
+    music_task_id: str, callback_url: str, owner_of: Callable[[str], str | None] = _nobody
 ) -> Call[CoverTask]:
     """Ask for the cover of a music task.
 
@@ -83,22 +83,22 @@ def submit(
         owner_of: Tells whose a cover task is, None where that is not known.
     """
 
-    def ours(data: dict[str, Any], cover_task_id: str) -> str:
+    def named(data: dict[str, Any], cover_task_id: str, *, adopted: bool) -> CoverTask:
         owners = {_parent(data.get("parentTaskId")), owner_of(cover_task_id)}
         if owners - {None, music_task_id}:
             raise OutOfStepError("it names the cover task of other music")
-        return cover_task_id
+        return CoverTask(cover_task_id=cover_task_id, music_task_id=music_task_id, adopted=adopted)
 
     def accepted(data: object) -> CoverTask:
-        cover_task_id = ours(_record(data), _task_id(data))
-        return CoverTask(cover_task_id=cover_task_id, music_task_id=music_task_id)
+        return named(_record(data), _task_id(data), adopted=False)
 
     def adopted(data: object) -> CoverTask | None:
-        cover_task_id = data.get("taskId") if _is_object(data) else None
+        if not _is_object(data):
+            return None
+        cover_task_id = data.get("taskId")
         if not arguments.is_task_id(cover_task_id) or cover_task_id == music_task_id:
             return None
-        ours(_record(data), cover_task_id)
-        return CoverTask(cover_task_id=cover_task_id, music_task_id=music_task_id, adopted=True)
+        return named(data, cover_task_id, adopted=True)
 
     return Call(
         target=SUBMIT_PATH,
@@ -407,7 +407,7 @@ def _moment(value: object) -> datetime | None:
     """
     try:
         if type(value) is int:
-            moment = _EPOCH + timedelta(0, 0, 0, value)  # milliseconds: the word costs as much
+            moment = _EPOCH + timedelta(0, 0, 0, value)  # milliseconds; a keyword costs time
         elif isinstance(value, str):
             moment = datetime.fromisoformat(value)
             moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
