@@ -69,7 +69,7 @@ def go_on(process: "subprocess.Popen[str]") -> None:
 
 def strace(*options: str, log: Path | None = None) -> list[str]:
     """Return the words before a command that trace it, or skip the test."""
-    if not _can_trace():
+    if not succeeds("strace", "-f", "-o", "/dev/null", "true"):
         pytest.skip("strace is absent, or may not trace")
     return ["strace", "-f", "-qq", "-y", "-o", str(log or os.devnull), *options]
 
@@ -83,17 +83,14 @@ def disk_of_its_own(size: str, at: Path) -> list[str]:
             "-c",
             f'mount -t tmpfs -o size={size} none "$0"; exec "$@"',
         ]
-        if _succeeds(*words, str(at), "sh", "-c", f"mountpoint -q '{at}'"):
+        if succeeds(*words, str(at), "sh", "-c", f"mountpoint -q '{at}'"):
             return [*words, str(at)]
     pytest.skip("no file system may be mounted here")
 
 
 @functools.cache
-def _can_trace() -> bool:
-    return _succeeds("strace", "-f", "-o", "/dev/null", "true")
-
-
-def _succeeds(*command: str) -> bool:
+def succeeds(*command: str) -> bool:
+    """Whether a command is there, and ends well."""
     if shutil.which(command[0]) is None:
         return False
     return subprocess.run(command, capture_output=True, check=False).returncode == 0  # noqa: S603

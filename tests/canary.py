@@ -309,12 +309,6 @@ async def stranger(answer: Callable[[str], bytes]) -> AsyncIterator[Stranger]:
         yield here
 
 
-def said(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
-    """Word an answer, whatever stands in it."""
-    lines = (f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers)
-    return "\r\n".join((*lines, "", "")).encode() + body
-
-
 def environment() -> dict[str, str]:
     """Return an environment in which a command finds the canaries and logs all it can."""
     own = {

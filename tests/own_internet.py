@@ -7,10 +7,8 @@ client questions in there and says who was connected to; see `ask`.
 
 import asyncio
 import contextlib
-import functools
 import json
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -24,6 +22,7 @@ from urllib.parse import unquote
 import attrs
 import pytest
 import trustme
+from bad_disk import succeeds
 
 from suno_cover_async import (
     CoverDetails,
@@ -131,16 +130,9 @@ def _inside(hosts: Path) -> list[str]:
     steps += [f"mount --bind '{hosts}' /etc/hosts", 'exec "$@"']
     for unshare in ("unshare -n -m", "unshare -r -n -m"):
         words = [*unshare.split(), "sh", "-e", "-c", "; ".join(steps), "sh"]
-        if _succeeds(*words, "true"):
+        if succeeds(*words, "true"):
             return words
     pytest.skip("no network of its own may be made here")
-
-
-@functools.cache
-def _succeeds(*command: str) -> bool:
-    if shutil.which(command[0]) is None:
-        return False
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0  # noqa: S603
 
 
 def _hosts(names: dict[str, Sequence[str]]) -> str:

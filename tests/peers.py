@@ -60,13 +60,16 @@ async def peer(
         yield one
 
 
-def answer(body: bytes = b"", *headers: str, status: int = 200) -> bytes:
-    """Word an answer."""
-    lines = [f"HTTP/1.1 {status} -", f"Content-Length: {len(body)}", "Connection: close", *headers]
+def answer(
+    body: bytes = b"", *headers: str, status: str = "200 OK", length: int | None = None
+) -> bytes:
+    """Word an answer, whatever stands in it; `length` is what it says of its body."""
+    size = len(body) if length is None else length
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {size}", "Connection: close", *headers]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
 def redirect(status: int, location: str | None, *headers: str) -> bytes:
     """Word a redirect; None leads nowhere."""
     where = [] if location is None else [f"Location: {location}"]
-    return answer(b"", *where, *headers, status=status)
+    return answer(b"", *where, *headers, status=f"{status} -")

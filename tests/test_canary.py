@@ -36,10 +36,10 @@ from canary import (
     Stranger,
     environment,
     forms,
-    said,
     stranger,
 )
 from conftest import FAST_POLL, NO_LIMIT, Ended, Run, until
+from peers import answer as said
 from test_cli import a_free_port, finish, needs_posix, start
 from test_cli_batch import has_billed
 from yarl import URL

@@ -17,8 +17,10 @@ import attrs
 import bad_disk
 import pytest
 import trustme
+from conftest import until
 from hypothesis import given
 from hypothesis import strategies as st
+from peers import answer
 
 from suno_cover_async.addresses import is_public
 from suno_cover_async.download import ImageDownloader
@@ -79,12 +81,6 @@ class ImageHost:
             writer.close()
 
 
-def answer(body: bytes, *headers: str, status: str = "200 OK", length: int | None = None) -> bytes:
-    size = len(body) if length is None else length
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {size}", "Connection: close", *headers]
-    return "\r\n".join([*lines, "", ""]).encode() + body
-
-
 def redirect(location: str, *headers: str, status: str = "302 Found") -> bytes:
     return answer(b"", f"Location: {location}", *headers, status=status)
 
@@ -131,12 +127,6 @@ async def refused(fetching: Awaitable[Path]) -> SunoCoverError:
 
 def names_in(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir()) if directory.exists() else []
-
-
-async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110 - a disk and a task list set no event
-            await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize(("suffix", "body"), IMAGES.items())

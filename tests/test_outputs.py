@@ -259,7 +259,7 @@ async def test_an_image_host_that_says_odd_things_is_named_in_one_line(
 ) -> None:
     raw = text.encode("latin-1", "replace").decode("latin-1").translate({10: None, 13: None})
     heads = [redirect(302, f"http://127.0.0.1:1/{raw}"), answer(b"x", f"Content-Type: {raw}")]
-    heads += [answer(b"", status=403), answer(raw.encode(), "Content-Type: text/html")]
+    heads += [answer(b"", status="403 -"), answer(raw.encode(), "Content-Type: text/html")]
     async with peer() as host, SunoCoverClient(KEY, base_url=host.url, retry=FAST) as client:
         for number, head in enumerate(heads):
             host.otherwise = head

@@ -229,7 +229,7 @@ async def test_the_proxy_of_a_borrowed_session_is_not_shown_the_key_on_its_way_t
     theirs, ours = TLS
     async with (
         peer(tls=theirs) as home,
-        peer(answer(status=502)) as proxy,
+        peer(answer(status="502 -")) as proxy,
     ):
         a_proxy_in_the_environment(monkeypatch, tmp_path, proxy.url)
         connector = aiohttp.TCPConnector(ssl=ours)
@@ -306,7 +306,10 @@ async def test_a_catalog_that_is_redirected_stops_and_the_next_run_finds_what_wa
 @pytest.mark.parametrize("status", STATUSES)
 async def test_a_redirect_in_the_apis_own_words_means_what_they_say(status: int) -> None:
     said = json.dumps({"code": 200, "data": {"taskId": COVER}}).encode()
-    async with peer(answer(said, "Location: /x", status=status)) as home, client_of(home) as client:
+    async with (
+        peer(answer(said, "Location: /x", status=f"{status} -")) as home,
+        client_of(home) as client,
+    ):
         task = await client.submit(MUSIC)
 
         assert task.cover_task_id == COVER

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import attrs
 import pytest
 import virtual_time
 from aiohttp import web
+from conftest import until
 from PIL import Image
 
 from suno_cover_async.sandbox import Delivery, DuplicateId, Fault, Reply, Sandbox, Scenario
@@ -109,12 +110,6 @@ async def raw(sandbox: Sandbox, target: str, *, headers: str = "", body: bytes =
         writer.close()
         with suppress(ConnectionError):
             await writer.wait_closed()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110  # the journal rings no bell
-            await asyncio.sleep(0)
 
 
 def shape(value: Any) -> Any:
