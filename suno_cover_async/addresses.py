@@ -2,6 +2,9 @@
 
 import ipaddress
 
+Address = tuple[int, int, int, str, tuple[object, ...]]
+"""As getaddrinfo returns them: family, kind, protocol, canonical name, and host with port."""
+
 # What `is_global` lets through, or let through in some version of Python: the rest it knows.
 _NOT_PUBLIC = tuple(
     ipaddress.ip_network(network)

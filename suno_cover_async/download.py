@@ -18,7 +18,7 @@ from pathlib import Path
 import aiohttp
 from yarl import URL  # aiohttp's own URL type: what is checked is what is asked
 
-from suno_cover_async.addresses import is_loopback, is_public
+from suno_cover_async.addresses import Address, is_loopback, is_public
 from suno_cover_async.connections import Connector
 from suno_cover_async.errors import (
     ClientBlockedError,
@@ -29,9 +29,6 @@ from suno_cover_async.errors import (
 )
 from suno_cover_async.files import PartFile, in_thread, on_disk
 from suno_cover_async.text import printable
-
-Address = tuple[int, int, int, str, tuple[object, ...]]
-"""As getaddrinfo returns them."""
 
 _OK = 200
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

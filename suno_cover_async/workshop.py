@@ -16,10 +16,10 @@ import aiohttp
 import attrs
 
 from suno_cover_async import wire
-from suno_cover_async.addresses import is_loopback
+from suno_cover_async.addresses import Address, is_loopback
 from suno_cover_async.connections import Connector
 from suno_cover_async.doorbell import Doorbell
-from suno_cover_async.download import Address, ImageDownloader
+from suno_cover_async.download import ImageDownloader
 from suno_cover_async.errors import DownloadError, SunoCoverError
 from suno_cover_async.memory import Memory
 from suno_cover_async.models import CoverDetails
