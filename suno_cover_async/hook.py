@@ -4,17 +4,20 @@ It knows threads, tasks and `Callback`; what a callback is worth is not its busi
 """
 
 import asyncio
+import concurrent.futures
 import contextlib
 import inspect
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from functools import partial
+from typing import Any
 
 from suno_cover_async.models import Callback
 
 _MOST_CALLS = 100
+_PATIENCE = 0.5  # seconds between two looks at an event loop that may have ended
 _HEAD_START = 0.05  # seconds for the answer to leave before the user's code may block the loop
 
 _log = logging.getLogger("suno_cover_async")
@@ -81,7 +84,17 @@ class Hook:
             result = self._function(callback)
             if inspect.isawaitable(result):  # such as a lambda's that calls an `async def`
                 time.sleep(_HEAD_START)
-                asyncio.run_coroutine_threadsafe(_finished(result), loop).result()
+                _await_in(loop, _finished(result))
+
+
+def _await_in(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
+    """Have an event loop do it; whoever waits for one that was stopped and closed waits in vain."""
+    done = asyncio.run_coroutine_threadsafe(work, loop)
+    while not concurrent.futures.wait([done], _PATIENCE).done:
+        if loop.is_closed():
+            work.close()
+            raise RuntimeError("the event loop was closed before on_callback could run in it")
+    done.result()
 
 
 @contextlib.contextmanager

@@ -617,6 +617,28 @@ async def test_a_coroutine_begins_after_the_answer_left(wrap: Callable[[Any], An
     assert called[0] - answered > 0.04
 
 
+def test_a_hook_whose_event_loop_was_stopped_and_closed_gives_its_place_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    places: list[asyncio.Future[None]] = []
+
+    def hook(_: Callback) -> "asyncio.Future[None]":
+        places.append(loop.create_future())
+        return places[0]
+
+    loop, others = asyncio.new_event_loop(), {*threading.enumerate()}
+    loop.run_until_complete(receive(make(on_callback=hook)))
+    (thread,) = {*threading.enumerate()} - others
+    while not loop._ready:  # type: ignore[attr-defined]  # it is given work when it runs no more
+        thread.join(0.01)
+    loop.close()
+
+    thread.join(10)
+
+    assert not thread.is_alive()
+    assert "event loop was closed" in caplog.text
+
+
 @pytest.mark.parametrize("error", [ValueError("Oh dear"), SystemExit(3)])
 @pytest.mark.parametrize("is_async", [True, False])
 async def test_a_hook_that_raises_harms_nobody_and_is_logged(
