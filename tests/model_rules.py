@@ -45,6 +45,7 @@ TMPFS = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
 JSON = {"Content-Type": "application/json"}
 JUST_NOW = 1e-6
 LONG_ENOUGH = 4 * 3600.0  # for all patience to end
+HURRIED = 10  # turns of the loop
 ROUNDS = 4  # until a song that is in nobody's way is covered
 
 songs = st.sampled_from(SONGS)
@@ -163,18 +164,20 @@ class Callers(RuleBasedStateMachine):
                 await self._cancel(call)
                 if again and call.goes_on:
                     self._count("cancelled again, at once")
-                    self.world.living.hurries.append(self.world.now)
-                    call.task.cancel()
+                    await self._cancel(call)
             await asyncio.sleep(then)
 
         self.happen(work())
 
     async def _cancel(self, call: Call) -> None:
         self._count(f"{call.verb}: cancelled")
+        turns = 1
         if call.cancelled:  # once more: whoever hurries hears of no answer
             self.world.living.hurries.append(self.world.now)
+            turns = HURRIED  # what it left on the wire is noted as in doubt meanwhile
         call.cancelled += call.task.cancel()
-        await asyncio.sleep(0)
+        for _ in range(turns):
+            await asyncio.sleep(0)
 
     @rule(then=ages)
     def time_passes(self, then: float) -> None:
