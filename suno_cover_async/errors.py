@@ -44,9 +44,11 @@ class SunoCoverError(Exception):
         http_status: The HTTP status of the answer, where there was one.
         music_task_id: The music task in question, where known.
         cover_task_id: The cover task in question, where known.
-        perhaps_billed: An attempt of this very call went out and its answer was lost, so that a
-            cover may have been made and billed. The error is then `retryable`: submitting again
-            brings that cover back.
+        perhaps_billed: An attempt went out and its answer was lost, so that a cover may have been
+            made and billed. Where that was an attempt of this very call, the error is `retryable`:
+            submitting again brings that cover back. Where an earlier call left the music
+            `uncertain` and this one is refused, it is as `retryable` as the refusal: look before
+            you give up.
     """
 
     retryable: bool = False

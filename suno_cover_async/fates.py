@@ -59,7 +59,8 @@ def fate(error: SunoCoverError, step: Step) -> Fate:
     if isinstance(error, CoverFailedError | CoverExpiredError):
         return Fate.FAILED
     if step is Step.SUBMIT:
-        return Fate.ATTENTION if isinstance(error, CoverExistsError) else Fate.FAILED
+        is_paid = error.perhaps_billed or isinstance(error, CoverExistsError)
+        return Fate.ATTENTION if is_paid else Fate.FAILED
     return Fate.STRANGER if _is_of_another_song(error) else Fate.ATTENTION
 
 

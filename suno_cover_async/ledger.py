@@ -51,7 +51,8 @@ class TrackState(enum.Enum):
         COVERED: The cover is finished; its images are not saved.
         SAVED: Its images are files.
         FAILED: It has no cover, or none any more, and why is known.
-        ATTENTION: Somebody must look: there is a cover that cannot be found or fetched.
+        ATTENTION: Somebody must look: there is a cover that cannot be found or fetched, or there
+            may be, of a submit whose answer was lost, and the next one was refused.
     """
 
     WAITING = "waiting"

@@ -110,6 +110,8 @@ class SubmitDesk:
                 return task
         if exists and not trouble.perhaps_billed:
             self.memory.uncertain.pop(music_task_id, None)
+        elif in_doubt:
+            trouble.perhaps_billed = True  # this refusal tells nothing of the earlier submit
         raise trouble
 
     async def _not_too_soon(self, music_task_id: str) -> None:

@@ -50,7 +50,7 @@ from suno_cover_async import (
     read_catalog,
 )
 from suno_cover_async.sandbox import Sandbox, Scenario
-from suno_cover_async.sandbox.scenario import DuplicateId, Reply
+from suno_cover_async.sandbox.scenario import DuplicateId, Fault, Reply
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
@@ -579,6 +579,56 @@ async def test_what_an_earlier_run_left_in_doubt_stays_so_until_a_submit_was_ans
                 await covered(client, songs, ledger)
 
             assert states(ledger) == {TrackState.SUBMITTING: 1, TrackState.WAITING: 1}
+
+
+PROCESSED = Reply(body=b'{"code":422,"msg":"The record is being processed"}')
+
+
+@pytest.mark.parametrize("earlier", ["call", "run"])
+def test_a_refusal_of_what_is_in_doubt_needs_attention_and_no_catalog_forgets_it(
+    tmp_path: Path, earlier: str
+) -> None:
+    async def scenario() -> None:
+        clock = asyncio.get_running_loop().time
+        async with Sandbox(QUICK, clock=clock) as sandbox:
+            (song,) = sandbox.add_music(1)
+            with Ledger(tmp_path / "covers.db") as ledger:
+                if earlier == "run":
+                    await _die_in_doubt(sandbox, ledger, song)
+                else:
+                    sandbox.script("submit", Fault.LOST_ANSWER)
+                sandbox.script("submit", PROCESSED)
+                async with (
+                    client_of(sandbox, retry=HURRIED) as client,
+                    cover_catalog(client, [song], ledger=ledger) as outcomes,
+                ):
+                    (outcome,) = [one async for one in outcomes]
+                (entry,) = ledger.entries()
+
+                assert isinstance(outcome, Failed)
+                assert outcome.error.perhaps_billed
+                assert entry.state is TrackState.ATTENTION
+                assert (entry.error, entry.reason) == ("InvalidRequestError", str(outcome.error))
+                assert (outcomes.tally.failed, outcomes.tally.left) == (1, 0)
+
+                async with client_of(sandbox) as client:
+                    async with cover_catalog(client, [], ledger=ledger, retry_failed=True) as begun:
+                        begun.finish()
+                    assert states(ledger) == {TrackState.SUBMITTING: 1}
+                    (found,) = await covered(client, [], ledger)
+
+                assert isinstance(found, Covered)
+                assert billed(sandbox) == {song: 1}
+
+    virtual_time.run(scenario())
+
+
+async def _die_in_doubt(sandbox: Sandbox, ledger: Ledger, song: str) -> None:
+    await ledger.take_in([Track(song)])
+    (entry,) = await ledger.next_open(TrackState.WAITING, 0, 1)
+    await ledger.submitting(entry)
+    async with client_of(sandbox) as client:
+        await client.submit(song)
 
 
 async def test_without_credits_what_is_paid_for_is_finished_and_the_rest_waits(

@@ -10,6 +10,10 @@ FAILED_COVER = errors.CoverFailedError(CoverDetails(cover_task_id="c", status=Co
 FULL_DISK = errors.DownloadError("cannot save")
 FULL_DISK.__cause__ = OSError(28, "No space left on device")
 IN_DOUBT = errors.InvalidRequestError("no", retryable=True)
+REFUSED_IN_DOUBT = errors.InvalidRequestError("no")
+REFUSED_IN_DOUBT.perhaps_billed = True
+KEY_REFUSED_IN_DOUBT = errors.AuthenticationError("no")
+KEY_REFUSED_IN_DOUBT.perhaps_billed = True
 SUBMIT, WAIT, SAVE = Step
 
 
@@ -28,6 +32,8 @@ SUBMIT, WAIT, SAVE = Step
         (errors.ServerError("x"), SUBMIT, Fate.LEFT),
         (errors.RateLimitError("x"), SUBMIT, Fate.LEFT),
         (IN_DOUBT, SUBMIT, Fate.LEFT),
+        (REFUSED_IN_DOUBT, SUBMIT, Fate.ATTENTION),
+        (KEY_REFUSED_IN_DOUBT, SUBMIT, Fate.HOPELESS),
         (errors.CoverTimeoutError("x"), WAIT, Fate.LEFT),
         (errors.ImagesMissingError("x"), WAIT, Fate.LEFT),
         (errors.DownloadError("x", retryable=True), SAVE, Fate.LEFT),

@@ -382,6 +382,32 @@ async def test_a_refusal_after_a_lost_answer_does_not_hide_that_a_bill_may_exist
         assert billed(sandbox) == {music: 1}
 
 
+def test_a_refusal_of_a_later_call_does_not_hide_that_a_bill_may_exist() -> None:
+    async def scenario() -> tuple[SunoCoverError, tuple[str, ...], int]:
+        clock = asyncio.get_running_loop().time
+        async with (
+            Sandbox(FREE, clock=clock) as sandbox,
+            connect(sandbox, retry=RetryPolicy(tries=1)) as client,
+        ):
+            (music,) = sandbox.add_music(1)
+            refusal = Reply(body=b'{"code":422,"msg":"The record is being processed"}')
+            sandbox.script("submit", Fault.LOST_ANSWER, refusal)
+            with pytest.raises(TransportError):
+                await client.submit(music)
+            with pytest.raises(InvalidRequestError) as caught:
+                await client.submit(music)
+            uncertain = client.uncertain
+            assert (await client.submit(music)).adopted
+            return caught.value, uncertain, len(sandbox.journal.bills)
+
+    error, uncertain, bills = virtual_time.run(scenario())
+
+    assert error.perhaps_billed
+    assert not error.retryable
+    assert uncertain == (error.music_task_id,)
+    assert bills == 1
+
+
 # --- cancellation ---------------------------------------------------------------------------
 
 
