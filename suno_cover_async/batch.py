@@ -29,6 +29,7 @@ from suno_cover_async.agenda import Agenda, Backlog
 from suno_cover_async.catalog import Catalog
 from suno_cover_async.client import SunoCoverClient
 from suno_cover_async.errors import (
+    ClientUsageError,
     CoverExpiredError,
     CoverTimeoutError,
     LedgerError,
@@ -53,6 +54,8 @@ _MOST_UNREAD = 1_000  # outcomes that nobody has asked for yet
 _MOST_ROUNDS = 3  # of one track in trouble while all others fare well
 _PATIENCE_ALONE = 8  # times as many rounds where there are no others
 _LONGEST_TITLE = 40  # characters of it in the name of a file
+_CLOSED = "the client was closed while a catalog was at work"
+_FED_NO_MORE = "what brings the tracks was cancelled, and not by the catalog"
 
 
 @attrs.frozen(kw_only=True)
@@ -192,8 +195,9 @@ class Outcomes:
     (`AuthenticationError`), credits ran out (`InsufficientCreditsError`), the edge turned us away
     (`ClientBlockedError`), the ledger or an image could not be written (`LedgerError`,
     `DownloadError`), the answers are not this API's (`UnexpectedResponseError`), the client was
-    closed (`ClientUsageError`), or what brings the tracks failed, with an error of its own. What
-    was paid for was finished before, as far as that was possible; the rest is left to the next run.
+    closed, or what brings the tracks was cancelled (`ClientUsageError`), or that failed, with an
+    error of its own. What was paid for was finished before, as far as that was possible; the rest
+    is left to the next run.
 
     Attributes:
         tally: How far it is.
@@ -266,13 +270,14 @@ class Outcomes:
         try:
             async with asyncio.TaskGroup() as group:
                 if self._feed is not None:
-                    feeding = group.create_task(self._follow(self._feed))
+                    follow = partial(self._follow, self._feed)
+                    feeding = group.create_task(_on_its_own(follow, _FED_NO_MORE))
                     self._unfinished.add(feeding)
                     feeding.add_done_callback(self._unfinished.discard)
                 if self._into is not None:
                     await in_thread(partial(sweep, self._into))
                     for _ in range(_SAVES_AT_ONCE):
-                        group.create_task(self._save_all(self._into))
+                        group.create_task(_on_its_own(partial(self._save_all, self._into)))
                 await self._cover_all()
         except BaseExceptionGroup as errors:
             self._reason = self._reason or _first(errors)
@@ -314,7 +319,7 @@ class Outcomes:
     async def _cover_all(self) -> None:
         async with asyncio.TaskGroup() as group:
             for _ in range(self._client.concurrency):
-                group.create_task(self._cover_some())
+                group.create_task(_on_its_own(self._cover_some))
         self._backlog.completed()
 
     async def _cover_some(self) -> None:
@@ -550,6 +555,21 @@ def _is_among(track: Track, files: Sequence[Path]) -> bool:
     """Whether files are called after this track."""
     stem = f"{file_stem(_stem(track))}-"
     return any(file.name.startswith(stem) for file in files)
+
+
+async def _on_its_own(work: Callable[[], Awaitable[None]], why: str = _CLOSED) -> None:
+    """Do a share of the work; a cancellation that nobody asked this task for is an error.
+
+    It comes from what was awaited, such as a look-up of a host that ends with its client, and a
+    task group would take it for an end like any other.
+    """
+    try:
+        await work()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise ClientUsageError(why) from None
 
 
 def _first(error: BaseException) -> BaseException:

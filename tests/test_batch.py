@@ -514,6 +514,60 @@ async def test_a_feed_that_breaks_ends_the_run_with_its_own_error(tmp_path: Path
         assert billed(sandbox) == Counter(songs)
 
 
+def test_a_feed_that_ends_cancelled_by_nobody_of_us_ends_the_run_with_an_error() -> None:
+    async def scenario() -> tuple[list[Outcome], BaseException | None]:
+        clock = asyncio.get_running_loop().time
+        async with Sandbox(QUICK, clock=clock) as sandbox, client_of(sandbox) as client:
+            (song,) = sandbox.add_music(1)
+
+            async def feed() -> AsyncIterator[str]:
+                yield song
+                reader = asyncio.create_task(asyncio.sleep(99))
+                asyncio.get_running_loop().call_later(5, reader.cancel)
+                await reader
+
+            async with asyncio.timeout(1_000), cover_catalog(client, feed()) as outcomes:
+                return await ended(outcomes)
+
+    seen, reason = virtual_time.run(scenario())
+
+    assert [type(one) for one in seen] == [Covered]
+    assert isinstance(reason, ClientUsageError)
+    assert "brings the tracks" in str(reason)
+
+
+def test_a_client_closed_while_images_are_looked_for_ends_the_run_with_an_error(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> BaseException | None:
+        loop = asyncio.get_running_loop()
+        lookups: list[Any] = []
+        known, second = loop.getaddrinfo, asyncio.Event()
+
+        async def slow(*asked: Any, **options: Any) -> Any:
+            lookups.append(asked)
+            if len(lookups) > 1:
+                second.set()
+                await asyncio.sleep(99)
+            return await known(*asked, **options)
+
+        vars(loop)["getaddrinfo"] = slow
+        async with Sandbox(QUICK, clock=loop.time) as sandbox:
+            url = sandbox.url.replace("127.0.0.1", "localhost")
+            client = client_of(sandbox, base_url=url)
+            with Ledger(tmp_path / "covers.db") as ledger:
+                songs = sandbox.add_music(3)
+                async with cover_catalog(client, songs, ledger=ledger, into=tmp_path) as outcomes:
+                    await second.wait()
+                    await asyncio.sleep(30)
+                    await client.aclose()
+                    _, reason = await ended(outcomes)
+                assert states(ledger) == {TrackState.COVERED: 3}
+        return reason
+
+    assert isinstance(virtual_time.run(scenario()), ClientUsageError)
+
+
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [
