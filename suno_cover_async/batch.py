@@ -270,8 +270,7 @@ class Outcomes:
         try:
             async with asyncio.TaskGroup() as group:
                 if self._feed is not None:
-                    follow = partial(self._follow, self._feed)
-                    feeding = group.create_task(_on_its_own(follow, _FED_NO_MORE))
+                    feeding = group.create_task(self._follow(self._feed))
                     self._unfinished.add(feeding)
                     feeding.add_done_callback(self._unfinished.discard)
                 if self._into is not None:
@@ -310,11 +309,20 @@ class Outcomes:
             again(task.cancel)  # two that come together count as one, and the first is patient
 
     async def _follow(self, feed: AsyncIterable[Track | str]) -> None:
+        """Take in what the feed brings; if it breaks, finish what was paid for."""
+        try:
+            await _on_its_own(partial(self._take_in, feed), _FED_NO_MORE)
+        except LedgerError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a feed may raise anything
+            self._halt(error, hopeless=False)
+        self._agenda.completed()
+
+    async def _take_in(self, feed: AsyncIterable[Track | str]) -> None:
         async for track in feed:
             self.tally.total += await self._ledger.take_in([_track(track)])
             self._agenda.grown()
             self._backlog.grown()  # it may be a further name of what was saved
-        self._agenda.completed()
 
     async def _cover_all(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -507,7 +515,7 @@ class Outcomes:
             await self._room.acquire()
             self._unread.put_nowait(outcome)
 
-    def _halt(self, error: SunoCoverError, *, hopeless: bool) -> None:
+    def _halt(self, error: Exception, *, hopeless: bool) -> None:
         """End for this reason: now, or once what was paid for is finished."""
         self._reason = self._reason or error
         self.finish()

@@ -514,6 +514,31 @@ async def test_a_feed_that_breaks_ends_the_run_with_its_own_error(tmp_path: Path
         assert billed(sandbox) == Counter(songs)
 
 
+def test_a_feed_that_breaks_ends_the_run_once_what_was_paid_for_is_finished(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        clock = asyncio.get_running_loop().time
+        rule = Scenario(rate=None, seconds=10, image_size=16)
+        async with Sandbox(rule, clock=clock) as sandbox, client_of(sandbox) as client:
+            songs = sandbox.add_music(3)
+
+            async def feed() -> AsyncIterator[str]:
+                yield songs[0]
+                yield songs[1]
+                await asyncio.sleep(5)
+                raise ClientUsageError("the feed's own")
+
+            with Ledger(tmp_path / "covers.db") as ledger:
+                async with cover_catalog(client, feed(), ledger=ledger, into=tmp_path) as outcomes:
+                    seen, reason = await ended(outcomes)
+
+                assert [type(one) for one in seen] == [Covered] * 2
+                assert str(reason) == "the feed's own"
+                assert states(ledger) == {TrackState.SAVED: 2}
+                assert billed(sandbox) == Counter(songs[:2])
+
+    virtual_time.run(scenario())
+
+
 def test_a_feed_that_ends_cancelled_by_nobody_of_us_ends_the_run_with_an_error() -> None:
     async def scenario() -> tuple[list[Outcome], BaseException | None]:
         clock = asyncio.get_running_loop().time
