@@ -21,6 +21,7 @@ from suno_cover_async.text import is_seen, printable
 T = TypeVar("T")
 
 _DEAD_SECONDS = 3600.0
+_PART = re.compile(r"cover-[0-9a-f]{16}\.part")
 
 
 class PartFile:
@@ -72,10 +73,13 @@ class PartFile:
 
 
 def sweep(directory: Path) -> None:
-    """Remove what processes that died left of files in the making, from an hour ago or before."""
+    """Remove what processes that died left of files in the making, from an hour ago or before.
+
+    Nothing else is touched, whatever its name begins with: the folder is its owner's.
+    """
     with contextlib.suppress(OSError):
         for part in directory.glob("cover-*.part"):
-            if part.stat().st_mtime < time.time() - _DEAD_SECONDS:
+            if _PART.fullmatch(part.name) and part.stat().st_mtime < time.time() - _DEAD_SECONDS:
                 part.unlink()
 
 
