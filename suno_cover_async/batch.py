@@ -561,8 +561,8 @@ def _stem(track: Track) -> str:
 
 def _is_among(track: Track, files: Sequence[Path]) -> bool:
     """Whether files are called after this track."""
-    stem = f"{file_stem(_stem(track))}-"
-    return any(file.name.startswith(stem) for file in files)
+    stem = file_stem(_stem(track))
+    return any(file.stem.rpartition("-")[0] == stem for file in files)  # less `-1`, `-2`
 
 
 async def _on_its_own(work: Callable[[], Awaitable[None]], why: str = _CLOSED) -> None:

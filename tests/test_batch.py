@@ -262,6 +262,29 @@ async def test_a_name_that_comes_later_gets_its_files_without_a_submit(tmp_path:
         assert len(sandbox.journal.of("submit")) == 1
 
 
+async def test_a_title_is_saved_though_another_ones_files_begin_like_its_own(
+    tmp_path: Path,
+) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        (song,) = sandbox.add_music(1)
+        titles = [f"{song}-remix", "", f"{song}-1"]
+        names = [f"{title} {song}".strip() for title in titles]
+        with Ledger(tmp_path / "covers.db") as ledger:
+            for title, name in zip(titles, names, strict=True):
+                track = Track(song, title=title)
+                (outcome,) = await covered(client, [track], ledger, into=tmp_path)
+
+                assert isinstance(outcome, Covered)
+                assert outcome.track == track
+                assert [f.name for f in outcome.files] == [f"{name}-1.png", f"{name}-2.png"]
+            assert not await covered(client, [track], ledger, into=tmp_path)
+            (entry,) = ledger.entries()
+
+        assert len(entry.files) == 6
+        assert all(file.exists() for file in entry.files)
+        assert billed(sandbox) == {song: 1}
+
+
 async def test_titles_of_any_kind_make_files_that_do_not_collide(tmp_path: Path) -> None:
     titles = [
         "../../etc/passwd",
