@@ -319,10 +319,14 @@ class Outcomes:
         self._agenda.completed()
 
     async def _take_in(self, feed: AsyncIterable[Track | str]) -> None:
-        async for track in feed:
-            self.tally.total += await self._ledger.take_in([_track(track)])
-            self._agenda.grown()
-            self._backlog.grown()  # it may be a further name of what was saved
+        brought = aiter(feed)
+        async with AsyncExitStack() as stack:
+            if isinstance(brought, AsyncGenerator):
+                stack.push_async_callback(brought.aclose)
+            async for track in brought:
+                self.tally.total += await self._ledger.take_in([_track(track)])
+                self._agenda.grown()
+                self._backlog.grown()  # it may be a further name of what was saved
 
     async def _cover_all(self) -> None:
         async with asyncio.TaskGroup() as group:
