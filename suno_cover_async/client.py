@@ -393,6 +393,8 @@ class SunoCoverClient:
             CoverExpiredError: The images are gone (they are kept for 14 days).
             DownloadError: An image could not be fetched, is none, or could not be saved.
             ClientBlockedError: The image host's edge turned us away.
+            UnexpectedResponseError: The images are gone, and the API has come to say that the
+                cover task belongs to other music.
             ValueError: The details have no images.
         """
         arguments.instance("details", details, CoverDetails)
@@ -405,8 +407,9 @@ class SunoCoverClient:
         if any(isinstance(outcome, CoverExpiredError) for outcome in outcomes):
             fresh = details
             with contextlib.suppress(NotFoundError):  # it is gone as well
-                fresh = await self.details(details.cover_task_id)
-            if fresh.images and fresh.images != details.images:
+                fresh = await self.details(_task_of(details))
+            is_success = fresh.status is CoverStatus.SUCCESS
+            if is_success and fresh.images and fresh.images != details.images:
                 outcomes = await workshop.save(fresh.images, stem)
         return tuple(_file(outcome, details) for outcome in outcomes)
 
@@ -475,6 +478,13 @@ def _callback_url(given: str | None, receiver: Receiver | None) -> Callable[[str
 def _window(name: str, rate: Rate | RequestWindow) -> RequestWindow:
     arguments.instance(name, rate, Rate | RequestWindow)
     return RequestWindow(rate) if isinstance(rate, Rate) else rate
+
+
+def _task_of(details: CoverDetails) -> CoverTask | str:
+    """Name the cover task with its music, where that is known, so that no other's is taken."""
+    if details.music_task_id is None:
+        return details.cover_task_id
+    return CoverTask(cover_task_id=details.cover_task_id, music_task_id=details.music_task_id)
 
 
 def _file(outcome: Path | BaseException, details: CoverDetails) -> Path:

@@ -46,6 +46,7 @@ from suno_cover_async import (
     SunoCoverError,
     TransportError,
     UnexpectedResponseError,
+    wire,
 )
 from suno_cover_async.sandbox import Fault, Reply, Sandbox, Scenario
 
@@ -328,6 +329,33 @@ async def test_images_that_moved_are_found_at_their_new_place(tmp_path: Path) ->
         old = attrs.evolve(details, images=(f"{sandbox.url}/s/1_a.png", f"{sandbox.url}/s/1_b.png"))
 
         assert len(await client.download(old, into=tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ({"parentTaskId": "another-song"}, UnexpectedResponseError),
+        ({"successFlag": 3}, CoverExpiredError),
+        ({"successFlag": 2}, CoverExpiredError),
+    ],
+)
+async def test_images_of_another_song_or_of_no_success_do_not_stand_in_for_ones_that_are_gone(
+    tmp_path: Path, said: dict[str, object], error: type[SunoCoverError]
+) -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        details = await client.generate(music)
+        old = attrs.evolve(details, images=(f"{sandbox.url}/s/1_a.png",))
+        record = {"taskId": details.cover_task_id, "parentTaskId": music, "successFlag": 1}
+        record |= {"response": {"images": list(details.images)}} | said
+        sandbox.script("details", Reply(body=wire.encode_answer(200, "success", record)))
+        sandbox.script("image", Reply(status=404))
+
+        with pytest.raises(error):
+            await client.download(old, into=tmp_path)
+
+        assert len(sandbox.journal.of("image")) == 1
+        assert list(tmp_path.iterdir()) == []
 
 
 async def test_details_without_images_are_refused(tmp_path: Path) -> None:
