@@ -187,8 +187,7 @@ def retry_after(value: str, date: str = "") -> bytes:
 def read_retry_after(given: bytes) -> str:
     """Read the two headers as aiohttp hands them over."""
     value, _, date = given.decode("utf-8", "surrogateescape").partition("\n")
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-    seconds = verdict.retry_after(value, date=date or None, now=now)
+    seconds = verdict.retry_after(value, date=date or None)
     if seconds is None:
         return "none"
     hold(type(seconds) is float and 0 < seconds <= _A_DAY, f"{seconds!r:.80} seconds")

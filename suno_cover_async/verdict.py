@@ -176,28 +176,27 @@ def _is_scarcity(call: Call[Any], host: Host, code: int, said: str) -> bool:
     return bool(said) and not call.of_covers and "frequency" not in said.lower()
 
 
-def retry_after(
-    value: str | None, *, date: str | None, now: datetime | None = None
-) -> float | None:
+def retry_after(value: str | None, *, date: str | None) -> float | None:
     """Read a `Retry-After` header as seconds from now.
 
     Args:
         value: The header: a number of seconds or an HTTP date.
-        date: The answer's own `Date` header, the clock an HTTP date is measured by.
-        now: Our clock, for answers without a `Date`; None reads it.
+        date: The answer's own `Date` header, the clock an HTTP date is measured by: ours may be
+            wrong by any time.
 
     Returns:
-        Seconds, above 0 and at most a day; None where the header is absent or absurd.
+        Seconds, above 0 and at most a day; None where the header is absent or absurd, or is a
+        date in an answer without one.
     """
     if value is None or len(value) > _LONGEST_HEADER:
         return None
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
         seconds = float(value)
     else:
-        moment = _http_date(value)
-        if moment is None:
+        moment, answered = _http_date(value), _http_date(date)
+        if moment is None or answered is None:
             return None
-        seconds = (moment - (_http_date(date) or now or datetime.now(UTC))).total_seconds()
+        seconds = (moment - answered).total_seconds()
     return seconds if 0 < seconds <= _LONGEST_SANE_RETRY_AFTER else None
 
 
