@@ -36,6 +36,7 @@ _FORBIDDEN = 403
 _GONE = frozenset({_FORBIDDEN, 404, 410})
 _PASSING = frozenset({408, 425, 429, *range(201, 300), *range(500, 600)})
 _MOST_REDIRECTS = 5
+_CLOSED = "the downloader is closed; make a new client"
 _LONGEST_REFUSAL = 4096
 _LONGEST_SILENCE = 30.0
 _READ_AHEAD = 256 * 1024  # half of what aiohttp takes from the network before we ask for it
@@ -112,9 +113,15 @@ class ImageDownloader:
         """
         start = _checked(_parsed(url), loopback=self._loopback)
         mine = _refused.set([])
+        cancellations = _cancellations()
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._follow(start, target)
+        except asyncio.CancelledError:
+            # A connector that is closed cancels its look-ups of names, and nobody else.
+            if not self._session.closed or _cancellations() > cancellations:
+                raise
+            failure: SunoCoverError = ClientUsageError(_CLOSED)
         except (aiohttp.ClientError, OSError, RuntimeError, ValueError) as error:
             # RuntimeError: what aiohttp says of a connection that `close` took from under it
             failure = _translated(error, start, _refused.get())
@@ -129,7 +136,7 @@ class ImageDownloader:
     async def _follow(self, url: URL, target: Path) -> Path:
         for _ in range(1 + _MOST_REDIRECTS):
             if self._session.closed:
-                raise ClientUsageError("the downloader is closed; make a new client")
+                raise ClientUsageError(_CLOSED)
             async with self._session.get(url, allow_redirects=False) as response:
                 if response.status == _OK:
                     return await self._save(response, target)
@@ -206,6 +213,12 @@ class ImageDownloader:
             _refused.get().append(host)
             raise PermissionError(f"{host} is no public address")
         return socket.socket(family=family, type=kind, proto=protocol)
+
+
+def _cancellations() -> int:
+    """Count how often the running task was told to end, by anybody."""
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
 
 
 def _ending(before: bytes, block: list[bytes]) -> bytes:

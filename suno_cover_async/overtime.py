@@ -34,6 +34,10 @@ class Overtime:
             self._timer = task.get_loop().call_at(end, self._ring, end)
         return task
 
+    def was_cancelled(self, task: asyncio.Task[Any]) -> bool:
+        """Whether a task was cancelled since it began, by anybody: for being late, too."""
+        return task not in self._ends or task.cancelling() > self._ends[task][1]
+
     def end(self, task: asyncio.Task[Any]) -> bool:
         """Let a task be; whether it was cancelled for being late, and for nothing else."""
         if self._ends.pop(task, None) is not None:

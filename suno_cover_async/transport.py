@@ -51,6 +51,8 @@ MOST_BYTES = 1 << 18
 
 _BYTE_ORDER_MARK = "\ufeff"
 _CONNECT_SECONDS = 10.0
+_CLOSED = "this client was closed"
+_SESSION_CLOSED = "the session is closed; give a client one that is open"
 _OTHER_CREDENTIALS = (
     "the borrowed session has credentials of its own for this host, by auth= or, with trust_env, "
     "in the netrc file; nothing was sent: give a session without them"
@@ -290,7 +292,7 @@ class Transport:
         """
         if self.closed:
             window.give_back(slot)
-            return ClientUsageError("this client was closed")
+            return ClientUsageError(_CLOSED)
         answer: Answer | None = None
         raised: BaseException | None = None
         failure = ""
@@ -312,7 +314,8 @@ class Transport:
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError, ExceptionGroup) as error:
             failure = _describe(error)
         except BaseException as error:  # noqa: BLE001 - returned: a cancellation, or an interrupt
-            raised = error
+            if not self._is_of_closing(error, task):
+                raised = error
         finally:
             is_late = self._overtime.end(task)
             window.leave(slot, answered=answer is not None)
@@ -321,11 +324,16 @@ class Transport:
         if answer is not None:
             return answer
         if self._session.closed and not (body and body.sent):
-            return ClientUsageError("the session is closed; give a client one that is open")
+            return ClientUsageError(_CLOSED if self.closed else _SESSION_CLOSED)
         if failure == _OTHER_CREDENTIALS:
             return ClientUsageError(failure)
         reason = failure or f"nothing for {self._account.retry.attempt:g} s"
         return TransportError(f"no answer from {self._account.base_url}: {reason}")
+
+    def _is_of_closing(self, error: BaseException, task: "asyncio.Task[Any]") -> bool:
+        """Whether it cancels nobody: a connector that is closed ends its look-ups of names so."""
+        is_cancellation = isinstance(error, asyncio.CancelledError)
+        return is_cancellation and self._session.closed and not self._overtime.was_cancelled(task)
 
     def _answer(self, response: aiohttp.ClientResponse, content: bytes) -> Answer:
         text = content.decode("utf-8", "replace").removeprefix(_BYTE_ORDER_MARK)

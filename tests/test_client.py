@@ -29,6 +29,7 @@ from suno_cover_async import (
     SUNOAPI,
     ClientBlockedError,
     ClientUsageError,
+    CoverDetails,
     CoverExpiredError,
     CoverStatus,
     CoverTask,
@@ -689,6 +690,88 @@ async def test_closing_ends_the_waits_with_an_error_and_no_task_is_left() -> Non
         async with asyncio.timeout(5):  # the next look is 10 minutes away
             outcomes = await asyncio.gather(*waits, return_exceptions=True)
         assert all(isinstance(outcome, ClientUsageError) for outcome in outcomes)
+
+
+@asynccontextmanager
+async def looking_up(**options: Any) -> AsyncGenerator[tuple[SunoCoverClient, CoverDetails]]:
+    """Have a client, and details, whose hosts' names are looked up without end."""
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+
+    async def ask(*_: Any, **__: Any) -> Any:
+        asked.set()
+        await asyncio.Event().wait()
+
+    loop.getaddrinfo = ask  # type: ignore[method-assign]
+    url = "http://localhost:9"
+    success: dict[str, Any] = {"status": CoverStatus.SUCCESS, "images": (f"{url}/a.png",)}
+    client = SunoCoverClient("key", base_url=url, **options)
+    try:
+        yield client, CoverDetails(cover_task_id="c", music_task_id="m", **success)
+    finally:
+        await client.aclose()
+    assert asked.is_set()
+
+
+NAMED: dict[str, Callable[[SunoCoverClient, CoverDetails, Path], Awaitable[object]]] = {
+    "submit": lambda client, *_: client.submit("song-1"),
+    "generate": lambda client, *_: client.generate("song-2"),
+    "wait": lambda client, *_: client.wait("task-1"),
+    "details": lambda client, *_: client.details("task-2"),
+    "credits": lambda client, *_: client.credits(),
+    "wait_for_music": lambda client, *_: client.wait_for_music("song-3"),
+    "download": lambda client, details, into: client.download(details, into),
+}
+
+
+@pytest.mark.parametrize("verb", NAMED)
+async def test_closing_while_a_name_is_looked_up_is_an_error_and_no_cancellation(
+    verb: str, tmp_path: Path
+) -> None:
+    async with looking_up() as (client, details):
+        calls = [asyncio.ensure_future(NAMED[verb](client, details, tmp_path)) for _ in range(2)]
+        await a_moment()
+
+        await client.aclose()
+
+        async with asyncio.timeout(5):
+            outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(outcome, ClientUsageError) for outcome in outcomes), outcomes
+
+
+@pytest.mark.parametrize("steps", range(6))
+@pytest.mark.parametrize("verb", NAMED)
+async def test_a_cancellation_while_a_name_is_looked_up_passes_though_the_client_closes_too(
+    verb: str, tmp_path: Path, steps: int
+) -> None:
+    async with looking_up() as (client, details):
+        call = asyncio.ensure_future(NAMED[verb](client, details, tmp_path))
+        await a_moment()
+        closing = asyncio.create_task(client.aclose())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        was_under_way = call.cancel()
+        await closing
+
+        expected = asyncio.CancelledError if was_under_way else ClientUsageError
+        with pytest.raises(expected):
+            await call
+
+
+async def test_a_borrowed_session_that_closes_while_a_name_is_looked_up_is_named() -> None:
+    async with aiohttp.ClientSession() as borrowed, looking_up(session=borrowed) as (client, _):
+        call = asyncio.create_task(client.credits())
+        await a_moment()
+
+        await borrowed.close()
+
+        with pytest.raises(ClientUsageError, match="session is closed"):
+            await call
+
+
+async def a_moment() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 # --- arguments ------------------------------------------------------------------------------
