@@ -142,7 +142,7 @@ class SunoCoverClient:
         """Close the connections; closing twice is fine.
 
         A submit whose request went out is awaited first, for at most one attempt; see `unclaimed`.
-        Whoever still waits for a cover gets a `ClientUsageError`.
+        Whoever still waits for anything gets a `ClientUsageError`.
         """
         await self._loops.aclose()
 
@@ -201,7 +201,7 @@ class SunoCoverClient:
         `generate` and `cover_catalog` do; use it around a `submit` and `wait` of your own.
         """
         workshop = await self._loops.enter()
-        async with workshop.slots:
+        async with workshop.slot():
             yield
 
     async def generate(self, music_task_id: str, *, timeout: float | None = None) -> CoverDetails:
@@ -363,9 +363,12 @@ class SunoCoverClient:
             ValueError: An argument is wrong.
         """
         patience = self._patience(timeout)
+        workshop = await self._loops.enter()
         try:
             async with asyncio.timeout(patience):
-                return await self._ready_music(music_task_id)
+                return await workshop.transport.closing.unless_closed(
+                    self._ready_music(music_task_id)
+                )
         except TimeoutError:
             pass
         raise CoverTimeoutError(

@@ -16,6 +16,7 @@ import backoff
 
 from suno_cover_async.arguments import checked, count, positive
 from suno_cover_async.errors import RateLimitError, SunoCoverError
+from suno_cover_async.sharing import Closing
 
 T = TypeVar("T")
 
@@ -70,8 +71,12 @@ class Trouble:
     ambiguous: bool = False
 
 
-async def persist(attempt: Callable[[], Awaitable[T | Trouble]], policy: RetryPolicy) -> T:
-    """Attempt until a value comes or patience ends.
+async def persist(
+    attempt: Callable[[], Awaitable[T | Trouble]],
+    policy: RetryPolicy,
+    closing: Closing | None = None,
+) -> T:
+    """Attempt until a value comes, or patience ends, or after a first failure what is `closing`.
 
     An ambiguous submit is repeated not sooner than 1 s later and at most 3 times: the API makes
     one cover per music task, so the repetition brings back the first one's id.
@@ -81,7 +86,8 @@ async def persist(attempt: Callable[[], Awaitable[T | Trouble]], policy: RetryPo
     """
     outcome = await attempt()
     if isinstance(outcome, Trouble):
-        outcome = await _again(attempt, outcome, policy)
+        again = _again(attempt, outcome, policy)
+        outcome = await (closing.unless_closed(again) if closing else again)
     if isinstance(outcome, Trouble):
         raise outcome.error
     return outcome

@@ -1,6 +1,7 @@
 """One task that several callers await: begun for the first, ended with the last.
 
-It knows tasks and callers; what the task does is not its business.
+It knows tasks and callers, and how they end when a client closes; what the task does is not its
+business.
 """
 
 import asyncio
@@ -11,6 +12,8 @@ from typing import Any, Generic, TypeVar
 from suno_cover_async.errors import ClientUsageError, SunoCoverError
 
 T = TypeVar("T")
+
+CLOSED = "this client was closed"
 
 
 class Shared(Generic[T]):
@@ -65,6 +68,44 @@ class Shared(Generic[T]):
         await settled(self._task)
         if not self._task.cancelled():
             self._task.exception()  # perhaps nobody is left to hear of it
+
+
+class Closing:
+    """Ends what callers wait for when a client closes; in one event loop."""
+
+    def __init__(self) -> None:
+        """Let them wait."""
+        self._callers: dict[asyncio.Task[Any], int] = {}
+        self._is_closed = False
+
+    async def unless_closed(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do some work, in the running task, and end when the client closes.
+
+        Raises:
+            ClientUsageError: It closed. A cancellation by anybody else passes all the same.
+        """
+        if self._is_closed:
+            work.close()
+            raise ClientUsageError(CLOSED)
+        task = asyncio.current_task()
+        if task is None or task in self._callers:
+            return await work
+        cancellations = self._callers[task] = task.cancelling()
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if task in self._callers or task.uncancel() > cancellations:
+                raise
+        finally:
+            self._callers.pop(task, None)
+        raise ClientUsageError(CLOSED)
+
+    def close(self) -> None:
+        """End all that is waited for, for good."""
+        self._is_closed = True
+        callers, self._callers = self._callers, {}
+        for task in callers:
+            task.cancel()
 
 
 async def settled(task: "asyncio.Future[Any]") -> None:

@@ -35,13 +35,14 @@ from suno_cover_async.outage import OutageGate, Passage
 from suno_cover_async.overtime import Overtime
 from suno_cover_async.pace import Backpressure
 from suno_cover_async.retry import RetryPolicy, Trouble, persist
-from suno_cover_async.sharing import settled
+from suno_cover_async.sharing import CLOSED, Closing, settled
 from suno_cover_async.text import without, written
 from suno_cover_async.verdict import Answer, read, retry_after
 from suno_cover_async.window import RequestWindow, Slot
 from suno_cover_async.wire import Call
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 USER_AGENT = f"suno-cover-async/{__version__}"
 """Sent everywhere: a default one is turned away by the edge (HTTP 403, code 1010) [seen live]."""
@@ -51,7 +52,6 @@ MOST_BYTES = 1 << 18
 
 _BYTE_ORDER_MARK = "\ufeff"
 _CONNECT_SECONDS = 10.0
-_CLOSED = "this client was closed"
 _SESSION_CLOSED = "the session is closed; give a client one that is open"
 _OTHER_CREDENTIALS = (
     "the borrowed session has credentials of its own for this host, by auth= or, with trust_env, "
@@ -140,6 +140,7 @@ class Transport:
         self._account = account
         self._session = session
         self.closed = False
+        self.closing = Closing()
         self._overtime = Overtime(account.retry.attempt)
         self._options: dict[str, Any] = {
             "allow_redirects": False,
@@ -170,7 +171,8 @@ class Transport:
             SunoCoverError: What the last attempt came to.
         """
         window = through or self._account.window
-        return persist(partial(self._attempt, call, window, urgent=urgent), self._account.retry)
+        attempt = partial(self._attempt, call, window, urgent=urgent)
+        return persist(attempt, self._account.retry, self.closing)
 
     async def submit(
         self, call: Call[T], *, keep: Callable[[T], None], doubt: Callable[[Call[T]], None]
@@ -237,9 +239,16 @@ class Transport:
         """
         gate = self._account.outage if body is None else self._account.submit_outage
         patience = deadline = self._account.retry.deadline
-        while isinstance(passage := await gate.enter(patience), Passage):
+        while isinstance(
+            passage := await (
+                gate.enter(patience) if gate.is_open else self._wait(gate.enter(patience), body)
+            ),
+            Passage,
+        ):
             try:
-                slot = await window.enter(urgent=urgent)
+                slot = window.enter_at_once()
+                if slot is None:
+                    slot = await self._wait(window.enter(urgent=urgent), body)
                 if gate.admits(passage):
                     answer = await self._exchange(call, window, slot, body)
                     if isinstance(answer, BaseException) and not isinstance(answer, SunoCoverError):
@@ -252,6 +261,10 @@ class Transport:
                 gate.leave(passage)
             patience -= passage.waited
         return Trouble(error=_about(call, passage), took=deadline)
+
+    def _wait(self, work: Coroutine[Any, Any, V], body: "_Body | None") -> Coroutine[Any, Any, V]:
+        """Wait in line, no longer than until the client closes; submits are ended at their desk."""
+        return self.closing.unless_closed(work) if body is None else work
 
     def _outcome(
         self, call: Call[T], slot: Slot, body: "_Body | None", answer: Answer | SunoCoverError
@@ -292,7 +305,7 @@ class Transport:
         """
         if self.closed:
             window.give_back(slot)
-            return ClientUsageError(_CLOSED)
+            return ClientUsageError(CLOSED)
         answer: Answer | None = None
         raised: BaseException | None = None
         failure = ""
@@ -324,7 +337,7 @@ class Transport:
         if answer is not None:
             return answer
         if self._session.closed and not (body and body.sent):
-            return ClientUsageError(_CLOSED if self.closed else _SESSION_CLOSED)
+            return ClientUsageError(CLOSED if self.closed else _SESSION_CLOSED)
         if failure == _OTHER_CREDENTIALS:
             return ClientUsageError(failure)
         reason = failure or f"nothing for {self._account.retry.attempt:g} s"

@@ -78,18 +78,25 @@ class RequestWindow:
         """Let nobody enter before `until`, by the loop's clock."""
         self._paused_until = max(self._paused_until, until)
 
+    def enter_at_once(self) -> Slot | None:
+        """Take a slot if there is one, and nobody waits for it; whoever gets it must `leave`."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._move(loop)
+        now = loop.time()
+        if self._waiting or not self._is_open(now):
+            return None
+        self._free -= 1
+        return Slot(now, self._era)
+
     async def enter(self, *, urgent: bool = False) -> Slot:
         """Wait for a slot, `urgent`ly or not; whoever gets it must `leave`."""
         loop = asyncio.get_running_loop()
-        while True:
-            if loop is not self._loop:
-                self._move(loop)
-            era, now = self._era, loop.time()
-            if not self._waiting and self._is_open(now):
-                self._free -= 1
-                return Slot(now, era)
+        while (slot := self.enter_at_once()) is None:
+            era = self._era
             if await self._turn(loop, era, self._urgent if urgent else self._queue):
                 return Slot(loop.time(), era)
+        return slot
 
     def leave(self, slot: Slot, *, answered: bool) -> None:
         """Give a slot back, to be had again one window from now, or two if nothing was answered."""

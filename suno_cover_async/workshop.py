@@ -6,8 +6,8 @@ It puts together what the verbs of `client.py` use; it knows no verb.
 import asyncio
 import errno
 import socket
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -59,8 +59,20 @@ class Workshop:
     )
     loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop)
 
+    @asynccontextmanager
+    async def slot(self) -> AsyncGenerator[None, None]:
+        """Hold a slot, once there is one."""
+        await self.transport.closing.unless_closed(self.slots.acquire())
+        try:
+            yield
+        finally:
+            self.slots.release()
+
     async def save(self, images: Sequence[str], stem: Path) -> list[Path | BaseException]:
         """Fetch all images at once, each to its end whatever becomes of the others."""
+        return await self.transport.closing.unless_closed(self._save(images, stem))
+
+    async def _save(self, images: Sequence[str], stem: Path) -> list[Path | BaseException]:
         fetches = [
             self._fetch(url, stem.with_name(f"{stem.name}-{number}"))
             for number, url in enumerate(images, start=1)
@@ -70,6 +82,7 @@ class Workshop:
     async def stop(self) -> None:
         """End all that is under way; a submit on the wire is let finish."""
         self.transport.closed = True
+        self.transport.closing.close()
         await self.lookout.stop()
         await self.desk.stop()
 

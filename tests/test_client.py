@@ -21,6 +21,7 @@ import aiohttp
 import attrs
 import pytest
 from conftest import connect, until
+from virtual_time import run
 
 import suno_cover_async
 from suno_cover_async import (
@@ -49,6 +50,7 @@ from suno_cover_async import (
     UnexpectedResponseError,
     wire,
 )
+from suno_cover_async.outage import Passage
 from suno_cover_async.sandbox import Fault, Reply, Sandbox, Scenario
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
@@ -767,6 +769,61 @@ async def test_a_borrowed_session_that_closes_while_a_name_is_looked_up_is_named
 
         with pytest.raises(ClientUsageError, match="session is closed"):
             await call
+
+
+async def slot(client: SunoCoverClient, *_: object) -> None:
+    async with client.slot():
+        pass
+
+
+WAITS = {
+    "limiter": ["submit", "generate", "wait", "details", "credits", "wait_for_music"],
+    "outage": ["submit", "generate", "wait", "details", "credits", "wait_for_music", "download"],
+    "retry": ["submit", "wait", "details", "credits", "wait_for_music", "download"],
+    "slots": ["generate", "slot"],
+}
+
+
+@pytest.mark.parametrize(
+    ("wait", "verb"), [(wait, verb) for wait, verbs in WAITS.items() for verb in verbs]
+)
+def test_closing_ends_every_wait_at_once_and_a_cancellation_still_passes(
+    wait: str, verb: str, tmp_path: Path
+) -> None:
+    async def scenario() -> None:
+        clock = asyncio.get_running_loop().time
+        url = "http://127.0.0.1:9"  # where nobody listens
+        window = RequestWindow(Rate(calls=99, seconds=1))
+        retry = RetryPolicy(first=600, longest=600, deadline=900)
+        client = SunoCoverClient("key", base_url=url, rate=window, retry=retry, concurrency=2)
+        success: dict[str, Any] = {"status": CoverStatus.SUCCESS, "images": (f"{url}/a.png",)}
+        details = CoverDetails(cover_task_id="c", music_task_id="m", **success)
+        async with contextlib.AsyncExitStack() as stack:
+            if wait == "limiter":
+                window.pause(600)
+            for gate in [client.outage, client.submit_outage, client.image_outage]:
+                if wait == "outage":
+                    stack.enter_context(gate.armed())
+                    for _ in range(5):
+                        gate.judge(Passage(closures=0), TransportError("no answer"))
+                    assert isinstance(await gate.enter(60), Passage)  # it probes without end
+            for _ in range(2 if wait == "slots" else 0):
+                await stack.enter_async_context(client.slot())
+            act = (NAMED | {"slot": slot})[verb]
+            calls = [asyncio.ensure_future(act(client, details, tmp_path)) for _ in range(2)]
+            await asyncio.sleep(5)
+            assert not any(call.done() for call in calls)
+            began = clock()
+            calls[0].cancel()
+
+            await client.aclose()
+            outcomes = await asyncio.gather(*calls, return_exceptions=True)
+
+            assert isinstance(outcomes[0], asyncio.CancelledError)
+            assert isinstance(outcomes[1], ClientUsageError)
+            assert clock() == began
+
+    run(scenario())
 
 
 async def a_moment() -> None:

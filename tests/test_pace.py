@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual_time import run
 
-from suno_cover_async import PollSchedule, Rate, RequestWindow, RetryPolicy
+from suno_cover_async import ClientUsageError, PollSchedule, Rate, RequestWindow, RetryPolicy
 from suno_cover_async.pace import Backpressure, Durations
+from suno_cover_async.sharing import Closing
 from suno_cover_async.window import Slot
 
 
@@ -48,6 +49,38 @@ async def _arrivals(
 def _fullest_window(times: list[float], seconds: float) -> int:
     """Count the most arrivals in any half-open window, wherever it begins."""
     return max(bisect.bisect_left(times, at + seconds) - i for i, at in enumerate(times))
+
+
+@pytest.mark.parametrize("moment", [0.0, 5.0, 10.05, 12.0, 20.1])
+def test_closing_one_client_ends_its_own_waits_at_a_shared_window_and_loses_no_slot(
+    moment: float,
+) -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        window, ours, theirs = RequestWindow(Rate(calls=2, seconds=10)), Closing(), Closing()
+
+        async def enter(closing: Closing) -> float:
+            slot = await closing.unless_closed(window.enter())
+            window.leave(slot, answered=True)
+            return loop.time()
+
+        callers = [asyncio.create_task(enter(closing)) for closing in (ours, theirs) * 4]
+        loop.call_at(moment, ours.close)
+        outcomes = await asyncio.gather(*callers, return_exceptions=True)
+        late = loop.time()
+        with pytest.raises(ClientUsageError):
+            await enter(ours)
+
+        assert all(isinstance(one, float | ClientUsageError) for one in outcomes[::2])
+        assert not any(isinstance(one, float) and one > moment for one in outcomes[::2])
+        assert all(isinstance(one, float) for one in outcomes[1::2])
+        times = sorted(one for one in outcomes if isinstance(one, float))
+        assert times == pytest.approx([10.05 * (place // 2) for place in range(len(times))])
+        await asyncio.sleep(late + 60)
+        assert [window.enter_at_once() is not None for _ in range(3)] == [True, True, False]
+        assert not window.busy
+
+    run(scenario())
 
 
 @given(
