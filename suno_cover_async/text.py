@@ -6,6 +6,8 @@ from urllib.parse import quote
 
 _ESCAPED_SHORT = '/"\\'
 _NUMBERED = re.compile(r"\\u00([2-7][0-9a-f])")
+_HIDDEN = "[key]"
+_LARGE = 16_384  # characters
 _LONG_ENOUGH = 8  # for what is no more than letters and digits to be no id by chance
 _IN_HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _IN_HTML_WITH_QUOTES = {**_IN_HTML, ord('"'): "&quot;", ord("'"): "&#x27;"}
@@ -49,15 +51,19 @@ def written(secret: str) -> tuple[str, ...]:
 def without(text: str, forms: tuple[str, ...]) -> str:
     """Put [key] in place of what `written` wrote, large or small, however JSON may have escaped it.
 
-    A text that holds none is searched and not rewritten: that is what every answer costs.
+    A text that holds none is searched and not rewritten: that is what every answer costs. A large
+    one that holds any becomes [key] as a whole: to rewrite it may take long, and no honest answer
+    is one.
     """
     small = text.lower()
     if "\\" in small:
         small += _unescaped(small)
     if not any(map(small.__contains__, forms)):
         return text
+    if len(text) > _LARGE:
+        return _HIDDEN
     patterns = ("".join(map(_however_escaped, form)) for form in forms if form in small)
-    return re.sub("|".join(patterns), "[key]", text, flags=re.IGNORECASE)
+    return re.sub("|".join(patterns), _HIDDEN, text, flags=re.IGNORECASE)
 
 
 def _unescaped(small: str) -> str:

@@ -10,7 +10,9 @@ import json
 import random
 import sqlite3
 import sys
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from hypothesis import strategies as st
 
 from suno_cover_async import Ledger, LedgerError, Track, cover_catalog, wire
 from suno_cover_async.sandbox import Sandbox, Scenario
+from suno_cover_async.text import written as forms_of
 from suno_cover_async.transport import MOST_BYTES, ApiKey
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -284,6 +287,53 @@ def test_looking_for_the_key_changes_nothing_else(data: st.DataObject, call: str
     text = data.draw(bodies(call)).decode("utf-8", "replace")
 
     assert wire.json_object(hidden.hide_in(text)) == wire.json_object(text)
+
+
+def near_misses(key: str) -> Iterator[str]:
+    """Write texts full of what is nearly the key, behind the key itself in all its forms."""
+    escaped = [f"\\u{ord(one):04x}" for one in key]
+    held = " ".join((*forms_of(key), "".join(escaped), ""))
+    for miss in (
+        key[:-1] + "!",
+        "".join(escaped[:-1]) + "!",
+        escaped[0],
+        key[0],
+        key[: len(key) // 2],
+    ):
+        yield held + miss * (MOST_BYTES // len(miss))
+
+
+LONG_KEYS = ["5f3a9c0de1b2476788aa11cc22ee44ff", "a" * 32, "ab" * 50, "sk-+/&<\"'%" * 4]
+
+
+@pytest.mark.parametrize("key", LONG_KEYS)
+def test_no_answer_full_of_what_is_nearly_the_key_takes_long(key: str) -> None:
+    hidden = ApiKey(key)
+    hidden.check()
+    for large in near_misses(key):
+        for text in (large[:MOST_BYTES], large[:16_384]):
+            took = min(processor_time(partial(hidden.hide_in, text)) for _ in range(3))
+
+            assert took < (0.25 if sys.gettrace() else 0.05), (large[:100], len(text))
+            assert key not in hidden.hide_in(text)
+
+
+def processor_time(act: Callable[[], object]) -> float:
+    began = time.process_time()
+    act()
+    return time.process_time() - began
+
+
+@pytest.mark.parametrize("escaped", [False, True])
+def test_a_large_answer_that_holds_the_key_is_given_up_as_a_whole(*, escaped: bool) -> None:
+    hidden = ApiKey("sk-7f3a/9c+")
+    hidden.check()
+    key = "\\u0073k-7F3a\\/9c+" if escaped else "sk-7f3a/9c+"
+    rest = ' "' + "x" * (16_384 - len(key) - 3) + '"'
+
+    assert hidden.hide_in(key + rest) == "[key]" + rest
+    assert hidden.hide_in(key + rest + " ") == "[key]"
+    assert hidden.hide_in("x" + rest + " ") == "x" + rest + " "
 
 
 # --- headers ----------------------------------------------------------------------------------
