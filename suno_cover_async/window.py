@@ -129,10 +129,10 @@ class RequestWindow:
         self._arm()
         try:
             return await place
-        except asyncio.CancelledError:
-            if era != self._era:
+        except BaseException:  # a cancellation, or the end of a coroutine that nobody goes on with
+            if era != self._era or loop.is_closed():
                 pass  # nothing of this era counts any more
-            elif place.cancelled():  # it stays in the queue, and is passed over
+            elif place.cancelled() or place.cancel():  # it stays in the queue, and is passed over
                 self._waiting -= 1
                 if not self._waiting:
                     self._rest()

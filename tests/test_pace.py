@@ -51,6 +51,21 @@ def _fullest_window(times: list[float], seconds: float) -> int:
     return max(bisect.bisect_left(times, at + seconds) - i for i, at in enumerate(times))
 
 
+def test_a_caller_that_is_closed_while_it_queues_leaves_the_queue() -> None:
+    async def scenario() -> None:
+        window = RequestWindow(Rate(calls=1, seconds=10))
+        window.leave(await window.enter(), answered=True)
+        caller = window.enter()
+        caller.send(None)
+        caller.close()
+
+        assert not window.busy
+        await asyncio.sleep(11)
+        assert window.enter_at_once() is not None
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("moment", [0.0, 5.0, 10.05, 12.0, 20.1])
 def test_closing_one_client_ends_its_own_waits_at_a_shared_window_and_loses_no_slot(
     moment: float,
