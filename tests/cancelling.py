@@ -371,7 +371,9 @@ class _Play:
     @property
     def _leaves_no_doubt(self) -> bool:
         """Whether every submit that went out was answered, and its answer awaited."""
-        return self.weather.is_sure and self.strike.way not in {"cancel twice", "exit"}
+        is_hurried = self.strike.way in {"cancel twice", "exit"}
+        is_left = self.strike.verb == "catalog and leave"  # a cancellation then hurries it
+        return self.weather.is_sure and not (is_hurried or is_left)
 
     # What is left
 
@@ -444,7 +446,8 @@ class _Play:
         if self.strike.verb.startswith("catalog"):
             await catalog(stage)
             states = {entry.state for entry in self.ledger.entries()}
-            submits = len(stage.sandbox.journal.of("submit"))
+            arrived = stage.sandbox.journal.of("submit")
+            submits = sum(submit.admitted for submit in arrived)  # a new client may be refused
             if states - {TrackState.SAVED}:
                 self.find(f"the next run leaves {states}")
             if self._leaves_no_doubt and submits > len(songs):
