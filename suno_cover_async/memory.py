@@ -4,8 +4,9 @@ It knows values and moments; it asks nobody and waits for nothing.
 """
 
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from suno_cover_async.errors import (
     ClientUsageError,
@@ -16,6 +17,8 @@ from suno_cover_async.errors import (
 from suno_cover_async.models import CoverDetails, CoverTask
 from suno_cover_async.pace import Durations
 
+V = TypeVar("V")
+
 
 class Memory:
     """Cover tasks that nobody has the cover of, their ages, and how long covers take.
@@ -23,7 +26,8 @@ class Memory:
     Attributes:
         unclaimed: What was accepted, by music task id.
         uncertain: Music tasks that may have been billed, for all that was answered; and when a
-            submit of theirs ended so, by the loop's clock (None: at a moment that nobody knows).
+            submit of theirs ended so, by the loop's clock (None: at a moment that nobody knows;
+            minus infinity: its answer is not awaited any more).
         durations: How long covers have been taking.
     """
 
@@ -98,9 +102,12 @@ class Memory:
             self.durations.learn(duration.total_seconds())
 
     def _forget_old(self, now: float) -> None:
-        while self._births and self._births[oldest := next(iter(self._births))] < now - self._grace:
-            del self._births[oldest]
-        while (
-            self._owners and self._owners[oldest := next(iter(self._owners))][1] < now - self._grace
-        ):
-            del self._owners[oldest]
+        since = now - self._grace
+        _drop_while(self._births, lambda born: born < since)
+        _drop_while(self._owners, lambda owner: owner[1] < since)
+
+
+def _drop_while(noted: dict[str, V], is_old: Callable[[V], bool]) -> None:
+    """Forget what was noted first, as long as it is old."""
+    while noted and is_old(noted[oldest := next(iter(noted))]):
+        del noted[oldest]
