@@ -140,7 +140,7 @@ class Transport:
         self._account = account
         self._session = session
         self.closed = False
-        self.closing = Closing()
+        self.closing: Closing = Closing()
         self._overtime = Overtime(account.retry.attempt)
         self._options: dict[str, Any] = {
             "allow_redirects": False,

@@ -189,7 +189,10 @@ def run(strike: Strike) -> Struck:
         tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as folder,
     ):
         warnings.simplefilter("always")
-        _play(strike, struck, Path(folder), failed)
+        try:
+            _play(strike, struck, Path(folder), failed)
+        except Exception as error:  # noqa: BLE001 - one strike that ends so is no end of all
+            struck.findings.append(f"it raised {error!r}")
         gc.collect()
     struck.findings += [f"warned: {warning.message}" for warning in warned]
     struck.findings += [f"in a callback: {context}" for context in failed]
