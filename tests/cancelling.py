@@ -310,6 +310,8 @@ class _Play:
             again=self.strike.again if way == "cancel twice" else 0,
         )
         self._caller = _counted(self._work(), count)
+        await asyncio.wait([self._caller], timeout=self.weather.lasts)
+        self._clear_up()  # a catalog waits for the end of an outage, however long it lasts
         await asyncio.wait([self._caller], timeout=_FOR_EVER)
         self.struck.fell = self.struck.fell or count.count >= count.at
         self._judge_end(self._caller)
@@ -378,6 +380,11 @@ class _Play:
         is_left = self.strike.verb == "catalog and leave"  # a cancellation then hurries it
         return self.weather.is_sure and not (is_hurried or is_left)
 
+    def _clear_up(self) -> None:
+        sandbox = self.stage.sandbox
+        sandbox.scenario = attrs.evolve(HEALTHY, rate=self.weather.scenario.rate)
+        sandbox._scripts.clear()  # what was not struck by it
+
     # What is left
 
     async def look_around(self) -> None:
@@ -386,8 +393,7 @@ class _Play:
         self._look_for_records()
         self._look_for(_OURS)
         self._look_for_timers(_OF_WHO_IS_GONE if not self.is_closed else _OF_CLIENTS)
-        stage.sandbox.scenario = attrs.evolve(HEALTHY, rate=weather.scenario.rate)
-        stage.sandbox._scripts.clear()  # what was not struck by it
+        self._clear_up()
         if self.is_closed:
             stage.client = _client(stage.sandbox, rate=weather.rate)
         await self._go_on(stage.client)

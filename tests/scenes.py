@@ -228,7 +228,7 @@ async def _full_queue(stage: Stage) -> None:
 
 @attrs.frozen(kw_only=True)
 class Weather:
-    """What the host and the client are like meanwhile."""
+    """What the host and the client are like meanwhile, and for how many seconds at most."""
 
     scenario: Scenario = HEALTHY
     comes: Act = _nothing
@@ -237,6 +237,7 @@ class Weather:
     has_outages: bool = False
     may_fail: bool = False
     is_sure: bool = False
+    lasts: float = 1_000.0
 
 
 def _like(**facts: Any) -> Scenario:
