@@ -28,13 +28,14 @@ from suno_cover_async.files import file_stem
 from suno_cover_async.hosts import SUNOAPI, Host
 from suno_cover_async.loops import PerLoop
 from suno_cover_async.memory import Memory
+from suno_cover_async.messenger import ApiKey
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
 from suno_cover_async.outage import OutageGate
 from suno_cover_async.pace import Backpressure, PollSchedule
 from suno_cover_async.polling import id_of, unknown_cover_task
 from suno_cover_async.receiving import Receiver
 from suno_cover_async.retry import RetryPolicy
-from suno_cover_async.transport import Account, ApiKey
+from suno_cover_async.transport import Account
 from suno_cover_async.window import Rate, RequestWindow
 from suno_cover_async.workshop import Workshop, open_workshop
 

@@ -71,12 +71,16 @@ class Shared(Generic[T]):
 
 
 class Closing:
-    """Ends what callers wait for when a client closes; in one event loop."""
+    """Ends what callers wait for when a client closes; in one event loop.
+
+    Attributes:
+        is_closed: Nothing is waited for any more.
+    """
 
     def __init__(self) -> None:
         """Let them wait."""
         self._callers: dict[asyncio.Task[Any], int] = {}
-        self._is_closed = False
+        self.is_closed: bool = False
 
     async def unless_closed(self, work: Coroutine[Any, Any, T]) -> T:
         """Do some work, in the running task, and end when the client closes.
@@ -84,7 +88,7 @@ class Closing:
         Raises:
             ClientUsageError: It closed. A cancellation by anybody else passes all the same.
         """
-        if self._is_closed:
+        if self.is_closed:
             work.close()
             raise ClientUsageError(CLOSED)
         task = asyncio.current_task()
@@ -102,7 +106,7 @@ class Closing:
 
     def close(self) -> None:
         """End all that is waited for, for good."""
-        self._is_closed = True
+        self.is_closed = True
         callers, self._callers = self._callers, {}
         for task in callers:
             task.cancel()

@@ -22,13 +22,14 @@ from suno_cover_async.doorbell import Doorbell
 from suno_cover_async.download import ImageDownloader
 from suno_cover_async.errors import DownloadError, SunoCoverError
 from suno_cover_async.memory import Memory
+from suno_cover_async.messenger import USER_AGENT
 from suno_cover_async.models import CoverDetails
 from suno_cover_async.outage import OutageGate, Passage
 from suno_cover_async.pace import PollSchedule
 from suno_cover_async.polling import Lookout
 from suno_cover_async.retry import RetryPolicy, Trouble, persist
 from suno_cover_async.submitting import SubmitDesk
-from suno_cover_async.transport import USER_AGENT, Account, Transport
+from suno_cover_async.transport import Account, Transport
 
 _DOWNLOADS_AT_ONCE = 16
 
@@ -81,7 +82,6 @@ class Workshop:
 
     async def stop(self) -> None:
         """End all that is under way; a submit on the wire is let finish."""
-        self.transport.closed = True
         self.transport.closing.close()
         await self.lookout.stop()
         await self.desk.stop()

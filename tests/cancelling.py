@@ -42,7 +42,7 @@ _SETTLED = 0.05
 _CLOSELY = 7
 _LAST_OF_PNG = b"IEND\xaeB`\x82"
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a disk that takes no time, where there is one
-_OURS = {"Shared", "PollStream", "Watcher", "Bell", "Passage", "_Body", "Counted"}
+_OURS = {"Shared", "PollStream", "Watcher", "Bell", "Passage", "SubmitBody", "Counted"}
 _OF_WHO_IS_GONE = {"RequestWindow", "Alarms", "Timeout"}
 _OF_CLIENTS = {*_OF_WHO_IS_GONE, "Overtime"}
 

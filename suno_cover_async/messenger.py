@@ -1,0 +1,281 @@
+"""One request out through aiohttp, one answer in; nothing is raised, and nothing of it leaks.
+
+The only module that talks HTTP to the API, and the only one that touches the API key. When a
+request may go out, and what its answer means, is `transport.py`'s business.
+"""
+
+import asyncio
+import re
+import traceback
+from typing import Any, NoReturn
+
+import aiohttp
+from aiohttp import hdrs
+from aiohttp.abc import AbstractStreamWriter
+from yarl import URL
+
+from suno_cover_async._version import __version__
+from suno_cover_async.connections import Connector
+from suno_cover_async.errors import ClientUsageError, TransportError
+from suno_cover_async.overtime import Overtime
+from suno_cover_async.sharing import CLOSED
+from suno_cover_async.text import without, written
+from suno_cover_async.verdict import Answer, retry_after
+
+USER_AGENT = f"suno-cover-async/{__version__}"
+"""Sent everywhere: a default one is turned away by the edge (HTTP 403, code 1010) [seen live]."""
+
+MOST_BYTES = 1 << 18
+"""Bytes of an answer that are read: twice what two songs with the longest lyrics could take."""
+
+_BYTE_ORDER_MARK = "\ufeff"
+_CONNECT_SECONDS = 10.0
+_SESSION_CLOSED = "the session is closed; give a client one that is open"
+_OTHER_CREDENTIALS = (
+    "the borrowed session has credentials of its own for this host, by auth= or, with trust_env, "
+    "in the netrc file; nothing was sent: give a session without them"
+)
+
+
+class ApiKey:
+    """The key, where no repr, pickle or frame shows it."""
+
+    __slots__ = ("_value", "_written")
+
+    def __init__(self, value: object) -> None:
+        """Take the key as it is; `check` it before use."""
+        self._value: Any = value
+        self._written: tuple[str, ...] = ()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied to where we do not look after it."""
+        raise TypeError("an API key is not pickled")
+
+    def check(self) -> None:
+        """Make sure that it can be sent: printable ASCII without spaces.
+
+        Raises:
+            TypeError: It is not a str.
+            ValueError: There is none, or it cannot be sent; the message never shows it.
+        """
+        if self._value is None or self._value == "":
+            raise ValueError(
+                "no API key: pass api_key, or set the environment variable SUNO_API_KEY"
+            )
+        if not isinstance(self._value, str):
+            raise TypeError("api_key must be a str")
+        if not re.fullmatch(r"[!-~]+", self._value):
+            raise ValueError(
+                "api_key (or SUNO_API_KEY) has characters that no key has; perhaps a space or a "
+                "line end at its edge"
+            )
+        self._written = written(self._value)
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of every API request."""
+        return {
+            "Authorization": f"Bearer {self._value}",
+            "User-Agent": USER_AGENT,
+            "Accept": "application/json",
+        }
+
+    def hide_in(self, text: str) -> str:
+        """Take the key out of a text that a server sent, in whichever usual way it is written."""
+        return without(text, self._written)
+
+
+class Messenger:
+    """Carries requests through one session to one host, in one event loop."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        base_url: str,
+        key: ApiKey,
+        *,
+        seconds: float,
+        owned: bool,
+    ) -> None:
+        """Use `session`; whoever made it closes it. One that is `owned` has the key's headers.
+
+        Args:
+            session: To go through.
+            base_url: What targets are appended to.
+            key: To show with each request.
+            seconds: That one exchange may take.
+            owned: The session is this client's own, not a borrowed one.
+        """
+        self._session = session
+        self._base_url = base_url
+        self._key = key
+        self._seconds = seconds
+        self._overtime = Overtime(seconds)
+        self._when_closed = CLOSED if owned else _SESSION_CLOSED
+        self._options: dict[str, Any] = {
+            "allow_redirects": False,
+            "raise_for_status": False,
+            "timeout": aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+        }
+        if owned:
+            self._options["middlewares"] = (_once,)
+        # A borrowed one keeps its own middlewares, and is told the key anew for each request:
+        # some tools show, with a frame, the values of the attributes that its lines name.
+        self._headers = _no_headers if owned else key.headers
+
+    def stop(self) -> None:
+        """Leave nothing behind, once all that was under way has ended."""
+        self._overtime.stop()
+
+    def distrust(self) -> None:
+        """Use no connection again: an answer was not that of its request, which may yet come."""
+        if isinstance(self._session.connector, Connector):
+            self._session.connector.distrust()
+
+    async def send(
+        self, target: str, body: "SubmitBody | None", *, entered: float
+    ) -> Answer | BaseException:
+        """Send one request and receive its answer, or what went wrong.
+
+        Nothing is raised, and nothing of aiohttp's returned: its exceptions, and all frames from
+        here on, may know the Authorization header, or what an answer made of it.
+
+        Args:
+            target: Path and query.
+            body: To be posted; None gets.
+            entered: When it began, by the loop's clock; not before any other did.
+
+        Returns:
+            The answer; an error of ours; or a cancellation or interrupt, to be raised.
+        """
+        answer: Answer | None = None
+        raised: BaseException | None = None
+        failure = ""
+        task = self._overtime.begin(entered)
+        try:
+            async with self._session.request(
+                "GET" if body is None else "POST",
+                URL(self._base_url + target, encoded=True),
+                data=body,
+                headers=self._headers(),
+                **self._options,
+            ) as response:
+                content = response.content
+                # Small answers have come as a whole by now.
+                whole = await (response.read() if content.is_eof() else _bounded(content))
+                answer = self._answer(response, whole[:MOST_BYTES])
+        except _DroppedError as error:
+            failure = str(error)
+        except (aiohttp.ClientError, OSError, ValueError, RuntimeError, ExceptionGroup) as error:
+            failure = _describe(error)
+        except BaseException as error:  # noqa: BLE001 - returned: a cancellation, or an interrupt
+            if not self._is_of_closing(error, task):
+                raised = error
+        is_late = self._overtime.end(task)
+        if raised is not None and not (is_late and isinstance(raised, asyncio.CancelledError)):
+            return _bare(raised)
+        if answer is not None:
+            return answer
+        if self._session.closed and not (body and body.sent):
+            return ClientUsageError(self._when_closed)
+        if failure == _OTHER_CREDENTIALS:
+            return ClientUsageError(failure)
+        reason = failure or f"nothing for {self._seconds:g} s"
+        return TransportError(f"no answer from {self._base_url}: {reason}")
+
+    def _is_of_closing(self, error: BaseException, task: "asyncio.Task[Any]") -> bool:
+        """Whether it cancels nobody: a connector that is closed ends its look-ups of names so."""
+        is_cancellation = isinstance(error, asyncio.CancelledError)
+        return is_cancellation and self._session.closed and not self._overtime.was_cancelled(task)
+
+    def _answer(self, response: aiohttp.ClientResponse, content: bytes) -> Answer:
+        text = content.decode("utf-8", "replace").removeprefix(_BYTE_ORDER_MARK)
+        headers = response.headers
+        return Answer(
+            status=response.status,
+            text=self._key.hide_in(text),
+            retry_after=retry_after(headers[hdrs.RETRY_AFTER], date=headers.get(hdrs.DATE))
+            if hdrs.RETRY_AFTER in headers
+            else None,
+        )
+
+
+async def _bounded(content: aiohttp.StreamReader) -> bytes:
+    """Read a body, hardly more of it than MOST_BYTES: what is cut short is no JSON."""
+    read = bytearray()
+    async for chunk in content.iter_any():
+        read += chunk
+        if len(read) > MOST_BYTES:
+            break
+    return bytes(read)
+
+
+class SubmitBody(aiohttp.BytesPayload):
+    """A request body that knows whether it was asked for; everything else is a GET.
+
+    aiohttp asks for the body when it writes the request, after the headers. What was never asked
+    for was never executed; the exception's class tells nothing (`ClientOSError` both when nothing
+    and when everything happened), and aiohttp's tracing cannot be added to a borrowed session.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        """Take the JSON of a submit."""
+        self.sent: bool = False
+        self._withdrawn = False
+        super().__init__(content, content_type="application/json")
+
+    def withdraw(self) -> bool:
+        """Never send it, if it was not sent yet; aiohttp writes it from a task of its own."""
+        self._withdrawn = not self.sent
+        return self._withdrawn
+
+    async def write_with_length(
+        self, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        """Write it, which aiohttp does; the request is out from here on."""
+        if self._withdrawn:
+            raise asyncio.CancelledError
+        self.sent = True
+        await super().write_with_length(writer, content_length)
+
+
+class _DroppedError(Exception):
+    """What aiohttp made of a request, in words."""
+
+
+async def _once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Stop aiohttp from repeating a GET by itself: the limiter would not know of it.
+
+    It does so after errors of its own and the system's, never after one that it does not know.
+    """
+    try:
+        return await handler(request)
+    except (aiohttp.ClientError, OSError) as error:
+        words = _describe(error)
+    raise _DroppedError(words)
+
+
+def _no_headers() -> dict[str, str]:
+    return {}
+
+
+def _bare(error: BaseException) -> BaseException:
+    """Take from a foreign exception what may know the key: its frames, and what it came from."""
+    if isinstance(error, asyncio.CancelledError):
+        return asyncio.CancelledError(*error.args)
+    for frame in traceback.extract_tb(error.__traceback__)[-1:]:
+        error.add_note(
+            f"raised at {frame.filename}:{frame.lineno}, beneath an API call; the frames are left "
+            "out, since they know the API key"
+        )
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
+def _describe(error: Exception) -> str:
+    """Name a foreign error by its class and the system's words: its own may hold headers."""
+    if type(error) is ValueError and "AUTHORIZATION" in str(error):
+        return _OTHER_CREDENTIALS
+    words = error.strerror if isinstance(error, OSError) and error.strerror else ""
+    return f"{type(error).__name__} {words}".strip()
