@@ -27,7 +27,7 @@ import catalogs
 from catalog_child import song
 
 from suno_cover_async import CoverDetails, CoverStatus, CoverTask, Ledger, Track, TrackState
-from suno_cover_async.ledger import LedgerEntry
+from suno_cover_async.entries import LedgerEntry
 
 AT_ONCE = 100
 CHEAP = 0.002

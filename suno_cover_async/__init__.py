@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what is fetched below, for those who read and do not run
     from suno_cover_async.batch import Covered, Failed, Outcome, Outcomes, Tally, cover_catalog
     from suno_cover_async.catalog import Catalog, read_catalog
     from suno_cover_async.client import NO_CALLBACK_URL, SunoCoverClient
+    from suno_cover_async.entries import LedgerEntry, TrackState
     from suno_cover_async.errors import (
         APIError,
         AuthenticationError,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:  # what is fetched below, for those who read and do not run
         UnexpectedResponseError,
     )
     from suno_cover_async.hosts import APIBOX, HOSTS, KIE, SUNOAPI, Host
-    from suno_cover_async.ledger import Ledger, LedgerEntry, TrackState
+    from suno_cover_async.ledger import Ledger
     from suno_cover_async.lines import BadLine
     from suno_cover_async.models import (
         Callback,
@@ -126,6 +127,7 @@ _ROOMS = {
     "batch": ("Covered", "Failed", "Outcome", "Outcomes", "Tally", "cover_catalog"),
     "catalog": ("Catalog", "read_catalog"),
     "client": ("NO_CALLBACK_URL", "SunoCoverClient"),
+    "entries": ("LedgerEntry", "TrackState"),
     "errors": (
         "APIError",
         "AuthenticationError",
@@ -151,7 +153,7 @@ _ROOMS = {
         "UnexpectedResponseError",
     ),
     "hosts": ("APIBOX", "HOSTS", "KIE", "SUNOAPI", "Host"),
-    "ledger": ("Ledger", "LedgerEntry", "TrackState"),
+    "ledger": ("Ledger",),
     "lines": ("BadLine",),
     "models": ("Callback", "CoverDetails", "CoverStatus", "CoverTask", "MusicDetails", "Track"),
     "outage": ("OutageGate",),

@@ -1,18 +1,18 @@
 """What a catalog's run remembers: how far each track is, in a file that survives everything.
 
-It owns the states and what each means after a crash. How the file is opened is `ledger_file.py`'s,
-how work on it shares commits `commits.py`'s; who does what next is `batch.py`'s.
+It owns how an entry goes from state to state, also after a crash. What an entry says is
+`entries.py`'s, how the file is opened `ledger_file.py`'s, how work on it shares commits
+`commits.py`'s; who does what next is `batch.py`'s.
 """
 
 import asyncio
 import contextlib
-import enum
 import json
 import logging
 import os
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -20,8 +20,18 @@ from typing import Any, Self, TypeVar
 
 import attrs
 
-from suno_cover_async.arguments import task_id
 from suno_cover_async.commits import Commits, Work
+from suno_cover_async.entries import (
+    CODES,
+    COLUMNS,
+    LedgerEntry,
+    TrackState,
+    read_entry,
+    read_names,
+    read_state,
+    write_moment,
+    write_names,
+)
 from suno_cover_async.errors import ClientUsageError, LedgerError
 from suno_cover_async.ledger_file import (
     Hold,
@@ -31,106 +41,12 @@ from suno_cover_async.ledger_file import (
     opened_to_read,
     shown,
 )
-from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, Track
+from suno_cover_async.models import CoverDetails, CoverTask, Track
 
 T = TypeVar("T")
-
-_KEPT = timedelta(days=14)
-
-_log = logging.getLogger("suno_cover_async")
-
-
-class TrackState(enum.Enum):
-    """How far a track is.
-
-    Attributes:
-        WAITING: Nothing was sent for it.
-        SUBMITTING: A submit may have gone out; what it came to is not known. It is submitted again
-            by the next run, which never pays twice.
-        SUBMITTED: It has a cover task, which is paid for and to be waited for.
-        COVERED: The cover is finished; its images are not saved.
-        SAVED: Its images are files.
-        FAILED: It has no cover, or none any more, and why is known.
-        ATTENTION: Somebody must look: there is a cover that cannot be found or fetched, or there
-            may be, of a submit whose answer was lost, and the next one was refused.
-    """
-
-    WAITING = "waiting"
-    SUBMITTING = "submitting"
-    SUBMITTED = "submitted"
-    COVERED = "covered"
-    SAVED = "saved"
-    FAILED = "failed"
-    ATTENTION = "needs attention"
-
-
-_CODES = {  # as they are in every file and every statement
-    TrackState.WAITING: 0,
-    TrackState.SUBMITTING: 1,
-    TrackState.SUBMITTED: 2,
-    TrackState.COVERED: 3,
-    TrackState.SAVED: 4,
-    TrackState.FAILED: 5,
-    TrackState.ATTENTION: 6,
-}
-_STATES = {code: state for state, code in _CODES.items()}
-_COLUMNS = (
-    "number, music_task_id, names, state, cover_task_id, adopted, images, created_at, "
-    "completed_at, files, error, reason"
-)
-_NONSENSE = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, OSError)
 Totals = dict[TrackState, int]
 
-
-@attrs.frozen(kw_only=True)
-class LedgerEntry:
-    """What a ledger says of one music task.
-
-    Attributes:
-        number: Its place in the ledger, from 1.
-        tracks: Its titles, at least one, each with the columns of the last line that gave it.
-        state: How far it is.
-        task: Its cover task, once that is known; the last one that failed, while SUBMITTING.
-        images: The image URLs, once the cover is finished.
-        created_at: When the host created the cover task, where it said so, in UTC.
-        completed_at: When the cover was finished, by the host's clock or else by ours, in UTC.
-        files: The saved images.
-        error: The name of the error that it ended in, such as `CoverFailedError`.
-        reason: That error's message.
-    """
-
-    number: int
-    tracks: tuple[Track, ...]
-    state: TrackState
-    task: CoverTask | None = None
-    images: tuple[str, ...] = ()
-    created_at: datetime | None = None
-    completed_at: datetime | None = None
-    files: tuple[Path, ...] = ()
-    error: str | None = None
-    reason: str | None = None
-
-    @property
-    def music_task_id(self) -> str:
-        """The music task."""
-        return self.tracks[0].music_task_id
-
-    @property
-    def is_young(self) -> bool:
-        """Whether the API still keeps its images: it does so for 14 days [documented]."""
-        return self.completed_at is not None and datetime.now(UTC) - self.completed_at < _KEPT
-
-    @property
-    def details(self) -> CoverDetails:
-        """Of a cover that is finished, as far as the ledger knows them."""
-        return CoverDetails(
-            cover_task_id=self.task.cover_task_id if self.task else "",
-            music_task_id=self.music_task_id,
-            status=CoverStatus.SUCCESS,
-            images=self.images,
-            created_at=self.created_at,
-            completed_at=self.completed_at,
-        )
+_log = logging.getLogger("suno_cover_async")
 
 
 class Ledger:
@@ -235,12 +151,12 @@ class Ledger:
         Raises:
             LedgerError: There is no such file, or it is no ledger, of a newer version, or damaged.
         """
-        codes = ", ".join(str(_CODES[state]) for state in states)
+        codes = ", ".join(str(CODES[state]) for state in states)
         wanted = f"WHERE state IN ({codes})" if states else ""
         with opened_to_read(self._file()) as database:
-            query = f"SELECT {_COLUMNS} FROM tracks {wanted} ORDER BY number"  # noqa: S608 - numbers of ours
+            query = f"SELECT {COLUMNS} FROM tracks {wanted} ORDER BY number"  # noqa: S608 - numbers of ours
             for row in database.execute(query):
-                yield _entry(row)
+                yield read_entry(row)
 
     def totals(self) -> Totals:
         """Count the file's music tasks by state, as `entries` reads them."""
@@ -299,7 +215,9 @@ class Ledger:
             ValueError: Columns are nested too deeply.
         """
         try:
-            rows = [(track.music_task_id, _names({track.title: track.columns})) for track in tracks]
+            rows = [
+                (track.music_task_id, write_names({track.title: track.columns})) for track in tracks
+            ]
         except RecursionError:
             raise ValueError("a track's columns are nested too deeply") from None
 
@@ -339,14 +257,14 @@ class Ledger:
     ) -> "asyncio.Future[list[LedgerEntry]]":
         """Find entries in this state whose number is above `after`, in order."""
         query = (
-            f"SELECT {_COLUMNS} FROM tracks WHERE state = ? AND number > ? ORDER BY number LIMIT ?"  # noqa: S608 - columns of ours
+            f"SELECT {COLUMNS} FROM tracks WHERE state = ? AND number > ? ORDER BY number LIMIT ?"  # noqa: S608 - columns of ours
         )
-        return self._do(_select(query, _CODES[state], after, limit))
+        return self._do(_select(query, CODES[state], after, limit))
 
     def next_unsaved(self, limit: int) -> "asyncio.Future[list[LedgerEntry]]":
         """Find covers whose images are not saved, the oldest first, less those put off."""
         query = (
-            f"SELECT {_COLUMNS} FROM tracks WHERE state = 3 AND put_off <> ? "  # noqa: S608 - columns of ours
+            f"SELECT {COLUMNS} FROM tracks WHERE state = 3 AND put_off <> ? "  # noqa: S608 - columns of ours
             "ORDER BY completed_at LIMIT ?"
         )
         return self._do(_select(query, self._run, limit))
@@ -369,13 +287,13 @@ class Ledger:
             entry,
             state=TrackState.COVERED,
             images=json.dumps(details.images),
-            created_at=_seconds(details.created_at),
-            completed_at=_seconds(details.completed_at or datetime.now(UTC)),
+            created_at=write_moment(details.created_at),
+            completed_at=write_moment(details.completed_at or datetime.now(UTC)),
         )
 
     def saved(self, entry: LedgerEntry, files: Sequence[Path]) -> "asyncio.Future[None]":
         """Note the files of a cover; one that got a further name meanwhile is not saved yet."""
-        names = _names({track.title: track.columns for track in entry.tracks})
+        names = write_names({track.title: track.columns for track in entry.tracks})
         statement = """
             UPDATE tracks SET files = ?, state = iif(names = ?, 4, 3) WHERE number = ?
         """
@@ -400,7 +318,7 @@ class Ledger:
         self, entry: LedgerEntry, *, keep: bool = True, **columns: Any
     ) -> "asyncio.Future[None]":
         if "state" in columns:
-            columns["state"] = _CODES[columns["state"]]
+            columns["state"] = CODES[columns["state"]]
         changes = ", ".join(f"{column} = ?" for column in columns)
         statement = f"UPDATE tracks SET {changes} WHERE number = ?"  # noqa: S608 - columns of ours
         return self._do(_statement(statement, *columns.values(), entry.number), keep=keep)
@@ -438,19 +356,15 @@ def _statement(statement: str, *values: object) -> Work[None]:
 
 def _select(query: str, *values: object) -> Work[list[LedgerEntry]]:
     def work(database: sqlite3.Connection) -> list[LedgerEntry]:
-        return [_entry(row) for row in database.execute(query, values)]
+        return [read_entry(row) for row in database.execute(query, values)]
 
     return work
 
 
 def _count(database: sqlite3.Connection) -> Totals:
     query = "SELECT state, count(*), min(number) FROM tracks GROUP BY state"
-    counted: dict[object, int] = {}
-    for code, many, number in database.execute(query):
-        if code not in _STATES:
-            raise _damaged(number)
-        counted[code] = many
-    return {state: counted.get(code, 0) for state, code in _CODES.items()}
+    counted = {read_state(first, code): many for code, many, first in database.execute(query)}
+    return {state: counted.get(state, 0) for state in TrackState}
 
 
 def _take_in(database: sqlite3.Connection, music_task_id: str, names: str) -> bool:
@@ -462,87 +376,10 @@ def _take_in(database: sqlite3.Connection, music_task_id: str, names: str) -> bo
         return True
     query = "SELECT number, names FROM tracks WHERE music_task_id = ?"
     number, written = database.execute(query, (music_task_id,)).fetchone()
-    known, new = _known(number, _columns, written), json.loads(names)
+    known, new = read_names(number, written), json.loads(names)
     change = "UPDATE tracks SET names = ? WHERE music_task_id = ?"
-    database.execute(change, (_names(known | new), music_task_id))
+    database.execute(change, (write_names(known | new), music_task_id))
     if not new.keys() <= known.keys():  # if the images are saved, this name wants them as well
         again = "UPDATE tracks SET state = 3 WHERE music_task_id = ? AND state = 4"
         database.execute(again, (music_task_id,))
     return False
-
-
-def _names(columns: Mapping[str, Mapping[str, object]]) -> str:
-    """Write the columns of each title."""
-    return json.dumps({title: dict(values) for title, values in columns.items()})
-
-
-def _seconds(moment: datetime | None) -> float | None:
-    return None if moment is None else moment.timestamp()
-
-
-def _moment(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-
-
-def _entry(row: tuple[Any, ...]) -> LedgerEntry:
-    return _known(row[0], _read, row)
-
-
-def _known(number: int, read: Callable[[Any], T], written: object) -> T:
-    """Read what an entry says; raises LedgerError for what was never written by us."""
-    with contextlib.suppress(*_NONSENSE):
-        return read(written)
-    raise _damaged(number)
-
-
-def _damaged(number: int) -> LedgerError:
-    return LedgerError(
-        f"the ledger's entry {number} is damaged: bring back a copy of the ledger, or move it away "
-        "and begin anew, which costs requests and never a second payment"
-    )
-
-
-def _read(row: tuple[Any, ...]) -> LedgerEntry:
-    number, music_task_id, names, state, cover_task_id, adopted, images = row[:7]
-    created_at, completed_at, files, error, reason = row[7:]
-    task = cover_task_id and CoverTask(
-        cover_task_id=task_id("cover_task_id", cover_task_id),
-        music_task_id=music_task_id,
-        adopted=bool(adopted),
-    )
-    return LedgerEntry(
-        number=number,
-        tracks=tuple(
-            Track(music_task_id, title=title, columns=columns)
-            for title, columns in _columns(names).items()
-        ),
-        state=_STATES[state],
-        task=task or None,
-        images=_texts(images),
-        created_at=_moment(created_at),
-        completed_at=_moment(completed_at),
-        files=tuple(map(Path, _texts(files))),
-        error=_words(error),
-        reason=_words(reason),
-    )
-
-
-def _columns(names: str) -> dict[str, dict[str, object]]:
-    """Read the columns of each title, of which there is one at least."""
-    titles: dict[str, dict[str, object]] = json.loads(names)
-    if not (type(titles) is dict and titles and all(type(one) is dict for one in titles.values())):
-        raise TypeError("no titles")
-    return titles
-
-
-def _texts(written: str | None) -> tuple[str, ...]:
-    texts: list[str] = json.loads(written or "[]")
-    if type(texts) is not list or not all(type(one) is str and "\0" not in one for one in texts):
-        raise TypeError("no texts")
-    return tuple(texts)
-
-
-def _words(written: object) -> str | None:
-    if written is None or isinstance(written, str):
-        return written
-    raise TypeError("no text")

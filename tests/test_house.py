@@ -28,7 +28,7 @@ FLOORS = [
         "lines",
     },
     {"pace", "outage"},
-    {"wire", "doorbell"},
+    {"wire", "doorbell", "entries"},
     {"verdict", "retry", "memory", "files", "admission", "catalog", "commits"},
     {"polling", "asgi", "ledger_file", "receiving", "messenger"},
     {"transport", "download", "receiver", "sandbox", "ledger"},

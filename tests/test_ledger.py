@@ -12,6 +12,7 @@ from bad_disk import disk_of_its_own, run, strace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from suno_cover_async.entries import LedgerEntry, TrackState
 from suno_cover_async.errors import (
     ClientUsageError,
     CoverExpiredError,
@@ -19,7 +20,7 @@ from suno_cover_async.errors import (
     LedgerError,
     ServerError,
 )
-from suno_cover_async.ledger import Ledger, LedgerEntry, TrackState
+from suno_cover_async.ledger import Ledger
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, Track
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)

@@ -15,8 +15,9 @@ from platform import node
 import pytest
 from bad_disk import disk_of_its_own, go_on, line, run, start, strace
 
+from suno_cover_async.entries import TrackState
 from suno_cover_async.errors import LedgerError
-from suno_cover_async.ledger import Ledger, TrackState
+from suno_cover_async.ledger import Ledger
 from suno_cover_async.models import CoverTask, Track
 
 APPLICATION = 0x53434F56
