@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import wall_clock
+from canary import API_KEY, Search
 from virtual_time import VirtualTimeLoop, run
 
 from suno_cover_async import (
@@ -28,7 +29,7 @@ HOURS = 5 * 3600.0
 SCENARIO = Scenario(seconds=47, image_size=16)
 
 
-def test_a_wall_clock_that_jumps_14_days_either_way_changes_no_wait() -> None:
+def test_a_wall_clock_that_jumps_14_days_either_way_changes_no_wait_and_shows_no_key() -> None:
     back_and_forth = [(3.1 * step, (14, 0, -14)[step % 3]) for step in range(170)]
     courses = [
         [],
@@ -36,13 +37,18 @@ def test_a_wall_clock_that_jumps_14_days_either_way_changes_no_wait() -> None:
         [(30.0, 14), (130.0, 0), (330.0, -14), (400.0, 14), (450.0, -14)],
         back_and_forth,
     ]
+    search = Search(API_KEY)
 
-    calm, *others = wall_clock.days(courses)
+    lived = wall_clock.days(courses)
 
+    calm, *others = lived.days
     assert [day.seen for day in others] == [[off for _, off in course] for course in courses[1:]]
     assert len(calm.trace) > 100
     for day in others:
         assert day.trace == calm.trace
+    search.text("what was said", lived.said)
+    assert lived.said.count("DEBUG:suno_cover_async") > 20
+    assert search.hits == {}
 
 
 def leap(seconds: float = HOURS) -> None:

@@ -1,7 +1,8 @@
 """Lives through one day's troubles in virtual time, in a process whose wall clock jumps meanwhile.
 
 Run by itself, it reads from its standard input when the clock is to jump, and prints what happened
-when, by the event loop's clock. The clock is moved by `wall_clock.c`, preloaded.
+when, by the event loop's clock; to its standard error go all logs, and errors with what their
+frames know. The clock is moved by `wall_clock.c`, preloaded.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -24,6 +26,7 @@ from typing import Any
 
 import attrs
 import pytest
+from canary import API_KEY
 from conftest import receiving
 from virtual_time import run
 
@@ -57,7 +60,15 @@ class Day:
     seen: list[int]
 
 
-def days(courses: Sequence[Jumps]) -> list[Day]:
+@attrs.frozen
+class Days:
+    """One day for each course of the wall clock, and all that was said meanwhile."""
+
+    days: list[Day]
+    said: str
+
+
+def days(courses: Sequence[Jumps]) -> Days:
     """Live through one day for each course of the wall clock; skip where it cannot be moved."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None or not sys.platform.startswith("linux"):
@@ -71,11 +82,12 @@ def days(courses: Sequence[Jumps]) -> list[Day]:
             [sys.executable, "-W", "error", __file__],
             input=json.dumps(courses),
             env=os.environ | {"LD_PRELOAD": library},
-            stdout=subprocess.PIPE,
+            capture_output=True,
             text=True,
-            check=True,
+            check=False,
         )
-    return [Day(**day) for day in json.loads(done.stdout)]
+    assert done.returncode == 0, done.stderr[-3_000:]
+    return Days([Day(**day) for day in json.loads(done.stdout)], said=done.stderr)
 
 
 def live(jumps: Jumps) -> Day:
@@ -110,11 +122,13 @@ async def _day(ledger: Ledger, folder: Path) -> Trace:
             outcome = await work
         except SunoCoverError as error:
             outcome = error
+            told = traceback.TracebackException.from_exception(error, capture_locals=True)
+            sys.stderr.writelines(told.format())
         trace.append([round(clock(), 6), "end", what, type(outcome).__name__])
         return outcome
 
     async with AsyncExitStack() as stack:
-        sandbox = await stack.enter_async_context(Sandbox(CALM, clock=clock))
+        sandbox = await stack.enter_async_context(Sandbox(CALM, api_key=API_KEY, clock=clock))
         receiver = await stack.enter_async_context(receiving())
         place: dict[str, Any] = {"api_key": sandbox.api_key, "base_url": sandbox.url}
         place["rate"] = RequestWindow(RATE)
@@ -177,5 +191,5 @@ async def _catalog(
 
 
 if __name__ == "__main__":
-    logging.disable()
+    logging.basicConfig(level=logging.DEBUG)
     print(json.dumps([attrs.asdict(live(jumps)) for jumps in json.load(sys.stdin)]))  # noqa: T201 - to its parent
