@@ -250,12 +250,12 @@ class Outcomes:
 
         A submit that waits for its turn is taken back; one on the wire is awaited.
         """
-        if self._finishing:  # a second cancellation would not wait
+        if self._finishing:
             return
         self._finishing = True
         self._agenda.finish()
         for task in self._unfinished:
-            task.cancel()
+            _cancel_once(task)
 
     async def count(self) -> None:
         """Count what the ledger says."""
@@ -407,8 +407,7 @@ class Outcomes:
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError:
-            if not task.cancelling():
-                task.cancel()
+            _cancel_once(task)
             await settled(task)
             raise
         finally:
@@ -583,6 +582,12 @@ async def _on_its_own(work: Callable[[], Awaitable[None]], why: str = _CLOSED) -
         if task is None or task.cancelling():
             raise
         raise ClientUsageError(why) from None
+
+
+def _cancel_once(task: asyncio.Task[Any]) -> None:
+    """Tell a task to end, unless it was told: a second cancellation would not wait for answers."""
+    if not task.cancelling():
+        task.cancel()
 
 
 def _first(error: BaseException) -> BaseException:

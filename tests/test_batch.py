@@ -1239,6 +1239,45 @@ async def test_a_client_closed_meanwhile_ends_the_run_and_leaves_the_rest(tmp_pa
             assert states(ledger) == {TrackState.SUBMITTED: 10}
 
 
+def test_a_client_closed_while_it_saves_and_waits_for_slots_awaits_the_answers_to_submits(
+    tmp_path: Path,
+) -> None:
+    slow = Scenario(rate=None, seconds=47, image_size=16, slow_seconds=25)
+    usual: dict[str, Any] = {"poll": PollSchedule(), "retry": RetryPolicy(), "concurrency": 2}
+
+    async def scenario() -> None:
+        clock = asyncio.get_running_loop().time
+        async with Sandbox(slow, clock=clock) as sandbox, client_of(sandbox, **usual) as client:
+            saved, *others = sandbox.add_music(3)
+
+            async def feed() -> AsyncIterator[str]:
+                yield saved
+                await asyncio.sleep(50)
+                for other in others:
+                    yield other
+
+            sandbox.script("image", Fault.SLOW, Fault.SLOW)
+            sandbox.script("submit", Fault.NONE, Fault.SLOW)
+            with Ledger(tmp_path / "covers.db") as ledger:
+                async with cover_catalog(client, feed(), ledger=ledger, into=tmp_path) as outcomes:
+                    await asyncio.sleep(48)
+                    async with client.slot():
+                        await asyncio.sleep(12)
+                        assert len(sandbox.journal.of("image")) == 2
+                        assert len(sandbox.journal.of("submit")) == 2
+                        await client.aclose()
+                        await ended(outcomes)
+
+                assert client.uncertain == ()
+                assert states(ledger) == {
+                    TrackState.COVERED: 1,
+                    TrackState.SUBMITTED: 1,
+                    TrackState.WAITING: 1,
+                }
+
+    virtual_time.run(scenario())
+
+
 async def test_in_a_storm_every_track_is_saved_and_billed_once(tmp_path: Path) -> None:
     scenario = Scenario(
         rate=None,
