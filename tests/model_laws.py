@@ -260,11 +260,14 @@ class Laws:
     @staticmethod
     def callers_know(life: Life, song: str) -> bool:
         """Whether those who asked in person know; what a catalog asked for, its ledger must."""
-        calls = [call for call in life.calls if call.submits and call.song == song]
+        about = [call for call in life.calls if call.song == song]
+        calls = [call for call in about if call.submits]
         client = life.client
         if calls and (
             song in client.uncertain or song in {t.music_task_id for t in client.unclaimed}
         ):
+            return True
+        if any(_is_told_the_end(call) for call in about):
             return True
         return any(call.goes_on or call.result is not None or _names(call.error) for call in calls)
 
@@ -330,6 +333,13 @@ class Laws:
                 cover = self._world.sandbox._world._covers[bill.cover_task_id]
                 events[f"callbacks {cover.mishap.value}"] += cover.done is not None
         events["callbacks let in"] += sum(one.status == 200 for one in journal.callbacks)
+
+
+def _is_told_the_end(call: Call) -> bool:
+    """Whether it has the cover, or heard that there is none; perhaps it waited by a bare id."""
+    if isinstance(call.error, CoverFailedError):
+        return True
+    return isinstance(call.result, CoverDetails) and call.result.finished
 
 
 def _names(error: BaseException | None) -> bool:
