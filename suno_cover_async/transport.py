@@ -174,8 +174,12 @@ class Transport:
                     window.give_back(slot)
                     return Trouble(error=_about(call, ClientUsageError(CLOSED)), took=0.0)
                 if gate.admits(passage):
-                    answer = await self._messenger.send(call.target, body, entered=slot.entered)
-                    window.leave(slot, answered=isinstance(answer, Answer))
+                    answered = False
+                    try:
+                        answer = await self._messenger.send(call.target, body, entered=slot.entered)
+                        answered = isinstance(answer, Answer)
+                    finally:  # it raises nothing, but perhaps nobody goes on with this coroutine
+                        window.leave(slot, answered=answered)
                     if isinstance(answer, BaseException) and not isinstance(answer, SunoCoverError):
                         raise answer
                     outcome = self._outcome(call, slot, body, answer)

@@ -2,8 +2,10 @@
 and how a command is run."""
 
 import asyncio
+import itertools
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import types
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,18 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 - the journal is a list, not an event
             await asyncio.sleep(0)
+
+
+@types.coroutine
+def thrown(work: Coroutine[Any, Any, object], after: int, error: BaseException) -> Any:
+    """Drive some work, and throw into its innermost frame at its n-th suspension."""
+    for number in itertools.count():
+        try:
+            waiting = work.throw(error) if number == after else work.send(None)
+        except StopIteration as done:
+            return done.value
+        yield waiting
+    return None
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ from canary import (
     forms,
     stranger,
 )
-from conftest import FAST_POLL, NO_LIMIT, Ended, Run, until
+from conftest import FAST_POLL, NO_LIMIT, Ended, Run, thrown, until
 from peers import answer as said
 from test_cli import a_free_port, finish, needs_posix, start
 from test_cli_batch import has_billed
@@ -466,18 +466,6 @@ async def test_no_redirect_takes_a_secret_to_another_host(
 
 
 # --- interrupted ------------------------------------------------------------------------------
-
-
-@types.coroutine
-def thrown(work: Coroutine[Any, Any, object], after: int, error: BaseException) -> Any:
-    """Drive some work, and throw into its innermost frame at its n-th suspension."""
-    for number in itertools.count():
-        try:
-            waiting = work.throw(error) if number == after else work.send(None)
-        except StopIteration as done:
-            return done.value
-        yield waiting
-    return None
 
 
 INTERRUPTS = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, MemoryError, AssertionError)

@@ -20,7 +20,7 @@ from typing import Any
 import aiohttp
 import attrs
 import pytest
-from conftest import connect, until
+from conftest import connect, thrown, until
 from virtual_time import run
 
 import suno_cover_async
@@ -634,6 +634,23 @@ asyncio.run(again(client))
 
     assert ended.stderr == ""
     assert ended.stdout == "TransportError\n"
+
+
+def test_a_call_that_nobody_goes_on_with_leaves_the_limiter_whole() -> None:
+    async def dropped_at(suspension: int) -> bool:
+        window = RequestWindow(Rate(calls=1, seconds=10))
+        async with Sandbox(FREE) as sandbox, connect(sandbox, rate=window) as client:
+            with contextlib.suppress(GeneratorExit):
+                await thrown(client.credits(), suspension, GeneratorExit())
+                return False
+            async with asyncio.timeout(21):
+                await window.enter()
+            return True
+
+    dropped = [run(dropped_at(suspension)) for suspension in range(1, 7)]
+
+    assert dropped.count(True) > 1
+    assert not dropped[-1]
 
 
 async def test_a_closed_borrowed_session_is_named_at_once() -> None:
