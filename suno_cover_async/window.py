@@ -99,10 +99,14 @@ class RequestWindow:
         return slot
 
     def leave(self, slot: Slot, *, answered: bool) -> None:
-        """Give a slot back, to be had again one window from now, or two if nothing was answered."""
-        if slot.era == self._era:
-            now = asyncio.get_running_loop().time()
-            heapq.heappush(self._returning, now + self._period * (1 if answered else 2))
+        """Give a slot back, to be had again one window from now, or two if nothing was answered.
+
+        What a dead loop's coroutines leave, collected as garbage, the next loop counts.
+        """
+        loop = self._loop
+        if loop and slot.era == self._era and not loop.is_closed():
+            back = loop.time() + self._period * (1 if answered else 2)
+            heapq.heappush(self._returning, back)
             if self._waiting:
                 self._arm()
 

@@ -209,6 +209,17 @@ def test_what_a_dead_loop_finishes_late_gives_no_slot_twice() -> None:
     assert _fullest_window(run(then()), 10) <= 3
 
 
+def test_what_is_left_behind_by_a_dead_loop_gives_its_slot_back_without_a_word() -> None:
+    window = RequestWindow(Rate(calls=1, seconds=10))
+
+    async def die_in_flight() -> Slot:
+        return await window.enter()
+
+    window.leave(run(die_in_flight()), answered=False)
+
+    assert run(_arrivals(window, 2, random.Random(1), most=0.0)) == pytest.approx([20.1, 30.15])
+
+
 def test_a_request_without_an_answer_may_still_travel_so_its_slot_comes_later() -> None:
     async def scenario() -> float:
         window = RequestWindow(Rate(calls=1, seconds=10))
