@@ -430,6 +430,22 @@ async def test_a_hidden_repetition_by_aiohttp_never_slips_past_the_limiter(
         assert len(sandbox.journal.arrivals) == 2
 
 
+def test_after_a_lost_answer_the_next_request_comes_two_windows_later() -> None:
+    async def scenario() -> list[float]:
+        clock = asyncio.get_running_loop().time
+        one_in_10_s = Rate(calls=1, seconds=10)
+        async with (
+            Sandbox(FREE, clock=clock) as sandbox,
+            connect(sandbox, rate=one_in_10_s) as client,
+        ):
+            sandbox.script("credits", Fault.LOST_ANSWER)
+            for _ in range(2):
+                await client.credits()
+            return [arrival.at for arrival in sandbox.journal.arrivals]
+
+    assert run(scenario()) == pytest.approx([0, 20.1, 30.15], abs=0.01)
+
+
 async def test_an_attempt_without_an_answer_ends_in_time_and_its_caller_goes_on() -> None:
     slow = Scenario(rate=None, slow=1.0, slow_seconds=30)
     retry = RetryPolicy(tries=1, attempt=0.05)

@@ -21,6 +21,7 @@ from suno_cover_async import (
     InsufficientCreditsError,
     InvalidRequestError,
     Rate,
+    RequestWindow,
     RetryPolicy,
     SunoCoverClient,
     SunoCoverError,
@@ -619,6 +620,21 @@ async def test_closing_at_any_moment_forgets_nothing_that_was_billed(turns: int)
             if bill.music_task_id not in client.uncertain
         } <= known
         assert all(isinstance(o, CoverDetails | ClientUsageError) for o in outcomes)
+
+
+async def test_a_submit_that_begins_as_the_client_closes_is_never_sent_and_leaves_its_slot() -> (
+    None
+):
+    window = RequestWindow(Rate(calls=1, seconds=60))
+    async with Sandbox(FREE) as sandbox:
+        async with connect(sandbox, rate=window) as client:
+            caller = asyncio.create_task(client.submit(*sandbox.add_music(1)))
+            await asyncio.sleep(0)  # it has asked; the submit's own task has not begun
+
+        with pytest.raises(ClientUsageError):
+            await caller
+        assert not sandbox.journal.arrivals
+        assert window.enter_at_once() is not None
 
 
 async def test_closing_finishes_a_submit_on_the_wire_and_tells_its_caller() -> None:
