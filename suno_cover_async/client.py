@@ -9,7 +9,6 @@ import contextlib
 import os
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
-from types import TracebackType
 from typing import NoReturn, Self
 
 import aiohttp
@@ -126,12 +125,7 @@ class SunoCoverClient:
         await self._loops.enter()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close the client."""
         await self.aclose()
 

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Any, Self
 
 import attrs
@@ -104,12 +103,7 @@ class Sandbox:
         self._send_due()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close every connection, and drop callbacks that are still on their way."""
         if self._alarm is not None:
             self._alarm.cancel()
