@@ -716,28 +716,19 @@ async def test_a_certificate_that_nobody_vouches_for_is_not_tried_again(
     assert host.heads == []
 
 
-async def test_a_silent_host_is_left_in_time(host: ImageHost, tmp_path: Path) -> None:
-    host.answers["/a"] = answer(PNG, length=10_000)
-    host.tails["/a"] = waits_for_the_end
-
-    async with downloading(within=0.05) as downloader:
-        error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
-
-    assert isinstance(error, DownloadError)
-    assert error.retryable
-    assert "in time" in str(error)
-    assert names_in(tmp_path) == []
+async def trickles(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    for _step in range(2000):
+        writer.write(b"x")
+        await writer.drain()
+        await asyncio.sleep(0.002)
 
 
-async def test_a_slow_trickle_is_left_in_time(host: ImageHost, tmp_path: Path) -> None:
-    async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for _step in range(2000):
-            writer.write(b"x")
-            await writer.drain()
-            await asyncio.sleep(0.002)
-
+@pytest.mark.parametrize("tail", [waits_for_the_end, trickles])
+async def test_a_host_that_is_silent_or_trickles_is_left_in_time(
+    host: ImageHost, tmp_path: Path, tail: Tail
+) -> None:
     host.answers["/a"] = answer(PNG, length=1_000_000)
-    host.tails["/a"] = trickle
+    host.tails["/a"] = tail
 
     async with downloading(within=0.1) as downloader:
         error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
