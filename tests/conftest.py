@@ -5,6 +5,7 @@ import asyncio
 import itertools
 import json
 import types
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -48,6 +49,11 @@ def connect(sandbox: Sandbox, **options: Any) -> SunoCoverClient:
     defaults: dict[str, Any] = {"rate": NO_LIMIT, "poll": FAST_POLL, "retry": FAST_RETRY}
     place: dict[str, Any] = {"api_key": sandbox.api_key, "base_url": sandbox.url}
     return SunoCoverClient(**(place | defaults | options))
+
+
+def billed(sandbox: Sandbox) -> Counter[str]:
+    """Count the bills of each song."""
+    return Counter(bill.music_task_id for bill in sandbox.journal.bills)
 
 
 async def until(condition: Callable[[], object]) -> None:

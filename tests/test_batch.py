@@ -16,7 +16,7 @@ import pytest
 import virtual_time
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
-from conftest import NO_LIMIT, connect, receiving, until
+from conftest import NO_LIMIT, billed, connect, receiving, until
 
 from suno_cover_async import (
     AuthenticationError,
@@ -77,10 +77,6 @@ def entries(ledger: Ledger) -> dict[str, LedgerEntry]:
 
 def states(ledger: Ledger) -> Counter[TrackState]:
     return Counter(entry.state for entry in ledger.entries())
-
-
-def billed(sandbox: Sandbox) -> Counter[str]:
-    return Counter(bill.music_task_id for bill in sandbox.journal.bills)
 
 
 async def test_every_track_is_billed_once_and_its_images_are_called_after_it(

@@ -40,8 +40,7 @@ from canary import (
 )
 from conftest import FAST_POLL, NO_LIMIT, Ended, Run, thrown, until
 from peers import answer as said
-from test_cli import a_free_port, finish, needs_posix, start
-from test_cli_batch import has_billed
+from test_cli import a_free_port, finish, has_billed, needs_posix, start
 from yarl import URL
 
 import suno_cover_async as package

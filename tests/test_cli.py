@@ -101,10 +101,10 @@ async def line_with(stream: asyncio.StreamReader | None, words: str) -> str:
     raise AssertionError(f"no line ever said {words!r}")
 
 
-async def billed(sandbox: Sandbox) -> None:
-    """Return once the sandbox has billed a cover."""
+async def has_billed(sandbox: Sandbox, covers: int = 1) -> None:
+    """Return once the sandbox has billed so many covers."""
     async with asyncio.timeout(PATIENCE):
-        while not sandbox.journal.bills:  # noqa: ASYNC110 - nothing tells of a bill
+        while len(sandbox.journal.bills) < covers:  # noqa: ASYNC110 - nothing tells of a bill
             await asyncio.sleep(0.01)
 
 
@@ -482,7 +482,7 @@ async def test_a_submit_on_its_way_is_awaited_and_its_cover_task_is_named(tmp_pa
     async with sandbox_with(slow) as sandbox:
         sandbox.add_music(["song"])
         process = await start("generate", "song", *at(sandbox), cwd=tmp_path)
-        await billed(sandbox)
+        await has_billed(sandbox)
         process.send_signal(signal.SIGINT)
 
         ended = await finish(process)
@@ -497,7 +497,7 @@ async def test_a_second_interruption_does_not_wait_for_an_answer(tmp_path: Path)
     async with sandbox_with(slow) as sandbox:
         sandbox.add_music(["song"])
         process = await start("generate", "song", "--json", *at(sandbox), cwd=tmp_path)
-        await billed(sandbox)
+        await has_billed(sandbox)
         process.send_signal(signal.SIGINT)
         await line_with(process.stderr, "stopping: waiting for an answer that may cost money")
         process.send_signal(signal.SIGINT)
@@ -770,7 +770,7 @@ async def test_on_a_terminal_an_interruption_is_explained_above_the_display(tmp_
         sandbox.add_music(["song"])
 
         async def interrupt(process: asyncio.subprocess.Process) -> None:
-            await billed(sandbox)
+            await has_billed(sandbox)
             process.send_signal(signal.SIGINT)
 
         command = ("generate", "song", *at(sandbox))

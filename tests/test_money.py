@@ -2,12 +2,11 @@
 
 import asyncio
 import socket
-from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import pytest
 import virtual_time
-from conftest import FAST_RETRY, connect, until
+from conftest import FAST_RETRY, billed, connect, until
 
 from suno_cover_async import (
     AuthenticationError,
@@ -33,10 +32,6 @@ from suno_cover_async.sandbox import DuplicateId, Fault, Reply, Sandbox, Scenari
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
 FREE = Scenario(rate=None, looks=1)
-
-
-def billed(sandbox: Sandbox) -> Counter[str]:
-    return Counter(bill.music_task_id for bill in sandbox.journal.bills)
 
 
 async def test_generate_submits_waits_and_gives_two_images() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FAST_POLL, FAST_RETRY, NO_LIMIT
+from conftest import FAST_POLL, FAST_RETRY, NO_LIMIT, billed
 
 from suno_cover_async import CoverDetails, RetryPolicy, SunoCoverClient, SunoCoverError
 from suno_cover_async.sandbox import (
@@ -73,10 +73,6 @@ async def under_fire(
         SunoCoverClient(sandbox.api_key, base_url=proxy.url, **given) as client,
     ):
         yield sandbox, proxy, client
-
-
-def billed(sandbox: Sandbox) -> Counter[str]:
-    return Counter(bill.music_task_id for bill in sandbox.journal.bills)
 
 
 def pictures(song: str) -> list[bytes]:
