@@ -1,8 +1,9 @@
 """One request out, one decoded answer in; paced, retried, mapped.
 
-It owns which of them a request meets in which order, and who learns what from its answer. What it
-says is `wire.py`'s, how it is carried `messenger.py`'s, what an answer means `verdict.py`'s, when
-it may go out `pace.py`'s and `outage.py`'s, whether again `retry.py`'s.
+It owns the order in which a request meets limiter, gates and retries, and who learns what from its
+answer. What it says is `wire.py`'s, how it is carried `messenger.py`'s, what an answer means
+`verdict.py`'s, when it may go out `window.py`'s, `pace.py`'s and `outage.py`'s, whether again
+`retry.py`'s.
 """
 
 import asyncio
@@ -12,7 +13,6 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-import aiohttp
 import attrs
 
 from suno_cover_async.errors import (
@@ -64,19 +64,13 @@ class Account:
 
 
 class Transport:
-    """Requests of one account through one session, in one event loop."""
+    """Requests of one account, in one event loop."""
 
-    def __init__(self, account: Account, session: aiohttp.ClientSession, *, owned: bool) -> None:
-        """Use `session`, which may be `owned`; whoever made it closes it."""
+    def __init__(self, account: Account, messenger: Messenger) -> None:
+        """Send through `messenger`; whoever made it stops it."""
         self._account = account
-        self._messenger = Messenger(
-            session, account.base_url, account.key, seconds=account.retry.attempt, owned=owned
-        )
+        self._messenger = messenger
         self.closing: Closing = Closing()
-
-    def stop(self) -> None:
-        """Leave nothing behind, once all that was under way has ended."""
-        self._messenger.stop()
 
     def get(
         self, call: Call[T], *, through: RequestWindow | None = None, urgent: bool = False

@@ -22,7 +22,7 @@ from suno_cover_async.doorbell import Doorbell
 from suno_cover_async.download import ImageDownloader
 from suno_cover_async.errors import DownloadError, SunoCoverError
 from suno_cover_async.memory import Memory
-from suno_cover_async.messenger import USER_AGENT
+from suno_cover_async.messenger import USER_AGENT, Messenger
 from suno_cover_async.models import CoverDetails
 from suno_cover_async.outage import OutageGate, Passage
 from suno_cover_async.pace import PollSchedule
@@ -129,8 +129,11 @@ async def open_workshop(
     on_loopback = is_loopback(urlsplit(account.base_url).hostname)
     images = ImageDownloader(loopback=on_loopback, user_agent=USER_AGENT)
     stack.push_async_callback(images.close)
-    transport = Transport(account, session, owned=owned)
-    stack.callback(transport.stop)
+    messenger = Messenger(
+        session, account.base_url, account.key, seconds=account.retry.attempt, owned=owned
+    )
+    stack.callback(messenger.stop)
+    transport = Transport(account, messenger)
 
     def look(cover_task_id: str) -> Coroutine[Any, Any, CoverDetails | None]:
         return transport.get(wire.details(cover_task_id), through=account.poll_window, urgent=True)
