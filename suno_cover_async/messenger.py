@@ -18,7 +18,6 @@ from suno_cover_async._version import __version__
 from suno_cover_async.connections import Connector
 from suno_cover_async.errors import ClientUsageError, TransportError
 from suno_cover_async.overtime import Overtime
-from suno_cover_async.sharing import CLOSED
 from suno_cover_async.text import without, written
 from suno_cover_async.verdict import Answer, retry_after
 
@@ -110,7 +109,6 @@ class Messenger:
         self._key = key
         self._seconds = seconds
         self._overtime = Overtime(seconds)
-        self._when_closed = CLOSED if owned else _SESSION_CLOSED
         self._options: dict[str, Any] = {
             "allow_redirects": False,
             "raise_for_status": False,
@@ -176,7 +174,7 @@ class Messenger:
         if answer is not None:
             return answer
         if self._session.closed and not (body and body.sent):
-            return ClientUsageError(self._when_closed)
+            return ClientUsageError(_SESSION_CLOSED)
         if failure == _OTHER_CREDENTIALS:
             return ClientUsageError(failure)
         reason = failure or f"nothing for {self._seconds:g} s"
