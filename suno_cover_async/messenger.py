@@ -1,7 +1,8 @@
-"""One request out through aiohttp, one answer in; nothing is raised, and nothing of it leaks.
+"""One request out through aiohttp, one answer in, without a word of the key.
 
-The only module that talks HTTP to the API, and the only one that touches the API key. When a
-request may go out, and what its answer means, is `transport.py`'s business.
+It is the only module that talks HTTP to the API, and the only one that keeps the key; it owns what
+aiohttp's exceptions come to, and that none gets out. When a request may go out is `transport.py`'s,
+what its answer means `verdict.py`'s.
 """
 
 import asyncio
@@ -139,7 +140,7 @@ class Messenger:
 
         Args:
             target: Path and query.
-            body: To be posted; None gets.
+            body: What to post; None makes it a GET.
             entered: When it began, by the loop's clock; not before any other did.
 
         Returns:
@@ -208,7 +209,7 @@ async def _bounded(content: aiohttp.StreamReader) -> bytes:
 
 
 class SubmitBody(aiohttp.BytesPayload):
-    """A request body that knows whether it was asked for; everything else is a GET.
+    """The body of a submit, which knows whether it was asked for.
 
     aiohttp asks for the body when it writes the request, after the headers. What was never asked
     for was never executed; the exception's class tells nothing (`ClientOSError` both when nothing
