@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 
+import aiohttp
 import pytest
 import virtual_time
 from conftest import FAST_RETRY, billed, connect, until
@@ -615,6 +616,26 @@ async def test_closing_at_any_moment_forgets_nothing_that_was_billed(turns: int)
             if bill.music_task_id not in client.uncertain
         } <= known
         assert all(isinstance(o, CoverDetails | ClientUsageError) for o in outcomes)
+
+
+def test_a_submit_whose_borrowed_session_is_closed_under_it_stays_in_doubt() -> None:
+    async def scenario() -> tuple[bool, tuple[str, ...]]:
+        async with (
+            Sandbox(FREE) as sandbox,
+            aiohttp.ClientSession() as session,
+            connect(sandbox, session=session) as client,
+        ):
+            sandbox.script("submit", Fault.SLOW)
+            caller = asyncio.create_task(client.submit(*sandbox.add_music(["song"])))
+            await arrived(sandbox, 1)
+
+            await session.close()
+
+            with pytest.raises(ClientUsageError, match="session is closed") as caught:
+                await caller
+            return caught.value.perhaps_billed, client.uncertain
+
+    assert virtual_time.run(scenario()) == (True, ("song",))
 
 
 async def test_a_submit_that_begins_as_the_client_closes_is_never_sent_and_leaves_its_slot() -> (
