@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from bad_disk import disk_of_its_own, run, strace
 from hypothesis import given, settings
@@ -183,11 +184,21 @@ async def test_a_step_changes_its_own_entry_only(ledger: Ledger) -> None:
 async def test_a_cover_whose_host_names_no_time_is_finished_now(ledger: Ledger) -> None:
     before = datetime.now(UTC)
     entry = await entry_of(ledger)
-    await ledger.covered(entry, details(completed_at=None))
+    await ledger.covered(entry, attrs.evolve(details(completed_at=None), created_at=None))
     (covered,) = await entries(ledger)
 
+    assert covered.created_at is None
     assert covered.completed_at is not None
     assert before - timedelta(seconds=1) <= covered.completed_at <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize(("minutes", "is_young"), [(-1, True), (1, False)])
+def test_a_cover_is_young_for_14_days(*, minutes: int, is_young: bool) -> None:
+    finished = datetime.now(UTC) - timedelta(days=14, minutes=minutes)
+    state = TrackState.COVERED
+    entry = LedgerEntry(number=1, tracks=(Track("m1"),), state=state, completed_at=finished)
+
+    assert entry.is_young is is_young
 
 
 async def test_an_entry_tells_the_details_of_its_cover(ledger: Ledger) -> None:
