@@ -18,7 +18,6 @@ or a dump of the memory shows, such as the attributes of aiohttp's session or of
 is not looked at.
 """
 
-import asyncio
 import base64
 import contextlib
 import copy
@@ -30,8 +29,7 @@ import re
 import traceback
 import urllib.parse
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -266,47 +264,6 @@ def _unpacked(text: str) -> Iterator[str]:
             part = packed[start:]
             if re.fullmatch(r"[0-9a-fA-F]+", part):
                 yield bytes.fromhex(part[: len(part) // 2 * 2]).decode("latin-1")
-
-
-@attrs.define
-class Stranger:
-    """A server that says what it is told, word for word, and keeps every byte that it got.
-
-    Attributes:
-        url: Where it is.
-        received: Each request, whole.
-        keeps_open: It leaves connections open, and says no more.
-    """
-
-    url: str
-    received: list[bytes] = attrs.field(factory=list[bytes])
-    keeps_open: bool = False
-
-
-@asynccontextmanager
-async def stranger(answer: Callable[[str], bytes]) -> AsyncIterator[Stranger]:
-    """Serve one request per connection.
-
-    Args:
-        answer: Makes what is sent from the first line of the request; empty to say nothing.
-    """
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = re.search(rb"(?i)content-length: *(\d+)", head)
-            body = await reader.readexactly(int(length[1])) if length else b""
-            here.received.append(head + body)
-            writer.write(answer(head.partition(b"\r\n")[0].decode("latin-1")))
-            await writer.drain()
-            if here.keeps_open:
-                await reader.read()
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    here = Stranger(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    async with server:
-        yield here
 
 
 def environment() -> dict[str, str]:

@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import re
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import attrs
+
+Tail = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @attrs.define
@@ -16,11 +18,13 @@ class Peer:
     Attributes:
         answers: What to send, by path.
         otherwise: What to send to any other request.
+        tail: What to do after an answer, before its connection is closed.
         received: What each connection brought, to its end.
     """
 
     answers: dict[str, bytes] = attrs.Factory(dict)
     otherwise: bytes = b"HTTP/1.1 404 -\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    tail: Tail | None = None
     received: list[bytes] = attrs.Factory(list)
     scheme: str = "http"
     port: int = 0
@@ -36,14 +40,21 @@ class Peer:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         place = len(self.received)
         self.received.append(b"")
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        lost = ConnectionError, asyncio.IncompleteReadError
+        with contextlib.closing(writer), contextlib.suppress(*lost):
             head = await reader.readuntil(b"\r\n\r\n")
             self.received[place] = head
             length = re.search(rb"(?i)content-length: *(\d+)", head)
             self.received[place] += await reader.readexactly(int(length[1]) if length else 0)
             writer.write(self.answers.get(head.split(b" ")[1].decode(), self.otherwise))
             await writer.drain()
-        writer.close()
+            if self.tail is not None:
+                await self.tail(reader, writer)
+
+
+async def waits_for_the_end(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    """Be a tail that says no more, and leaves the connection open."""
+    await reader.read()
 
 
 @contextlib.asynccontextmanager

@@ -33,12 +33,11 @@ from canary import (
     HMAC_KEY,
     SECRET,
     Search,
-    Stranger,
     environment,
     forms,
-    stranger,
 )
 from conftest import FAST_POLL, NO_LIMIT, Ended, Run, thrown, until
+from peers import Peer, peer, waits_for_the_end
 from peers import answer as said
 from test_cli import a_free_port, finish, has_billed, needs_posix, start
 from yarl import URL
@@ -100,9 +99,9 @@ def observing(caplog: pytest.LogCaptureFixture) -> Observing:
     return observed
 
 
-def at(place: Stranger | Sandbox, **options: Any) -> SunoCoverClient:
+def at(place: Peer | Sandbox, **options: Any) -> SunoCoverClient:
     defaults: dict[str, Any] = {"rate": NO_LIMIT, "poll": FAST_POLL, "retry": ONCE}
-    return SunoCoverClient(API_KEY, base_url=place.url, **(defaults | options))
+    return SunoCoverClient(API_KEY, **({"base_url": place.url} | defaults | options))
 
 
 Verb = Callable[[SunoCoverClient], Coroutine[Any, Any, object]]
@@ -387,21 +386,17 @@ async def test_a_key_in_a_head_is_shown_nowhere(observing: Observing, *, borrowe
     heads = [("429 Slow down", header) for header in HEADERS]
     heads += [("302 Found", "Location: https://127.0.0.1:1/{}")]
     heads += [(status, "X-Other: 1") for status in STATUSES]
-    status, header = "", ""
-
-    def answer(_: str) -> bytes:
-        body = b'{"code": 401, "msg": "no"}'
-        return said(body, header.replace("{}", API_KEY), status=status.replace("{}", API_KEY))
-
     async with (
         observing() as search,
-        stranger(answer) as place,
+        peer() as place,
         contextlib.AsyncExitStack() as stack,
     ):
         session = await stack.enter_async_context(aiohttp.ClientSession()) if borrowed else None
-        named = Stranger(place.url.replace("127.0.0.1", "localhost"))  # no jar reads an address's
-        client = await stack.enter_async_context(at(named, session=session))
-        for status, header in heads:  # noqa: B007 - read by `answer`
+        named = place.url.replace("127.0.0.1", "localhost")  # no jar reads an address's
+        client = await stack.enter_async_context(at(place, base_url=named, session=session))
+        for status, header in heads:
+            echo, line = (words.replace("{}", API_KEY) for words in (header, status))
+            place.otherwise = said(b'{"code": 401, "msg": "no"}', echo, status=line)
             if not (borrowed and header.startswith("Set-Cookie")):  # aiohttp logs odd names there
                 await tried(search, client, looks("music")[1:])
 
@@ -421,17 +416,17 @@ WIRE: dict[str, bytes] = {
 
 @pytest.mark.parametrize("borrowed", [False, True])
 async def test_no_fault_of_the_wire_shows_a_secret(observing: Observing, *, borrowed: bool) -> None:
-    answer = b""
     async with (
         observing(debug=True) as search,
-        stranger(lambda _: answer) as place,
+        peer() as place,
         contextlib.AsyncExitStack() as stack,
     ):
         session = await stack.enter_async_context(aiohttp.ClientSession()) if borrowed else None
         async with at(place, session=session) as client:
-            for answer in WIRE.values():  # noqa: B007 - read by the server
+            for place.otherwise in WIRE.values():
                 await tried(search, client)
-        async with at(Stranger(f"http://127.0.0.1:{a_free_port()}"), session=session) as client:
+        nobody = f"http://127.0.0.1:{a_free_port()}"
+        async with at(place, base_url=nobody, session=session) as client:
             await tried(search, client)
 
     assert len(place.received) >= 4 * len(WIRE)
@@ -444,8 +439,8 @@ async def test_no_redirect_takes_a_secret_to_another_host(
     async with (
         observing() as search,
         door() as receiver,
-        stranger(lambda _: said(PNG)) as other,
-        stranger(lambda _: said(b"", f"Location: {other.url}/x", status=f"{status} -")) as place,
+        peer(said(PNG)) as other,
+        peer(said(b"", f"Location: {other.url}/x", status=f"{status} -")) as place,
         at(place, receiver=receiver) as client,
         contextlib.AsyncExitStack() as stack,
     ):
@@ -524,8 +519,8 @@ async def test_a_callers_own_timeout_in_the_middle_of_an_answer_knows_no_secret(
     observing: Observing,
 ) -> None:
     begun = said(API_KEY.encode() + bytes(99), f"X-Echo: {API_KEY}", status=f"200 {API_KEY}")[:-9]
-    async with observing() as search, stranger(lambda _: begun) as place:
-        place.keeps_open = True
+    async with observing() as search, peer(begun) as place:
+        place.tail = waits_for_the_end
         async with at(place, retry=RetryPolicy(tries=1, attempt=0.2)) as client:
             for verb in looks("music")[:3]:
                 with pytest.raises(TimeoutError) as caught:
@@ -558,7 +553,7 @@ async def test_the_error_of_a_borrowed_sessions_middleware_passes_without_what_k
     async with (
         observing() as search,
         door() as receiver,
-        stranger(lambda _: said(b"{}", status="500 -")) as place,
+        peer(said(b"{}", status="500 -")) as place,
         aiohttp.ClientSession(middlewares=[middleware]) as session,
         at(place, session=session, receiver=receiver) as client,
     ):
@@ -582,7 +577,7 @@ async def test_a_group_of_errors_in_a_borrowed_session_is_told_of_in_our_words(
 
     async with (
         observing() as search,
-        stranger(lambda _: said(b"{}", status="500 -")) as place,
+        peer(said(b"{}", status="500 -")) as place,
         aiohttp.ClientSession(middlewares=[middleware]) as session,
         at(place, session=session) as client,
     ):

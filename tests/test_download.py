@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import attrs
 import bad_disk
 import pytest
 import trustme
 from conftest import until
 from hypothesis import given
 from hypothesis import strategies as st
-from peers import answer
+from peers import Peer, Tail, answer, peer, waits_for_the_end
 
 from suno_cover_async.addresses import is_public
 from suno_cover_async.download import ImageDownloader
@@ -44,42 +43,6 @@ IMAGES = {
 }
 AGENT = "suno_cover_async-tests"
 
-Tail = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@attrs.define
-class ImageHost:
-    """A raw HTTP server: it sends what it was told to, byte by byte, and keeps what it got."""
-
-    answers: dict[str, bytes] = attrs.Factory(dict)
-    tails: dict[str, Tail] = attrs.Factory(dict)
-    heads: list[str] = attrs.Factory(list)
-    connections: int = 0
-    port: int = 0
-    server: asyncio.Server | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def paths(self) -> list[str]:
-        return [head.split(" ")[1] for head in self.heads]
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            self.heads.append(head)
-            path = head.split(" ")[1].partition("?")[0]
-            writer.write(self.answers[path])
-            await writer.drain()
-            if path in self.tails:
-                await self.tails[path](reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
 
 def redirect(location: str, *headers: str, status: str = "302 Found") -> bytes:
     return answer(b"", f"Location: {location}", *headers, status=status)
@@ -99,12 +62,8 @@ async def downloading(
 
 
 @pytest.fixture
-async def host() -> AsyncIterator[ImageHost]:
-    image_host = ImageHost()
-    server = await asyncio.start_server(image_host.serve, "127.0.0.1", 0)
-    image_host.port = server.sockets[0].getsockname()[1]
-    image_host.server = server
-    async with server:
+async def host() -> AsyncIterator[Peer]:
+    async with peer(b"") as image_host:
         yield image_host
 
 
@@ -131,7 +90,7 @@ def names_in(directory: Path) -> list[str]:
 
 @pytest.mark.parametrize(("suffix", "body"), IMAGES.items())
 async def test_an_image_is_saved_whole_under_the_suffix_of_its_bytes(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path, suffix: str, body: bytes
+    host: Peer, downloader: ImageDownloader, tmp_path: Path, suffix: str, body: bytes
 ) -> None:
     host.answers["/a.bin"] = answer(body, "Content-Type: application/octet-stream")
 
@@ -143,7 +102,7 @@ async def test_an_image_is_saved_whole_under_the_suffix_of_its_bytes(
 
 
 async def test_a_type_is_told_even_when_its_bytes_come_one_by_one(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path
+    host: Peer, downloader: ImageDownloader, tmp_path: Path
 ) -> None:
     async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for byte in PNG[:40]:
@@ -151,7 +110,7 @@ async def test_a_type_is_told_even_when_its_bytes_come_one_by_one(
             await writer.drain()
 
     host.answers["/a"] = answer(b"", length=40)
-    host.tails["/a"] = trickle
+    host.tail = trickle
 
     path = await downloader.fetch(f"{host.url}/a", tmp_path / "a")
 
@@ -160,7 +119,7 @@ async def test_a_type_is_told_even_when_its_bytes_come_one_by_one(
 
 
 async def test_a_chunked_image_is_saved_whole(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path
+    host: Peer, downloader: ImageDownloader, tmp_path: Path
 ) -> None:
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (PNG[:5], PNG[5:]))
     host.answers["/a"] = (
@@ -182,7 +141,7 @@ class CountedThreads(ThreadPoolExecutor):
         return super().submit(fn, *args, **kwargs)
 
 
-async def test_a_usual_image_takes_two_hops_into_a_thread(host: ImageHost, tmp_path: Path) -> None:
+async def test_a_usual_image_takes_two_hops_into_a_thread(host: Peer, tmp_path: Path) -> None:
     body = PNG + bytes(2_000_000 - len(PNG))
     host.answers["/a"] = answer(body)
     threads = CountedThreads()
@@ -195,7 +154,7 @@ async def test_a_usual_image_takes_two_hops_into_a_thread(host: ImageHost, tmp_p
     assert threads.hops == 2
 
 
-async def test_an_image_of_many_megabytes_is_saved_whole(host: ImageHost, tmp_path: Path) -> None:
+async def test_an_image_of_many_megabytes_is_saved_whole(host: Peer, tmp_path: Path) -> None:
     body = PNG + b"".join(number.to_bytes(4, "big") for number in range(1_800_000))
     host.answers["/a"] = answer(body)
 
@@ -206,7 +165,7 @@ async def test_an_image_of_many_megabytes_is_saved_whole(host: ImageHost, tmp_pa
 
 
 async def test_bytes_that_come_one_by_one_do_not_pile_up_in_memory(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path
+    host: Peer, downloader: ImageDownloader, tmp_path: Path
 ) -> None:
     async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for _byte in range(3000):
@@ -215,7 +174,7 @@ async def test_bytes_that_come_one_by_one_do_not_pile_up_in_memory(
                 await asyncio.sleep(0)
 
     host.answers["/a"] = answer(PNG, length=len(PNG) + 3000)
-    host.tails["/a"] = trickle
+    host.tail = trickle
     threads = CountedThreads()
     asyncio.get_running_loop().set_default_executor(threads)
 
@@ -226,7 +185,7 @@ async def test_bytes_that_come_one_by_one_do_not_pile_up_in_memory(
 
 
 async def test_neither_key_nor_cookie_nor_environment_reaches_the_image_host(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    host: Peer, downloader: ImageDownloader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine localhost login someone password secret\n")
@@ -238,8 +197,9 @@ async def test_neither_key_nor_cookie_nor_environment_reaches_the_image_host(
     for name in ("one", "two"):
         await downloader.fetch(f"http://localhost:{host.port}/a", tmp_path / name)
 
-    assert len(host.heads) == 4
-    for head in host.heads:
+    heads = [request.decode() for request in host.received]
+    assert len(heads) == 4
+    for head in heads:
         names = {line.partition(":")[0].lower() for line in head.split("\r\n")[1:] if line}
         assert names == {"host", "accept", "accept-encoding", "user-agent"}
         assert f"User-Agent: {AGENT}" in head
@@ -248,34 +208,34 @@ async def test_neither_key_nor_cookie_nor_environment_reaches_the_image_host(
 
 @pytest.mark.parametrize("status", ["301 M", "302 F", "303 S", "307 T", "308 P"])
 async def test_a_redirect_is_followed(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path, status: str
+    host: Peer, downloader: ImageDownloader, tmp_path: Path, status: str
 ) -> None:
     host.answers["/deep/a"] = redirect("../b?token=1", status=status)
-    host.answers["/b"] = answer(PNG)
+    host.answers["/b?token=1"] = answer(PNG)
 
     path = await downloader.fetch(f"{host.url}/deep/a", tmp_path / "a")
 
     assert path.read_bytes() == PNG
-    assert host.paths() == ["/deep/a", "/b?token=1"]
+    assert host.paths == ["/deep/a", "/b?token=1"]
 
 
 async def test_five_redirects_are_followed_and_a_sixth_is_not(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path
+    host: Peer, downloader: ImageDownloader, tmp_path: Path
 ) -> None:
     host.answers |= {f"/{n}": redirect(f"/{n + 1}") for n in range(6)}
     host.answers["/6"] = answer(PNG)
 
     await downloader.fetch(f"{host.url}/1", tmp_path / "a")
-    host.heads.clear()
+    host.received.clear()
     error = await refused(downloader.fetch(f"{host.url}/0", tmp_path / "b"))
 
-    assert host.paths() == ["/0", "/1", "/2", "/3", "/4", "/5"]
+    assert host.paths == ["/0", "/1", "/2", "/3", "/4", "/5"]
     assert isinstance(error, DownloadError)
     assert not error.retryable
 
 
 async def test_a_loop_of_redirects_ends(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path
+    host: Peer, downloader: ImageDownloader, tmp_path: Path
 ) -> None:
     host.answers["/a"] = redirect("/a")
 
@@ -306,7 +266,7 @@ async def test_a_loop_of_redirects_ends(
     ],
 )
 async def test_a_redirect_to_where_none_may_go_is_refused(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path, location: str
+    host: Peer, downloader: ImageDownloader, tmp_path: Path, location: str
 ) -> None:
     host.answers["/a"] = redirect(location)
 
@@ -315,7 +275,7 @@ async def test_a_redirect_to_where_none_may_go_is_refused(
     assert isinstance(error, DownloadError)
     assert not error.retryable
     assert "secret" not in str(error)
-    assert host.connections == 1
+    assert len(host.received) == 1
     assert names_in(tmp_path) == []
 
 
@@ -357,7 +317,7 @@ async def test_only_https_to_public_addresses_is_asked(
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "127.1", "2130706433", "0x7f000001"])
 async def test_loopback_is_refused_at_connect_unless_the_api_is_there(
-    host: ImageHost, tmp_path: Path, name: str
+    host: Peer, tmp_path: Path, name: str
 ) -> None:
     url = f"https://{name}:{host.port}/a.png?token=secret"
 
@@ -370,12 +330,12 @@ async def test_loopback_is_refused_at_connect_unless_the_api_is_there(
     assert "secret" not in str(error)
     _, writer = await asyncio.open_connection("127.0.0.1", host.port)
     writer.close()
-    await until(lambda: host.connections)
-    assert host.connections == 1  # ours, just now: connections are accepted in their order
+    await until(lambda: host.received)
+    assert len(host.received) == 1  # ours, just now: connections are accepted in their order
 
 
 async def test_plain_http_is_refused_even_on_loopback_unless_the_api_is_there(
-    host: ImageHost, tmp_path: Path
+    host: Peer, tmp_path: Path
 ) -> None:
     async with downloading(loopback=False) as downloader:
         error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
@@ -391,10 +351,12 @@ async def test_a_refused_address_is_named(tmp_path: Path) -> None:
 
 
 async def test_loopback_is_connected_to_when_the_api_is_there(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path
+    downloader: ImageDownloader, tmp_path: Path
 ) -> None:
+    reached = asyncio.Event()
+
     async def garbage(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        host.connections += 1
+        reached.set()
         writer.write(b"this is no TLS")
         writer.close()
 
@@ -403,7 +365,7 @@ async def test_loopback_is_connected_to_when_the_api_is_there(
         port = server.sockets[0].getsockname()[1]
         error = await refused(downloader.fetch(f"https://localhost:{port}/a", tmp_path / "a"))
 
-    assert host.connections > 0
+    assert reached.is_set()
     assert error.retryable
 
 
@@ -513,7 +475,7 @@ def test_no_way_of_writing_a_private_address_makes_it_public(address: object) ->
     ],
 )
 async def test_an_answer_without_an_image_is_named_and_leaves_no_file(
-    host: ImageHost,
+    host: Peer,
     downloader: ImageDownloader,
     tmp_path: Path,
     *,
@@ -523,7 +485,7 @@ async def test_an_answer_without_an_image_is_named_and_leaves_no_file(
     retryable: bool,
 ) -> None:
     bodiless = status.startswith(("204", "304"))
-    host.answers["/a.png"] = (
+    host.answers["/a.png?sig=secret"] = (
         f"HTTP/1.1 {status}\r\nConnection: close\r\n\r\n".encode()
         if bodiless
         else answer(body, status=status)
@@ -541,7 +503,7 @@ async def test_an_answer_without_an_image_is_named_and_leaves_no_file(
 
 @pytest.mark.parametrize(("suffix", "body"), IMAGES.items())
 async def test_an_image_that_only_the_end_of_its_connection_ends_is_saved_when_it_is_whole(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path, suffix: str, body: bytes
+    host: Peer, downloader: ImageDownloader, tmp_path: Path, suffix: str, body: bytes
 ) -> None:
     host.answers["/a"] = b"HTTP/1.0 200 OK\r\n\r\n" + body
 
@@ -552,7 +514,7 @@ async def test_an_image_that_only_the_end_of_its_connection_ends_is_saved_when_i
 
 
 @pytest.mark.parametrize("size", [100_000, 2 * 1024 * 1024, 2 * 1024 * 1024 + 5, 5_000_000])
-async def test_a_large_one_too(host: ImageHost, tmp_path: Path, size: int) -> None:
+async def test_a_large_one_too(host: Peer, tmp_path: Path, size: int) -> None:
     body = PNG[:8] + b"p" * (size - 16) + PNG[-8:]
     host.answers["/whole"] = b"HTTP/1.0 200 OK\r\n\r\n" + body
     host.answers["/torn"] = b"HTTP/1.0 200 OK\r\n\r\n" + body[:-3]
@@ -567,7 +529,7 @@ async def test_a_large_one_too(host: ImageHost, tmp_path: Path, size: int) -> No
 
 
 async def test_an_html_page_may_be_a_gateways_so_it_is_worth_another_try(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path
+    host: Peer, downloader: ImageDownloader, tmp_path: Path
 ) -> None:
     host.answers["/a"] = answer(b"<html>One moment, please</html>", "Content-Type: text/html")
 
@@ -579,7 +541,7 @@ async def test_an_html_page_may_be_a_gateways_so_it_is_worth_another_try(
 
 
 async def test_a_compressed_body_is_never_unpacked(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path
+    host: Peer, downloader: ImageDownloader, tmp_path: Path
 ) -> None:
     host.answers["/a"] = answer(gzip.compress(PNG), "Content-Encoding: gzip")
 
@@ -588,7 +550,7 @@ async def test_a_compressed_body_is_never_unpacked(
     assert "not an image" in str(error)
 
 
-async def test_an_image_of_the_largest_size_is_accepted(host: ImageHost, tmp_path: Path) -> None:
+async def test_an_image_of_the_largest_size_is_accepted(host: Peer, tmp_path: Path) -> None:
     host.answers["/a"] = answer(PNG)
 
     async with downloading(max_bytes=len(PNG)) as downloader:
@@ -597,9 +559,9 @@ async def test_an_image_of_the_largest_size_is_accepted(host: ImageHost, tmp_pat
     assert path.read_bytes() == PNG
 
 
-async def test_a_body_that_announces_too_much_is_not_read(host: ImageHost, tmp_path: Path) -> None:
+async def test_a_body_that_announces_too_much_is_not_read(host: Peer, tmp_path: Path) -> None:
     host.answers["/a"] = answer(b"", length=10**15)
-    host.tails["/a"] = waits_for_the_end
+    host.tail = waits_for_the_end
 
     async with downloading(max_bytes=10**6) as downloader:
         error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
@@ -612,7 +574,7 @@ async def test_a_body_that_announces_too_much_is_not_read(host: ImageHost, tmp_p
 
 @pytest.mark.parametrize("most", [300_000, 5_000_000])
 async def test_a_body_without_end_is_cut_at_the_limit(
-    host: ImageHost, tmp_path: Path, most: int
+    host: Peer, tmp_path: Path, most: int
 ) -> None:
     async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while not writer.is_closing():
@@ -620,7 +582,7 @@ async def test_a_body_without_end_is_cut_at_the_limit(
             await writer.drain()
 
     host.answers["/a"] = b"HTTP/1.1 200 OK\r\n\r\n" + PNG
-    host.tails["/a"] = endless
+    host.tail = endless
 
     async with downloading(max_bytes=most) as downloader:
         error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
@@ -631,7 +593,7 @@ async def test_a_body_without_end_is_cut_at_the_limit(
     assert names_in(tmp_path) == []
 
 
-async def test_a_body_of_one_piece_is_cut_at_the_limit_too(host: ImageHost, tmp_path: Path) -> None:
+async def test_a_body_of_one_piece_is_cut_at_the_limit_too(host: Peer, tmp_path: Path) -> None:
     host.answers["/a"] = b"HTTP/1.1 200 OK\r\n\r\n" + PNG
 
     async with downloading(max_bytes=len(PNG) - 1) as downloader:
@@ -640,10 +602,6 @@ async def test_a_body_of_one_piece_is_cut_at_the_limit_too(host: ImageHost, tmp_
     assert isinstance(error, DownloadError)
     assert not error.retryable
     assert names_in(tmp_path) == []
-
-
-async def waits_for_the_end(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-    await reader.read()
 
 
 async def resets(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -673,11 +631,11 @@ async def resets(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
 )
 @pytest.mark.parametrize("abruptly", [False, True])
 async def test_an_answer_cut_off_or_garbled_is_worth_another_try(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path, raw: bytes, abruptly: bool
+    host: Peer, downloader: ImageDownloader, tmp_path: Path, raw: bytes, abruptly: bool
 ) -> None:
     host.answers["/a"] = raw
     if abruptly:
-        host.tails["/a"] = resets
+        host.tail = resets
 
     error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
 
@@ -704,16 +662,13 @@ async def test_a_certificate_that_nobody_vouches_for_is_not_tried_again(
 ) -> None:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
-    host = ImageHost(answers={"/a": answer(PNG)})
-    server = await asyncio.start_server(host.serve, "127.0.0.1", 0, ssl=tls)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        error = await refused(downloader.fetch(f"https://127.0.0.1:{port}/a", tmp_path / "a"))
+    async with peer(answer(PNG), tls=tls) as host:
+        error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
 
     assert isinstance(error, DownloadError)
     assert not error.retryable
     assert "certificate" in str(error)
-    assert host.heads == []
+    assert not host.received
 
 
 async def trickles(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -725,10 +680,10 @@ async def trickles(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Non
 
 @pytest.mark.parametrize("tail", [waits_for_the_end, trickles])
 async def test_a_host_that_is_silent_or_trickles_is_left_in_time(
-    host: ImageHost, tmp_path: Path, tail: Tail
+    host: Peer, tmp_path: Path, tail: Tail
 ) -> None:
     host.answers["/a"] = answer(PNG, length=1_000_000)
-    host.tails["/a"] = tail
+    host.tail = tail
 
     async with downloading(within=0.1) as downloader:
         error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
@@ -740,7 +695,7 @@ async def test_a_host_that_is_silent_or_trickles_is_left_in_time(
 
 
 async def test_a_cancelled_download_leaves_no_file_no_task_and_no_connection(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path
+    host: Peer, downloader: ImageDownloader, tmp_path: Path
 ) -> None:
     left = asyncio.Event()
 
@@ -751,7 +706,7 @@ async def test_a_cancelled_download_leaves_no_file_no_task_and_no_connection(
             left.set()
 
     host.answers["/a"] = answer(PNG, length=10_000)
-    host.tails["/a"] = hold
+    host.tail = hold
     before = asyncio.all_tasks()
     fetching = asyncio.create_task(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
     await until(lambda: list(tmp_path.glob("*.part")))
@@ -786,7 +741,7 @@ async def test_a_cancellation_takes_effect_when_the_thread_is_done() -> None:
 
 
 async def test_cancelling_at_any_step_leaves_a_whole_file_or_none(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path
+    host: Peer, downloader: ImageDownloader, tmp_path: Path
 ) -> None:
     body = PNG + b"x" * 200_000
     host.answers["/a"] = answer(body)
@@ -815,10 +770,10 @@ async def test_cancelling_at_any_step_leaves_a_whole_file_or_none(
 
 
 async def test_cancelling_twice_still_tidies_up(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path
+    host: Peer, downloader: ImageDownloader, tmp_path: Path
 ) -> None:
     host.answers["/a"] = answer(PNG, length=10_000)
-    host.tails["/a"] = waits_for_the_end
+    host.tail = waits_for_the_end
     fetching = asyncio.create_task(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
     await until(lambda: list(tmp_path.glob("*.part")))
 
@@ -831,7 +786,7 @@ async def test_cancelling_twice_still_tidies_up(
 
 
 async def test_a_file_in_the_making_that_is_taken_for_dead_is_worth_another_fetch(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path
+    host: Peer, downloader: ImageDownloader, tmp_path: Path
 ) -> None:
     swept = asyncio.Event()
 
@@ -840,7 +795,7 @@ async def test_a_file_in_the_making_that_is_taken_for_dead_is_worth_another_fetc
         writer.write(b"x" * 1000)
 
     host.answers["/a"] = answer(PNG, length=len(PNG) + 1000)
-    host.tails["/a"] = rest
+    host.tail = rest
     fetching = asyncio.create_task(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
     await until(lambda: list(tmp_path.glob("*.part")))
 
@@ -857,7 +812,7 @@ async def test_a_file_in_the_making_that_is_taken_for_dead_is_worth_another_fetc
 
 
 async def test_the_directory_is_made(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path
+    host: Peer, downloader: ImageDownloader, tmp_path: Path
 ) -> None:
     host.answers["/a"] = answer(PNG)
 
@@ -868,7 +823,7 @@ async def test_the_directory_is_made(
 
 
 async def test_a_directory_that_cannot_be_made_is_named(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path
+    host: Peer, downloader: ImageDownloader, tmp_path: Path
 ) -> None:
     host.answers["/a"] = answer(PNG)
     (tmp_path / "taken").write_bytes(b"a file")
@@ -884,7 +839,7 @@ async def test_a_directory_that_cannot_be_made_is_named(
 
 
 async def test_a_full_disk_is_named_and_leaves_no_file(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path
+    host: Peer, downloader: ImageDownloader, tmp_path: Path
 ) -> None:
     resource = pytest.importorskip("resource")
     host.answers["/a"] = answer(PNG + b"x" * 500_000)
@@ -924,7 +879,7 @@ def test_an_image_is_on_the_disk_before_it_has_its_name(tmp_path: Path) -> None:
 
 
 async def test_a_name_that_is_taken_by_a_directory_is_named(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path
+    host: Peer, downloader: ImageDownloader, tmp_path: Path
 ) -> None:
     host.answers["/a"] = answer(PNG)
     (tmp_path / "a.png").mkdir()
@@ -937,7 +892,7 @@ async def test_a_name_that_is_taken_by_a_directory_is_named(
 
 
 async def test_a_file_of_that_name_is_replaced_only_by_a_whole_one(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path
+    host: Peer, downloader: ImageDownloader, tmp_path: Path
 ) -> None:
     host.answers["/torn"] = answer(PNG, length=10_000)
     host.answers["/whole"] = answer(PNG)
@@ -953,7 +908,7 @@ async def test_a_file_of_that_name_is_replaced_only_by_a_whole_one(
 
 
 async def test_many_downloads_into_one_file_all_succeed(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path
+    host: Peer, downloader: ImageDownloader, tmp_path: Path
 ) -> None:
     host.answers["/a"] = answer(PNG)
     fetch = partial(downloader.fetch, f"{host.url}/a", tmp_path / "a")
@@ -966,7 +921,7 @@ async def test_many_downloads_into_one_file_all_succeed(
 
 
 async def test_a_file_has_the_permissions_of_any_new_file(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path
+    host: Peer, downloader: ImageDownloader, tmp_path: Path
 ) -> None:
     host.answers["/a"] = answer(PNG)
     ordinary = tmp_path / "ordinary"
@@ -978,7 +933,7 @@ async def test_a_file_has_the_permissions_of_any_new_file(
 
 
 async def test_closing_twice_is_fine_and_use_after_it_is_a_clear_error(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path
+    host: Peer, downloader: ImageDownloader, tmp_path: Path
 ) -> None:
     await downloader.close()
     await downloader.close()
@@ -986,14 +941,14 @@ async def test_closing_twice_is_fine_and_use_after_it_is_a_clear_error(
     error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
 
     assert isinstance(error, ClientUsageError)
-    assert host.connections == 0
+    assert not host.received
 
 
 async def test_closing_ends_a_download_under_way(
-    host: ImageHost, downloader: ImageDownloader, tmp_path: Path
+    host: Peer, downloader: ImageDownloader, tmp_path: Path
 ) -> None:
     host.answers["/a"] = answer(PNG, length=10_000)
-    host.tails["/a"] = waits_for_the_end
+    host.tail = waits_for_the_end
     fetching = asyncio.create_task(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
     await until(lambda: list(tmp_path.glob("*.part")))
 
