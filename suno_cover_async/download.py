@@ -317,7 +317,7 @@ def _parsed(url: str) -> URL | None:
     try:
         place = URL(url)
         _ = place.host, place.port
-    except ValueError:
+    except (ValueError, IndexError):  # yarl's for https://[]@
         return None
     return place
 

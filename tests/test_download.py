@@ -262,6 +262,7 @@ async def test_a_loop_of_redirects_ends(
         "https://someone:secret@example.com/a.png",
         "http://127.0.0.1:999999/",
         "http://[::1/",
+        "https://[]@",
         "",
     ],
 )
@@ -298,6 +299,7 @@ async def test_a_redirect_to_where_none_may_go_is_refused(
         "https://:secret@example.com/a.png",
         "https://example.com:99999/a.png",
         "https://[::1/a.png",
+        "https://[]@",
         f"https://{'a' * 64}.example/a.png",
         "https://10.1.2.3/a.png",
         "https://[fe80::1]/a.png",

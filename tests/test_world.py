@@ -609,6 +609,7 @@ def test_a_signature_matches_the_published_formula() -> None:
         ("http://0.0.0.0/x", False),
         ("ftp://127.0.0.1/x", False),
         ("http://[", False),
+        ("http://[]@", False),
         ("/x", False),
         ("", False),
     ],

@@ -28,7 +28,7 @@ def is_own(url: str) -> bool:
     """Whether a URL leads to this very machine."""
     try:
         parsed = URL(url)
-    except ValueError:
+    except (ValueError, IndexError):  # yarl's for http://[]@
         return False
     return parsed.scheme in {"http", "https"} and is_loopback(parsed.host)
 
