@@ -427,7 +427,7 @@ class Outcomes:
                 return await self._submitted(entry, task)
         left_behind = not submit.done() or submit.cancelling() > 1
         in_doubt = left_behind or entry.state is TrackState.SUBMITTING
-        if not in_doubt and entry.music_task_id not in self._client.uncertain:
+        if not in_doubt and not self._client.perhaps_billed(entry.music_task_id):
             await self._ledger.unsent(entry)
         if error is not None:
             raise error

@@ -161,6 +161,15 @@ class SunoCoverClient:
         """
         return tuple(self._memory.uncertain)
 
+    def perhaps_billed(self, music_task_id: str) -> bool:
+        """Whether a submit of this music task may have been billed, whoever made it.
+
+        It is under way, was answered within the last minute, or left the music task `uncertain`.
+        So a caller who was cancelled learns that others go on with the submit it had joined.
+        """
+        arguments.task_id("music_task_id", music_task_id)
+        return self._memory.perhaps_billed(music_task_id)
+
     def doubt(self, music_task_id: str) -> None:
         """Tell that somebody, such as an earlier process, may have submitted this music task.
 

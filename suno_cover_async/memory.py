@@ -28,6 +28,7 @@ class Memory:
         uncertain: Music tasks that may have been billed, for all that was answered; and when a
             submit of theirs ended so, by the loop's clock (None: at a moment that nobody knows;
             minus infinity: its answer is not awaited any more).
+        under_way: Music tasks that are being submitted.
         durations: How long covers have been taking.
     """
 
@@ -38,6 +39,7 @@ class Memory:
         self._owners: dict[str, tuple[str, float]] = {}
         self.unclaimed: dict[str, CoverTask] = {}
         self.uncertain: dict[str, float | None] = {}
+        self.under_way: set[str] = set()
         self.durations: Durations = Durations()
 
     def accepted(self, task: CoverTask, now: float) -> None:
@@ -53,6 +55,11 @@ class Memory:
         """Tell for which music task a cover task was accepted, if that was within the grace."""
         owner = self._owners.get(cover_task_id)
         return None if owner is None else owner[0]
+
+    def perhaps_billed(self, music_task_id: str) -> bool:
+        """Whether a submit is under way, was answered within the grace, or ended in doubt."""
+        noted = music_task_id in self.uncertain or music_task_id in self.under_way
+        return noted or any(owner == music_task_id for owner, _ in self._owners.values())
 
     def claim(self, music_task_id: str) -> CoverTask | None:
         """Hand over what was accepted for a music task, once."""

@@ -58,6 +58,7 @@ class SubmitDesk:
         if shared is None or not shared.joinable:
             work = self._submit(music_task_id, patience, ending=shared)
             forget = partial(self._forget_ended, music_task_id)
+            self.memory.under_way.add(music_task_id)
             shared = self._under_way[music_task_id] = Shared(work, forget)
         task = await shared.join()
         self.memory.claim(music_task_id)
@@ -71,6 +72,7 @@ class SubmitDesk:
         shared = self._under_way.get(music_task_id)
         if shared is not None and shared.has_ended:
             del self._under_way[music_task_id]
+            self.memory.under_way.discard(music_task_id)
 
     async def _submit(
         self, music_task_id: str, patience: float, *, ending: Shared[CoverTask] | None

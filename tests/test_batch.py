@@ -5,7 +5,7 @@ import itertools
 import os
 import resource
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -1031,6 +1031,37 @@ def test_a_second_cancellation_waits_for_no_answer(tmp_path: Path) -> None:
 
     assert ended < 2
     assert left == {TrackState.SUBMITTING: 3}
+
+
+@pytest.mark.parametrize("catalog_first", [True, False])
+def test_a_run_left_while_somebody_else_awaits_its_submit_has_it_on_record(
+    tmp_path: Path, catalog_first: bool
+) -> None:
+    async def scenario() -> tuple[int, Counter[TrackState]]:
+        clock = asyncio.get_running_loop().time
+        slow = Scenario(slow=1.0, slow_seconds=5)
+        async with Sandbox(slow, clock=clock) as sandbox, client_of(sandbox) as client:
+            (song,) = sandbox.add_music(1)
+
+            async def left() -> None:
+                async with cover_catalog(client, [song], ledger=ledger):
+                    await asyncio.sleep(2)
+
+            with Ledger(tmp_path / "covers.db") as ledger:
+                callers: list[Coroutine[Any, Any, object]] = [left(), client.submit(song)]
+                begun: list[asyncio.Task[object]] = []
+                for caller in callers if catalog_first else reversed(callers):
+                    begun.append(asyncio.create_task(caller))
+                    await asyncio.sleep(1)
+                await asyncio.sleep(1.5)
+                at_once = states(ledger)
+                await asyncio.gather(*begun)
+                return len(sandbox.journal.bills), at_once + states(ledger)
+
+    bills, on_record = virtual_time.run(scenario())
+
+    assert bills == 1
+    assert on_record == {TrackState.SUBMITTING: 2}
 
 
 @pytest.mark.parametrize(
