@@ -4,7 +4,9 @@ import gzip
 import os
 import socket
 import ssl
+import sys
 import threading
+import time
 import unicodedata
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -315,6 +317,18 @@ async def test_only_https_to_public_addresses_is_asked(
     assert isinstance(error, DownloadError)
     assert not error.retryable
     assert "secret" not in str(error)
+
+
+@pytest.mark.parametrize("host_name", ["\ufdfa" * 8000, "\u337f\u337f\u337f." * 2000])
+async def test_no_name_of_a_host_takes_long_to_refuse(tmp_path: Path, host_name: str) -> None:
+    async with downloading() as downloader:
+        began = time.process_time()
+        error = await refused(downloader.fetch(f"https://{host_name}/a.png", tmp_path / "a"))
+        took = time.process_time() - began
+
+    assert isinstance(error, DownloadError)
+    assert not error.retryable
+    assert took < (0.25 if sys.gettrace() else 0.05)
 
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "127.1", "2130706433", "0x7f000001"])
