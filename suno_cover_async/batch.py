@@ -393,7 +393,7 @@ class Outcomes:
     async def _record_and_submit(self, entry: LedgerEntry) -> CoverTask:
         """Submit, once it is on record that this may happen."""
         if entry.state is TrackState.SUBMITTING:
-            self._client.doubt(entry.music_task_id)
+            self._client.doubt(entry.music_task_id, failed=entry.task)
         await self._ledger.submitting(entry)
         submit = partial(self._client.submit, entry.music_task_id)
         return await self._persist(submit, self._client.submit_outage)

@@ -170,13 +170,19 @@ class SunoCoverClient:
         arguments.task_id("music_task_id", music_task_id)
         return self._memory.perhaps_billed(music_task_id)
 
-    def doubt(self, music_task_id: str) -> None:
+    def doubt(self, music_task_id: str, *, failed: CoverTask | None = None) -> None:
         """Tell that somebody, such as an earlier process, may have submitted this music task.
 
         It is `uncertain` then: the next submit of it waits for 1 s first, and is completed from a
         callback where it can be.
+
+        Args:
+            music_task_id: The music task.
+            failed: What became of it before; a callback that named this tells nothing new.
         """
         self._memory.uncertain[arguments.task_id("music_task_id", music_task_id)] = None
+        if failed is not None:
+            self._doorbell.forget(music_task_id, failed.cover_task_id)
 
     @property
     def outage(self) -> OutageGate:

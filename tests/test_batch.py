@@ -802,6 +802,21 @@ async def test_a_failed_cover_is_submitted_again_only_when_that_is_asked_for(
             assert states(ledger) == {TrackState.FAILED: 2}
 
 
+async def test_a_failed_cover_is_submitted_again_though_its_callback_is_remembered(
+    tmp_path: Path,
+) -> None:
+    async with receiving() as receiver, Sandbox(Scenario(rate=None)) as sandbox:
+        (song,) = sandbox.add_music(1, fails=True)
+        async with client_of(sandbox, receiver=receiver) as client:
+            with Ledger(tmp_path / "covers.db") as ledger:
+                await covered(client, [song], ledger)
+                await until(lambda: receiver.doorbell.named(song))
+
+                await covered(client, [song], ledger, retry_failed=True)
+
+        assert len(sandbox.journal.of("submit")) == 2
+
+
 @pytest.mark.parametrize(
     ("scenario", "kind", "task_known"),
     [
