@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import os
 import re
+import sys
 import time
 import unicodedata
 from collections.abc import Callable
@@ -155,6 +156,8 @@ def file_stem(name: str) -> str:
 
 def _safe(name: str) -> str:
     normal = unicodedata.normalize("NFC", name)
+    encoding = sys.getfilesystemencoding()  # not UTF-8 in some locales: then accents cannot be
+    normal = normal.encode(encoding, "replace").decode(encoding)
     text = "".join(c if is_seen(c) and c not in _FORBIDDEN_CHARACTERS else "_" for c in normal)
     text = text.lstrip(". ").rstrip(". ") or "cover"
     return f"_{text}" if _RESERVED.fullmatch(text) else text

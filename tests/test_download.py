@@ -4,6 +4,7 @@ import gzip
 import os
 import socket
 import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -1034,6 +1035,20 @@ def test_an_unsafe_name_is_made_safe_and_told_apart_by_a_hash(name: str, beginni
 
 def test_names_that_no_encoding_can_write_are_still_told_apart() -> None:
     assert file_stem("\ud800") != file_stem("\ud801")
+
+
+def test_a_title_makes_a_file_where_the_system_can_write_no_accents_too(tmp_path: Path) -> None:
+    script = f"""
+from suno_cover_async.files import file_stem
+for title in ({"Größe 7f3a"!a}, {"Grüße 7f3a"!a}):
+    open(file_stem(title), "x")
+"""
+    environment = {name: v for name, v in os.environ.items() if not name.startswith("COV")}
+    environment |= {"LC_ALL": "C", "PYTHONUTF8": "0"}
+
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path, env=environment)  # noqa: S603
+
+    assert len(names_in(tmp_path)) == 2
 
 
 any_text = st.text(st.characters(exclude_categories=()))
