@@ -922,6 +922,8 @@ def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         "https://user:word@api.example.com",
         "https://api.example.com?x=1",
         "https://api.example.com#x",
+        "https://api.example.com?",
+        "https://api.example.com#",
         "https://api.example.com:99999",
         "https://api example.com",
         "http://127.0.0.1.example.com",
