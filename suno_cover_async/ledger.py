@@ -293,12 +293,18 @@ class Ledger:
 
     def saved(self, entry: LedgerEntry, files: Sequence[Path]) -> "asyncio.Future[None]":
         """Note the files of a cover; one that got a further name meanwhile is not saved yet."""
-        names = write_names({track.title: track.columns for track in entry.tracks})
-        statement = """
-            UPDATE tracks SET files = ?, state = iif(names = ?, 4, 3) WHERE number = ?
-        """
+        titles = {track.title for track in entry.tracks}
         paths = json.dumps([str(file) for file in files])
-        return self._do(_statement(statement, paths, names, entry.number), keep=True)
+
+        def work(database: sqlite3.Connection) -> None:
+            query = "SELECT names FROM tracks WHERE number = ?"
+            (written,) = database.execute(query, (entry.number,)).fetchone()
+            is_whole = read_names(entry.number, written).keys() <= titles
+            state = CODES[TrackState.SAVED if is_whole else TrackState.COVERED]
+            change = "UPDATE tracks SET files = ?, state = ? WHERE number = ?"
+            database.execute(change, (paths, state, entry.number))
+
+        return self._do(work, keep=True)
 
     def put_off(self, entry: LedgerEntry) -> "asyncio.Future[None]":
         """Leave a cover's images to the next run."""

@@ -305,6 +305,17 @@ async def test_a_cover_that_got_a_name_while_it_was_saved_is_to_be_saved_again(
     assert [entry.state for entry in await entries(ledger)] == [TrackState.SAVED]
 
 
+async def test_a_cover_is_saved_once_however_its_columns_were_written(ledger: Ledger) -> None:
+    twins: dict[Any, object] = {1: "first", "1": "last"}  # JSON knows but one such key
+    entry = await entry_of(ledger, Track("m1", title="Song", columns=twins))
+    for step in COVERED:
+        await step(ledger, entry)
+    (covered,) = await ledger.next_unsaved(1)
+    await ledger.saved(covered, FILES)
+
+    assert await ledger.next_unsaved(1) == []
+
+
 @pytest.mark.parametrize(
     "value", [{1}, b"bytes", object(), NOON, Path("x")], ids=lambda v: type(v).__name__
 )
