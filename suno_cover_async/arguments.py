@@ -1,9 +1,11 @@
 """What people hand in: checked at once, and named when it is wrong. It knows no noun of ours."""
 
 import math
+import os
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import UnionType
 from typing import Any, TypeGuard, TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -120,6 +122,23 @@ def path(name: str, value: str) -> str:
     if not re.fullmatch(r"/[!-.0-~][!-~]*", value):
         raise ValueError(f"{name} must be a path such as /api/v1/generate/credit, not {value!r}")
     return value
+
+
+def folder(name: str, value: str | os.PathLike[str]) -> Path:
+    """Check the path of a folder, which need not be there.
+
+    Raises:
+        TypeError: It is no path.
+        ValueError: Nothing on this system can have it.
+    """
+    place = Path(value)
+    try:
+        written = os.fsencode(place)
+    except UnicodeEncodeError:
+        written = b"\0"
+    if b"\0" in written:
+        raise ValueError(f"{name} must be a path that this system can write, not {value!r:.80}")
+    return place
 
 
 def checked(check: Callable[[str, Any], object]) -> Callable[[Any, Any, Any], None]:

@@ -162,12 +162,13 @@ async def cover_catalog(
             that failed is submitted again, which may be billed again: that is documented nowhere.
 
     Raises:
-        ValueError: A track is wrong; nothing was submitted. (One that comes asynchronously ends
-            the iteration so.)
+        ValueError: A track is wrong, or `into` can be no path; nothing was submitted. (A track that
+            comes asynchronously ends the iteration so.)
         TypeError: An argument is of the wrong type.
         LedgerError: The ledger is not open, in use by another catalog, or cannot be written.
     """
     arguments.instance("client", client, SunoCoverClient)
+    folder = None if into is None else arguments.folder("into", into)
     async with AsyncExitStack() as stack:
         if ledger is None:
             ledger = stack.enter_context(Ledger(None))
@@ -179,7 +180,7 @@ async def cover_catalog(
             await _read_whole(ledger, tracks)
         if retry_failed:
             await ledger.retry_failed()
-        outcomes = Outcomes(client, ledger, None if into is None else Path(into), feed)
+        outcomes = Outcomes(client, ledger, folder, feed)
         await outcomes.count()
         work = asyncio.create_task(outcomes.work())
         try:

@@ -408,14 +408,15 @@ class SunoCoverClient:
             ClientBlockedError: The image host's edge turned us away.
             UnexpectedResponseError: The images are gone, and the API has come to say that the
                 cover task belongs to other music.
-            ValueError: The details have no images.
+            ValueError: The details have no images, or `into` can be no path.
         """
         arguments.instance("details", details, CoverDetails)
         if not details.images:
             raise ValueError(f"cover task {details.cover_task_id} has no images (yet): wait for it")
+        folder = arguments.folder("into", into)
         workshop = await self._loops.enter()
         name = arguments.given(name, details.music_task_id or details.cover_task_id)
-        stem = Path(into) / file_stem(arguments.instance("name", name, str))
+        stem = folder / file_stem(arguments.instance("name", name, str))
         outcomes = await workshop.save(details.images, stem)
         if any(isinstance(outcome, CoverExpiredError) for outcome in outcomes):
             fresh = details

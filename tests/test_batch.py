@@ -506,6 +506,21 @@ async def test_a_bad_track_is_named_before_anything_is_submitted(tmp_path: Path)
             assert ledger.totals()[TrackState.WAITING] == 0
 
 
+@pytest.mark.parametrize("into", ["covers\0", "\ud800"])
+async def test_a_folder_that_can_be_nowhere_is_named_before_anything_is_submitted(
+    into: str,
+) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        (song,) = sandbox.add_music(1)
+        with pytest.raises(ValueError, match="into"):
+            await covered(client, [song], into=into)
+        assert not sandbox.journal.arrivals
+
+        details = await client.generate(song)
+        with pytest.raises(ValueError, match="into"):
+            await client.download(details, into)
+
+
 async def test_a_feed_is_covered_as_it_comes(tmp_path: Path) -> None:
     async with Sandbox(QUICK) as sandbox, client_of(sandbox, concurrency=2) as client:
         songs = sandbox.add_music(6)
