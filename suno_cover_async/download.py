@@ -238,6 +238,12 @@ def _refuse_torn(response: aiohttp.ClientResponse, suffix: str, ending: bytes) -
         )
 
 
+def _is_html(response: aiohttp.ClientResponse) -> bool:
+    """Read the type by itself: aiohttp's own reader may take 0.6 s, or raise IndexError."""
+    kind = response.headers.get("Content-Type", "").partition(";")[0]
+    return kind.strip().lower() == "text/html"
+
+
 def _has_length(response: aiohttp.ClientResponse) -> bool:
     """Whether aiohttp knows a whole body from one that was cut off."""
     return response.content_length is not None or "Transfer-Encoding" in response.headers
@@ -358,7 +364,7 @@ async def _suffix_of(response: aiohttp.ClientResponse, head: bytes) -> str:
     await _beginning(response)  # what is cut off was no answer of the host's
     if not head:  # seen on music files right after success
         reason, retryable = "is empty; try again later", True
-    elif response.content_type == "text/html":
+    elif _is_html(response):
         reason, retryable = "is an HTML page, perhaps a gateway's; try again later", True
     else:
         reason = "is not an image (PNG, JPEG, GIF, WebP or AVIF)"

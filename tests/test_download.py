@@ -545,6 +545,19 @@ async def test_a_large_one_too(host: Peer, tmp_path: Path, size: int) -> None:
     assert names_in(tmp_path) == ["a.png"]
 
 
+@pytest.mark.parametrize("kind", ['"' * 8000, ";" * 8000, "(" * 8000, ";\tutf-8text*0*"])
+async def test_no_type_that_is_said_takes_long_or_raises_what_is_not_ours(
+    host: ImageHost, downloader: ImageDownloader, tmp_path: Path, kind: str
+) -> None:
+    host.answers["/a"] = answer(b"no image at all", f"Content-Type: {kind}")
+    began = time.process_time()
+
+    error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
+
+    assert "not an image" in str(error)
+    assert time.process_time() - began < (0.25 if sys.gettrace() else 0.05)
+
+
 async def test_an_html_page_may_be_a_gateways_so_it_is_worth_another_try(
     host: Peer, downloader: ImageDownloader, tmp_path: Path
 ) -> None:
