@@ -11,6 +11,7 @@ were measured on 3.14.5.
 import asyncio
 import re
 import socket
+import unicodedata
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
@@ -323,7 +324,8 @@ def _checked(place: URL | None, *, loopback: bool) -> URL:
 def _parsed(url: str) -> URL | None:
     """Read a URL; a host name that is too long for any is never encoded, which may take 0.5 s."""
     try:
-        if len(URL(url, encoded=True).raw_host or "") > _LONGEST_HOST:
+        name = URL(url, encoded=True).raw_host or ""
+        if max(len(name), len(unicodedata.normalize("NFKC", name))) > _LONGEST_HOST:
             return None
         place = URL(url)
         _ = place.host, place.port
