@@ -172,8 +172,8 @@ class Laws:
         if any(first.until <= call.began <= second.at + A_MOMENT for call in calls):
             return True
         running = [run for run in life.runs if run.began <= second.at <= run.ends + A_MOMENT]
-        if any(run.anew and first.at <= run.began for run in running):
-            return True
+        if any(run.anew and first.at <= run.began <= second.at for run in life.runs):
+            return True  # perhaps it was left, and another run goes on with what it was to retry
         if running and any(call.began <= first.at <= call.ends for call in calls):
             return True  # the first one was not for the catalog, whose ledger does not know it
         in_flight = AT_ONCE * any(run.began <= first.until <= run.ends for run in life.runs)
