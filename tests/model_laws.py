@@ -140,7 +140,7 @@ class Laws:
             if song in self._world.in_doubt and submits and not asked:
                 assert submits[0].at >= life.born + SOONEST - A_MOMENT, (song, submits[0])
             for first, second in pairwise(submits):
-                hurried = any(first.at <= at <= second.at for at in life.hurries)
+                hurried = any(first.at <= at <= second.at for at in life.hurries[song])
                 until = first.at if hurried else first.until
                 unclear = first.unclear and not self._looked_at(song, first, second)
                 wait = SOONEST if unclear or hurried else 0.0

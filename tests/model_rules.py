@@ -173,7 +173,7 @@ class Callers(RuleBasedStateMachine):
         self._count(f"{call.verb}: cancelled")
         turns = 1
         if call.cancelled:  # once more: whoever hurries hears of no answer
-            self.world.living.hurries.append(self.world.now)
+            self.world.living.hurries[call.song].append(self.world.now)
             turns = HURRIED  # what it left on the wire is noted as in doubt meanwhile
         call.cancelled += call.task.cancel()
         for _ in range(turns):

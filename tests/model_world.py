@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import math
 import shutil
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ class Life:
         self.born = asyncio.get_running_loop().time()
         self.calls: list[Call] = []
         self.runs: list[Run] = []
-        self.hurries: list[float] = []  # when somebody was cancelled once more
+        self.hurries = defaultdict[str, list[float]](list)  # when who asked was cancelled again
         self.receiver = None
         if world.public_url is not None:
             self.receiver = CallbackReceiver(public_url=world.public_url, secret="s" * 32)
