@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import attrs
-from conftest import receiving
+from conftest import kept_port, receiving
 from scenes import CONCURRENCY, HEALTHY, RATE, VERBS, WEATHERS, Stage, Verb, Weather, catalog
 from virtual_time import VirtualTimeLoop
 from yarl import URL
@@ -204,8 +204,8 @@ def run(strike: Strike) -> Struck:
 
 
 def _play(strike: Strike, struck: Struck, folder: Path, failed: list[dict[str, Any]]) -> None:
-    with Ledger(folder / "covers.db") as ledger:
-        play = _Play(strike=strike, struck=struck, ledger=ledger, folder=folder)
+    with Ledger(folder / "covers.db") as ledger, kept_port() as port:
+        play = _Play(strike=strike, struck=struck, ledger=ledger, folder=folder, port=port)
         for act in (play.first, play.second):
             with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
                 loop = play.go_by(runner.get_loop())
@@ -225,6 +225,7 @@ class _Play:
     struck: Struck
     ledger: Ledger
     folder: Path
+    port: int
     stage: Stage = attrs.field(init=False)
     _loop: VirtualTimeLoop | None = None
     _sockets: int = 0
@@ -262,7 +263,8 @@ class _Play:
 
     async def first(self) -> None:
         weather = self.weather
-        sandbox = Sandbox(attrs.evolve(weather.scenario, slow=0.0), clock=self.now)
+        scenario = attrs.evolve(weather.scenario, slow=0.0)
+        sandbox = Sandbox(scenario, port=self.port, clock=self.now)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(sandbox)
             if self.strike.way == "exit":  # asyncio forgets what the host was just accepting

@@ -4,6 +4,7 @@ and how a command is run."""
 import asyncio
 import itertools
 import json
+import socket
 import types
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
@@ -82,6 +83,15 @@ async def no_task_is_left_behind() -> AsyncIterator[None]:
         await asyncio.sleep(0)
     left = asyncio.all_tasks() - {asyncio.current_task()}
     assert not left
+
+
+@contextmanager
+def kept_port() -> Iterator[int]:
+    """Keep a port for one server after the other, and from other programs."""
+    with socket.socket() as keeper:
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeper.bind(("127.0.0.1", 0))
+        yield keeper.getsockname()[1]
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from typing import Any
 
 import attrs
 from aiohttp import web
+from conftest import kept_port
 
 from suno_cover_async import (
     CallbackReceiver,
@@ -204,7 +205,10 @@ class World:
         self.folder = folder
         self.public_url: str | None = None
         self._clock = asyncio.get_running_loop().time
-        self.sandbox = Sandbox(attrs.evolve(CALM, seed=seed), clock=self._clock)
+        self._place = contextlib.ExitStack()
+        scenario = attrs.evolve(CALM, seed=seed)
+        port = self._place.enter_context(kept_port())
+        self.sandbox = Sandbox(scenario, port=port, clock=self._clock)
         self.life: Life | None = None
         self.births: list[float] = []
         self.is_up = True
@@ -267,6 +271,7 @@ class World:
 
     async def end(self) -> None:
         await self.turn_off(on=False)
+        self._place.close()
         if self._front is not None:
             await self._front.cleanup()
 
