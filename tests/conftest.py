@@ -4,6 +4,7 @@ and how a command is run."""
 import asyncio
 import itertools
 import json
+import signal
 import socket
 import types
 from collections import Counter
@@ -32,6 +33,9 @@ from suno_cover_async.sandbox import Sandbox
 
 settings.register_profile("untimed", deadline=None)  # machines are shared; what hangs has failed
 settings.load_profile("untimed")
+
+# What a shell runs in its background ignores interrupts, and so would all that is begun here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 KEY = "sk-cli-7f3a9c"
 
