@@ -42,7 +42,6 @@ from suno_cover_async.files import file_stem, in_thread, sweep
 from suno_cover_async.ledger import Ledger
 from suno_cover_async.models import CoverDetails, CoverTask, Track
 from suno_cover_async.outage import OutageGate
-from suno_cover_async.sharing import settled
 
 T = TypeVar("T")
 
@@ -145,8 +144,9 @@ async def cover_catalog(
     other calls of this client wait as well, up to their own patience.
 
     Leaving the block early stops at once: no further submit goes out, the answer of one on the wire
-    is awaited and kept, and all else is left to the next run. So does not reading: where 1,000
-    outcomes are unread, all waits until they are read.
+    is awaited and kept, and all else is left to the next run. Whoever is cancelled while it waits
+    for that leaves, and the work ends by itself: the answer is kept, and the ledger is closed after
+    that. So does not reading: where 1,000 outcomes are unread, all waits until they are read.
 
     Args:
         client: What to cover with.
@@ -182,12 +182,17 @@ async def cover_catalog(
             await ledger.retry_failed()
         outcomes = Outcomes(client, ledger, folder, feed)
         await outcomes.count()
-        work = asyncio.create_task(outcomes.work())
-        try:
-            await asyncio.sleep(0)  # so that it has begun, whatever comes
-            yield outcomes
-        finally:
-            await outcomes.stop(work)
+        # From here on the work owns the lease and the breakers. It is cancelled once, here, so that
+        # it can wait for a submit on the wire and record what that brings; whoever leaves the block
+        # may be cancelled any number of times while it waits for the work to end.
+        work = asyncio.create_task(outcomes.work(stack.pop_all()))
+        ledger.written_by(work)
+    try:
+        await asyncio.sleep(0)  # so that it has begun, whatever comes
+        yield outcomes
+    finally:
+        work.cancel()
+        await asyncio.wait([work])
 
 
 class Outcomes:
@@ -267,8 +272,12 @@ class Outcomes:
         tally.failed = found[state.FAILED] + found[state.ATTENTION]
         tally.ambiguous = found[state.SUBMITTING]
 
-    async def work(self) -> None:
-        """Do all the work, up to the last outcome."""
+    async def work(self, stack: AsyncExitStack) -> None:
+        """Do all the work, up to the last outcome; `stack` is closed after it."""
+        async with stack:
+            await self._work()
+
+    async def _work(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 if self._feed is not None:
@@ -286,29 +295,6 @@ class Outcomes:
             with suppress(SunoCoverError):
                 await self.count()
             self._unread.put_nowait(None)
-
-    async def stop(self, work: asyncio.Task[None]) -> None:
-        """Cancel the work until it has ended; each further cancellation of ours hurries it."""
-        cancellation: asyncio.CancelledError | None = None
-        while not work.done():
-            work.cancel()
-            try:
-                await asyncio.wait([work])
-            except asyncio.CancelledError as error:
-                cancellation = error
-                self._hurry()
-        if cancellation is not None:
-            raise cancellation
-
-    def _hurry(self) -> None:
-        """Await no answers any more, which task groups, that pass one cancellation on, would do.
-
-        What the answers would have said is in doubt then, and on record as such.
-        """
-        again = asyncio.get_running_loop().call_soon
-        for task in self._unfinished:
-            task.cancel()
-            again(task.cancel)  # two that come together count as one, and the first is patient
 
     async def _follow(self, feed: AsyncIterable[Track | str]) -> None:
         """Take in what the feed brings; if it breaks, finish what was paid for."""
@@ -392,24 +378,31 @@ class Outcomes:
             return await self._record(entry, submit)
 
     async def _record_and_submit(self, entry: LedgerEntry) -> CoverTask:
-        """Submit, once it is on record that this may happen."""
+        """Submit, once it is on record that this may happen.
+
+        When it is cancelled, it ends once the request on the wire, if there is one, was answered.
+        """
         if entry.state is TrackState.SUBMITTING:
             self._client.doubt(entry.music_task_id, failed=entry.task)
         await self._ledger.submitting(entry)
         submit = partial(self._client.submit, entry.music_task_id)
-        return await self._persist(submit, self._client.submit_outage)
+        try:
+            return await self._persist(submit, self._client.submit_outage)
+        except asyncio.CancelledError:
+            await self._client.settled(entry.music_task_id)
+            raise
 
     async def _unless_finishing(self, task: asyncio.Task[Any]) -> None:
         """Wait for a task to end, which finishing cancels, and a cancellation of ours as well.
 
-        It is cancelled once, and waited for; only a further cancellation leaves it behind.
+        It is cancelled once, and waited for: a request on the wire is to be answered first.
         """
         self._unfinished.add(task)
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError:
             _cancel_once(task)
-            await settled(task)
+            await asyncio.wait([task])
             raise
         finally:
             self._unfinished.discard(task)
@@ -426,8 +419,7 @@ class Outcomes:
         for task in self._client.unclaimed:
             if task.music_task_id == entry.music_task_id:
                 return await self._submitted(entry, task)
-        left_behind = not submit.done() or submit.cancelling() > 1
-        in_doubt = left_behind or entry.state is TrackState.SUBMITTING
+        in_doubt = not submit.done() or entry.state is TrackState.SUBMITTING
         if not in_doubt and not self._client.perhaps_billed(entry.music_task_id):
             await self._ledger.unsent(entry)
         if error is not None:
@@ -586,7 +578,7 @@ async def _on_its_own(work: Callable[[], Awaitable[None]], why: str = _CLOSED) -
 
 
 def _cancel_once(task: asyncio.Task[Any]) -> None:
-    """Tell a task to end, unless it was told: a second cancellation would not wait for answers."""
+    """Tell a task to end, unless it was told: a second cancellation would not let it finish."""
     if not task.cancelling():
         task.cancel()
 

@@ -136,8 +136,9 @@ class SunoCoverClient:
     async def aclose(self) -> None:
         """Close the connections; closing twice is fine.
 
-        A submit whose request went out is awaited first, for at most one attempt; see `unclaimed`.
-        Whoever still waits for anything gets a `ClientUsageError`.
+        A submit whose request went out is finished first, for at most one attempt; see `unclaimed`.
+        Whoever still waits for anything gets a `ClientUsageError`. All this is done by a task of
+        the client's own: whoever is cancelled while it waits here leaves, and the task goes on.
         """
         await self._loops.aclose()
 
@@ -169,6 +170,18 @@ class SunoCoverClient:
         """
         arguments.task_id("music_task_id", music_task_id)
         return self._memory.perhaps_billed(music_task_id)
+
+    async def settled(self, music_task_id: str) -> None:
+        """Wait until no submit of this music task is on the wire that all its callers have left.
+
+        A cancelled `submit` leaves at once, and its request is finished all the same. After this,
+        `unclaimed` and `perhaps_billed` tell what came of it. It takes no longer than one attempt,
+        and returns at once where there is nothing to wait for.
+        """
+        arguments.task_id("music_task_id", music_task_id)
+        workshop = self._loops.current
+        if workshop is not None:
+            await workshop.desk.settled(music_task_id)
 
     def doubt(self, music_task_id: str, *, failed: CoverTask | None = None) -> None:
         """Tell that somebody, such as an earlier process, may have submitted this music task.
@@ -255,8 +268,9 @@ class SunoCoverClient:
         else until the callback is overdue (60 s, or what was learned). A callback that came
         before, even of an earlier run, spares the submit.
 
-        A cancellation takes effect at once while nothing was sent, else when the answer is there;
-        the cover task is then `unclaimed`.
+        Whoever is cancelled leaves at once. A request that was sent by then is finished in a task
+        of the client's own, and what it brings is `unclaimed`; one that was not sent never is. The
+        next call for this music task waits for that answer and makes no second request.
 
         Raises:
             CoverExistsError: There is a cover already and the API did not name its task.

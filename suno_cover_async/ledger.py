@@ -54,8 +54,12 @@ class Ledger:
 
     ::
 
-        with Ledger("covers.db") as ledger:
+        async with Ledger("covers.db") as ledger:
             async with cover_catalog(client, tracks, ledger=ledger) as outcomes: ...
+
+    `with` does as well. A catalog whose block was left by a cancellation may still wait for the
+    answer of a submit: the ledger is closed once that is recorded. `async with` waits for it,
+    unless it is cancelled too; `with` cannot wait, and leaves that to the event loop.
 
     It is a SQLite file, in which every step is on the disk before the next one is taken: that a
     submit may go out before it goes out, the cover task id before anything else. One process holds
@@ -79,6 +83,8 @@ class Ledger:
         self._run = 0
         self._unwritten: tuple[Work[Any], ...] = ()
         self._leased = False
+        self._writer: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Self:
         """Open it.
@@ -111,15 +117,63 @@ class Ledger:
                 raise
             _log.error("%s", trouble)
 
+    async def __aenter__(self) -> Self:
+        """Open it; raises as `with` does."""
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it by `aclose`; what ends the block is not replaced by a LedgerError of that."""
+        try:
+            await self.aclose()
+        except LedgerError as trouble:
+            if error is None:
+                raise
+            _log.error("%s", trouble)
+
+    async def aclose(self) -> None:
+        """Close the file once its last writer has ended; closing twice is fine.
+
+        That is done by a task of its own: whoever is cancelled while it waits here leaves, and the
+        file is closed all the same.
+
+        Raises:
+            ClientUsageError: A catalog is at work with it, whose block was not left.
+            LedgerError: Something could not be written; `unwritten` says which cover tasks.
+        """
+        self._refuse_a_lease()
+        if self._closing is None or self._closing.done():
+            self._closing = asyncio.create_task(self._close_after_the_writer())
+        try:
+            await asyncio.shield(self._closing)
+        except asyncio.CancelledError:
+            self._closing.add_done_callback(_log_failure)
+            raise
+
+    async def _close_after_the_writer(self) -> None:
+        try:
+            if self._last_writer is not None:
+                await asyncio.wait([self._last_writer])
+        finally:  # or the event loop ends, and the writer with it
+            self.close()
+
     def close(self) -> None:
         """Finish what is being written and close the file; closing twice is fine.
 
+        Where a catalog whose block was left still waits for an answer, the file is closed after it.
+
         Raises:
-            ClientUsageError: A catalog is at work with it.
+            ClientUsageError: A catalog is at work with it, whose block was not left.
             LedgerError: Something could not be written; `unwritten` says which cover tasks.
         """
-        if self._leased:
-            raise ClientUsageError("a catalog is at work with this ledger: leave its block first")
+        self._refuse_a_lease()
+        if self._last_writer is not None:
+            self._last_writer.add_done_callback(self._close_quietly)
+            return
         commits, self._commits = self._commits, None
         try:
             if commits is not None:
@@ -130,6 +184,25 @@ class Ledger:
             if self._hold is not None:
                 self._hold.release()
                 self._hold = None
+
+    def _close_quietly(self, _: object) -> None:
+        try:
+            self.close()
+        except LedgerError as trouble:
+            _log.error("%s", trouble)
+
+    def _refuse_a_lease(self) -> None:
+        """Refuse to close while a catalog is at work whose block was not left."""
+        if self._leased and self._last_writer is None:
+            raise ClientUsageError("a catalog is at work with this ledger: leave its block first")
+
+    @property
+    def _last_writer(self) -> asyncio.Task[None] | None:
+        """A catalog's work that was told to end and goes on, in an event loop that runs."""
+        writer = self._writer
+        if writer is None or writer.done() or not writer.cancelling():
+            return None
+        return writer if writer.get_loop().is_running() else None
 
     @property
     def name(self) -> str:
@@ -165,7 +238,12 @@ class Ledger:
 
     @contextlib.asynccontextmanager
     async def lease(self) -> AsyncGenerator[None, None]:
-        """Use it for one catalog at a time; raises LedgerError while another one does."""
+        """Use it for one catalog at a time; raises LedgerError while another one does.
+
+        One whose block was left, and which still waits for an answer, is waited for.
+        """
+        if self._last_writer is not None:
+            await asyncio.wait([self._last_writer])
         if self._leased:
             raise LedgerError(
                 f"the ledger {self.name} is in use by another catalog of this program"
@@ -177,6 +255,10 @@ class Ledger:
             yield
         finally:
             self._leased = False
+
+    def written_by(self, work: asyncio.Task[None]) -> None:
+        """Take note of the task that holds the lease: once it was cancelled, it may yet write."""
+        self._writer = work
 
     def count(self) -> "asyncio.Future[Totals]":
         """Count the music tasks by state."""
@@ -338,6 +420,12 @@ class Ledger:
         if self._path is None:
             raise LedgerError("this ledger has no file to read")
         return self._path
+
+
+def _log_failure(closing: asyncio.Task[None]) -> None:
+    """Log why a ledger could not be closed well, which nobody waited to hear."""
+    if not closing.cancelled() and (trouble := closing.exception()):
+        _log.error("%s", trouble)
 
 
 @attrs.frozen(kw_only=True)

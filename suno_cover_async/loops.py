@@ -6,7 +6,7 @@ It knows event loops and context managers; what the thing is, is its owner's bus
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from suno_cover_async.errors import ClientUsageError
 
@@ -23,6 +23,12 @@ class PerLoop(Generic[T]):
         self._thing: T | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def current(self) -> T | None:
+        """The thing of the event loop it was used in last, while it is open or being closed."""
+        return self._thing
 
     async def enter(self) -> T:
         """Return the running event loop's thing.
@@ -44,21 +50,34 @@ class PerLoop(Generic[T]):
         return self._thing
 
     async def aclose(self) -> None:
-        """Close what lives in the running event loop, for good; closing twice is fine."""
+        """Close what lives in the running event loop, for good; closing twice is fine.
+
+        It is closed in a task of its own. Whoever is cancelled while it waits here leaves at once,
+        and that task goes on: it may have requests to finish that cost money.
+        """
         self._closed = True
         life, self._life = self._life, None
-        if life is not None and self._loop is asyncio.get_running_loop():
-            await life.aclose()
+        if self._loop is not asyncio.get_running_loop():
+            return
+        if life is not None:
+            self._closing = asyncio.create_task(_close(life))
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
 
     async def _live(self) -> AsyncGenerator[T, None]:
         """Hold the thing open: `asyncio.run` closes generators when it shuts its loop down.
 
         It closes them all at once, so this must be the only one.
         """
-        async with AsyncExitStack() as stack:
-            thing = await self._make(stack)
-            try:
+        thing: T | None = None
+        try:
+            async with AsyncExitStack() as stack:
+                thing = await self._make(stack)
                 yield thing
-            finally:
-                if self._thing is thing:
-                    self._thing = None
+        finally:
+            if self._thing is thing:
+                self._thing = None
+
+
+async def _close(life: AsyncGenerator[Any, None]) -> None:
+    await life.aclose()

@@ -1,4 +1,4 @@
-"""One task that several callers await: begun for the first, ended with the last.
+"""One task that several callers await: begun for the first, cancelled when the last one left.
 
 It knows tasks and callers, and how they end when a client closes; what the task does is not its
 business.
@@ -17,11 +17,18 @@ CLOSED = "this client was closed"
 
 
 class Shared(Generic[T]):
-    """A task and those who await it. A caller's cancellation ends it only if no other is left."""
+    """A task that belongs to none of its callers.
+
+    Callers leave as soon as they are cancelled, however often that happens: anyio cancels a task
+    again and again until it ends. Only the task itself must see one cancellation and no second
+    one, since it may have something to finish, such as a request that costs money. So callers
+    never await it directly, and it is cancelled once: when no caller is left, or by `stop`.
+    """
 
     def __init__(self, work: Coroutine[Any, Any, T], ended: Callable[[], None]) -> None:
         """Begin the work, inside a running event loop; `ended` is called once it has ended."""
         self._task = asyncio.create_task(work)
+        self._task.add_done_callback(_retrieved)
         self._task.add_done_callback(lambda _: ended())
         self._callers = 0
         self._stopping = False
@@ -48,7 +55,7 @@ class Shared(Generic[T]):
         finally:
             self._callers -= 1
             if not self._callers:
-                await self.stop()
+                self.stop()
         if self._task.cancelled():
             raise ClientUsageError("the client was closed while it was at work; see `unclaimed`")
         error = self._task.exception()
@@ -60,14 +67,17 @@ class Shared(Generic[T]):
         """Wait until the work has ended, however it did."""
         await asyncio.wait([self._task])
 
-    async def stop(self) -> None:
-        """Cancel the work and return when it has ended; a further cancellation returns at once."""
+    def stop(self) -> None:
+        """Cancel the work, unless it was; it may go on for a while: see `ended`."""
         if not self._stopping:
             self._stopping = True
             self._task.cancel()
-        await settled(self._task)
-        if not self._task.cancelled():
-            self._task.exception()  # perhaps nobody is left to hear of it
+
+
+def _retrieved(task: asyncio.Task[Any]) -> None:
+    """Look at a task's error: asyncio reports one as forgotten where every caller has left."""
+    if not task.cancelled():
+        task.exception()
 
 
 class Closing:

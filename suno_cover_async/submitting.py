@@ -1,7 +1,11 @@
 """Submitting: at most one submit per music task under way, and no cover task lost on the way.
 
-It owns what becomes of a submit: joined by others, cancelled, answered, or completed from its
-callback. How a request is made, and made again, is `transport.py`'s.
+It owns what becomes of a submit: joined by others, left by its callers, answered, or completed from
+its callback. How a request is made, and made again, is `transport.py`'s.
+
+Each submit runs in a task that no caller owns. When its last caller is cancelled, that task is
+cancelled once: an attempt that was not sent is taken back, one on the wire is finished and its
+answer kept, and no further attempt is made.
 """
 
 import asyncio
@@ -64,9 +68,19 @@ class SubmitDesk:
         self.memory.claim(music_task_id)
         return task
 
+    async def settled(self, music_task_id: str) -> None:
+        """Wait until a submit that all its callers have left is answered; at once if none is."""
+        shared = self._under_way.get(music_task_id)
+        if shared is not None and not shared.joinable:
+            await shared.ended()
+
     async def stop(self) -> None:
-        """End all that is under way; a submit on the wire is let finish."""
-        await asyncio.gather(*(shared.stop() for shared in list(self._under_way.values())))
+        """End all that is under way; submits on the wire are finished, and none is sent any more."""
+        submits = list(self._under_way.values())
+        for shared in submits:
+            shared.stop()
+        for shared in submits:
+            await shared.ended()
 
     def _forget_ended(self, music_task_id: str) -> None:
         shared = self._under_way.get(music_task_id)
@@ -82,7 +96,9 @@ class SubmitDesk:
             try:
                 await ending.ended()
             except asyncio.CancelledError:
-                await ending.ended()  # it may be on the wire: closing must not outrun it
+                # It may be on the wire. `_under_way` holds this task in its place, so whoever waits
+                # for all that is under way, as closing does, waits for both.
+                await ending.ended()
                 raise
         unclaimed = self.memory.unclaimed.get(music_task_id)
         if unclaimed is not None:

@@ -28,7 +28,7 @@ from suno_cover_async.messenger import ApiKey, Messenger, SubmitBody
 from suno_cover_async.outage import OutageGate, Passage
 from suno_cover_async.pace import Backpressure
 from suno_cover_async.retry import RetryPolicy, Trouble, persist
-from suno_cover_async.sharing import CLOSED, Closing, settled
+from suno_cover_async.sharing import CLOSED, Closing
 from suno_cover_async.verdict import Answer, read
 from suno_cover_async.window import RequestWindow, Slot
 from suno_cover_async.wire import Call
@@ -94,8 +94,9 @@ class Transport:
     ) -> T:
         """Ask for something that costs money.
 
-        A cancellation passes at once while nothing is on the wire; once the request went out, its
-        answer is awaited first. A second cancellation passes at once all the same.
+        Await it in a task that is cancelled at most once, and by nobody who cannot wait: while
+        nothing is on the wire a cancellation takes effect at once, and what waits to be sent never
+        is; once the request went out, its answer is awaited and kept first.
 
         Args:
             call: What to ask.
@@ -109,14 +110,18 @@ class Transport:
 
         async def attempt() -> T | Trouble:
             body = SubmitBody(call.body or b"")
-            work = self._post(call, body, keep, doubt)
-            post = asyncio.create_task(work)
+            post = asyncio.create_task(self._post(call, body, keep, doubt))
             try:
                 return await asyncio.shield(post)
             except asyncio.CancelledError:
                 if body.withdraw():
                     post.cancel()
-                await settled(post)
+                try:
+                    await asyncio.wait([post])
+                except asyncio.CancelledError:  # the event loop ends, and the request with it
+                    if body.sent:
+                        doubt(call)
+                    raise
                 raise
 
         return await persist(attempt, self._account.retry)

@@ -433,6 +433,7 @@ async def test_a_cancelled_submit_that_is_on_the_wire_is_finished_and_remembered
         caller.cancel()
         with pytest.raises(asyncio.CancelledError):
             await caller
+        await client.settled(music)
 
         (bill,) = sandbox.journal.bills
         (task,) = client.unclaimed
@@ -457,19 +458,37 @@ async def test_a_cancelled_submit_that_was_not_sent_never_is() -> None:
         assert not client.unclaimed
 
 
-async def test_a_second_cancellation_passes_at_once() -> None:
-    scenario = Scenario(rate=None, slow=1.0, slow_seconds=30)
+@pytest.mark.parametrize("times", range(1, 6))
+async def test_a_caller_leaves_at_once_however_often_it_is_cancelled(times: int) -> None:
+    scenario = Scenario(rate=None, looks=1, slow=1.0, slow_seconds=0.5)
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
         caller = asyncio.create_task(client.submit(music))
         await arrived(sandbox, 1)
 
-        caller.cancel()
-        await asyncio.sleep(0.01)
-        assert not caller.done()
-        caller.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(caller, 5)
+        for _ in range(times):
+            caller.cancel()
+            await asyncio.sleep(0)
+        await asyncio.wait([caller])
+
+        assert caller.cancelled()
+        assert not client.unclaimed  # its answer is still to come
+        task = await client.submit(music)
+        assert task.cover_task_id == sandbox.journal.bills[0].cover_task_id
+        assert len(sandbox.journal.of("submit")) == 1
+
+
+async def test_no_further_attempt_is_made_for_callers_who_left() -> None:
+    scenario = Scenario(rate=None, looks=1, delay=(0.05, 0.05))
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        sandbox.script("submit", Fault.SERVER_ERROR_AFTER)
+        await cancelled_on_the_wire(sandbox, client, music)
+
+        await client.settled(music)
+
+        assert client.uncertain == (music,)
+        assert len(sandbox.journal.of("submit")) == 1
 
 
 async def test_one_cancelled_caller_takes_nothing_from_the_other() -> None:
@@ -541,12 +560,12 @@ async def test_many_who_submit_while_another_is_being_cancelled_make_one_request
         first = await cancelled_on_the_wire(sandbox, client, music)
         others = [asyncio.create_task(client.submit(music)) for _ in range(5)]
         await asyncio.sleep(0)
-        first.cancel()  # now its answer is lost, and each of the others finds nothing unclaimed
+        first.cancel()
 
         tasks = await asyncio.gather(*others)
 
         assert len(set(tasks)) == 1
-        assert len(sandbox.journal.of("submit")) == 2
+        assert len(sandbox.journal.of("submit")) == 1
         assert billed(sandbox) == {music: 1}
 
 
@@ -576,6 +595,7 @@ async def test_two_callers_whose_time_is_up_together_forget_nothing() -> None:
         outcomes = await asyncio.gather(hurried(), hurried(), return_exceptions=True)
 
         assert [type(outcome) for outcome in outcomes] == [TimeoutError, TimeoutError]
+        await client.settled(music)
         assert [task.cover_task_id for task in client.unclaimed] == [
             bill.cover_task_id for bill in sandbox.journal.bills
         ]
@@ -679,20 +699,23 @@ async def after_its_patience(sandbox: Sandbox, client: SunoCoverClient, music: s
         await client.submit(music)
 
 
-async def cancelled_twice(sandbox: Sandbox, client: SunoCoverClient, music: str) -> None:
-    sandbox.script("submit", Fault.SLOW)
-    caller = await cancelled_on_the_wire(sandbox, client, music)
-    caller.cancel()
-    await asyncio.wait([caller])
+async def cancelled_before_its_answer_was_lost(
+    sandbox: Sandbox, client: SunoCoverClient, music: str
+) -> None:
+    sandbox.script("submit", Fault.LOST_ANSWER)
+    await cancelled_on_the_wire(sandbox, client, music)
+    await client.settled(music)
 
 
 async def by_another_process(sandbox: Sandbox, client: SunoCoverClient, music: str) -> None:
     async with connect(sandbox) as other:
-        await cancelled_twice(sandbox, other, music)
+        await cancelled_before_its_answer_was_lost(sandbox, other, music)
     client.doubt(music)
 
 
-@pytest.mark.parametrize("ask", [after_its_patience, cancelled_twice, by_another_process])
+@pytest.mark.parametrize(
+    "ask", [after_its_patience, cancelled_before_its_answer_was_lost, by_another_process]
+)
 def test_whoever_submits_after_a_submit_in_doubt_does_so_1_s_later_at_the_soonest(ask: Ask) -> None:
     async def scenario() -> list[float]:
         clock = asyncio.get_running_loop().time
