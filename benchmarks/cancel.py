@@ -2,9 +2,10 @@
 
 For every k: each verb, in each weather, is struck in the very moment in which it, or a task born of
 it, suspends for the k-th time, until it ends before that: cancelled, cancelled when what it awaits
-is there and it was not woken yet, cancelled twice, timed out, its client closed under it, or its
-program ended by SystemExit. Real sockets, files and threads, in virtual time: `tests/cancelling.py`
-strikes and looks around, and says what is looked for.
+is there and it was not woken yet, cancelled twice, two to five times in turns of the event loop
+that follow each other, or in every turn until it has ended (as anyio cancels), timed out, its
+client closed under it, or its program ended by SystemExit. Real sockets, files and threads, in
+virtual time: `tests/cancelling.py` strikes and looks around, and says what is looked for.
 
 Exits with 1 if anything was found.
 """
@@ -14,7 +15,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -57,6 +58,13 @@ class Found:
     findings: list[Finding]
 
 
+# What `again` may be: how much later the second cancellation comes, or how many there are.
+_AGAIN: dict[str, Callable[[int], Sequence[int]]] = {
+    "cancel twice": lambda again: range(1, again + 1),
+    "cancel often": lambda _: range(2, 6),
+}
+
+
 def wanted(
     verbs: Sequence[str], weathers: Sequence[str], ways: Sequence[str], again: int
 ) -> Iterator[Scene]:
@@ -64,8 +72,8 @@ def wanted(
     for verb, weather, way in itertools.product(verbs, weathers, ways):
         if way == "exit" and scenes.WEATHERS[weather].receives:
             continue  # its receiver does not live on in the next event loop
-        for later in range(1, again + 1) if way == "cancel twice" else (1,):
-            yield Scene(verb=verb, weather=weather, way=way, again=later)
+        for number in _AGAIN.get(way, lambda _: (1,))(again):
+            yield Scene(verb=verb, weather=weather, way=way, again=number)
 
 
 def strike(scene: Scene, stride: int) -> Found:

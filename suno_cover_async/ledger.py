@@ -146,12 +146,13 @@ class Ledger:
             LedgerError: Something could not be written; `unwritten` says which cover tasks.
         """
         self._refuse_a_lease()
-        if self._closing is None or self._closing.done():
+        if self._closing is None:
             self._closing = asyncio.create_task(self._close_after_the_writer())
+        closing = self._closing
         try:
-            await asyncio.shield(self._closing)
+            await asyncio.shield(closing)
         except asyncio.CancelledError:
-            self._closing.add_done_callback(_log_failure)
+            closing.add_done_callback(_log_failure)
             raise
 
     async def _close_after_the_writer(self) -> None:
@@ -159,6 +160,7 @@ class Ledger:
             if self._last_writer is not None:
                 await asyncio.wait([self._last_writer])
         finally:  # or the event loop ends, and the writer with it
+            self._closing = None
             self.close()
 
     def close(self) -> None:
@@ -191,18 +193,22 @@ class Ledger:
         except LedgerError as trouble:
             _log.error("%s", trouble)
 
+    def _forget_writer(self, work: asyncio.Task[None]) -> None:
+        if self._writer is work:
+            self._writer = None
+
     def _refuse_a_lease(self) -> None:
         """Refuse to close while a catalog is at work whose block was not left."""
-        if self._leased and self._last_writer is None:
+        if self._leased and not (self._writer and self._writer.cancelling()):
             raise ClientUsageError("a catalog is at work with this ledger: leave its block first")
 
     @property
     def _last_writer(self) -> asyncio.Task[None] | None:
         """A catalog's work that was told to end and goes on, in an event loop that runs."""
         writer = self._writer
-        if writer is None or writer.done() or not writer.cancelling():
+        if writer is None or not (writer.cancelling() and writer.get_loop().is_running()):
             return None
-        return writer if writer.get_loop().is_running() else None
+        return writer
 
     @property
     def name(self) -> str:
@@ -259,6 +265,7 @@ class Ledger:
     def written_by(self, work: asyncio.Task[None]) -> None:
         """Take note of the task that holds the lease: once it was cancelled, it may yet write."""
         self._writer = work
+        work.add_done_callback(self._forget_writer)
 
     def count(self) -> "asyncio.Future[Totals]":
         """Count the music tasks by state."""

@@ -6,7 +6,7 @@ It knows event loops and context managers; what the thing is, is its owner's bus
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from suno_cover_async.errors import ClientUsageError
 
@@ -60,9 +60,15 @@ class PerLoop(Generic[T]):
         if self._loop is not asyncio.get_running_loop():
             return
         if life is not None:
-            self._closing = asyncio.create_task(_close(life))
+            self._closing = asyncio.create_task(self._close(life))
         if self._closing is not None:
             await asyncio.shield(self._closing)
+
+    async def _close(self, life: AsyncGenerator[T, None]) -> None:
+        try:
+            await life.aclose()
+        finally:
+            self._closing = None
 
     async def _live(self) -> AsyncGenerator[T, None]:
         """Hold the thing open: `asyncio.run` closes generators when it shuts its loop down.
@@ -77,7 +83,3 @@ class PerLoop(Generic[T]):
         finally:
             if self._thing is thing:
                 self._thing = None
-
-
-async def _close(life: AsyncGenerator[Any, None]) -> None:
-    await life.aclose()

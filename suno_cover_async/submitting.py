@@ -75,7 +75,7 @@ class SubmitDesk:
             await shared.ended()
 
     async def stop(self) -> None:
-        """End all that is under way; submits on the wire are finished, and none is sent any more."""
+        """End all that is under way: nothing more is sent, and what is on the wire is finished."""
         submits = list(self._under_way.values())
         for shared in submits:
             shared.stop()

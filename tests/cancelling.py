@@ -15,14 +15,25 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from contextvars import ContextVar, copy_context
 from pathlib import Path
 from typing import Any, NoReturn
 
 import attrs
 from conftest import kept_port, receiving
-from scenes import CONCURRENCY, HEALTHY, RATE, VERBS, WEATHERS, Stage, Verb, Weather, catalog
+from scenes import (
+    ATTEMPT,
+    CONCURRENCY,
+    HEALTHY,
+    RATE,
+    VERBS,
+    WEATHERS,
+    Stage,
+    Verb,
+    Weather,
+    catalog,
+)
 from virtual_time import VirtualTimeLoop
 from yarl import URL
 
@@ -131,8 +142,22 @@ def _counted(work: Coroutine[Any, Any, Any], count: Suspensions) -> "asyncio.Tas
     return asyncio.Task(Counted(work, count, own=True), context=context)
 
 
-WAYS = ("cancel", "cancel late", "cancel twice", "time out", "close", "exit")
-"""How to strike."""
+WAYS = (
+    "cancel",
+    "cancel late",
+    "cancel twice",
+    "cancel often",
+    "cancel on",
+    "time out",
+    "close",
+    "exit",
+)
+"""How to strike. *Often* is up to five times, in turns of the event loop that follow each other;
+*on* is in every turn until the work has ended, as anyio cancels.
+"""
+
+_TURNS = 10_000
+"""More than any work takes to end that is cancelled in each turn."""
 
 
 # --- one strike, and what is left -----------------------------------------------------------
@@ -204,7 +229,11 @@ def run(strike: Strike) -> Struck:
 
 
 def _play(strike: Strike, struck: Struck, folder: Path, failed: list[dict[str, Any]]) -> None:
-    with Ledger(folder / "covers.db") as ledger, kept_port() as port:
+    with ExitStack() as stack:
+        port = stack.enter_context(kept_port())
+        ledger = Ledger(folder / "covers.db")
+        if not VERBS[strike.verb].opens_ledger:
+            stack.enter_context(ledger)
         play = _Play(strike=strike, struck=struck, ledger=ledger, folder=folder, port=port)
         for act in (play.first, play.second):
             with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
@@ -246,7 +275,7 @@ class _Play:
 
     @property
     def is_closed(self) -> bool:
-        return self.strike.verb == "close" or (self.strike.way == "close" and self.struck.fell)
+        return self.verb.closes or (self.strike.way == "close" and self.struck.fell)
 
     def go_by(self, loop: asyncio.AbstractEventLoop) -> VirtualTimeLoop:
         """Have time go on where it ended in the event loop before."""
@@ -347,14 +376,24 @@ class _Play:
                 assert self._time_out is not None
                 if self._caller is not None and not self._caller.done():
                     self._time_out.reschedule(self._fell_at)
+            case "cancel often" | "cancel on":
+                self._cancel(self.strike.again if self.strike.way == "cancel often" else _TURNS)
             case _:
-                self._falls += self._caller is not None and self._caller.cancel()
+                self._cancel(1)
+
+    def _cancel(self, turns: int) -> None:
+        """Cancel the caller, and again in the turns that follow, until it has ended."""
+        if self._caller is None or not self._caller.cancel():
+            return
+        self._falls += 1
+        if turns > 1:
+            asyncio.get_running_loop().call_soon(self._cancel, turns - 1)
 
     def _judge_end(self, caller: "asyncio.Task[None]") -> None:
         error = None if not caller.done() or caller.cancelled() else caller.exception()
         self._was_done = caller.done() and not caller.cancelled() and error is None
         took = asyncio.get_running_loop().time() - self._fell_at
-        awaits_an_answer = self.weather.scenario.slow and self._falls == 1
+        awaits_an_answer = self.weather.scenario.slow and self.strike.way != "cancel on"
         within = self.verb.within if awaits_an_answer else 0.0
         if not caller.done():
             self.find("it never ended")
@@ -378,9 +417,7 @@ class _Play:
     @property
     def _leaves_no_doubt(self) -> bool:
         """Whether every submit that went out was answered, and its answer awaited."""
-        is_hurried = self.strike.way in {"cancel twice", "exit"}
-        is_left = self.strike.verb == "catalog and leave"  # a cancellation then hurries it
-        return self.weather.is_sure and not (is_hurried or is_left)
+        return self.weather.is_sure and self.strike.way != "exit"
 
     def _clear_up(self) -> None:
         sandbox = self.stage.sandbox
@@ -392,6 +429,8 @@ class _Play:
     async def look_around(self) -> None:
         stage, weather = self.stage, self.weather
         await asyncio.sleep(_SETTLED)
+        if weather.scenario.slow:  # whoever was cancelled has left, and an answer is to come
+            await asyncio.sleep(ATTEMPT)
         self._look_for_records()
         self._look_for(_OURS)
         self._look_for_timers(_OF_WHO_IS_GONE if not self.is_closed else _OF_CLIENTS)
@@ -455,7 +494,11 @@ class _Play:
         stage, songs = self.stage, self.stage.songs
         loop = asyncio.get_running_loop()
         if self.strike.verb.startswith("catalog"):
-            await catalog(stage)
+            async with AsyncExitStack() as stack:
+                if self.verb.opens_ledger:
+                    stage.ledger = Ledger(self.folder / "covers.db")  # refused if it is still held
+                    await stack.enter_async_context(stage.ledger)
+                await catalog(stage)
             states = {entry.state for entry in self.ledger.entries()}
             arrived = stage.sandbox.journal.of("submit")
             submits = sum(submit.admitted for submit in arrived)  # a new client may be refused

@@ -140,14 +140,10 @@ class Laws:
             if song in self._world.in_doubt and submits and not asked:
                 assert submits[0].at >= life.born + SOONEST - A_MOMENT, (song, submits[0])
             for first, second in pairwise(submits):
-                hurried = any(first.at <= at <= second.at for at in life.hurries[song])
-                until = first.at if hurried else first.until
                 unclear = first.unclear and not self._looked_at(song, first, second)
-                wait = SOONEST if unclear or hurried else 0.0
-                assert second.at >= until + wait - A_MOMENT, (song, first, second)
-                assert (
-                    hurried or not first.accepted or self._asked_again(life, song, first, second)
-                ), (
+                wait = SOONEST if unclear else 0.0
+                assert second.at >= first.until + wait - A_MOMENT, (song, first, second)
+                assert not first.accepted or self._asked_again(life, song, first, second), (
                     song,
                     first,
                     second,
@@ -259,13 +255,15 @@ class Laws:
 
     @staticmethod
     def callers_know(life: Life, song: str) -> bool:
-        """Whether those who asked in person know; what a catalog asked for, its ledger must."""
+        """Whether those who asked in person know; what a catalog asked for, its ledger must.
+
+        Those who were cancelled have left, and the client finishes what was on the wire.
+        """
         about = [call for call in life.calls if call.song == song]
         calls = [call for call in about if call.submits]
         client = life.client
-        if calls and (
-            song in client.uncertain or song in {t.music_task_id for t in client.unclaimed}
-        ):
+        unclaimed = {task.music_task_id for task in client.unclaimed}
+        if calls and song in {*client.uncertain, *unclaimed, *client._memory.under_way}:
             return True
         if any(_is_told_the_end(call) for call in about):
             return True

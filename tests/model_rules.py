@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 )
 from model_host import REFUSALS, mood, numbers, strikes
 from model_laws import Laws
-from model_world import CALM, FAILING, RESTART, SONGS, Call, World
+from model_world import CALM, FAILING, RESTART, SONGS, Call, World, registered
 from virtual_time import VirtualTimeLoop
 
 from suno_cover_async import (
@@ -45,12 +45,12 @@ TMPFS = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
 JSON = {"Content-Type": "application/json"}
 JUST_NOW = 1e-6
 LONG_ENOUGH = 4 * 3600.0  # for all patience to end
-HURRIED = 10  # turns of the loop
 ROUNDS = 4  # until a song that is in nobody's way is covered
 
 songs = st.sampled_from(SONGS)
 moments = st.sampled_from([0.0, 0.0, 0.3, 0.8, 1.0, 5.0, 20.0, 47.0])
 ages = st.sampled_from([0.3, 1.0, 5.0, 20.0, 47.0, 100.0, 1000.0, 4000.0])
+cancellations = st.sampled_from([1, 1, 2, 3, 5, 100])  # anyio's go on until the caller has left
 VERBS = ["generate", "generate", "generate", "submit", "submit", "wait", "watch", "details"]
 
 
@@ -66,6 +66,7 @@ class Callers(RuleBasedStateMachine):
         self._failed: list[dict[str, Any]] = []
         loop = self._runner.get_loop()
         loop.set_exception_handler(lambda _, context: self._failed.append(context))
+        loop.set_task_factory(registered)
         self._folder = Path(tempfile.mkdtemp(dir=TMPFS if TMPFS.is_dir() else None))
 
     def happen(self, work: Coroutine[Any, Any, None]) -> None:
@@ -100,7 +101,7 @@ class Callers(RuleBasedStateMachine):
         struck=strikes,
         then=moments,
         patience=st.sampled_from([30.0, 900.0]),
-        cancelled=st.booleans(),
+        cancelled=st.one_of(st.just(0), cancellations),
     )
     def call(
         self,
@@ -111,7 +112,7 @@ class Callers(RuleBasedStateMachine):
         struck: list[Fault | Reply],
         then: float,
         patience: float,
-        cancelled: bool,
+        cancelled: int,
     ) -> None:
         async def work() -> None:
             kind: Kind = "submit" if verb in {"generate", "submit"} else "details"
@@ -119,8 +120,7 @@ class Callers(RuleBasedStateMachine):
             for song in songs * many:
                 call = self.world.living.call(verb, song, self._cover_of(song), patience)
             await asyncio.sleep(then)
-            if cancelled and call.goes_on:
-                await self._cancel(call)
+            await self._cancel(call, cancelled)
 
         self.happen(work())
 
@@ -135,16 +135,17 @@ class Callers(RuleBasedStateMachine):
 
         self.happen(work())
 
-    @rule(song=songs, verb=st.sampled_from(["submit", "generate"]), then=moments)
-    def cancel_on_the_wire(self, song: str, verb: str, then: float) -> None:
+    @rule(
+        song=songs, verb=st.sampled_from(["submit", "generate"]), then=moments, times=cancellations
+    )
+    def cancel_on_the_wire(self, song: str, verb: str, then: float, times: int) -> None:
         """Cancel a caller whose submit is being answered; nobody else knows of it then."""
 
         async def work() -> None:
             self.world.sandbox.script("submit", Fault.SLOW)
             call = self.world.living.call(verb, song, None, 900)
             await asyncio.sleep(1)
-            if call.goes_on:
-                await self._cancel(call)
+            await self._cancel(call, times)
             await asyncio.sleep(then)
 
         self.happen(work())
@@ -155,28 +156,24 @@ class Callers(RuleBasedStateMachine):
         tasks = [result for result in results if isinstance(result, CoverTask)]
         return tasks[-1] if tasks else self.world.bills().get(song, "nobody")
 
-    @rule(which=st.integers(0, 30), then=moments, again=st.booleans())
-    def cancel(self, which: int, then: float, *, again: bool) -> None:
+    @rule(which=st.integers(0, 30), then=moments, times=cancellations)
+    def cancel(self, which: int, then: float, times: int) -> None:
         async def work() -> None:
             calls = [call for call in self.world.living.calls if call.goes_on]
             if calls:
-                call = calls[which % len(calls)]
-                await self._cancel(call)
-                if again and call.goes_on:
-                    self._count("cancelled again, at once")
-                    await self._cancel(call)
+                await self._cancel(calls[which % len(calls)], times)
             await asyncio.sleep(then)
 
         self.happen(work())
 
-    async def _cancel(self, call: Call) -> None:
+    async def _cancel(self, call: Call, times: int) -> None:
+        """Cancel a caller, in so many turns of the event loop that follow each other."""
         self._count(f"{call.verb}: cancelled")
-        turns = 1
-        if call.cancelled:  # once more: whoever hurries hears of no answer
-            self.world.living.hurries[call.song].append(self.world.now)
-            turns = HURRIED  # what it left on the wire is noted as in doubt meanwhile
-        call.cancelled += call.task.cancel()
-        for _ in range(turns):
+        for number in range(times):
+            if not call.goes_on:
+                return
+            self._count("callers cancelled again, who had not left", number > 0)
+            call.cancelled += call.task.cancel()
             await asyncio.sleep(0)
 
     @rule(then=ages)
@@ -203,6 +200,7 @@ class Callers(RuleBasedStateMachine):
         bills = self.world.bills()
         dead = self.world.crash()
         on_the_wire = {call.song for call in life.calls if call.submits and call.goes_on}
+        on_the_wire |= life.client._memory.under_way
         self.world.forgotten |= on_the_wire  # billed just now, or in a moment
         for song, cover in bills.items():
             knows = self.laws.ledger_knows(entries.get(song), cover)
@@ -378,7 +376,7 @@ class Catalogs(Callers):
         kind=st.sampled_from(["submit", "submit", "details", "image"]),
         struck=strikes,
         then=moments,
-        end=st.sampled_from(["", "", "finished early", "left early"]),
+        end=st.sampled_from(["", "", "finished early", "left early", "left at once"]),
     )
     def run_the_catalog(
         self, kind: Kind, struck: list[Fault | Reply], then: float, end: str, *, anew: bool
@@ -404,7 +402,9 @@ class Catalogs(Callers):
         entries = self.world.entries().values()
         return set(SONGS) - {one.music_task_id for one in entries if one.state in ended}
 
-    @rule(end=st.sampled_from(["finished early", "left early", "killed"]), then=ages)
+    @rule(
+        end=st.sampled_from(["finished early", "left early", "left at once", "killed"]), then=ages
+    )
     def stop_on_the_wire(self, end: str, then: float) -> None:
         """Stop a run whose submits are being answered."""
 
@@ -427,8 +427,8 @@ class Catalogs(Callers):
             return
         self._count(f"runs {end}")
         life.run.stopped = True
-        if end == "left early":
-            await life.stop(life.run)
+        if end.startswith("left"):
+            await life.leave(life.run, at_once=end == "left at once")
         elif life.run.outcomes is not None:
             life.run.outcomes.finish()
 

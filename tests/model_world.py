@@ -7,12 +7,13 @@ SIGKILL: then the next one has nothing of it but its ledger, as that was on the 
 
 import asyncio
 import contextlib
+import contextvars
 import math
 import shutil
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from weakref import WeakSet
 
 import attrs
 from aiohttp import web
@@ -29,6 +30,8 @@ from suno_cover_async import (
 )
 from suno_cover_async.batch import Outcome, Outcomes
 from suno_cover_async.sandbox import Sandbox, Scenario
+
+T = TypeVar("T")
 
 SONGS = ("song-0", "song-1", "song-2", "song-3")
 FAILING = "song-3"  # the host fails to cover it
@@ -92,6 +95,9 @@ class Run:
         return not self.task.done()
 
 
+_life: "contextvars.ContextVar[Life | None]" = contextvars.ContextVar("_life", default=None)
+
+
 class Life:
     """One process."""
 
@@ -99,7 +105,7 @@ class Life:
         self.born = asyncio.get_running_loop().time()
         self.calls: list[Call] = []
         self.runs: list[Run] = []
-        self.hurries = defaultdict[str, list[float]](list)  # when who asked was cancelled again
+        self.tasks = WeakSet["asyncio.Task[Any]"]()  # all that this process runs
         self.receiver = None
         if world.public_url is not None:
             self.receiver = CallbackReceiver(public_url=world.public_url, secret="s" * 32)
@@ -114,9 +120,17 @@ class Life:
     def call(self, verb: str, song: str, asked: CoverTask | str | None, patience: float) -> Call:
         loop = asyncio.get_running_loop()
         call = Call(verb=verb, song=song, began=loop.time(), asked=asked)
-        call.task = loop.create_task(self._act(call, patience))
+        call.task = self._begin(self._act(call, patience))
         self.calls.append(call)
         return call
+
+    def _begin(self, work: "Coroutine[Any, Any, T]") -> "asyncio.Task[T]":
+        """Make a task of this process; those that it makes are so too."""
+        context = contextvars.copy_context()
+        context.run(_life.set, self)
+        task = asyncio.get_running_loop().create_task(work, context=context)
+        self.tasks.add(task)
+        return task
 
     async def _act(self, call: Call, patience: float) -> object:
         try:
@@ -142,14 +156,14 @@ class Life:
     def cover(
         self, ledger: Path, songs: Sequence[str], open_before: set[str], *, anew: bool
     ) -> Run:
-        loop = asyncio.get_running_loop()
+        loop, last = asyncio.get_running_loop(), self.run
         run = Run(
             ledger=Ledger(ledger),
             began=loop.time(),
             anew=anew,
             open_before=frozenset(open_before),
         )
-        run.task = loop.create_task(self._cover(run, songs))
+        run.task = self._begin(self._cover(run, songs, last))
         self.runs.append(run)
         return run
 
@@ -158,44 +172,60 @@ class Life:
         """The last run."""
         return self.runs[-1] if self.runs else None
 
-    async def _cover(self, run: Run, songs: Sequence[str]) -> None:
+    async def _cover(self, run: Run, songs: Sequence[str], last: Run | None) -> None:
         try:
-            with run.ledger:
-                async with cover_catalog(
+            if last is not None:  # if it was left at once, it holds the file for a while
+                await last.ledger.aclose()
+            async with (
+                run.ledger,
+                cover_catalog(
                     self.client, songs, ledger=run.ledger, into=self._into, retry_failed=run.anew
-                ) as outcomes:
-                    run.outcomes = outcomes
-                    async for outcome in outcomes:
-                        run.told.append(outcome)
+                ) as outcomes,
+            ):
+                run.outcomes = outcomes
+                async for outcome in outcomes:
+                    run.told.append(outcome)
         finally:
             run.ends = asyncio.get_running_loop().time()
 
     async def close(self) -> None:
         """End as a program does that leaves its blocks."""
         if self.run is not None:
-            await self.stop(self.run)
+            await self.leave(self.run)
         await self.client.aclose()
         await asyncio.gather(*(call.task for call in self.calls), return_exceptions=True)
+        if self.run is not None:
+            await self.run.ledger.aclose()
 
-    async def stop(self, run: Run) -> None:
+    async def leave(self, run: Run, *, at_once: bool = False) -> None:
+        """Cancel a run once, or in each turn of the event loop until it has left its blocks."""
         run.stopped = True
-        await self._end([run.task], once=True)
+        await self._end({run.task}, again=0 if at_once else None)
 
     async def die(self) -> None:
-        """Vanish: what is cancelled again and again sends nothing, and waits for nothing."""
-        tasks = [call.task for call in self.calls] + [run.task for run in self.runs]
-        await self._end(tasks, once=False)
+        """Vanish: all that this process runs is cancelled, again and again."""
+        await self._end({*self.tasks}, again=0.001)
         await self.client.aclose()  # what holds its sockets; nothing is left on them
 
-    async def _end(self, tasks: "Sequence[asyncio.Task[Any]]", *, once: bool) -> None:
-        left = {task for task in tasks if not task.done()}
+    async def _end(self, left: "set[asyncio.Task[Any]]", *, again: float | None) -> None:
+        tasks, left = left, {task for task in left if not task.done()}
         for _ in range(MOST_CANCELLATIONS):
             for task in left:
                 task.cancel()
             if left:
-                _, left = await asyncio.wait(left, timeout=None if once else 0.001)
+                _, left = await asyncio.wait(left, timeout=again)
         assert not left, left
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def registered(
+    loop: asyncio.AbstractEventLoop, work: "Coroutine[Any, Any, T]", **options: Any
+) -> "asyncio.Task[T]":
+    """Make a task, which belongs to the process that makes it."""
+    task = asyncio.Task(work, loop=loop, **options)
+    if (life := _life.get()) is not None:
+        life.tasks.add(task)
+    return task
 
 
 class World:

@@ -138,6 +138,17 @@ async def _catalog_and_leave(stage: Stage) -> None:
     await catalog(stage, most=1)
 
 
+async def _in_blocks(stage: Stage) -> None:
+    """Do what a whole program does: open a ledger and a client, and cover a catalog."""
+    async with stage.ledger, stage.client:
+        await catalog(stage)
+
+
+async def _in_a_block(stage: Stage) -> None:
+    async with stage.client:
+        await _generate_together(stage)
+
+
 async def _close(stage: Stage) -> None:
     await stage.client.aclose()
 
@@ -161,18 +172,29 @@ async def _slot(stage: Stage) -> None:
 
 @attrs.frozen(kw_only=True)
 class Verb:
-    """What is done; and how long it may go on when it is cancelled once and answers are slow."""
+    """What is done, by whom; and how long it may go on after a cancellation, if answers are slow.
+
+    Attributes:
+        act: What is done.
+        before: What is done before it.
+        within: The seconds: only those who leave a block wait for an answer, if they can.
+        songs: How many there are.
+        closes: The client is closed by it.
+        opens_ledger: The ledger is opened and closed by it.
+    """
 
     act: Act
     before: Act = _nothing
     within: float = 0.0
     songs: int = 1
+    closes: bool = False
+    opens_ledger: bool = False
 
 
 VERBS = {
-    "submit": Verb(act=_submit, within=ATTEMPT),
-    "generate": Verb(act=_generate, within=ATTEMPT),
-    "generate together": Verb(act=_generate_together, within=ATTEMPT, songs=2),
+    "submit": Verb(act=_submit),
+    "generate": Verb(act=_generate),
+    "generate together": Verb(act=_generate_together, songs=2),
     "wait": Verb(act=_wait, before=_submitted),
     "watch": Verb(act=_watch, before=_submitted),
     "watch and leave": Verb(act=_watch_and_leave, before=_submitted),
@@ -181,7 +203,11 @@ VERBS = {
     "download": Verb(act=_download, before=_covered),
     "catalog": Verb(act=catalog, within=ATTEMPT, songs=3),
     "catalog and leave": Verb(act=_catalog_and_leave, within=ATTEMPT, songs=3),
-    "close": Verb(act=_close, before=_others_at_work, songs=2),
+    "catalog in blocks": Verb(
+        act=_in_blocks, within=ATTEMPT, songs=3, closes=True, opens_ledger=True
+    ),
+    "client's block": Verb(act=_in_a_block, within=ATTEMPT, songs=2, closes=True),
+    "close": Verb(act=_close, before=_others_at_work, songs=2, closes=True),
     "listen": Verb(act=_listen),
     "sandbox": Verb(act=_sandbox),
     "slot": Verb(act=_slot, before=_slots_taken),
