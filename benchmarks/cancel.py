@@ -15,7 +15,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -58,21 +58,18 @@ class Found:
     findings: list[Finding]
 
 
-# What `again` may be: how much later the second cancellation comes, or how many there are.
-_AGAIN: dict[str, Callable[[int], Sequence[int]]] = {
-    "cancel twice": lambda again: range(1, again + 1),
-    "cancel often": lambda _: range(2, 6),
-}
-
-
 def wanted(
     verbs: Sequence[str], weathers: Sequence[str], ways: Sequence[str], again: int
 ) -> Iterator[Scene]:
-    """Say what is to be struck, and how."""
+    """Say what is to be struck, and how.
+
+    `again` is by how many suspensions a second cancellation comes later, at most.
+    """
     for verb, weather, way in itertools.product(verbs, weathers, ways):
         if way == "exit" and scenes.WEATHERS[weather].receives:
             continue  # its receiver does not live on in the next event loop
-        for number in _AGAIN.get(way, lambda _: (1,))(again):
+        numbers = {"cancel twice": range(1, again + 1), "cancel often": range(2, 6)}
+        for number in numbers.get(way, (1,)):
             yield Scene(verb=verb, weather=weather, way=way, again=number)
 
 

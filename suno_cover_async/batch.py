@@ -131,7 +131,7 @@ async def cover_catalog(
 
     ::
 
-        with Ledger("covers.db") as ledger:
+        async with Ledger("covers.db") as ledger:
             async with cover_catalog(client, tracks, ledger=ledger, into="covers") as outcomes:
                 async for outcome in outcomes: ...
 

@@ -420,7 +420,7 @@ class Ledger:
 
     def _do(self, work: Work[T], *, keep: bool = False) -> "asyncio.Future[T]":
         if self._commits is None:
-            raise LedgerError(f"the ledger {self.name} is not open; use it as `with Ledger(…)`")
+            raise LedgerError(f"the ledger {self.name} is not open; use it as `async with Ledger(…)`")
         return self._commits.do(work, keep=keep)
 
     def _file(self) -> Path:

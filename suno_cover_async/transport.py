@@ -110,7 +110,8 @@ class Transport:
 
         async def attempt() -> T | Trouble:
             body = SubmitBody(call.body or b"")
-            post = asyncio.create_task(self._post(call, body, keep, doubt))
+            work = self._post(call, body, keep, doubt)
+            post = asyncio.create_task(work)
             try:
                 return await asyncio.shield(post)
             except asyncio.CancelledError:

@@ -218,11 +218,9 @@ class Life:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def registered(
-    loop: asyncio.AbstractEventLoop, work: "Coroutine[Any, Any, T]", **options: Any
-) -> "asyncio.Task[T]":
+def registered(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> "asyncio.Task[Any]":
     """Make a task, which belongs to the process that makes it."""
-    task = asyncio.Task(work, loop=loop, **options)
+    task = asyncio.Task[Any](work, loop=loop, **options)
     if (life := _life.get()) is not None:
         life.tasks.add(task)
     return task
