@@ -46,6 +46,7 @@ ON_THE_WAY = attrs.evolve(SLOW, delay=(5.0, 5.0))
 
 Act = Callable[[], Coroutine[Any, Any, object]]
 Leave = Callable[[Act], Awaitable[None]]
+Rows = dict[str, tuple[TrackState, str | None]]
 Verb = Callable[[SunoCoverClient, str], Awaitable[object]]
 
 
@@ -193,15 +194,15 @@ def opened(path: Path) -> AbstractAsyncContextManager[Ledger]:
     return cast("AbstractAsyncContextManager[Ledger]", Ledger(path))
 
 
-def written(path: Path) -> dict[str, tuple[TrackState, str | None]]:
+def written(path: Path) -> Rows:
     """Read each song's state and cover task from the file."""
     return {
-        entry.music_task_id: (entry.state, entry.task and entry.task.cover_task_id)
+        entry.music_task_id: (entry.state, entry.task.cover_task_id if entry.task else None)
         for entry in Ledger(path).entries()
     }
 
 
-def submitted(sandbox: Sandbox) -> dict[str, tuple[TrackState, str | None]]:
+def submitted(sandbox: Sandbox) -> Rows:
     return {song: (TrackState.SUBMITTED, task) for song, task in paid(sandbox).items()}
 
 
@@ -224,21 +225,24 @@ async def test_who_is_cancelled_leaves_at_once_and_what_was_paid_for_is_kept(
     async with host() as sandbox, connect(sandbox) as client:
         (song,) = sandbox.add_music(1)
 
-        await leave(lambda: _await(verb(client, song)))
+        await leave(call(verb, client, song))
 
         assert now() == pytest.approx(LEAVES_AT, abs=0.1)
         assert paid(sandbox).keys() == {song}  # it was on the wire
         await asyncio.sleep(LONG_AFTER)
         assert by_song(client.unclaimed) == paid(sandbox)
-        assert client.uncertain == ()
+        assert not client.uncertain
         details = await client.generate(song)
         assert details.status is CoverStatus.SUCCESS
         assert not client.unclaimed
         assert submits(sandbox) == [song]
 
 
-async def _await(work: Awaitable[object]) -> object:
-    return await work
+def call(verb: Verb, client: SunoCoverClient, song: str) -> Act:
+    async def act() -> object:
+        return await verb(client, song)
+
+    return act
 
 
 @every_way
@@ -248,7 +252,7 @@ async def test_the_next_call_joins_the_post_that_its_callers_left(verb: Verb, le
     async with host() as sandbox, connect(sandbox) as client:
         (song,) = sandbox.add_music(1)
 
-        await leave(lambda: _await(verb(client, song)))
+        await leave(call(verb, client, song))
         assert now() < ANSWERED_AT
         task = await client.submit(song)
 
@@ -315,7 +319,7 @@ async def test_no_further_attempt_begins_for_callers_who_all_left(
         await client.submit(song)
         assert submits(sandbox) == [song, song]
         assert billed(sandbox) == {song: 1}
-        assert client.uncertain == ()
+        assert not client.uncertain
 
 
 @every_way
@@ -329,7 +333,7 @@ async def test_a_further_attempt_is_made_for_who_joined_the_first_one(leave: Lea
 
         assert by_song((task,)) == paid(sandbox)
         assert len(submits(sandbox)) == 2
-        assert client.uncertain == ()
+        assert not client.uncertain
 
 
 @every_way
@@ -341,12 +345,12 @@ async def test_a_submit_that_queues_is_taken_back(verb: Verb, leave: Leave) -> N
         (song,) = sandbox.add_music(1)
         await client.credits()
 
-        await leave(lambda: _await(verb(client, song)))
+        await leave(call(verb, client, song))
         await asyncio.sleep(LONG_AFTER)
 
         assert submits(sandbox) == []
         assert not client.unclaimed
-        assert client.uncertain == ()
+        assert not client.uncertain
         await client.submit(song)  # its place in the queue is free again
         assert submits(sandbox) == [song]
 
@@ -360,7 +364,7 @@ async def test_a_caller_cancelled_at_any_turn_costs_one_post_at_most(
     async with host(ALWAYS_SLOW, Fault.SLOW) as sandbox:
         for turns, song in enumerate(sandbox.add_music(40)):
             async with connect(sandbox) as client:
-                caller = asyncio.create_task(_await(verb(client, song)))
+                caller = asyncio.create_task(call(verb, client, song)())
                 for _ in range(turns):
                     await asyncio.sleep(0)
                 began = now()
@@ -461,7 +465,7 @@ async def test_a_catalog_that_is_left_submits_nothing_more_and_forgets_none_on_t
             await asyncio.sleep(LONG_AFTER)
 
             assert len(submits(sandbox)) == 5
-            waiting = {song: (TrackState.WAITING, None) for song in songs}
+            waiting: Rows = dict.fromkeys(songs, (TrackState.WAITING, None))
             assert written(path) == waiting | submitted(sandbox)
             assert len(await covered(client, songs, ledger)) == 12
         assert sorted(map(str, submits(sandbox))) == sorted(songs)
@@ -490,7 +494,7 @@ async def test_a_client_whose_block_is_left_finishes_the_post_and_then_closes(
         await asyncio.sleep(LONG_AFTER)
 
         assert by_song(client.unclaimed) == paid(sandbox)
-        assert client.uncertain == ()
+        assert not client.uncertain
         with pytest.raises(ClientUsageError):
             await client.submit(song)
         assert submits(sandbox) == [song]
@@ -723,11 +727,11 @@ def test_a_client_whose_loop_ends_first_says_what_may_be_billed_and_goes_on_in_t
                 await client.generate(song)
 
         began = time.monotonic()
-        asyncio.run(left_on_the_wire(sandbox, lambda: _await(verb(client, song))))
+        asyncio.run(left_on_the_wire(sandbox, call(verb, client, song)))
         assert time.monotonic() - began < 25
         assert client.uncertain == (song,)
         assert submits(sandbox) == [song]
 
         asyncio.run(next_one())
         assert billed(sandbox) == {song: 1}
-        assert client.uncertain == ()
+        assert not client.uncertain
