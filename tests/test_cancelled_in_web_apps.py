@@ -111,13 +111,18 @@ class Kind:
         return uvloop.new_event_loop()
 
 
-INSTALLED = [name for name in ("httptools", "uvloop") if importlib.util.find_spec(name)]
+def installed(name: str, otherwise: str) -> str:
+    return name if importlib.util.find_spec(name) else otherwise
+
+
+ENGINES = {
+    ("h11", "asyncio"),
+    (installed("httptools", "h11"), installed("uvloop", "asyncio")),
+}
 KINDS = [
-    Kind(*kind)
-    for kind in itertools.product(
-        [starlette, fastapi, fastapi_with_middleware],
-        ["h11", *(name for name in INSTALLED if name == "httptools")],
-        ["asyncio", *(name for name in INSTALLED if name == "uvloop")],
+    Kind(framework, *engine)
+    for framework, engine in itertools.product(
+        [starlette, fastapi, fastapi_with_middleware], sorted(ENGINES)
     )
 ]
 
