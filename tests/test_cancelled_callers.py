@@ -1,217 +1,50 @@
-"""A paid request survives any cancellation: anyio cancels again and again, asyncio once.
+"""A paid request survives any cancellation of those who asked for it, by anyio or by asyncio.
 
 Who is cancelled leaves at once; the POST on the wire is finished and its answer kept, and the next
 call for the song makes no second POST. The sandbox counts the POSTs. Time is virtual: an answer
-that takes 20 s costs nothing. Web applications are in `test_cancelled_in_web_apps.py`.
+that takes 20 s costs nothing. Blocks are in `test_cancelled_blocks.py`, web applications in
+`test_cancelled_in_web_apps.py`.
 """
 
 import asyncio
-import functools
-import gc
-import threading
-import time
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+import itertools
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
 
-import anyio
 import attrs
 import pytest
-import virtual_time
-from conftest import billed, connect, until
-
-from suno_cover_async import (
-    ClientUsageError,
-    Covered,
-    CoverStatus,
-    CoverTask,
-    Ledger,
-    Outcome,
-    Rate,
-    SunoCoverClient,
-    SunoCoverError,
-    TrackState,
-    cover_catalog,
-)
-from suno_cover_async.sandbox import Fault, Sandbox, Scenario
-
-LEAVES_AT = 1.0
-ANSWERED_AT = 20.0
-LONG_AFTER = 60.0
-SLOW = Scenario(rate=None, looks=1, image_size=16, slow_seconds=ANSWERED_AT)
-ALWAYS_SLOW = attrs.evolve(SLOW, slow=1.0, faults_on={"submit"})
-ON_THE_WAY = attrs.evolve(SLOW, delay=(5.0, 5.0))
-
-Act = Callable[[], Coroutine[Any, Any, object]]
-Leave = Callable[[Act], Awaitable[None]]
-Rows = dict[str, tuple[TrackState, str | None]]
-Verb = Callable[[SunoCoverClient, str], Awaitable[object]]
-
-
-def in_virtual_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run a test in virtual time, to its last task."""
-
-    async def to_the_last_task(work: Coroutine[Any, Any, None]) -> None:
-        await work
-        for _ in range(10):  # the server's own tasks take some turns to notice that a peer is gone
-            await asyncio.sleep(0)
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    @functools.wraps(test)
-    def run(**given: Any) -> None:
-        virtual_time.run(to_the_last_task(test(**given)))
-
-    return run
-
-
-@pytest.fixture
-def nothing_is_left_open() -> Generator[None, None, None]:
-    threads = threading.active_count()
-    yield
-    gc.collect()  # what is not closed warns now, and a warning is an error
-    assert threading.active_count() == threads
-
-
-# --- how callers are cancelled -----------------------------------------------------------------
-
-
-class SiblingFailedError(Exception):
-    pass
-
-
-async def fails() -> None:
-    await asyncio.sleep(LEAVES_AT)
-    raise SiblingFailedError
-
-
-async def move_on_after(act: Act) -> None:
-    with anyio.move_on_after(LEAVES_AT) as scope:
-        await act()
-    assert scope.cancelled_caught
-
-
-async def cancel_scope(act: Act) -> None:
-    with anyio.CancelScope() as scope:
-        asyncio.get_running_loop().call_later(LEAVES_AT, scope.cancel)
-        await act()
-    assert scope.cancelled_caught
-
-
-async def anyio_task_group(act: Act) -> None:
-    with pytest.RaisesGroup(SiblingFailedError):
-        async with anyio.create_task_group() as group:
-            group.start_soon(act)
-            group.start_soon(fails)
-
-
-async def anyio_group_around(act: Act) -> None:
-    """The act is in the body of the group, not a child of it."""
-    with pytest.RaisesGroup(SiblingFailedError):
-        async with anyio.create_task_group() as group:
-            group.start_soon(fails)
-            await act()
-
-
-async def asyncio_timeout(act: Act) -> None:
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(LEAVES_AT):
-            await act()
-
-
-async def asyncio_task_group(act: Act) -> None:
-    with pytest.RaisesGroup(SiblingFailedError):
-        async with asyncio.TaskGroup() as group:
-            group.create_task(act())
-            group.create_task(fails())
-
-
-async def cancelled(times: int, act: Act) -> None:
-    """Cancel in so many consecutive turns of the loop."""
-    caller = asyncio.create_task(act())
-    await asyncio.sleep(LEAVES_AT)
-    await cancel(caller, times)
-
-
-async def cancel(caller: "asyncio.Task[Any]", times: int) -> None:
-    for _ in range(times):
-        caller.cancel()
-        await asyncio.sleep(0)
-    await asyncio.wait([caller])
-    assert caller.cancelled()
-
-
-def names(value: object) -> str:
-    if isinstance(value, partial):
-        return f"{value.func.__name__}-{value.args[0]}"
-    return getattr(value, "__name__", str(value))
-
-
-FRAMEWORKS: list[Leave] = [
-    move_on_after,
-    cancel_scope,
-    anyio_task_group,
-    anyio_group_around,
-    asyncio_timeout,
-    asyncio_task_group,
-]
-PLAIN: list[Leave] = [partial(cancelled, times) for times in range(1, 6)]
-every_way = pytest.mark.parametrize("leave", [*FRAMEWORKS, *PLAIN], ids=names)
-every_verb = pytest.mark.parametrize(
-    "verb", [SunoCoverClient.submit, SunoCoverClient.generate], ids=names
+from conftest import billed, connect
+from leaving import (
+    ALWAYS_SLOW,
+    ANSWERED_AT,
+    FRAMEWORKS,
+    LEAVES_AT,
+    LONG_AFTER,
+    ON_THE_WAY,
+    PLAIN,
+    SLOW,
+    Act,
+    Leave,
+    Rows,
+    Verb,
+    by_song,
+    call,
+    cancelled_at,
+    covered,
+    every_count,
+    every_verb,
+    every_way,
+    host,
+    in_virtual_time,
+    now,
+    paid,
+    submits,
+    submitted,
+    written,
 )
 
-
-# --- what they leave ---------------------------------------------------------------------------
-
-
-def host(scenario: Scenario = SLOW, *script: Fault) -> Sandbox:
-    """Make a host whose first submit is answered late, or as the script says."""
-    sandbox = Sandbox(scenario, clock=asyncio.get_running_loop().time)
-    sandbox.script("submit", *(script or [Fault.SLOW]))
-    return sandbox
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def submits(sandbox: Sandbox) -> list[str | None]:
-    return [submit.music_task_id for submit in sandbox.journal.of("submit")]
-
-
-def paid(sandbox: Sandbox) -> dict[str, str]:
-    return {bill.music_task_id: bill.cover_task_id for bill in sandbox.journal.bills}
-
-
-def by_song(tasks: tuple[CoverTask, ...]) -> dict[str, str]:
-    return {task.music_task_id: task.cover_task_id for task in tasks}
-
-
-def opened(path: Path) -> AbstractAsyncContextManager[Ledger]:
-    """Open a ledger for a block that a cancellation may end."""
-    return cast("AbstractAsyncContextManager[Ledger]", Ledger(path))
-
-
-def written(path: Path) -> Rows:
-    """Read each song's state and cover task from the file."""
-    return {
-        entry.music_task_id: (entry.state, entry.task.cover_task_id if entry.task else None)
-        for entry in Ledger(path).entries()
-    }
-
-
-def submitted(sandbox: Sandbox) -> Rows:
-    return {song: (TrackState.SUBMITTED, task) for song, task in paid(sandbox).items()}
-
-
-async def covered(
-    client: SunoCoverClient, songs: list[str], ledger: Ledger | None, into: Path | None = None
-) -> list[Outcome]:
-    async with cover_catalog(client, songs, ledger=ledger, into=into) as outcomes:
-        return [outcome async for outcome in outcomes]
-
+from suno_cover_async import Covered, CoverStatus, Ledger, PollSchedule, Rate, TrackState
+from suno_cover_async.sandbox import Fault
 
 # --- submit and generate -----------------------------------------------------------------------
 
@@ -236,13 +69,6 @@ async def test_who_is_cancelled_leaves_at_once_and_what_was_paid_for_is_kept(
         assert details.status is CoverStatus.SUCCESS
         assert not client.unclaimed
         assert submits(sandbox) == [song]
-
-
-def call(verb: Verb, client: SunoCoverClient, song: str) -> Act:
-    async def act() -> object:
-        return await verb(client, song)
-
-    return act
 
 
 @every_way
@@ -355,26 +181,26 @@ async def test_a_submit_that_queues_is_taken_back(verb: Verb, leave: Leave) -> N
         assert submits(sandbox) == [song]
 
 
-@pytest.mark.parametrize("times", range(1, 6))
+@every_count
 @every_verb
 @in_virtual_time
-async def test_a_caller_cancelled_at_any_turn_costs_one_post_at_most(
+async def test_a_caller_cancelled_at_any_suspension_leaves_at_once_and_costs_one_post(
     verb: Verb, times: int
 ) -> None:
-    async with host(ALWAYS_SLOW, Fault.SLOW) as sandbox:
-        for turns, song in enumerate(sandbox.add_music(40)):
+    async with host(ALWAYS_SLOW) as sandbox:
+        for suspension in itertools.count(1):
+            (song,) = sandbox.add_music(1)
             async with connect(sandbox) as client:
-                caller = asyncio.create_task(call(verb, client, song)())
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-                began = now()
-                await cancel(caller, times)
-                assert now() - began < 1.0
+                took = await cancelled_at(suspension, times, call(verb, client, song))
+                if took is None:
+                    break
+                assert took < 1.0
 
                 details = await client.generate(song)
 
                 assert details.music_task_id == song
                 assert not client.unclaimed
+        assert suspension > 8
         assert submits(sandbox) == [*billed(sandbox)]  # each song once
 
 
@@ -382,14 +208,15 @@ async def test_a_caller_cancelled_at_any_turn_costs_one_post_at_most(
 @in_virtual_time
 async def test_a_cover_that_was_polled_for_is_polled_for_again(leave: Leave) -> None:
     drawn = attrs.evolve(SLOW, seconds=40.0, looks=None)
-    async with host(drawn, Fault.NONE) as sandbox, connect(sandbox) as client:
+    poll = PollSchedule(first=0.5, shortest=0.5, longest=5.0, timeout=100)
+    async with host(drawn, Fault.NONE) as sandbox, connect(sandbox, poll=poll) as client:
         (song,) = sandbox.add_music(1)
 
-        await leave(partial(client.generate, song, timeout=100))
+        await leave(partial(client.generate, song))
 
         assert sandbox.journal.of("details")
         assert by_song(client.unclaimed) == paid(sandbox)
-        await client.generate(song, timeout=100)
+        await client.generate(song)
         assert submits(sandbox) == [song]
 
 
@@ -469,269 +296,3 @@ async def test_a_catalog_that_is_left_submits_nothing_more_and_forgets_none_on_t
             assert written(path) == waiting | submitted(sandbox)
             assert len(await covered(client, songs, ledger)) == 12
         assert sorted(map(str, submits(sandbox))) == sorted(songs)
-
-
-# --- blocks: client, ledger, catalog -----------------------------------------------------------
-
-
-@every_way
-@every_verb
-@pytest.mark.usefixtures("nothing_is_left_open")
-@in_virtual_time
-async def test_a_client_whose_block_is_left_finishes_the_post_and_then_closes(
-    verb: Verb, leave: Leave
-) -> None:
-    async with host() as sandbox:
-        (song,) = sandbox.add_music(1)
-        client = connect(sandbox)
-
-        async def block() -> None:
-            async with client:
-                await verb(client, song)
-
-        await leave(block)
-        assert paid(sandbox).keys() == {song}
-        await asyncio.sleep(LONG_AFTER)
-
-        assert by_song(client.unclaimed) == paid(sandbox)
-        assert not client.uncertain
-        with pytest.raises(ClientUsageError):
-            await client.submit(song)
-        assert submits(sandbox) == [song]
-
-
-@every_way
-@pytest.mark.usefixtures("nothing_is_left_open")
-@in_virtual_time
-async def test_closing_again_awaits_the_post_that_a_cancelled_closing_left(leave: Leave) -> None:
-    async with host() as sandbox:
-        (song,) = sandbox.add_music(1)
-        client = connect(sandbox)
-
-        async def block() -> None:
-            async with client:
-                await client.submit(song)
-
-        await leave(block)
-        await client.aclose()
-
-        assert by_song(client.unclaimed) == paid(sandbox)
-        assert submits(sandbox) == [song]
-
-
-@every_way
-@pytest.mark.usefixtures("nothing_is_left_open")
-@in_virtual_time
-async def test_a_closing_that_is_cancelled_goes_on_without_who_asked_for_it(leave: Leave) -> None:
-    async with host() as sandbox:
-        (song,) = sandbox.add_music(1)
-        client = connect(sandbox)
-        caller = asyncio.create_task(client.submit(song))
-        await until(lambda: sandbox.journal.bills)
-
-        await leave(client.aclose)
-        await asyncio.sleep(LONG_AFTER)
-
-        with pytest.raises(SunoCoverError, match="closed"):
-            await caller
-        assert by_song(client.unclaimed) == paid(sandbox)
-        assert submits(sandbox) == [song]
-
-
-@every_way
-@pytest.mark.usefixtures("nothing_is_left_open")
-@in_virtual_time
-async def test_blocks_that_are_left_together_write_what_was_paid_for_and_then_close(
-    leave: Leave, tmp_path: Path
-) -> None:
-    path = tmp_path / "covers.db"
-    async with host() as sandbox:
-        songs = sandbox.add_music(1)
-
-        async def run() -> list[Outcome]:
-            async with opened(path) as ledger, connect(sandbox, concurrency=3) as client:
-                return await covered(client, songs, ledger, tmp_path)
-
-        await leave(run)
-        assert paid(sandbox).keys() == {*songs}
-        await asyncio.sleep(LONG_AFTER)
-
-        assert written(path) == submitted(sandbox)
-        assert [type(outcome) for outcome in await run()] == [Covered]
-        assert submits(sandbox) == songs
-
-
-@every_way
-@pytest.mark.usefixtures("nothing_is_left_open")
-@in_virtual_time
-async def test_a_plain_ledger_block_is_left_as_well_as_an_async_one(
-    leave: Leave, tmp_path: Path
-) -> None:
-    path = tmp_path / "covers.db"
-    async with host() as sandbox:
-        songs = sandbox.add_music(1)
-
-        async def run() -> list[Outcome]:
-            with Ledger(path) as ledger:
-                async with connect(sandbox, concurrency=3) as client:
-                    return await covered(client, songs, ledger, tmp_path)
-
-        await leave(run)
-        assert paid(sandbox).keys() == {*songs}
-        await asyncio.sleep(LONG_AFTER)
-
-        assert written(path) == submitted(sandbox)
-        assert [type(outcome) for outcome in await run()] == [Covered]
-        assert submits(sandbox) == songs
-
-
-@every_way
-@pytest.mark.usefixtures("nothing_is_left_open")
-@in_virtual_time
-async def test_a_ledger_outlives_its_block_until_its_last_answer_is_written(
-    leave: Leave, tmp_path: Path
-) -> None:
-    """The client stays open; only the ledger's block and the catalog's are left."""
-    path = tmp_path / "covers.db"
-    async with host() as sandbox, connect(sandbox, concurrency=3) as client:
-        songs = sandbox.add_music(1)
-
-        async def run() -> list[Outcome]:
-            async with opened(path) as ledger:
-                return await covered(client, songs, ledger, tmp_path)
-
-        await leave(run)
-        await asyncio.sleep(LONG_AFTER)
-
-        assert written(path) == submitted(sandbox)
-        assert [type(outcome) for outcome in await run()] == [Covered]
-        assert submits(sandbox) == songs
-
-
-@every_way
-@pytest.mark.usefixtures("nothing_is_left_open")
-@in_virtual_time
-async def test_closing_a_ledger_again_awaits_what_a_cancelled_closing_left(
-    leave: Leave, tmp_path: Path
-) -> None:
-    path = tmp_path / "covers.db"
-    async with host() as sandbox:
-        songs = sandbox.add_music(1)
-        ledger: Any = Ledger(path)
-
-        async def run() -> None:
-            async with ledger, connect(sandbox, concurrency=3) as client:
-                await covered(client, songs, ledger)
-
-        await leave(run)
-        await ledger.aclose()
-
-        assert written(path) == submitted(sandbox)
-        with Ledger(path):
-            pass  # nobody holds it any more
-        assert submits(sandbox) == songs
-
-
-# --- an event loop that ends first -------------------------------------------------------------
-
-
-@contextmanager
-def host_in_a_thread() -> Iterator[Sandbox]:
-    """Have a host that outlives the event loops of its callers; its first answer never comes."""
-    sandbox = Sandbox(attrs.evolve(SLOW, slow_seconds=3_600.0))
-    sandbox.script("submit", Fault.SLOW)
-    listening, over = threading.Event(), threading.Event()
-
-    async def serve() -> None:
-        async with sandbox:
-            listening.set()
-            await asyncio.to_thread(over.wait)
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    try:
-        assert listening.wait(10)
-        yield sandbox
-    finally:
-        over.set()
-        thread.join()
-
-
-async def left_on_the_wire(sandbox: Sandbox, act: Act) -> None:
-    """Cancel a call once its POST is on the wire, again and again, until it ends."""
-    with anyio.CancelScope() as scope:
-
-        async def strike() -> None:
-            await until(lambda: sandbox.journal.bills)
-            scope.cancel()
-
-        striking = asyncio.create_task(strike())
-        await act()
-    await striking
-    assert scope.cancelled_caught
-
-
-Blocks = Callable[[Path, Sandbox, AsyncExitStack], Awaitable[tuple[Ledger, SunoCoverClient]]]
-
-
-async def async_blocks(
-    path: Path, sandbox: Sandbox, stack: AsyncExitStack
-) -> tuple[Ledger, SunoCoverClient]:
-    ledger = await stack.enter_async_context(opened(path))
-    return ledger, await stack.enter_async_context(connect(sandbox, concurrency=3))
-
-
-async def plain_blocks(
-    path: Path, sandbox: Sandbox, stack: AsyncExitStack
-) -> tuple[Ledger, SunoCoverClient]:
-    ledger = stack.enter_context(Ledger(path))
-    return ledger, await stack.enter_async_context(connect(sandbox, concurrency=3))
-
-
-@pytest.mark.usefixtures("nothing_is_left_open")
-@pytest.mark.parametrize("blocks", [async_blocks, plain_blocks], ids=names)
-def test_a_loop_that_ends_first_leaves_a_row_that_the_next_run_resolves(
-    blocks: Blocks, tmp_path: Path
-) -> None:
-    path = tmp_path / "covers.db"
-    with host_in_a_thread() as sandbox:
-        songs = sandbox.add_music(1)
-
-        async def run() -> list[Outcome]:
-            async with AsyncExitStack() as stack:
-                ledger, client = await blocks(path, sandbox, stack)
-                return await covered(client, songs, ledger, tmp_path)
-
-        began = time.monotonic()
-        asyncio.run(left_on_the_wire(sandbox, run))
-        assert time.monotonic() - began < 25  # an attempt may take 30 s: it was not awaited
-        assert written(path) == {songs[0]: (TrackState.SUBMITTING, None)}
-        assert submits(sandbox) == songs
-
-        assert [type(outcome) for outcome in asyncio.run(run())] == [Covered]
-        assert billed(sandbox) == {songs[0]: 1}
-        assert {state for state, _ in written(path).values()} == {TrackState.SAVED}
-
-
-@pytest.mark.usefixtures("nothing_is_left_open")
-@every_verb
-def test_a_client_whose_loop_ends_first_says_what_may_be_billed_and_goes_on_in_the_next(
-    verb: Verb,
-) -> None:
-    with host_in_a_thread() as sandbox:
-        (song,) = sandbox.add_music(1)
-        client = connect(sandbox)
-
-        async def next_one() -> None:
-            async with client:
-                await client.generate(song)
-
-        began = time.monotonic()
-        asyncio.run(left_on_the_wire(sandbox, call(verb, client, song)))
-        assert time.monotonic() - began < 25
-        assert client.uncertain == (song,)
-        assert submits(sandbox) == [song]
-
-        asyncio.run(next_one())
-        assert billed(sandbox) == {song: 1}
-        assert not client.uncertain
