@@ -36,6 +36,7 @@ from leaving import (
     every_way,
     host,
     in_virtual_time,
+    left_early,
     now,
     paid,
     submits,
@@ -235,7 +236,7 @@ async def test_a_catalog_left_on_the_wire_writes_what_was_paid_for(
             run = partial(covered, client, songs, ledger, tmp_path)
             await leave(run)
 
-            assert now() < ANSWERED_AT
+            assert left_early(leave)
             await asyncio.sleep(LONG_AFTER)
             assert written(path) == submitted(sandbox)
             assert [type(outcome) for outcome in await run()] == [Covered]
@@ -252,7 +253,7 @@ async def test_the_next_run_joins_the_post_that_the_first_one_left(
         with Ledger(tmp_path / "covers.db") as ledger:
             run = partial(covered, client, songs, ledger, tmp_path)
             await leave(run)
-            assert now() < ANSWERED_AT
+            assert left_early(leave)
 
             outcomes = await run()
 
@@ -269,7 +270,7 @@ async def test_a_catalog_without_a_ledger_leaves_what_was_paid_for_to_the_client
         songs = sandbox.add_music(1)
 
         await leave(partial(covered, client, songs, None))
-        assert now() < ANSWERED_AT
+        assert left_early(leave)
         await asyncio.sleep(LONG_AFTER)
 
         assert by_song(client.unclaimed) == paid(sandbox)
@@ -288,7 +289,7 @@ async def test_a_catalog_that_is_left_submits_nothing_more_and_forgets_none_on_t
         songs = sandbox.add_music(12)
         with Ledger(path) as ledger:
             await leave(partial(covered, client, songs, ledger))
-            assert now() < ANSWERED_AT
+            assert left_early(leave)
             await asyncio.sleep(LONG_AFTER)
 
             assert len(submits(sandbox)) == 5
