@@ -1,0 +1,387 @@
+"""Blocks of clients, ledgers and catalogs that are left by a cancellation, and loops that end.
+
+Whoever is cancelled leaves at once. Closing goes on as a task of its own: the POST on the wire is
+finished, its answer is kept, and then what was open is closed. The sandbox counts the POSTs.
+"""
+
+import asyncio
+import gc
+import itertools
+import threading
+import time
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import attrs
+import pytest
+from conftest import billed, connect, until
+from leaving import (
+    AGAIN_AND_AGAIN,
+    ALWAYS_SLOW,
+    LONG_AFTER,
+    SLOW,
+    Act,
+    Leave,
+    Verb,
+    by_song,
+    call,
+    cancelled_at,
+    covered,
+    every_count,
+    every_verb,
+    every_way,
+    host,
+    in_virtual_time,
+    names,
+    opened,
+    paid,
+    submits,
+    submitted,
+    written,
+)
+
+from suno_cover_async import (
+    ClientUsageError,
+    Covered,
+    Ledger,
+    Outcome,
+    SunoCoverClient,
+    SunoCoverError,
+    TrackState,
+)
+from suno_cover_async.sandbox import Fault, Sandbox
+
+
+@pytest.fixture
+def nothing_is_left_open() -> Generator[None, None, None]:
+    threads = threading.active_count()
+    yield
+    gc.collect()  # what is not closed warns now, and a warning is an error
+    assert threading.active_count() == threads
+
+
+# --- blocks: client, ledger, catalog -----------------------------------------------------------
+
+
+@every_way
+@every_verb
+@pytest.mark.usefixtures("nothing_is_left_open")
+@in_virtual_time
+async def test_a_client_whose_block_is_left_finishes_the_post_and_then_closes(
+    verb: Verb, leave: Leave
+) -> None:
+    async with host() as sandbox:
+        (song,) = sandbox.add_music(1)
+        client = connect(sandbox)
+
+        async def block() -> None:
+            async with client:
+                await verb(client, song)
+
+        await leave(block)
+        assert paid(sandbox).keys() == {song}
+        await asyncio.sleep(LONG_AFTER)
+
+        assert by_song(client.unclaimed) == paid(sandbox)
+        assert not client.uncertain
+        with pytest.raises(ClientUsageError):
+            await client.submit(song)
+        assert submits(sandbox) == [song]
+
+
+@every_way
+@pytest.mark.usefixtures("nothing_is_left_open")
+@in_virtual_time
+async def test_closing_again_awaits_the_post_that_a_cancelled_closing_left(leave: Leave) -> None:
+    async with host() as sandbox:
+        (song,) = sandbox.add_music(1)
+        client = connect(sandbox)
+
+        async def block() -> None:
+            async with client:
+                await client.submit(song)
+
+        await leave(block)
+        await client.aclose()
+
+        assert by_song(client.unclaimed) == paid(sandbox)
+        assert submits(sandbox) == [song]
+
+
+@every_way
+@pytest.mark.usefixtures("nothing_is_left_open")
+@in_virtual_time
+async def test_a_closing_that_is_cancelled_goes_on_without_who_asked_for_it(leave: Leave) -> None:
+    async with host() as sandbox:
+        (song,) = sandbox.add_music(1)
+        client = connect(sandbox)
+        caller = asyncio.create_task(client.submit(song))
+        await until(lambda: sandbox.journal.bills)
+
+        await leave(client.aclose)
+        await asyncio.sleep(LONG_AFTER)
+
+        with pytest.raises(SunoCoverError, match="closed"):
+            await caller
+        assert by_song(client.unclaimed) == paid(sandbox)
+        assert submits(sandbox) == [song]
+
+
+@every_way
+@pytest.mark.usefixtures("nothing_is_left_open")
+@in_virtual_time
+async def test_blocks_that_are_left_together_write_what_was_paid_for_and_then_close(
+    leave: Leave, tmp_path: Path
+) -> None:
+    path = tmp_path / "covers.db"
+    async with host() as sandbox:
+        songs = sandbox.add_music(1)
+
+        async def run() -> list[Outcome]:
+            async with opened(path) as ledger, connect(sandbox, concurrency=3) as client:
+                return await covered(client, songs, ledger, tmp_path)
+
+        await leave(run)
+        assert paid(sandbox).keys() == {*songs}
+        await asyncio.sleep(LONG_AFTER)
+
+        assert written(path) == submitted(sandbox)
+        assert [type(outcome) for outcome in await run()] == [Covered]
+        assert submits(sandbox) == songs
+
+
+@every_way
+@pytest.mark.usefixtures("nothing_is_left_open")
+@in_virtual_time
+async def test_a_plain_ledger_block_is_left_as_well_as_an_async_one(
+    leave: Leave, tmp_path: Path
+) -> None:
+    path = tmp_path / "covers.db"
+    async with host() as sandbox:
+        songs = sandbox.add_music(1)
+
+        async def run() -> list[Outcome]:
+            with Ledger(path) as ledger:
+                async with connect(sandbox, concurrency=3) as client:
+                    return await covered(client, songs, ledger, tmp_path)
+
+        await leave(run)
+        assert paid(sandbox).keys() == {*songs}
+        await asyncio.sleep(LONG_AFTER)
+
+        assert written(path) == submitted(sandbox)
+        assert [type(outcome) for outcome in await run()] == [Covered]
+        assert submits(sandbox) == songs
+
+
+@every_way
+@pytest.mark.usefixtures("nothing_is_left_open")
+@in_virtual_time
+async def test_a_ledger_outlives_its_block_until_its_last_answer_is_written(
+    leave: Leave, tmp_path: Path
+) -> None:
+    """The client stays open; only the ledger's block and the catalog's are left."""
+    path = tmp_path / "covers.db"
+    async with host() as sandbox, connect(sandbox, concurrency=3) as client:
+        songs = sandbox.add_music(1)
+
+        async def run() -> list[Outcome]:
+            async with opened(path) as ledger:
+                return await covered(client, songs, ledger, tmp_path)
+
+        await leave(run)
+        await asyncio.sleep(LONG_AFTER)
+
+        assert written(path) == submitted(sandbox)
+        assert [type(outcome) for outcome in await run()] == [Covered]
+        assert submits(sandbox) == songs
+
+
+@every_way
+@pytest.mark.usefixtures("nothing_is_left_open")
+@in_virtual_time
+async def test_closing_a_ledger_again_awaits_what_a_cancelled_closing_left(
+    leave: Leave, tmp_path: Path
+) -> None:
+    path = tmp_path / "covers.db"
+    async with host() as sandbox:
+        songs = sandbox.add_music(1)
+        ledger: Any = Ledger(path)
+
+        async def run() -> None:
+            async with ledger, connect(sandbox, concurrency=3) as client:
+                await covered(client, songs, ledger)
+
+        await leave(run)
+        await ledger.aclose()
+
+        assert written(path) == submitted(sandbox)
+        with Ledger(path):
+            pass  # nobody holds it any more
+        assert submits(sandbox) == songs
+
+
+@every_count
+@pytest.mark.usefixtures("nothing_is_left_open")
+@in_virtual_time
+async def test_blocks_that_are_left_at_any_suspension_cost_one_post_a_song(
+    times: int, tmp_path: Path
+) -> None:
+    async with host(ALWAYS_SLOW) as sandbox:
+        for suspension in itertools.count(1):
+            songs, path = sandbox.add_music(1), tmp_path / f"{suspension}.db"
+
+            async def run(songs: list[str] = songs, path: Path = path) -> list[Outcome]:
+                async with opened(path) as ledger, connect(sandbox, concurrency=3) as client:
+                    return await covered(client, songs, ledger)
+
+            took = await cancelled_at(suspension, times, run)
+            if took is None:
+                break
+            assert took < 1.0 or times != AGAIN_AND_AGAIN  # else closing awaits the answer
+            await asyncio.sleep(LONG_AFTER)
+            await run()
+
+            assert written(path).keys() == {*songs}
+        assert suspension > 20
+        assert submits(sandbox) == [*billed(sandbox)]  # each song once
+
+
+@every_count
+@every_verb
+@pytest.mark.usefixtures("nothing_is_left_open")
+@in_virtual_time
+async def test_a_client_whose_block_is_left_at_any_suspension_keeps_what_was_paid_for(
+    verb: Verb, times: int
+) -> None:
+    async with host(ALWAYS_SLOW) as sandbox:
+        for suspension in itertools.count(1):
+            (song,) = sandbox.add_music(1)
+            client, brought = connect(sandbox), list[object]()
+
+            async def block(
+                song: str = song,
+                client: SunoCoverClient = client,
+                brought: list[object] = brought,
+            ) -> None:
+                async with client:
+                    brought.append(await verb(client, song))
+
+            took = await cancelled_at(suspension, times, block)
+            if took is None:
+                break
+            assert took < 1.0 or times != AGAIN_AND_AGAIN  # else closing awaits the answer
+            await asyncio.sleep(LONG_AFTER)
+
+            assert len(client.unclaimed) + len(brought) == billed(sandbox)[song]
+            assert not client.uncertain
+        assert suspension > 8
+        assert submits(sandbox) == [*billed(sandbox)]  # each song once
+
+
+# --- an event loop that ends first -------------------------------------------------------------
+
+
+@contextmanager
+def host_in_a_thread() -> Iterator[Sandbox]:
+    """Have a host that outlives the event loops of its callers; its first answer never comes."""
+    sandbox = Sandbox(attrs.evolve(SLOW, slow_seconds=3_600.0))
+    sandbox.script("submit", Fault.SLOW)
+    listening, over = threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        async with sandbox:
+            listening.set()
+            await asyncio.to_thread(over.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    try:
+        assert listening.wait(10)
+        yield sandbox
+    finally:
+        over.set()
+        thread.join()
+
+
+async def left_on_the_wire(sandbox: Sandbox, act: Act) -> None:
+    """Cancel a call once its POST is on the wire, again and again, until it ends."""
+    with anyio.CancelScope() as scope:
+
+        async def strike() -> None:
+            await until(lambda: sandbox.journal.bills)
+            scope.cancel()
+
+        striking = asyncio.create_task(strike())
+        await act()
+    await striking
+    assert scope.cancelled_caught
+
+
+Blocks = Callable[[Path, Sandbox, AsyncExitStack], Awaitable[tuple[Ledger, SunoCoverClient]]]
+
+
+async def async_blocks(
+    path: Path, sandbox: Sandbox, stack: AsyncExitStack
+) -> tuple[Ledger, SunoCoverClient]:
+    ledger = await stack.enter_async_context(opened(path))
+    return ledger, await stack.enter_async_context(connect(sandbox, concurrency=3))
+
+
+async def plain_blocks(
+    path: Path, sandbox: Sandbox, stack: AsyncExitStack
+) -> tuple[Ledger, SunoCoverClient]:
+    ledger = stack.enter_context(Ledger(path))
+    return ledger, await stack.enter_async_context(connect(sandbox, concurrency=3))
+
+
+@pytest.mark.usefixtures("nothing_is_left_open")
+@pytest.mark.parametrize("blocks", [async_blocks, plain_blocks], ids=names)
+def test_a_loop_that_ends_first_leaves_a_row_that_the_next_run_resolves(
+    blocks: Blocks, tmp_path: Path
+) -> None:
+    path = tmp_path / "covers.db"
+    with host_in_a_thread() as sandbox:
+        songs = sandbox.add_music(1)
+
+        async def run() -> list[Outcome]:
+            async with AsyncExitStack() as stack:
+                ledger, client = await blocks(path, sandbox, stack)
+                return await covered(client, songs, ledger, tmp_path)
+
+        began = time.monotonic()
+        asyncio.run(left_on_the_wire(sandbox, run))
+        assert time.monotonic() - began < 25  # an attempt may take 30 s: it was not awaited
+        assert written(path) == {songs[0]: (TrackState.SUBMITTING, None)}
+        assert submits(sandbox) == songs
+
+        assert [type(outcome) for outcome in asyncio.run(run())] == [Covered]
+        assert billed(sandbox) == {songs[0]: 1}
+        assert {state for state, _ in written(path).values()} == {TrackState.SAVED}
+
+
+@pytest.mark.usefixtures("nothing_is_left_open")
+@every_verb
+def test_a_client_whose_loop_ends_first_says_what_may_be_billed_and_goes_on_in_the_next(
+    verb: Verb,
+) -> None:
+    with host_in_a_thread() as sandbox:
+        (song,) = sandbox.add_music(1)
+        client = connect(sandbox)
+
+        async def next_one() -> None:
+            async with client:
+                await client.generate(song)
+
+        began = time.monotonic()
+        asyncio.run(left_on_the_wire(sandbox, call(verb, client, song)))
+        assert time.monotonic() - began < 25
+        assert client.uncertain == (song,)
+        assert submits(sandbox) == [song]
+
+        asyncio.run(next_one())
+        assert billed(sandbox) == {song: 1}
+        assert not client.uncertain
