@@ -186,7 +186,8 @@ async def cover_catalog(
         # it can wait for a submit on the wire and record what that brings; whoever leaves the block
         # may be cancelled any number of times while it waits for the work to end.
         work = asyncio.create_task(outcomes.work(stack.pop_all()))
-        ledger.written_by(work)
+        client.used_by(work)
+        ledger.used_by(work)
     try:
         await asyncio.sleep(0)  # so that it has begun, whatever comes
         yield outcomes

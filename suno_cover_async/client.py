@@ -118,6 +118,7 @@ class SunoCoverClient:
         self._poll = arguments.instance("poll", poll, PollSchedule)
         self._borrowed = session and arguments.instance("session", session, aiohttp.ClientSession)
         self._memory = Memory(poll.grace)
+        self._users = set[asyncio.Task[None]]()
         self._loops = PerLoop(self._open)
 
     async def __aenter__(self) -> Self:
@@ -196,6 +197,14 @@ class SunoCoverClient:
         self._memory.uncertain[arguments.task_id("music_task_id", music_task_id)] = None
         if failed is not None:
             self._doorbell.forget(music_task_id, failed.cover_task_id)
+
+    def used_by(self, work: asyncio.Task[None]) -> None:
+        """Have closing wait for a task that was cancelled, such as the work of a catalog.
+
+        It may record what submits bring: it ends by itself once they are answered.
+        """
+        self._users.add(work)
+        work.add_done_callback(self._users.discard)
 
     @property
     def outage(self) -> OutageGate:
@@ -451,6 +460,7 @@ class SunoCoverClient:
             memory=self._memory,
             doorbell=self._doorbell,
             callback_url=self._callback_url,
+            users=self._users,
         )
 
     def _patience(self, timeout: float | None) -> float:

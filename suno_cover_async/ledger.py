@@ -262,8 +262,8 @@ class Ledger:
         finally:
             self._leased = False
 
-    def written_by(self, work: asyncio.Task[None]) -> None:
-        """Take note of the task that holds the lease: once it was cancelled, it may yet write."""
+    def used_by(self, work: asyncio.Task[None]) -> None:
+        """Have closing wait for the task that holds the lease: once cancelled, it may yet write."""
         self._writer = work
         work.add_done_callback(self._forget_writer)
 
@@ -420,7 +420,9 @@ class Ledger:
 
     def _do(self, work: Work[T], *, keep: bool = False) -> "asyncio.Future[T]":
         if self._commits is None:
-            raise LedgerError(f"the ledger {self.name} is not open; use it as `async with Ledger(…)`")
+            raise LedgerError(
+                f"the ledger {self.name} is not open; use it as `async with Ledger(…)`"
+            )
         return self._commits.do(work, keep=keep)
 
     def _file(self) -> Path:

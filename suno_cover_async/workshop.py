@@ -45,6 +45,7 @@ class Workshop:
         desk: Takes submits.
         image_outage: Holds downloads back while the image host is in trouble.
         slots: The covers that may be in flight.
+        users: Tasks that may still record what submits bring after they were cancelled.
         loop: The event loop.
     """
 
@@ -55,6 +56,7 @@ class Workshop:
     retry: RetryPolicy
     image_outage: OutageGate
     slots: asyncio.Semaphore
+    users: set[asyncio.Task[None]]
     downloads: asyncio.Semaphore = attrs.field(
         factory=lambda: asyncio.Semaphore(_DOWNLOADS_AT_ONCE)
     )
@@ -81,10 +83,13 @@ class Workshop:
         return await asyncio.gather(*fetches, return_exceptions=True)
 
     async def stop(self) -> None:
-        """End all that is under way; a submit on the wire is let finish."""
+        """End all that is under way; a submit on the wire is finished, and recorded by its user."""
         self.transport.closing.close()
         await self.lookout.stop()
         await self.desk.stop()
+        leaving = [user for user in self.users if user.cancelling()]
+        if leaving:
+            await asyncio.wait(leaving)
 
     async def _fetch(self, url: str, target: Path) -> Path:
         async def attempt() -> Path | Trouble:
@@ -121,6 +126,7 @@ async def open_workshop(
     memory: Memory,
     doorbell: Doorbell,
     callback_url: Callable[[str], str],
+    users: set[asyncio.Task[None]],
 ) -> Workshop:
     """Open everything in the running event loop, without suspending; the stack closes it."""
     owned = session is None
@@ -154,6 +160,7 @@ async def open_workshop(
         retry=account.retry,
         image_outage=account.image_outage,
         slots=asyncio.Semaphore(concurrency),
+        users=users,
     )
     stack.push_async_callback(workshop.stop)
     return workshop
