@@ -68,8 +68,11 @@ class Hold:
             self._database.close()
             if not holder:
                 raise _unusable(path, error) from None
+            advice = "wait for it to end, or stop it"
+            if holder.startswith(f"{_this_process()} since"):
+                advice = "that is this program: await `aclose` of the ledger that has it open"
             raise LedgerError(
-                f"the ledger {shown(ledger)} is in use by {holder}; wait for it to end, or stop it"
+                f"the ledger {shown(ledger)} is in use by {holder}; {advice}"
             ) from None
 
     def release(self) -> None:
@@ -77,7 +80,7 @@ class Hold:
         self._database.close()
 
     def _take(self) -> None:
-        me = f"process {os.getpid()} on {printable(node(), 80)} since {datetime.now():%F %T}"  # noqa: DTZ005 - for people here
+        me = f"{_this_process()} since {datetime.now():%F %T}"  # noqa: DTZ005 - for people here
         self._database.execute("BEGIN EXCLUSIVE")  # nobody reads the name of the one before
         self._sign(me)
         while self._holder() != me:  # somebody came between the two transactions
@@ -96,6 +99,10 @@ class Hold:
             for (name,) in self._database.execute("SELECT name FROM holder"):
                 return printable(str(name))
         return "another process"
+
+
+def _this_process() -> str:
+    return f"process {os.getpid()} on {printable(node(), 80)}"
 
 
 def open_to_write(ledger: Path) -> tuple[sqlite3.Connection, Hold]:

@@ -559,6 +559,7 @@ def test_two_opens_in_one_process_are_refused_and_leave_the_first_in_possession(
             with pytest.raises(LedgerError, match="is open already"):
                 ledger.__enter__()
             assert f"in use by process {os.getpid()} on" in refusal(path)
+            assert "that is this program" in refusal(path)
             assert ids(path) == ["m0"]
             others = run(OPEN, path)[1]
             await ledger.take_in([Track("m1")])
