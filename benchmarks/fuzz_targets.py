@@ -105,7 +105,7 @@ def _check_refusal(error: SunoCoverError, call: wire.Call[Any], status: int) -> 
     hold(error.http_status == status, "the HTTP status is lost")
     hold(error.music_task_id == call.music_task_id, "the music task is lost")
     hold(error.cover_task_id == call.cover_task_id, "the cover task is lost")
-    hold(error.host_code is None or type(error.host_code) is int, "the code is no integer")
+    hold(error.code is None or type(error.code) is int, "the code is no integer")
     for twin in (copy.copy(error), pickle.loads(pickle.dumps(error))):  # noqa: S301 - our own
         hold(str(twin) == str(error) and vars(twin) == vars(error), "a copy differs")
 

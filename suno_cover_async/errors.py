@@ -40,7 +40,7 @@ class SunoCoverError(Exception):
 
     Attributes:
         retryable: The same call may succeed later, and making it again never pays twice.
-        host_code: The `code` in the answer's body, where there was one.
+        code: The API's own code; None when no answer came, or the body was not the API's.
         http_status: The HTTP status of the answer, where there was one.
         music_task_id: The music task in question, where known.
         cover_task_id: The cover task in question, where known.
@@ -59,7 +59,7 @@ class SunoCoverError(Exception):
         message: str,
         *,
         retryable: bool | None = None,
-        host_code: int | None = None,
+        code: int | None = None,
         http_status: int | None = None,
         music_task_id: str | None = None,
         cover_task_id: str | None = None,
@@ -68,7 +68,7 @@ class SunoCoverError(Exception):
         super().__init__(message)
         if retryable is not None:
             self.retryable = retryable
-        self.host_code = host_code
+        self.code = code
         self.http_status = http_status
         self.music_task_id = music_task_id
         self.cover_task_id = cover_task_id
@@ -182,7 +182,7 @@ class CoverFailedError(SunoCoverError):
         reason = details.error_message or "the API gave no reason"
         super().__init__(
             f"cover task {details.cover_task_id} failed: {reason}",
-            host_code=details.error_code,
+            code=details.error_code,
             music_task_id=details.music_task_id,
             cover_task_id=details.cover_task_id,
         )

@@ -75,7 +75,7 @@ def _is_about_saving(error: SunoCoverError, step: Step) -> bool:
 
 def _is_of_another_api(error: SunoCoverError, step: Step) -> bool:
     """Whether it is a redirect, or a verdict on a submit that this API never gives."""
-    if step is Step.SUBMIT and isinstance(error, NotFoundError) and error.host_code is None:
+    if step is Step.SUBMIT and isinstance(error, NotFoundError) and error.code is None:
         return True
     status = error.http_status
     if not isinstance(error, UnexpectedResponseError) or error.retryable or status is None:

@@ -116,7 +116,7 @@ def _refusal(
     error = kind(verdict + _ADVICE.get(kind, advice))
     if isinstance(error, errors.APIError):
         error.retry_after = answer.retry_after
-    error.host_code = code if body else None
+    error.code = code if body else None
     return _about(error, call, answer)
 
 

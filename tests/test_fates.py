@@ -41,7 +41,7 @@ SUBMIT, WAIT, SAVE = Step
         (FAILED_COVER, WAIT, Fate.FAILED),
         (errors.CoverExpiredError("x"), SAVE, Fate.FAILED),
         (errors.InvalidRequestError("x"), SUBMIT, Fate.FAILED),
-        (errors.NotFoundError("x", host_code=404), SUBMIT, Fate.FAILED),
+        (errors.NotFoundError("x", code=404), SUBMIT, Fate.FAILED),
         (errors.NotFoundError("x"), SUBMIT, Fate.HOPELESS),
         (errors.CoverExistsError("x"), SUBMIT, Fate.ATTENTION),
         (errors.NotFoundError("x"), WAIT, Fate.ATTENTION),

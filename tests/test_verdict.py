@@ -263,7 +263,7 @@ def test_a_code_of_4000_digits_is_not_written_out(code: int) -> None:
     with pytest.raises(errors.UnexpectedResponseError) as caught:
         read(DETAILS, said(code), SUNOAPI)
 
-    assert caught.value.host_code == code
+    assert caught.value.code == code
     assert len(str(caught.value)) <= 100
 
 
