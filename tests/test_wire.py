@@ -98,7 +98,9 @@ def test_a_time_at_which_no_cover_was_ever_made_is_no_time(never: object) -> Non
     assert wire.decode_details(PENDING | {"completeTime": never}).completed_at is None
 
 
-@pytest.mark.parametrize("flag", [4, -1, 99, "1", True, 1.0, [], {}])
+@pytest.mark.parametrize(
+    "flag", [4, -1, 99, "4", "1.0", "-1", " 1", "\uff11", "", True, 4.0, 1.5, [], {}]
+)
 def test_an_unknown_flag_is_pending(flag: object) -> None:
     assert wire.decode_details(PENDING | {"successFlag": flag}).status is CoverStatus.PENDING
 
