@@ -211,7 +211,9 @@ moments = st.datetimes(
     max_value=datetime(2100, 1, 1),  # noqa: DTZ001
     timezones=st.just(UTC),
 ).map(lambda moment: moment.replace(microsecond=moment.microsecond // 1000 * 1000))
-ids = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
+ids = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40).filter(
+    lambda one: "://" not in one
+)
 all_details = st.builds(
     CoverDetails,
     cover_task_id=ids,
