@@ -275,6 +275,7 @@ async def test_credits_with_201_and_no_data_are_no_credits_at_all() -> None:
 NO_CREDITS = [
     "Insufficient credits",
     "Insufficient balance, please recharge",
+    "Insufficient balance",
     "Please recharge",
     "Not enough funds: top up your account",
     "Top-up required",
