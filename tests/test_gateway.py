@@ -8,6 +8,8 @@ import asyncio
 import contextlib
 import json
 import sqlite3
+import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -48,6 +50,9 @@ from suno_cover_async import (
 )
 from suno_cover_async.cli.exits import ExitCode, exit_code
 from suno_cover_async.errors import AuthenticationError, InsufficientCreditsError
+from suno_cover_async.gateway import Answer, error_of
+from suno_cover_async.hosts import BaseUrl
+from suno_cover_async.messenger import MOST_BYTES
 from suno_cover_async.sandbox import Fault, Kind, Reply, Sandbox, Scenario
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
@@ -210,6 +215,51 @@ LIMITED = {
         "<span>Error</span> <span>1015</span> <h2>You are being rate limited</h2>",
     ),
 }
+
+
+# --- hostile pages ------------------------------------------------------------------------------
+
+PIECES = (
+    *("error ", "error code:", "error<span>", "<span ", "error" + " " * 300, "<title", "<title>"),
+    *("<title " + "x" * 199, "<title>" + "x" * 400, 'cf-error-code"' + "y" * 81, "</span>", " "),
+    *("error" + "<span>" * 7 + " ", "error<span" + "a" * 80, "\n", "\x85", "<", "{", "\ufffd", "x"),
+)
+
+
+@pytest.mark.parametrize("proven", [True, False])
+@pytest.mark.parametrize("status", [200, 403, 404])
+@pytest.mark.parametrize("piece", PIECES)
+def test_no_page_takes_long_however_hostile(piece: str, status: int, *, proven: bool) -> None:
+    hostile = (piece * MOST_BYTES)[:MOST_BYTES]
+    began = time.process_time()
+
+    error = error_of(Answer(status, hostile), None, BaseUrl("https://a.example", proven))
+
+    assert time.process_time() - began < (0.25 if sys.gettrace() else 0.05)
+    assert len(str(error)) < 600
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        page(404, "<title>\x1b[2J\u202epwned</title>"),
+        text(404, "\x9b31mred\u2028forged line\x07"),
+        reply(404, {"title": "\x1b]0;pwned\x07", "detail": "\u202e" * 5_000}),
+        reply(404, {"error": "x" * 100_000, "message": {"a": "\x1b"}}),
+    ],
+)
+def test_what_is_quoted_of_a_gateway_is_bounded_and_printable(hostile: Reply) -> None:
+    async def scene(here: Stage) -> None:
+        here.sandbox.script("credits", hostile)
+
+        error = await here.error("credits")
+
+        assert str(error).isprintable()
+        assert not {"\u202e", "\u2028", "\x1b"} & set(str(error))
+        assert len(str(error)) < 900
+
+    play(scene, retry=ONCE)
+    play(scene, retry=ONCE, proven=False)
 
 
 # --- once the API has answered at this base URL ------------------------------------------------
