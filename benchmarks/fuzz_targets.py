@@ -26,6 +26,7 @@ from suno_cover_async import (
     MusicDetails,
     SunoCoverError,
     Track,
+    gateway,
     hosts,
     read_catalog,
     verdict,
@@ -62,20 +63,23 @@ def read_answer(given: bytes) -> str:
     """Read an answer as the transport does, and see that it makes sense."""
     name = CALLS[given[0] % len(CALLS)] if given else "details"
     host = [*hosts.HOSTS.values()][(given[1:2] or b"\0")[0] % len(hosts.HOSTS)]
-    status = STATUSES[(given[2:3] or b"\0")[0] % len(STATUSES)]
+    number = (given[2:3] or b"\0")[0]
+    status = STATUSES[number % len(STATUSES)]
+    base_url = hosts.BaseUrl(host.base_url, has_answered=number < 128)
     text = _KEY.hide_in(given[3:].decode("utf-8", "replace"))
     call = _call(name, host)
     try:
-        value = verdict.read(call, verdict.Answer(status, text), host)
+        value = verdict.read(call, gateway.Answer(status, text), host, base_url)
     except SunoCoverError as error:
         _check_refusal(error, call, status)
         return told(error)
     check_value(value)
     said = _read_otherwise(text)
-    code, number = said.get("code", status), said.get("data")
-    hold(type(value) is not float or type(number) in {int, float}, "credits out of no number")
+    code, data = wire.whole_number(said.get("code")), said.get("data")
+    hold(code is not None, "a value out of a gateway's answer")
+    hold(type(value) is not float or type(data) in {int, float}, "credits out of no number")
     duplicate = isinstance(value, CoverTask) and value.adopted
-    hold(duplicate or type(code) is not int or code == 200, f"a value in spite of code {code!r:.9}")
+    hold(duplicate or code in {200, 201}, f"a value in spite of code {code!r:.9}")
     return type(value).__name__
 
 
@@ -105,7 +109,7 @@ def _check_refusal(error: SunoCoverError, call: wire.Call[Any], status: int) -> 
     hold(error.http_status == status, "the HTTP status is lost")
     hold(error.music_task_id == call.music_task_id, "the music task is lost")
     hold(error.cover_task_id == call.cover_task_id, "the cover task is lost")
-    hold(error.host_code is None or type(error.host_code) is int, "the code is no integer")
+    hold(error.code is None or type(error.code) is int, "the code is no integer")
     for twin in (copy.copy(error), pickle.loads(pickle.dumps(error))):  # noqa: S301 - our own
         hold(str(twin) == str(error) and vars(twin) == vars(error), "a copy differs")
 

@@ -76,6 +76,7 @@ async def cover(
     client: SunoCoverClient, songs: list[str], ledger: Ledger, into: Path, failed: Counter[str]
 ) -> int:
     """Run once; count what failed by its error, and return how much is left."""
+    client.trust_base_url()  # so that a gateway's answer is no sign of a wrong address
     async with client, cover_catalog(client, songs, ledger=ledger, into=into) as outcomes:
         async for outcome in outcomes:
             if isinstance(outcome, Failed):

@@ -46,6 +46,7 @@ if TYPE_CHECKING:  # what is fetched below, for those who read and do not run
         SunoCoverError,
         TransportError,
         UnexpectedResponseError,
+        WrongAddressError,
     )
     from suno_cover_async.hosts import APIBOX, HOSTS, KIE, SUNOAPI, Host
     from suno_cover_async.ledger import Ledger
@@ -117,6 +118,7 @@ __all__ = [
     "TrackState",
     "TransportError",
     "UnexpectedResponseError",
+    "WrongAddressError",
     "__version__",
     "cover_catalog",
     "read_catalog",
@@ -151,6 +153,7 @@ _ROOMS = {
         "SunoCoverError",
         "TransportError",
         "UnexpectedResponseError",
+        "WrongAddressError",
     ),
     "hosts": ("APIBOX", "HOSTS", "KIE", "SUNOAPI", "Host"),
     "ledger": ("Ledger",),

@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 _LONGEST_URL = 2048
 _NETLOC = re.compile(r"[^][\\]+|\[[^][\\]+\](:[0-9]*)?")  # urlsplit reads [::1].evil as ::1
+_API_PATH = "/api/v1"
 _TASK_ID = re.compile(r"(?!.*://)[!-~]{1,128}")
 
 
@@ -48,14 +49,26 @@ def base_url(name: str, value: str) -> str:
     """Check where the API is: https, or http on loopback; returned without a trailing slash.
 
     Raises:
-        ValueError: It is another scheme, has credentials, a query or a fragment, or no host.
+        ValueError: It is another scheme, has credentials, a query or a fragment, no host, or ends
+            in `/api/v1`, which every request adds.
     """
     parts = _split(name, value)
     if "?" in value or "#" in value:  # empty ones too: each path is added to it
         raise ValueError(f"{name} must have no query and no fragment")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
         raise ValueError(f"{name} must be https (http is for loopback only): the key travels there")
-    return value.rstrip("/")
+    rest = _without_api_path(value, parts.path)
+    if rest != value.rstrip("/"):
+        raise ValueError(f"{name} must be without /api/v1, which each request adds: {rest}")
+    return rest
+
+
+def _without_api_path(url: str, path: str) -> str:
+    """Take every `/api/v1` from the end of a URL, with its slashes; `path` is the URL's own."""
+    length = len(path.rstrip("/"))
+    while path[:length].lower().endswith(_API_PATH):
+        length = len(path[: length - len(_API_PATH)].rstrip("/"))
+    return url[: len(url) - len(path) + length]
 
 
 def callback_url(name: str, value: str) -> str:

@@ -176,6 +176,8 @@ async def cover_catalog(
         for gate in (client.outage, client.submit_outage, client.image_outage):
             stack.enter_context(gate.armed())
         feed = tracks if isinstance(tracks, AsyncIterable) else None
+        if await ledger.has_answered(client.base_url):
+            client.trust_base_url()
         if not isinstance(tracks, AsyncIterable):
             await _read_whole(ledger, tracks)
         if retry_failed:
@@ -202,7 +204,8 @@ class Outcomes:
     After the last outcome the iteration ends, or raises why not all was done: the key was refused
     (`AuthenticationError`), credits ran out (`InsufficientCreditsError`), the edge turned us away
     (`ClientBlockedError`), the ledger or an image could not be written (`LedgerError`,
-    `DownloadError`), the answers are not this API's (`UnexpectedResponseError`), the client was
+    `DownloadError`), the base URL is wrong (`WrongAddressError`), the API answers submits in a form
+    that nobody knows (`UnexpectedResponseError`), the client was
     closed, or what brings the tracks was cancelled (`ClientUsageError`), or that failed, with an
     error of its own. What was paid for was finished before, as far as that was possible; the rest
     is left to the next run.
@@ -430,7 +433,7 @@ class Outcomes:
     async def _submitted(self, entry: LedgerEntry, task: CoverTask) -> CoverTask:
         self.tally.adopted += task.adopted
         self.tally.billed += not task.adopted
-        await self._ledger.submitted(entry, task)
+        await self._ledger.submitted(entry, task, base_url=self._client.base_url)
         return task
 
     async def _wait(self, task: CoverTask) -> CoverDetails:

@@ -24,7 +24,7 @@ from suno_cover_async.errors import (
     SunoCoverError,
 )
 from suno_cover_async.files import file_stem
-from suno_cover_async.hosts import SUNOAPI, Host
+from suno_cover_async.hosts import SUNOAPI, BaseUrl, Host
 from suno_cover_async.loops import PerLoop
 from suno_cover_async.memory import Memory
 from suno_cover_async.messenger import ApiKey
@@ -53,7 +53,7 @@ class SunoCoverClient:
         api_key: The key; None reads the environment variable `SUNO_API_KEY`. Sent to the API
             only, never to the image host.
         host: `SUNOAPI`, `KIE`, `APIBOX`, or a `Host` of your own.
-        base_url: Overrides the host's; https, or http on loopback.
+        base_url: Overrides the host's; https, or http on loopback, without `/api/v1`.
         callback_url: Somebody else's endpoint, which the API calls besides; None sends a
             placeholder. This client then polls.
         receiver: Your own endpoint, a `CallbackReceiver`: its callbacks wake whoever waits here,
@@ -100,9 +100,10 @@ class SunoCoverClient:
         arguments.instance("retry", retry, RetryPolicy)
         window = _window("rate", rate)
         poll_window = window if poll_rate is None else _window("poll_rate", poll_rate)
+        url = arguments.base_url("base_url", arguments.given(base_url, host.base_url))
         self._account = Account(
             host=host,
-            base_url=arguments.base_url("base_url", arguments.given(base_url, host.base_url)),
+            api=BaseUrl(url),
             key=key,
             retry=retry,
             window=window,
@@ -157,7 +158,7 @@ class SunoCoverClient:
     def uncertain(self) -> tuple[str, ...]:
         """Music tasks that may have been billed, for a cover that nobody knows how to find.
 
-        Their submit ended without an answer, in a redirect, or with the cover task of other music.
+        Their submit ended without an answer of the API, or with the cover task of other music.
         Submit them again to find out; that never pays twice. They leave with a cover task of
         theirs, or with a `CoverExistsError`.
         """
@@ -205,6 +206,20 @@ class SunoCoverClient:
         """
         self._users.add(work)
         work.add_done_callback(self._users.discard)
+
+    @property
+    def base_url(self) -> str:
+        """Where this client calls, without a trailing slash."""
+        return self._account.base_url
+
+    def trust_base_url(self) -> None:
+        """Take the base URL for right, although the API has not answered there yet.
+
+        A gateway's answer is a passing fault then, and no longer a `WrongAddressError`. For whoever
+        knows from an earlier process that the API answers there; `cover_catalog` knows it from the
+        ledger.
+        """
+        self._account.api.has_answered = True
 
     @property
     def outage(self) -> OutageGate:

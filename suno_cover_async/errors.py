@@ -5,7 +5,8 @@
     SunoCoverError
     ├── TransportError              no readable answer: refused, reset, cut off, timed out
     ├── UnexpectedResponseError     an answer that makes no sense, or names the wrong task
-    │   └── ImagesMissingError      the cover is a success, yet no images are named
+    │   ├── ImagesMissingError      the cover is a success, yet no images are named
+    │   └── WrongAddressError       the base URL is not that of this API
     ├── APIError                    the API understood, and said no
     │   ├── AuthenticationError         the key is missing, wrong or not allowed
     │   ├── InsufficientCreditsError    nothing left to pay with
@@ -15,7 +16,7 @@
     │   ├── RateLimitError              called too often
     │   ├── MaintenanceError            closed for maintenance
     │   └── ServerError                 the host broke
-    ├── ClientBlockedError          the edge in front of the API or its images turned us away
+    ├── ClientBlockedError          a gateway before the API or its images blocks this client
     ├── MusicFailedError            the music task failed, so it can have no cover
     ├── CoverFailedError            the cover task failed
     ├── CoverTimeoutError           not finished in time (also a TimeoutError); wait again
@@ -40,15 +41,15 @@ class SunoCoverError(Exception):
 
     Attributes:
         retryable: The same call may succeed later, and making it again never pays twice.
-        host_code: The `code` in the answer's body, where there was one.
+        code: The API's own code; None when no answer came, or the body was not the API's.
         http_status: The HTTP status of the answer, where there was one.
         music_task_id: The music task in question, where known.
         cover_task_id: The cover task in question, where known.
         perhaps_billed: An attempt went out and its answer was lost, so that a cover may have been
-            made and billed. Where that was an attempt of this very call, the error is `retryable`:
-            submitting again brings that cover back. Where an earlier call left the music
-            `uncertain` and this one is refused, it is as `retryable` as the refusal: look before
-            you give up.
+            made and billed. Where that was an attempt of this very call, the error is `retryable`
+            (except a `WrongAddressError`): submitting again brings that cover back. Where an
+            earlier call left the music `uncertain` and this one is refused, it is as `retryable`
+            as the refusal: look before you give up.
     """
 
     retryable: bool = False
@@ -59,7 +60,7 @@ class SunoCoverError(Exception):
         message: str,
         *,
         retryable: bool | None = None,
-        host_code: int | None = None,
+        code: int | None = None,
         http_status: int | None = None,
         music_task_id: str | None = None,
         cover_task_id: str | None = None,
@@ -68,7 +69,7 @@ class SunoCoverError(Exception):
         super().__init__(message)
         if retryable is not None:
             self.retryable = retryable
-        self.host_code = host_code
+        self.code = code
         self.http_status = http_status
         self.music_task_id = music_task_id
         self.cover_task_id = cover_task_id
@@ -81,13 +82,25 @@ class TransportError(SunoCoverError):
 
 
 class UnexpectedResponseError(SunoCoverError):
-    """An answer came that makes no sense, or that is about another task."""
+    """An answer came that makes no sense, or that is about another task.
+
+    It is `retryable` where a gateway answered in place of the API, or the answer was cut off.
+    """
 
 
 class ImagesMissingError(UnexpectedResponseError):
     """The cover task is a success, and after several looks it still names no images."""
 
     retryable = True
+
+
+class WrongAddressError(UnexpectedResponseError):
+    """What answers at the base URL is not this API, and the API has never answered there.
+
+    The message has the base URL, the HTTP status and what was answered. Check the base URL and the
+    host; redirects are never followed. A submit that got this answer may have been executed behind
+    it, so it is `perhaps_billed`, and its music task is `uncertain`.
+    """
 
 
 class APIError(SunoCoverError):
@@ -125,7 +138,10 @@ class NotFoundError(APIError):
 
 
 class RateLimitError(APIError):
-    """Refused for calling too often, and still so after the tries of the retry policy."""
+    """Refused for calling too often, and still so after the tries of the retry policy.
+
+    Its `code` is None where a gateway refused, and not the API.
+    """
 
     retryable = True
 
@@ -143,7 +159,7 @@ class ServerError(APIError):
 
 
 class ClientBlockedError(SunoCoverError):
-    """The edge in front of the API, or of its images, turned this client away (HTTP 403)."""
+    """A gateway in front of the API, or of its images, blocks this client or its network."""
 
 
 class MusicFailedError(SunoCoverError):
@@ -182,7 +198,7 @@ class CoverFailedError(SunoCoverError):
         reason = details.error_message or "the API gave no reason"
         super().__init__(
             f"cover task {details.cover_task_id} failed: {reason}",
-            host_code=details.error_code,
+            code=details.error_code,
             music_task_id=details.music_task_id,
             cover_task_id=details.cover_task_id,
         )

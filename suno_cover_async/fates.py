@@ -4,7 +4,6 @@ It knows errors only; who acts on it is `batch.py`'s.
 """
 
 import enum
-from http import HTTPStatus
 
 from suno_cover_async.errors import (
     AuthenticationError,
@@ -14,9 +13,9 @@ from suno_cover_async.errors import (
     CoverExpiredError,
     CoverFailedError,
     InsufficientCreditsError,
-    NotFoundError,
     SunoCoverError,
     UnexpectedResponseError,
+    WrongAddressError,
 )
 
 
@@ -52,7 +51,7 @@ def fate(error: SunoCoverError, step: Step) -> Fate:
     """Tell what an error means, that neither retries nor the end of an outage have mended."""
     if _is_about_saving(error, step) or isinstance(error, InsufficientCreditsError):
         return Fate.SCARCE
-    if isinstance(error, _ALL_ALIKE) or _is_of_another_api(error, step):
+    if isinstance(error, _ALL_ALIKE) or _is_unreadable_submit(error, step):
         return Fate.HOPELESS
     if error.retryable:
         return Fate.LEFT
@@ -64,7 +63,7 @@ def fate(error: SunoCoverError, step: Step) -> Fate:
     return Fate.STRANGER if _is_of_another_song(error) else Fate.ATTENTION
 
 
-_ALL_ALIKE = (AuthenticationError, ClientBlockedError, ClientUsageError)
+_ALL_ALIKE = (AuthenticationError, ClientBlockedError, ClientUsageError, WrongAddressError)
 
 
 def _is_about_saving(error: SunoCoverError, step: Step) -> bool:
@@ -73,15 +72,10 @@ def _is_about_saving(error: SunoCoverError, step: Step) -> bool:
     return blocked or isinstance(error.__cause__, OSError)
 
 
-def _is_of_another_api(error: SunoCoverError, step: Step) -> bool:
-    """Whether it is a redirect, or a verdict on a submit that this API never gives."""
-    if step is Step.SUBMIT and isinstance(error, NotFoundError) and error.host_code is None:
-        return True
-    status = error.http_status
-    if not isinstance(error, UnexpectedResponseError) or error.retryable or status is None:
-        return False
-    redirected = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
-    return redirected or step is Step.SUBMIT
+def _is_unreadable_submit(error: SunoCoverError, step: Step) -> bool:
+    """Whether the API answered a submit in a form that we do not know: it would again."""
+    is_answer = isinstance(error, UnexpectedResponseError) and error.http_status is not None
+    return step is Step.SUBMIT and is_answer and not error.retryable
 
 
 def _is_of_another_song(error: SunoCoverError) -> bool:

@@ -10,6 +10,19 @@ from suno_cover_async import arguments
 from suno_cover_async.arguments import checked
 
 
+@attrs.define(eq=False)
+class BaseUrl:
+    """Where the API is said to be, and whether it was found there.
+
+    Attributes:
+        url: Scheme and authority, perhaps a path, without a trailing slash.
+        has_answered: The API itself has answered there, with whatever code.
+    """
+
+    url: str
+    has_answered: bool = False
+
+
 @attrs.frozen(kw_only=True)
 class Host:
     """One host of the Cover API.

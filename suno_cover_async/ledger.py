@@ -366,9 +366,22 @@ class Ledger:
         """Note that no submit went out after all."""
         return self._change(entry, state=TrackState.WAITING)
 
-    def submitted(self, entry: LedgerEntry, task: CoverTask) -> "asyncio.Future[None]":
-        """Note a cover task, which is paid for."""
-        return self._do(_Submitted(number=entry.number, task=task), keep=True)
+    def submitted(
+        self, entry: LedgerEntry, task: CoverTask, *, base_url: str | None = None
+    ) -> "asyncio.Future[None]":
+        """Note a cover task, which is paid for, and the base URL where the API accepted it."""
+        work = _Submitted(number=entry.number, task=task, base_url=base_url)
+        return self._do(work, keep=True)
+
+    def has_answered(self, base_url: str) -> "asyncio.Future[bool]":
+        """Tell whether the API ever accepted a submit at this base URL."""
+
+        def work(database: sqlite3.Connection) -> bool:
+            query = "SELECT count(*) FROM answered WHERE base_url = ?"
+            (found,) = database.execute(query, (base_url,)).fetchone()
+            return bool(found)
+
+        return self._do(work)
 
     def covered(self, entry: LedgerEntry, details: CoverDetails) -> "asyncio.Future[None]":
         """Note a finished cover."""
@@ -443,11 +456,14 @@ class _Submitted:
 
     number: int
     task: CoverTask
+    base_url: str | None
 
     def __call__(self, database: sqlite3.Connection) -> None:
         """Write it."""
         statement = "UPDATE tracks SET state = 2, cover_task_id = ?, adopted = ? WHERE number = ?"
         database.execute(statement, (self.task.cover_task_id, self.task.adopted, self.number))
+        if self.base_url is not None:
+            database.execute("INSERT OR IGNORE INTO answered VALUES (?)", (self.base_url,))
 
 
 def _statement(statement: str, *values: object) -> Work[None]:

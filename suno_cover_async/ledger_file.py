@@ -42,9 +42,13 @@ _SCHEMA = """
         reason TEXT,
         put_off INTEGER NOT NULL DEFAULT 0
     ) STRICT;
+    CREATE TABLE answered (base_url TEXT PRIMARY KEY) STRICT;
     CREATE INDEX tracks_by_state ON tracks (state, number);
     CREATE INDEX tracks_by_age ON tracks (completed_at) WHERE state = 3;
 """
+
+# Added later. Older versions of this software ignore it, so the file's version stays the same.
+_ADDED = "CREATE TABLE IF NOT EXISTS answered (base_url TEXT PRIMARY KEY) STRICT"
 
 
 class Hold:
@@ -140,6 +144,7 @@ def _open_to_write(ledger: Path) -> sqlite3.Connection:
         database.execute("PRAGMA synchronous = FULL")
         database.execute("PRAGMA fullfsync = ON")  # on macOS, where fsync alone leaves it in caches
         database.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
+        database.execute(_ADDED)
         database.execute("UPDATE runs SET number = number + 1")
     except BaseException:
         database.close()

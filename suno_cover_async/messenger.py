@@ -18,9 +18,10 @@ from yarl import URL
 from suno_cover_async._version import __version__
 from suno_cover_async.connections import Connector
 from suno_cover_async.errors import ClientUsageError, TransportError
+from suno_cover_async.gateway import Answer
 from suno_cover_async.overtime import Overtime
 from suno_cover_async.text import without, written
-from suno_cover_async.verdict import Answer, retry_after
+from suno_cover_async.verdict import retry_after
 
 USER_AGENT = f"suno-cover-async/{__version__}"
 """Sent everywhere: a default one is turned away by the edge (HTTP 403, code 1010) [seen live]."""
@@ -28,6 +29,7 @@ USER_AGENT = f"suno-cover-async/{__version__}"
 MOST_BYTES = 1 << 18
 """Bytes of an answer that are read: twice what two songs with the longest lyrics could take."""
 
+_RETRY_AFTER = hdrs.RETRY_AFTER
 _BYTE_ORDER_MARK = "\ufeff"
 _CONNECT_SECONDS = 10.0
 _SESSION_CLOSED = "the session is closed; give a client one that is open"
@@ -190,11 +192,12 @@ class Messenger:
         text = content.decode("utf-8", "replace").removeprefix(_BYTE_ORDER_MARK)
         headers = response.headers
         return Answer(
-            status=response.status,
-            text=self._key.hide_in(text),
-            retry_after=retry_after(headers[hdrs.RETRY_AFTER], date=headers.get(hdrs.DATE))
-            if hdrs.RETRY_AFTER in headers
+            response.status,
+            self._key.hide_in(text),
+            retry_after(headers[_RETRY_AFTER], date=headers.get(hdrs.DATE))
+            if _RETRY_AFTER in headers
             else None,
+            "cf-mitigated" in headers,
         )
 
 

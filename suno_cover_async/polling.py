@@ -37,10 +37,12 @@ from suno_cover_async.memory import Memory
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask
 from suno_cover_async.pace import PollSchedule
 from suno_cover_async.sharing import settled
+from suno_cover_async.text import printable
 
 _LOOKS_WITHOUT_IMAGES = 4  # the first, and three more
 _LAST_LOOK = 2.0  # seconds before the deadline
 _LOOKS_AT_ONCE = 200
+_LONGEST_CODE = 20  # digits
 _QUEUED_LOOKS = 20  # while the limiter is the bottleneck: among the alarms waiting costs less
 
 
@@ -57,6 +59,7 @@ class PollStream:
         rang: A callback came, and no look has followed yet.
         rung: When a look last followed one.
         latest: What the last look saw.
+        error: The record's own error code and message, as the last look saw them.
         trouble: What the last look met in place of that, and may pass.
         end: Why there will be no further look, for another reason than a last status.
         looking: The look under way.
@@ -72,6 +75,7 @@ class PollStream:
     rang: bool = False
     rung: float | None = None
     latest: CoverDetails | None = None
+    error: str = ""
     trouble: SunoCoverError | None = None
     end: BaseException | None = None
     looking: "asyncio.Task[CoverDetails | None] | None" = None
@@ -113,6 +117,7 @@ class PollStream:
     def saw(self, details: CoverDetails | None, grace: float) -> None:
         """Take in what a look saw; None means "not visible yet" until the age of `grace`."""
         self.trouble = None
+        self.error = "" if details is None else _error_of(details)
         if details is None:
             if self.looked is not None and self.looked - self.born > grace:
                 self.finish(unknown_cover_task(self.cover_task_id))
@@ -144,7 +149,7 @@ class PollStream:
         """Name the error for a deadline that passed."""
         last = f"; the last look failed: {self.trouble}" if self.trouble else ""
         return CoverTimeoutError(
-            f"cover task {self.cover_task_id} is not finished in time{last}; "
+            f"cover task {self.cover_task_id} is not finished in time{self.error}{last}; "
             "nothing is lost: wait for it again later",
             music_task_id=task.music_task_id if isinstance(task, CoverTask) else None,
             cover_task_id=self.cover_task_id,
@@ -485,6 +490,15 @@ def unknown_cover_task(cover_task_id: str) -> NotFoundError:
         f"the API knows no cover task {cover_task_id}; check the id, the host and the account",
         cover_task_id=cover_task_id,
     )
+
+
+def _error_of(details: CoverDetails) -> str:
+    """Quote the error that a record has, although it is not finished."""
+    if details.error_code is None and details.error_message is None:
+        return ""
+    number = printable(str(details.error_code), _LONGEST_CODE)
+    code = "" if details.error_code is None else f" (code {number})"
+    return f"; its record says: {details.error_message or 'an error'}{code}"
 
 
 def _images_missing(details: CoverDetails) -> ImagesMissingError:

@@ -137,7 +137,7 @@ def _waits(policy: RetryPolicy) -> Generator[float, Any, None]:
 
 
 def _wait(policy: RetryPolicy, trouble: Trouble, failures: int) -> float:
-    if isinstance(trouble.error, RateLimitError):
-        return 0.0  # the limiter makes everybody wait
+    if isinstance(trouble.error, RateLimitError):  # the limiter makes all requests wait
+        return SOONEST_RESUBMIT if trouble.ambiguous else 0.0
     wait = min(policy.first * 2.0 ** min(failures, 32), policy.longest) * random.uniform(0.5, 1.0)
     return max(wait, SOONEST_RESUBMIT) if trouble.ambiguous else wait

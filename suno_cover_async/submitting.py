@@ -18,7 +18,7 @@ import attrs
 
 from suno_cover_async import wire
 from suno_cover_async.doorbell import Doorbell, Ear
-from suno_cover_async.errors import CoverExistsError, SunoCoverError
+from suno_cover_async.errors import CoverExistsError, SunoCoverError, WrongAddressError
 from suno_cover_async.memory import Memory
 from suno_cover_async.models import CoverStatus, CoverTask
 from suno_cover_async.pace import PollSchedule
@@ -119,6 +119,8 @@ class SubmitDesk:
             return await self.transport.submit(call, keep=self._keep, doubt=self._doubt)
         except SunoCoverError as error:
             trouble = error
+        if isinstance(trouble, WrongAddressError):
+            raise trouble
         exists = isinstance(trouble, CoverExistsError)
         if trouble.perhaps_billed or (in_doubt and (exists or trouble.retryable)):
             if not exists:  # nothing but the callback can name one that exists

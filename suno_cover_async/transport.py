@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
-from http import HTTPStatus
 from typing import Any, TypeVar
 
 import attrs
@@ -22,14 +21,16 @@ from suno_cover_async.errors import (
     SunoCoverError,
     TransportError,
     UnexpectedResponseError,
+    WrongAddressError,
 )
-from suno_cover_async.hosts import Host
+from suno_cover_async.gateway import Answer
+from suno_cover_async.hosts import BaseUrl, Host
 from suno_cover_async.messenger import ApiKey, Messenger, SubmitBody
 from suno_cover_async.outage import OutageGate, Passage
 from suno_cover_async.pace import Backpressure
 from suno_cover_async.retry import RetryPolicy, Trouble, persist
 from suno_cover_async.sharing import CLOSED, Closing
-from suno_cover_async.verdict import Answer, read
+from suno_cover_async.verdict import read
 from suno_cover_async.window import RequestWindow, Slot
 from suno_cover_async.wire import Call
 
@@ -44,7 +45,7 @@ class Account:
     """Where requests go and whose limit they count against, in any event loop."""
 
     host: Host
-    base_url: str
+    api: BaseUrl
     key: ApiKey
     retry: RetryPolicy
     window: RequestWindow
@@ -53,6 +54,11 @@ class Account:
     outage: OutageGate
     submit_outage: OutageGate
     image_outage: OutageGate
+
+    @property
+    def base_url(self) -> str:
+        """Where the API is said to be."""
+        return self.api.url
 
     def refused(self, error: RateLimitError, entered: float) -> None:
         """Make everybody wait after a refusal."""
@@ -69,6 +75,7 @@ class Transport:
     def __init__(self, account: Account, messenger: Messenger) -> None:
         """Send through `messenger`; whoever made it stops it."""
         self._account = account
+        self._host, self._api = account.host, account.api
         self._messenger = messenger
         self.closing: Closing = Closing()
 
@@ -101,7 +108,7 @@ class Transport:
         Args:
             call: What to ask.
             keep: Told of what was accepted, before anything else happens.
-            doubt: Told of every attempt that went out and whose answer was lost, or a redirect.
+            doubt: Told of every attempt that went out and that the API did not answer.
 
         Raises:
             SunoCoverError: What the last attempt came to. When it is `retryable`, submitting
@@ -142,7 +149,7 @@ class Transport:
             raise
         if not isinstance(outcome, Trouble):
             keep(outcome)
-        elif outcome.ambiguous or (body.sent and _is_redirect(outcome.error)):
+        elif outcome.ambiguous or outcome.error.perhaps_billed:
             doubt(call)
         return outcome
 
@@ -208,7 +215,10 @@ class Transport:
         took = asyncio.get_running_loop().time() - slot.entered
         if isinstance(value, RateLimitError):
             self._account.refused(value, slot.entered)
-        ambiguous = body is not None and body.sent and _is_unclear(value)
+        sent = body is not None and body.sent
+        ambiguous = sent and _is_unclear(value)
+        if sent and isinstance(value, WrongAddressError):
+            value.perhaps_billed = True
         _log.debug("%s: %s%s", call.target, value, " (ambiguous)" if ambiguous else "")
         return Trouble(error=value, took=took, ambiguous=ambiguous)
 
@@ -216,7 +226,7 @@ class Transport:
         if isinstance(answer, SunoCoverError):
             return _about(call, answer)
         try:
-            return read(call, answer, self._account.host)
+            return read(call, answer, self._host, self._api)
         except SunoCoverError as error:
             if isinstance(error, UnexpectedResponseError) and error.retryable:
                 self._messenger.distrust()
@@ -233,14 +243,11 @@ def _about(call: Call[Any], error: SunoCoverError) -> SunoCoverError:
 def _is_unclear(error: SunoCoverError) -> bool:
     """Whether a submit that went out is worth repeating, since it may have been executed.
 
-    So may one that was redirected, but it would be redirected again: that is a wrong base URL.
+    A gateway that answers in place of the API may have passed the request on, also where it says
+    429. A `WrongAddressError` may stand for an executed submit too; to repeat it brings it again.
     """
-    return isinstance(error, TransportError | ServerError) or (
-        isinstance(error, UnexpectedResponseError) and not _is_redirect(error)
-    )
-
-
-def _is_redirect(error: SunoCoverError) -> bool:
-    return isinstance(error, UnexpectedResponseError) and error.http_status in range(
-        HTTPStatus.MULTIPLE_CHOICES, HTTPStatus.BAD_REQUEST
-    )
+    if isinstance(error, WrongAddressError):
+        return False
+    if isinstance(error, RateLimitError):
+        return error.code is None
+    return isinstance(error, TransportError | ServerError | UnexpectedResponseError)

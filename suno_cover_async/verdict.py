@@ -1,31 +1,36 @@
 """What an answer means: a value, or which error of our tree.
 
-It owns the verdict rule, the meaning of every code by host and page, and `Retry-After`. It knows
-no socket and no clock; the records inside answers are `wire.py`'s.
+It owns the rule that tells the API's own answers from others, the meaning of every code by host
+and page, and `Retry-After`. It knows no socket and no clock; the records inside answers are
+`wire.py`'s, what any other answer means is `gateway.py`'s.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-from suno_cover_async import errors
-from suno_cover_async.hosts import Host
+from suno_cover_async import errors, gateway
+from suno_cover_async.gateway import Answer
+from suno_cover_async.hosts import BaseUrl, Host
 from suno_cover_async.text import printable
-from suno_cover_async.wire import Call, OutOfStepError, is_int, json_object
+from suno_cover_async.wire import Call, OutOfStepError, json_object, whole_number
 
 T = TypeVar("T")
 V = TypeVar("V")
 
 _OK = 200
+_RUNNING = 201
 _BAD = 400
 _CONFLICT = 409
 _DUPLICATE = frozenset({_BAD, _CONFLICT})
 _EXISTS = re.compile(r"already|\bexists\b", re.IGNORECASE)  # a 400 without an id may be either
 _FORBIDDEN = 403
+_NOT_FOUND = 404
+_TIMED_OUT = 408
 _TOO_MANY = 429
-_REDIRECTED = 3  # hundred
+_CLOSED = 455
 _LONGEST_SANE_RETRY_AFTER = 86_400.0
 _LONGEST_HEADER = 64
 _LONGEST_CODE = 20
@@ -33,33 +38,33 @@ _LARGE = 16_384  # characters
 _MOST_PARTS = 20_000  # where lyrics hold most of the brackets
 
 
-class Answer(NamedTuple):
-    """An HTTP answer, as far as it matters: its status, two headers and its text."""
-
-    status: int
-    text: str
-    retry_after: float | None = None
-
-
-def read(call: Call[T], answer: Answer, host: Host) -> T:
+def read(call: Call[T], answer: Answer, host: Host, base_url: BaseUrl) -> T:
     """Turn an answer into what the call asked for.
 
-    The verdict is the integer `code` of a JSON object body, otherwise the HTTP status: kie.ai
-    answered HTTP 200 in 650 of 650 recorded answers, refusals included.
+    The API speaks where the body is a JSON object whose `code` is a whole number, and that is the
+    verdict, whatever the HTTP status: kie.ai answered HTTP 200 in 650 of 650 recorded answers,
+    refusals included. Anything else is a gateway's answer. The error's `code` tells which it was,
+    and `base_url` is told when it was the API's.
 
     Raises:
-        APIError: The API said no.
-        ClientBlockedError: The edge answered HTTP 403 in place of the API.
-        UnexpectedResponseError: The answer cannot be read; `retryable` when its text was no
-            JSON object at all, as of a gateway, and when it answers another request.
+        APIError: The API said no; or, where `code` is None, a gateway in its place.
+        ClientBlockedError: A gateway blocks this client.
+        UnexpectedResponseError: The answer cannot be read; `retryable` when it is a gateway's, or
+            cut off, or answers another request.
+        WrongAddressError: It is a gateway's, and the API has never answered at this base URL.
     """
     body = None if _is_endless(answer.text) else json_object(answer.text)
-    said = body.get("code") if body is not None else None
-    code = said if is_int(said) else answer.status
+    if body is None or (code := whole_number(body.get("code"))) is None:
+        raise _about(gateway.error_of(answer, body, base_url), call, answer)
+    base_url.has_answered = True
     if code == _OK:
-        return _value(call, answer, body, call.decode)
-    if call.adopt and body and code in _DUPLICATE:
-        adopted = _value(call, answer, body, call.adopt)
+        return _value(call, answer, code, body.get("data"), call.decode)
+    data = body.get("data")
+    if code == _RUNNING:
+        pending = call.pending if data is None else None
+        return pending(call) if pending else _value(call, answer, code, data, call.decode)
+    if call.adopt and code in _DUPLICATE:
+        adopted = _value(call, answer, code, data, call.adopt)
         if adopted is not None:
             return adopted
     raise _refusal(call, answer, host, code, body)
@@ -71,70 +76,56 @@ def _is_endless(text: str) -> bool:
 
 
 def _value(
-    call: Call[Any], answer: Answer, body: Mapping[str, Any] | None, decode: Callable[[object], V]
+    call: Call[Any], answer: Answer, code: int, data: object, decode: Callable[[object], V]
 ) -> V:
-    if body is None:
-        raise _about(
-            errors.UnexpectedResponseError("the answer is not JSON, perhaps a gateway's page"),
-            call,
-            answer,
-            retryable=True,
-        )
     try:
-        return decode(body.get("data"))
+        return decode(data)
     except (LookupError, TypeError, ValueError, ArithmeticError) as error:
         reason = printable(str(error))
         retryable = isinstance(error, OutOfStepError)
     raise _about(
-        errors.UnexpectedResponseError(f"the answer cannot be read: {reason}"),
+        errors.UnexpectedResponseError(
+            f"the answer cannot be read: {reason}", code=code, retryable=retryable
+        ),
         call,
         answer,
-        retryable=retryable,
     )
 
 
 def _refusal(
-    call: Call[Any], answer: Answer, host: Host, code: int, body: Mapping[str, Any] | None
+    call: Call[Any], answer: Answer, host: Host, code: int, body: Mapping[str, Any]
 ) -> errors.SunoCoverError:
     """Name the error that a code means, by host and page."""
-    if body is None and answer.status == _FORBIDDEN:
-        return _about(
-            errors.ClientBlockedError(
-                "HTTP 403 from the edge, not the API (Cloudflare's 1010 means that the User-Agent "
-                "or the address is blocked); call from another network, or ask the host"
-            ),
-            call,
-            answer,
-        )
-    msg = body.get("msg") if body else None
-    said = printable(msg) if isinstance(msg, str) else ""
+    said = _reason(body)
     kind = _kind(call, host, code, said)
     number = printable(str(code), _LONGEST_CODE)
-    verdict = f"{said or 'no reason given'} (code {number})" if body else f"HTTP {answer.status}"
-    redirected = code // 100 == _REDIRECTED
-    advice = "; redirects are never followed, check the base URL" if redirected else ""
-    error = kind(verdict + _ADVICE.get(kind, advice))
+    verdict = f"{said or 'no reason given'} (code {number})"
+    error = kind(verdict + _ADVICE.get(kind, ""), code=code)
     if isinstance(error, errors.APIError):
         error.retry_after = answer.retry_after
-    error.host_code = code if body else None
     return _about(error, call, answer)
 
 
-def _about(
-    error: errors.SunoCoverError, call: Call[Any], answer: Answer, *, retryable: bool | None = None
-) -> errors.SunoCoverError:
+def _reason(body: Mapping[str, Any]) -> str:
+    """Read why; a wrapper of this API writes `message` where the API writes `msg`."""
+    for key in ("msg", "message"):
+        said = body.get(key)
+        if isinstance(said, str) and said:
+            return printable(said)
+    return ""
+
+
+def _about(error: errors.SunoCoverError, call: Call[Any], answer: Answer) -> errors.SunoCoverError:
     """Add the facts that any answer gives."""
     error.http_status = answer.status
     error.music_task_id = call.music_task_id
     error.cover_task_id = call.cover_task_id
-    if retryable is not None:
-        error.retryable = retryable
     return error
 
 
 def _kind(call: Call[Any], host: Host, code: int, said: str) -> type[errors.SunoCoverError]:
     """Read the table, after the codes whose meaning depends on host, page or words."""
-    if _is_scarcity(call, host, code, said):
+    if _is_no_credits(call, host, code, said):
         return errors.InsufficientCreditsError
     if code in host.rate_codes:
         return errors.RateLimitError
@@ -147,11 +138,11 @@ _KINDS: dict[int, type[errors.SunoCoverError]] = {
     401: errors.AuthenticationError,
     402: errors.InsufficientCreditsError,
     _FORBIDDEN: errors.AuthenticationError,
-    404: errors.NotFoundError,
-    408: errors.ServerError,  # an upstream timeout in kie.ai's HTTP-500 schema
+    _NOT_FOUND: errors.NotFoundError,
+    _TIMED_OUT: errors.ServerError,  # an upstream timeout in kie.ai's HTTP-500 schema
     _TOO_MANY: errors.RateLimitError,
     433: errors.InsufficientCreditsError,  # the sub-key's own cap (kie.ai)
-    455: errors.MaintenanceError,
+    _CLOSED: errors.MaintenanceError,
 }
 _KINDS_BY_HUNDRED: dict[int, type[errors.SunoCoverError]] = {
     4: errors.InvalidRequestError,
@@ -164,16 +155,29 @@ _ADVICE: dict[type[errors.SunoCoverError], str] = {
 }
 
 
-def _is_scarcity(call: Call[Any], host: Host, code: int, said: str) -> bool:
-    """Whether a 429 means that credits ran out, as sunoapi.org's music and credits pages say.
+def _is_no_credits(call: Call[Any], host: Host, code: int, said: str) -> bool:
+    """Whether a refusal means that credits ran out.
 
-    Plain words win over the page it came from, since either page may borrow the other's.
+    The words decide first, on any host: the codes are used either way, and resellers have words of
+    their own. Without such words, 429 on sunoapi.org's music and credits pages means it as well
+    [documented], unless the words are about calling too often.
     """
-    if code != _TOO_MANY or not host.credits_429:
+    if code in _NEVER_CREDITS or code // 100 != _REFUSED:
         return False
-    if "credit" in said.lower():
-        return True
-    return bool(said) and not call.of_covers and "frequency" not in said.lower()
+    too_often = _TOO_OFTEN.search(said) is not None
+    if _CREDITS.search(said):
+        if code in {_TOO_MANY, *host.rate_codes}:
+            return not too_often or _TOO_FEW.search(said) is not None
+        return not _EXISTS.search(said)
+    is_page = host.credits_429 and code == _TOO_MANY and not call.of_covers
+    return is_page and bool(said) and not too_often
+
+
+_REFUSED = 4  # hundred
+_NEVER_CREDITS = frozenset({401, _FORBIDDEN, _NOT_FOUND, _TIMED_OUT, _CLOSED})  # say other things
+_CREDITS = re.compile(r"credit|balance|recharge|top[ -]?up|积分|余额", re.IGNORECASE)
+_TOO_FEW = re.compile(r"insufficient|not enough|\bno\b|run out|ran out|不足", re.IGNORECASE)
+_TOO_OFTEN = re.compile(r"frequen|too many requests|rate.?limit|too often|频繁|频率", re.IGNORECASE)
 
 
 def retry_after(value: str | None, *, date: str | None) -> float | None:

@@ -12,6 +12,7 @@ beside the line says which one is followed.
 import enum
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -39,6 +40,8 @@ class Call(NamedTuple, Generic[T_co]):
     Attributes:
         target: Path and query.
         decode: Reads `data`; raises LookupError, TypeError, ValueError or ArithmeticError.
+        pending: Makes of this call what code 201 without data stands for; None where that is no
+            answer.
         body: What is posted; None for a GET.
         adopt: Likewise for a refusal for a duplicate; None where that is no success.
         of_covers: Documented on the cover pages, where 429 is a rate limit on every host.
@@ -48,6 +51,7 @@ class Call(NamedTuple, Generic[T_co]):
 
     target: str
     decode: Callable[[object], T_co]
+    pending: "Callable[[Call[Any]], T_co] | None" = None
     body: bytes | None = None
     adopt: Callable[[object], T_co | None] | None = None
     of_covers: bool = True
@@ -110,10 +114,14 @@ def submit(
 
 
 def details(cover_task_id: str) -> Call[CoverDetails | None]:
-    """Look at a cover task; None for `data: null`, which is unknown or not visible yet."""
+    """Look at a cover task; None for `data: null`, which is unknown or not visible yet.
+
+    Code 201 says that it is still running; a sister endpoint documents that.
+    """
     return Call(
         target=_look(DETAILS_PATH, cover_task_id),
         decode=partial(_details_of, cover_task_id),
+        pending=_pending_cover,
         cover_task_id=cover_task_id,
     )
 
@@ -123,9 +131,18 @@ def music(music_task_id: str) -> Call[MusicDetails | None]:
     return Call(
         target=_look(MUSIC_PATH, music_task_id),
         decode=partial(_music_of, music_task_id),
+        pending=_pending_music,
         of_covers=False,
         music_task_id=music_task_id,
     )
+
+
+def _pending_cover(call: Call[Any]) -> CoverDetails:
+    return CoverDetails(cover_task_id=call.cover_task_id or "", status=CoverStatus.PENDING)
+
+
+def _pending_music(call: Call[Any]) -> MusicDetails:
+    return MusicDetails(music_task_id=call.music_task_id or "", status=CoverStatus.PENDING.value)
 
 
 def _details_of(cover_task_id: str, data: object) -> CoverDetails | None:
@@ -173,6 +190,7 @@ _STATUS_BY_WORD = {status.value: status for status in CoverStatus} | {
 }
 _FLAG_BY_STATUS = {status: flag for flag, status in _STATUS_BY_FLAG.items()}
 _NO_ERROR = frozenset({0, 200})
+_DIGITS = re.compile(r"[0-9]{1,20}", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST = datetime(3000, 1, 1, tzinfo=UTC)
@@ -186,7 +204,7 @@ def decode_details(record: dict[str, Any]) -> CoverDetails:
     return CoverDetails(
         cover_task_id=_text(record["taskId"]),
         music_task_id=_parent(record.get("parentTaskId")),
-        status=_status(record.get("status") if flag is None else flag),
+        status=_word(record.get("status")) if flag is None else _flag(flag),
         images=_images(record.get("response")),
         created_at=_moment(record.get("createTime")),
         completed_at=_moment(record.get("completeTime")),
@@ -345,9 +363,16 @@ def _is_list(value: object) -> TypeGuard[list[Any]]:
     return isinstance(value, list)
 
 
-def is_int(value: object) -> TypeGuard[int]:
-    """Whether it is an integer as JSON means it: `true` is none."""
-    return type(value) is int
+def whole_number(value: object) -> int | None:
+    """Read a whole number, be it written 401, "401" or 401.0; None for anything else, as `true`.
+
+    Text and floats were never seen; other clients of this API read codes and flags so.
+    """
+    if type(value) is int:
+        return value
+    if isinstance(value, str):
+        return int(value) if _DIGITS.fullmatch(value) else None
+    return int(value) if isinstance(value, float) and value.is_integer() else None
 
 
 def _credits(data: object) -> float:
@@ -370,10 +395,15 @@ def _parent(value: object) -> str | None:
     raise ValueError("parentTaskId is no id: which music it is of, nobody can tell")
 
 
-def _status(value: object) -> CoverStatus:
-    """Read a flag or a word; what we do not know is pending, until the waiter's patience ends."""
+def _flag(value: object) -> CoverStatus:
+    """Read a flag; what we do not know is pending, until the waiter's patience ends."""
     if type(value) is int:
         return _STATUS_BY_FLAG.get(value, CoverStatus.PENDING)
+    number = whole_number(value)
+    return _word(value) if number is None else _STATUS_BY_FLAG.get(number, CoverStatus.PENDING)
+
+
+def _word(value: object) -> CoverStatus:
     word = value if isinstance(value, str) else ""
     return _STATUS_BY_WORD.get(word, CoverStatus.PENDING)
 
@@ -427,7 +457,10 @@ def _written(moment: datetime | None, style: Times) -> str | int | None:
 
 
 def _error_code(value: object) -> int | None:
-    return value if type(value) is int and value not in _NO_ERROR else None
+    if value is None:
+        return None
+    code = whole_number(value)
+    return None if code in _NO_ERROR else code
 
 
 def _error_message(value: object) -> str | None:

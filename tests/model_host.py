@@ -24,6 +24,8 @@ UNREADABLE = [
     Reply(body=b'{"code":200,"msg":"success","data":{"taskId":5}}', executes=True),
     Reply(status=504, body=b"<html>Gateway time-out</html>", executes=True),
     Reply(body=b'{"code":408,"msg":"upstream"}', executes=True),
+    Reply(status=404, body=b"404 page not found\n", executes=True),  # of a gateway, as the next
+    Reply(status=429, body=b"error code: 1015", executes=True),
 ]
 faults = st.sampled_from([*Fault, *Fault, *REFUSALS])
 numbers = st.integers(0, 2**32 - 1)

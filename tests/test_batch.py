@@ -1350,6 +1350,7 @@ async def test_in_a_storm_every_track_is_saved_and_billed_once(tmp_path: Path) -
     )
     async with Sandbox(scenario) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(150)
+        await client.credits()  # so that a gateway's answer is no sign of a wrong address
         with Ledger(tmp_path / "covers.db") as ledger:
             outcomes = await covered(client, songs, ledger, into=tmp_path)
             found = entries(ledger)

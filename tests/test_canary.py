@@ -610,6 +610,7 @@ SAID: dict[type[SunoCoverError], tuple[Kind, Reply | Fault]] = {
     errors.MaintenanceError: ("credits", word(455)),
     errors.ServerError: ("credits", word(500)),
     errors.ClientBlockedError: ("credits", PAGE),
+    errors.WrongAddressError: ("credits", Reply(status=404, body=f"no {API_KEY}".encode())),
     errors.MusicFailedError: ("music", word(200, {"taskId": "music", "status": "FAILED"})),
     errors.CoverFailedError: ("details", word(200, FAILED_COVER)),
     errors.ImagesMissingError: ("details", word(200, NO_IMAGES)),

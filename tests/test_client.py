@@ -996,7 +996,7 @@ async def test_a_nonsense_timeout_is_refused(timeout: Any) -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        RateLimitError("x", host_code=429, http_status=200, music_task_id="m"),
+        RateLimitError("x", code=429, http_status=200, music_task_id="m"),
         CoverTimeoutError("x", cover_task_id="c"),
         suno_cover_async.CoverFailedError(
             suno_cover_async.CoverDetails(cover_task_id="c", status=CoverStatus.FAILED)
@@ -1010,8 +1010,8 @@ def test_errors_survive_pickling_with_their_facts(error: SunoCoverError) -> None
 
     assert type(copy) is type(error)
     assert str(copy) == str(error)
-    assert (copy.host_code, copy.music_task_id, copy.cover_task_id, copy.retryable) == (
-        error.host_code,
+    assert (copy.code, copy.music_task_id, copy.cover_task_id, copy.retryable) == (
+        error.code,
         error.music_task_id,
         error.cover_task_id,
         error.retryable,

@@ -14,6 +14,8 @@ REFUSED_IN_DOUBT = errors.InvalidRequestError("no")
 REFUSED_IN_DOUBT.perhaps_billed = True
 KEY_REFUSED_IN_DOUBT = errors.AuthenticationError("no")
 KEY_REFUSED_IN_DOUBT.perhaps_billed = True
+WRONG_ADDRESS_IN_DOUBT = errors.WrongAddressError("no", http_status=302, retryable=True)
+WRONG_ADDRESS_IN_DOUBT.perhaps_billed = True
 SUBMIT, WAIT, SAVE = Step
 
 
@@ -41,8 +43,11 @@ SUBMIT, WAIT, SAVE = Step
         (FAILED_COVER, WAIT, Fate.FAILED),
         (errors.CoverExpiredError("x"), SAVE, Fate.FAILED),
         (errors.InvalidRequestError("x"), SUBMIT, Fate.FAILED),
-        (errors.NotFoundError("x", host_code=404), SUBMIT, Fate.FAILED),
-        (errors.NotFoundError("x"), SUBMIT, Fate.HOPELESS),
+        (errors.NotFoundError("x", code=404), SUBMIT, Fate.FAILED),
+        (errors.WrongAddressError("x", http_status=404), SUBMIT, Fate.HOPELESS),
+        (errors.WrongAddressError("x", http_status=404), WAIT, Fate.HOPELESS),
+        (errors.WrongAddressError("x", http_status=404), SAVE, Fate.HOPELESS),
+        (WRONG_ADDRESS_IN_DOUBT, SUBMIT, Fate.HOPELESS),
         (errors.CoverExistsError("x"), SUBMIT, Fate.ATTENTION),
         (errors.NotFoundError("x"), WAIT, Fate.ATTENTION),
         (errors.InvalidRequestError("x"), WAIT, Fate.ATTENTION),
@@ -51,8 +56,7 @@ SUBMIT, WAIT, SAVE = Step
         (errors.NotFoundError("x"), SAVE, Fate.ATTENTION),
         (errors.CoverExistsError("x"), WAIT, Fate.STRANGER),
         (errors.UnexpectedResponseError("x"), WAIT, Fate.STRANGER),
-        (errors.UnexpectedResponseError("x", http_status=302), SUBMIT, Fate.HOPELESS),
-        (errors.UnexpectedResponseError("x", http_status=302), WAIT, Fate.HOPELESS),
+        (errors.UnexpectedResponseError("x", http_status=302, retryable=True), WAIT, Fate.LEFT),
         (errors.UnexpectedResponseError("x", http_status=200), SUBMIT, Fate.HOPELESS),
     ],
     ids=lambda value: value.name if isinstance(value, Step | Fate) else type(value).__name__,

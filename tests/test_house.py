@@ -29,6 +29,7 @@ FLOORS = [
     },
     {"pace", "outage"},
     {"wire", "doorbell", "entries"},
+    {"gateway"},
     {"verdict", "retry", "memory", "files", "admission", "catalog", "commits"},
     {"polling", "asgi", "ledger_file", "receiving", "messenger"},
     {"transport", "download", "receiver", "sandbox", "ledger"},

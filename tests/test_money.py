@@ -75,6 +75,7 @@ async def test_a_lost_answer_never_pays_twice_and_loses_nothing(fault: Fault | R
     retry = RetryPolicy(first=0.001, attempt=0.3)
     async with Sandbox(scenario) as sandbox, connect(sandbox, retry=retry) as client:
         (music,) = sandbox.add_music(1)
+        await client.credits()  # so that a gateway's answer is no sign of a wrong address
         sandbox.script("submit", fault)
 
         task = await client.submit(music)

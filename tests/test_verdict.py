@@ -3,14 +3,27 @@
 import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import TypeVar
 
 import pytest
 from conftest import SAMPLES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suno_cover_async import APIBOX, KIE, SUNOAPI, CoverStatus, CoverTask, Host, errors, wire
-from suno_cover_async.verdict import Answer, read, retry_after
+from suno_cover_async import (
+    APIBOX,
+    KIE,
+    SUNOAPI,
+    CoverStatus,
+    CoverTask,
+    Host,
+    errors,
+    verdict,
+    wire,
+)
+from suno_cover_async.gateway import Answer
+from suno_cover_async.hosts import BaseUrl
+from suno_cover_async.verdict import retry_after
 
 MUSIC = "73d6128b3523a0079df10da9471017c8"
 COVER = "21aee3c3c2a01fa5e030b3799fa4dd56"
@@ -18,6 +31,13 @@ SUBMIT = wire.submit(MUSIC, "https://example.com/cb")
 DETAILS = wire.details(COVER)
 MUSIC_DETAILS = wire.music(MUSIC)
 CREDITS = wire.credit(SUNOAPI)
+
+T = TypeVar("T")
+
+
+def read(call: wire.Call[T], answer: Answer, host: Host, *, proven: bool = True) -> T:
+    """Read an answer of a base URL where the API has answered before, or never."""
+    return verdict.read(call, answer, host, BaseUrl(host.base_url, has_answered=proven))
 
 
 def answer(case: str) -> Answer:
@@ -107,7 +127,8 @@ def test_405_and_430_are_rate_limits_where_the_host_says_so(code: int) -> None:
         (SUNOAPI, MUSIC_DETAILS, "Insufficient credits", errors.InsufficientCreditsError),
         (SUNOAPI, CREDITS, "No balance", errors.InsufficientCreditsError),
         (SUNOAPI, CREDITS, "Your call frequency is too high.", errors.RateLimitError),
-        (KIE, SUBMIT, "Insufficient credits", errors.RateLimitError),
+        (KIE, SUBMIT, "Insufficient credits", errors.InsufficientCreditsError),
+        (KIE, SUBMIT, "Your call frequency is too high.", errors.RateLimitError),
         (KIE, CREDITS, "", errors.RateLimitError),
     ],
 )
@@ -130,30 +151,53 @@ def test_the_code_in_the_body_is_the_verdict_whatever_the_http_status() -> None:
         read(SUBMIT, said(401, status=200), KIE)
 
 
-@pytest.mark.parametrize("code", ['"200"', "true", "null", "200.0", "[]"])
-def test_a_code_that_is_no_integer_is_no_verdict(code: str) -> None:
-    with pytest.raises(errors.ServerError):
-        read(DETAILS, Answer(status=503, text=f'{{"code":{code},"data":null}}'), KIE)
-    assert read(DETAILS, Answer(status=200, text=f'{{"code":{code},"data":null}}'), KIE) is None
+NO_CODES = ["true", "null", "200.5", "1e999", "[]", '"2_0"', '"+200"', '"\uff12\uff10\uff10"', '""']
 
 
+@pytest.mark.parametrize("code", [*NO_CODES, '"' + "2" * 21 + '"', '"NOT_FOUND"'])
+def test_a_code_that_is_no_whole_number_is_no_verdict(code: str) -> None:
+    text = f'{{"code":{code},"data":null}}'
+    for status, error in ((503, errors.ServerError), (200, errors.UnexpectedResponseError)):
+        with pytest.raises(error) as caught:
+            read(DETAILS, Answer(status=status, text=text), KIE)
+        assert caught.value.code is None
+
+
+@pytest.mark.parametrize("code", ["200", '"200"', "200.0", "2e2"])
+def test_a_code_may_be_written_as_text_or_as_a_float(code: str) -> None:
+    text = f'{{"code":{code},"data":null}}'
+
+    assert read(DETAILS, Answer(status=503, text=text), KIE) is None
+
+
+@pytest.mark.parametrize("proven", [True, False])
 @pytest.mark.parametrize(
-    ("status", "error"),
+    ("status", "proven_error", "unproven_error"),
     [
-        (200, errors.UnexpectedResponseError),
-        (301, errors.UnexpectedResponseError),
-        (307, errors.UnexpectedResponseError),
-        (404, errors.NotFoundError),
-        (502, errors.ServerError),
-        (503, errors.ServerError),
-        (524, errors.ServerError),
+        (200, errors.UnexpectedResponseError, errors.WrongAddressError),
+        (301, errors.UnexpectedResponseError, errors.WrongAddressError),
+        (307, errors.UnexpectedResponseError, errors.WrongAddressError),
+        (400, errors.UnexpectedResponseError, errors.WrongAddressError),
+        (403, errors.UnexpectedResponseError, errors.WrongAddressError),
+        (404, errors.UnexpectedResponseError, errors.WrongAddressError),
+        (421, errors.UnexpectedResponseError, errors.WrongAddressError),
+        (408, errors.ServerError, errors.ServerError),
+        (425, errors.ServerError, errors.ServerError),
+        (429, errors.RateLimitError, errors.RateLimitError),
+        (502, errors.ServerError, errors.ServerError),
+        (503, errors.ServerError, errors.ServerError),
+        (524, errors.ServerError, errors.ServerError),
     ],
 )
-def test_a_gateways_page_is_judged_by_its_status(status: int, error: type[Exception]) -> None:
-    with pytest.raises(error) as caught:
-        read(SUBMIT, Answer(status=status, text="<html>Bad gateway</html>"), KIE)
+def test_a_gateways_page_is_judged_by_its_status(
+    status: int, proven_error: type[Exception], unproven_error: type[Exception], *, proven: bool
+) -> None:
+    with pytest.raises(errors.SunoCoverError) as caught:
+        read(SUBMIT, Answer(status=status, text="<html>Bad gateway</html>"), KIE, proven=proven)
 
-    assert type(caught.value) is error
+    assert type(caught.value) is (proven_error if proven else unproven_error)
+    assert caught.value.code is None
+    assert caught.value.retryable is (type(caught.value) is not errors.WrongAddressError)
 
 
 def test_details_of_another_task_are_refused() -> None:
@@ -263,7 +307,7 @@ def test_a_code_of_4000_digits_is_not_written_out(code: int) -> None:
     with pytest.raises(errors.UnexpectedResponseError) as caught:
         read(DETAILS, said(code), SUNOAPI)
 
-    assert caught.value.host_code == code
+    assert caught.value.code == code
     assert len(str(caught.value)) <= 100
 
 

@@ -8,7 +8,7 @@ code  meaning
 ====  ==========================================================================
 0     all done
 1     something failed or is left; what, and what to do next, is on standard error
-2     the command line, or one of its values, makes no sense
+2     the command line, or one of its values, makes no sense; or the base URL is not the API's
 3     the API key is missing or was refused
 4     no credits left
 5     not finished in time; the same command waits again and never pays twice

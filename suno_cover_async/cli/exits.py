@@ -27,7 +27,11 @@ class ExitCode(enum.IntEnum):
     TERMINATED = 143
 
 
-HOPELESS = (errors.AuthenticationError, errors.InsufficientCreditsError)
+HOPELESS = (
+    errors.AuthenticationError,
+    errors.InsufficientCreditsError,
+    errors.WrongAddressError,
+)
 """Errors that every further submit would meet again."""
 
 
@@ -45,6 +49,7 @@ def exit_code(failures: Sequence[Exception]) -> ExitCode:
 _WEIGHTIEST: tuple[tuple[type[Exception], ExitCode], ...] = (
     (errors.AuthenticationError, ExitCode.KEY),
     (errors.InsufficientCreditsError, ExitCode.CREDITS),
+    (errors.WrongAddressError, ExitCode.USAGE),
 )
 _UNANIMOUS: tuple[tuple[type[Exception], ExitCode], ...] = (
     (errors.CoverTimeoutError, ExitCode.TIMED_OUT),
@@ -78,7 +83,8 @@ _AGAIN = "run the same command again"
 _ADVICE: tuple[tuple[type[Exception], str], ...] = (
     (errors.CoverTimeoutError, f"{_AGAIN}: it waits on, and never pays twice"),
     (errors.TransportError, "check the network, and --base-url or --host; then " + _AGAIN),
-    (errors.NotFoundError, "check --base-url or --host"),
+    (errors.WrongAddressError, "check --base-url or --host; then " + _AGAIN),
+    (errors.NotFoundError, "check the id, --host, and that the key is of the same account"),
     (errors.DownloadError, _AGAIN),
     (
         errors.CoverExpiredError,
