@@ -446,13 +446,13 @@ async def test_without_a_file_images_are_put_off_as_well(ledger: Ledger) -> None
 
 async def test_a_ledger_that_is_not_open_says_so_at_once(path: Path) -> None:
     ledger = Ledger(path)
-    with pytest.raises(LedgerError, match="is not open; use it as `with"):
+    with pytest.raises(LedgerError, match="is not open; use it as `async with"):
         ledger.count()
     with ledger:
         await ledger.take_in([Track("m1")])
     ledger.close()
 
-    with pytest.raises(LedgerError, match="is not open; use it as `with"):
+    with pytest.raises(LedgerError, match="is not open; use it as `async with"):
         ledger.take_in([Track("m2")])
     with ledger:
         assert len(await entries(ledger)) == 1
