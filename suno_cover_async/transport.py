@@ -124,12 +124,7 @@ class Transport:
             except asyncio.CancelledError:
                 if body.withdraw():
                     post.cancel()
-                try:
-                    await asyncio.wait([post])
-                except asyncio.CancelledError:  # the event loop ends, and the request with it
-                    if body.sent:
-                        doubt(call)
-                    raise
+                await asyncio.wait([post])  # only the end of the event loop interrupts this
                 raise
 
         return await persist(attempt, self._account.retry)

@@ -8,12 +8,12 @@ import asyncio
 import gc
 import itertools
 import threading
-import time
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import anyio
 import attrs
 import pytest
@@ -48,6 +48,7 @@ from suno_cover_async import (
     Covered,
     Ledger,
     Outcome,
+    RetryPolicy,
     SunoCoverClient,
     SunoCoverError,
     TrackState,
@@ -287,7 +288,10 @@ async def test_a_client_whose_block_is_left_at_any_suspension_keeps_what_was_pai
 
 @contextmanager
 def host_in_a_thread() -> Iterator[Sandbox]:
-    """Have a host that outlives the event loops of its callers; its first answer never comes."""
+    """Have a host that outlives the event loops of its callers; its first answer never comes.
+
+    Whoever awaits it all the same is ended by the test's time-out.
+    """
     sandbox = Sandbox(attrs.evolve(SLOW, slow_seconds=3_600.0))
     sandbox.script("submit", Fault.SLOW)
     listening, over = threading.Event(), threading.Event()
@@ -321,6 +325,11 @@ async def left_on_the_wire(sandbox: Sandbox, act: Act) -> None:
     assert scope.cancelled_caught
 
 
+def patient(sandbox: Sandbox, **options: Any) -> SunoCoverClient:
+    """Make a client whose attempts may take an hour."""
+    return connect(sandbox, concurrency=3, retry=RetryPolicy(attempt=3_600), **options)
+
+
 Blocks = Callable[[Path, Sandbox, AsyncExitStack], Awaitable[tuple[Ledger, SunoCoverClient]]]
 
 
@@ -328,18 +337,40 @@ async def async_blocks(
     path: Path, sandbox: Sandbox, stack: AsyncExitStack
 ) -> tuple[Ledger, SunoCoverClient]:
     ledger = await stack.enter_async_context(opened(path))
-    return ledger, await stack.enter_async_context(connect(sandbox, concurrency=3))
+    return ledger, await stack.enter_async_context(patient(sandbox))
 
 
 async def plain_blocks(
     path: Path, sandbox: Sandbox, stack: AsyncExitStack
 ) -> tuple[Ledger, SunoCoverClient]:
     ledger = stack.enter_context(Ledger(path))
-    return ledger, await stack.enter_async_context(connect(sandbox, concurrency=3))
+    return ledger, await stack.enter_async_context(patient(sandbox))
+
+
+async def blocks_around_a_request_that_lingers(
+    path: Path, sandbox: Sandbox, stack: AsyncExitStack
+) -> tuple[Ledger, SunoCoverClient]:
+    """Borrow a session whose middleware takes a while to end when it is cancelled."""
+
+    async def linger(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        try:
+            return await handler(request)
+        except asyncio.CancelledError:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            raise
+
+    ledger = await stack.enter_async_context(opened(path))
+    session = await stack.enter_async_context(aiohttp.ClientSession(middlewares=(linger,)))
+    return ledger, await stack.enter_async_context(patient(sandbox, session=session))
 
 
 @pytest.mark.usefixtures("nothing_is_left_open")
-@pytest.mark.parametrize("blocks", [async_blocks, plain_blocks], ids=names)
+@pytest.mark.parametrize(
+    "blocks", [async_blocks, plain_blocks, blocks_around_a_request_that_lingers], ids=names
+)
 def test_a_loop_that_ends_first_leaves_a_row_that_the_next_run_resolves(
     blocks: Blocks, tmp_path: Path
 ) -> None:
@@ -352,9 +383,7 @@ def test_a_loop_that_ends_first_leaves_a_row_that_the_next_run_resolves(
                 ledger, client = await blocks(path, sandbox, stack)
                 return await covered(client, songs, ledger, tmp_path)
 
-        began = time.monotonic()
         asyncio.run(left_on_the_wire(sandbox, run))
-        assert time.monotonic() - began < 25  # an attempt may take 30 s: it was not awaited
         assert written(path) == {songs[0]: (TrackState.SUBMITTING, None)}
         assert submits(sandbox) == songs
 
@@ -370,15 +399,13 @@ def test_a_client_whose_loop_ends_first_says_what_may_be_billed_and_goes_on_in_t
 ) -> None:
     with host_in_a_thread() as sandbox:
         (song,) = sandbox.add_music(1)
-        client = connect(sandbox)
+        client = patient(sandbox)
 
         async def next_one() -> None:
             async with client:
                 await client.generate(song)
 
-        began = time.monotonic()
         asyncio.run(left_on_the_wire(sandbox, call(verb, client, song)))
-        assert time.monotonic() - began < 25
         assert client.uncertain == (song,)
         assert submits(sandbox) == [song]
 

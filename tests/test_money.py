@@ -617,6 +617,23 @@ async def test_closing_does_not_hurry_a_submit_that_is_being_cancelled() -> None
         assert len(sandbox.journal.bills) == 1
 
 
+async def test_closing_finishes_a_left_submit_that_another_caller_waits_for() -> None:
+    scenario = Scenario(rate=None, looks=1, delay=(0.05, 0.05))
+    async with Sandbox(scenario) as sandbox:
+        client = connect(sandbox)
+        (music,) = sandbox.add_music(1)
+        await cancelled_on_the_wire(sandbox, client, music)
+        other = asyncio.create_task(client.submit(music))
+        await asyncio.sleep(0)
+
+        await client.aclose()
+        await asyncio.wait([other])
+
+        (bill,) = sandbox.journal.bills
+        assert [task.cover_task_id for task in client.unclaimed] == [bill.cover_task_id]
+        assert isinstance(other.exception(), ClientUsageError)
+
+
 @pytest.mark.parametrize("turns", range(0, 400, 20))
 async def test_closing_at_any_moment_forgets_nothing_that_was_billed(turns: int) -> None:
     async with Sandbox(Scenario(rate=None, looks=2)) as sandbox:
