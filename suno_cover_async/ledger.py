@@ -15,7 +15,6 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import attrs
@@ -103,37 +102,19 @@ class Ledger:
         self._commits = Commits(database, partial(commit_failed, self.name))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close it; whatever ends the block is not displaced by what goes wrong at that."""
-        try:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        """Close it by `close`; what ends the block is not replaced by a LedgerError of that."""
+        with _failure_of_closing(logged=error is not None):
             self.close()
-        except LedgerError as trouble:
-            if error is None:
-                raise
-            _log.error("%s", trouble)
 
     async def __aenter__(self) -> Self:
         """Open it; raises as `with` does."""
         return self.__enter__()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
         """Close it by `aclose`; what ends the block is not replaced by a LedgerError of that."""
-        try:
+        with _failure_of_closing(logged=error is not None):
             await self.aclose()
-        except LedgerError as trouble:
-            if error is None:
-                raise
-            _log.error("%s", trouble)
 
     async def aclose(self) -> None:
         """Close the file once its last writer has ended; closing twice is fine.
@@ -188,10 +169,8 @@ class Ledger:
                 self._hold = None
 
     def _close_quietly(self, _: object) -> None:
-        try:
+        with _failure_of_closing(logged=True):
             self.close()
-        except LedgerError as trouble:
-            _log.error("%s", trouble)
 
     def _forget_writer(self, work: asyncio.Task[None]) -> None:
         if self._writer is work:
@@ -442,6 +421,17 @@ class Ledger:
         if self._path is None:
             raise LedgerError("this ledger has no file to read")
         return self._path
+
+
+@contextlib.contextmanager
+def _failure_of_closing(*, logged: bool) -> Iterator[None]:
+    """Log a LedgerError in place of raising it, where nobody is left to hear of it."""
+    try:
+        yield
+    except LedgerError as trouble:
+        if not logged:
+            raise
+        _log.error("%s", trouble)
 
 
 def _log_failure(closing: asyncio.Task[None]) -> None:
