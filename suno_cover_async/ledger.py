@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import sqlite3
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -424,7 +424,7 @@ class Ledger:
 
 
 @contextlib.contextmanager
-def _failure_of_closing(*, logged: bool) -> Iterator[None]:
+def _failure_of_closing(*, logged: bool) -> Generator[None, None, None]:
     """Log a LedgerError in place of raising it, where nobody is left to hear of it."""
     try:
         yield
