@@ -59,7 +59,7 @@ def base_url(name: str, value: str) -> str:
         raise ValueError(f"{name} must be https (http is for loopback only): the key travels there")
     rest = _without_api_path(value, parts.path)
     if rest != value.rstrip("/"):
-        raise ValueError(f"{name} must be without /api/v1, which each request adds: {rest}")
+        raise ValueError(f"{name} must be without /api/v1, which each request adds; give {rest}")
     return rest
 
 

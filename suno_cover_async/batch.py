@@ -42,6 +42,7 @@ from suno_cover_async.files import file_stem, in_thread, sweep
 from suno_cover_async.ledger import Ledger
 from suno_cover_async.models import CoverDetails, CoverTask, Track
 from suno_cover_async.outage import OutageGate
+from suno_cover_async.sharing import WORK
 
 T = TypeVar("T")
 
@@ -144,9 +145,10 @@ async def cover_catalog(
     other calls of this client wait as well, up to their own patience.
 
     Leaving the block early stops at once: no further submit goes out, the answer of one on the wire
-    is awaited and kept, and all else is left to the next run. Whoever is cancelled while it waits
-    for that leaves, and the work ends by itself: the answer is kept, and the ledger is closed after
-    that. So does not reading: where 1,000 outcomes are unread, all waits until they are read.
+    is awaited and kept, and all else is left to the next run. A cancellation while the block is
+    being left ends that wait; the answer is kept all the same, and the ledger closes after it.
+
+    Where 1,000 outcomes are unread, all work waits until they are read.
 
     Args:
         client: What to cover with.
@@ -202,13 +204,12 @@ class Outcomes:
     """The outcomes of a catalog's tracks, to be iterated; and the work that brings them.
 
     After the last outcome the iteration ends, or raises why not all was done: the key was refused
-    (`AuthenticationError`), credits ran out (`InsufficientCreditsError`), the edge turned us away
-    (`ClientBlockedError`), the ledger or an image could not be written (`LedgerError`,
-    `DownloadError`), the base URL is wrong (`WrongAddressError`), the API answers submits in a form
-    that nobody knows (`UnexpectedResponseError`), the client was
-    closed, or what brings the tracks was cancelled (`ClientUsageError`), or that failed, with an
-    error of its own. What was paid for was finished before, as far as that was possible; the rest
-    is left to the next run.
+    (`AuthenticationError`), credits ran out (`InsufficientCreditsError`), a gateway blocks this
+    client (`ClientBlockedError`), the base URL is wrong (`WrongAddressError`), the API's answers to
+    submits cannot be read (`UnexpectedResponseError`), the ledger or an image could not be written
+    (`LedgerError`, `DownloadError`), the client was closed, or what brings the tracks was cancelled
+    (`ClientUsageError`), or that failed, with an error of its own. What was paid for was finished
+    before, as far as that was possible; the rest is left to the next run.
 
     Attributes:
         tally: How far it is.
@@ -278,6 +279,7 @@ class Outcomes:
 
     async def work(self, stack: AsyncExitStack) -> None:
         """Do all the work, up to the last outcome; `stack` is closed after it."""
+        WORK.set(asyncio.current_task())
         async with stack:
             await self._work()
 
@@ -296,9 +298,11 @@ class Outcomes:
         except BaseExceptionGroup as errors:
             self._reason = self._reason or _first(errors)
         finally:
-            with suppress(SunoCoverError):
-                await self.count()
-            self._unread.put_nowait(None)
+            try:
+                with suppress(SunoCoverError):
+                    await self.count()
+            finally:  # whoever iterates waits for this, also where the count was cancelled
+                self._unread.put_nowait(None)
 
     async def _follow(self, feed: AsyncIterable[Track | str]) -> None:
         """Take in what the feed brings; if it breaks, finish what was paid for."""
@@ -355,7 +359,8 @@ class Outcomes:
             if task is None:
                 return ()
             step = Step.WAIT
-            details = await self._wait(task)
+            with self._client.holding(task):
+                details = await self._wait(task)
         except LedgerError:
             raise
         except SunoCoverError as error:
@@ -391,7 +396,7 @@ class Outcomes:
         await self._ledger.submitting(entry)
         submit = partial(self._client.submit, entry.music_task_id)
         try:
-            return await self._persist(submit, self._client.submit_outage)
+            return await self._persist(submit, self._client.submit_outage, Step.SUBMIT)
         except asyncio.CancelledError:
             await self._client.settled(entry.music_task_id)
             raise
@@ -433,7 +438,8 @@ class Outcomes:
     async def _submitted(self, entry: LedgerEntry, task: CoverTask) -> CoverTask:
         self.tally.adopted += task.adopted
         self.tally.billed += not task.adopted
-        await self._ledger.submitted(entry, task, base_url=self._client.base_url)
+        with self._client.holding(task):
+            await self._ledger.submitted(entry, task, base_url=self._client.base_url)
         return task
 
     async def _wait(self, task: CoverTask) -> CoverDetails:
@@ -463,7 +469,7 @@ class Outcomes:
             for track in nameless:
                 name = _stem(track)
                 fetch = partial(self._client.download, entry.details, folder, name=name)
-                files = await self._persist(fetch, self._client.image_outage)
+                files = await self._persist(fetch, self._client.image_outage, Step.SAVE)
                 covered.append(Covered(track=track, details=entry.details, files=files))
         except SunoCoverError as error:
             what = fate(error, Step.SAVE)
@@ -480,7 +486,7 @@ class Outcomes:
         self.tally.done += 1
         return covered
 
-    async def _persist(self, act: Callable[[], Awaitable[T]], gate: OutageGate) -> T:
+    async def _persist(self, act: Callable[[], Awaitable[T]], gate: OutageGate, step: Step) -> T:
         """Act until it succeeds, or fails for a reason of its own; an outage is none.
 
         While there is one, `act` waits at the gate by itself.
@@ -494,7 +500,7 @@ class Outcomes:
                     rounds += 1
                 elif not gate.waiting:  # nobody is left to say whether it is an outage at all
                     rounds += 1 / _PATIENCE_ALONE
-                if not error.retryable or rounds >= _MOST_ROUNDS:
+                if fate(error, step) is not Fate.LEFT or rounds >= _MOST_ROUNDS:
                     raise
 
     async def _end(

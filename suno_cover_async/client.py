@@ -174,11 +174,11 @@ class SunoCoverClient:
         return self._memory.perhaps_billed(music_task_id)
 
     async def settled(self, music_task_id: str) -> None:
-        """Wait until no submit of this music task is on the wire that all its callers have left.
+        """Wait for the submit of this music task that all its callers have left.
 
-        A cancelled `submit` leaves at once, and its request is finished all the same. After this,
-        `unclaimed` and `perhaps_billed` tell what came of it. It takes no longer than one attempt,
-        and returns at once where there is nothing to wait for.
+        A cancelled `submit` leaves at once, and its request is finished all the same, within one
+        attempt. Afterwards `unclaimed` and `perhaps_billed` tell what came of it. This returns at
+        once where no submit was left, or where another caller waits for it by now.
         """
         arguments.task_id("music_task_id", music_task_id)
         workshop = self._loops.current
@@ -199,10 +199,17 @@ class SunoCoverClient:
         if failed is not None:
             self._doorbell.forget(music_task_id, failed.cover_task_id)
 
-    def used_by(self, work: asyncio.Task[None]) -> None:
-        """Have closing wait for a task that was cancelled, such as the work of a catalog.
+    def holding(self, task: CoverTask) -> contextlib.AbstractContextManager[None]:
+        """Keep a cover task `unclaimed` while a block waits for its cover, as `generate` does.
 
-        It may record what submits bring: it ends by itself once they are answered.
+        It stays so where the block is cancelled, or ends in an error that may pass.
+        """
+        return self._memory.holding(task)
+
+    def used_by(self, work: asyncio.Task[None]) -> None:
+        """Have closing wait for the work of a catalog that was cancelled, for `cover_catalog`.
+
+        It records what submits bring, and ends by itself once they are answered.
         """
         self._users.add(work)
         work.add_done_callback(self._users.discard)
@@ -275,7 +282,7 @@ class SunoCoverClient:
         workshop = await self._loops.enter()
         async with self.slot():
             task = await workshop.desk.submit(music_task_id, timeout)
-            with self._memory.holding(task):
+            with self.holding(task):
                 return await self.wait(task, timeout=timeout)
 
     async def submit(self, music_task_id: str) -> CoverTask:

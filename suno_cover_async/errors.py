@@ -7,7 +7,7 @@
     ├── UnexpectedResponseError     an answer that makes no sense, or names the wrong task
     │   ├── ImagesMissingError      the cover is a success, yet no images are named
     │   └── WrongAddressError       the base URL is not that of this API
-    ├── APIError                    the API understood, and said no
+    ├── APIError                    the API refused, or a gateway in its place
     │   ├── AuthenticationError         the key is missing, wrong or not allowed
     │   ├── InsufficientCreditsError    nothing left to pay with
     │   ├── InvalidRequestError         what was asked is not valid
@@ -15,7 +15,7 @@
     │   ├── NotFoundError               no such task
     │   ├── RateLimitError              called too often
     │   ├── MaintenanceError            closed for maintenance
-    │   └── ServerError                 the host broke
+    │   └── ServerError                 the host, or a gateway, failed to answer
     ├── ClientBlockedError          a gateway before the API or its images blocks this client
     ├── MusicFailedError            the music task failed, so it can have no cover
     ├── CoverFailedError            the cover task failed
@@ -46,10 +46,10 @@ class SunoCoverError(Exception):
         music_task_id: The music task in question, where known.
         cover_task_id: The cover task in question, where known.
         perhaps_billed: An attempt went out and its answer was lost, so that a cover may have been
-            made and billed. Where that was an attempt of this very call, the error is `retryable`
-            (except a `WrongAddressError`): submitting again brings that cover back. Where an
-            earlier call left the music `uncertain` and this one is refused, it is as `retryable`
-            as the refusal: look before you give up.
+            made and billed. Where that was an attempt of this very call, the error is `retryable`:
+            submitting again brings that cover back (unless the address is wrong, or the API's own
+            answer cannot be read). Where an earlier call left the music `uncertain` and this one is
+            refused, it is as `retryable` as the refusal: look before you give up.
     """
 
     retryable: bool = False
@@ -104,7 +104,7 @@ class WrongAddressError(UnexpectedResponseError):
 
 
 class APIError(SunoCoverError):
-    """The API understood the request and said no.
+    """The API refused; or a gateway did in its place, and `code` is None.
 
     Attributes:
         retry_after: Seconds the host asked us to stay away, where it said so and made sense.
@@ -153,7 +153,7 @@ class MaintenanceError(APIError):
 
 
 class ServerError(APIError):
-    """The host broke while it answered."""
+    """The host, or a gateway in front of it, failed to answer."""
 
     retryable = True
 

@@ -12,7 +12,7 @@ from suno_cover_async.arguments import checked
 
 @attrs.define(eq=False)
 class BaseUrl:
-    """Where the API is said to be, and whether it was found there.
+    """The base URL of the API, and whether the API has answered there.
 
     Attributes:
         url: Scheme and authority, perhaps a path, without a trailing slash.

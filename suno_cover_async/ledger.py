@@ -41,6 +41,7 @@ from suno_cover_async.ledger_file import (
     shown,
 )
 from suno_cover_async.models import CoverDetails, CoverTask, Track
+from suno_cover_async.sharing import WORK
 
 T = TypeVar("T")
 Totals = dict[TrackState, int]
@@ -83,7 +84,6 @@ class Ledger:
         self._unwritten: tuple[Work[Any], ...] = ()
         self._leased = False
         self._writer: asyncio.Task[None] | None = None
-        self._closing: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Self:
         """Open it.
@@ -103,7 +103,7 @@ class Ledger:
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        """Close it by `close`; what ends the block is not replaced by a LedgerError of that."""
+        """Close it by `close`; what ends the block is not replaced by an error of that."""
         with _failure_of_closing(logged=error is not None):
             self.close()
 
@@ -112,37 +112,29 @@ class Ledger:
         return self.__enter__()
 
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
-        """Close it by `aclose`; what ends the block is not replaced by a LedgerError of that."""
+        """Close it by `aclose`; what ends the block is not replaced by an error of that."""
         with _failure_of_closing(logged=error is not None):
             await self.aclose()
 
     async def aclose(self) -> None:
         """Close the file once its last writer has ended; closing twice is fine.
 
-        That is done by a task of its own: whoever is cancelled while it waits here leaves, and the
-        file is closed all the same.
+        Whoever is cancelled while it waits here leaves, and the file is closed when the writer has
+        ended.
 
         Raises:
             ClientUsageError: A catalog is at work with it, whose block was not left.
             LedgerError: Something could not be written; `unwritten` says which cover tasks.
         """
         self._refuse_a_lease()
-        if self._closing is None:
-            self._closing = asyncio.create_task(self._close_after_the_writer())
-        closing = self._closing
-        try:
-            await asyncio.shield(closing)
-        except asyncio.CancelledError:
-            closing.add_done_callback(_log_failure)
-            raise
-
-    async def _close_after_the_writer(self) -> None:
-        try:
-            if self._last_writer is not None:
-                await asyncio.wait([self._last_writer])
-        finally:  # or the event loop ends, and the writer with it
-            self._closing = None
-            self.close()
+        writer = self._last_writer
+        if writer is not None and writer is not WORK.get():
+            try:
+                await asyncio.wait([writer])
+            except asyncio.CancelledError:
+                self._close_quietly(writer)  # when the writer has ended, or at once if it has
+                raise
+        self.close()
 
     def close(self) -> None:
         """Finish what is being written and close the file; closing twice is fine.
@@ -242,7 +234,10 @@ class Ledger:
             self._leased = False
 
     def used_by(self, work: asyncio.Task[None]) -> None:
-        """Have closing wait for the task that holds the lease: once cancelled, it may yet write."""
+        """Have closing wait for the task that holds the lease, for `cover_catalog`.
+
+        Once it was cancelled, it may yet write.
+        """
         self._writer = work
         work.add_done_callback(self._forget_writer)
 
@@ -425,18 +420,12 @@ class Ledger:
 
 @contextlib.contextmanager
 def _failure_of_closing(*, logged: bool) -> Generator[None, None, None]:
-    """Log a LedgerError in place of raising it, where nobody is left to hear of it."""
+    """Log an error of ours in place of raising it, where it would replace another one."""
     try:
         yield
-    except LedgerError as trouble:
+    except (LedgerError, ClientUsageError) as trouble:
         if not logged:
             raise
-        _log.error("%s", trouble)
-
-
-def _log_failure(closing: asyncio.Task[None]) -> None:
-    """Log why a ledger could not be closed well, which nobody waited to hear."""
-    if not closing.cancelled() and (trouble := closing.exception()):
         _log.error("%s", trouble)
 
 

@@ -42,7 +42,6 @@ _SCHEMA = """
         reason TEXT,
         put_off INTEGER NOT NULL DEFAULT 0
     ) STRICT;
-    CREATE TABLE answered (base_url TEXT PRIMARY KEY) STRICT;
     CREATE INDEX tracks_by_state ON tracks (state, number);
     CREATE INDEX tracks_by_age ON tracks (completed_at) WHERE state = 3;
 """
@@ -160,6 +159,7 @@ def open_privately() -> sqlite3.Connection:
     database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     database.execute("PRAGMA synchronous = OFF")
     database.executescript(_SCHEMA)
+    database.execute(_ADDED)
     database.execute("UPDATE runs SET number = 1")
     return database
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 from suno_cover_async.errors import (
     ClientUsageError,
     CoverExistsError,
+    LedgerError,
     SunoCoverError,
     UnexpectedResponseError,
 )
@@ -51,6 +52,11 @@ class Memory:
         if not task.adopted:
             self._births[task.cover_task_id] = now
 
+    def left_under_way(self) -> None:
+        """Note that what is being submitted never ends: it may have been billed."""
+        self.uncertain |= dict.fromkeys(self.under_way)
+        self.under_way.clear()
+
     def owner_of(self, cover_task_id: str) -> str | None:
         """Tell for which music task a cover task was accepted, if that was within the grace."""
         owner = self._owners.get(cover_task_id)
@@ -72,7 +78,7 @@ class Memory:
         try:
             yield
         except SunoCoverError as error:
-            if not (error.retryable or isinstance(error, ClientUsageError)):
+            if not (error.retryable or isinstance(error, ClientUsageError | LedgerError)):
                 self.claim(task.music_task_id)
                 if isinstance(error, UnexpectedResponseError):
                     self.uncertain[task.music_task_id] = -math.inf  # its own cover was not found

@@ -29,7 +29,6 @@ USER_AGENT = f"suno-cover-async/{__version__}"
 MOST_BYTES = 1 << 18
 """Bytes of an answer that are read: twice what two songs with the longest lyrics could take."""
 
-_RETRY_AFTER = hdrs.RETRY_AFTER
 _BYTE_ORDER_MARK = "\ufeff"
 _CONNECT_SECONDS = 10.0
 _SESSION_CLOSED = "the session is closed; give a client one that is open"
@@ -192,12 +191,12 @@ class Messenger:
         text = content.decode("utf-8", "replace").removeprefix(_BYTE_ORDER_MARK)
         headers = response.headers
         return Answer(
-            response.status,
-            self._key.hide_in(text),
-            retry_after(headers[_RETRY_AFTER], date=headers.get(hdrs.DATE))
-            if _RETRY_AFTER in headers
+            status=response.status,
+            text=self._key.hide_in(text),
+            retry_after=retry_after(headers[hdrs.RETRY_AFTER], date=headers.get(hdrs.DATE))
+            if hdrs.RETRY_AFTER in headers
             else None,
-            "cf-mitigated" in headers,
+            challenged="cf-mitigated" in headers,
         )
 
 

@@ -15,7 +15,7 @@ import attrs
 import backoff
 
 from suno_cover_async.arguments import checked, count, positive
-from suno_cover_async.errors import RateLimitError, SunoCoverError
+from suno_cover_async.errors import RateLimitError, SunoCoverError, UnexpectedResponseError
 from suno_cover_async.sharing import Closing
 
 T = TypeVar("T")
@@ -115,7 +115,8 @@ async def _again(
     outcome = await repeated()
     if isinstance(outcome, Trouble) and in_doubt:
         outcome.error.perhaps_billed = True
-        outcome.error.retryable = True  # whatever it is, a cover may be waiting to be adopted
+        if not isinstance(outcome.error, UnexpectedResponseError):  # which says so itself
+            outcome.error.retryable = True  # a cover may be waiting to be adopted
     return outcome
 
 

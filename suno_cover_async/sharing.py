@@ -7,6 +7,7 @@ business.
 import asyncio
 import copy
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
 
 from suno_cover_async.errors import ClientUsageError, SunoCoverError
@@ -14,6 +15,10 @@ from suno_cover_async.errors import ClientUsageError, SunoCoverError
 T = TypeVar("T")
 
 CLOSED = "this client was closed"
+
+# The work of a catalog that the running code belongs to. What brings its tracks may close the
+# client or the ledger, which then must not wait for that very work to end.
+WORK: ContextVar["asyncio.Task[Any] | None"] = ContextVar("WORK", default=None)
 
 
 class Shared(Generic[T]):
@@ -69,7 +74,7 @@ class Shared(Generic[T]):
 
     def stop(self) -> None:
         """Cancel the work, unless it was; it may go on for a while: see `ended`."""
-        if not self._stopping:
+        if not (self._stopping or self._task.get_loop().is_closed()):
             self._stopping = True
             self._task.cancel()
 

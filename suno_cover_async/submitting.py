@@ -39,6 +39,7 @@ class SubmitDesk:
         doorbell: Where callbacks ring.
         callback_url: Where the host shall call for a music task.
         poll: How often to look at what a callback named.
+        loop: The event loop.
     """
 
     transport: Transport
@@ -47,6 +48,7 @@ class SubmitDesk:
     doorbell: Doorbell
     callback_url: Callable[[str], str]
     poll: PollSchedule
+    loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
     _under_way: dict[str, Shared[CoverTask]] = attrs.field(
         factory=dict[str, Shared[CoverTask]], init=False
     )
@@ -69,7 +71,7 @@ class SubmitDesk:
         return task
 
     async def settled(self, music_task_id: str) -> None:
-        """Wait until a submit that all its callers have left is answered; at once if none is."""
+        """Wait for a submit that all its callers have left, and that nobody has joined since."""
         shared = self._under_way.get(music_task_id)
         if shared is not None and not shared.joinable:
             await shared.ended()
@@ -190,7 +192,8 @@ class SubmitDesk:
         self.memory.accepted(task, _now())
 
     def _doubt(self, call: wire.Call[CoverTask]) -> None:
-        self.memory.uncertain[call.music_task_id or ""] = _now()
+        if not self.loop.is_closed():  # else the next event loop takes note of it as it begins
+            self.memory.uncertain[call.music_task_id or ""] = self.loop.time()
 
 
 def _now() -> float:

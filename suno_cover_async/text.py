@@ -1,6 +1,7 @@
 """Strangers' text, made safe to show. It knows nothing but text."""
 
 import base64
+import html
 import re
 from urllib.parse import quote
 
@@ -53,17 +54,31 @@ def without(text: str, forms: tuple[str, ...]) -> str:
 
     A text that holds none is searched and not rewritten: that is what every answer costs. A large
     one that holds any becomes [key] as a whole: to rewrite it may take long, and no honest answer
-    is one.
+    is one. So does one that holds it in a way that cannot be cut out.
     """
-    small = text.lower()
-    if "\\" in small:
-        small += _unescaped(small)
+    small = _readings(text)
     if not any(map(small.__contains__, forms)):
         return text
     if len(text) > _LARGE:
         return _HIDDEN
     patterns = ("".join(map(_however_escaped, form)) for form in forms if form in small)
-    return re.sub("|".join(patterns), _HIDDEN, text, flags=re.IGNORECASE)
+    rest = re.sub("|".join(patterns), _HIDDEN, text, flags=re.IGNORECASE)
+    return _HIDDEN if any(map(_readings(rest).__contains__, forms)) else rest
+
+
+def _readings(text: str) -> str:
+    """Write a text in small letters, and behind it what is left once escapes are undone.
+
+    Pages escape some signs and leave others (Go writes + as &#43; and / as it is), and JSON within
+    JSON is escaped twice.
+    """
+    small = text.lower()
+    if "&" in small:
+        small += html.unescape(html.unescape(small)).lower()
+    if "\\" in small:
+        once = _unescaped(small)
+        small += once + (_unescaped(once) if "\\" in once else "")
+    return small
 
 
 def _unescaped(small: str) -> str:

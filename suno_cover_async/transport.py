@@ -57,7 +57,7 @@ class Account:
 
     @property
     def base_url(self) -> str:
-        """Where the API is said to be."""
+        """The base URL."""
         return self.api.url
 
     def refused(self, error: RateLimitError, entered: float) -> None:
@@ -75,7 +75,6 @@ class Transport:
     def __init__(self, account: Account, messenger: Messenger) -> None:
         """Send through `messenger`; whoever made it stops it."""
         self._account = account
-        self._host, self._api = account.host, account.api
         self._messenger = messenger
         self.closing: Closing = Closing()
 
@@ -101,9 +100,9 @@ class Transport:
     ) -> T:
         """Ask for something that costs money.
 
-        Await it in a task that is cancelled at most once, and by nobody who cannot wait: while
-        nothing is on the wire a cancellation takes effect at once, and what waits to be sent never
-        is; once the request went out, its answer is awaited and kept first.
+        Await it in a task that is cancelled at most once, since a second cancellation would drop
+        the answer. Before anything is sent a cancellation takes effect at once; afterwards the
+        answer is awaited and kept first.
 
         Args:
             call: What to ask.
@@ -221,7 +220,7 @@ class Transport:
         if isinstance(answer, SunoCoverError):
             return _about(call, answer)
         try:
-            return read(call, answer, self._host, self._api)
+            return read(call, answer, self._account.host, self._account.api)
         except SunoCoverError as error:
             if isinstance(error, UnexpectedResponseError) and error.retryable:
                 self._messenger.distrust()

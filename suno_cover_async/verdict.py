@@ -26,11 +26,9 @@ _BAD = 400
 _CONFLICT = 409
 _DUPLICATE = frozenset({_BAD, _CONFLICT})
 _EXISTS = re.compile(r"already|\bexists\b", re.IGNORECASE)  # a 400 without an id may be either
-_FORBIDDEN = 403
 _NOT_FOUND = 404
 _TIMED_OUT = 408
 _TOO_MANY = 429
-_CLOSED = 455
 _LONGEST_SANE_RETRY_AFTER = 86_400.0
 _LONGEST_HEADER = 64
 _LONGEST_CODE = 20
@@ -58,13 +56,14 @@ def read(call: Call[T], answer: Answer, host: Host, base_url: BaseUrl) -> T:
         raise _about(gateway.error_of(answer, body, base_url), call, answer)
     base_url.has_answered = True
     if code == _OK:
-        return _value(call, answer, code, body.get("data"), call.decode)
+        return _value(call, answer, code, body, call.decode)
     data = body.get("data")
+    if code == _RUNNING and data is None and call.pending:
+        return call.pending(call)
     if code == _RUNNING:
-        pending = call.pending if data is None else None
-        return pending(call) if pending else _value(call, answer, code, data, call.decode)
+        return _value(call, answer, code, body, call.decode)
     if call.adopt and code in _DUPLICATE:
-        adopted = _value(call, answer, code, data, call.adopt)
+        adopted = _value(call, answer, code, body, call.adopt)
         if adopted is not None:
             return adopted
     raise _refusal(call, answer, host, code, body)
@@ -76,16 +75,22 @@ def _is_endless(text: str) -> bool:
 
 
 def _value(
-    call: Call[Any], answer: Answer, code: int, data: object, decode: Callable[[object], V]
+    call: Call[Any],
+    answer: Answer,
+    code: int,
+    body: Mapping[str, Any],
+    decode: Callable[[object], V],
 ) -> V:
     try:
-        return decode(data)
+        return decode(body.get("data"))
     except (LookupError, TypeError, ValueError, ArithmeticError) as error:
         reason = printable(str(error))
         retryable = isinstance(error, OutOfStepError)
+    said = _reason(body)
+    quoted = f"; it says: {said}" if said not in {"", "success"} else ""
     raise _about(
         errors.UnexpectedResponseError(
-            f"the answer cannot be read: {reason}", code=code, retryable=retryable
+            f"the answer cannot be read: {reason}{quoted}", code=code, retryable=retryable
         ),
         call,
         answer,
@@ -108,11 +113,9 @@ def _refusal(
 
 def _reason(body: Mapping[str, Any]) -> str:
     """Read why; a wrapper of this API writes `message` where the API writes `msg`."""
-    for key in ("msg", "message"):
-        said = body.get(key)
-        if isinstance(said, str) and said:
-            return printable(said)
-    return ""
+    values = (body.get(key) for key in ("msg", "message"))
+    said = [value for value in values if isinstance(value, str) and value]
+    return printable(": ".join(dict.fromkeys(said)))
 
 
 def _about(error: errors.SunoCoverError, call: Call[Any], answer: Answer) -> errors.SunoCoverError:
@@ -137,12 +140,12 @@ def _kind(call: Call[Any], host: Host, code: int, said: str) -> type[errors.Suno
 _KINDS: dict[int, type[errors.SunoCoverError]] = {
     401: errors.AuthenticationError,
     402: errors.InsufficientCreditsError,
-    _FORBIDDEN: errors.AuthenticationError,
+    403: errors.AuthenticationError,
     _NOT_FOUND: errors.NotFoundError,
     _TIMED_OUT: errors.ServerError,  # an upstream timeout in kie.ai's HTTP-500 schema
     _TOO_MANY: errors.RateLimitError,
     433: errors.InsufficientCreditsError,  # the sub-key's own cap (kie.ai)
-    _CLOSED: errors.MaintenanceError,
+    455: errors.MaintenanceError,
 }
 _KINDS_BY_HUNDRED: dict[int, type[errors.SunoCoverError]] = {
     4: errors.InvalidRequestError,
@@ -159,25 +162,42 @@ def _is_no_credits(call: Call[Any], host: Host, code: int, said: str) -> bool:
     """Whether a refusal means that credits ran out.
 
     The words decide first, on any host: the codes are used either way, and resellers have words of
-    their own. Without such words, 429 on sunoapi.org's music and credits pages means it as well
-    [documented], unless the words are about calling too often.
+    their own. Where a code says "called too often", a word such as balance is enough; elsewhere the
+    words must say that something is lacking, since one song's refusal may mention credits that were
+    not used, and would end a whole catalog. Without such words, 429 on sunoapi.org's music and
+    credits pages means it as well [documented], unless the words are about calling too often.
     """
-    if code in _NEVER_CREDITS or code // 100 != _REFUSED:
+    if code in _NEVER_CREDITS or code < _BAD:
         return False
     too_often = _TOO_OFTEN.search(said) is not None
-    if _CREDITS.search(said):
-        if code in {_TOO_MANY, *host.rate_codes}:
-            return not too_often or _TOO_FEW.search(said) is not None
-        return not _EXISTS.search(said)
+    if _CREDITS.search(said) and not _UNSPENT.search(said):
+        if _LACKING.search(said):
+            return not _EXISTS.search(said)
+        return code in {_TOO_MANY, *host.rate_codes} and not too_often
     is_page = host.credits_429 and code == _TOO_MANY and not call.of_covers
     return is_page and bool(said) and not too_often
 
 
-_REFUSED = 4  # hundred
-_NEVER_CREDITS = frozenset({401, _FORBIDDEN, _NOT_FOUND, _TIMED_OUT, _CLOSED})  # say other things
-_CREDITS = re.compile(r"credit|balance|recharge|top[ -]?up|积分|余额", re.IGNORECASE)
-_TOO_FEW = re.compile(r"insufficient|not enough|\bno\b|run out|ran out|不足", re.IGNORECASE)
-_TOO_OFTEN = re.compile(r"frequen|too many requests|rate.?limit|too often|频繁|频率", re.IGNORECASE)
+_NEVER_CREDITS = frozenset({401, _NOT_FOUND, _TIMED_OUT})  # these say other things
+_CREDITS = re.compile(
+    r"\bcredits?\b|\bbalance\b|\brecharg|\btop(?:ping)?[ -]?up\b"
+    r"|[积積]分|[点點][数數]|[余餘][额額]",
+    re.IGNORECASE,
+)
+_LACKING = re.compile(
+    r"insufficient|not enough|\bno (?:more )?(?:credits?|balance)\b|out of (?:credits?|balance)"
+    r"|r[ua]n out|exhausted|\brecharg|\btop(?:ping)?[ -]?up\b|不足|不够|不夠|用完|充值",
+    re.IGNORECASE,
+)
+_UNSPENT = re.compile(
+    r"refund|returned|unaffected|(?:not|no credits?)(?: (?:were|was|are|have|has|been))* "
+    r"(?:charged|deducted|used|spent)|不扣|未扣|退还|退還",
+    re.IGNORECASE,
+)
+_TOO_OFTEN = re.compile(
+    r"frequen|too many|too often|too fast|rate.?limit|request limit|slow down|频繁|頻繁|频率|太快",
+    re.IGNORECASE,
+)
 
 
 def retry_after(value: str | None, *, date: str | None) -> float | None:

@@ -40,8 +40,8 @@ class Call(NamedTuple, Generic[T_co]):
     Attributes:
         target: Path and query.
         decode: Reads `data`; raises LookupError, TypeError, ValueError or ArithmeticError.
-        pending: Makes of this call what code 201 without data stands for; None where that is no
-            answer.
+        pending: Makes the result of code 201 without data, which says that the task is still
+            running; None where 201 is read like 200.
         body: What is posted; None for a GET.
         adopt: Likewise for a refusal for a duplicate; None where that is no success.
         of_covers: Documented on the cover pages, where 429 is a rate limit on every host.
@@ -97,7 +97,7 @@ def submit(
         return named(_record(data), _task_id(data), adopted=False)
 
     def adopted(data: object) -> CoverTask | None:
-        if not _is_object(data):
+        if not is_object(data):
             return None
         cover_task_id = data.get("taskId")
         if not arguments.is_task_id(cover_task_id) or cover_task_id == music_task_id:
@@ -277,7 +277,7 @@ def decode_callback(body: bytes) -> str:
     except UnicodeDecodeError:
         found = None
     data = found.get("data") if found else None
-    if not _is_object(data):
+    if not is_object(data):
         raise CallbackRefusedError("the body is no JSON object with data")
     named = [data[word] for word in ("taskId", "task_id") if data.get(word) is not None]
     if not (named and arguments.is_task_id(named[0]) and all(one == named[0] for one in named)):
@@ -321,7 +321,7 @@ def json_object(text: str, *, twins: bool = True) -> dict[str, Any] | None:
         body, end = decoder.raw_decode(text)
     except (ValueError, RecursionError):
         return None
-    return body if _is_object(body) and end == len(text) else None
+    return body if is_object(body) and end == len(text) else None
 
 
 def _no_constant(name: str) -> None:
@@ -343,7 +343,7 @@ _JSON_WITHOUT_TWINS = json.JSONDecoder(
 
 
 def _record(data: object) -> dict[str, Any]:
-    if not _is_object(data):
+    if not is_object(data):
         raise TypeError("data is not an object")
     return data
 
@@ -355,7 +355,8 @@ def _task_id(data: object) -> str:
     return cover_task_id
 
 
-def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether it is an object as JSON means it."""
     return isinstance(value, dict)
 
 
@@ -397,7 +398,7 @@ def _parent(value: object) -> str | None:
 
 def _flag(value: object) -> CoverStatus:
     """Read a flag; what we do not know is pending, until the waiter's patience ends."""
-    if type(value) is int:
+    if type(value) is int:  # as nearly every poll brings it
         return _STATUS_BY_FLAG.get(value, CoverStatus.PENDING)
     number = whole_number(value)
     return _word(value) if number is None else _STATUS_BY_FLAG.get(number, CoverStatus.PENDING)
@@ -409,12 +410,12 @@ def _word(value: object) -> CoverStatus:
 
 
 def _images(response: object) -> tuple[str, ...]:
-    return _urls(response.get("images")) if _is_object(response) else ()
+    return _urls(response.get("images")) if is_object(response) else ()
 
 
 def _audio_urls(response: object) -> tuple[str, ...]:
-    tracks = response.get("sunoData") if _is_object(response) else None
-    return _urls([t.get("audioUrl") for t in tracks if _is_object(t)] if _is_list(tracks) else None)
+    tracks = response.get("sunoData") if is_object(response) else None
+    return _urls([t.get("audioUrl") for t in tracks if is_object(t)] if _is_list(tracks) else None)
 
 
 def _urls(values: object) -> tuple[str, ...]:
@@ -457,8 +458,6 @@ def _written(moment: datetime | None, style: Times) -> str | int | None:
 
 
 def _error_code(value: object) -> int | None:
-    if value is None:
-        return None
     code = whole_number(value)
     return None if code in _NO_ERROR else code
 

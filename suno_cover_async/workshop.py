@@ -28,6 +28,7 @@ from suno_cover_async.outage import OutageGate, Passage
 from suno_cover_async.pace import PollSchedule
 from suno_cover_async.polling import Lookout
 from suno_cover_async.retry import RetryPolicy, Trouble, persist
+from suno_cover_async.sharing import WORK
 from suno_cover_async.submitting import SubmitDesk
 from suno_cover_async.transport import Account, Transport
 
@@ -83,11 +84,16 @@ class Workshop:
         return await asyncio.gather(*fetches, return_exceptions=True)
 
     async def stop(self) -> None:
-        """End all that is under way; a submit on the wire is finished, and recorded by its user."""
+        """End all that is under way.
+
+        A submit on the wire is finished, and a catalog that was left records it before this
+        returns.
+        """
         self.transport.closing.close()
         await self.lookout.stop()
         await self.desk.stop()
-        leaving = [user for user in self.users if user.cancelling()]
+        others = [user for user in self.users if user is not WORK.get()]
+        leaving = [user for user in others if user.cancelling() and user.get_loop() is self.loop]
         if leaving:
             await asyncio.wait(leaving)
 
@@ -144,6 +150,7 @@ async def open_workshop(
     def look(cover_task_id: str) -> Coroutine[Any, Any, CoverDetails | None]:
         return transport.get(wire.details(cover_task_id), through=account.poll_window, urgent=True)
 
+    memory.left_under_way()  # by an event loop that was closed without ending its tasks
     lookout = Lookout(look, poll, memory, lambda: account.poll_window.busy, doorbell)
     workshop = Workshop(
         transport=transport,

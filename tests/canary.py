@@ -22,6 +22,7 @@ import base64
 import contextlib
 import copy
 import html
+import json
 import logging
 import os
 import pickle
@@ -62,6 +63,8 @@ def forms(secret: str) -> dict[str, str]:
         "percent, all": "".join(f"%{byte:02X}" for byte in raw),
         "HTML": html.escape(secret),
         "HTML, numbers": "".join(c if c.isalnum() else f"&#{ord(c)};" for c in secret),
+        "HTML as Go writes it": secret.translate({ord(c): f"&#{ord(c)};" for c in "+&<>'\""}),
+        "JSON in JSON": json.dumps(json.dumps(secret).replace("/", "\\/")),
         "base64": base64.b64encode(raw).decode(),
         "base64 of the header": base64.b64encode(b"Bearer " + raw).decode(),
         "base64 in URLs": base64.urlsafe_b64encode(b"k=" + raw).decode(),

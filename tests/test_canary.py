@@ -597,7 +597,10 @@ def word(code: int, data: object = None, *, status: int = 200) -> Reply:
 
 FAILED_COVER = {"taskId": "cover", "successFlag": 3, "errorMessage": f"no cover for {API_KEY}"}
 NO_IMAGES = {"taskId": "cover", "successFlag": 1, "parentTaskId": API_KEY}
-PAGE = Reply(status=403, body=f"error code: 1010 {API_KEY}".encode())
+PAGE = Reply(
+    status=403,
+    body=f'{{"cloudflare_error":true,"error_code":1010,"detail":"{API_KEY}"}}'.encode(),
+)
 SAID: dict[type[SunoCoverError], tuple[Kind, Reply | Fault]] = {
     errors.TransportError: ("credits", Fault.LOST_ANSWER),
     errors.UnexpectedResponseError: ("credits", word(200, {API_KEY: API_KEY})),

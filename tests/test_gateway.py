@@ -165,12 +165,23 @@ PASSING = {  # and what of them people are to read
     "a 409": (text(409, "Conflict"), "Conflict"),
     "a redirect": (reply(302, Location="https://elsewhere.example/?secret"), "an empty body"),
     "an odd status": (text(999, "?"), "?"),
+    "MySQL's 1020, 400": (text(400, "Error 1020: Record has changed"), "Error 1020"),
+    "an error_code of others": (reply(404, {"error_code": 1015, "error_msg": "None."}), "None."),
+    "Google's JSON": (
+        reply(404, b'{\n "error": {\n  "code": 404,\n  "message": "Not here."\n }\n}', "text/json"),
+        "Not here.",
+    ),
+    "HAProxy's page": (page(403, "<html><body><h1>403 Forbidden</h1>\nRequest"), "403 Forbidden;"),
+    "a page in Latin-1": (reply(404, "<p>non trouvée".encode("latin-1"), "text/html"), "non trouv"),
 }
 BROKEN = {  # what is retried whether or not the API has answered before
     "502": page(502, "<title>502 Bad Gateway</title>"),
     "522 in JSON": reply(522, {"title": "Error 522", "status": 522, "error_code": 522}),
     "500 in JSON": reply(500, {"timestamp": "x", "status": 500, "error": "Internal Server Error"}),
     "530": text(530, "error code: 1016"),
+    "MySQL's 1020": text(500, "SQLSTATE[HY000]: General error: 1020 Record has changed"),
+    "MySQL's 1015 behind Cloudflare": page(502, "Error 1015: cannot lock. cdnjs.cloudflare.com"),
+    "an error_code of others": reply(503, {"error_code": 1010, "message": "db down"}),
     "408": text(408, "Request Timeout"),
     "425": text(425, "Too Early"),
     "no body": reply(200),
@@ -184,7 +195,7 @@ BROKEN = {  # what is retried whether or not the API has answered before
 }
 BLOCKED = {
     "text": text(403, "error code: 1010"),
-    "JSON": reply(403, {"title": "Error 1020: Access denied", "status": 403, "error_code": 1020}),
+    "JSON": reply(403, {"title": "Access denied", "error_code": 1020, "cloudflare_error": True}),
     "HTML of today": page(
         403,
         "<title>Access denied | a.example used Cloudflare to restrict access</title>"
@@ -208,7 +219,7 @@ LIMITED = {
     "1015 in JSON": reply(429, {"title": "Error 1015", "status": 429, "error_code": 1015}),
     "1015, 200": text(200, "error code: 1015"),
     "1015, 403": text(403, "error code: 1015"),
-    "1015, 503": reply(503, {"title": "Error 1015", "error_code": 1015}),
+    "1015, 503": reply(503, {"title": "Error", "error_code": 1015, "cloudflare_error": True}),
     "1015 in HTML": page(
         403,
         "<title>Access denied | a.example used Cloudflare to restrict access</title>"
@@ -861,7 +872,7 @@ async def test_a_base_url_that_ends_in_api_v1_is_refused_with_the_right_one(
     ):
         with pytest.raises(ValueError, match="without /api/v1") as caught:
             make()
-        assert str(caught.value).endswith(f": {DOUBLED[url]}")
+        assert str(caught.value).endswith(f"; give {DOUBLED[url]}")
 
     ended = await run("credits", "--base-url", url)
 

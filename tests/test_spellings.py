@@ -89,10 +89,11 @@ async def test_a_duplicate_is_adopted_however_its_code_is_written(code: object) 
         {"code": 422, "message": "Please enter callBackUrl."},
         {"code": 422, "msg": None, "message": "Please enter callBackUrl."},
         {"code": 422, "msg": "", "message": "Please enter callBackUrl."},
-        {"code": 422, "msg": "Please enter callBackUrl.", "message": "another"},
+        {"code": 422, "msg": "Please enter callBackUrl.", "message": "Please enter callBackUrl."},
+        {"code": 422, "msg": "error", "message": "Please enter callBackUrl."},
     ],
 )
-async def test_a_reason_may_be_called_message_where_there_is_no_msg(body: dict[str, Any]) -> None:
+async def test_a_reason_may_be_called_message(body: dict[str, Any]) -> None:
     async with stage(retry=ONCE) as here:
         here.sandbox.script("submit", reply(200, body))
 
@@ -282,6 +283,9 @@ NO_CREDITS = [
     "Please topup first",
     "积分不足",
     "账户余额不足",
+    "餘額不足",
+    "You have no credits left",
+    "You ran out of credits",
 ]
 TOO_OFTEN = [
     "Your call frequency is too high. Please try again later.",
@@ -289,12 +293,19 @@ TOO_OFTEN = [
     "Rate limit exceeded",
     "rate_limit reached for this credit plan",
     "请求过于频繁",
+    "Too many requests. No credits were charged.",
+    "Slow down. Your balance is unaffected.",
+    "Request limit exceeded for your credit plan",
+    "Too frequent, no more than 20 requests; see your credit plan",
+    "Load balancer busy",
+    "Please stop uploading",
+    "操作太快, 不扣除积分",
     "",
 ]
 
 
 @pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.name)
-@pytest.mark.parametrize("code", [429, "429", 402, 400, 405, 409, 422, 430, 433])
+@pytest.mark.parametrize("code", [429, "429", 402, 400, 403, 405, 409, 422, 430, 433, 455, 500])
 @pytest.mark.parametrize("reason", NO_CREDITS)
 async def test_no_credits_in_other_words_is_no_credits_on_every_host(
     reason: str, code: object, host: Host
@@ -326,6 +337,7 @@ async def test_calling_too_often_stays_a_rate_limit(reason: str, host: Host) -> 
     [
         (401, "Your balance cannot be read with this key", AuthenticationError),
         (403, "Not allowed to use these credits", AuthenticationError),
+        (401, "Insufficient credits of trust", AuthenticationError),
         (404, "No such credit record", NotFoundError),
         (408, "Upstream timeout, credits refunded", ServerError),
         (455, "Maintenance; your balance is safe", MaintenanceError),
@@ -333,6 +345,11 @@ async def test_calling_too_often_stays_a_rate_limit(reason: str, host: Host) -> 
         (400, "Cover already exists, no credits were used", CoverExistsError),
         (409, "The record exists: no credits were used", CoverExistsError),
         (422, "Original music record does not exist", InvalidRequestError),
+        (422, "The record does not exist, no credits were deducted", InvalidRequestError),
+        (400, "Bad request; credits refunded", InvalidRequestError),
+        (422, "Rejected. Credits have been returned to your balance", InvalidRequestError),
+        (422, "Song title 'Credit Card' is not allowed", InvalidRequestError),
+        (422, "Please stop uploading", InvalidRequestError),
     ],
 )
 @pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.name)

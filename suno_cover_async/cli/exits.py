@@ -30,6 +30,7 @@ class ExitCode(enum.IntEnum):
 HOPELESS = (
     errors.AuthenticationError,
     errors.InsufficientCreditsError,
+    errors.ClientBlockedError,
     errors.WrongAddressError,
 )
 """Errors that every further submit would meet again."""

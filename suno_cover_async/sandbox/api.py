@@ -51,10 +51,8 @@ _REFUSALS = {
 BLOCKED = Reply(status=403, body=b"error code: 1010", headers={"Content-Type": "text/plain"})
 """What the edge in front answers a client without a name of its own [seen live]."""
 
-NO_ROUTE = Reply(
-    status=_NOT_FOUND, body=wire.encode_answer(_NOT_FOUND, "Not found"), headers=_JSON, code=404
-)
-"""An unknown route is a real HTTP 404."""
+NO_ROUTE = Reply(status=_NOT_FOUND, body=b'{"status":404,"error":"Not Found"}', headers=_JSON)
+"""An unknown route is answered by the web framework, as HTTP 404 without a code of the API."""
 
 
 @attrs.frozen(kw_only=True)
