@@ -204,8 +204,16 @@ def now() -> float:
 
 
 def left_early(leave: Leave) -> bool:
-    """Tell whether a catalog was left at once; cancelled only once, it may await the answer."""
-    return now() < ANSWERED_AT or leave not in ANYIO
+    """Tell whether a catalog was left at once; cancelled only once, it awaits the answer."""
+    return now() < ANSWERED_AT or leave in [asyncio_timeout, asyncio_task_group, PLAIN[0]]
+
+
+def awaited(times: int, blocks: int) -> float:
+    """Say how long whoever is cancelled so often in nested blocks may wait for the answer.
+
+    Each block awaits it to close, until a cancellation of its own.
+    """
+    return 0.0 if times == AGAIN_AND_AGAIN or times > blocks else ANSWERED_AT
 
 
 def submits(sandbox: Sandbox) -> list[str | None]:
