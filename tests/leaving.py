@@ -21,10 +21,8 @@ from cancelling import Counted, Suspensions
 from suno_cover_async import (
     CoverTask,
     Ledger,
-    Outcome,
     SunoCoverClient,
     TrackState,
-    cover_catalog,
 )
 from suno_cover_async.sandbox import Fault, Sandbox, Scenario
 
@@ -243,10 +241,3 @@ def written(path: Path) -> Rows:
 
 def submitted(sandbox: Sandbox) -> Rows:
     return {song: (TrackState.SUBMITTED, task) for song, task in paid(sandbox).items()}
-
-
-async def covered(
-    client: SunoCoverClient, songs: list[str], ledger: Ledger | None, into: Path | None = None
-) -> list[Outcome]:
-    async with cover_catalog(client, songs, ledger=ledger, into=into) as outcomes:
-        return [outcome async for outcome in outcomes]

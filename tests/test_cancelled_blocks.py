@@ -17,7 +17,7 @@ import aiohttp
 import anyio
 import attrs
 import pytest
-from conftest import billed, connect, until
+from conftest import billed, connect, covered, until
 from leaving import (
     ALWAYS_SLOW,
     LONG_AFTER,
@@ -29,7 +29,6 @@ from leaving import (
     by_song,
     call,
     cancelled_at,
-    covered,
     every_count,
     every_verb,
     every_way,

@@ -21,7 +21,7 @@ from typing import Any
 import attrs
 import pytest
 import virtual_time
-from conftest import FAST_POLL, NO_LIMIT, Run, billed, connect
+from conftest import FAST_POLL, NO_LIMIT, Run, billed, connect, covered_to_its_end, states
 from test_cli import at, sandbox_with
 
 from suno_cover_async import (
@@ -35,7 +35,6 @@ from suno_cover_async import (
     CoverTask,
     Host,
     Ledger,
-    Outcome,
     Rate,
     RateLimitError,
     RetryPolicy,
@@ -591,22 +590,6 @@ def test_that_the_address_is_right_is_known_in_the_next_event_loop_too() -> None
 # --- catalogs ----------------------------------------------------------------------------------
 
 
-async def covered(
-    client: SunoCoverClient, songs: list[str], ledger: Ledger
-) -> tuple[list[Outcome], SunoCoverError | None]:
-    outcomes: list[Outcome] = []
-    try:
-        async with cover_catalog(client, songs, ledger=ledger) as run:
-            outcomes += [outcome async for outcome in run]
-    except SunoCoverError as error:
-        return outcomes, error
-    return outcomes, None
-
-
-def states(ledger: Ledger) -> Counter[TrackState]:
-    return Counter(entry.state for entry in ledger.entries())
-
-
 @pytest.mark.parametrize("kind", ["submit", "details"])
 @pytest.mark.parametrize("name", PASSING)
 def test_a_catalog_takes_a_gateways_answer_among_good_ones_for_no_songs_outcome(
@@ -619,7 +602,7 @@ def test_a_catalog_takes_a_gateways_answer_among_good_ones_for_no_songs_outcome(
         await here.client.credits()
         here.sandbox.script(kind, Fault.NONE, odd, Fault.NONE, odd)
         with Ledger(tmp_path / "covers.db") as ledger:
-            outcomes, reason = await covered(here.client, songs, ledger)
+            outcomes, reason = await covered_to_its_end(here.client, songs, ledger)
 
             assert reason is None
             assert [type(outcome) for outcome in outcomes] == [Covered] * 6
@@ -637,12 +620,12 @@ def test_a_wrong_address_ends_the_run_and_marks_no_track(name: str, tmp_path: Pa
         songs = here.sandbox.add_music(20)
         here.sandbox.script("submit", *[odd] * 20)
         with Ledger(tmp_path / "covers.db") as ledger:
-            outcomes, reason = await covered(here.client, songs, ledger)
+            outcomes, reason = await covered_to_its_end(here.client, songs, ledger)
             sent = len(here.moments("submit"))
             left = states(ledger)
             here.sandbox._scripts.clear()
             async with connect(here.sandbox) as client_of_tomorrow:
-                again, end = await covered(client_of_tomorrow, songs, ledger)
+                again, end = await covered_to_its_end(client_of_tomorrow, songs, ledger)
 
         assert type(reason) is WrongAddressError
         assert here.sandbox.url in str(reason)
@@ -664,11 +647,11 @@ def test_a_ledger_with_a_submitted_track_of_this_base_url_shows_that_the_address
     async def scene(here: Stage) -> None:
         songs = here.sandbox.add_music(3)
         with Ledger(tmp_path / "covers.db") as ledger:
-            await covered(here.client, songs[:1], ledger)
+            await covered_to_its_end(here.client, songs[:1], ledger)
         here.sandbox.script("submit", odd)
         async with connect(here.sandbox) as another_process:
             with Ledger(tmp_path / "covers.db") as ledger:
-                outcomes, reason = await covered(another_process, songs, ledger)
+                outcomes, reason = await covered_to_its_end(another_process, songs, ledger)
 
         assert reason is None
         assert [type(outcome) for outcome in outcomes] == [Covered] * 2
@@ -682,12 +665,12 @@ def test_the_same_ledger_shows_nothing_of_another_base_url(tmp_path: Path) -> No
     async def scene(here: Stage) -> None:
         songs = here.sandbox.add_music(3)
         with Ledger(tmp_path / "covers.db") as ledger:
-            await covered(here.client, songs[:1], ledger)
+            await covered_to_its_end(here.client, songs[:1], ledger)
         here.sandbox.script("submit", *[odd] * 9)
         elsewhere = here.sandbox.url.replace("127.0.0.1", "localhost")
         async with connect(here.sandbox, base_url=elsewhere) as moved:
             with Ledger(tmp_path / "covers.db") as ledger:
-                _, reason = await covered(moved, songs, ledger)
+                _, reason = await covered_to_its_end(moved, songs, ledger)
 
         assert type(reason) is WrongAddressError
         assert elsewhere in str(reason)
@@ -712,7 +695,7 @@ def test_a_run_that_goes_on_at_a_wrong_address_leaves_what_was_paid_for_as_it_wa
             here.sandbox.script("details", *[odd] * 50)
             elsewhere = here.sandbox.url.replace("127.0.0.1", "localhost")
             async with connect(here.sandbox, base_url=elsewhere) as moved:
-                outcomes, reason = await covered(moved, songs, ledger)
+                outcomes, reason = await covered_to_its_end(moved, songs, ledger)
 
             assert before == {TrackState.SUBMITTED: 5}
             assert states(ledger) == before
@@ -762,7 +745,7 @@ def test_a_ledger_of_before_is_read_as_it_is_and_learns_base_urls_when_it_is_wri
         unchanged = path.read_bytes() == was
         with Ledger(path) as ledger:
             knew = await ledger.has_answered(here.sandbox.url)
-            outcomes, _ = await covered(here.client, ["old-song"], ledger)
+            outcomes, _ = await covered_to_its_end(here.client, ["old-song"], ledger)
             knows = await ledger.has_answered(here.sandbox.url)
 
         assert read == ["old-song"]
@@ -917,7 +900,7 @@ async def ends_the_run(here: Stage, kind: Kind, odd: Reply) -> None:
         elif kind != "submit":
             assert type(await here.error(kind)) is WrongAddressError
             return
-        outcomes, reason = await covered(here.client, songs, ledger)
+        outcomes, reason = await covered_to_its_end(here.client, songs, ledger)
         left = +Counter(await ledger.count())
     assert type(reason) is WrongAddressError
     assert here.sandbox.url in str(reason)

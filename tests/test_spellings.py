@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import virtual_time
-from conftest import FAST_POLL, billed, connect
-from test_gateway import ONCE, Stage, covered, play, reply, stage, states
+from conftest import FAST_POLL, billed, connect, covered_to_its_end, states
+from test_gateway import ONCE, Stage, play, reply, stage
 
 from suno_cover_async import (
     APIBOX,
@@ -353,11 +353,11 @@ def test_a_catalog_without_credits_stops_and_does_not_loop(host: Host, tmp_path:
         refused = Reply(body=refused.body, headers=refused.headers)  # nothing is executed
         here.sandbox.script("submit", refused, refused, refused, *[refused] * 50)
         with Ledger(tmp_path / "covers.db") as ledger:
-            outcomes, reason = await covered(here.client, songs, ledger)
+            outcomes, reason = await covered_to_its_end(here.client, songs, ledger)
             left = states(ledger)
             here.sandbox._scripts.clear()  # somebody paid
             async with connect(here.sandbox, host=host) as client_of_tomorrow:
-                again, end = await covered(client_of_tomorrow, songs, ledger)
+                again, end = await covered_to_its_end(client_of_tomorrow, songs, ledger)
 
         assert type(reason) is InsufficientCreditsError
         assert not outcomes
