@@ -11,8 +11,7 @@ import sqlite3
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -20,8 +19,8 @@ from typing import Any
 
 import attrs
 import pytest
-import virtual_time
-from conftest import FAST_POLL, NO_LIMIT, Run, billed, connect, covered_to_its_end, states
+from answering import ONCE, QUICK, Stage, page, play, reply, text
+from conftest import NO_LIMIT, Run, billed, connect, covered_to_its_end, states
 from test_cli import at, sandbox_with
 
 from suno_cover_async import (
@@ -35,9 +34,7 @@ from suno_cover_async import (
     CoverTask,
     Host,
     Ledger,
-    Rate,
     RateLimitError,
-    RetryPolicy,
     ServerError,
     SunoCoverClient,
     SunoCoverError,
@@ -52,90 +49,12 @@ from suno_cover_async.errors import AuthenticationError, InsufficientCreditsErro
 from suno_cover_async.gateway import Answer, error_of
 from suno_cover_async.hosts import BaseUrl
 from suno_cover_async.messenger import MOST_BYTES
-from suno_cover_async.sandbox import Fault, Kind, Reply, Sandbox, Scenario
+from suno_cover_async.sandbox import Fault, Kind, Reply, Sandbox
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
 CASES = json.loads((Path(__file__).parent / "samples/answers.json").read_text())
-QUICK = Scenario(rate=None, looks=1, image_size=16)
-ONCE = RetryPolicy(tries=1)
-PLENTY = Rate(calls=1_000_000, seconds=10)  # a pause lasts for one window of it
 KINDS: tuple[Kind, ...] = ("submit", "details", "credits", "music")
-
-
-@attrs.frozen(kw_only=True)
-class Stage:
-    """A sandbox in virtual time, a client of it, and a song whose cover task is known."""
-
-    sandbox: Sandbox
-    client: SunoCoverClient
-    song: str
-    covered: CoverTask
-
-    async def ask(self, kind: Kind) -> object:
-        """Make a request of one kind; a submit is of the song that has no cover yet."""
-        match kind:
-            case "submit":
-                return await self.client.submit(self.song)
-            case "details":
-                return await self.client.details(self.covered.cover_task_id)
-            case "music":
-                return await self.client.music_details(self.song)
-            case _:
-                return await self.client.credits()
-
-    async def error(self, kind: Kind) -> SunoCoverError:
-        with pytest.raises(SunoCoverError) as caught:
-            await self.ask(kind)
-        return caught.value
-
-    def moments(self, kind: Kind) -> list[float]:
-        """When requests of one kind arrived, those before the scene left out."""
-        earlier = 1 if kind == "submit" else 0  # of the song that has a cover
-        return [arrival.at for arrival in self.sandbox.journal.of(kind)][earlier:]
-
-
-@asynccontextmanager
-async def stage(*, proven: bool = True, **options: Any) -> AsyncIterator[Stage]:
-    clock = asyncio.get_running_loop().time
-    async with Sandbox(QUICK, clock=clock) as sandbox:
-        song, other = sandbox.add_music(["the-song", "another-song"])
-        async with connect(sandbox) as somebody_else:
-            covered = await somebody_else.submit(other)
-        defaults = {"rate": PLENTY, "poll": FAST_POLL, "retry": RetryPolicy()}
-        async with connect(sandbox, **(defaults | options)) as client:
-            if proven:
-                client.trust_base_url()
-            yield Stage(sandbox=sandbox, client=client, song=song, covered=covered)
-
-
-def play(scene: Callable[[Stage], Coroutine[Any, Any, None]], **options: Any) -> None:
-    async def whole() -> None:
-        async with stage(**options) as here:
-            await scene(here)
-
-    virtual_time.run(whole())
-
-
-def reply(
-    status: int, body: object = b"", media: str = "application/json", **headers: str
-) -> Reply:
-    """Word an answer; one to a submit is executed behind the gateway, if it is sent on."""
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Reply(
-        status=status, body=content, headers={"Content-Type": media} | named, executes=True
-    )
-
-
-def page(status: int, text: str, **headers: str) -> Reply:
-    return reply(status, text.encode(), "text/html", **headers)
-
-
-def text(status: int, words: str, **headers: str) -> Reply:
-    return reply(status, words.encode(), "text/plain", **headers)
-
-
 SPRING = {"timestamp": "2026-11-01T10:00:00Z", "status": 404, "error": "Not Found", "path": "/x"}
 PROBLEM = {"type": "about:blank", "title": "No such route", "status": 404, "detail": "Look again."}
 PASSING = {  # and what of them people are to read
