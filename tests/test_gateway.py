@@ -312,22 +312,24 @@ def test_the_retry_after_of_a_gateway_is_obeyed(status: int) -> None:
     play(scene)
 
 
-def test_gateway_answers_in_a_row_open_the_breaker_as_other_trouble_does() -> None:
+@pytest.mark.parametrize("kind", ["credits", "submit"])
+def test_gateway_answers_in_a_row_open_the_breaker_as_other_trouble_does(kind: Kind) -> None:
     odd, _ = PASSING["a bare 404"]
 
     async def scene(here: Stage) -> None:
-        here.sandbox.script("credits", *[odd] * 8)
-        with here.client.outage.armed():
+        breaker = {"credits": here.client.outage, "submit": here.client.submit_outage}[kind]
+        here.sandbox.script(kind, *[odd] * 8)
+        with breaker.armed():
             for _ in range(5):
-                await here.error("credits")
-            in_trouble = not here.client.outage.is_open
+                await here.error(kind)
+            in_trouble = not breaker.is_open
             for _ in range(3):
-                await here.error("credits")
-            await here.client.credits()
+                await here.error(kind)
+            await here.ask(kind)
 
             assert in_trouble
-            assert here.client.outage.is_open
-        probes = here.moments("credits")[4:]
+            assert breaker.is_open
+        probes = here.moments(kind)[4:]
         gaps = [later - sooner for sooner, later in pairwise(probes)]
         assert len(gaps) == 4
         assert all(0.9 * 2**n <= gap <= 1.1 * 2**n + 0.1 for n, gap in enumerate(gaps)), gaps
