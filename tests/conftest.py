@@ -1,5 +1,5 @@
 """What the tests share: samples, a fast client, a receiver, a look for what was left behind,
-and how a command is run."""
+and how catalogs and commands are run."""
 
 import asyncio
 import itertools
@@ -22,10 +22,16 @@ from hypothesis import settings
 from suno_cover_async import (
     CallbackReceiver,
     CoverTask,
+    Ledger,
+    Outcome,
+    Outcomes,
     PollSchedule,
     Rate,
     RetryPolicy,
     SunoCoverClient,
+    SunoCoverError,
+    TrackState,
+    cover_catalog,
 )
 from suno_cover_async.cli.commands import main
 from suno_cover_async.doorbell import Bell, Doorbell, Ear
@@ -59,6 +65,42 @@ def connect(sandbox: Sandbox, **options: Any) -> SunoCoverClient:
 def billed(sandbox: Sandbox) -> Counter[str]:
     """Count the bills of each song."""
     return Counter(bill.music_task_id for bill in sandbox.journal.bills)
+
+
+def states(ledger: Ledger) -> Counter[TrackState]:
+    """Count the tracks of a ledger in each state."""
+    return Counter(entry.state for entry in ledger.entries())
+
+
+async def covered(
+    client: SunoCoverClient,
+    tracks: Any,
+    ledger: Ledger | None = None,
+    into: Any = None,
+    **options: Any,
+) -> list[Outcome]:
+    """Cover a catalog; what ends it early is raised."""
+    async with cover_catalog(client, tracks, ledger=ledger, into=into, **options) as outcomes:
+        return [outcome async for outcome in outcomes]
+
+
+async def covered_to_its_end(
+    client: SunoCoverClient, tracks: Any, ledger: Ledger
+) -> tuple[list[Outcome], SunoCoverError | None]:
+    """Cover a catalog; return its outcomes, and what ended it early."""
+    async with cover_catalog(client, tracks, ledger=ledger) as outcomes:
+        return await ended(outcomes)
+
+
+async def ended(outcomes: Outcomes) -> tuple[list[Outcome], SunoCoverError | None]:
+    """Read all outcomes, and what ended them."""
+    seen: list[Outcome] = []
+    try:
+        async for outcome in outcomes:
+            seen += [outcome]
+    except SunoCoverError as error:
+        return seen, error
+    return seen, None
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -21,10 +21,8 @@ from cancelling import Counted, Suspensions
 from suno_cover_async import (
     CoverTask,
     Ledger,
-    Outcome,
     SunoCoverClient,
     TrackState,
-    cover_catalog,
 )
 from suno_cover_async.sandbox import Fault, Sandbox, Scenario
 
@@ -204,8 +202,16 @@ def now() -> float:
 
 
 def left_early(leave: Leave) -> bool:
-    """Tell whether a catalog was left at once; cancelled only once, it may await the answer."""
-    return now() < ANSWERED_AT or leave not in ANYIO
+    """Tell whether a catalog was left at once; cancelled only once, it awaits the answer."""
+    return now() < ANSWERED_AT or leave in [asyncio_timeout, asyncio_task_group, PLAIN[0]]
+
+
+def awaited(times: int, blocks: int) -> float:
+    """Say how long whoever is cancelled so often in nested blocks may wait for the answer.
+
+    Each block awaits it to close, until a cancellation of its own.
+    """
+    return 0.0 if times == AGAIN_AND_AGAIN or times > blocks else ANSWERED_AT
 
 
 def submits(sandbox: Sandbox) -> list[str | None]:
@@ -235,10 +241,3 @@ def written(path: Path) -> Rows:
 
 def submitted(sandbox: Sandbox) -> Rows:
     return {song: (TrackState.SUBMITTED, task) for song, task in paid(sandbox).items()}
-
-
-async def covered(
-    client: SunoCoverClient, songs: list[str], ledger: Ledger | None, into: Path | None = None
-) -> list[Outcome]:
-    async with cover_catalog(client, songs, ledger=ledger, into=into) as outcomes:
-        return [outcome async for outcome in outcomes]

@@ -16,7 +16,7 @@ import pytest
 import virtual_time
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
-from conftest import NO_LIMIT, billed, connect, receiving, until
+from conftest import NO_LIMIT, billed, connect, covered, ended, receiving, states, until
 
 from suno_cover_async import (
     AuthenticationError,
@@ -36,7 +36,6 @@ from suno_cover_async import (
     LedgerError,
     NotFoundError,
     Outcome,
-    Outcomes,
     PollSchedule,
     Rate,
     RetryPolicy,
@@ -64,19 +63,8 @@ def client_of(sandbox: Sandbox, **options: Any) -> SunoCoverClient:
     return connect(sandbox, **({"retry": PATIENT} | options))
 
 
-async def covered(
-    client: SunoCoverClient, tracks: Any, ledger: Ledger | None = None, **options: Any
-) -> list[Outcome]:
-    async with cover_catalog(client, tracks, ledger=ledger, **options) as outcomes:
-        return [outcome async for outcome in outcomes]
-
-
 def entries(ledger: Ledger) -> dict[str, LedgerEntry]:
     return {entry.music_task_id: entry for entry in ledger.entries()}
-
-
-def states(ledger: Ledger) -> Counter[TrackState]:
-    return Counter(entry.state for entry in ledger.entries())
 
 
 async def test_every_track_is_billed_once_and_its_images_are_called_after_it(
@@ -176,17 +164,6 @@ async def test_a_submit_is_on_record_before_it_goes_out_and_its_task_before_anyt
 
 async def _all(outcomes: AsyncIterator[Outcome]) -> list[Outcome]:
     return [outcome async for outcome in outcomes]
-
-
-async def ended(outcomes: Outcomes) -> tuple[list[Outcome], SunoCoverError | None]:
-    """Read all outcomes, and what ended them."""
-    seen: list[Outcome] = []
-    try:
-        async for outcome in outcomes:
-            seen += [outcome]
-    except SunoCoverError as error:
-        return seen, error
-    return seen, None
 
 
 async def test_no_more_tracks_are_in_flight_than_the_client_allows(tmp_path: Path) -> None:

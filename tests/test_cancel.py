@@ -33,6 +33,7 @@ def young() -> Iterator[None]:
         ("generate", "healthy", "cancel often", 1),
         ("client's block", "answers slow", "cancel on", 1),
         ("client's block", "answers lost", "cancel often", 5),
+        ("client's block", "answers too late", "cancel", 13),
         ("catalog", "answers slow", "cancel on", 13),
         ("catalog", "healthy", "cancel often", 29),
         ("catalog in blocks", "answers slow", "cancel on", 13),

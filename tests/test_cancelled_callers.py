@@ -13,7 +13,7 @@ from pathlib import Path
 
 import attrs
 import pytest
-from conftest import billed, connect
+from conftest import billed, connect, covered
 from leaving import (
     ALWAYS_SLOW,
     ANSWERED_AT,
@@ -30,7 +30,6 @@ from leaving import (
     by_song,
     call,
     cancelled_at,
-    covered,
     every_count,
     every_verb,
     every_way,

@@ -26,6 +26,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from conftest import connect, until
 from fastapi import FastAPI
+from leaving import by_song, paid, submits
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -160,18 +161,6 @@ class Stage:
     scopes: list[anyio.CancelScope] = attrs.Factory(list)
     closing: bool = False
     port: int = 0
-
-    @property
-    def posts(self) -> list[str | None]:
-        return [submit.music_task_id for submit in self.sandbox.journal.of("submit")]
-
-    @property
-    def paid(self) -> dict[str, str]:
-        return {bill.music_task_id: bill.cover_task_id for bill in self.sandbox.journal.bills}
-
-    @property
-    def unclaimed(self) -> dict[str, str]:
-        return {task.music_task_id: task.cover_task_id for task in self.client.unclaimed}
 
     async def on_the_wire(self) -> None:
         await until(lambda: self.sandbox.journal.bills)
@@ -337,10 +326,10 @@ async def test_a_browser_that_leaves_a_stream_leaves_one_post_which_is_kept(kind
         assert not stage.client.unclaimed
         await stage.answered()
 
-        assert stage.unclaimed == stage.paid
+        assert by_song(stage.client.unclaimed) == paid(stage.sandbox)
         _, body = await stage.asks()
         assert body.startswith(WORKING.decode() + "http")
-        assert stage.posts == [stage.song]
+        assert submits(stage.sandbox) == [stage.song]
         assert not stage.client.unclaimed
 
 
@@ -357,7 +346,7 @@ async def test_a_browser_that_comes_back_joins_the_post_that_it_left(kind: Kind)
         stage.answers.set()
 
         assert (await back.text()).startswith("http")
-        assert stage.posts == [stage.song]
+        assert submits(stage.sandbox) == [stage.song]
         assert not stage.client.unclaimed
 
 
@@ -377,10 +366,10 @@ async def test_a_browser_that_leaves_a_stream_of_a_catalog_leaves_one_post_which
 
             (entry,) = ledger.entries()
             assert entry.task is not None
-            assert {entry.music_task_id: entry.task.cover_task_id} == stage.paid
+            assert {entry.music_task_id: entry.task.cover_task_id} == paid(stage.sandbox)
             _, body = await stage.asks()
             assert body == WORKING.decode() + "Covered"
-            assert stage.posts == [stage.song]
+            assert submits(stage.sandbox) == [stage.song]
 
 
 # --- a request has no more time ----------------------------------------------------------------
@@ -397,10 +386,10 @@ async def test_an_endpoint_that_moves_on_leaves_one_post_which_is_kept(kind: Kin
         assert not stage.client.unclaimed
         await stage.answered()
 
-        assert stage.unclaimed == stage.paid
+        assert by_song(stage.client.unclaimed) == paid(stage.sandbox)
         status, body = await stage.asks()
         assert (status, body[:4]) == (200, "http")
-        assert stage.posts == [stage.song]
+        assert submits(stage.sandbox) == [stage.song]
 
 
 @on_every_kind
@@ -417,7 +406,7 @@ async def test_the_next_request_joins_the_post_of_one_that_moved_on(kind: Kind) 
 
         status, body = await again
         assert (status, body[:4]) == (200, "http")
-        assert stage.posts == [stage.song]
+        assert submits(stage.sandbox) == [stage.song]
 
 
 # --- the server stops --------------------------------------------------------------------------
@@ -439,8 +428,8 @@ async def test_a_server_that_stops_finishes_the_post_on_the_wire_and_keeps_it(
         await asyncio.wait([asked])
 
         asked.exception()  # whatever the browser was told
-        assert stage.unclaimed == stage.paid
-        assert stage.posts == [stage.song]
+        assert by_song(stage.client.unclaimed) == paid(stage.sandbox)
+        assert submits(stage.sandbox) == [stage.song]
 
 
 @on_every_kind
@@ -458,8 +447,8 @@ async def test_a_server_that_stops_after_its_browser_left_keeps_the_post_on_the_
             await until(lambda: stage.closing)
             stage.answers.set()
 
-        assert stage.unclaimed == stage.paid
-        assert stage.posts == [stage.song]
+        assert by_song(stage.client.unclaimed) == paid(stage.sandbox)
+        assert submits(stage.sandbox) == [stage.song]
 
 
 @on_every_kind
@@ -482,4 +471,4 @@ async def test_a_catalog_whose_server_stops_is_taken_up_by_the_next_without_a_se
             async with stage.serving(streams_a_catalog(stage)):
                 _, body = await stage.asks()
             assert body == WORKING.decode() + "Covered"
-            assert stage.posts == [stage.song]
+            assert submits(stage.sandbox) == [stage.song]

@@ -459,39 +459,6 @@ async def test_a_cancelled_submit_that_was_not_sent_never_is() -> None:
         assert not client.unclaimed
 
 
-@pytest.mark.parametrize("times", range(1, 6))
-async def test_a_caller_leaves_at_once_however_often_it_is_cancelled(times: int) -> None:
-    scenario = Scenario(rate=None, looks=1, slow=1.0, slow_seconds=0.5)
-    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
-        (music,) = sandbox.add_music(1)
-        caller = asyncio.create_task(client.submit(music))
-        await arrived(sandbox, 1)
-
-        for _ in range(times):
-            caller.cancel()
-            await asyncio.sleep(0)
-        await asyncio.wait([caller])
-
-        assert caller.cancelled()
-        assert not client.unclaimed  # its answer is still to come
-        task = await client.submit(music)
-        assert task.cover_task_id == sandbox.journal.bills[0].cover_task_id
-        assert len(sandbox.journal.of("submit")) == 1
-
-
-async def test_no_further_attempt_is_made_for_callers_who_left() -> None:
-    scenario = Scenario(rate=None, looks=1, delay=(0.05, 0.05))
-    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
-        (music,) = sandbox.add_music(1)
-        sandbox.script("submit", Fault.SERVER_ERROR_AFTER)
-        await cancelled_on_the_wire(sandbox, client, music)
-
-        await client.settled(music)
-
-        assert client.uncertain == (music,)
-        assert len(sandbox.journal.of("submit")) == 1
-
-
 async def test_one_cancelled_caller_takes_nothing_from_the_other() -> None:
     scenario = Scenario(rate=None, looks=1, delay=(0.02, 0.02))
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import virtual_time
-from conftest import FAST_POLL, billed, connect
-from test_gateway import ONCE, Stage, covered, play, reply, stage, states
+from answering import ONCE, Stage, play, reply, stage
+from conftest import FAST_POLL, billed, connect, covered_to_its_end, states
 
 from suno_cover_async import (
     APIBOX,
@@ -44,8 +44,9 @@ pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 HOSTS = [SUNOAPI, KIE, APIBOX]
 
 
-def said(code: object, reason: str = "", **more: object) -> Reply:
-    return reply(200, {"code": code, "msg": reason, "data": None} | more)
+def said(code: object, reason: str = "") -> Reply:
+    """Word an answer of the API that executes nothing."""
+    return reply(200, {"code": code, "msg": reason, "data": None}, executes=False)
 
 
 # --- codes and reasons -------------------------------------------------------------------------
@@ -367,14 +368,13 @@ def test_a_catalog_without_credits_stops_and_does_not_loop(host: Host, tmp_path:
     async def scene(here: Stage) -> None:
         songs = here.sandbox.add_music(20)
         refused = said(429, "Insufficient balance, please recharge")
-        refused = Reply(body=refused.body, headers=refused.headers)  # nothing is executed
         here.sandbox.script("submit", refused, refused, refused, *[refused] * 50)
         with Ledger(tmp_path / "covers.db") as ledger:
-            outcomes, reason = await covered(here.client, songs, ledger)
+            outcomes, reason = await covered_to_its_end(here.client, songs, ledger)
             left = states(ledger)
             here.sandbox._scripts.clear()  # somebody paid
             async with connect(here.sandbox, host=host) as client_of_tomorrow:
-                again, end = await covered(client_of_tomorrow, songs, ledger)
+                again, end = await covered_to_its_end(client_of_tomorrow, songs, ledger)
 
         assert type(reason) is InsufficientCreditsError
         assert not outcomes
