@@ -438,8 +438,8 @@ class Outcomes:
     async def _submitted(self, entry: LedgerEntry, task: CoverTask) -> CoverTask:
         self.tally.adopted += task.adopted
         self.tally.billed += not task.adopted
-        with self._client.holding(task):
-            await self._ledger.submitted(entry, task, base_url=self._client.base_url)
+        self._client.keep(task)  # until it is waited for, if it ever is
+        await self._ledger.submitted(entry, task, base_url=self._client.base_url)
         return task
 
     async def _wait(self, task: CoverTask) -> CoverDetails:

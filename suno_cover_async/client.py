@@ -199,6 +199,10 @@ class SunoCoverClient:
         if failed is not None:
             self._doorbell.forget(music_task_id, failed.cover_task_id)
 
+    def keep(self, task: CoverTask) -> None:
+        """Put a cover task among the `unclaimed`: it is paid for, and nobody waits for it yet."""
+        self._memory.unclaimed[task.music_task_id] = task
+
     def holding(self, task: CoverTask) -> contextlib.AbstractContextManager[None]:
         """Keep a cover task `unclaimed` while a block waits for its cover, as `generate` does.
 

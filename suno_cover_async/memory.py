@@ -11,7 +11,6 @@ from typing import TypeVar
 from suno_cover_async.errors import (
     ClientUsageError,
     CoverExistsError,
-    LedgerError,
     SunoCoverError,
     UnexpectedResponseError,
 )
@@ -78,7 +77,7 @@ class Memory:
         try:
             yield
         except SunoCoverError as error:
-            if not (error.retryable or isinstance(error, ClientUsageError | LedgerError)):
+            if not (error.retryable or isinstance(error, ClientUsageError)):
                 self.claim(task.music_task_id)
                 if isinstance(error, UnexpectedResponseError):
                     self.uncertain[task.music_task_id] = -math.inf  # its own cover was not found

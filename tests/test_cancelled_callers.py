@@ -277,6 +277,27 @@ async def test_a_catalog_without_a_ledger_leaves_what_was_paid_for_to_the_client
         assert submits(sandbox) == songs
 
 
+@every_count
+@in_virtual_time
+async def test_a_catalog_without_a_ledger_left_at_any_suspension_costs_one_post_a_song(
+    times: int,
+) -> None:
+    never = attrs.evolve(SLOW, seconds=10_000.0, looks=None)
+    poll = PollSchedule(first=5.0, shortest=5.0, longest=10.0, timeout=12.0)
+    async with host(never) as sandbox, connect(sandbox, concurrency=3, poll=poll) as client:
+        for suspension in itertools.count(1):
+            songs = sandbox.add_music(1)
+            took = await cancelled_at(suspension, times, partial(covered, client, songs, None))
+            if took is None:
+                break
+            await asyncio.sleep(LONG_AFTER)
+
+            assert by_song(client.unclaimed).keys() == billed(sandbox).keys()
+            assert not client.uncertain
+        assert suspension > 8
+        assert submits(sandbox) == [*billed(sandbox)]  # each song once
+
+
 @every_way
 @in_virtual_time
 async def test_a_catalog_that_is_left_submits_nothing_more_and_forgets_none_on_the_wire(
