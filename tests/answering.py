@@ -80,18 +80,13 @@ def play(scene: Callable[[Stage], Coroutine[Any, Any, None]], **options: Any) ->
 
 
 def reply(
-    status: int,
-    body: object = b"",
-    media: str = "application/json",
-    *,
-    executes: bool = True,
-    **headers: str,
+    status: int, body: object = b"", media: str = "application/json", **headers: str
 ) -> Reply:
     """Word an answer; one to a submit is executed behind the gateway, if it is sent on."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Reply(
-        status=status, body=content, headers={"Content-Type": media} | named, executes=executes
+        status=status, body=content, headers={"Content-Type": media} | named, executes=True
     )
 
 

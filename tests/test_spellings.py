@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import virtual_time
 from answering import ONCE, Stage, play, reply, stage
@@ -46,7 +47,8 @@ HOSTS = [SUNOAPI, KIE, APIBOX]
 
 def said(code: object, reason: str = "") -> Reply:
     """Word an answer of the API that executes nothing."""
-    return reply(200, {"code": code, "msg": reason, "data": None}, executes=False)
+    answer = reply(200, {"code": code, "msg": reason, "data": None})
+    return attrs.evolve(answer, executes=False)
 
 
 # --- codes and reasons -------------------------------------------------------------------------
