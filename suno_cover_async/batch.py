@@ -42,7 +42,7 @@ from suno_cover_async.files import file_stem, in_thread, sweep
 from suno_cover_async.ledger import Ledger
 from suno_cover_async.models import CoverDetails, CoverTask, Track
 from suno_cover_async.outage import OutageGate
-from suno_cover_async.sharing import WORK
+from suno_cover_async.sharing import begin_work
 
 T = TypeVar("T")
 
@@ -279,7 +279,7 @@ class Outcomes:
 
     async def work(self, stack: AsyncExitStack) -> None:
         """Do all the work, up to the last outcome; `stack` is closed after it."""
-        WORK.set(asyncio.current_task())
+        begin_work()
         async with stack:
             await self._work()
 

@@ -41,7 +41,7 @@ from suno_cover_async.ledger_file import (
     shown,
 )
 from suno_cover_async.models import CoverDetails, CoverTask, Track
-from suno_cover_async.sharing import WORK
+from suno_cover_async.sharing import is_part_of
 
 T = TypeVar("T")
 Totals = dict[TrackState, int]
@@ -128,7 +128,7 @@ class Ledger:
         """
         self._refuse_a_lease()
         writer = self._last_writer
-        if writer is not None and writer is not WORK.get():
+        if writer is not None and not is_part_of(writer):
             try:
                 await asyncio.wait([writer])
             except asyncio.CancelledError:

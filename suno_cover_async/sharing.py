@@ -6,6 +6,7 @@ business.
 
 import asyncio
 import copy
+import weakref
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
@@ -16,9 +17,24 @@ T = TypeVar("T")
 
 CLOSED = "this client was closed"
 
-# The work of a catalog that the running code belongs to. What brings its tracks may close the
-# client or the ledger, which then must not wait for that very work to end.
-WORK: ContextVar["asyncio.Task[Any] | None"] = ContextVar("WORK", default=None)
+# The work of a catalog that the running code is part of. It is held weakly: contexts live on in
+# whatever was made in them, such as connections.
+_work: "ContextVar[weakref.ref[asyncio.Task[Any]] | None]" = ContextVar("_work", default=None)
+
+
+def begin_work() -> None:
+    """Call the running task a catalog's work: what it awaits and begins is part of it."""
+    task = asyncio.current_task()
+    _work.set(None if task is None else weakref.ref(task))
+
+
+def is_part_of(work: asyncio.Task[Any]) -> bool:
+    """Whether the running code is part of this work, and so must not wait for its end.
+
+    What brings a catalog's tracks may close the client or the ledger.
+    """
+    reference = _work.get()
+    return reference is not None and reference() is work
 
 
 class Shared(Generic[T]):

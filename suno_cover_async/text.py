@@ -1,8 +1,8 @@
 """Strangers' text, made safe to show. It knows nothing but text."""
 
 import base64
-import html
 import re
+import string
 from urllib.parse import quote
 
 _ESCAPED_SHORT = '/"\\'
@@ -12,6 +12,11 @@ _LARGE = 16_384  # characters
 _LONG_ENOUGH = 8  # for what is no more than letters and digits to be no id by chance
 _IN_HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _IN_HTML_WITH_QUOTES = {**_IN_HTML, ord('"'): "&quot;", ord("'"): "&#x27;"}
+_HTML_ESCAPES = [
+    *(("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'")),
+    *((f"&#{ord(sign)};", sign) for sign in string.punctuation),
+    *((f"&#x{ord(sign):x};", sign) for sign in string.punctuation),
+]
 # Letters and signs that draw nothing, and that Python calls printable.
 _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 
@@ -74,10 +79,17 @@ def _readings(text: str) -> str:
     """
     small = text.lower()
     if "&" in small:
-        small += html.unescape(html.unescape(small)).lower()
+        small += _from_html(small)
     if "\\" in small:
         once = _unescaped(small)
         small += once + (_unescaped(once) if "\\" in once else "")
+    return small
+
+
+def _from_html(small: str) -> str:
+    """Undo what pages do to signs of ASCII, also where that was done twice."""
+    for written, sign in _HTML_ESCAPES:
+        small = small.replace(written, sign)
     return small
 
 

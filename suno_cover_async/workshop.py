@@ -28,7 +28,7 @@ from suno_cover_async.outage import OutageGate, Passage
 from suno_cover_async.pace import PollSchedule
 from suno_cover_async.polling import Lookout
 from suno_cover_async.retry import RetryPolicy, Trouble, persist
-from suno_cover_async.sharing import WORK
+from suno_cover_async.sharing import is_part_of
 from suno_cover_async.submitting import SubmitDesk
 from suno_cover_async.transport import Account, Transport
 
@@ -92,7 +92,7 @@ class Workshop:
         self.transport.closing.close()
         await self.lookout.stop()
         await self.desk.stop()
-        others = [user for user in self.users if user is not WORK.get()]
+        others = [user for user in self.users if not is_part_of(user)]
         leaving = [user for user in others if user.cancelling() and user.get_loop() is self.loop]
         if leaving:
             await asyncio.wait(leaving)

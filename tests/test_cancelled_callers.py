@@ -43,7 +43,16 @@ from leaving import (
     written,
 )
 
-from suno_cover_async import Covered, CoverStatus, Ledger, PollSchedule, Rate, TrackState
+from suno_cover_async import (
+    Covered,
+    CoverStatus,
+    Ledger,
+    Outcomes,
+    PollSchedule,
+    Rate,
+    TrackState,
+    cover_catalog,
+)
 from suno_cover_async.sandbox import Fault
 
 # --- submit and generate -----------------------------------------------------------------------
@@ -296,6 +305,31 @@ async def test_a_catalog_without_a_ledger_left_at_any_suspension_costs_one_post_
             assert not client.uncertain
         assert suspension > 8
         assert submits(sandbox) == [*billed(sandbox)]  # each song once
+
+
+@in_virtual_time
+async def test_whoever_reads_a_catalog_that_is_left_at_any_suspension_hears_its_end() -> None:
+    async with host() as sandbox, connect(sandbox, concurrency=3) as client:
+        for suspension in itertools.count(1):
+            songs = sandbox.add_music(1)
+            readers = list[asyncio.Task[None]]()
+
+            async def read(outcomes: Outcomes) -> None:
+                async for _ in outcomes:
+                    pass
+
+            async def act(songs: list[str], readers: list[asyncio.Task[None]]) -> None:
+                async with cover_catalog(client, songs) as outcomes:
+                    readers.append(asyncio.create_task(read(outcomes)))
+                    await asyncio.wait(readers)
+
+            took = await cancelled_at(suspension, 1, partial(act, songs, readers))
+            for reader in readers:
+                await asyncio.wait([reader], timeout=LONG_AFTER)
+                assert reader.done()
+            if took is None:
+                break
+        assert suspension > 8
 
 
 @every_way

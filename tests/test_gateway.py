@@ -758,6 +758,18 @@ async def test_a_command_at_a_wrong_address_ends_with_2_and_says_which(
             assert left.total() == 2
 
 
+async def test_generate_stops_at_a_block_and_does_not_try_every_song(run: Run) -> None:
+    songs = [f"song-{number}" for number in range(30)]
+    async with sandbox_with(QUICK) as sandbox:
+        sandbox.add_music(songs)
+        sandbox.script("submit", *[BLOCKED["text"]] * len(songs))
+
+        ended = await run("generate", *songs, *at(sandbox))
+
+        assert ended.code == ExitCode.FAILED
+        assert len(sandbox.journal.of("submit")) <= 5  # as many as are submitted at once
+
+
 def test_a_wrong_address_weighs_more_than_all_but_a_bad_key_and_no_credits() -> None:
     wrong, other = WrongAddressError("x"), ServerError("x")
 

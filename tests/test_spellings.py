@@ -106,6 +106,24 @@ async def test_a_reason_may_be_called_message(body: dict[str, Any]) -> None:
         assert "Please enter callBackUrl. (code 422)" in str(error)
 
 
+def test_a_catalog_whose_submits_are_answered_unreadably_ends_and_repeats_none_any_further(
+    tmp_path: Path,
+) -> None:
+    async def scene(here: Stage) -> None:
+        songs = here.sandbox.add_music(3)
+        body = {"code": 200, "msg": "Out of order", "data": None}
+        here.sandbox.script("submit", *[attrs.evolve(reply(200, body), executes=False)] * 50)
+        async with Ledger(tmp_path / "covers.db") as ledger:
+            with pytest.raises(UnexpectedResponseError, match="it says: Out of order"):
+                await covered_to_its_end(here.client, songs, ledger)
+
+            posts = Counter(submit.music_task_id for submit in here.sandbox.journal.of("submit"))
+            assert max(posts[song] for song in songs) == 4  # the first, and three repetitions
+            assert {*states(ledger)} <= {TrackState.SUBMITTING, TrackState.WAITING}
+
+    play(scene)
+
+
 @pytest.mark.parametrize("key", ["msg", "message"])
 async def test_a_duplicate_without_an_id_is_known_by_its_reason_under_either_name(key: str) -> None:
     async with stage(retry=ONCE) as here:
