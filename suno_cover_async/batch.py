@@ -396,7 +396,7 @@ class Outcomes:
         await self._ledger.submitting(entry)
         submit = partial(self._client.submit, entry.music_task_id)
         try:
-            return await self._persist(submit, self._client.submit_outage, Step.SUBMIT)
+            return await self._persist(submit, self._client.submit_outage)
         except asyncio.CancelledError:
             await self._client.settled(entry.music_task_id)
             raise
@@ -469,7 +469,7 @@ class Outcomes:
             for track in nameless:
                 name = _stem(track)
                 fetch = partial(self._client.download, entry.details, folder, name=name)
-                files = await self._persist(fetch, self._client.image_outage, Step.SAVE)
+                files = await self._persist(fetch, self._client.image_outage)
                 covered.append(Covered(track=track, details=entry.details, files=files))
         except SunoCoverError as error:
             what = fate(error, Step.SAVE)
@@ -486,7 +486,7 @@ class Outcomes:
         self.tally.done += 1
         return covered
 
-    async def _persist(self, act: Callable[[], Awaitable[T]], gate: OutageGate, step: Step) -> T:
+    async def _persist(self, act: Callable[[], Awaitable[T]], gate: OutageGate) -> T:
         """Act until it succeeds, or fails for a reason of its own; an outage is none.
 
         While there is one, `act` waits at the gate by itself.
@@ -500,7 +500,7 @@ class Outcomes:
                     rounds += 1
                 elif not gate.waiting:  # nobody is left to say whether it is an outage at all
                     rounds += 1 / _PATIENCE_ALONE
-                if fate(error, step) is not Fate.LEFT or rounds >= _MOST_ROUNDS:
+                if not error.retryable or rounds >= _MOST_ROUNDS:
                     raise
 
     async def _end(
