@@ -6,8 +6,9 @@ and plain `cancel` as often as somebody calls it. All strike after 1 s of virtua
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -241,3 +242,25 @@ def written(path: Path) -> Rows:
 
 def submitted(sandbox: Sandbox) -> Rows:
     return {song: (TrackState.SUBMITTED, task) for song, task in paid(sandbox).items()}
+
+
+@contextmanager
+def host_in_a_thread(scenario: Scenario, *steps: Fault) -> Iterator[Sandbox]:
+    """Have a host that outlives the event loops of its callers; the steps are for submits."""
+    sandbox = Sandbox(scenario)
+    sandbox.script("submit", *steps)
+    listening, over = threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        async with sandbox:
+            listening.set()
+            await asyncio.to_thread(over.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    try:
+        assert listening.wait(10)
+        yield sandbox
+    finally:
+        over.set()
+        thread.join()

@@ -8,8 +8,8 @@ import asyncio
 import gc
 import itertools
 import threading
-from collections.abc import Awaitable, Callable, Generator, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from leaving import (
     every_verb,
     every_way,
     host,
+    host_in_a_thread,
     in_virtual_time,
     names,
     opened,
@@ -285,29 +286,8 @@ async def test_a_client_whose_block_is_left_at_any_suspension_keeps_what_was_pai
 # --- an event loop that ends first -------------------------------------------------------------
 
 
-@contextmanager
-def host_in_a_thread() -> Iterator[Sandbox]:
-    """Have a host that outlives the event loops of its callers; its first answer never comes.
-
-    Whoever awaits it all the same is ended by the test's time-out.
-    """
-    sandbox = Sandbox(attrs.evolve(SLOW, slow_seconds=3_600.0))
-    sandbox.script("submit", Fault.SLOW)
-    listening, over = threading.Event(), threading.Event()
-
-    async def serve() -> None:
-        async with sandbox:
-            listening.set()
-            await asyncio.to_thread(over.wait)
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    try:
-        assert listening.wait(10)
-        yield sandbox
-    finally:
-        over.set()
-        thread.join()
+NEVER = attrs.evolve(SLOW, slow_seconds=3_600.0)
+"""An answer that never comes: whoever awaits it all the same is ended by the test's time-out."""
 
 
 async def left_on_the_wire(sandbox: Sandbox, act: Act) -> None:
@@ -352,7 +332,7 @@ def test_a_loop_that_ends_first_leaves_a_row_that_the_next_run_resolves(
     blocks: Blocks, tmp_path: Path
 ) -> None:
     path = tmp_path / "covers.db"
-    with host_in_a_thread() as sandbox:
+    with host_in_a_thread(NEVER, Fault.SLOW) as sandbox:
         songs = sandbox.add_music(1)
 
         async def run() -> list[Outcome]:
@@ -374,7 +354,7 @@ def test_a_loop_that_ends_first_leaves_a_row_that_the_next_run_resolves(
 def test_a_client_whose_loop_ends_first_says_what_may_be_billed_and_goes_on_in_the_next(
     verb: Verb,
 ) -> None:
-    with host_in_a_thread() as sandbox:
+    with host_in_a_thread(NEVER, Fault.SLOW) as sandbox:
         (song,) = sandbox.add_music(1)
         client = patient(sandbox)
 

@@ -7,16 +7,14 @@ wait for, and event loops that are closed with work in them. The sandbox counts 
 import asyncio
 import gc
 import sys
-import threading
 import warnings
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
 import pytest
 from conftest import billed, connect, until
-from leaving import submits
+from leaving import host_in_a_thread, submits
 
 from suno_cover_async import (
     ClientUsageError,
@@ -157,27 +155,6 @@ async def test_the_time_out_of_a_block_is_not_replaced_by_what_closing_refuses(
         await ledger.aclose()
 
 
-@contextmanager
-def host_in_a_thread(scenario: Scenario) -> Iterator[Sandbox]:
-    """Have a host that outlives the event loops of its callers."""
-    sandbox = Sandbox(scenario)
-    listening, over = threading.Event(), threading.Event()
-
-    async def serve() -> None:
-        async with sandbox:
-            listening.set()
-            await asyncio.to_thread(over.wait)
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    try:
-        assert listening.wait(10)
-        yield sandbox
-    finally:
-        over.set()
-        thread.join()
-
-
 def drop(loop: asyncio.AbstractEventLoop) -> None:
     """Close an event loop with all that is in it, which asyncio complains of."""
     loop.set_exception_handler(lambda *_: None)
@@ -186,8 +163,7 @@ def drop(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def test_what_a_closed_loop_had_on_the_wire_is_possibly_billed_in_the_next() -> None:
-    with host_in_a_thread(SLOW) as sandbox:
-        sandbox.script("submit", Fault.SLOW)
+    with host_in_a_thread(SLOW, Fault.SLOW) as sandbox:
         (song,) = sandbox.add_music(1)
         client = connect(sandbox)
         loop = asyncio.new_event_loop()
