@@ -61,23 +61,24 @@ def without(text: str, forms: tuple[str, ...]) -> str:
     one that holds any becomes [key] as a whole: to rewrite it may take long, and no honest answer
     is one. So does one that holds it in a way that cannot be cut out.
     """
-    small = _readings(text)
+    small = text.lower()
+    if "&" in small or "\\" in small:
+        small = _readings(small)
     if not any(map(small.__contains__, forms)):
         return text
     if len(text) > _LARGE:
         return _HIDDEN
     patterns = ("".join(map(_however_escaped, form)) for form in forms if form in small)
     rest = re.sub("|".join(patterns), _HIDDEN, text, flags=re.IGNORECASE)
-    return _HIDDEN if any(map(_readings(rest).__contains__, forms)) else rest
+    return _HIDDEN if any(map(_readings(rest.lower()).__contains__, forms)) else rest
 
 
-def _readings(text: str) -> str:
-    """Write a text in small letters, and behind it what is left once escapes are undone.
+def _readings(small: str) -> str:
+    """Write behind a text in small letters what is left of it once escapes are undone.
 
     Pages escape some signs and leave others (Go writes + as &#43; and / as it is), and JSON within
     JSON is escaped twice.
     """
-    small = text.lower()
     if "&" in small:
         small += _from_html(small)
     if "\\" in small:
