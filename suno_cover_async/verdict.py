@@ -57,10 +57,9 @@ def read(call: Call[T], answer: Answer, host: Host, base_url: BaseUrl) -> T:
     base_url.has_answered = True
     if code == _OK:
         return _value(call, answer, code, body, call.decode)
-    data = body.get("data")
-    if code == _RUNNING and data is None and call.pending:
-        return call.pending(call)
     if code == _RUNNING:
+        if call.pending and body.get("data") is None:
+            return call.pending(call)
         return _value(call, answer, code, body, call.decode)
     if call.adopt and code in _DUPLICATE:
         adopted = _value(call, answer, code, body, call.adopt)

@@ -8,10 +8,10 @@ import asyncio
 import functools
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import attrs
@@ -225,11 +225,6 @@ def paid(sandbox: Sandbox) -> dict[str, str]:
 
 def by_song(tasks: tuple[CoverTask, ...]) -> dict[str, str]:
     return {task.music_task_id: task.cover_task_id for task in tasks}
-
-
-def opened(path: Path) -> AbstractAsyncContextManager[Ledger]:
-    """Open a ledger for a block that a cancellation may end."""
-    return cast("AbstractAsyncContextManager[Ledger]", Ledger(path))
 
 
 def written(path: Path) -> Rows:

@@ -36,7 +36,6 @@ from leaving import (
     host_in_a_thread,
     in_virtual_time,
     names,
-    opened,
     paid,
     submits,
     submitted,
@@ -78,7 +77,7 @@ Blocks = Callable[[Path, Sandbox, AsyncExitStack], Awaitable[tuple[Ledger, SunoC
 async def async_blocks(
     path: Path, sandbox: Sandbox, stack: AsyncExitStack
 ) -> tuple[Ledger, SunoCoverClient]:
-    ledger = await stack.enter_async_context(opened(path))
+    ledger = await stack.enter_async_context(Ledger(path))
     return ledger, await stack.enter_async_context(patient(sandbox))
 
 
@@ -190,7 +189,7 @@ async def test_a_ledger_outlives_its_block_until_its_last_answer_is_written(
         songs = sandbox.add_music(1)
 
         async def run() -> list[Outcome]:
-            async with opened(path) as ledger:
+            async with Ledger(path) as ledger:
                 return await covered(client, songs, ledger, tmp_path)
 
         await leave(run)
@@ -210,7 +209,7 @@ async def test_closing_a_ledger_again_awaits_what_a_cancelled_closing_left(
     path = tmp_path / "covers.db"
     async with host() as sandbox:
         songs = sandbox.add_music(1)
-        ledger: Any = Ledger(path)
+        ledger = Ledger(path)
 
         async def run() -> None:
             async with ledger, connect(sandbox, concurrency=3) as client:
@@ -236,7 +235,7 @@ async def test_blocks_that_are_left_at_any_suspension_cost_one_post_a_song(
             songs, path = sandbox.add_music(1), tmp_path / f"{suspension}.db"
 
             async def run(songs: list[str] = songs, path: Path = path) -> list[Outcome]:
-                async with opened(path) as ledger, connect(sandbox, concurrency=3) as client:
+                async with Ledger(path) as ledger, connect(sandbox, concurrency=3) as client:
                     return await covered(client, songs, ledger)
 
             took = await cancelled_at(suspension, times, run)
@@ -319,7 +318,7 @@ async def blocks_around_a_request_that_lingers(
                 await asyncio.sleep(0)
             raise
 
-    ledger = await stack.enter_async_context(opened(path))
+    ledger = await stack.enter_async_context(Ledger(path))
     session = await stack.enter_async_context(aiohttp.ClientSession(middlewares=(linger,)))
     return ledger, await stack.enter_async_context(patient(sandbox, session=session))
 
