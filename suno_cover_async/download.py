@@ -29,6 +29,7 @@ from suno_cover_async.errors import (
     SunoCoverError,
 )
 from suno_cover_async.files import PartFile, in_thread, on_disk
+from suno_cover_async.sharing import cancellations_of_this_task
 from suno_cover_async.text import printable
 
 _OK = 200
@@ -115,13 +116,13 @@ class ImageDownloader:
         """
         start = _checked(_parsed(url), loopback=self._loopback)
         mine = _refused.set([])
-        cancellations = _cancellations()
+        cancellations = cancellations_of_this_task()
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._follow(start, target)
         except asyncio.CancelledError:
             # A connector that is closed cancels its look-ups of names, and nobody else.
-            if not self._session.closed or _cancellations() > cancellations:
+            if not self._session.closed or cancellations_of_this_task() > cancellations:
                 raise
             failure: SunoCoverError = ClientUsageError(_CLOSED)
         except (aiohttp.ClientError, OSError, RuntimeError, ValueError) as error:
@@ -215,12 +216,6 @@ class ImageDownloader:
             _refused.get().append(host)
             raise PermissionError(f"{host} is no public address")
         return socket.socket(family=family, type=kind, proto=protocol)
-
-
-def _cancellations() -> int:
-    """Count how often the running task was told to end, by anybody."""
-    task = asyncio.current_task()
-    return task.cancelling() if task is not None else 0
 
 
 def _ending(before: bytes, block: list[bytes]) -> bytes:

@@ -19,7 +19,7 @@ from suno_cover_async._version import __version__
 from suno_cover_async.connections import Connector
 from suno_cover_async.errors import ClientUsageError, TransportError
 from suno_cover_async.gateway import Answer
-from suno_cover_async.overtime import Overtime
+from suno_cover_async.sharing import cancellations_of_this_task
 from suno_cover_async.text import without, written
 from suno_cover_async.verdict import retry_after
 
@@ -110,7 +110,6 @@ class Messenger:
         self._base_url = base_url
         self._key = key
         self._seconds = seconds
-        self._overtime = Overtime(seconds)
         self._options: dict[str, Any] = {
             "allow_redirects": False,
             "raise_for_status": False,
@@ -122,18 +121,12 @@ class Messenger:
         # some tools show, with a frame, the values of the attributes that its lines name.
         self._headers = _no_headers if owned else key.headers
 
-    def stop(self) -> None:
-        """Leave nothing behind, once all that was under way has ended."""
-        self._overtime.stop()
-
     def distrust(self) -> None:
         """Use no connection again: an answer was not that of its request, which may yet come."""
         if isinstance(self._session.connector, Connector):
             self._session.connector.distrust()
 
-    async def send(
-        self, target: str, body: "SubmitBody | None", *, entered: float
-    ) -> Answer | BaseException:
+    async def send(self, target: str, body: "SubmitBody | None") -> Answer | BaseException:
         """Send one request and receive its answer, or what went wrong.
 
         Nothing is raised, and nothing of aiohttp's returned: its exceptions, and all frames from
@@ -142,7 +135,6 @@ class Messenger:
         Args:
             target: Path and query.
             body: What to post; None makes it a GET.
-            entered: When it began, by the loop's clock; not before any other did.
 
         Returns:
             The answer; an error of ours; or a cancellation or interrupt, to be raised.
@@ -150,15 +142,19 @@ class Messenger:
         answer: Answer | None = None
         raised: BaseException | None = None
         failure = ""
-        task = self._overtime.begin(entered)
+        cancellations = cancellations_of_this_task()
+        attempt = asyncio.timeout(self._seconds)
         try:
-            async with self._session.request(
-                "GET" if body is None else "POST",
-                URL(self._base_url + target, encoded=True),
-                data=body,
-                headers=self._headers(),
-                **self._options,
-            ) as response:
+            async with (
+                attempt,
+                self._session.request(
+                    "GET" if body is None else "POST",
+                    URL(self._base_url + target, encoded=True),
+                    data=body,
+                    headers=self._headers(),
+                    **self._options,
+                ) as response,
+            ):
                 content = response.content
                 # Small answers have come as a whole by now.
                 whole = await (response.read() if content.is_eof() else _bounded(content))
@@ -166,12 +162,11 @@ class Messenger:
         except _DroppedError as error:
             failure = str(error)
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError, ExceptionGroup) as error:
-            failure = _describe(error)
+            failure = f"nothing for {self._seconds:g} s" if attempt.expired() else _describe(error)
         except BaseException as error:  # noqa: BLE001 - returned: a cancellation, or an interrupt
-            if not self._is_of_closing(error, task):
+            if not self._is_of_closing(error, cancellations):
                 raised = error
-        is_late = self._overtime.end(task)
-        if raised is not None and not (is_late and isinstance(raised, asyncio.CancelledError)):
+        if raised is not None:
             return _bare(raised)
         if answer is not None:
             return answer
@@ -179,13 +174,18 @@ class Messenger:
             return ClientUsageError(_SESSION_CLOSED)
         if failure == _OTHER_CREDENTIALS:
             return ClientUsageError(failure)
-        reason = failure or f"nothing for {self._seconds:g} s"
-        return TransportError(f"no answer from {self._base_url}: {reason}")
+        return TransportError(
+            f"no answer from {self._base_url}: {failure or 'the client was closed'}"
+        )
 
-    def _is_of_closing(self, error: BaseException, task: "asyncio.Task[Any]") -> bool:
-        """Whether it cancels nobody: a connector that is closed ends its look-ups of names so."""
+    def _is_of_closing(self, error: BaseException, cancellations: int) -> bool:
+        """Tell whether a CancelledError came from closing the connector, and not from a caller.
+
+        A connector that is closed during a DNS look-up cancels that look-up.
+        """
         is_cancellation = isinstance(error, asyncio.CancelledError)
-        return is_cancellation and self._session.closed and not self._overtime.was_cancelled(task)
+        is_ours = cancellations_of_this_task() <= cancellations
+        return is_cancellation and self._session.closed and is_ours
 
     def _answer(self, response: aiohttp.ClientResponse, content: bytes) -> Answer:
         text = content.decode("utf-8", "replace").removeprefix(_BYTE_ORDER_MARK)

@@ -143,6 +143,12 @@ class Closing:
             task.cancel()
 
 
+def cancellations_of_this_task() -> int:
+    """Count the cancellations of the running task that are not taken back."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
 async def settled(task: "asyncio.Future[Any]") -> None:
     """Wait for a task that was told to end; a cancellation of ours ends it at once."""
     try:

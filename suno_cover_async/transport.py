@@ -177,7 +177,7 @@ class Transport:
                 if gate.admits(passage):
                     answered = False
                     try:
-                        answer = await self._messenger.send(call.target, body, entered=slot.entered)
+                        answer = await self._messenger.send(call.target, body)
                         answered = isinstance(answer, Answer)
                     finally:  # it raises nothing, but perhaps nobody goes on with this coroutine
                         window.leave(slot, answered=answered)

@@ -144,7 +144,6 @@ async def open_workshop(
     messenger = Messenger(
         session, account.base_url, account.key, seconds=account.retry.attempt, owned=owned
     )
-    stack.callback(messenger.stop)
     transport = Transport(account, messenger)
 
     def look(cover_task_id: str) -> Coroutine[Any, Any, CoverDetails | None]:

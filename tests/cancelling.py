@@ -55,7 +55,6 @@ _LAST_OF_PNG = b"IEND\xaeB`\x82"
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a disk that takes no time, where there is one
 _OURS = {"Shared", "PollStream", "Watcher", "Bell", "Passage", "SubmitBody", "Counted"}
 _OF_WHO_IS_GONE = {"RequestWindow", "Alarms", "Timeout"}
-_OF_CLIENTS = {*_OF_WHO_IS_GONE, "Overtime"}
 
 
 # --- the strike -----------------------------------------------------------------------------
@@ -433,7 +432,7 @@ class _Play:
             await asyncio.sleep(ATTEMPT)
         self._look_for_records()
         self._look_for(_OURS)
-        self._look_for_timers(_OF_WHO_IS_GONE if not self.is_closed else _OF_CLIENTS)
+        self._look_for_timers(_OF_WHO_IS_GONE)
         self._clear_up()
         if self.is_closed:
             stage.client = _client(stage.sandbox, rate=weather.rate)

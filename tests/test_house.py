@@ -20,7 +20,6 @@ FLOORS = [
         "hosts",
         "window",
         "alarms",
-        "overtime",
         "loops",
         "sharing",
         "signing",
