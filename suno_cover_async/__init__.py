@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from suno_cover_async._version import __version__
 
 if TYPE_CHECKING:  # what is fetched below, for those who read and do not run
-    from suno_cover_async.admission import CallbackAnswer
     from suno_cover_async.batch import Covered, Failed, Outcome, Outcomes, Tally, cover_catalog
     from suno_cover_async.catalog import Catalog, read_catalog
+    from suno_cover_async.circuit_breaker import OutageGate
     from suno_cover_async.client import NO_CALLBACK_URL, SunoCoverClient
     from suno_cover_async.entries import LedgerEntry, TrackState
     from suno_cover_async.errors import (
@@ -59,10 +59,10 @@ if TYPE_CHECKING:  # what is fetched below, for those who read and do not run
         MusicDetails,
         Track,
     )
-    from suno_cover_async.outage import OutageGate
     from suno_cover_async.pace import PollSchedule
     from suno_cover_async.receiver import CallbackReceiver
     from suno_cover_async.retry import RetryPolicy
+    from suno_cover_async.verification import CallbackAnswer
     from suno_cover_async.window import Rate, RequestWindow
 
 __all__ = [
@@ -125,7 +125,7 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "admission": ("CallbackAnswer",),
+    "verification": ("CallbackAnswer",),
     "batch": ("Covered", "Failed", "Outcome", "Outcomes", "Tally", "cover_catalog"),
     "catalog": ("Catalog", "read_catalog"),
     "client": ("NO_CALLBACK_URL", "SunoCoverClient"),
@@ -159,7 +159,7 @@ _ROOMS = {
     "ledger": ("Ledger",),
     "lines": ("BadLine",),
     "models": ("Callback", "CoverDetails", "CoverStatus", "CoverTask", "MusicDetails", "Track"),
-    "outage": ("OutageGate",),
+    "circuit_breaker": ("OutageGate",),
     "pace": ("PollSchedule",),
     "receiver": ("CallbackReceiver",),
     "retry": ("RetryPolicy",),

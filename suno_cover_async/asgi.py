@@ -14,8 +14,8 @@ from collections.abc import (
 )
 from typing import Any
 
-from suno_cover_async.admission import REFUSED, CallbackAnswer
 from suno_cover_async.errors import CallbackRefusedError
+from suno_cover_async.verification import REFUSED, CallbackAnswer
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -27,6 +27,7 @@ import attrs
 from suno_cover_async import arguments
 from suno_cover_async.agenda import Agenda, Backlog
 from suno_cover_async.catalog import Catalog
+from suno_cover_async.circuit_breaker import OutageGate
 from suno_cover_async.client import SunoCoverClient
 from suno_cover_async.entries import LedgerEntry, TrackState
 from suno_cover_async.errors import (
@@ -41,7 +42,6 @@ from suno_cover_async.fates import Fate, Step, fate
 from suno_cover_async.files import file_stem, in_thread, sweep
 from suno_cover_async.ledger import Ledger
 from suno_cover_async.models import CoverDetails, CoverTask, Track
-from suno_cover_async.outage import OutageGate
 from suno_cover_async.sharing import begin_work
 
 T = TypeVar("T")

@@ -14,6 +14,7 @@ from typing import NoReturn, Self
 import aiohttp
 
 from suno_cover_async import arguments, receiving, wire
+from suno_cover_async.circuit_breaker import OutageGate
 from suno_cover_async.doorbell import Doorbell
 from suno_cover_async.errors import (
     CoverExpiredError,
@@ -29,7 +30,6 @@ from suno_cover_async.loops import PerLoop
 from suno_cover_async.memory import Memory
 from suno_cover_async.messenger import ApiKey
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
-from suno_cover_async.outage import OutageGate
 from suno_cover_async.pace import Backpressure, PollSchedule
 from suno_cover_async.polling import id_of, unknown_cover_task
 from suno_cover_async.receiving import Receiver

@@ -1,7 +1,7 @@
 """The door for callbacks: a true one rings the doorbell, and all are answered in milliseconds.
 
 It owns the bounds on time, and the doors for aiohttp.web, for ASGI (with `asgi.py`), and for any
-other framework. Who is let in is `admission.py`'s, and who is woken `doorbell.py`'s.
+other framework. Who is let in is `verification.py`'s, and who is woken `doorbell.py`'s.
 """
 
 import asyncio
@@ -14,7 +14,11 @@ from typing import NoReturn, cast
 from aiohttp import web
 
 from suno_cover_async import arguments, asgi, signing
-from suno_cover_async.admission import (
+from suno_cover_async.doorbell import Doorbell
+from suno_cover_async.errors import CallbackRefusedError
+from suno_cover_async.hook import Hook
+from suno_cover_async.models import Callback
+from suno_cover_async.verification import (
     ACCEPTED,
     LARGEST_BODY,
     REFUSED,
@@ -23,10 +27,6 @@ from suno_cover_async.admission import (
     Headers,
     refusing,
 )
-from suno_cover_async.doorbell import Doorbell
-from suno_cover_async.errors import CallbackRefusedError
-from suno_cover_async.hook import Hook
-from suno_cover_async.models import Callback
 
 Secret = str | bytes | Iterable[str | bytes]
 _LONGEST_BODY = 5.0  # seconds

@@ -2,7 +2,7 @@
 
 It owns the order in which a request meets limiter, gates and retries, and who learns what from its
 answer. What it says is `wire.py`'s, how it is carried `messenger.py`'s, what an answer means
-`verdict.py`'s, when it may go out `window.py`'s, `pace.py`'s and `outage.py`'s, whether again
+`verdict.py`'s, when it may go out `window.py`'s, `pace.py`'s and `circuit_breaker.py`'s, whether again
 `retry.py`'s.
 """
 
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import attrs
 
+from suno_cover_async.circuit_breaker import OutageGate, Passage
 from suno_cover_async.errors import (
     ClientUsageError,
     RateLimitError,
@@ -26,7 +27,6 @@ from suno_cover_async.errors import (
 from suno_cover_async.gateway import Answer
 from suno_cover_async.hosts import BaseUrl, Host
 from suno_cover_async.messenger import ApiKey, Messenger, SubmitBody
-from suno_cover_async.outage import OutageGate, Passage
 from suno_cover_async.pace import Backpressure
 from suno_cover_async.retry import RetryPolicy, Trouble, persist
 from suno_cover_async.sharing import CLOSED, Closing

@@ -17,6 +17,7 @@ import attrs
 
 from suno_cover_async import wire
 from suno_cover_async.addresses import Address, is_loopback
+from suno_cover_async.circuit_breaker import OutageGate, Passage
 from suno_cover_async.connections import Connector
 from suno_cover_async.doorbell import Doorbell
 from suno_cover_async.download import ImageDownloader
@@ -24,7 +25,6 @@ from suno_cover_async.errors import DownloadError, SunoCoverError
 from suno_cover_async.memory import Memory
 from suno_cover_async.messenger import USER_AGENT, Messenger
 from suno_cover_async.models import CoverDetails
-from suno_cover_async.outage import OutageGate, Passage
 from suno_cover_async.pace import PollSchedule
 from suno_cover_async.polling import Lookout
 from suno_cover_async.retry import RetryPolicy, Trouble, persist

@@ -50,7 +50,7 @@ from suno_cover_async import (
     UnexpectedResponseError,
     wire,
 )
-from suno_cover_async.outage import Passage
+from suno_cover_async.circuit_breaker import Passage
 from suno_cover_async.sandbox import Fault, Reply, Sandbox, Scenario
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
