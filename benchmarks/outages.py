@@ -150,7 +150,7 @@ async def suffer(kind: str, seconds: float, *, tracks: int, scale: float, folder
         songs = sandbox.add_music(song(number) for number in range(tracks))
         journal = sandbox.journal
         options = policies(scale)
-        retry = attrs.evolve(options["retry"], deadline=USUAL_RETRY.deadline / scale)
+        retry = attrs.evolve(options["retry"], deadline=60 / scale)  # as by default
         options |= {"retry": retry, "session": session}
         client = SunoCoverClient(sandbox.api_key, base_url=sandbox.url, **options)
         work = asyncio.create_task(cover(client, songs, ledger, folder / "covers"))

@@ -20,7 +20,7 @@ from suno_cover_async._version import __version__
 if TYPE_CHECKING:  # what is fetched below, for those who read and do not run
     from suno_cover_async.batch import Covered, Failed, Outcome, Outcomes, Tally, cover_catalog
     from suno_cover_async.catalog import Catalog, read_catalog
-    from suno_cover_async.circuit_breaker import OutageGate
+    from suno_cover_async.circuit_breaker import Breakers, CircuitBreaker
     from suno_cover_async.client import NO_CALLBACK_URL, SunoCoverClient
     from suno_cover_async.entries import LedgerEntry, TrackState
     from suno_cover_async.errors import (
@@ -74,11 +74,13 @@ __all__ = [
     "APIError",
     "AuthenticationError",
     "BadLine",
+    "Breakers",
     "Callback",
     "CallbackAnswer",
     "CallbackReceiver",
     "CallbackRefusedError",
     "Catalog",
+    "CircuitBreaker",
     "ClientBlockedError",
     "ClientUsageError",
     "CoverDetails",
@@ -102,7 +104,6 @@ __all__ = [
     "MusicDetails",
     "MusicFailedError",
     "NotFoundError",
-    "OutageGate",
     "Outcome",
     "Outcomes",
     "PollSchedule",
@@ -128,6 +129,7 @@ _ROOMS = {
     "verification": ("CallbackAnswer",),
     "batch": ("Covered", "Failed", "Outcome", "Outcomes", "Tally", "cover_catalog"),
     "catalog": ("Catalog", "read_catalog"),
+    "circuit_breaker": ("Breakers", "CircuitBreaker"),
     "client": ("NO_CALLBACK_URL", "SunoCoverClient"),
     "entries": ("LedgerEntry", "TrackState"),
     "errors": (
@@ -159,7 +161,6 @@ _ROOMS = {
     "ledger": ("Ledger",),
     "lines": ("BadLine",),
     "models": ("Callback", "CoverDetails", "CoverStatus", "CoverTask", "MusicDetails", "Track"),
-    "circuit_breaker": ("OutageGate",),
     "pace": ("PollSchedule",),
     "receiver": ("CallbackReceiver",),
     "retry": ("RetryPolicy",),

@@ -124,6 +124,15 @@ def positive(name: str, value: float) -> float:
     return value
 
 
+def positive_or_none(name: str, value: float | None) -> float | None:
+    """Check that it is None, or a finite number above 0.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    return None if value is None else positive(name, value)
+
+
 def path(name: str, value: str) -> str:
     """Check the path of a URL: one slash and printable ASCII characters.
 

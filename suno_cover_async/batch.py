@@ -27,15 +27,13 @@ import attrs
 from suno_cover_async import arguments
 from suno_cover_async.agenda import Agenda, Backlog
 from suno_cover_async.catalog import Catalog
-from suno_cover_async.circuit_breaker import OutageGate
-from suno_cover_async.client import SunoCoverClient
+from suno_cover_async.client import SunoCoverClient, covers_of
 from suno_cover_async.entries import LedgerEntry, TrackState
 from suno_cover_async.errors import (
     ClientUsageError,
     CoverExpiredError,
     CoverTimeoutError,
     LedgerError,
-    RateLimitError,
     SunoCoverError,
 )
 from suno_cover_async.fates import Fate, Step, fate
@@ -52,8 +50,6 @@ _SUBMITS_AT_ONCE = 20  # a window of the documented limit: looks need not queue 
 _SAVES_AT_ONCE = 8
 _TAKEN_IN_AT_ONCE = 5_000
 _MOST_UNREAD = 1_000  # outcomes that nobody has asked for yet
-_MOST_ROUNDS = 3  # of one track in trouble while all others fare well
-_PATIENCE_ALONE = 8  # times as many rounds where there are no others
 _LONGEST_TITLE = 40  # characters of it in the name of a file
 _CLOSED = "the client was closed while a catalog was at work"
 _FED_NO_MORE = "what brings the tracks was cancelled, and not by the catalog"
@@ -175,8 +171,7 @@ async def cover_catalog(
         if ledger is None:
             ledger = stack.enter_context(Ledger(None))
         await stack.enter_async_context(arguments.instance("ledger", ledger, Ledger).lease())
-        for gate in (client.outage, client.submit_outage, client.image_outage):
-            stack.enter_context(gate.armed())
+        stack.enter_context(client.breakers.armed())
         feed = tracks if isinstance(tracks, AsyncIterable) else None
         if await ledger.has_answered(client.base_url):
             client.trust_base_url()
@@ -190,7 +185,7 @@ async def cover_catalog(
         # it can wait for a submit on the wire and record what that brings; whoever leaves the block
         # may be cancelled any number of times while it waits for the work to end.
         work = asyncio.create_task(outcomes.work(stack.pop_all()))
-        client.used_by(work)
+        covers_of(client).used_by(work)
         ledger.used_by(work)
     try:
         await asyncio.sleep(0)  # so that it has begun, whatever comes
@@ -224,7 +219,8 @@ class Outcomes:
     ) -> None:
         """Prepare; `cover_catalog` makes them. `feed` brings further tracks."""
         self.tally: Tally = Tally()
-        self._client = client
+        self._covers = covers_of(client)
+        self._retry = self._covers.account.retry.for_batch()
         self._ledger = ledger
         self._into = into
         self._feed = feed
@@ -326,7 +322,7 @@ class Outcomes:
 
     async def _cover_all(self) -> None:
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._client.concurrency):
+            for _ in range(self._covers.concurrency):
                 group.create_task(_on_its_own(self._cover_some))
         self._backlog.completed()
 
@@ -334,7 +330,7 @@ class Outcomes:
         """Cover one track after the other: first the right to have it in flight, then the track."""
         while await self._agenda.ready():
             await self._images_can_be_had()
-            async with self._client.slot():
+            async with self._covers.slot():
                 entry = await self._agenda.next()
                 if entry is None:
                     continue
@@ -348,7 +344,7 @@ class Outcomes:
     async def _images_can_be_had(self) -> None:
         """Pay for nothing while the image host is in trouble; finishing ends the wait."""
         if not self._finishing:
-            opened = asyncio.create_task(self._client.image_outage.opened())
+            opened = asyncio.create_task(self._covers.account.breakers.images.wait_until_closed())
             await self._unless_finishing(opened)
 
     async def _cover(self, entry: LedgerEntry) -> Sequence[Outcome]:
@@ -359,7 +355,7 @@ class Outcomes:
             if task is None:
                 return ()
             step = Step.WAIT
-            with self._client.holding(task):
+            with self._covers.memory.holding(task):
                 details = await self._wait(task)
         except LedgerError:
             raise
@@ -392,13 +388,14 @@ class Outcomes:
         When it is cancelled, it ends once the request on the wire, if there is one, was answered.
         """
         if entry.state is TrackState.SUBMITTING:
-            self._client.doubt(entry.music_task_id, failed=entry.task)
+            self._covers.mark_possibly_billed(entry.music_task_id, failed=entry.task)
         await self._ledger.submitting(entry)
-        submit = partial(self._client.submit, entry.music_task_id)
         try:
-            return await self._persist(submit, self._client.submit_outage)
+            return await self._covers.submit(
+                entry.music_task_id, patience=self._covers.poll.timeout, policy=self._retry
+            )
         except asyncio.CancelledError:
-            await self._client.settled(entry.music_task_id)
+            await self._covers.settled(entry.music_task_id)
             raise
 
     async def _unless_finishing(self, task: asyncio.Task[Any]) -> None:
@@ -425,11 +422,11 @@ class Outcomes:
             error = submit.exception()
             if error is None:
                 return await self._submitted(entry, submit.result())
-        for task in self._client.unclaimed:
-            if task.music_task_id == entry.music_task_id:
-                return await self._submitted(entry, task)
+        task = self._covers.memory.unclaimed.get(entry.music_task_id)
+        if task is not None:
+            return await self._submitted(entry, task)
         in_doubt = not submit.done() or entry.state is TrackState.SUBMITTING
-        if not in_doubt and not self._client.perhaps_billed(entry.music_task_id):
+        if not in_doubt and not self._covers.memory.perhaps_billed(entry.music_task_id):
             await self._ledger.unsent(entry)
         if error is not None:
             raise error
@@ -438,19 +435,19 @@ class Outcomes:
     async def _submitted(self, entry: LedgerEntry, task: CoverTask) -> CoverTask:
         self.tally.adopted += task.adopted
         self.tally.billed += not task.adopted
-        self._client.keep(task)  # until it is waited for, if it ever is
-        await self._ledger.submitted(entry, task, base_url=self._client.base_url)
+        self._covers.memory.keep(task)  # until it is waited for, if it ever is
+        await self._ledger.submitted(entry, task, base_url=self._covers.account.base_url)
         return task
 
     async def _wait(self, task: CoverTask) -> CoverDetails:
         """Wait for a cover; the time of an outage does not count."""
-        outage = self._client.outage
+        breaker = self._covers.account.breakers.api
         while True:
-            began = outage.closures if outage.is_open else None
+            began = None if breaker.is_open else breaker.times_opened
             try:
-                return await self._client.wait(task)
+                return await self._covers.wait(task, self._covers.poll.timeout)
             except CoverTimeoutError:
-                if outage.is_open and outage.closures == began:
+                if not breaker.is_open and breaker.times_opened == began:
                     raise
 
     async def _save_all(self, folder: Path) -> None:
@@ -467,9 +464,8 @@ class Outcomes:
         covered: list[Covered] = []
         try:
             for track in nameless:
-                name = _stem(track)
-                fetch = partial(self._client.download, entry.details, folder, name=name)
-                files = await self._persist(fetch, self._client.image_outage)
+                stem = folder / file_stem(_stem(track))
+                files = await self._covers.download(entry.details, stem, policy=self._retry)
                 covered.append(Covered(track=track, details=entry.details, files=files))
         except SunoCoverError as error:
             what = fate(error, Step.SAVE)
@@ -486,23 +482,6 @@ class Outcomes:
         self.tally.done += 1
         return covered
 
-    async def _persist(self, act: Callable[[], Awaitable[T]], gate: OutageGate) -> T:
-        """Act until it succeeds, or fails for a reason of its own; an outage is none.
-
-        While there is one, `act` waits at the gate by itself.
-        """
-        rounds = 0.0
-        while True:
-            try:
-                return await act()
-            except SunoCoverError as error:
-                if gate.is_open and not isinstance(error, RateLimitError):
-                    rounds += 1
-                elif not gate.waiting:  # nobody is left to say whether it is an outage at all
-                    rounds += 1 / _PATIENCE_ALONE
-                if not error.retryable or rounds >= _MOST_ROUNDS:
-                    raise
-
     async def _end(
         self, entry: LedgerEntry, error: SunoCoverError, what: Fate
     ) -> Sequence[Outcome]:
@@ -511,6 +490,7 @@ class Outcomes:
             self._halt(error, hopeless=what is Fate.HOPELESS)
             return ()
         if what is not Fate.LEFT:
+            error.retryable = False  # the next run does not go on with it
             state = TrackState.FAILED if what is Fate.FAILED else TrackState.ATTENTION
             await self._ledger.ended(entry, state, error, task_known=what is not Fate.STRANGER)
             self.tally.failed += 1

@@ -1,7 +1,7 @@
-"""Outages: while the host is in trouble, requests go out one at a time, and rarely.
+"""The circuit breaker: while a host is in trouble, one request at a time probes it, and rarely.
 
-It owns what counts as trouble, and a half-open circuit breaker whose probe is whichever request is
-next in line. It knows seconds and errors; it knows no request.
+It owns what counts as trouble of a host, and whose turn it is to probe. It knows seconds and errors
+and sends nothing; requests are sent by `transport.py`, repeated by `retry.py`.
 """
 
 import asyncio
@@ -10,10 +10,11 @@ import logging
 import random
 from collections import deque
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TypeGuard
 
 import attrs
+import backoff
 
 from suno_cover_async.errors import (
     ClientUsageError,
@@ -26,13 +27,13 @@ from suno_cover_async.errors import (
     UnexpectedResponseError,
 )
 
-_TROUBLES_IN_A_ROW = 5
+_FAILURES_IN_A_ROW = 5
 
 _log = logging.getLogger("suno_cover_async")
 
 
 def is_trouble(outcome: object) -> TypeGuard[SunoCoverError]:
-    """Whether it is an error that says that the host, or the way to it, is out of order."""
+    """Tell whether an error says that the host, or the way to it, is out of order."""
     return isinstance(outcome, TransportError | ServerError | MaintenanceError) or (
         isinstance(outcome, UnexpectedResponseError | DownloadError)  # a gateway's page
         and outcome.retryable
@@ -40,63 +41,70 @@ def is_trouble(outcome: object) -> TypeGuard[SunoCoverError]:
 
 
 @attrs.define(eq=False)
-class Passage:
-    """The right to send one request.
+class Admission:
+    """The right to send one request, given by a breaker.
 
     Attributes:
-        closures: How often the gate had closed when it was given.
-        waited: The seconds spent at the closed gate.
+        times_opened: How often the breaker had opened when this was given.
+        waited: The seconds spent waiting for it.
+        is_probe: It was the probe of an open breaker, and failed.
+        is_lone_probe: Likewise, while nobody else waited there.
     """
 
-    closures: int
+    times_opened: int
     waited: float = 0.0
+    is_probe: bool = False
+    is_lone_probe: bool = False
 
 
-class OutageGate:
-    """Lets requests through; while the host is in trouble, one at a time, rarely.
+class CircuitBreaker:
+    """Admits requests. While the host is in trouble it is open: it admits one probe at a time.
 
-    It works while it is `armed`, in that event loop. It closes at the fifth trouble in a row. Then
-    those who wait probe one by one, in the order they came: `first` seconds after it closed, and
-    after each probe that failed twice as long, up to `longest`, jittered by a tenth. Any good
-    answer, a refusal included, opens it for all; calling too often says nothing.
+    A breaker works while it is `armed`, in that event loop; otherwise it admits every request. It
+    opens at the fifth failure in a row. Then those who wait probe one by one, in the order they
+    came: `probe_delay` seconds after it opened, and after each failed probe twice as long, up to
+    `max_probe_delay`, jittered by a tenth. Any answer of the host closes it, a refusal included. A
+    refusal for calling too often changes nothing.
 
     Attributes:
-        closures: How often it has closed so far.
-        what: What is in trouble when it is closed.
+        times_opened: How often it has opened so far.
+        name: What is in trouble while it is open.
     """
 
-    def __init__(self, first: float = 1.0, longest: float = 30.0, *, what: str = "the API") -> None:
-        """Start open and unarmed; the waits are seconds, `what` is in trouble is for people."""
-        self.closures: int = 0
-        self.what = what
-        self._first = first
-        self._longest = longest
+    def __init__(
+        self, probe_delay: float = 1.0, max_probe_delay: float = 30.0, *, name: str = "the API"
+    ) -> None:
+        """Start closed and unarmed; the delays are seconds, the name is for people."""
+        self.times_opened: int = 0
+        self.name = name
+        self._probe_delay = probe_delay
+        self._max_probe_delay = max_probe_delay
         self._loop: asyncio.AbstractEventLoop | None = None  # where it is armed
         self._armed = 0
-        self._row = 0
+        self._failures = 0
         self._outage: _Outage | None = None
 
     @property
     def is_open(self) -> bool:
-        """Whether everybody may pass."""
-        return self._outage is None
+        """Whether it holds requests back."""
+        return self._outage is not None
 
     @property
-    def since(self) -> float | None:
-        """When it closed, by the loop's clock; None while it is open."""
+    def opened_at(self) -> float | None:
+        """When it opened, by the loop's clock; None while it is closed."""
         return self._outage.since if self._outage else None
 
     @property
-    def trouble(self) -> SunoCoverError | None:
-        """What the last probe came to, at first what closed it; None while it is open."""
-        return self._outage.trouble if self._outage else None
+    def last_error(self) -> SunoCoverError | None:
+        """The error of the last probe, at first the one that opened it; None while closed."""
+        return self._outage.error if self._outage else None
 
     @contextmanager
     def armed(self) -> Generator[None]:
-        """Watch for outages meanwhile; it opens when the last who armed it leaves."""
+        """Watch for trouble inside the block; it closes when the last such block is left."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # what another one left behind is over
-            self._open()
+            self._close()
             self._loop, self._armed = loop, 0
         self._armed += 1
         try:
@@ -105,37 +113,37 @@ class OutageGate:
             if loop is self._loop:
                 self._armed -= 1
                 if not self._armed:
-                    self._open()
+                    self._close()
                     self._loop = None
 
-    @property
-    def waiting(self) -> bool:
-        """Whether anybody is in line to probe, or probes."""
-        return self._outage is not None and self._outage.is_awaited
-
-    async def opened(self) -> None:
-        """Wait until it is open, or nobody is left who could find out."""
+    async def wait_until_closed(self) -> None:
+        """Wait until it is closed, or nobody is left who could find out that it may be."""
         while (outage := self._here()) and outage.is_awaited:
-            await asyncio.wait([outage.over], timeout=self._first)
+            await asyncio.wait([outage.over], timeout=self._probe_delay)
 
-    async def enter(self, patience: float) -> Passage | TransportError:
-        """Wait until it opens, or until it is one's turn to probe; whoever enters must `leave`.
+    def admit(self) -> Admission | None:
+        """Admit a request, to be `release`d after it; None while it is open."""
+        return None if self._here() else Admission(self.times_opened)
+
+    async def wait_for_admission(self, timeout: float | None) -> Admission | str:
+        """Wait until it closes, or until it is the caller's turn to probe.
 
         Args:
-            patience: The most seconds to wait.
+            timeout: The most seconds to wait; None waits as long as the outage lasts.
 
         Returns:
-            An error to end with if patience did.
+            An admission, to be `release`d after the request; when the time was up, a sentence that
+            says why there is none.
         """
         outage = self._here()
-        return await outage.enter(patience) if outage else Passage(self.closures)
+        return await outage.wait(timeout) if outage else Admission(self.times_opened)
 
-    def admits(self, passage: Passage) -> bool:
-        """Whether a request may still be sent: it is open, or this is the probe."""
+    def is_current(self, admission: Admission) -> bool:
+        """Tell whether a request may still be sent: it is closed, or this is the probe."""
         outage = self._here()
-        return outage is None or outage.probe is passage
+        return outage is None or outage.probe is admission
 
-    def judge(self, passage: Passage, outcome: object) -> None:
+    def record(self, admission: Admission, outcome: object) -> None:
         """Learn from what a request came to: an answer, or an error in its place."""
         if self._loop is None or asyncio.get_running_loop() is not self._loop:
             return
@@ -144,16 +152,16 @@ class OutageGate:
         if not is_trouble(outcome):
             self._recover()
         elif self._outage:
-            self._outage.judge(passage, outcome)
-        elif passage.closures == self.closures:  # others are news of a past outage
-            self._row += 1
-            if self._row == _TROUBLES_IN_A_ROW:
-                self._close(outcome)
+            self._outage.record(admission, outcome)
+        elif admission.times_opened == self.times_opened:  # others are news of a past outage
+            self._failures += 1
+            if self._failures == _FAILURES_IN_A_ROW:
+                self._open(outcome)
 
-    def leave(self, passage: Passage) -> None:
-        """Be done, judged or not; the next in line may probe."""
+    def release(self, admission: Admission) -> None:
+        """Be done with an admission, whatever came of it; the next in line may probe."""
         if self._outage:
-            self._outage.leave(passage)
+            self._outage.release(admission)
 
     def _here(self) -> "_Outage | None":
         """Return the outage, if it is one of the running event loop."""
@@ -161,94 +169,123 @@ class OutageGate:
             return None
         return self._outage
 
-    def _close(self, error: SunoCoverError) -> None:
-        self.closures += 1
-        self._outage = _Outage(self.what, error, self.closures, self._first, self._longest)
+    def _open(self, error: SunoCoverError) -> None:
+        self.times_opened += 1
+        delays = backoff.expo(factor=self._probe_delay, max_value=self._max_probe_delay)
+        self._outage = _Outage(self.name, error, self.times_opened, delays)
         _log.warning(
-            "%s is in trouble (%s); it pauses, with a probe every %g to %g s",
-            *(self.what, error, self._first, self._longest),
+            "%s is in trouble (%s); requests to it pause, with a probe every %g to %g s",
+            *(self.name, error, self._probe_delay, self._max_probe_delay),
         )
 
     def _recover(self) -> None:
         if self._outage:
             lasted = asyncio.get_running_loop().time() - self._outage.since
-            _log.warning("%s goes on again after %.1f s", self.what, lasted)
-        self._open()
+            _log.warning("%s answers again after %.1f s", self.name, lasted)
+        self._close()
 
-    def _open(self) -> None:
-        self._row = 0
+    def _close(self) -> None:
+        self._failures = 0
         outage, self._outage = self._outage, None
         if outage:
             outage.end()
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Breakers:
+    """The three breakers of one client; they work while a catalog runs.
+
+    Attributes:
+        api: For all API requests but submits.
+        submit: For submits, which may be in trouble while all else works.
+        images: For downloads of images.
+    """
+
+    api: CircuitBreaker
+    submit: CircuitBreaker
+    images: CircuitBreaker
+
+    @contextmanager
+    def armed(self) -> Generator[None]:
+        """Arm all three inside the block."""
+        with ExitStack() as stack:
+            for breaker in (self.api, self.submit, self.images):
+                stack.enter_context(breaker.armed())
+            yield
 
 
 class _Outage:
     """One time of trouble: those who wait for its end, and the one among them who probes."""
 
     def __init__(
-        self, what: str, error: SunoCoverError, number: int, first: float, longest: float
+        self, name: str, error: SunoCoverError, number: int, delays: Generator[float]
     ) -> None:
-        self._what = what
+        self._name = name
         self._loop = asyncio.get_running_loop()
         self.since = self._loop.time()
         self.over: asyncio.Future[None] = self._loop.create_future()
-        self.probe: Passage | None = None
+        self.probe: Admission | None = None
         self._number = number
-        self._wait = first
-        self._longest = longest
-        self._line: deque[asyncio.Future[Passage]] = deque()
-        self._suffer(error)
+        self._delays = delays
+        next(delays)  # a wait generator of backoff's yields nothing first
+        self._line: deque[asyncio.Future[Admission]] = deque()
+        self._postpone(error)
 
-    async def enter(self, patience: float) -> Passage | TransportError:
+    async def wait(self, timeout: float | None) -> Admission | str:
         came = self._loop.time()
-        place: asyncio.Future[Passage] = self._loop.create_future()
+        place: asyncio.Future[Admission] = self._loop.create_future()
         self._line.append(place)
         self._probe_next()
         try:
-            await asyncio.wait([place], timeout=patience)
+            await asyncio.wait([place], timeout=timeout)
         except asyncio.CancelledError:
             if not place.cancel():  # it was given in the very moment of the cancellation
-                self.leave(place.result())
+                self.release(place.result())
             raise
         now = self._loop.time()
         if place.cancel():
-            return TransportError(
-                f"{self._what} has been in trouble for {now - self.since:.0f} s ({self.trouble}); "
+            return (
+                f"{self._name} has been in trouble for {now - self.since:.0f} s ({self.error}); "
                 "nothing was sent: try again later"
             )
-        passage = place.result()
-        passage.waited = now - came
-        return passage
+        admission = place.result()
+        admission.waited = now - came
+        return admission
 
     @property
     def is_awaited(self) -> bool:
-        return self.probe is not None or any(not place.done() for place in self._line)
+        return self.probe is not None or self._has_line
 
-    def judge(self, passage: Passage, error: SunoCoverError) -> None:
-        if passage is self.probe:
-            self._suffer(error)
+    @property
+    def _has_line(self) -> bool:
+        return any(not place.done() for place in self._line)
 
-    def leave(self, passage: Passage) -> None:
-        if passage is self.probe:
+    def record(self, admission: Admission, error: SunoCoverError) -> None:
+        if admission is self.probe:
+            admission.is_probe, admission.is_lone_probe = True, not self._has_line
+            self._postpone(error)
+
+    def release(self, admission: Admission) -> None:
+        if admission is self.probe:
             self.probe = None
             self._probe_next()
 
     def end(self) -> None:
-        """Let everybody in."""
+        """Admit everybody."""
         self._due.cancel()
         if self._loop.is_closed():
             return
         self.over.set_result(None)
         for place in self._line:
             if not place.done():
-                place.set_result(Passage(self._number))
+                place.set_result(Admission(self._number))
 
-    def _suffer(self, error: SunoCoverError) -> None:
-        self.trouble = copy.copy(error)  # whoever raises the original gives it a traceback
+    def _postpone(self, error: SunoCoverError) -> None:
+        """Set the time of the next probe."""
+        self.error = copy.copy(error)  # whoever raises the original gives it a traceback
         self._is_due = False
-        wait = min(self._wait, self._longest)
-        self._wait = 2 * wait
-        self._due = self._loop.call_later(wait * random.uniform(0.9, 1.1), self._fall_due)
+        delay = next(self._delays) * random.uniform(0.9, 1.1)
+        self._due = self._loop.call_later(delay, self._fall_due)
 
     def _fall_due(self) -> None:
         self._is_due = True
@@ -259,5 +296,5 @@ class _Outage:
         while self._line and self._line[0].done():
             self._line.popleft()
         if self._is_due and self._line and self.probe is None:
-            self.probe = Passage(self._number)
+            self.probe = Admission(self._number)
             self._line.popleft().set_result(self.probe)

@@ -4,7 +4,6 @@ It puts the parts together; how a request is made, when, and what an answer mean
 floors below.
 """
 
-import asyncio
 import contextlib
 import os
 from collections.abc import AsyncGenerator, Callable
@@ -13,30 +12,20 @@ from typing import NoReturn, Self
 
 import aiohttp
 
-from suno_cover_async import arguments, receiving, wire
-from suno_cover_async.circuit_breaker import OutageGate
+from suno_cover_async import arguments, receiving
+from suno_cover_async.circuit_breaker import Breakers, CircuitBreaker
 from suno_cover_async.doorbell import Doorbell
-from suno_cover_async.errors import (
-    CoverExpiredError,
-    CoverFailedError,
-    CoverTimeoutError,
-    MusicFailedError,
-    NotFoundError,
-    SunoCoverError,
-)
 from suno_cover_async.files import file_stem
 from suno_cover_async.hosts import SUNOAPI, BaseUrl, Host
-from suno_cover_async.loops import PerLoop
-from suno_cover_async.memory import Memory
 from suno_cover_async.messenger import ApiKey
-from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
+from suno_cover_async.models import CoverDetails, CoverTask, MusicDetails
 from suno_cover_async.pace import Backpressure, PollSchedule
-from suno_cover_async.polling import id_of, unknown_cover_task
+from suno_cover_async.polling import id_of
 from suno_cover_async.receiving import Receiver
 from suno_cover_async.retry import RetryPolicy
+from suno_cover_async.service import CoverService
 from suno_cover_async.transport import Account
 from suno_cover_async.window import Rate, RequestWindow
-from suno_cover_async.workshop import Workshop, open_workshop
 
 NO_CALLBACK_URL = "https://example.com/suno-cover-async/no-callback"
 """Sent when there is no callback URL: the API requires one and does not check it [seen live]."""
@@ -101,7 +90,7 @@ class SunoCoverClient:
         window = _window("rate", rate)
         poll_window = window if poll_rate is None else _window("poll_rate", poll_rate)
         url = arguments.base_url("base_url", arguments.given(base_url, host.base_url))
-        self._account = Account(
+        account = Account(
             host=host,
             api=BaseUrl(url),
             key=key,
@@ -109,22 +98,25 @@ class SunoCoverClient:
             window=window,
             poll_window=poll_window,
             backpressure=Backpressure(window.rate, retry.longest_pause),
-            outage=_gate(retry, "the API"),
-            submit_outage=_gate(retry, "submitting"),
-            image_outage=_gate(retry, "the image host"),
+            breakers=Breakers(
+                api=_breaker(retry, "the API"),
+                submit=_breaker(retry, "submitting"),
+                images=_breaker(retry, "the image host"),
+            ),
         )
-        self._callback_url = _callback_url(callback_url, receiver)
-        self._doorbell = receiver.doorbell if receiver else Doorbell()
-        self._concurrency = arguments.count("concurrency", concurrency)
-        self._poll = arguments.instance("poll", poll, PollSchedule)
-        self._borrowed = session and arguments.instance("session", session, aiohttp.ClientSession)
-        self._memory = Memory(poll.grace)
-        self._users = set[asyncio.Task[None]]()
-        self._loops = PerLoop(self._open)
+        url_of = _callback_url(callback_url, receiver)
+        self._covers = CoverService(
+            account=account,
+            doorbell=receiver.doorbell if receiver else Doorbell(),
+            callback_url=url_of,
+            poll=arguments.instance("poll", poll, PollSchedule),
+            concurrency=arguments.count("concurrency", concurrency),
+            session=session and arguments.instance("session", session, aiohttp.ClientSession),
+        )
 
     async def __aenter__(self) -> Self:
         """Return the client itself."""
-        await self._loops.enter()
+        await self._covers.enter()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -142,7 +134,7 @@ class SunoCoverClient:
         Whoever still waits for anything gets a `ClientUsageError`. All this is done by a task of
         the client's own: whoever is cancelled while it waits here leaves, and the task goes on.
         """
-        await self._loops.aclose()
+        await self._covers.aclose()
 
     @property
     def unclaimed(self) -> tuple[CoverTask, ...]:
@@ -152,7 +144,7 @@ class SunoCoverClient:
         may pass. `submit` and `generate` of the same music task take them up again without a
         request; so may `wait`.
         """
-        return tuple(self._memory.unclaimed.values())
+        return tuple(self._covers.memory.unclaimed.values())
 
     @property
     def uncertain(self) -> tuple[str, ...]:
@@ -162,7 +154,7 @@ class SunoCoverClient:
         Submit them again to find out; that never pays twice. They leave with a cover task of
         theirs, or with a `CoverExistsError`.
         """
-        return tuple(self._memory.uncertain)
+        return tuple(self._covers.memory.uncertain)
 
     def perhaps_billed(self, music_task_id: str) -> bool:
         """Whether a submit of this music task may have been billed, whoever made it.
@@ -171,7 +163,7 @@ class SunoCoverClient:
         So a caller who was cancelled learns that others go on with the submit it had joined.
         """
         arguments.task_id("music_task_id", music_task_id)
-        return self._memory.perhaps_billed(music_task_id)
+        return self._covers.memory.perhaps_billed(music_task_id)
 
     async def settled(self, music_task_id: str) -> None:
         """Wait for the submit of this music task that all its callers have left.
@@ -181,9 +173,7 @@ class SunoCoverClient:
         once where no submit was left, or where another caller waits for it by now.
         """
         arguments.task_id("music_task_id", music_task_id)
-        workshop = self._loops.current
-        if workshop is not None:
-            await workshop.desk.settled(music_task_id)
+        await self._covers.settled(music_task_id)
 
     def doubt(self, music_task_id: str, *, failed: CoverTask | None = None) -> None:
         """Tell that somebody, such as an earlier process, may have submitted this music task.
@@ -195,33 +185,13 @@ class SunoCoverClient:
             music_task_id: The music task.
             failed: What became of it before; a callback that named this tells nothing new.
         """
-        self._memory.uncertain[arguments.task_id("music_task_id", music_task_id)] = None
-        if failed is not None:
-            self._doorbell.forget(music_task_id, failed.cover_task_id)
-
-    def keep(self, task: CoverTask) -> None:
-        """Put a cover task among the `unclaimed`: it is paid for, and nobody waits for it yet."""
-        self._memory.unclaimed[task.music_task_id] = task
-
-    def holding(self, task: CoverTask) -> contextlib.AbstractContextManager[None]:
-        """Keep a cover task `unclaimed` while a block waits for its cover, as `generate` does.
-
-        It stays so where the block is cancelled, or ends in an error that may pass.
-        """
-        return self._memory.holding(task)
-
-    def used_by(self, work: asyncio.Task[None]) -> None:
-        """Have closing wait for the work of a catalog that was cancelled, for `cover_catalog`.
-
-        It records what submits bring, and ends by itself once they are answered.
-        """
-        self._users.add(work)
-        work.add_done_callback(self._users.discard)
+        arguments.task_id("music_task_id", music_task_id)
+        self._covers.mark_possibly_billed(music_task_id, failed=failed)
 
     @property
     def base_url(self) -> str:
         """Where this client calls, without a trailing slash."""
-        return self._account.base_url
+        return self._covers.account.base_url
 
     def trust_base_url(self) -> None:
         """Take the base URL for right, although the API has not answered there yet.
@@ -230,27 +200,17 @@ class SunoCoverClient:
         knows from an earlier process that the API answers there; `cover_catalog` knows it from the
         ledger.
         """
-        self._account.api.has_answered = True
+        self._covers.account.api.has_answered = True
 
     @property
-    def outage(self) -> OutageGate:
-        """What holds back all but submits while the API is in trouble, when a catalog runs."""
-        return self._account.outage
-
-    @property
-    def submit_outage(self) -> OutageGate:
-        """What holds back submits likewise: they may be in trouble while all else fares well."""
-        return self._account.submit_outage
-
-    @property
-    def image_outage(self) -> OutageGate:
-        """What holds back downloads likewise."""
-        return self._account.image_outage
+    def breakers(self) -> Breakers:
+        """The circuit breakers for the API, for submits and for images; see `Breakers`."""
+        return self._covers.account.breakers
 
     @property
     def concurrency(self) -> int:
         """How many covers may be in flight at once."""
-        return self._concurrency
+        return self._covers.concurrency
 
     @contextlib.asynccontextmanager
     async def slot(self) -> AsyncGenerator[None, None]:
@@ -258,8 +218,7 @@ class SunoCoverClient:
 
         `generate` and `cover_catalog` do; use it around a `submit` and `wait` of your own.
         """
-        workshop = await self._loops.enter()
-        async with workshop.slot():
+        async with self._covers.slot():
             yield
 
     async def generate(self, music_task_id: str, *, timeout: float | None = None) -> CoverDetails:
@@ -283,11 +242,10 @@ class SunoCoverClient:
         """
         arguments.task_id("music_task_id", music_task_id)
         timeout = self._patience(timeout)
-        workshop = await self._loops.enter()
-        async with self.slot():
-            task = await workshop.desk.submit(music_task_id, timeout)
-            with self.holding(task):
-                return await self.wait(task, timeout=timeout)
+        async with self._covers.slot():
+            task = await self._covers.submit(music_task_id, patience=timeout)
+            with self._covers.memory.holding(task):
+                return await self._covers.wait(task, timeout)
 
     async def submit(self, music_task_id: str) -> CoverTask:
         """Ask for the cover of a finished song. This is what costs money.
@@ -315,8 +273,7 @@ class SunoCoverClient:
             ValueError: `music_task_id` is no id.
         """
         arguments.task_id("music_task_id", music_task_id)
-        workshop = await self._loops.enter()
-        return await workshop.desk.submit(music_task_id, self._poll.timeout)
+        return await self._covers.submit(music_task_id, patience=self._covers.poll.timeout)
 
     async def wait(self, task: CoverTask | str, *, timeout: float | None = None) -> CoverDetails:
         """Wait for a cover task to succeed.
@@ -338,15 +295,7 @@ class SunoCoverClient:
             ValueError: An argument is wrong.
         """
         arguments.task_id("task", id_of(task))
-        patience = self._patience(timeout)
-        workshop = await self._loops.enter()
-        deadline = workshop.loop.time() + patience
-        async with workshop.lookout.watching(task, deadline) as watcher:
-            details = await watcher.finished()
-        self._memory.settle(details)
-        if details.status is CoverStatus.FAILED:
-            raise CoverFailedError(details)
-        return details
+        return await self._covers.wait(task, self._patience(timeout))
 
     def watch(
         self, task: CoverTask | str, *, timeout: float | None = None
@@ -357,8 +306,7 @@ class SunoCoverClient:
         those of `wait`, `CoverFailedError` excepted.
         """
         arguments.task_id("task", id_of(task))
-        patience = self._patience(timeout)
-        return self._watch(task, patience)
+        return self._covers.watch(task, self._patience(timeout))
 
     async def details(self, task: CoverTask | str) -> CoverDetails:
         """Look at a cover task once.
@@ -370,12 +318,8 @@ class SunoCoverClient:
             SunoCoverError: Anything else.
             ValueError: `task` is no id.
         """
-        cover_task_id = arguments.task_id("task", id_of(task))
-        workshop = await self._loops.enter()
-        found = await workshop.lookout.look(task)
-        if found is None and self._memory.born(cover_task_id, workshop.loop.time()) is None:
-            raise unknown_cover_task(cover_task_id)
-        return found or CoverDetails(cover_task_id=cover_task_id, status=CoverStatus.PENDING)
+        arguments.task_id("task", id_of(task))
+        return await self._covers.details(task)
 
     async def credits(self) -> float:
         """Ask for the account's balance.
@@ -383,8 +327,7 @@ class SunoCoverClient:
         Raises:
             SunoCoverError: What the last attempt came to.
         """
-        workshop = await self._loops.enter()
-        return await workshop.transport.get(wire.credit(self._account.host))
+        return await self._covers.credits()
 
     async def music_details(self, music_task_id: str) -> MusicDetails:
         """Look at a music task once.
@@ -395,16 +338,7 @@ class SunoCoverClient:
             ValueError: `music_task_id` is no id.
         """
         arguments.task_id("music_task_id", music_task_id)
-        workshop = await self._loops.enter()
-        found = await workshop.transport.get(
-            wire.music(music_task_id), through=self._account.poll_window
-        )
-        if found is None:
-            raise NotFoundError(
-                f"the API knows no music task {music_task_id}; check the id and the account",
-                music_task_id=music_task_id,
-            )
-        return found
+        return await self._covers.music_details(music_task_id)
 
     async def wait_for_music(
         self, music_task_id: str, *, timeout: float | None = None
@@ -421,19 +355,8 @@ class SunoCoverClient:
             SunoCoverError: As `music_details` raises, unless waiting may mend it.
             ValueError: An argument is wrong.
         """
-        patience = self._patience(timeout)
-        workshop = await self._loops.enter()
-        try:
-            async with asyncio.timeout(patience):
-                return await workshop.transport.closing.unless_closed(
-                    self._ready_music(music_task_id)
-                )
-        except TimeoutError:
-            pass
-        raise CoverTimeoutError(
-            f"music task {music_task_id} is not ready in time; wait for it again later",
-            music_task_id=music_task_id,
-        )
+        arguments.task_id("music_task_id", music_task_id)
+        return await self._covers.wait_for_music(music_task_id, self._patience(timeout))
 
     async def download(
         self, details: CoverDetails, into: str | os.PathLike[str], *, name: str | None = None
@@ -463,70 +386,23 @@ class SunoCoverClient:
         if not details.images:
             raise ValueError(f"cover task {details.cover_task_id} has no images (yet): wait for it")
         folder = arguments.folder("into", into)
-        workshop = await self._loops.enter()
         name = arguments.given(name, details.music_task_id or details.cover_task_id)
         stem = folder / file_stem(arguments.instance("name", name, str))
-        outcomes = await workshop.save(details.images, stem)
-        if any(isinstance(outcome, CoverExpiredError) for outcome in outcomes):
-            fresh = details
-            with contextlib.suppress(NotFoundError):  # it is gone as well
-                fresh = await self.details(_task_of(details))
-            is_success = fresh.status is CoverStatus.SUCCESS
-            if is_success and fresh.images and fresh.images != details.images:
-                outcomes = await workshop.save(fresh.images, stem)
-        return tuple(_file(outcome, details) for outcome in outcomes)
-
-    async def _open(self, stack: contextlib.AsyncExitStack) -> Workshop:
-        return await open_workshop(
-            stack,
-            account=self._account,
-            session=self._borrowed,
-            concurrency=self._concurrency,
-            poll=self._poll,
-            memory=self._memory,
-            doorbell=self._doorbell,
-            callback_url=self._callback_url,
-            users=self._users,
-        )
+        return await self._covers.download(details, stem)
 
     def _patience(self, timeout: float | None) -> float:
-        return arguments.positive("timeout", self._poll.timeout if timeout is None else timeout)
-
-    async def _watch(
-        self, task: CoverTask | str, patience: float
-    ) -> AsyncGenerator[CoverDetails, None]:
-        workshop = await self._loops.enter()
-        deadline = workshop.loop.time() + patience
-        details = None
-        async with workshop.lookout.watching(task, deadline) as watcher:
-            while details is None or not details.finished:
-                details = await watcher.after(details)
-                if details.finished:
-                    self._memory.settle(details)
-                yield details
-
-    async def _ready_music(self, music_task_id: str) -> MusicDetails:
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        while True:
-            found = await self._music_unless_in_trouble(music_task_id)
-            if found and found.failed:
-                raise MusicFailedError(found)
-            if found and found.ready:
-                return found
-            await asyncio.sleep(self._poll.after(clock() - began))
-
-    async def _music_unless_in_trouble(self, music_task_id: str) -> MusicDetails | None:
-        try:
-            return await self.music_details(music_task_id)
-        except SunoCoverError as error:
-            if not error.retryable:
-                raise
-            return None
+        return arguments.positive(
+            "timeout", self._covers.poll.timeout if timeout is None else timeout
+        )
 
 
-def _gate(retry: RetryPolicy, what: str) -> OutageGate:
-    return OutageGate(retry.probe_first, retry.probe_longest, what=what)
+def covers_of(client: SunoCoverClient) -> CoverService:
+    """Return what a client works with, for `cover_catalog`."""
+    return client._covers  # noqa: SLF001 - the client's own module
+
+
+def _breaker(retry: RetryPolicy, name: str) -> CircuitBreaker:
+    return CircuitBreaker(retry.probe_first, retry.probe_longest, name=name)
 
 
 def _callback_url(given: str | None, receiver: Receiver | None) -> Callable[[str], str]:
@@ -542,20 +418,3 @@ def _callback_url(given: str | None, receiver: Receiver | None) -> Callable[[str
 def _window(name: str, rate: Rate | RequestWindow) -> RequestWindow:
     arguments.instance(name, rate, Rate | RequestWindow)
     return RequestWindow(rate) if isinstance(rate, Rate) else rate
-
-
-def _task_of(details: CoverDetails) -> CoverTask | str:
-    """Name the cover task with its music, where that is known, so that no other's is taken."""
-    if details.music_task_id is None:
-        return details.cover_task_id
-    return CoverTask(cover_task_id=details.cover_task_id, music_task_id=details.music_task_id)
-
-
-def _file(outcome: Path | BaseException, details: CoverDetails) -> Path:
-    """Return the file, or raise the error of its download with the ids added."""
-    if isinstance(outcome, Path):
-        return outcome
-    if isinstance(outcome, SunoCoverError):
-        outcome.music_task_id = details.music_task_id
-        outcome.cover_task_id = details.cover_task_id
-    raise outcome

@@ -6,6 +6,7 @@ It knows errors only; who acts on it is `batch.py`'s.
 import enum
 
 from suno_cover_async.errors import (
+    APIError,
     AuthenticationError,
     ClientBlockedError,
     ClientUsageError,
@@ -53,7 +54,7 @@ def fate(error: SunoCoverError, step: Step) -> Fate:
         return Fate.SCARCE
     if isinstance(error, _ALL_ALIKE) or _is_unreadable_submit(error, step):
         return Fate.HOPELESS
-    if error.retryable:
+    if error.retryable and not _is_refused_after_a_lost_answer(error, step):
         return Fate.LEFT
     if isinstance(error, CoverFailedError | CoverExpiredError):
         return Fate.FAILED
@@ -76,6 +77,12 @@ def _is_unreadable_submit(error: SunoCoverError, step: Step) -> bool:
     """Whether the API answered a submit in a form that we do not know: it would again."""
     is_answer = isinstance(error, UnexpectedResponseError) and error.http_status is not None
     return step is Step.SUBMIT and is_answer and not error.retryable
+
+
+def _is_refused_after_a_lost_answer(error: SunoCoverError, step: Step) -> bool:
+    """Whether the API refused to repeat a submit that may have been executed."""
+    is_refusal = isinstance(error, APIError) and not type(error).retryable
+    return step is Step.SUBMIT and is_refusal and error.perhaps_billed
 
 
 def _is_of_another_song(error: SunoCoverError) -> bool:

@@ -51,6 +51,10 @@ class Memory:
         if not task.adopted:
             self._births[task.cover_task_id] = now
 
+    def keep(self, task: CoverTask) -> None:
+        """Remember a cover task that is paid for, and that nobody waits for yet."""
+        self.unclaimed[task.music_task_id] = task
+
     def left_under_way(self) -> None:
         """Note that what is being submitted never ends: it may have been billed."""
         self.uncertain |= dict.fromkeys(self.under_way)

@@ -22,9 +22,9 @@ from suno_cover_async.verification import (
     ACCEPTED,
     LARGEST_BODY,
     REFUSED,
-    Admission,
     CallbackAnswer,
     Headers,
+    Verifier,
     refusing,
 )
 
@@ -101,7 +101,7 @@ class CallbackReceiver:
         """Check the arguments; nothing is opened."""
         held = signing.Secrets(secret), None if hmac_key is None else signing.Secrets(hmac_key)
         del secret, hmac_key  # so that no traceback's locals show them
-        self._admission = Admission(
+        self._verifier = Verifier(
             secrets=held[0].check("secret"), hmac_keys=held[1] and held[1].check("hmac_key")
         )
         self._public_url = _public_url(public_url)
@@ -129,7 +129,7 @@ class CallbackReceiver:
             ValueError: It is no id.
         """
         arguments.task_id("music_task_id", music_task_id)
-        return f"{self._public_url}/{signing.mint(self._admission.secrets, music_task_id)}"
+        return f"{self._public_url}/{signing.mint(self._verifier.secrets, music_task_id)}"
 
     def ring(self, callback: Callback) -> bool:
         """Ring for a callback that came in elsewhere: another process, or another thread.
@@ -162,7 +162,7 @@ class CallbackReceiver:
         """
         try:
             with refusing():
-                return self._admission.body(self._admission.head(method, path, headers), body)
+                return self._verifier.body(self._verifier.head(method, path, headers), body)
         except CallbackRefusedError as refusal:
             reason = str(refusal)
         del path, headers  # so that no traceback's locals show a token
@@ -265,8 +265,8 @@ class CallbackReceiver:
         """Check what needs no body before the body is fetched."""
         try:
             with refusing():
-                head = self._admission.head(method, path, headers)
-                self._accept(self._admission.body(head, await fetch()))
+                head = self._verifier.head(method, path, headers)
+                self._accept(self._verifier.body(head, await fetch()))
         except CallbackRefusedError as refusal:
             _log.debug("a callback was refused: %s", refusal)
             self._doorbell.refused(str(refusal))

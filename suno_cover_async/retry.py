@@ -1,144 +1,212 @@
-"""Again: which trouble is worth another attempt, and how long to wait before it.
+"""The retry loop: which failure is worth another attempt, and how long to wait before it.
 
-The only importer of backoff, which is used as its author meant: a wait generator and a predicate
-over an attempt's outcome. It is entered after a first attempt failed, so success costs nothing.
-Deadlines add up what attempts and waits took by the loop's clock, since backoff's own follow the
-wall clock.
+It is the only loop that repeats requests; API calls, submits and downloads all go through it. The
+delays come from backoff's wait generators; backoff's own decorators are not used, since they follow
+the wall clock and warn on Python 3.14. How an attempt is made is the caller's business.
 """
 
-import itertools
+import asyncio
 import random
-from collections.abc import Awaitable, Callable, Generator
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol, TypeVar
 
 import attrs
 import backoff
 
-from suno_cover_async.arguments import checked, count, positive
+from suno_cover_async.arguments import checked, count, positive, positive_or_none
+from suno_cover_async.circuit_breaker import Admission, CircuitBreaker
 from suno_cover_async.errors import RateLimitError, SunoCoverError, UnexpectedResponseError
-from suno_cover_async.sharing import Closing
 
 T = TypeVar("T")
 
-_MOST_RESUBMITS = 3
 SOONEST_RESUBMIT = 1.0
-"""Seconds before an ambiguous submit may be repeated."""
+"""Seconds before a possibly billed submit may be repeated."""
+
+_MAX_RESUBMITS = 3
+_MAX_LONE_PROBES = 50  # 24 minutes of an outage that nobody but this call could find to be over
+_BATCH_FACTOR = 3  # of a track in trouble while all others fare well
 
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """How hard to try. All values but `tries` are seconds.
+    """How often a request is repeated, and for how long. Delays and timeouts are seconds.
 
     Attributes:
         tries: The most attempts at one request.
-        first: The wait after a first failure; it doubles, jittered, up to `longest`.
-        longest: The longest wait between two attempts.
-        deadline: The most that attempts and waits together may take. Time in the limiter's
-            queue, and pauses the host asked for, do not count. Also the most that one attempt
-            waits for the end of an outage, while a catalog runs.
+        first: The delay after a first failure; it doubles, jittered, up to `longest`.
+        longest: The longest delay between two attempts.
+        deadline: The most that attempts, delays and waits for the end of an outage may take
+            together. Time in the limiter's queue, and pauses the host asked for, do not count.
+            None sets no limit: then an outage and refusals for calling too often are waited out,
+            and do not count as attempts.
         attempt: The most that one attempt may take.
         longest_pause: The most of a `Retry-After` that is obeyed.
-        probe_first: While a catalog runs, the wait before the first probe of an outage; it
+        probe_first: While a catalog runs, the delay before the first probe of an outage; it
             doubles, jittered, up to `probe_longest`.
-        probe_longest: The longest wait between two probes.
+        probe_longest: The longest delay between two probes.
 
     Raises:
-        ValueError: A value is not a finite number above 0, or `tries` no whole one.
+        ValueError: A value is not a finite number above 0, or a count no whole one.
     """
 
     tries: int = attrs.field(default=5, validator=checked(count))
     first: float = attrs.field(default=0.5, validator=checked(positive))
     longest: float = attrs.field(default=20.0, validator=checked(positive))
-    deadline: float = attrs.field(default=60.0, validator=checked(positive))
+    deadline: float | None = attrs.field(default=60.0, validator=checked(positive_or_none))
     attempt: float = attrs.field(default=30.0, validator=checked(positive))
     longest_pause: float = attrs.field(default=120.0, validator=checked(positive))
     probe_first: float = attrs.field(default=1.0, validator=checked(positive))
     probe_longest: float = attrs.field(default=30.0, validator=checked(positive))
 
+    def for_batch(self) -> "RetryPolicy":
+        """Return what a catalog's requests use: no time limit, and three times the attempts."""
+        return attrs.evolve(self, deadline=None, tries=_BATCH_FACTOR * self.tries)
+
 
 @attrs.frozen(kw_only=True)
-class Trouble:
+class FailedAttempt:
     """What an attempt came to when it brought no value.
 
     Attributes:
         error: What to raise, if this was the last attempt.
         took: The seconds the attempt took, queueing excluded.
-        ambiguous: A submit went out and nobody can tell whether it was executed.
+        possibly_billed: A submit was sent, and no answer tells whether it was executed.
     """
 
     error: SunoCoverError
     took: float
-    ambiguous: bool = False
+    possibly_billed: bool = False
 
 
-async def persist(
-    attempt: Callable[[], Awaitable[T | Trouble]],
+class NotSent:
+    """Nothing was sent, since the breaker opened while the request waited for its permit."""
+
+
+NOT_SENT = NotSent()
+
+
+class Wait(Protocol):
+    """Waits for something; it may end the wait, for instance when the client closes."""
+
+    def __call__(self, work: Coroutine[Any, Any, T], /) -> Awaitable[T]:
+        """Wait for the work."""
+        ...
+
+
+def plainly(work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+    """Wait for something to its end."""
+    return work
+
+
+async def retry(
+    attempt: Callable[[Admission], Awaitable[T | FailedAttempt | NotSent]],
     policy: RetryPolicy,
-    closing: Closing | None = None,
+    breaker: CircuitBreaker,
+    not_admitted: Callable[[str], SunoCoverError],
+    wait: Wait,
 ) -> T:
-    """Attempt until a value comes, or patience ends, or after a first failure what is `closing`.
+    """Attempt until a value comes, or the policy's limits are reached.
 
-    An ambiguous submit is repeated not sooner than 1 s later and at most 3 times: the API makes
-    one cover per music task, so the repetition brings back the first one's id.
+    A possibly billed submit is repeated not sooner than 1 s later: the API makes one cover per
+    music task, so the repetition brings back the first one's id. It is repeated at most 3 times,
+    or without a time limit as often as any other request, if its error may pass.
+
+    Args:
+        attempt: Makes one request with an admission of the breaker. It returns failures, since
+            raising would chain them.
+        policy: The limits.
+        breaker: It admits each attempt, and learns what came of it.
+        not_admitted: Makes the error of a call that the breaker did not admit in time.
+        wait: Every wait between attempts goes through it.
 
     Raises:
-        SunoCoverError: What the last attempt came to.
+        SunoCoverError: The last attempt's error.
     """
-    outcome = await attempt()
-    if isinstance(outcome, Trouble):
-        again = _again(attempt, outcome, policy)
-        outcome = await (closing.unless_closed(again) if closing else again)
-    if isinstance(outcome, Trouble):
-        raise outcome.error
-    return outcome
+    history: _History | None = None  # made after a first failure, so that a success costs nothing
+    while True:
+        admission = breaker.admit()
+        if admission is None:
+            history = history or _History(policy)
+            admitted = await wait(breaker.wait_for_admission(history.time_left))
+            if isinstance(admitted, str):
+                raise history.last(not_admitted(admitted))
+            admission = admitted
+            history.spent += admission.waited
+        try:
+            outcome = await attempt(admission)
+            if not isinstance(outcome, FailedAttempt):
+                if isinstance(outcome, NotSent):
+                    continue
+                breaker.record(admission, None)
+                return outcome
+            breaker.record(admission, outcome.error)
+        finally:
+            breaker.release(admission)
+        history = history or _History(policy)
+        delay = history.next_delay(outcome, admission)
+        if delay is None:
+            raise history.last(outcome.error)
+        await wait(asyncio.sleep(delay))
 
 
-async def _again(
-    attempt: Callable[[], Awaitable[T | Trouble]], first: Trouble, policy: RetryPolicy
-) -> T | Trouble:
-    past: list[T | Trouble] = [first]
-    in_doubt = False
+class _History:
+    """The failed attempts of one call: their number, the seconds they took, the next delay."""
 
-    async def next_outcome() -> T | Trouble:
-        nonlocal in_doubt
-        outcome = past.pop() if past else await attempt()
-        in_doubt = in_doubt or (isinstance(outcome, Trouble) and outcome.ambiguous)
-        return outcome
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._delays = backoff.expo(factor=policy.first, max_value=policy.longest)
+        next(self._delays)  # a wait generator of backoff's yields nothing first
+        self._attempts = 0
+        self._resubmits = 0
+        self._lone_probes = 0
+        self._possibly_billed = False
+        self.spent = 0.0
 
-    repeated = backoff.on_predicate(
-        lambda: _waits(policy),
-        _is_worth_repeating,
-        max_tries=policy.tries,
-        jitter=None,
-        logger=None,
-    )(next_outcome)
-    outcome = await repeated()
-    if isinstance(outcome, Trouble) and in_doubt:
-        outcome.error.perhaps_billed = True
-        if not isinstance(outcome.error, UnexpectedResponseError):  # which says so itself
-            outcome.error.retryable = True  # a cover may be waiting to be adopted
-    return outcome
+    @property
+    def time_left(self) -> float | None:
+        """The seconds left to wait for an admission; None for any."""
+        limit = self._policy.deadline
+        return None if limit is None else limit - self.spent
 
+    def next_delay(self, failed: FailedAttempt, admission: Admission) -> float | None:
+        """Return the seconds until the next attempt; None if there is to be none."""
+        self._possibly_billed = self._possibly_billed or failed.possibly_billed
+        if not (failed.possibly_billed or failed.error.retryable):
+            return None
+        self._count(failed, admission)
+        delay = self._delay(failed)
+        self.spent += failed.took + delay
+        is_over = (
+            self._attempts >= self._policy.tries
+            or self._resubmits > _MAX_RESUBMITS
+            or self._lone_probes >= _MAX_LONE_PROBES
+            or (self._policy.deadline is not None and self.spent > self._policy.deadline)
+        )
+        return None if is_over else delay
 
-def _is_worth_repeating(outcome: object) -> bool:
-    return isinstance(outcome, Trouble) and (outcome.ambiguous or outcome.error.retryable)
+    def last(self, error: SunoCoverError) -> SunoCoverError:
+        """Complete the error that the call ends with."""
+        if self._possibly_billed:
+            error.perhaps_billed = True
+            if not isinstance(error, UnexpectedResponseError):  # which says so itself
+                error.retryable = True  # a cover may be waiting to be adopted
+        return error
 
+    def _count(self, failed: FailedAttempt, admission: Admission) -> None:
+        """Count the attempt, unless it says nothing of this call and there is no time limit."""
+        is_patient = self._policy.deadline is None
+        if is_patient:
+            # An outage fails no track, nor does the limit: other requests meet them as well. If no
+            # other request waits, nobody can tell an outage from trouble of this one alone.
+            self._lone_probes += admission.is_lone_probe
+            if admission.is_probe or isinstance(failed.error, RateLimitError):
+                return
+        self._attempts += 1
+        if failed.possibly_billed and not (is_patient and failed.error.retryable):
+            self._resubmits += 1
 
-def _waits(policy: RetryPolicy) -> Generator[float, Any, None]:
-    """Yield the wait after each trouble sent in; end when patience does."""
-    trouble: Trouble = yield 0.0  # backoff primes a wait generator with an empty send
-    spent, resubmits = 0.0, 0
-    for failures in itertools.count():
-        resubmits += trouble.ambiguous
-        wait = _wait(policy, trouble, failures)
-        spent += trouble.took + wait
-        if spent > policy.deadline or resubmits > _MOST_RESUBMITS:
-            return
-        trouble = yield wait
-
-
-def _wait(policy: RetryPolicy, trouble: Trouble, failures: int) -> float:
-    if isinstance(trouble.error, RateLimitError):  # the limiter makes all requests wait
-        return SOONEST_RESUBMIT if trouble.ambiguous else 0.0
-    wait = min(policy.first * 2.0 ** min(failures, 32), policy.longest) * random.uniform(0.5, 1.0)
-    return max(wait, SOONEST_RESUBMIT) if trouble.ambiguous else wait
+    def _delay(self, failed: FailedAttempt) -> float:
+        shortest = SOONEST_RESUBMIT if failed.possibly_billed else 0.0
+        if isinstance(failed.error, RateLimitError):  # the limiter makes all requests wait
+            return shortest
+        return max(next(self._delays) * random.uniform(0.5, 1.0), shortest)

@@ -23,7 +23,7 @@ from suno_cover_async.memory import Memory
 from suno_cover_async.models import CoverStatus, CoverTask
 from suno_cover_async.pace import PollSchedule
 from suno_cover_async.polling import Lookout
-from suno_cover_async.retry import SOONEST_RESUBMIT
+from suno_cover_async.retry import SOONEST_RESUBMIT, RetryPolicy
 from suno_cover_async.sharing import Shared
 from suno_cover_async.transport import Transport
 
@@ -53,22 +53,33 @@ class SubmitDesk:
         factory=dict[str, Shared[CoverTask]], init=False
     )
 
-    async def submit(self, music_task_id: str, patience: float) -> CoverTask:
+    async def submit(
+        self, music_task_id: str, patience: float, policy: RetryPolicy | None = None
+    ) -> CoverTask:
         """Submit, or join a submit of this music task that is under way.
 
         Args:
             music_task_id: The music task.
             patience: The most seconds to wait for the callback of a submit whose answer is lost.
+            policy: How often to try; None takes the account's policy. Where a submit that others
+                began ends in an error that may pass, it is followed by one of this policy.
         """
-        shared = self._under_way.get(music_task_id)
-        if shared is None or not shared.joinable:
-            work = self._submit(music_task_id, patience, ending=shared)
-            forget = partial(self._forget_ended, music_task_id)
-            self.memory.under_way.add(music_task_id)
-            shared = self._under_way[music_task_id] = Shared(work, forget)
-        task = await shared.join()
-        self.memory.claim(music_task_id)
-        return task
+        while True:
+            shared = self._under_way.get(music_task_id)
+            is_ours = shared is None or not shared.joinable
+            if shared is None or not shared.joinable:
+                work = self._submit(music_task_id, patience, policy, ending=shared)
+                forget = partial(self._forget_ended, music_task_id)
+                self.memory.under_way.add(music_task_id)
+                shared = self._under_way[music_task_id] = Shared(work, forget)
+            try:
+                task = await shared.join()
+            except SunoCoverError as error:
+                if is_ours or policy is None or not error.retryable:
+                    raise
+            else:
+                self.memory.claim(music_task_id)
+                return task
 
     async def settled(self, music_task_id: str) -> None:
         """Wait for a submit that all its callers have left, and that nobody has joined since."""
@@ -91,7 +102,12 @@ class SubmitDesk:
             self.memory.under_way.discard(music_task_id)
 
     async def _submit(
-        self, music_task_id: str, patience: float, *, ending: Shared[CoverTask] | None
+        self,
+        music_task_id: str,
+        patience: float,
+        policy: RetryPolicy | None,
+        *,
+        ending: Shared[CoverTask] | None,
     ) -> CoverTask:
         """Submit, unless the cover task is known: a cancelled submit, or a callback, brought it."""
         if ending is not None:
@@ -108,17 +124,24 @@ class SubmitDesk:
         with self.doorbell.expecting(music_task_id) as ear:
             failed: set[str] = set()  # earlier: what is submitted now is not among them
             known = await self._confirmed(music_task_id, failed)
-            return known or await self._sent(music_task_id, ear, patience, failed)
+            return known or await self._sent(music_task_id, ear, patience, failed, policy)
 
     async def _sent(
-        self, music_task_id: str, ear: Ear, patience: float, failed: set[str]
+        self,
+        music_task_id: str,
+        ear: Ear,
+        patience: float,
+        failed: set[str],
+        policy: RetryPolicy | None,
     ) -> CoverTask:
         in_doubt = music_task_id in self.memory.uncertain
         call = wire.submit(music_task_id, self.callback_url(music_task_id), self.memory.owner_of)
         if in_doubt:
             await self._not_too_soon(music_task_id)
         try:
-            return await self.transport.submit(call, keep=self._keep, doubt=self._doubt)
+            return await self.transport.submit(
+                call, keep=self._keep, doubt=self._doubt, policy=policy
+            )
         except SunoCoverError as error:
             trouble = error
         if isinstance(trouble, WrongAddressError):

@@ -2,7 +2,7 @@
 
 It owns the order in which a request meets limiter, gates and retries, and who learns what from its
 answer. What it says is `wire.py`'s, how it is carried `messenger.py`'s, what an answer means
-`verdict.py`'s, when it may go out `window.py`'s, `pace.py`'s and `circuit_breaker.py`'s, whether again
+`verdict.py`'s, when it may go out `window.py`'s, `pace.py`'s and `outage.py`'s, whether again
 `retry.py`'s.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from suno_cover_async.circuit_breaker import OutageGate, Passage
+from suno_cover_async.circuit_breaker import Admission, Breakers
 from suno_cover_async.errors import (
     ClientUsageError,
     RateLimitError,
@@ -28,7 +28,7 @@ from suno_cover_async.gateway import Answer
 from suno_cover_async.hosts import BaseUrl, Host
 from suno_cover_async.messenger import ApiKey, Messenger, SubmitBody
 from suno_cover_async.pace import Backpressure
-from suno_cover_async.retry import RetryPolicy, Trouble, persist
+from suno_cover_async.retry import NOT_SENT, FailedAttempt, NotSent, RetryPolicy, plainly, retry
 from suno_cover_async.sharing import CLOSED, Closing
 from suno_cover_async.verdict import read
 from suno_cover_async.window import RequestWindow, Slot
@@ -51,9 +51,7 @@ class Account:
     window: RequestWindow
     poll_window: RequestWindow
     backpressure: Backpressure
-    outage: OutageGate
-    submit_outage: OutageGate
-    image_outage: OutageGate
+    breakers: Breakers
 
     @property
     def base_url(self) -> str:
@@ -89,14 +87,24 @@ class Transport:
             urgent: It goes before others there.
 
         Raises:
-            SunoCoverError: What the last attempt came to.
+            SunoCoverError: The last attempt's error.
         """
-        window = through or self._account.window
-        attempt = partial(self._attempt, call, window, urgent=urgent)
-        return persist(attempt, self._account.retry, self.closing)
+        account = self._account
+        return retry(
+            partial(self._attempt, call, through or account.window, None, urgent),
+            account.retry,
+            account.breakers.api,
+            partial(_not_admitted, call),
+            self.closing.unless_closed,
+        )
 
     async def submit(
-        self, call: Call[T], *, keep: Callable[[T], None], doubt: Callable[[Call[T]], None]
+        self,
+        call: Call[T],
+        *,
+        keep: Callable[[T], None],
+        doubt: Callable[[Call[T]], None],
+        policy: RetryPolicy | None = None,
     ) -> T:
         """Ask for something that costs money.
 
@@ -106,17 +114,20 @@ class Transport:
 
         Args:
             call: What to ask.
-            keep: Told of what was accepted, before anything else happens.
-            doubt: Told of every attempt that went out and that the API did not answer.
+            keep: Called with what was accepted, before anything else happens.
+            doubt: Called after every attempt that was sent and that the API did not answer.
+            policy: How often to try; None takes the account's policy.
 
         Raises:
-            SunoCoverError: What the last attempt came to. When it is `retryable`, submitting
-                again never pays twice.
+            SunoCoverError: The last attempt's error. When it is `retryable`, submitting again
+                never pays twice.
         """
 
-        async def attempt() -> T | Trouble:
+        async def attempt(admission: Admission) -> T | FailedAttempt | NotSent:
+            # The POST runs in a task that no caller's cancellation reaches: once the body was
+            # sent, its answer must be read and kept, or a paid cover would be lost.
             body = SubmitBody(call.body or b"")
-            work = self._post(call, body, keep, doubt)
+            work = self._post(call, body, admission, keep, doubt)
             post = asyncio.create_task(work)
             try:
                 return await asyncio.shield(post)
@@ -126,81 +137,71 @@ class Transport:
                 await asyncio.wait([post])  # only the end of the event loop interrupts this
                 raise
 
-        return await persist(attempt, self._account.retry)
+        return await retry(
+            attempt,
+            policy or self._account.retry,
+            self._account.breakers.submit,
+            partial(_not_admitted, call),
+            plainly,
+        )
 
     async def _post(
         self,
         call: Call[T],
         body: SubmitBody,
+        admission: Admission,
         keep: Callable[[T], None],
         doubt: Callable[[Call[T]], None],
-    ) -> T | Trouble:
+    ) -> T | FailedAttempt | NotSent:
         try:
-            outcome = await self._attempt(call, self._account.window, body)
+            outcome = await self._attempt(call, self._account.window, body, False, admission)
         except BaseException:
             if body.sent:
                 doubt(call)
             raise
-        if not isinstance(outcome, Trouble):
+        if isinstance(outcome, FailedAttempt):
+            if outcome.possibly_billed or outcome.error.perhaps_billed:
+                doubt(call)
+        elif not isinstance(outcome, NotSent):
             keep(outcome)
-        elif outcome.ambiguous or outcome.error.perhaps_billed:
-            doubt(call)
         return outcome
 
     async def _attempt(
         self,
         call: Call[T],
         window: RequestWindow,
-        body: SubmitBody | None = None,
-        *,
-        urgent: bool = False,
-    ) -> T | Trouble:
-        """Make one request, in its turn; trouble is returned, since raising would chain it.
+        body: SubmitBody | None,
+        urgent: bool,
+        admission: Admission,
+    ) -> T | FailedAttempt | NotSent:
+        """Make one request once the limiter has a permit, unless its breaker opened meanwhile.
 
-        Whoever queued for a slot while an outage began waits for the end of it instead.
+        Failures are returned: to raise them would chain them to what knows the key.
         """
-        gate = self._account.outage if body is None else self._account.submit_outage
-        patience = deadline = self._account.retry.deadline
-        while isinstance(
-            passage := await (
-                gate.enter(patience) if gate.is_open else self._wait(gate.enter(patience), body)
-            ),
-            Passage,
-        ):
-            try:
-                slot = window.enter_at_once()
-                if slot is None:
-                    slot = await self._wait(window.enter(urgent=urgent), body)
-                if self.closing.is_closed:
-                    window.give_back(slot)
-                    return Trouble(error=_about(call, ClientUsageError(CLOSED)), took=0.0)
-                if gate.admits(passage):
-                    answered = False
-                    try:
-                        answer = await self._messenger.send(call.target, body)
-                        answered = isinstance(answer, Answer)
-                    finally:  # it raises nothing, but perhaps nobody goes on with this coroutine
-                        window.leave(slot, answered=answered)
-                    if isinstance(answer, BaseException) and not isinstance(answer, SunoCoverError):
-                        raise answer
-                    outcome = self._outcome(call, slot, body, answer)
-                    gate.judge(passage, outcome.error if isinstance(outcome, Trouble) else None)
-                    return outcome
-                window.give_back(slot)
-            finally:
-                gate.leave(passage)
-            patience -= passage.waited
-        return Trouble(error=_about(call, passage), took=deadline)
-
-    def _wait(
-        self, work: Coroutine[Any, Any, V], body: SubmitBody | None
-    ) -> Coroutine[Any, Any, V]:
-        """Wait in line, no longer than until the client closes; submits are ended at their desk."""
-        return self.closing.unless_closed(work) if body is None else work
+        breakers = self._account.breakers
+        slot = window.enter_at_once()
+        if slot is None:
+            queueing = window.enter(urgent=urgent)  # submits are ended by their submitter
+            slot = await (self.closing.unless_closed(queueing) if body is None else queueing)
+        if self.closing.is_closed:
+            window.give_back(slot)
+            return FailedAttempt(error=_about(call, ClientUsageError(CLOSED)), took=0.0)
+        if not (breakers.api if body is None else breakers.submit).is_current(admission):
+            window.give_back(slot)
+            return NOT_SENT
+        answered = False
+        try:
+            answer = await self._messenger.send(call.target, body)
+            answered = isinstance(answer, Answer)
+        finally:  # it raises nothing, but perhaps nobody goes on with this coroutine
+            window.leave(slot, answered=answered)
+        if isinstance(answer, BaseException) and not isinstance(answer, SunoCoverError):
+            raise answer
+        return self._outcome(call, slot, body, answer)
 
     def _outcome(
         self, call: Call[T], slot: Slot, body: SubmitBody | None, answer: Answer | SunoCoverError
-    ) -> T | Trouble:
+    ) -> T | FailedAttempt:
         """Tell what became of a request, to all who are to learn from it."""
         value = self._read(call, answer)
         if not isinstance(value, SunoCoverError):
@@ -210,11 +211,11 @@ class Transport:
         if isinstance(value, RateLimitError):
             self._account.refused(value, slot.entered)
         sent = body is not None and body.sent
-        ambiguous = sent and _is_unclear(value)
+        possibly_billed = sent and _is_unclear(value)
         if sent and isinstance(value, WrongAddressError):
             value.perhaps_billed = True
-        _log.debug("%s: %s%s", call.target, value, " (ambiguous)" if ambiguous else "")
-        return Trouble(error=value, took=took, ambiguous=ambiguous)
+        _log.debug("%s: %s%s", call.target, value, " (possibly billed)" if possibly_billed else "")
+        return FailedAttempt(error=value, took=took, possibly_billed=possibly_billed)
 
     def _read(self, call: Call[T], answer: Answer | SunoCoverError) -> T | SunoCoverError:
         if isinstance(answer, SunoCoverError):
@@ -225,6 +226,10 @@ class Transport:
             if isinstance(error, UnexpectedResponseError) and error.retryable:
                 self._messenger.distrust()
             return error.with_traceback(None)  # its frames know the whole answer
+
+
+def _not_admitted(call: Call[Any], reason: str) -> SunoCoverError:
+    return _about(call, TransportError(reason))
 
 
 def _about(call: Call[Any], error: SunoCoverError) -> SunoCoverError:

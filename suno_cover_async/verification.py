@@ -53,7 +53,7 @@ class Head:
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class Admission:
+class Verifier:
     """The checks, in two steps: what needs no body, then the body."""
 
     secrets: signing.Secrets

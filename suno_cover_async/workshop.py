@@ -8,6 +8,7 @@ import errno
 import socket
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ import attrs
 
 from suno_cover_async import wire
 from suno_cover_async.addresses import Address, is_loopback
-from suno_cover_async.circuit_breaker import OutageGate, Passage
+from suno_cover_async.circuit_breaker import Admission, CircuitBreaker
 from suno_cover_async.connections import Connector
 from suno_cover_async.doorbell import Doorbell
 from suno_cover_async.download import ImageDownloader
@@ -27,7 +28,7 @@ from suno_cover_async.messenger import USER_AGENT, Messenger
 from suno_cover_async.models import CoverDetails
 from suno_cover_async.pace import PollSchedule
 from suno_cover_async.polling import Lookout
-from suno_cover_async.retry import RetryPolicy, Trouble, persist
+from suno_cover_async.retry import NOT_SENT, FailedAttempt, NotSent, RetryPolicy, plainly, retry
 from suno_cover_async.sharing import is_part_of
 from suno_cover_async.submitting import SubmitDesk
 from suno_cover_async.transport import Account, Transport
@@ -44,7 +45,7 @@ class Workshop:
         images: Fetches images.
         lookout: Looks at cover tasks, for all who wait.
         desk: Takes submits.
-        image_outage: Holds downloads back while the image host is in trouble.
+        image_breaker: Holds downloads back while the image host is in trouble.
         slots: The covers that may be in flight.
         users: Tasks that may still record what submits bring after they were cancelled.
         loop: The event loop.
@@ -55,7 +56,7 @@ class Workshop:
     lookout: Lookout
     desk: SubmitDesk
     retry: RetryPolicy
-    image_outage: OutageGate
+    image_breaker: CircuitBreaker
     slots: asyncio.Semaphore
     users: set[asyncio.Task[None]]
     downloads: asyncio.Semaphore = attrs.field(
@@ -72,13 +73,17 @@ class Workshop:
         finally:
             self.slots.release()
 
-    async def save(self, images: Sequence[str], stem: Path) -> list[Path | BaseException]:
+    async def save(
+        self, images: Sequence[str], stem: Path, policy: RetryPolicy | None = None
+    ) -> list[Path | BaseException]:
         """Fetch all images at once, each to its end whatever becomes of the others."""
-        return await self.transport.closing.unless_closed(self._save(images, stem))
+        return await self.transport.closing.unless_closed(self._save(images, stem, policy))
 
-    async def _save(self, images: Sequence[str], stem: Path) -> list[Path | BaseException]:
+    async def _save(
+        self, images: Sequence[str], stem: Path, policy: RetryPolicy | None
+    ) -> list[Path | BaseException]:
         fetches = [
-            self._fetch(url, stem.with_name(f"{stem.name}-{number}"))
+            self._fetch(url, stem.with_name(f"{stem.name}-{number}"), policy)
             for number, url in enumerate(images, start=1)
         ]
         return await asyncio.gather(*fetches, return_exceptions=True)
@@ -97,29 +102,24 @@ class Workshop:
         if leaving:
             await asyncio.wait(leaving)
 
-    async def _fetch(self, url: str, target: Path) -> Path:
-        async def attempt() -> Path | Trouble:
+    async def _fetch(self, url: str, target: Path, policy: RetryPolicy | None) -> Path:
+        async def attempt(admission: Admission) -> Path | FailedAttempt | NotSent:
             async with self.downloads:
-                passage = await self.image_outage.enter(self.retry.deadline)
-                if not isinstance(passage, Passage):
-                    error = DownloadError(str(passage), retryable=True)
-                    return Trouble(error=error, took=self.retry.deadline)
+                if not self.image_breaker.is_current(admission):
+                    return NOT_SENT
+                began = self.loop.time()
                 try:
-                    return await fetch(passage)
-                finally:
-                    self.image_outage.leave(passage)
+                    return await self.images.fetch(url, target)
+                except SunoCoverError as error:
+                    return FailedAttempt(error=error, took=self.loop.time() - began)
 
-        async def fetch(passage: Passage) -> Path | Trouble:
-            began = self.loop.time()
-            try:
-                file = await self.images.fetch(url, target)
-            except SunoCoverError as error:
-                self.image_outage.judge(passage, error)
-                return Trouble(error=error, took=self.loop.time() - began)
-            self.image_outage.judge(passage, file)
-            return file
-
-        return await persist(attempt, self.retry)
+        return await retry(
+            attempt,
+            policy or self.retry,
+            self.image_breaker,
+            partial(DownloadError, retryable=True),
+            plainly,
+        )
 
 
 async def open_workshop(
@@ -164,7 +164,7 @@ async def open_workshop(
             poll=poll,
         ),
         retry=account.retry,
-        image_outage=account.image_outage,
+        image_breaker=account.breakers.images,
         slots=asyncio.Semaphore(concurrency),
         users=users,
     )

@@ -53,7 +53,7 @@ _SETTLED = 0.05
 _CLOSELY = 7
 _LAST_OF_PNG = b"IEND\xaeB`\x82"
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a disk that takes no time, where there is one
-_OURS = {"Shared", "PollStream", "Watcher", "Bell", "Passage", "SubmitBody", "Counted"}
+_OURS = {"Shared", "PollStream", "Watcher", "Bell", "Admission", "SubmitBody", "Counted"}
 _OF_WHO_IS_GONE = {"RequestWindow", "Alarms", "Timeout"}
 
 
@@ -309,7 +309,7 @@ class _Play:
                 songs=sandbox.add_music(self.verb.songs),
             )
             if weather.has_outages:
-                for gate in (client.outage, client.submit_outage, client.image_outage):
+                for gate in (client.breakers.api, client.breakers.submit, client.breakers.images):
                     stack.enter_context(gate.armed())
             await self.verb.before(self.stage)
             await weather.comes(self.stage)

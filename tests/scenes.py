@@ -242,8 +242,8 @@ async def _outage(stage: Stage) -> None:
     for attempt in (client.submit(song), client.credits()):
         with suppress(SunoCoverError):
             await attempt
-    assert not client.outage.is_open
-    assert not client.submit_outage.is_open
+    assert client.breakers.api.is_open
+    assert client.breakers.submit.is_open
 
 
 async def _full_queue(stage: Stage) -> None:

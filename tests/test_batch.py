@@ -1089,7 +1089,7 @@ async def test_an_outage_is_no_tracks_fate(tmp_path: Path, trouble: Scenario) ->
             async with cover_catalog(client, songs, ledger=ledger, into=tmp_path) as outcomes:
                 seen = [await anext(outcomes)]
                 sandbox.scenario = trouble
-                await until(lambda: not client.outage.is_open)
+                await until(lambda: client.breakers.api.is_open)
                 began = len(sandbox.journal.arrivals)
                 await until(lambda: len(sandbox.journal.arrivals) >= began + 3)
                 sandbox.scenario = healthy
@@ -1098,7 +1098,7 @@ async def test_an_outage_is_no_tracks_fate(tmp_path: Path, trouble: Scenario) ->
             assert [type(outcome) for outcome in seen] == [Covered] * 40
             assert states(ledger) == {TrackState.SAVED: 40}
         assert billed(sandbox) == Counter(songs)
-        assert client.outage.is_open
+        assert not client.breakers.api.is_open
 
 
 async def test_an_outage_does_not_use_up_the_time_that_a_cover_may_take(tmp_path: Path) -> None:
@@ -1131,7 +1131,7 @@ async def test_an_outage_of_the_image_host_pauses_downloads_and_submits(tmp_path
         songs = sandbox.add_music(60)
         with Ledger(tmp_path / "covers.db") as ledger:
             async with cover_catalog(client, songs, ledger=ledger, into=tmp_path) as outcomes:
-                await until(lambda: not client.image_outage.is_open)
+                await until(lambda: client.breakers.images.is_open)
                 bills = len(sandbox.journal.bills)
                 images = len(sandbox.journal.of("image"))
                 await until(lambda: len(sandbox.journal.of("image")) > images)

@@ -33,7 +33,7 @@ from suno_cover_async import (
     TransportError,
     UnexpectedResponseError,
 )
-from suno_cover_async.circuit_breaker import OutageGate, Passage
+from suno_cover_async.circuit_breaker import Admission, CircuitBreaker
 from suno_cover_async.sandbox import Fault, Reply, Sandbox, Scenario
 
 DOWN = TransportError("no answer")
@@ -45,21 +45,21 @@ def now() -> float:
 
 
 async def send(
-    gate: OutageGate, outcome: object = None, *, took: float = 0.0, patience: float = LONG
+    gate: CircuitBreaker, outcome: object = None, *, took: float = 0.0, patience: float = LONG
 ) -> float:
     """Send a request that comes to `outcome`; return when it was let in."""
-    passage = await gate.enter(patience)
-    assert isinstance(passage, Passage), passage
+    passage = gate.admit() or await gate.wait_for_admission(patience)
+    assert isinstance(passage, Admission), passage
     at = now()
     try:
         await asyncio.sleep(took)
-        gate.judge(passage, outcome)
+        gate.record(passage, outcome)
     finally:
-        gate.leave(passage)
+        gate.release(passage)
     return at
 
 
-async def fail(gate: OutageGate, times: int = 5) -> None:
+async def fail(gate: CircuitBreaker, times: int = 5) -> None:
     for _ in range(times):
         await send(gate, DOWN)
 
@@ -70,29 +70,28 @@ async def turns(number: int = 5) -> None:
 
 
 @contextlib.asynccontextmanager
-async def shut(gate: OutageGate | None = None) -> AsyncIterator[OutageGate]:
+async def shut(gate: CircuitBreaker | None = None) -> AsyncIterator[CircuitBreaker]:
     """Have an armed gate that has just closed."""
-    gate = gate or OutageGate()
+    gate = gate or CircuitBreaker()
     with gate.armed():
         await fail(gate)
-        assert not gate.is_open
+        assert gate.is_open
         yield gate
 
 
 def test_unarmed_everybody_passes_at_once_and_nothing_is_counted() -> None:
     async def scenario() -> None:
-        gate = OutageGate()
+        gate = CircuitBreaker()
         await fail(gate, 100)
         assert now() == 0
-        with pytest.raises(StopIteration):  # it does not even suspend
-            gate.enter(0).send(None)
+        assert gate.admit()
         with gate.armed():
             await fail(gate, 4)
 
-            assert gate.is_open
-            assert (gate.closures, gate.since, gate.trouble) == (0, None, None)
+            assert not gate.is_open
+            assert (gate.times_opened, gate.opened_at, gate.last_error) == (0, None, None)
         await fail(gate, 100)
-        assert gate.is_open
+        assert not gate.is_open
 
     run(scenario())
 
@@ -108,19 +107,19 @@ def test_unarmed_everybody_passes_at_once_and_nothing_is_counted() -> None:
 )
 def test_it_closes_at_the_fifth_trouble_in_a_row(trouble: SunoCoverError) -> None:
     async def scenario() -> None:
-        gate = OutageGate()
+        gate = CircuitBreaker()
         with gate.armed():
             await asyncio.sleep(7)
             for _ in range(4):
                 await send(gate, trouble)
-            assert gate.is_open
+            assert not gate.is_open
             await send(gate, trouble)
 
-            assert not gate.is_open
-            assert (gate.closures, gate.since) == (1, 7)
-            assert type(gate.trouble) is type(trouble)
-            assert str(gate.trouble) == str(trouble)
-            assert gate.trouble is not trouble  # whoever raises that gives it a traceback
+            assert gate.is_open
+            assert (gate.times_opened, gate.opened_at) == (1, 7)
+            assert type(gate.last_error) is type(trouble)
+            assert str(gate.last_error) == str(trouble)
+            assert gate.last_error is not trouble  # whoever raises that gives it a traceback
 
     run(scenario())
 
@@ -141,16 +140,16 @@ def test_it_closes_at_the_fifth_trouble_in_a_row(trouble: SunoCoverError) -> Non
 )
 def test_any_answer_is_good_news_whether_open_or_closed(good: object) -> None:
     async def scenario() -> None:
-        gate = OutageGate()
+        gate = CircuitBreaker()
         with gate.armed():
             for _ in range(5):
                 await fail(gate, 4)
                 await send(gate, good)
-            assert gate.closures == 0
+            assert gate.times_opened == 0
             await fail(gate)
-            assert not gate.is_open
-            await send(gate, good)
             assert gate.is_open
+            await send(gate, good)
+            assert not gate.is_open
 
     run(scenario())
 
@@ -158,26 +157,26 @@ def test_any_answer_is_good_news_whether_open_or_closed(good: object) -> None:
 @pytest.mark.parametrize("silent", [RateLimitError("429"), ClientUsageError("closed")])
 def test_what_says_nothing_of_the_host_changes_nothing(silent: SunoCoverError) -> None:
     async def scenario() -> None:
-        gate = OutageGate()
+        gate = CircuitBreaker()
         with gate.armed():
             for _ in range(10):
                 await send(gate, silent)
             await fail(gate, 4)
             await send(gate, silent)
-            assert gate.is_open
-            await send(gate, DOWN)
             assert not gate.is_open
+            await send(gate, DOWN)
+            assert gate.is_open
             first = await send(gate, silent)
             second = await send(gate, silent)
 
             assert 0.9 <= first <= 1.1
             assert second == first  # a probe without a verdict leaves the next one its turn
-            assert not gate.is_open
+            assert gate.is_open
 
     run(scenario())
 
 
-async def probing(gate: OutageGate, callers: int, until: float, took: float) -> list[Any]:
+async def probing(gate: CircuitBreaker, callers: int, until: float, took: float) -> list[Any]:
     """Have callers try again and again, all in vain; return who was let in when, and left."""
     probes: list[tuple[int, float, float]] = []
 
@@ -223,7 +222,7 @@ def test_probes_are_taken_in_order_and_who_failed_goes_to_the_back() -> None:
 
 def test_the_longest_wait_holds_from_the_first_one_on() -> None:
     async def scenario() -> float:
-        async with shut(OutageGate(first=100, longest=10)) as gate:
+        async with shut(CircuitBreaker(probe_delay=100, max_probe_delay=10)) as gate:
             return await send(gate)
 
     assert 9 <= run(scenario()) <= 11
@@ -237,11 +236,11 @@ def test_a_probe_that_succeeds_lets_everybody_in_and_resets_the_wait() -> None:
             waiting = [asyncio.create_task(send(gate, took=2.0)) for _ in range(20)]
             first, *others = await asyncio.gather(*waiting)
             assert {*others} == {first + 2.0}
-            assert gate.is_open
-            assert (gate.since, gate.trouble, gate.closures) == (None, None, 1)
+            assert not gate.is_open
+            assert (gate.opened_at, gate.last_error, gate.times_opened) == (None, None, 1)
             await fail(gate, 5)
             closed = now()
-            assert gate.closures == 2
+            assert gate.times_opened == 2
             assert closed + 0.9 <= await send(gate) <= closed + 1.1
 
     run(scenario())
@@ -249,7 +248,7 @@ def test_a_probe_that_succeeds_lets_everybody_in_and_resets_the_wait() -> None:
 
 def test_a_good_answer_to_what_was_under_way_lets_everybody_in() -> None:
     async def scenario() -> list[float]:
-        gate = OutageGate()
+        gate = CircuitBreaker()
         with gate.armed():
             under_way = asyncio.create_task(send(gate, took=0.5))
             await turns()
@@ -263,7 +262,7 @@ def test_a_good_answer_to_what_was_under_way_lets_everybody_in() -> None:
 
 def test_trouble_of_what_was_under_way_changes_nothing_then_nor_later() -> None:
     async def scenario() -> None:
-        gate = OutageGate()
+        gate = CircuitBreaker()
         with gate.armed():
             under_way = [
                 asyncio.create_task(send(gate, ServerError("500"), took=took))
@@ -272,39 +271,41 @@ def test_trouble_of_what_was_under_way_changes_nothing_then_nor_later() -> None:
             await turns()
             await fail(gate)
             first = await send(gate, DOWN)
-            assert str(gate.trouble) == "no answer"
+            assert str(gate.last_error) == "no answer"
             assert 0.9 <= first <= 1.1
             second = await send(gate)
             assert 1.8 <= second - first <= 2.2
             await asyncio.wait(under_way)  # the last of them after it opened
             assert now() == 20
-            assert gate.is_open
-            assert gate.closures == 1
+            assert not gate.is_open
+            assert gate.times_opened == 1
 
     run(scenario())
 
 
 def test_a_probe_of_a_past_outage_is_none_of_this_one() -> None:
     async def scenario() -> None:
-        gate = OutageGate()
+        gate = CircuitBreaker()
         with gate.armed():
             under_way = asyncio.create_task(send(gate, took=1.5))
             await turns()
             await fail(gate)
-            old = await gate.enter(LONG)  # the probe, when something else opens the gate
-            assert isinstance(old, Passage)
-            assert gate.admits(old)
+            old = await gate.wait_for_admission(
+                LONG
+            )  # the probe, when something else opens the gate
+            assert isinstance(old, Admission)
+            assert gate.is_current(old)
             await under_way
-            assert gate.admits(old)
+            assert gate.is_current(old)
             await fail(gate)
-            assert not gate.admits(old)
-            probe = await gate.enter(LONG)
-            assert isinstance(probe, Passage)
-            assert gate.admits(probe)
-            gate.judge(old, ServerError("500"))
-            gate.leave(old)
-            assert str(gate.trouble) == "no answer"
-            assert isinstance(await gate.enter(60), TransportError)
+            assert not gate.is_current(old)
+            probe = await gate.wait_for_admission(LONG)
+            assert isinstance(probe, Admission)
+            assert gate.is_current(probe)
+            gate.record(old, ServerError("500"))
+            gate.release(old)
+            assert str(gate.last_error) == "no answer"
+            assert isinstance(await gate.wait_for_admission(60), str)
 
     run(scenario())
 
@@ -325,17 +326,17 @@ def test_a_probe_that_is_cancelled_leaves_its_turn_to_the_next() -> None:
 def test_a_turn_given_in_the_moment_of_a_cancellation_is_passed_on() -> None:
     async def scenario() -> bool:
         async with shut() as gate:
-            probe = await gate.enter(LONG)
-            assert isinstance(probe, Passage)
+            probe = await gate.wait_for_admission(LONG)
+            assert isinstance(probe, Admission)
             first = asyncio.create_task(send(gate))
             following = asyncio.create_task(send(gate))
             await turns()
-            gate.leave(probe)
+            gate.release(probe)
             first.cancel()
             async with asyncio.timeout(10):
                 await asyncio.wait([first, following])
             assert first.cancelled()
-            return gate.is_open
+            return not gate.is_open
 
     assert run(scenario())
 
@@ -371,7 +372,7 @@ async def world(plan: list[Caller], recovers: float) -> list[tuple[float, float]
 
     Nobody but one at a time is let in before the host is back.
     """
-    gate = OutageGate()
+    gate = CircuitBreaker()
     inside = 0
 
     async def caller(its: Caller) -> tuple[float, float]:
@@ -379,17 +380,17 @@ async def world(plan: list[Caller], recovers: float) -> list[tuple[float, float]
         await at(its.comes)
         came = now()
         while True:
-            passage = await gate.enter(LONG)
-            assert isinstance(passage, Passage)
+            passage = await gate.wait_for_admission(LONG)
+            assert isinstance(passage, Admission)
             inside += 1
-            assert inside == 1 or gate.is_open
+            assert inside == 1 or not gate.is_open
             try:
                 down = now() < recovers
                 await asyncio.sleep(its.took / 10)
-                gate.judge(passage, DOWN if down else None)
+                gate.record(passage, DOWN if down else None)
             finally:
                 inside -= 1
-                gate.leave(passage)
+                gate.release(passage)
             if not down:
                 return came, now()
 
@@ -423,22 +424,19 @@ def test_no_turn_is_lost_in_any_order_of_coming_probing_and_cancellation(
 
 
 @pytest.mark.parametrize("patience", [0.0, 0.5, 60.0])
-def test_patience_ends_in_an_error_that_says_what_is_wrong(patience: float) -> None:
-    async def scenario() -> TransportError:
+def test_patience_ends_in_a_sentence_that_says_what_is_wrong(patience: float) -> None:
+    async def scenario() -> str:
         async with shut() as gate:
             probe = asyncio.create_task(send(gate, ServerError("HTTP 500"), took=70))
             await turns()
-            ended = await gate.enter(patience)
+            ended = await gate.wait_for_admission(patience)
             assert now() == patience
-            assert isinstance(ended, TransportError)
+            assert isinstance(ended, str)
             failed = await probe + 70
             assert 1.8 <= await send(gate) - failed <= 2.2  # who left holds up nobody
             return ended
 
-    error = run(scenario())
-
-    assert error.retryable
-    assert f"in trouble for {patience:.0f} s (no answer)" in str(error)
+    assert f"in trouble for {patience:.0f} s (no answer)" in run(scenario())
 
 
 def test_the_seconds_at_the_closed_gate_are_told() -> None:
@@ -446,10 +444,10 @@ def test_the_seconds_at_the_closed_gate_are_told() -> None:
         async with shut() as gate:
             probe = asyncio.create_task(send(gate, took=5))
             await asyncio.sleep(2)
-            passage = await gate.enter(LONG)
-            assert isinstance(passage, Passage)
-            free = await gate.enter(LONG)
-            assert isinstance(free, Passage)
+            passage = await gate.wait_for_admission(LONG)
+            assert isinstance(passage, Admission)
+            free = await gate.wait_for_admission(LONG)
+            assert isinstance(free, Admission)
             return await probe, passage.waited, free.waited
 
     probed, waited, free = run(scenario())
@@ -459,51 +457,51 @@ def test_the_seconds_at_the_closed_gate_are_told() -> None:
 
 def test_whoever_waits_for_the_opening_is_woken_and_holds_up_nobody() -> None:
     async def scenario() -> None:
-        gate = OutageGate()
-        await gate.opened()
+        gate = CircuitBreaker()
+        await gate.wait_until_closed()
         async with shut(gate):
-            candidate = asyncio.create_task(gate.enter(LONG))
+            candidate = asyncio.create_task(gate.wait_for_admission(LONG))
             await turns()
-            waiting = [asyncio.create_task(gate.opened()) for _ in range(3)]
+            waiting = [asyncio.create_task(gate.wait_until_closed()) for _ in range(3)]
             await turns()
             waiting[0].cancel()
             await turns()
             assert [task.done() for task in waiting] == [True, False, False]
-            gate.judge(Passage(closures=1), "an answer")
+            gate.record(Admission(times_opened=1), "an answer")
             await turns()
             assert all(task.done() for task in waiting)
-            assert isinstance(await candidate, Passage)
-            await gate.opened()
+            assert isinstance(await candidate, Admission)
+            await gate.wait_until_closed()
 
     run(scenario())
 
 
 def test_it_opens_when_the_last_who_armed_it_leaves() -> None:
     async def scenario() -> None:
-        gate = OutageGate()
+        gate = CircuitBreaker()
         with gate.armed():
             async with shut(gate):
                 waiting = [asyncio.create_task(send(gate)) for _ in range(3)]
-                waiting.append(asyncio.create_task(gate.opened()))  # type: ignore[arg-type]
+                waiting.append(asyncio.create_task(gate.wait_until_closed()))  # type: ignore[arg-type]
                 await turns()
             await turns()
-            assert not gate.is_open
+            assert gate.is_open
             assert not any(task.done() for task in waiting)
-        assert gate.is_open
+        assert not gate.is_open
         await turns()
         assert now() == 0
         assert all(task.done() for task in waiting)
         with gate.armed():
             await fail(gate, 4)
-            assert gate.is_open
+            assert not gate.is_open
             await fail(gate, 1)
-            assert gate.closures == 2
+            assert gate.times_opened == 2
 
     run(scenario())
 
 
 def test_another_loop_finds_it_open_and_can_arm_it_anew() -> None:
-    gate = OutageGate()
+    gate = CircuitBreaker()
 
     async def scenario() -> float:
         async with shut(gate):
@@ -511,34 +509,36 @@ def test_another_loop_finds_it_open_and_can_arm_it_anew() -> None:
             waited = await asyncio.gather(*waiting)
         return waited[0]
 
-    for closures in (1, 2, 3):
+    for times_opened in (1, 2, 3):
         assert 0.9 <= run(scenario()) <= 1.1
-        assert gate.is_open
-        assert gate.closures == closures
+        assert not gate.is_open
+        assert gate.times_opened == times_opened
 
 
 @pytest.mark.parametrize("closed", [True, False])
 def test_what_a_loop_that_stopped_left_behind_stops_no_other(closed: bool) -> None:
-    gate, stopped = OutageGate(), VirtualTimeLoop()
+    gate, stopped = CircuitBreaker(), VirtualTimeLoop()
 
     async def arm_for_ever() -> None:
         async with shut(gate):
-            waiting.extend([asyncio.create_task(send(gate)), asyncio.create_task(gate.opened())])
+            waiting.extend(
+                [asyncio.create_task(send(gate)), asyncio.create_task(gate.wait_until_closed())]
+            )
             await asyncio.Event().wait()
 
     async def elsewhere() -> None:
         await fail(gate, 10)
         await send(gate)
-        passage = await gate.enter(0)
-        assert isinstance(passage, Passage)
-        assert gate.admits(passage)
-        await gate.opened()
-        assert gate.closures == 1
+        passage = await gate.wait_for_admission(0)
+        assert isinstance(passage, Admission)
+        assert gate.is_current(passage)
+        await gate.wait_until_closed()
+        assert gate.times_opened == 1
         async with shut(gate):
-            assert gate.closures == 2
+            assert gate.times_opened == 2
             assert 0.9 <= await send(gate) <= 1.1
         with gate.armed():
-            assert gate.is_open
+            assert not gate.is_open
 
     waiting: list[asyncio.Task[Any]] = []
     catalog = stopped.create_task(arm_for_ever())
@@ -557,7 +557,7 @@ def test_what_a_loop_that_stopped_left_behind_stops_no_other(closed: bool) -> No
 
 
 def test_who_leaves_one_loop_late_disarms_no_other() -> None:
-    gate = OutageGate()
+    gate = CircuitBreaker()
     late = gate.armed()
 
     async def arm() -> None:
@@ -566,7 +566,7 @@ def test_who_leaves_one_loop_late_disarms_no_other() -> None:
     async def arm_anew() -> None:
         async with shut(gate):
             late.__exit__(None, None, None)
-            assert not gate.is_open
+            assert gate.is_open
 
     run(arm())
     run(arm_anew())
@@ -587,9 +587,9 @@ def test_a_warning_says_that_it_closed_and_another_that_it_opened(
     assert closed.name == opened.name == "suno_cover_async"
     assert closed.levelno == opened.levelno == logging.WARNING
     assert closed.getMessage() == (
-        "the API is in trouble (no answer); it pauses, with a probe every 1 to 30 s"
+        "the API is in trouble (no answer); requests to it pause, with a probe every 1 to 30 s"
     )
-    assert opened.getMessage() == "the API goes on again after 12.3 s"
+    assert opened.getMessage() == "the API answers again after 12.3 s"
 
 
 # A client, whose host breaks or goes away.
@@ -607,7 +607,7 @@ async def break_down(client: SunoCoverClient) -> None:
     """Have looks close the gate."""
     looks = [client.details(f"cover-{number}") for number in range(5)]
     await asyncio.gather(*looks, return_exceptions=True)
-    assert not client.outage.is_open
+    assert client.breakers.api.is_open
 
 
 @contextlib.asynccontextmanager
@@ -624,13 +624,13 @@ async def limited(
 async def test_while_the_host_is_broken_nothing_but_probes_goes_out() -> None:
     rate = Rate(calls=20, seconds=0.05)
     async with Sandbox(BROKEN) as sandbox, connect(sandbox, rate=rate, retry=PROBING) as client:
-        with client.outage.armed():
+        with client.breakers.api.armed():
             calls = [asyncio.create_task(client.credits()) for _ in range(100)]
             await until(lambda: len(sandbox.journal.arrivals) >= 26)
             sandbox.scenario = HEALTHY
             await asyncio.gather(*calls)
 
-        assert client.outage.closures == 1
+        assert client.breakers.api.times_opened == 1
         arrivals = [arrival.at for arrival in sandbox.journal.arrivals]
         probes = arrivals[20:27]  # the first 20 were under way when it closed
         gaps = [after - before for before, after in itertools.pairwise(probes)]
@@ -645,19 +645,19 @@ async def test_work_goes_on_when_the_host_that_was_gone_is_back() -> None:
     async with contextlib.AsyncExitStack() as stack:
         async with sandbox:
             client = await stack.enter_async_context(connect(sandbox, retry=PROBING))
-            stack.enter_context(client.outage.armed())
+            stack.enter_context(client.breakers.api.armed())
             songs = sandbox.add_music(30)
             early = await asyncio.gather(*(client.submit(song) for song in songs[:10]))
         waits = [asyncio.create_task(client.wait(task)) for task in early]
         covers = [asyncio.create_task(client.generate(song)) for song in songs[10:]]
-        await until(lambda: client.outage.closures)
-        assert not client.outage.is_open
+        await until(lambda: client.breakers.api.times_opened)
+        assert client.breakers.api.is_open
         async with sandbox:
             details = await asyncio.gather(*waits, *covers)
 
             assert [cover.music_task_id for cover in details] == songs
-            assert client.outage.is_open
-            assert client.outage.closures == 1
+            assert not client.breakers.api.is_open
+            assert client.breakers.api.times_opened == 1
         assert sorted(bill.music_task_id for bill in sandbox.journal.bills) == sorted(songs)
 
 
@@ -665,7 +665,7 @@ async def test_work_goes_on_when_the_host_that_was_gone_is_back() -> None:
 async def test_unarmed_every_request_has_its_own_tries() -> None:
     retry = RetryPolicy(first=0.001, longest=0.002, tries=3)
     async with Sandbox(BROKEN) as sandbox, connect(sandbox, retry=retry) as client:
-        with client.outage.armed():
+        with client.breakers.api.armed():
             pass
         outcomes = await asyncio.gather(
             *(client.credits() for _ in range(10)), return_exceptions=True
@@ -673,7 +673,7 @@ async def test_unarmed_every_request_has_its_own_tries() -> None:
 
         assert all(isinstance(outcome, ServerError) for outcome in outcomes)
         assert len(sandbox.journal.arrivals) == 30
-        assert client.outage.closures == 0
+        assert client.breakers.api.times_opened == 0
 
 
 @sockets
@@ -681,24 +681,24 @@ async def test_a_refusal_opens_the_gate_and_calling_too_often_does_not() -> None
     retry = RetryPolicy(tries=1, probe_first=0.01, probe_longest=0.05)
     rate = Rate(calls=1000, seconds=0.01)
     async with Sandbox(BROKEN) as sandbox, connect(sandbox, rate=rate, retry=retry) as client:
-        with client.outage.armed():
+        with client.breakers.api.armed():
             await break_down(client)
             sandbox.script("credits", Fault.TOO_OFTEN)
             with pytest.raises(RateLimitError):
                 await client.credits()
-            assert not client.outage.is_open
+            assert client.breakers.api.is_open
             sandbox.scenario = HEALTHY
             sandbox.script("credits", Reply(status=422, body=b'{"code":422,"msg":"no"}'))
             with pytest.raises(InvalidRequestError):
                 await client.credits()
-            assert client.outage.is_open
+            assert not client.breakers.api.is_open
 
 
 def test_a_submit_that_was_not_let_in_ends_at_the_deadline_and_is_in_no_doubt() -> None:
     async def scenario() -> tuple[float, TransportError]:
         retry = RetryPolicy(tries=9, deadline=45, probe_first=3600, probe_longest=3600)
         client = SunoCoverClient("key", base_url=NOWHERE, retry=retry)
-        async with client, shut(client.submit_outage):
+        async with client, shut(client.breakers.submit):
             with pytest.raises(TransportError, match=r"for 45 s .*nothing was sent") as caught:
                 await client.submit("a-song")
             assert client.uncertain == ()
@@ -720,13 +720,13 @@ def test_all_waits_of_an_attempt_share_one_deadline() -> None:
         retry = RetryPolicy(deadline=60, probe_first=3600, probe_longest=3600)
         async with SunoCoverClient("key", base_url=NOWHERE, rate=window, retry=retry) as client:
             slot = await window.enter()
-            async with shut(client.submit_outage):
+            async with shut(client.breakers.submit):
                 waiting = asyncio.create_task(client.submit("a-song"))
                 await asyncio.sleep(40)
-                client.submit_outage.judge(Passage(closures=1), "an answer")
+                client.breakers.submit.record(Admission(times_opened=1), "an answer")
                 await asyncio.sleep(1000)  # in the limiter's queue
                 assert window.busy
-                await fail(client.submit_outage)
+                await fail(client.breakers.submit)
                 window.give_back(slot)
                 with pytest.raises(TransportError, match="in trouble for 20 s"):
                     await waiting
@@ -742,7 +742,7 @@ async def test_a_submit_in_doubt_stays_so_when_an_outage_outlasts_it() -> None:
         songs = sandbox.add_music(5)
         sandbox.script("submit", *[Fault.LOST_ANSWER] * 5)
         # They wait 1 s as ambiguous submits must, and then at the gate.
-        with client.submit_outage.armed():
+        with client.breakers.submit.armed():
             ends = await asyncio.gather(
                 *(client.submit(song) for song in songs), return_exceptions=True
             )
@@ -764,14 +764,14 @@ async def test_submits_in_trouble_pause_by_themselves_while_looks_go_on() -> Non
     no_submits = attrs.evolve(BROKEN, faults_on=frozenset({"submit"}))
     async with Sandbox(no_submits) as sandbox, connect(sandbox, retry=RARELY) as client:
         songs = sandbox.add_music(30)
-        with client.outage.armed(), client.submit_outage.armed():
+        with client.breakers.api.armed(), client.breakers.submit.armed():
             submits = [asyncio.create_task(client.submit(song)) for song in songs[:5]]
             await asyncio.wait(submits)
             submits = [asyncio.create_task(client.submit(song)) for song in songs[5:]]
             assert [await client.credits() for _ in range(10)]
 
-            assert client.outage.is_open
-            assert not client.submit_outage.is_open
+            assert not client.breakers.api.is_open
+            assert client.breakers.submit.is_open
             assert len(sandbox.journal.of("submit")) == 5
             sandbox.scenario = HEALTHY
         await asyncio.gather(*submits)
@@ -782,7 +782,7 @@ async def test_who_queued_in_the_limiter_when_it_closed_gives_the_slot_back() ->
     window = RequestWindow(Rate(calls=1, seconds=3600))
     async with limited(window, RARELY) as (sandbox, client):
         slot = await window.enter()
-        with client.outage.armed():
+        with client.breakers.api.armed():
             queued = asyncio.create_task(client.credits())
             await until(lambda: window.busy)
             await break_down(client)
@@ -804,7 +804,7 @@ async def test_a_probe_cancelled_in_the_limiter_leaves_its_turn_to_the_next() ->
     retry = attrs.evolve(RARELY, probe_first=0.01)
     async with limited(window, retry) as (sandbox, client):
         slot = await window.enter()
-        with client.outage.armed():
+        with client.breakers.api.armed():
             await break_down(client)
             probe = asyncio.create_task(client.credits())
             following = asyncio.create_task(client.credits())
@@ -815,7 +815,7 @@ async def test_a_probe_cancelled_in_the_limiter_leaves_its_turn_to_the_next() ->
             async with asyncio.timeout(5):
                 await following
 
-            assert client.outage.is_open
+            assert not client.breakers.api.is_open
             assert len(sandbox.journal.of("credits")) == 1
 
 

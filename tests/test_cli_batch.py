@@ -642,7 +642,7 @@ async def test_an_outage_is_said_and_its_end_and_costs_no_track(
     ended = await finish(process)
 
     assert ended.code == ExitCode.DONE
-    assert "goes on again after" in ended.err
+    assert "answers again after" in ended.err
     assert len(sandbox.journal.bills) == 3
 
 

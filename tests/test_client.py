@@ -50,7 +50,7 @@ from suno_cover_async import (
     UnexpectedResponseError,
     wire,
 )
-from suno_cover_async.circuit_breaker import Passage
+from suno_cover_async.circuit_breaker import Admission
 from suno_cover_async.sandbox import Fault, Reply, Sandbox, Scenario
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
@@ -834,12 +834,13 @@ def test_closing_ends_every_wait_at_once_and_a_cancellation_still_passes(
         async with contextlib.AsyncExitStack() as stack:
             if wait == "limiter":
                 window.pause(600)
-            for gate in [client.outage, client.submit_outage, client.image_outage]:
+            for gate in [client.breakers.api, client.breakers.submit, client.breakers.images]:
                 if wait == "outage":
                     stack.enter_context(gate.armed())
                     for _ in range(5):
-                        gate.judge(Passage(closures=0), TransportError("no answer"))
-                    assert isinstance(await gate.enter(60), Passage)  # it probes without end
+                        gate.record(Admission(times_opened=0), TransportError("no answer"))
+                    # It probes without end.
+                    assert isinstance(await gate.wait_for_admission(60), Admission)
             for _ in range(2 if wait == "slots" else 0):
                 await stack.enter_async_context(client.slot())
             act = (NAMED | {"slot": slot})[verb]

@@ -348,18 +348,18 @@ def test_gateway_answers_in_a_row_open_the_breaker_as_other_trouble_does(kind: K
     odd, _ = PASSING["a bare 404"]
 
     async def scene(here: Stage) -> None:
-        breaker = {"credits": here.client.outage, "submit": here.client.submit_outage}[kind]
+        breaker = {"credits": here.client.breakers.api, "submit": here.client.breakers.submit}[kind]
         here.sandbox.script(kind, *[odd] * 8)
         with breaker.armed():
             for _ in range(5):
                 await here.error(kind)
-            in_trouble = not breaker.is_open
+            in_trouble = breaker.is_open
             for _ in range(3):
                 await here.error(kind)
             await here.ask(kind)
 
             assert in_trouble
-            assert breaker.is_open
+            assert not breaker.is_open
         probes = here.moments(kind)[4:]
         gaps = [later - sooner for sooner, later in pairwise(probes)]
         assert len(gaps) == 4

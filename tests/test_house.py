@@ -34,6 +34,7 @@ FLOORS = [
     {"transport", "download", "receiver", "sandbox", "ledger"},
     {"submitting", "agenda", "fates"},
     {"workshop"},
+    {"service"},
     {"client"},
     {"batch"},
     {"__init__"},
@@ -85,10 +86,19 @@ def test_imports_only_point_down_the_floors(room: str) -> None:
 @pytest.mark.parametrize(
     ("library", "owners"),
     [
-        ("backoff", {"retry"}),
+        ("backoff", {"retry", "circuit_breaker"}),
         (
             "aiohttp",
-            {"connections", "messenger", "download", "receiver", "workshop", "client", "sandbox"},
+            {
+                "connections",
+                "messenger",
+                "download",
+                "receiver",
+                "workshop",
+                "service",
+                "client",
+                "sandbox",
+            },
         ),
         ("click", {"cli"}),
         ("rich", {"cli"}),

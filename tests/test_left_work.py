@@ -23,6 +23,7 @@ from suno_cover_async import (
     TrackState,
     cover_catalog,
 )
+from suno_cover_async.client import covers_of
 from suno_cover_async.sandbox import Fault, Sandbox, Scenario
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
@@ -199,7 +200,7 @@ def test_closing_waits_for_no_work_of_an_event_loop_that_is_closed() -> None:
 
     async def leave() -> None:
         work = loop.create_task(asyncio.sleep(3_600, None))
-        client.used_by(work)
+        covers_of(client).used_by(work)
         await asyncio.sleep(0)
         work.cancel()
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import attrs
 
 from suno_cover_async import (
+    CircuitBreaker,
     Failed,
     Ledger,
-    OutageGate,
     Outcome,
     Outcomes,
     SunoCoverClient,
@@ -197,8 +197,9 @@ class Batch:
         )
 
     def _pause(self) -> Pause | None:
-        gates = (self.client.outage, self.client.submit_outage, self.client.image_outage)
-        return next(filter(None, map(_pause, gates)), None)
+        breakers = self.client.breakers
+        paused = map(_pause, (breakers.api, breakers.submit, breakers.images))
+        return next(filter(None, paused), None)
 
     def _conclude(self, outcomes: Outcomes) -> None:
         report = Report(
@@ -232,13 +233,12 @@ def _nothing() -> None:
     """Show nothing."""
 
 
-def _pause(gate: OutageGate) -> Pause | None:
-    since, trouble = gate.since, gate.trouble
-    if since is None or trouble is None:
+def _pause(breaker: CircuitBreaker) -> Pause | None:
+    since, error = breaker.opened_at, breaker.last_error
+    if since is None or error is None:
         return None
     ago = timedelta(seconds=time.monotonic() - since)
-    since_then = datetime.now().astimezone() - ago
-    return Pause(what=gate.what, since=since_then, trouble=explain(trouble))
+    return Pause(what=breaker.name, since=datetime.now().astimezone() - ago, trouble=explain(error))
 
 
 def _say_finishing(counted: "asyncio.Future[Totals]") -> None:
