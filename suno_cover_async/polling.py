@@ -7,7 +7,8 @@ A callback is a doorbell: it makes the next look due at once, and proves nothing
 awaited, looks are rare. After one that was not true, or not yet, they come in the rhythm of a new
 task, and further rings bring them no closer together than `PollSchedule.shortest`.
 
-Whoever waits costs a future and two alarms; only a look that is under way is a task.
+Whoever waits costs a future and a timer, each stream a timer; only a look that is under way is a
+task.
 """
 
 import asyncio
@@ -22,7 +23,6 @@ from typing import Self
 import attrs
 
 from suno_cover_async import arguments
-from suno_cover_async.alarms import A_MOMENT, Alarms
 from suno_cover_async.doorbell import Bell, Doorbell
 from suno_cover_async.errors import (
     ClientUsageError,
@@ -43,7 +43,9 @@ _LOOKS_WITHOUT_IMAGES = 4  # the first, and three more
 _LAST_LOOK = 2.0  # seconds before the deadline
 _LOOKS_AT_ONCE = 200
 _LONGEST_CODE = 20  # digits
-_QUEUED_LOOKS = 20  # while the limiter is the bottleneck: among the alarms waiting costs less
+_QUEUED_LOOKS = 20  # while the limiter is the bottleneck
+_HELD_SECONDS = 1.0
+_EARLY = 0.001  # seconds that a timer may be early
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -65,6 +67,8 @@ class PollStream:
         looking: The look under way.
         watchers: Who waits.
         bell: What brings its callbacks.
+        timer: Wakes it for its next look.
+        wakes_at: When that is, by the loop's clock; infinity without a timer.
     """
 
     cover_task_id: str
@@ -81,7 +85,24 @@ class PollStream:
     looking: "asyncio.Task[CoverDetails | None] | None" = None
     watchers: "list[Watcher]" = attrs.field(factory=list["Watcher"])
     bell: Bell | None = None
+    timer: asyncio.TimerHandle | None = None
+    wakes_at: float = math.inf
     _imageless_looks: int = 0
+
+    def wake_at(self, moment: float, wake: "Callable[[PollStream], None]") -> None:
+        """Have `wake` called at a moment of the loop's clock, in place of any other."""
+        if moment == self.wakes_at:
+            return
+        self.sleep_on()
+        if moment < math.inf:
+            loop = asyncio.get_running_loop()
+            self.timer, self.wakes_at = loop.call_at(moment, wake, self), moment
+
+    def sleep_on(self) -> None:
+        """Have nothing called; a timer that has fired is forgotten."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer, self.wakes_at = None, math.inf
 
     @property
     def is_over(self) -> bool:
@@ -96,7 +117,7 @@ class PollStream:
     @property
     def owes_a_look(self) -> bool:
         """Whether it is time for a watcher's last look."""
-        now = asyncio.get_running_loop().time() + A_MOMENT
+        now = asyncio.get_running_loop().time() + _EARLY
         return any(last <= now for last in self._last_looks)
 
     @property
@@ -178,6 +199,7 @@ class Watcher:
     spare: float = attrs.field(init=False)
     _stream: PollStream = attrs.field(init=False)
     _news: "asyncio.Future[None] | None" = attrs.field(default=None, init=False)
+    _timer: asyncio.TimerHandle = attrs.field(init=False)
 
     @property
     def last_look(self) -> float:
@@ -186,9 +208,10 @@ class Watcher:
 
     async def __aenter__(self) -> Self:
         """Join the looks at the cover task."""
-        now = asyncio.get_running_loop().time()
-        self.spare = min(_LAST_LOOK, (self.deadline - now) / 5)
+        loop = asyncio.get_running_loop()
+        self.spare = min(_LAST_LOOK, (self.deadline - loop.time()) / 5)
         self._stream = self._lookout.join(self)
+        self._timer = loop.call_at(self.deadline, self.wake)
         return self
 
     async def __aexit__(
@@ -198,6 +221,7 @@ class Watcher:
         traceback: TracebackType | None,
     ) -> None:
         """Leave them; they end with the last who does."""
+        self._timer.cancel()
         await self._lookout.leave(self, self._stream, error)
 
     async def after(self, seen: CoverDetails | None) -> CoverDetails:
@@ -233,7 +257,6 @@ class Watcher:
 
     def _woken(self) -> "asyncio.Future[None]":
         self._news = asyncio.get_running_loop().create_future()
-        self._lookout.wake_in_time(self)
         return self._news
 
     def _since(self, seen: CoverDetails | None) -> CoverDetails | None:
@@ -246,7 +269,7 @@ class Watcher:
             raise copy.copy(stream.end)
         if stream.end is not None:
             raise stream.end
-        if asyncio.get_running_loop().time() >= self.deadline - A_MOMENT:
+        if asyncio.get_running_loop().time() >= self.deadline - _EARLY:
             raise stream.late(self.task)
         return None
 
@@ -270,9 +293,8 @@ class Lookout:
         self._doorbell = doorbell
         self._streams: dict[str, PollStream] = {}
         self._looks_under_way = 0
-        self._looks = Alarms(self._wake, are_held=self._are_enough)
-        self._rung_looks = Alarms(self._wake)
-        self._deadlines = Alarms(Watcher.wake)
+        self._held: dict[PollStream, None] = {}  # due while enough looks were under way, in order
+        self._held_timer: asyncio.TimerHandle | None = None
 
     async def look(self, task: CoverTask | str) -> CoverDetails | None:
         """Look once; None for `data: null`.
@@ -303,7 +325,7 @@ class Lookout:
         if stream is None or stream.end is not None:
             stream = self._streams[cover_task_id] = self._begin(watcher.task)
         stream.watchers.append(watcher)
-        if watcher.last_look < self._alarms(stream).moment(stream):
+        if watcher.last_look < stream.wakes_at:
             self._rest(stream)
         return stream
 
@@ -313,7 +335,6 @@ class Lookout:
         """Let one go; the looks end with the last."""
         if isinstance(error, SunoCoverError):
             self._memory.ended(watcher.task, error)
-        self._deadlines.set(watcher, math.inf)
         stream.watchers.remove(watcher)
         if stream.watchers:
             return
@@ -321,18 +342,14 @@ class Lookout:
             del self._streams[stream.cover_task_id]
         if stream.bell is not None:
             self._doorbell.take_down(stream.bell)
-        self._alarms(stream).set(stream, math.inf)
+        self._stop_waking(stream)
         if stream.looking is not None:
             stream.looking.cancel()
             await settled(stream.looking)
 
-    def wake_in_time(self, watcher: Watcher) -> None:
-        """Wake a watcher at its deadline, if no news come before."""
-        self._deadlines.set(watcher, watcher.deadline)
-
     def ring(self, stream: PollStream) -> None:
         """Have a look follow a callback."""
-        self._alarms(stream).set(stream, math.inf)
+        self._stop_waking(stream)
         stream.rang = True
         if stream.looking is None:
             self._plan(stream)
@@ -342,7 +359,7 @@ class Lookout:
         streams = list(self._streams.values())
         for stream in streams:
             stream.finish(_closed(stream.cover_task_id))
-            self._alarms(stream).set(stream, math.inf)
+            self._stop_waking(stream)
         looking = [stream.looking for stream in streams if stream.looking is not None]
         for look in looking:
             look.cancel()
@@ -378,8 +395,10 @@ class Lookout:
         learned = self._memory.durations.first_look(busy=busy)
         return arguments.given(self._schedule.first, learned)
 
-    def _alarms(self, stream: PollStream) -> Alarms[PollStream]:
-        return self._rung_looks if stream.rang else self._looks
+    def _stop_waking(self, stream: PollStream) -> None:
+        stream.sleep_on()
+        self._held.pop(stream, None)
+        self._watch_held()
 
     def _are_enough(self) -> bool:
         """Whether no further look may begin, but those that callbacks ask for."""
@@ -398,21 +417,55 @@ class Lookout:
         self._rest(stream)
 
     def _rest(self, stream: PollStream) -> None:
-        if stream.watchers and stream.looking is None and not stream.is_over:
-            self._alarms(stream).set(stream, stream.next_look)
+        is_idle = stream.looking is None and stream not in self._held
+        if stream.watchers and is_idle and not stream.is_over:
+            stream.wake_at(stream.next_look, self._wake)
 
     def _wake(self, stream: PollStream) -> None:
-        """Look, unless nobody has the time to hear of it, or it costs what others need more."""
+        """Look now, unless every watcher has timed out, or enough looks are under way.
+
+        While looks queue in the limiter, one that is not worth it yet is postponed: a look that
+        tells nothing new costs another cover's.
+        """
+        stream.sleep_on()
         if not stream.has_time:
             return
         now = asyncio.get_running_loop().time()
         owes_one = stream.owes_a_look
         if not (owes_one or stream.rang) and self._is_busy():
             stream.due = max(stream.due, self._worth(stream))
-        if owes_one or stream.due <= now + A_MOMENT:
-            self._look(stream, now)
-        else:
+        if not (owes_one or stream.due <= now + _EARLY):
             self._rest(stream)
+        elif self._are_enough() and not stream.rang:
+            self._hold(stream)
+        else:
+            self._look(stream, now)
+
+    def _hold(self, stream: PollStream) -> None:
+        """Postpone a look until fewer are under way, or until the limiter is not busy any more."""
+        self._held[stream] = None
+        self._watch_held()
+
+    def _watch_held(self) -> None:
+        """Have a timer while looks are held: the limiter tells nobody that it is busy no more."""
+        if self._held and self._held_timer is None:
+            loop = asyncio.get_running_loop()
+            self._held_timer = loop.call_later(_HELD_SECONDS, self._recheck_held)
+        elif not self._held and self._held_timer is not None:
+            self._held_timer.cancel()
+            self._held_timer = None
+
+    def _recheck_held(self) -> None:
+        self._held_timer = None
+        self._wake_held()
+
+    def _wake_held(self) -> None:
+        """Wake who was held, in order, until enough looks are under way again."""
+        while self._held and not self._are_enough():
+            stream = next(iter(self._held))
+            del self._held[stream]
+            self._wake(stream)
+        self._watch_held()
 
     def _worth(self, stream: PollStream) -> float:
         """Tell when a look is worth it while looks queue: a useless one costs another cover's."""
@@ -436,7 +489,6 @@ class Lookout:
         stream.looking = None
         if not rang:
             self._looks_under_way -= 1
-            self._looks.go_on()
         error = _closed(stream.cover_task_id) if look.cancelled() else look.exception()
         if error is not None:
             stream.failed(error)
@@ -446,6 +498,7 @@ class Lookout:
             self._plan(stream)
         elif stream.rings and stream.rung is None and stream.end is None:
             self._doorbell.missed()
+        self._wake_held()
 
 
 def _ring(

@@ -19,7 +19,6 @@ FLOORS = [
         "connections",
         "hosts",
         "window",
-        "alarms",
         "loops",
         "sharing",
         "signing",

@@ -370,6 +370,7 @@ def test_few_looks_are_under_way_at_once_and_the_others_keep_their_turn(
         out = Lookout(ask, PollSchedule(), Memory(grace=60), lambda: busy, Doorbell())
 
         async def one(number: int) -> None:
+            await asyncio.sleep(number / 1e6)  # timers of one moment have no order
             async with out.watching(f"{number:04}", 900) as watcher:
                 await watcher.finished()
 
@@ -394,6 +395,7 @@ def test_a_look_that_a_callback_asks_for_does_not_queue_behind_others() -> None:
         out = Lookout(ask, PollSchedule(), Memory(grace=60), lambda: True, doorbell)
 
         async def one(number: int) -> None:
+            await asyncio.sleep(number / 1e6)  # timers of one moment have no order
             async with out.watching(f"{number:04}", 9000) as watcher:
                 await watcher.finished()
 
@@ -406,7 +408,7 @@ def test_a_look_that_a_callback_asks_for_does_not_queue_behind_others() -> None:
     looks = run(scenario())
 
     assert ("0077", 10.0) in looks
-    assert [name for name, at in looks if at == 0] == [f"{number:04}" for number in range(20)]
+    assert [name for name, at in looks if at < 1] == [f"{number:04}" for number in range(20)]
 
 
 def test_whoever_leaves_takes_the_look_under_way_along() -> None:
