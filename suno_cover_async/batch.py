@@ -426,7 +426,7 @@ class Outcomes:
         if task is not None:
             return await self._submitted(entry, task)
         in_doubt = not submit.done() or entry.state is TrackState.SUBMITTING
-        if not in_doubt and not self._covers.memory.perhaps_billed(entry.music_task_id):
+        if not in_doubt and not self._covers.memory.is_possibly_billed(entry.music_task_id):
             await self._ledger.unsent(entry)
         if error is not None:
             raise error

@@ -154,7 +154,7 @@ class SunoCoverClient:
         Submit them again to find out; that never pays twice. They leave with a cover task of
         theirs, or with a `CoverExistsError`.
         """
-        return tuple(self._covers.memory.uncertain)
+        return tuple(self._covers.memory.possibly_billed)
 
     def perhaps_billed(self, music_task_id: str) -> bool:
         """Whether a submit of this music task may have been billed, whoever made it.
@@ -163,7 +163,7 @@ class SunoCoverClient:
         So a caller who was cancelled learns that others go on with the submit it had joined.
         """
         arguments.task_id("music_task_id", music_task_id)
-        return self._covers.memory.perhaps_billed(music_task_id)
+        return self._covers.memory.is_possibly_billed(music_task_id)
 
     async def settled(self, music_task_id: str) -> None:
         """Wait for the submit of this music task that all its callers have left.

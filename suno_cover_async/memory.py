@@ -3,10 +3,11 @@
 It knows values and moments; it asks nobody and waits for nothing.
 """
 
-import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TypeVar
+
+import attrs
 
 from suno_cover_async.errors import (
     ClientUsageError,
@@ -16,8 +17,30 @@ from suno_cover_async.errors import (
 )
 from suno_cover_async.models import CoverDetails, CoverTask
 from suno_cover_async.pace import Durations
+from suno_cover_async.retry import SOONEST_RESUBMIT
 
 V = TypeVar("V")
+
+
+@attrs.frozen
+class PossiblyBilled:
+    """A submit that was sent, and that the API did not answer.
+
+    Attributes:
+        since: When it ended so, by the loop's clock; None where nobody knows.
+    """
+
+    since: float | None = None
+
+    def delay(self, now: float) -> float:
+        """Return the seconds until the music task may be submitted again; 0 or less for at once.
+
+        The host must be done with the earlier submit by then. `since` may be of another loop's
+        clock, so nothing that seems to be later than `now` is believed.
+        """
+        if self.since is None or self.since > now:
+            return SOONEST_RESUBMIT
+        return SOONEST_RESUBMIT - (now - self.since)
 
 
 class Memory:
@@ -25,9 +48,7 @@ class Memory:
 
     Attributes:
         unclaimed: What was accepted, by music task id.
-        uncertain: Music tasks that may have been billed, for all that was answered; and when a
-            submit of theirs ended so, by the loop's clock (None: at a moment that nobody knows;
-            minus infinity: its answer is not awaited any more).
+        possibly_billed: Music tasks that may have been billed, for all that was answered.
         under_way: Music tasks that are being submitted.
         durations: How long covers have been taking.
     """
@@ -38,14 +59,14 @@ class Memory:
         self._births: dict[str, float] = {}
         self._owners: dict[str, tuple[str, float]] = {}
         self.unclaimed: dict[str, CoverTask] = {}
-        self.uncertain: dict[str, float | None] = {}
+        self.possibly_billed: dict[str, PossiblyBilled] = {}
         self.under_way: set[str] = set()
         self.durations: Durations = Durations()
 
     def accepted(self, task: CoverTask, now: float) -> None:
         """Remember a cover task from the moment its submit was answered, until it is claimed."""
         self.unclaimed[task.music_task_id] = task
-        self.uncertain.pop(task.music_task_id, None)
+        self.possibly_billed.pop(task.music_task_id, None)
         self._forget_old(now)
         self._owners.setdefault(task.cover_task_id, (task.music_task_id, now))
         if not task.adopted:
@@ -57,7 +78,7 @@ class Memory:
 
     def left_under_way(self) -> None:
         """Note that what is being submitted never ends: it may have been billed."""
-        self.uncertain |= dict.fromkeys(self.under_way)
+        self.possibly_billed |= dict.fromkeys(self.under_way, PossiblyBilled())
         self.under_way.clear()
 
     def owner_of(self, cover_task_id: str) -> str | None:
@@ -65,9 +86,9 @@ class Memory:
         owner = self._owners.get(cover_task_id)
         return None if owner is None else owner[0]
 
-    def perhaps_billed(self, music_task_id: str) -> bool:
+    def is_possibly_billed(self, music_task_id: str) -> bool:
         """Whether a submit is under way, was answered within the grace, or ended in doubt."""
-        noted = music_task_id in self.uncertain or music_task_id in self.under_way
+        noted = music_task_id in self.possibly_billed or music_task_id in self.under_way
         return noted or any(owner == music_task_id for owner, _ in self._owners.values())
 
     def claim(self, music_task_id: str) -> CoverTask | None:
@@ -84,7 +105,9 @@ class Memory:
             if not (error.retryable or isinstance(error, ClientUsageError)):
                 self.claim(task.music_task_id)
                 if isinstance(error, UnexpectedResponseError):
-                    self.uncertain[task.music_task_id] = -math.inf  # its own cover was not found
+                    self.possibly_billed[task.music_task_id] = (
+                        PossiblyBilled()
+                    )  # its own is not found
             raise
         self.claim(task.music_task_id)
 
@@ -95,7 +118,7 @@ class Memory:
         if isinstance(error, CoverExistsError | UnexpectedResponseError):
             self._owners.pop(task.cover_task_id, None)
         if isinstance(error, CoverExistsError):
-            self.uncertain[task.music_task_id] = -math.inf
+            self.possibly_billed[task.music_task_id] = PossiblyBilled()
 
     def settle(self, details: CoverDetails) -> None:
         """Forget a cover task that was waited for to its end."""

@@ -22,7 +22,7 @@ from suno_cover_async.errors import (
     SunoCoverError,
 )
 from suno_cover_async.loops import PerLoop
-from suno_cover_async.memory import Memory
+from suno_cover_async.memory import Memory, PossiblyBilled
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
 from suno_cover_async.pace import PollSchedule
 from suno_cover_async.polling import id_of, unknown_cover_task
@@ -208,7 +208,7 @@ class CoverService:
             music_task_id: The music task.
             failed: A cover task of it that failed; a callback that named it tells nothing new.
         """
-        self.memory.uncertain[music_task_id] = None
+        self.memory.possibly_billed[music_task_id] = PossiblyBilled()
         if failed is not None:
             self._doorbell.forget(music_task_id, failed.cover_task_id)
 

@@ -19,11 +19,11 @@ import attrs
 from suno_cover_async import wire
 from suno_cover_async.doorbell import Doorbell, Ear
 from suno_cover_async.errors import CoverExistsError, SunoCoverError, WrongAddressError
-from suno_cover_async.memory import Memory
+from suno_cover_async.memory import Memory, PossiblyBilled
 from suno_cover_async.models import CoverStatus, CoverTask
 from suno_cover_async.pace import PollSchedule
 from suno_cover_async.polling import Lookout
-from suno_cover_async.retry import SOONEST_RESUBMIT, RetryPolicy
+from suno_cover_async.retry import RetryPolicy
 from suno_cover_async.sharing import Shared
 from suno_cover_async.transport import Transport
 
@@ -134,10 +134,11 @@ class SubmitDesk:
         failed: set[str],
         policy: RetryPolicy | None,
     ) -> CoverTask:
-        in_doubt = music_task_id in self.memory.uncertain
+        was_possibly_billed = music_task_id in self.memory.possibly_billed
         call = wire.submit(music_task_id, self.callback_url(music_task_id), self.memory.owner_of)
-        if in_doubt:
-            await self._not_too_soon(music_task_id)
+        if was_possibly_billed:
+            # The host must be done with the earlier submit before this one arrives.
+            await asyncio.sleep(self.memory.possibly_billed[music_task_id].delay(_now()))
         try:
             return await self.transport.submit(
                 call, keep=self._keep, doubt=self._doubt, policy=policy
@@ -147,23 +148,17 @@ class SubmitDesk:
         if isinstance(trouble, WrongAddressError):
             raise trouble
         exists = isinstance(trouble, CoverExistsError)
-        if trouble.perhaps_billed or (in_doubt and (exists or trouble.retryable)):
+        if trouble.perhaps_billed or (was_possibly_billed and (exists or trouble.retryable)):
             if not exists:  # nothing but the callback can name one that exists
                 patience = min(patience, self.lookout.safety_look)
             task = await self._called_back(music_task_id, ear, patience, failed)
             if task is not None:
                 return task
         if exists and not trouble.perhaps_billed:
-            self.memory.uncertain.pop(music_task_id, None)
-        elif in_doubt:
+            self.memory.possibly_billed.pop(music_task_id, None)
+        elif was_possibly_billed:
             trouble.perhaps_billed = True  # this refusal tells nothing of the earlier submit
         raise trouble
-
-    async def _not_too_soon(self, music_task_id: str) -> None:
-        """Wait until the host must be done with a submit that ended in doubt."""
-        ended = self.memory.uncertain[music_task_id]
-        passed = 0.0 if ended is None else _now() - ended  # below 0 by another loop's clock
-        await asyncio.sleep(SOONEST_RESUBMIT - max(passed, 0.0))
 
     async def _called_back(
         self, music_task_id: str, ear: Ear, patience: float, failed: set[str]
@@ -204,7 +199,10 @@ class SubmitDesk:
                 continue
             if found is None or found.music_task_id != music_task_id:
                 continue
-            if found.status is CoverStatus.FAILED and music_task_id not in self.memory.uncertain:
+            if (
+                found.status is CoverStatus.FAILED
+                and music_task_id not in self.memory.possibly_billed
+            ):
                 failed.add(cover_task_id)
                 continue
             self._keep(task)
@@ -216,7 +214,7 @@ class SubmitDesk:
 
     def _doubt(self, call: wire.Call[CoverTask]) -> None:
         if not self.loop.is_closed():  # else the next event loop takes note of it as it begins
-            self.memory.uncertain[call.music_task_id or ""] = self.loop.time()
+            self.memory.possibly_billed[call.music_task_id or ""] = PossiblyBilled(self.loop.time())
 
 
 def _now() -> float:
