@@ -19,6 +19,7 @@ from pathlib import Path
 import aiohttp
 from yarl import URL  # aiohttp's own URL type: what is checked is what is asked
 
+from suno_cover_async import formats
 from suno_cover_async.addresses import Address, is_loopback, is_public
 from suno_cover_async.connections import Connector
 from suno_cover_async.errors import (
@@ -220,13 +221,13 @@ class ImageDownloader:
 
 def _ending(before: bytes, block: list[bytes]) -> bytes:
     """Tell the last bytes of a body after one more block of it."""
-    last = [chunk[-len(_PNG_END) :] for chunk in block[-len(_PNG_END) :]]
-    return b"".join([before, *last])[-len(_PNG_END) :]
+    last = [chunk[-len(formats.PNG_END) :] for chunk in block[-len(formats.PNG_END) :]]
+    return b"".join([before, *last])[-len(formats.PNG_END) :]
 
 
 def _refuse_torn(response: aiohttp.ClientResponse, suffix: str, ending: bytes) -> None:
     """Look at the end of an image that came without a length: any end, a reset too, ends it."""
-    if suffix == ".png" and ending != _PNG_END and not _has_length(response):
+    if suffix == ".png" and ending != formats.PNG_END and not _has_length(response):
         raise DownloadError(
             f"image {_shown(response.url)} was cut off; try again",
             retryable=True,
@@ -334,30 +335,19 @@ def _shown(url: URL) -> str:
     return printable(str(url.with_user(None).with_query(None).with_fragment(None)))
 
 
-_SIGNATURES = (
-    (re.compile(rb"\x89PNG\r\n\x1a\n"), ".png"),
-    (re.compile(rb"\xff\xd8\xff"), ".jpg"),
-    (re.compile(rb"GIF8[79]a"), ".gif"),
-    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), ".webp"),
-    (re.compile(rb".{4}ftypavi[fs]", re.DOTALL), ".avif"),
-)
-_SIGNATURE_BYTES = 12  # the longest of them
-_PNG_END = b"IEND\xaeB`\x82"
-
-
 async def _first_bytes(response: aiohttp.ClientResponse) -> bytes:
     """Read until the type can be told, or the body ends."""
     head = b""
-    while len(head) < _SIGNATURE_BYTES and (more := await response.content.readany()):
+    while len(head) < formats.SIGNATURE_BYTES and (more := await response.content.readany()):
         head += more
     return head
 
 
 async def _suffix_of(response: aiohttp.ClientResponse, head: bytes) -> str:
     """Tell the type by the first bytes, whatever the headers say."""
-    for signature, suffix in _SIGNATURES:
-        if signature.match(head):
-            return suffix
+    suffix = formats.suffix_of(head)
+    if suffix is not None:
+        return suffix
     await _beginning(response)  # what is cut off was no answer of the host's
     if not head:  # seen on music files right after success
         reason, retryable = "is empty; try again later", True

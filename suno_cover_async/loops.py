@@ -8,17 +8,25 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Generic, TypeVar
 
-from suno_cover_async.errors import ClientUsageError
-
 T = TypeVar("T")
 
 
 class PerLoop(Generic[T]):
     """Serves event loops in turn; two running ones at once are refused."""
 
-    def __init__(self, make: Callable[[AsyncExitStack], Awaitable[T]]) -> None:
-        """Open nothing yet. `make` fills the stack, without suspending."""
+    def __init__(
+        self,
+        make: Callable[[AsyncExitStack], Awaitable[T]],
+        refused: Callable[[str], Exception],
+    ) -> None:
+        """Open nothing yet.
+
+        Args:
+            make: Opens the thing and fills the stack, without suspending.
+            refused: Makes the error of who may not use it.
+        """
         self._make = make
+        self._refused = refused
         self._life: AsyncGenerator[T, None] | None = None
         self._thing: T | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -34,15 +42,16 @@ class PerLoop(Generic[T]):
         """Return the running event loop's thing.
 
         Raises:
-            ClientUsageError: It was closed, or another event loop that uses it is running.
+            Exception: It was closed, or another event loop that uses it is running; as `refused`
+                made it.
         """
         if self._closed:
-            raise ClientUsageError("this client is closed; make a new one")
+            raise self._refused("this client is closed; make a new one")
         loop = asyncio.get_running_loop()
         if self._thing is not None and self._loop is loop:
             return self._thing
         if self._loop is not None and self._loop is not loop and self._loop.is_running():
-            raise ClientUsageError(
+            raise self._refused(
                 "this client is in use in another running event loop; make one client per loop"
             )
         self._loop, self._life = loop, self._live()

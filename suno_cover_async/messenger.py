@@ -19,8 +19,8 @@ from suno_cover_async._version import __version__
 from suno_cover_async.connections import Connector
 from suno_cover_async.errors import ClientUsageError, TransportError
 from suno_cover_async.gateway import Answer
+from suno_cover_async.redaction import without, written
 from suno_cover_async.sharing import cancellations_of_this_task
-from suno_cover_async.text import without, written
 from suno_cover_async.verdict import retry_after
 
 USER_AGENT = f"suno-cover-async/{__version__}"

@@ -14,6 +14,7 @@ import aiohttp
 from suno_cover_async import wire
 from suno_cover_async.doorbell import Doorbell
 from suno_cover_async.errors import (
+    ClientUsageError,
     CoverExpiredError,
     CoverFailedError,
     CoverTimeoutError,
@@ -69,7 +70,7 @@ class CoverService:
         self._callback_url = callback_url
         self._session = session
         self._users = set[asyncio.Task[None]]()
-        self._loops = PerLoop(self._open)
+        self._loops = PerLoop(self._open, ClientUsageError)
 
     async def enter(self) -> Workshop:
         """Return what lives in the running event loop, opened at first use.

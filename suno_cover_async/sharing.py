@@ -11,11 +11,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
 
-from suno_cover_async.errors import ClientUsageError, SunoCoverError
-
 T = TypeVar("T")
-
-CLOSED = "this client was closed"
 
 # The work of a catalog that the running code is part of. It is held weakly: contexts live on in
 # whatever was made in them, such as connections.
@@ -46,8 +42,21 @@ class Shared(Generic[T]):
     never await it directly, and it is cancelled once: when no caller is left, or by `stop`.
     """
 
-    def __init__(self, work: Coroutine[Any, Any, T], ended: Callable[[], None]) -> None:
-        """Begin the work, inside a running event loop; `ended` is called once it has ended."""
+    def __init__(
+        self,
+        work: Coroutine[Any, Any, T],
+        *,
+        ended: Callable[[], None],
+        stopped: Callable[[], Exception],
+    ) -> None:
+        """Begin the work, inside a running event loop.
+
+        Args:
+            work: What to do.
+            ended: Called once it has ended.
+            stopped: Makes the error of callers whose work was stopped.
+        """
+        self._stopped = stopped
         self._task = asyncio.create_task(work)
         self._task.add_done_callback(_retrieved)
         self._task.add_done_callback(lambda _: ended())
@@ -68,7 +77,7 @@ class Shared(Generic[T]):
         """Await the work's result; its error is a copy, since each caller's traceback is its own.
 
         Raises:
-            ClientUsageError: The work was stopped, by closing the client.
+            Exception: The work's own error, or as `stopped` made it.
         """
         self._callers += 1
         try:
@@ -78,10 +87,10 @@ class Shared(Generic[T]):
             if not self._callers:
                 self.stop()
         if self._task.cancelled():
-            raise ClientUsageError("the client was closed while it was at work; see `unclaimed`")
+            raise self._stopped()
         error = self._task.exception()
-        if isinstance(error, SunoCoverError):
-            raise copy.copy(error)
+        if error is not None:
+            raise _copied(error)
         return self._task.result()
 
     async def ended(self) -> None:
@@ -93,6 +102,14 @@ class Shared(Generic[T]):
         if not (self._stopping or self._task.get_loop().is_closed()):
             self._stopping = True
             self._task.cancel()
+
+
+def _copied(error: BaseException) -> BaseException:
+    """Copy an error, unless its class cannot be copied."""
+    try:
+        return copy.copy(error)
+    except TypeError:
+        return error
 
 
 def _retrieved(task: asyncio.Task[Any]) -> None:
@@ -108,8 +125,9 @@ class Closing:
         is_closed: Nothing is waited for any more.
     """
 
-    def __init__(self) -> None:
-        """Let them wait."""
+    def __init__(self, closed: Callable[[], Exception]) -> None:
+        """Let them wait; `closed` makes the error of those who waited when it closed."""
+        self.closed = closed
         self._callers: dict[asyncio.Task[Any], int] = {}
         self.is_closed: bool = False
 
@@ -117,11 +135,11 @@ class Closing:
         """Do some work, in the running task, and end when the client closes.
 
         Raises:
-            ClientUsageError: It closed. A cancellation by anybody else passes all the same.
+            Exception: It closed; as `closed` made it. A cancellation by anybody else passes.
         """
         if self.is_closed:
             work.close()
-            raise ClientUsageError(CLOSED)
+            raise self.closed()
         task = asyncio.current_task()
         if task is None or task in self._callers:
             return await work
@@ -133,7 +151,7 @@ class Closing:
                 raise
         finally:
             self._callers.pop(task, None)
-        raise ClientUsageError(CLOSED)
+        raise self.closed()
 
     def close(self) -> None:
         """End all that is waited for, for good."""

@@ -18,7 +18,12 @@ import attrs
 
 from suno_cover_async import wire
 from suno_cover_async.doorbell import Doorbell, Ear
-from suno_cover_async.errors import CoverExistsError, SunoCoverError, WrongAddressError
+from suno_cover_async.errors import (
+    ClientUsageError,
+    CoverExistsError,
+    SunoCoverError,
+    WrongAddressError,
+)
 from suno_cover_async.memory import Memory, PossiblyBilled
 from suno_cover_async.models import CoverStatus, CoverTask
 from suno_cover_async.pace import PollSchedule
@@ -71,7 +76,9 @@ class SubmitDesk:
                 work = self._submit(music_task_id, patience, policy, ending=shared)
                 forget = partial(self._forget_ended, music_task_id)
                 self.memory.under_way.add(music_task_id)
-                shared = self._under_way[music_task_id] = Shared(work, forget)
+                shared = self._under_way[music_task_id] = Shared(
+                    work, ended=forget, stopped=_stopped
+                )
             try:
                 task = await shared.join()
             except SunoCoverError as error:
@@ -215,6 +222,10 @@ class SubmitDesk:
     def _doubt(self, call: wire.Call[CoverTask]) -> None:
         if not self.loop.is_closed():  # else the next event loop takes note of it as it begins
             self.memory.possibly_billed[call.music_task_id or ""] = PossiblyBilled(self.loop.time())
+
+
+def _stopped() -> ClientUsageError:
+    return ClientUsageError("the client was closed while it was at work; see `unclaimed`")
 
 
 def _now() -> float:

@@ -29,7 +29,7 @@ from suno_cover_async.hosts import BaseUrl, Host
 from suno_cover_async.messenger import ApiKey, Messenger, SubmitBody
 from suno_cover_async.pace import Backpressure
 from suno_cover_async.retry import NOT_SENT, FailedAttempt, NotSent, RetryPolicy, plainly, retry
-from suno_cover_async.sharing import CLOSED, Closing
+from suno_cover_async.sharing import Closing
 from suno_cover_async.verdict import read
 from suno_cover_async.window import RequestWindow, Slot
 from suno_cover_async.wire import Call
@@ -74,7 +74,7 @@ class Transport:
         """Send through `messenger`; whoever made it stops it."""
         self._account = account
         self._messenger = messenger
-        self.closing: Closing = Closing()
+        self.closing: Closing = Closing(_closed)
 
     def get(
         self, call: Call[T], *, through: RequestWindow | None = None, urgent: bool = False
@@ -185,7 +185,7 @@ class Transport:
             slot = await (self.closing.unless_closed(queueing) if body is None else queueing)
         if self.closing.is_closed:
             window.give_back(slot)
-            return FailedAttempt(error=_about(call, ClientUsageError(CLOSED)), took=0.0)
+            return FailedAttempt(error=_about(call, _closed()), took=0.0)
         if not (breakers.api if body is None else breakers.submit).is_current(admission):
             window.give_back(slot)
             return NOT_SENT
@@ -226,6 +226,10 @@ class Transport:
             if isinstance(error, UnexpectedResponseError) and error.retryable:
                 self._messenger.distrust()
             return error.with_traceback(None)  # its frames know the whole answer
+
+
+def _closed() -> ClientUsageError:
+    return ClientUsageError("this client was closed")
 
 
 def _not_admitted(call: Call[Any], reason: str) -> SunoCoverError:

@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 
 from suno_cover_async import Ledger, LedgerError, Track, cover_catalog, wire
 from suno_cover_async.messenger import MOST_BYTES, ApiKey
+from suno_cover_async.redaction import written as forms_of
 from suno_cover_async.sandbox import Sandbox, Scenario
-from suno_cover_async.text import written as forms_of
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 CALLS = ("submit", "details", "music", "credits")

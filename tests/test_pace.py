@@ -70,9 +70,13 @@ def test_a_caller_that_is_closed_while_it_queues_leaves_the_queue() -> None:
 def test_closing_one_client_ends_its_own_waits_at_a_shared_window_and_loses_no_slot(
     moment: float,
 ) -> None:
+    def closed() -> ClientUsageError:
+        return ClientUsageError("closed")
+
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
-        window, ours, theirs = RequestWindow(Rate(calls=2, seconds=10)), Closing(), Closing()
+        window = RequestWindow(Rate(calls=2, seconds=10))
+        ours, theirs = Closing(closed), Closing(closed)
 
         async def enter(closing: Closing) -> float:
             slot = await closing.unless_closed(window.enter())

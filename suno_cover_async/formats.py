@@ -1,0 +1,21 @@
+"""Image formats, told by the first bytes of a file, whatever its name or headers say. No I/O."""
+
+import re
+
+_SIGNATURES = (
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), ".png"),
+    (re.compile(rb"\xff\xd8\xff"), ".jpg"),
+    (re.compile(rb"GIF8[79]a"), ".gif"),
+    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), ".webp"),
+    (re.compile(rb".{4}ftypavi[fs]", re.DOTALL), ".avif"),
+)
+SIGNATURE_BYTES = 12
+"""The bytes that are needed to tell the format."""
+
+PNG_END = b"IEND\xaeB`\x82"
+"""The last bytes of a whole PNG."""
+
+
+def suffix_of(head: bytes) -> str | None:
+    """Return the suffix of the format that these first bytes are of; None for no image."""
+    return next((suffix for signature, suffix in _SIGNATURES if signature.match(head)), None)
