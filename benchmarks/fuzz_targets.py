@@ -33,9 +33,10 @@ from suno_cover_async import (
     wire,
 )
 from suno_cover_async.arguments import is_task_id
+from suno_cover_async.credentials import ApiKey
+from suno_cover_async.durations import Durations
 from suno_cover_async.lines import BadLine
-from suno_cover_async.messenger import MOST_BYTES, ApiKey
-from suno_cover_async.pace import Durations
+from suno_cover_async.messenger import MOST_BYTES
 
 SAMPLES = Path(__file__).parent.parent / "tests/samples/api_samples.json"
 MUSIC = "73d6128b3523a0079df10da9471017c8"

@@ -59,11 +59,10 @@ if TYPE_CHECKING:  # what is fetched below, for those who read and do not run
         MusicDetails,
         Track,
     )
-    from suno_cover_async.pace import PollSchedule
+    from suno_cover_async.policies import PollSchedule, Rate, RetryPolicy
     from suno_cover_async.receiver import CallbackReceiver
-    from suno_cover_async.retry import RetryPolicy
     from suno_cover_async.verification import CallbackAnswer
-    from suno_cover_async.window import Rate, RequestWindow
+    from suno_cover_async.window import RequestWindow
 
 __all__ = [
     "APIBOX",
@@ -161,10 +160,9 @@ _ROOMS = {
     "ledger": ("Ledger",),
     "lines": ("BadLine",),
     "models": ("Callback", "CoverDetails", "CoverStatus", "CoverTask", "MusicDetails", "Track"),
-    "pace": ("PollSchedule",),
+    "policies": ("PollSchedule", "Rate", "RetryPolicy"),
     "receiver": ("CallbackReceiver",),
-    "retry": ("RetryPolicy",),
-    "window": ("Rate", "RequestWindow"),
+    "window": ("RequestWindow",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

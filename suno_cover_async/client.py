@@ -14,18 +14,17 @@ import aiohttp
 
 from suno_cover_async import arguments, receiving
 from suno_cover_async.circuit_breaker import Breakers, CircuitBreaker
+from suno_cover_async.credentials import ApiKey
 from suno_cover_async.doorbell import Doorbell
 from suno_cover_async.files import file_stem
 from suno_cover_async.hosts import SUNOAPI, BaseUrl, Host
-from suno_cover_async.messenger import ApiKey
 from suno_cover_async.models import CoverDetails, CoverTask, MusicDetails
-from suno_cover_async.pace import Backpressure, PollSchedule
+from suno_cover_async.policies import PollSchedule, Rate, RetryPolicy
 from suno_cover_async.polling import id_of
 from suno_cover_async.receiving import Receiver
-from suno_cover_async.retry import RetryPolicy
 from suno_cover_async.service import CoverService
 from suno_cover_async.transport import Account
-from suno_cover_async.window import Rate, RequestWindow
+from suno_cover_async.window import Backpressure, RequestWindow
 
 NO_CALLBACK_URL = "https://example.com/suno-cover-async/no-callback"
 """Sent when there is no callback URL: the API requires one and does not check it [seen live]."""

@@ -17,8 +17,8 @@ from collections import deque
 from collections.abc import Callable, Generator
 from typing import Self
 
+from suno_cover_async.durations import Trust
 from suno_cover_async.models import Callback, CoverTask
-from suno_cover_async.pace import Trust
 
 _MOST_NOTES = 4096
 _MOST_NAMED = 4  # cover tasks that callbacks may name for one music task

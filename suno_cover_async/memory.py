@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import attrs
 
+from suno_cover_async.durations import Durations
 from suno_cover_async.errors import (
     ClientUsageError,
     CoverExistsError,
@@ -16,7 +17,6 @@ from suno_cover_async.errors import (
     UnexpectedResponseError,
 )
 from suno_cover_async.models import CoverDetails, CoverTask
-from suno_cover_async.pace import Durations
 from suno_cover_async.retry import SOONEST_RESUBMIT
 
 V = TypeVar("V")

@@ -1,7 +1,7 @@
 """Looks at cover tasks: one stream of them for each, shared by all who wait for it.
 
 It owns what a look means for those who wait: pending, changed, finished, unknown, somebody
-else's. It knows no HTTP: a look is a callable handed in, and when to look is `pace.py`'s to say.
+else's. It knows no HTTP: a look is a callable handed in, and when to look is `policies.py`'s to say.
 
 A callback is a doorbell: it makes the next look due at once, and proves nothing. While one is
 awaited, looks are rare. After one that was not true, or not yet, they come in the rhythm of a new
@@ -35,7 +35,7 @@ from suno_cover_async.errors import (
 )
 from suno_cover_async.memory import Memory
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask
-from suno_cover_async.pace import PollSchedule
+from suno_cover_async.policies import PollSchedule
 from suno_cover_async.sharing import settled
 from suno_cover_async.text import printable
 

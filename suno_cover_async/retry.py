@@ -13,9 +13,9 @@ from typing import Any, Protocol, TypeVar
 import attrs
 import backoff
 
-from suno_cover_async.arguments import checked, count, positive, positive_or_none
 from suno_cover_async.circuit_breaker import Admission, CircuitBreaker
 from suno_cover_async.errors import RateLimitError, SunoCoverError, UnexpectedResponseError
+from suno_cover_async.policies import RetryPolicy
 
 T = TypeVar("T")
 
@@ -24,43 +24,6 @@ SOONEST_RESUBMIT = 1.0
 
 _MAX_RESUBMITS = 3
 _MAX_LONE_PROBES = 50  # 24 minutes of an outage that nobody but this call could find to be over
-_BATCH_FACTOR = 3  # of a track in trouble while all others fare well
-
-
-@attrs.frozen(kw_only=True)
-class RetryPolicy:
-    """How often a request is repeated, and for how long. Delays and timeouts are seconds.
-
-    Attributes:
-        tries: The most attempts at one request.
-        first: The delay after a first failure; it doubles, jittered, up to `longest`.
-        longest: The longest delay between two attempts.
-        deadline: The most that attempts, delays and waits for the end of an outage may take
-            together. Time in the limiter's queue, and pauses the host asked for, do not count.
-            None sets no limit: then an outage and refusals for calling too often are waited out,
-            and do not count as attempts.
-        attempt: The most that one attempt may take.
-        longest_pause: The most of a `Retry-After` that is obeyed.
-        probe_first: While a catalog runs, the delay before the first probe of an outage; it
-            doubles, jittered, up to `probe_longest`.
-        probe_longest: The longest delay between two probes.
-
-    Raises:
-        ValueError: A value is not a finite number above 0, or a count no whole one.
-    """
-
-    tries: int = attrs.field(default=5, validator=checked(count))
-    first: float = attrs.field(default=0.5, validator=checked(positive))
-    longest: float = attrs.field(default=20.0, validator=checked(positive))
-    deadline: float | None = attrs.field(default=60.0, validator=checked(positive_or_none))
-    attempt: float = attrs.field(default=30.0, validator=checked(positive))
-    longest_pause: float = attrs.field(default=120.0, validator=checked(positive))
-    probe_first: float = attrs.field(default=1.0, validator=checked(positive))
-    probe_longest: float = attrs.field(default=30.0, validator=checked(positive))
-
-    def for_batch(self) -> "RetryPolicy":
-        """Return what a catalog's requests use: no time limit, and three times the attempts."""
-        return attrs.evolve(self, deadline=None, tries=_BATCH_FACTOR * self.tries)
 
 
 @attrs.frozen(kw_only=True)

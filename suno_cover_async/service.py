@@ -25,9 +25,8 @@ from suno_cover_async.errors import (
 from suno_cover_async.loops import PerLoop
 from suno_cover_async.memory import Memory, PossiblyBilled
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
-from suno_cover_async.pace import PollSchedule
+from suno_cover_async.policies import PollSchedule, RetryPolicy
 from suno_cover_async.polling import id_of, unknown_cover_task
-from suno_cover_async.retry import RetryPolicy
 from suno_cover_async.transport import Account
 from suno_cover_async.workshop import Workshop, open_workshop
 

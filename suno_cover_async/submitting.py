@@ -26,9 +26,8 @@ from suno_cover_async.errors import (
 )
 from suno_cover_async.memory import Memory, PossiblyBilled
 from suno_cover_async.models import CoverStatus, CoverTask
-from suno_cover_async.pace import PollSchedule
+from suno_cover_async.policies import PollSchedule, RetryPolicy
 from suno_cover_async.polling import Lookout
-from suno_cover_async.retry import RetryPolicy
 from suno_cover_async.sharing import Shared
 from suno_cover_async.transport import Transport
 

@@ -2,7 +2,7 @@
 
 It owns the order in which a request meets limiter, gates and retries, and who learns what from its
 answer. What it says is `wire.py`'s, how it is carried `messenger.py`'s, what an answer means
-`verdict.py`'s, when it may go out `window.py`'s, `pace.py`'s and `outage.py`'s, whether again
+`verdict.py`'s, when it may go out `window.py`'s, `policies.py`'s and `outage.py`'s, whether again
 `retry.py`'s.
 """
 
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import attrs
 
 from suno_cover_async.circuit_breaker import Admission, Breakers
+from suno_cover_async.credentials import ApiKey
 from suno_cover_async.errors import (
     ClientUsageError,
     RateLimitError,
@@ -26,12 +27,12 @@ from suno_cover_async.errors import (
 )
 from suno_cover_async.gateway import Answer
 from suno_cover_async.hosts import BaseUrl, Host
-from suno_cover_async.messenger import ApiKey, Messenger, SubmitBody
-from suno_cover_async.pace import Backpressure
-from suno_cover_async.retry import NOT_SENT, FailedAttempt, NotSent, RetryPolicy, plainly, retry
+from suno_cover_async.messenger import Messenger, SubmitBody
+from suno_cover_async.policies import RetryPolicy
+from suno_cover_async.retry import NOT_SENT, FailedAttempt, NotSent, plainly, retry
 from suno_cover_async.sharing import Closing
 from suno_cover_async.verdict import read
-from suno_cover_async.window import RequestWindow, Slot
+from suno_cover_async.window import Backpressure, RequestWindow, Slot
 from suno_cover_async.wire import Call
 
 T = TypeVar("T")

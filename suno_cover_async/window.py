@@ -6,23 +6,16 @@ It knows clocks and waiting; it knows no request and no answer.
 import asyncio
 import heapq
 import math
+import random
 from collections import deque
 from typing import NamedTuple
 
-import attrs
+import backoff
 
-from suno_cover_async.arguments import checked, count, positive
 from suno_cover_async.errors import ClientUsageError
+from suno_cover_async.policies import Rate
 
 _MOST_IN_A_ROW = 3  # urgent callers, while others wait
-
-
-@attrs.frozen(kw_only=True)
-class Rate:
-    """At most `calls` requests in any window of `seconds`, whichever moment it begins at."""
-
-    calls: int = attrs.field(validator=checked(count))
-    seconds: float = attrs.field(validator=checked(positive))
 
 
 class Slot(NamedTuple):
@@ -200,3 +193,44 @@ class RequestWindow:
         self._rest()
         self._loop = loop
         self._era += 1
+
+
+class Backpressure:
+    """How long all requests pause after the host refused one for coming too often.
+
+    A sane `Retry-After` is obeyed, up to `longest_pause` seconds. Without one the pause is one
+    window plus jitter, doubling with every further refusal up to 60 s, until a request is accepted.
+    """
+
+    def __init__(self, rate: Rate, longest_pause: float) -> None:
+        """Start without a pause."""
+        self._window = rate.seconds
+        self._longest_pause = longest_pause
+        self._until = -math.inf
+        self._start_anew()
+
+    def refused(self, *, entered: float, now: float, retry_after: float | None) -> float:
+        """Note a refusal and return the loop's time until which all requests pause.
+
+        Refusals of requests that were under way together count as one.
+        """
+        if entered >= self._until:
+            self._pause = next(self._pauses)
+        own = self._pause * random.uniform(1.0, 1.1)
+        wait = own if retry_after is None else min(retry_after, self._longest_pause)
+        self._until = max(self._until, now + wait)
+        return self._until
+
+    def accepted(self, *, entered: float) -> None:
+        """Note that a request was let in."""
+        if self._pause and entered >= self._until:
+            self._start_anew()
+
+    def _start_anew(self) -> None:
+        longest = max(_LONGEST_OWN_PAUSE, self._window)
+        self._pauses = backoff.expo(factor=self._window, max_value=longest)
+        next(self._pauses)  # a wait generator of backoff's yields nothing first
+        self._pause = 0.0
+
+
+_LONGEST_OWN_PAUSE = 60.0

@@ -23,7 +23,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from suno_cover_async import Ledger, LedgerError, Track, cover_catalog, wire
-from suno_cover_async.messenger import MOST_BYTES, ApiKey
+from suno_cover_async.credentials import ApiKey
+from suno_cover_async.messenger import MOST_BYTES
 from suno_cover_async.redaction import written as forms_of
 from suno_cover_async.sandbox import Sandbox, Scenario
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from virtual_time import run
 
 from suno_cover_async import ClientUsageError, PollSchedule, Rate, RequestWindow, RetryPolicy
-from suno_cover_async.pace import Backpressure, Durations
+from suno_cover_async.durations import Durations
 from suno_cover_async.sharing import Closing
-from suno_cover_async.window import Slot
+from suno_cover_async.window import Backpressure, Slot
 
 
 @contextlib.asynccontextmanager

@@ -23,8 +23,8 @@ from aiohttp import web
 from conftest import until
 from PIL import Image
 
+from suno_cover_async.policies import Rate
 from suno_cover_async.sandbox import Delivery, DuplicateId, Fault, Reply, Sandbox, Scenario
-from suno_cover_async.window import Rate
 from suno_cover_async.wire import Times
 
 SUBMIT = "/api/v1/suno/cover/generate"

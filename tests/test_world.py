@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from suno_cover_async.models import CoverStatus
+from suno_cover_async.policies import Rate
 from suno_cover_async.sandbox import Fault, Lognormal, Scenario, courier, forgery, images
 from suno_cover_async.sandbox.scenario import Mishap
 from suno_cover_async.sandbox.world import Notice, World
-from suno_cover_async.window import Rate
 
 WALL = datetime(2025, 10, 15, 4, 47, 15, tzinfo=UTC)
 URL = "http://127.0.0.1:1/callback"

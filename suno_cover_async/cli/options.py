@@ -26,8 +26,8 @@ from suno_cover_async import (
 from suno_cover_async import cli as package
 from suno_cover_async.cli.console import logging_to, stderr
 from suno_cover_async.cli.exits import ExitCode
+from suno_cover_async.credentials import ApiKey
 from suno_cover_async.hosts import HOSTS
-from suno_cover_async.messenger import ApiKey
 
 F = TypeVar("F", bound=Callable[..., object])
 
