@@ -29,14 +29,14 @@ from suno_cover_async import (
     gateway,
     hosts,
     read_catalog,
-    verdict,
+    responses,
     wire,
 )
-from suno_cover_async.arguments import is_task_id
 from suno_cover_async.credentials import ApiKey
 from suno_cover_async.durations import Durations
+from suno_cover_async.exchange import MOST_BYTES
 from suno_cover_async.lines import BadLine
-from suno_cover_async.messenger import MOST_BYTES
+from suno_cover_async.validation import is_task_id
 
 SAMPLES = Path(__file__).parent.parent / "tests/samples/api_samples.json"
 MUSIC = "73d6128b3523a0079df10da9471017c8"
@@ -70,7 +70,7 @@ def read_answer(given: bytes) -> str:
     text = _KEY.hide_in(given[3:].decode("utf-8", "replace"))
     call = _call(name, host)
     try:
-        value = verdict.read(call, gateway.Answer(status, text), host, base_url)
+        value = responses.read(call, gateway.Answer(status, text), host, base_url)
     except SunoCoverError as error:
         _check_refusal(error, call, status)
         return told(error)
@@ -192,7 +192,7 @@ def retry_after(value: str, date: str = "") -> bytes:
 def read_retry_after(given: bytes) -> str:
     """Read the two headers as aiohttp hands them over."""
     value, _, date = given.decode("utf-8", "surrogateescape").partition("\n")
-    seconds = verdict.retry_after(value, date=date or None)
+    seconds = responses.retry_after(value, date=date or None)
     if seconds is None:
         return "none"
     hold(type(seconds) is float and 0 < seconds <= _A_DAY, f"{seconds!r:.80} seconds")

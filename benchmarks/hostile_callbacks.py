@@ -26,7 +26,7 @@ from urllib.parse import quote
 
 import attrs
 
-from suno_cover_async import CallbackReceiver, CallbackRefusedError, __version__, signing, wire
+from suno_cover_async import CallbackReceiver, CallbackRefusedError, __version__, signatures, wire
 
 CEILING = 0.05
 """Seconds of CPU that one input may take: 64 KiB of well-formed JSON take about 10 ms."""
@@ -36,12 +36,12 @@ WINDOW = 300
 _LARGE = 65_536
 _SHOWN = 20  # findings printed in full
 
-_KEYS = signing.Secrets(["the newest secret", "the one before"]).check("secret")
-_NEW_KEYS = signing.Secrets("the newest secret").check("secret")
-_OLD_KEYS = signing.Secrets("the one before").check("secret")
-_OTHER_KEYS = signing.Secrets("somebody else's").check("secret")
+_KEYS = signatures.Secrets(["the newest secret", "the one before"]).check("secret")
+_NEW_KEYS = signatures.Secrets("the newest secret").check("secret")
+_OLD_KEYS = signatures.Secrets("the one before").check("secret")
+_OTHER_KEYS = signatures.Secrets("somebody else's").check("secret")
 _HMAC_KEYS = [b"test-webhook-key", b"the key before"]
-_HMAC = signing.Secrets(_HMAC_KEYS).check("hmac_key")
+_HMAC = signatures.Secrets(_HMAC_KEYS).check("hmac_key")
 
 IDS = (
     "21aee3c3c2a01fa5e030b3799fa4dd56",
@@ -53,9 +53,11 @@ IDS = (
     '"}{\\',
     "~" * 128,
 )
-MINTED = {signing.mint(keys, one): one for keys in (_KEYS, _OLD_KEYS) for one in IDS}
+MINTED = {signatures.mint(keys, one): one for keys in (_KEYS, _OLD_KEYS) for one in IDS}
 SIGNED = {
-    (str(NOW + late), signing.sign(key, one, NOW + late), one): one if abs(late) <= WINDOW else None
+    (str(NOW + late), signatures.sign(key, one, NOW + late), one): one
+    if abs(late) <= WINDOW
+    else None
     for late in (-86_400, -301, -300, -1, 0, 300, 301)
     for one in IDS
     for key in _HMAC_KEYS
@@ -257,7 +259,7 @@ def _forged(rng: Random) -> str:
     encoded, token = rng.choice(_PATHS).split(".")[0], rng.choice(_PATHS).split(".")[1]
     kind = rng.randrange(4)
     if kind == 0:
-        return signing.mint(_OTHER_KEYS, rng.choice(IDS))
+        return signatures.mint(_OTHER_KEYS, rng.choice(IDS))
     if kind == 1:
         encoded = str(_tricked(rng, encoded))
     elif kind == 2:
@@ -280,7 +282,7 @@ def _triple(rng: Random) -> tuple[object, object, object]:
         return timestamp, signature, cover_task_id
     if kind < 0.15:
         other = rng.choice((b"", b"test-webhook-kez", b"test-webhook-key\n"))
-        return timestamp, signing.sign(other, cover_task_id, int(timestamp)), cover_task_id
+        return timestamp, signatures.sign(other, cover_task_id, int(timestamp)), cover_task_id
     if kind < 0.3:
         parts[rng.randrange(3)] = rng.choice(_TRIPLES)[rng.randrange(3)]
     wrecked: list[object] = list(parts)
@@ -291,8 +293,8 @@ def _triple(rng: Random) -> tuple[object, object, object]:
 
 def _verified(triple: tuple[Any, Any, Any]) -> object:
     timestamp, signature, cover_task_id = triple
-    read = signing.read_signature(timestamp, signature)
-    signing.verify(_HMAC, read, cover_task_id, now=NOW)
+    read = signatures.read_signature(timestamp, signature)
+    signatures.verify(_HMAC, read, cover_task_id, now=NOW)
     return cover_task_id
 
 
@@ -449,7 +451,7 @@ _RECEIVERS = {
         public_url="https://x.example/suno", secret=["the newest secret", "the one before"]
     ),
 }
-_NEWEST = {signing.mint(_NEW_KEYS, one): one for one in IDS}
+_NEWEST = {signatures.mint(_NEW_KEYS, one): one for one in IDS}
 _FINE_HEADERS: list[Fields] = [
     [],
     [("Content-Type", "application/json"), ("X-Other", "\ud800"), ("x-other", "")],
@@ -501,7 +503,7 @@ def _signature_fields(rng: Random, cover_task_id: str, *, spoil: bool) -> tuple[
     """Sign as of now, since receivers read the clock; spoilt or for another id, on demand."""
     late = rng.choice((0, -200, 200, -1000, 1000) if spoil else (0, -200, 200))
     now = int(time.time()) + late
-    good = (str(now), signing.sign(rng.choice(_HMAC_KEYS), cover_task_id, now))
+    good = (str(now), signatures.sign(rng.choice(_HMAC_KEYS), cover_task_id, now))
     sent: list[object] = [*good]
     if spoil:
         at = rng.randrange(2)
@@ -547,7 +549,7 @@ TARGETS = (
     Target(
         name="music_task_of",
         aim=_path,
-        strike=lambda path: signing.music_task_of(_KEYS, path),
+        strike=lambda path: signatures.music_task_of(_KEYS, path),
         valid=_valid_path,
     ),
     Target(name="read_signature, verify", aim=_triple, strike=_verified, valid=_valid_triple),

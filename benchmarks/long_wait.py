@@ -35,10 +35,10 @@ from suno_cover_async import (
     Rate,
     SunoCoverClient,
 )
-from suno_cover_async.doorbell import Doorbell
-from suno_cover_async.memory import Memory
-from suno_cover_async.polling import Lookout
+from suno_cover_async.notifier import Doorbell
+from suno_cover_async.poller import Lookout
 from suno_cover_async.sandbox import Sandbox, Scenario
+from suno_cover_async.state import Memory
 
 MOST_BLOCKS = 500
 WAITERS = 20

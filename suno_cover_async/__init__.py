@@ -60,9 +60,9 @@ if TYPE_CHECKING:  # what is fetched below, for those who read and do not run
         Track,
     )
     from suno_cover_async.policies import PollSchedule, Rate, RetryPolicy
+    from suno_cover_async.rate_limiter import RequestWindow
     from suno_cover_async.receiver import CallbackReceiver
     from suno_cover_async.verification import CallbackAnswer
-    from suno_cover_async.window import RequestWindow
 
 __all__ = [
     "APIBOX",
@@ -162,7 +162,7 @@ _ROOMS = {
     "models": ("Callback", "CoverDetails", "CoverStatus", "CoverTask", "MusicDetails", "Track"),
     "policies": ("PollSchedule", "Rate", "RetryPolicy"),
     "receiver": ("CallbackReceiver",),
-    "window": ("RequestWindow",),
+    "rate_limiter": ("RequestWindow",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

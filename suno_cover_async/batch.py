@@ -24,7 +24,7 @@ from typing import Any, Self, TypeVar, cast
 
 import attrs
 
-from suno_cover_async import arguments
+from suno_cover_async import validation
 from suno_cover_async.agenda import Agenda, Backlog
 from suno_cover_async.catalog import Catalog
 from suno_cover_async.client import SunoCoverClient, covers_of
@@ -40,7 +40,7 @@ from suno_cover_async.fates import Fate, Step, fate
 from suno_cover_async.files import file_stem, in_thread, sweep
 from suno_cover_async.ledger import Ledger
 from suno_cover_async.models import CoverDetails, CoverTask, Track
-from suno_cover_async.sharing import begin_work
+from suno_cover_async.tasks import begin_work
 
 T = TypeVar("T")
 
@@ -165,12 +165,12 @@ async def cover_catalog(
         TypeError: An argument is of the wrong type.
         LedgerError: The ledger is not open, in use by another catalog, or cannot be written.
     """
-    arguments.instance("client", client, SunoCoverClient)
-    folder = None if into is None else arguments.folder("into", into)
+    validation.instance("client", client, SunoCoverClient)
+    folder = None if into is None else validation.folder("into", into)
     async with AsyncExitStack() as stack:
         if ledger is None:
             ledger = stack.enter_context(Ledger(None))
-        await stack.enter_async_context(arguments.instance("ledger", ledger, Ledger).lease())
+        await stack.enter_async_context(validation.instance("ledger", ledger, Ledger).lease())
         stack.enter_context(client.breakers.armed())
         feed = tracks if isinstance(tracks, AsyncIterable) else None
         if await ledger.has_answered(client.base_url):
@@ -537,7 +537,7 @@ async def _read_whole(ledger: Ledger, tracks: Iterable[Track | str]) -> None:
 
 
 def _track(given: Track | str) -> Track:
-    return Track(given) if isinstance(given, str) else arguments.instance("track", given, Track)
+    return Track(given) if isinstance(given, str) else validation.instance("track", given, Track)
 
 
 def _stem(track: Track) -> str:

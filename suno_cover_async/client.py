@@ -12,19 +12,19 @@ from typing import NoReturn, Self
 
 import aiohttp
 
-from suno_cover_async import arguments, receiving
+from suno_cover_async import receiving, validation
 from suno_cover_async.circuit_breaker import Breakers, CircuitBreaker
 from suno_cover_async.credentials import ApiKey
-from suno_cover_async.doorbell import Doorbell
 from suno_cover_async.files import file_stem
 from suno_cover_async.hosts import SUNOAPI, BaseUrl, Host
 from suno_cover_async.models import CoverDetails, CoverTask, MusicDetails
+from suno_cover_async.notifier import Doorbell
 from suno_cover_async.policies import PollSchedule, Rate, RetryPolicy
-from suno_cover_async.polling import id_of
+from suno_cover_async.poller import id_of
+from suno_cover_async.rate_limiter import Backpressure, RequestWindow
 from suno_cover_async.receiving import Receiver
 from suno_cover_async.service import CoverService
 from suno_cover_async.transport import Account
-from suno_cover_async.window import Backpressure, RequestWindow
 
 NO_CALLBACK_URL = "https://example.com/suno-cover-async/no-callback"
 """Sent when there is no callback URL: the API requires one and does not check it [seen live]."""
@@ -84,11 +84,11 @@ class SunoCoverClient:
         key = ApiKey(os.environ.get("SUNO_API_KEY") if api_key is None else api_key)
         del api_key  # so that no traceback's locals show it
         key.check()
-        arguments.instance("host", host, Host)
-        arguments.instance("retry", retry, RetryPolicy)
+        validation.instance("host", host, Host)
+        validation.instance("retry", retry, RetryPolicy)
         window = _window("rate", rate)
         poll_window = window if poll_rate is None else _window("poll_rate", poll_rate)
-        url = arguments.base_url("base_url", arguments.given(base_url, host.base_url))
+        url = validation.base_url("base_url", validation.given(base_url, host.base_url))
         account = Account(
             host=host,
             api=BaseUrl(url),
@@ -108,9 +108,9 @@ class SunoCoverClient:
             account=account,
             doorbell=receiver.doorbell if receiver else Doorbell(),
             callback_url=url_of,
-            poll=arguments.instance("poll", poll, PollSchedule),
-            concurrency=arguments.count("concurrency", concurrency),
-            session=session and arguments.instance("session", session, aiohttp.ClientSession),
+            poll=validation.instance("poll", poll, PollSchedule),
+            concurrency=validation.count("concurrency", concurrency),
+            session=session and validation.instance("session", session, aiohttp.ClientSession),
         )
 
     async def __aenter__(self) -> Self:
@@ -161,7 +161,7 @@ class SunoCoverClient:
         It is under way, was answered within the last minute, or left the music task `uncertain`.
         So a caller who was cancelled learns that others go on with the submit it had joined.
         """
-        arguments.task_id("music_task_id", music_task_id)
+        validation.task_id("music_task_id", music_task_id)
         return self._covers.memory.is_possibly_billed(music_task_id)
 
     async def settled(self, music_task_id: str) -> None:
@@ -171,7 +171,7 @@ class SunoCoverClient:
         attempt. Afterwards `unclaimed` and `perhaps_billed` tell what came of it. This returns at
         once where no submit was left, or where another caller waits for it by now.
         """
-        arguments.task_id("music_task_id", music_task_id)
+        validation.task_id("music_task_id", music_task_id)
         await self._covers.settled(music_task_id)
 
     def doubt(self, music_task_id: str, *, failed: CoverTask | None = None) -> None:
@@ -184,7 +184,7 @@ class SunoCoverClient:
             music_task_id: The music task.
             failed: What became of it before; a callback that named this tells nothing new.
         """
-        arguments.task_id("music_task_id", music_task_id)
+        validation.task_id("music_task_id", music_task_id)
         self._covers.mark_possibly_billed(music_task_id, failed=failed)
 
     @property
@@ -239,7 +239,7 @@ class SunoCoverClient:
             SunoCoverError: As `submit` and `wait` raise.
             ValueError: An argument is wrong.
         """
-        arguments.task_id("music_task_id", music_task_id)
+        validation.task_id("music_task_id", music_task_id)
         timeout = self._patience(timeout)
         async with self._covers.slot():
             task = await self._covers.submit(music_task_id, patience=timeout)
@@ -271,7 +271,7 @@ class SunoCoverClient:
             SunoCoverError: Anything else; when `retryable`, submit again.
             ValueError: `music_task_id` is no id.
         """
-        arguments.task_id("music_task_id", music_task_id)
+        validation.task_id("music_task_id", music_task_id)
         return await self._covers.submit(music_task_id, patience=self._covers.poll.timeout)
 
     async def wait(self, task: CoverTask | str, *, timeout: float | None = None) -> CoverDetails:
@@ -293,7 +293,7 @@ class SunoCoverClient:
             SunoCoverError: Anything else that waiting cannot mend.
             ValueError: An argument is wrong.
         """
-        arguments.task_id("task", id_of(task))
+        validation.task_id("task", id_of(task))
         return await self._covers.wait(task, self._patience(timeout))
 
     def watch(
@@ -304,7 +304,7 @@ class SunoCoverClient:
         The last one is a success or a failure; a failure is not raised. Arguments and errors are
         those of `wait`, `CoverFailedError` excepted.
         """
-        arguments.task_id("task", id_of(task))
+        validation.task_id("task", id_of(task))
         return self._covers.watch(task, self._patience(timeout))
 
     async def details(self, task: CoverTask | str) -> CoverDetails:
@@ -317,7 +317,7 @@ class SunoCoverClient:
             SunoCoverError: Anything else.
             ValueError: `task` is no id.
         """
-        arguments.task_id("task", id_of(task))
+        validation.task_id("task", id_of(task))
         return await self._covers.details(task)
 
     async def credits(self) -> float:
@@ -336,7 +336,7 @@ class SunoCoverClient:
             SunoCoverError: Anything else.
             ValueError: `music_task_id` is no id.
         """
-        arguments.task_id("music_task_id", music_task_id)
+        validation.task_id("music_task_id", music_task_id)
         return await self._covers.music_details(music_task_id)
 
     async def wait_for_music(
@@ -354,7 +354,7 @@ class SunoCoverClient:
             SunoCoverError: As `music_details` raises, unless waiting may mend it.
             ValueError: An argument is wrong.
         """
-        arguments.task_id("music_task_id", music_task_id)
+        validation.task_id("music_task_id", music_task_id)
         return await self._covers.wait_for_music(music_task_id, self._patience(timeout))
 
     async def download(
@@ -381,16 +381,16 @@ class SunoCoverClient:
                 cover task belongs to other music.
             ValueError: The details have no images, or `into` can be no path.
         """
-        arguments.instance("details", details, CoverDetails)
+        validation.instance("details", details, CoverDetails)
         if not details.images:
             raise ValueError(f"cover task {details.cover_task_id} has no images (yet): wait for it")
-        folder = arguments.folder("into", into)
-        name = arguments.given(name, details.music_task_id or details.cover_task_id)
-        stem = folder / file_stem(arguments.instance("name", name, str))
+        folder = validation.folder("into", into)
+        name = validation.given(name, details.music_task_id or details.cover_task_id)
+        stem = folder / file_stem(validation.instance("name", name, str))
         return await self._covers.download(details, stem)
 
     def _patience(self, timeout: float | None) -> float:
-        return arguments.positive(
+        return validation.positive(
             "timeout", self._covers.poll.timeout if timeout is None else timeout
         )
 
@@ -410,10 +410,10 @@ def _callback_url(given: str | None, receiver: Receiver | None) -> Callable[[str
         if given is not None:
             raise ValueError("give callback_url or receiver, not both: a submit has one URL")
         return receiving.checked("receiver", receiver).url
-    url = arguments.callback_url("callback_url", arguments.given(given, NO_CALLBACK_URL))
+    url = validation.callback_url("callback_url", validation.given(given, NO_CALLBACK_URL))
     return lambda _: url
 
 
 def _window(name: str, rate: Rate | RequestWindow) -> RequestWindow:
-    arguments.instance(name, rate, Rate | RequestWindow)
+    validation.instance(name, rate, Rate | RequestWindow)
     return RequestWindow(rate) if isinstance(rate, Rate) else rate

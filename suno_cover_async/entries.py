@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 import attrs
 
-from suno_cover_async.arguments import task_id
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, Track
+from suno_cover_async.validation import task_id
 
 T = TypeVar("T")
 

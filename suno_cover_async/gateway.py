@@ -3,7 +3,7 @@
 A gateway is whatever may answer in the API's place: a proxy, a load balancer, Cloudflare, a web
 framework's own error handler, or another host altogether where the base URL is wrong. Its HTTP
 status says whether to retry, whether this client is blocked, or whether the address is wrong. It
-never decides about a song. What the API's own answers mean is `verdict.py`'s to say.
+never decides about a song. What the API's own answers mean is `responses.py`'s to say.
 
 Source of the Cloudflare codes and of `cf-mitigated`:
 developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-1xxx-errors.

@@ -1,13 +1,13 @@
 """What differs between the hosts that serve the Cover API, as values.
 
 Sources: the hosts' public documentation (docs.sunoapi.org, docs.kie.ai, docs.api.box) and
-recorded traffic. Nothing here does I/O; `verdict.py` and the client read these values.
+recorded traffic. Nothing here does I/O; `responses.py` and the client read these values.
 """
 
 import attrs
 
-from suno_cover_async import arguments
-from suno_cover_async.arguments import checked
+from suno_cover_async import validation
+from suno_cover_async.validation import checked
 
 
 @attrs.define(eq=False)
@@ -40,9 +40,9 @@ class Host:
     """
 
     name: str
-    base_url: str = attrs.field(validator=checked(arguments.base_url))
+    base_url: str = attrs.field(validator=checked(validation.base_url))
     credits_path: str = attrs.field(
-        default="/api/v1/generate/credit", validator=checked(arguments.path)
+        default="/api/v1/generate/credit", validator=checked(validation.path)
     )
     rate_codes: frozenset[int] = frozenset({429})
     credits_429: bool = False

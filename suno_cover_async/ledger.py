@@ -41,7 +41,7 @@ from suno_cover_async.ledger_file import (
     shown,
 )
 from suno_cover_async.models import CoverDetails, CoverTask, Track
-from suno_cover_async.sharing import is_part_of
+from suno_cover_async.tasks import is_part_of
 
 T = TypeVar("T")
 Totals = dict[TrackState, int]

@@ -1,7 +1,7 @@
 """The door for callbacks: a true one rings the doorbell, and all are answered in milliseconds.
 
 It owns the bounds on time, and the doors for aiohttp.web, for ASGI (with `asgi.py`), and for any
-other framework. Who is let in is `verification.py`'s, and who is woken `doorbell.py`'s.
+other framework. Who is let in is `verification.py`'s, and who is woken `notifier.py`'s.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from typing import NoReturn, cast
 
 from aiohttp import web
 
-from suno_cover_async import arguments, asgi, signing
-from suno_cover_async.doorbell import Doorbell
+from suno_cover_async import asgi, signatures, validation
 from suno_cover_async.errors import CallbackRefusedError
-from suno_cover_async.hook import Hook
+from suno_cover_async.handler import Hook
 from suno_cover_async.models import Callback
+from suno_cover_async.notifier import Doorbell
 from suno_cover_async.verification import (
     ACCEPTED,
     LARGEST_BODY,
@@ -99,7 +99,10 @@ class CallbackReceiver:
         | None = None,
     ) -> None:
         """Check the arguments; nothing is opened."""
-        held = signing.Secrets(secret), None if hmac_key is None else signing.Secrets(hmac_key)
+        held = (
+            signatures.Secrets(secret),
+            None if hmac_key is None else signatures.Secrets(hmac_key),
+        )
         del secret, hmac_key  # so that no traceback's locals show them
         self._verifier = Verifier(
             secrets=held[0].check("secret"), hmac_keys=held[1] and held[1].check("hmac_key")
@@ -128,8 +131,8 @@ class CallbackReceiver:
             TypeError: The id is not a str.
             ValueError: It is no id.
         """
-        arguments.task_id("music_task_id", music_task_id)
-        return f"{self._public_url}/{signing.mint(self._verifier.secrets, music_task_id)}"
+        validation.task_id("music_task_id", music_task_id)
+        return f"{self._public_url}/{signatures.mint(self._verifier.secrets, music_task_id)}"
 
     def ring(self, callback: Callback) -> bool:
         """Ring for a callback that came in elsewhere: another process, or another thread.
@@ -143,9 +146,9 @@ class CallbackReceiver:
             TypeError: It is not a `Callback`, or an id in it is not a str.
             ValueError: An id in it is no id.
         """
-        arguments.instance("callback", callback, Callback)
-        arguments.task_id("callback.music_task_id", callback.music_task_id)
-        arguments.task_id("callback.cover_task_id", callback.cover_task_id)
+        validation.instance("callback", callback, Callback)
+        validation.task_id("callback.music_task_id", callback.music_task_id)
+        validation.task_id("callback.cover_task_id", callback.cover_task_id)
         return self._doorbell.ring(callback)
 
     def read(self, method: str, path: str, headers: Headers, body: bytes) -> Callback:
@@ -282,12 +285,12 @@ class CallbackReceiver:
 
 
 def _public_url(value: str) -> str:
-    arguments.callback_url("public_url", value)
+    validation.callback_url("public_url", value)
     if "?" in value or "#" in value:
         raise ValueError("public_url must have no query and no fragment")
     prefix = value.rstrip("/")
-    arguments.callback_url(
-        "public_url, with a token behind it,", prefix + "/" * (1 + signing.LONGEST)
+    validation.callback_url(
+        "public_url, with a token behind it,", prefix + "/" * (1 + signatures.LONGEST)
     )
     return prefix
 

@@ -5,7 +5,7 @@ It knows the doorbell; who is let in to ring it is `receiver.py`'s.
 
 from typing import Protocol
 
-from suno_cover_async.doorbell import Doorbell
+from suno_cover_async.notifier import Doorbell
 
 
 class Receiver(Protocol):

@@ -12,7 +12,6 @@ from pathlib import Path
 import aiohttp
 
 from suno_cover_async import wire
-from suno_cover_async.doorbell import Doorbell
 from suno_cover_async.errors import (
     ClientUsageError,
     CoverExpiredError,
@@ -22,13 +21,14 @@ from suno_cover_async.errors import (
     NotFoundError,
     SunoCoverError,
 )
-from suno_cover_async.loops import PerLoop
-from suno_cover_async.memory import Memory, PossiblyBilled
+from suno_cover_async.loop_local import PerLoop
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
+from suno_cover_async.notifier import Doorbell
 from suno_cover_async.policies import PollSchedule, RetryPolicy
-from suno_cover_async.polling import id_of, unknown_cover_task
+from suno_cover_async.poller import id_of, unknown_cover_task
+from suno_cover_async.runtime import Workshop, open_workshop
+from suno_cover_async.state import Memory, PossiblyBilled
 from suno_cover_async.transport import Account
-from suno_cover_async.workshop import Workshop, open_workshop
 
 
 class CoverService:

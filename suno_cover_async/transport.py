@@ -1,9 +1,8 @@
-"""One request out, one decoded answer in; paced, retried, mapped.
+"""One API call: admitted by its breaker, permitted by the limiter, sent, decoded, and retried.
 
-It owns the order in which a request meets limiter, gates and retries, and who learns what from its
-answer. What it says is `wire.py`'s, how it is carried `messenger.py`'s, what an answer means
-`verdict.py`'s, when it may go out `window.py`'s, `policies.py`'s and `outage.py`'s, whether again
-`retry.py`'s.
+It owns the order in which a call meets them, and what each of them learns from the answer. HTTP
+itself is in `exchange.py`, the meaning of an answer in `responses.py`, the retry loop in
+`retry.py`.
 """
 
 import asyncio
@@ -25,14 +24,14 @@ from suno_cover_async.errors import (
     UnexpectedResponseError,
     WrongAddressError,
 )
+from suno_cover_async.exchange import Messenger, SubmitBody
 from suno_cover_async.gateway import Answer
 from suno_cover_async.hosts import BaseUrl, Host
-from suno_cover_async.messenger import Messenger, SubmitBody
 from suno_cover_async.policies import RetryPolicy
+from suno_cover_async.rate_limiter import Backpressure, RequestWindow, Slot
+from suno_cover_async.responses import read
 from suno_cover_async.retry import NOT_SENT, FailedAttempt, NotSent, plainly, retry
-from suno_cover_async.sharing import Closing
-from suno_cover_async.verdict import read
-from suno_cover_async.window import Backpressure, RequestWindow, Slot
+from suno_cover_async.tasks import Closing
 from suno_cover_async.wire import Call
 
 T = TypeVar("T")

@@ -1,7 +1,7 @@
 """Who is let in: a request is checked step by step, and everything refused gets one answer.
 
 It owns the order of the checks, what of a request is read, and the bound on its body. Pure: it
-knows no server and no waiting. Tokens and signatures are `signing.py`'s, the body's words
+knows no server and no waiting. Tokens and signatures are `signatures.py`'s, the body's words
 `wire.py`'s.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import attrs
 
-from suno_cover_async import arguments, signing, wire
+from suno_cover_async import signatures, validation, wire
 from suno_cover_async.errors import CallbackRefusedError
 from suno_cover_async.models import Callback
 
@@ -49,21 +49,21 @@ class Head:
     """What is proven, or promised, before the body was read."""
 
     music_task_id: str
-    signature: signing.Signature | None
+    signature: signatures.Signature | None
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class Verifier:
     """The checks, in two steps: what needs no body, then the body."""
 
-    secrets: signing.Secrets
-    hmac_keys: signing.Secrets | None
+    secrets: signatures.Secrets
+    hmac_keys: signatures.Secrets | None
 
     def head(self, method: str, path: str, headers: Headers) -> Head:
         """Check all that needs no body; raises CallbackRefusedError."""
         if method != "POST":
             raise CallbackRefusedError("the method is not POST")
-        music_task_id = signing.music_task_of(self.secrets, path.partition("?")[0])
+        music_task_id = signatures.music_task_of(self.secrets, path.partition("?")[0])
         fields = _fields(headers)
         if fields.get("content-encoding", "identity").lower() != "identity":
             raise CallbackRefusedError("the body is compressed")
@@ -71,7 +71,7 @@ class Verifier:
             raise CallbackRefusedError("the content type is not JSON")
         signature = None
         if self.hmac_keys is not None:
-            signature = signing.read_signature(fields.get(_TIMESTAMP), fields.get(_SIGNATURE))
+            signature = signatures.read_signature(fields.get(_TIMESTAMP), fields.get(_SIGNATURE))
         length = fields.get("content-length", "0")
         if not _LENGTH.fullmatch(length) or int(length) > LARGEST_BODY:
             raise CallbackRefusedError("the body is too large")
@@ -84,7 +84,7 @@ class Verifier:
             raise CallbackRefusedError("the body is too large, or not bytes")
         cover_task_id = wire.decode_callback(body)
         if self.hmac_keys is not None and head.signature is not None:
-            signing.verify(self.hmac_keys, head.signature, cover_task_id, now=time.time())
+            signatures.verify(self.hmac_keys, head.signature, cover_task_id, now=time.time())
         return Callback(music_task_id=head.music_task_id, cover_task_id=cover_task_id)
 
 
@@ -117,4 +117,4 @@ def _fields(headers: Headers) -> dict[str, str]:
 
 def _text(value: str | bytes) -> str:
     text = value.decode("latin-1") if isinstance(value, bytes) else value
-    return arguments.instance("a header", text, str)
+    return validation.instance("a header", text, str)

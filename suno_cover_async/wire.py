@@ -2,7 +2,7 @@
 
 The client encodes requests and decodes records here; the sandbox does the reverse with the same
 tables, so the API's own words (`taskId`, `successFlag`, `callBackUrl`) stand in this module alone.
-What an answer as a whole means is `verdict.py`'s to say.
+What an answer as a whole means is `responses.py`'s to say.
 
 Sources: docs.sunoapi.org/suno-api/cover-suno, get-cover-suno-details and cover-suno-callbacks,
 the pages of the same names on docs.kie.ai, and recorded traffic. Where they differ, the comment
@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 import attrs
 
-from suno_cover_async import arguments
+from suno_cover_async import validation
 from suno_cover_async.errors import CallbackRefusedError
 from suno_cover_async.hosts import Host
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
@@ -100,7 +100,7 @@ def submit(
         if not is_object(data):
             return None
         cover_task_id = data.get("taskId")
-        if not arguments.is_task_id(cover_task_id) or cover_task_id == music_task_id:
+        if not validation.is_task_id(cover_task_id) or cover_task_id == music_task_id:
             return None
         return named(data, cover_task_id, adopted=True)
 
@@ -280,7 +280,7 @@ def decode_callback(body: bytes) -> str:
     if not is_object(data):
         raise CallbackRefusedError("the body is no JSON object with data")
     named = [data[word] for word in ("taskId", "task_id") if data.get(word) is not None]
-    if not (named and arguments.is_task_id(named[0]) and all(one == named[0] for one in named)):
+    if not (named and validation.is_task_id(named[0]) and all(one == named[0] for one in named)):
         raise CallbackRefusedError("the body names no cover task, or two")
     return str(named[0])
 
@@ -350,7 +350,7 @@ def _record(data: object) -> dict[str, Any]:
 
 def _task_id(data: object) -> str:
     cover_task_id = _record(data)["taskId"]
-    if not arguments.is_task_id(cover_task_id):
+    if not validation.is_task_id(cover_task_id):
         raise ValueError("data.taskId is not an id")
     return cover_task_id
 
@@ -389,7 +389,7 @@ def _text(value: object) -> str:
 
 
 def _parent(value: object) -> str | None:
-    if value is None or arguments.is_task_id(value):
+    if value is None or validation.is_task_id(value):
         return value
     if value == "":
         return None

@@ -34,7 +34,7 @@ from suno_cover_async import (
     cover_catalog,
 )
 from suno_cover_async.cli.commands import main
-from suno_cover_async.doorbell import Bell, Doorbell, Ear
+from suno_cover_async.notifier import Bell, Doorbell, Ear
 from suno_cover_async.sandbox import Sandbox
 
 settings.register_profile("untimed", deadline=None)  # machines are shared; what hangs has failed

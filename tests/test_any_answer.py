@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from suno_cover_async import Ledger, LedgerError, Track, cover_catalog, wire
 from suno_cover_async.credentials import ApiKey
-from suno_cover_async.messenger import MOST_BYTES
+from suno_cover_async.exchange import MOST_BYTES
 from suno_cover_async.redaction import written as forms_of
 from suno_cover_async.sandbox import Sandbox, Scenario
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from virtual_time import run
 
 from suno_cover_async import CoverDetails, CoverStatus, PollSchedule
-from suno_cover_async.doorbell import Doorbell
-from suno_cover_async.memory import Memory
-from suno_cover_async.polling import Lookout
+from suno_cover_async.notifier import Doorbell
+from suno_cover_async.poller import Lookout
+from suno_cover_async.state import Memory
 
 WAITS = 5_000
 

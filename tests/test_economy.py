@@ -23,9 +23,9 @@ from suno_cover_async import (
     Rate,
     RequestWindow,
 )
-from suno_cover_async.doorbell import Doorbell
-from suno_cover_async.memory import Memory
-from suno_cover_async.polling import Lookout
+from suno_cover_async.notifier import Doorbell
+from suno_cover_async.poller import Lookout
+from suno_cover_async.state import Memory
 
 COVERS = 2_000
 ANSWER = 0.2

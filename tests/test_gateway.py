@@ -45,9 +45,9 @@ from suno_cover_async import (
 )
 from suno_cover_async.cli.exits import ExitCode, exit_code
 from suno_cover_async.errors import AuthenticationError, InsufficientCreditsError
+from suno_cover_async.exchange import MOST_BYTES
 from suno_cover_async.gateway import Answer, error_of
 from suno_cover_async.hosts import BaseUrl
-from suno_cover_async.messenger import MOST_BYTES
 from suno_cover_async.sandbox import Fault, Kind, Reply, Sandbox
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")

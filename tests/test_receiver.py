@@ -25,10 +25,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from suno_cover_async import CallbackAnswer, CallbackReceiver, signing, wire
-from suno_cover_async.doorbell import Ear
+from suno_cover_async import CallbackAnswer, CallbackReceiver, signatures, wire
 from suno_cover_async.errors import CallbackRefusedError
 from suno_cover_async.models import Callback, CoverTask
+from suno_cover_async.notifier import Ear
 from suno_cover_async.sandbox import courier
 
 PUBLIC_URL = "https://me.example/suno"
@@ -97,7 +97,7 @@ def padded(size: int) -> bytes:
     return letter() + b" " * (size - len(letter()))
 
 
-TOKEN_OF_ANOTHER = signing.mint(signing.Secrets("another secret").check("secret"), MUSIC)
+TOKEN_OF_ANOTHER = signatures.mint(signatures.Secrets("another secret").check("secret"), MUSIC)
 
 UNBELIEVABLE: dict[str, Callable[[], Request]] = {
     "forged: no token": lambda: but(path="/suno/forged"),

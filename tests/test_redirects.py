@@ -1,6 +1,6 @@
 """Redirects, and addresses that lead home: who was asked what, by what raw servers received.
 
-What an address is, and each rule of a single download, is `test_download.py`'s.
+What an address is, and each rule of a single download, is `test_downloader.py`'s.
 """
 
 import json
@@ -34,8 +34,8 @@ from suno_cover_async import (
     cover_catalog,
 )
 from suno_cover_async.addresses import is_loopback
-from suno_cover_async.arguments import base_url
 from suno_cover_async.sandbox import Reply, Sandbox, Scenario
+from suno_cover_async.validation import base_url
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 

@@ -15,7 +15,7 @@ FOREIGN = {
     "backoff": "retries",
 }
 FOR_OTHERS = (
-    {"receiver", "verification", "asgi", "hook", "signing"}  # callbacks
+    {"receiver", "verification", "asgi", "handler", "signatures"}  # callbacks
     | {"batch", "agenda", "fates", "catalog", "lines", "ledger", "ledger_file", "commits"}
     | {"sandbox", "cli"}
 )

@@ -21,7 +21,7 @@ from suno_cover_async import (
     PollSchedule,
     RetryPolicy,
     SunoCoverClient,
-    arguments,
+    validation,
 )
 from suno_cover_async import cli as package
 from suno_cover_async.cli.console import logging_to, stderr
@@ -202,7 +202,7 @@ with_json: Callable[[Any], Any] = click.option(
 
 def _address(_: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
     try:
-        return None if url is None else arguments.base_url(parameter.opts[0], url)
+        return None if url is None else validation.base_url(parameter.opts[0], url)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 

@@ -11,7 +11,7 @@ import aiohttp
 import attrs
 from yarl import URL
 
-from suno_cover_async import signing, wire
+from suno_cover_async import signatures, wire
 from suno_cover_async.addresses import is_loopback
 from suno_cover_async.sandbox import forgery
 from suno_cover_async.sandbox.journal import Delivery
@@ -37,7 +37,7 @@ def signature(hmac_key: str, cover_task_id: str, timestamp: int) -> dict[str, st
     """Sign as kie.ai does; the body is not covered by it [documented]."""
     return {
         "X-Webhook-Timestamp": str(timestamp),
-        "X-Webhook-Signature": signing.sign(hmac_key.encode(), cover_task_id, timestamp),
+        "X-Webhook-Signature": signatures.sign(hmac_key.encode(), cover_task_id, timestamp),
     }
 
 

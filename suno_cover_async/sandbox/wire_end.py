@@ -10,7 +10,7 @@ from typing import cast
 
 import attrs
 
-from suno_cover_async.connections import arrivals
+from suno_cover_async.connector import arrivals
 from suno_cover_async.sandbox import breakage
 
 _END_OF_HEAD = b"\r\n\r\n"

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suno_cover_async import signing
+from suno_cover_async import signatures
 from suno_cover_async.errors import CallbackRefusedError
-from suno_cover_async.signing import Secrets, Signature
+from suno_cover_async.signatures import Secrets, Signature
 
 MUSIC = "73d6128b3523a0079df10da9471017c8"
 COVER = "21aee3c3c2a01fa5e030b3799fa4dd56"
@@ -41,8 +41,8 @@ def verified(
 ) -> bool:
     """Whether a callback of kie.ai's is believed; any error but ours is the test's."""
     try:
-        read = signing.read_signature(timestamp, signature)
-        signing.verify(KIE_KEYS, read, cover_task_id, now=NOW + late, **window)
+        read = signatures.read_signature(timestamp, signature)
+        signatures.verify(KIE_KEYS, read, cover_task_id, now=NOW + late, **window)
     except CallbackRefusedError:
         return False
     return True
@@ -95,15 +95,15 @@ def test_what_was_minted_for_any_id_is_read_back(
 ) -> None:
     secrets = Secrets(key).check("secret")
 
-    segment = signing.mint(secrets, music_task_id)
+    segment = signatures.mint(secrets, music_task_id)
 
-    assert signing.music_task_of(secrets, segment) == music_task_id
-    assert signing.music_task_of(secrets, f"{prefix}/{segment}") == music_task_id
+    assert signatures.music_task_of(secrets, segment) == music_task_id
+    assert signatures.music_task_of(secrets, f"{prefix}/{segment}") == music_task_id
 
 
 @given(music_task_id=ids)
 def test_a_minted_segment_means_nothing_special_in_a_url(music_task_id: str) -> None:
-    segment = signing.mint(OURS, music_task_id)
+    segment = signatures.mint(OURS, music_task_id)
 
     assert set(segment) <= {*string.ascii_letters, *string.digits, *"-_."}
     assert len(segment) <= 171 + 1 + 43
@@ -114,7 +114,7 @@ def test_a_token_is_the_hmac_of_length_prefixed_parts() -> None:
     message = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
     token = hmac.new(b"ours", message, hashlib.sha256).digest()
 
-    encoded, _, minted = signing.mint(OURS, MUSIC).partition(".")
+    encoded, _, minted = signatures.mint(OURS, MUSIC).partition(".")
 
     assert base64.urlsafe_b64decode(encoded + "=") == MUSIC.encode()
     assert base64.urlsafe_b64decode(minted + "=") == token
@@ -122,18 +122,18 @@ def test_a_token_is_the_hmac_of_length_prefixed_parts() -> None:
 
 @pytest.mark.parametrize("music_task_id", [MUSIC, "a", "ab", "abc", "~" * 128])
 def test_no_other_character_anywhere_in_the_segment_is_believed(music_task_id: str) -> None:
-    segment = signing.mint(OURS, music_task_id)
+    segment = signatures.mint(OURS, music_task_id)
     others = "".join(chr(code) for code in (*range(128), 0xAD, 0xFF21, 0xFF0E, 0x212A, 0xD800))
 
     for at, there in enumerate(segment):
         for other in others.replace(there, ""):
             with pytest.raises(CallbackRefusedError):
-                signing.music_task_of(OURS, segment[:at] + other + segment[at + 1 :])
+                signatures.music_task_of(OURS, segment[:at] + other + segment[at + 1 :])
 
 
 @given(data=st.data())
 def test_a_segment_with_something_added_or_missing_is_refused(data: st.DataObject) -> None:
-    segment = signing.mint(OURS, MUSIC)
+    segment = signatures.mint(OURS, MUSIC)
     at = data.draw(st.integers(0, len(segment)))
     added = data.draw(st.characters(exclude_characters="/") | st.sampled_from("=\n\x00 .A"))
     start = data.draw(st.integers(0, len(segment) - 1))
@@ -141,34 +141,34 @@ def test_a_segment_with_something_added_or_missing_is_refused(data: st.DataObjec
 
     for wrong in (segment[:at] + added + segment[at:], segment[:start] + segment[end:]):
         with pytest.raises(CallbackRefusedError):
-            signing.music_task_of(OURS, wrong)
+            signatures.music_task_of(OURS, wrong)
 
 
 @pytest.mark.parametrize(
     "added", ["\n", " ", "=", ".", "A", "\x00", "?", "/", "%", "\ud800", "\u0661"]
 )
 def test_nothing_may_stand_behind_the_token_or_right_before_the_id(added: str) -> None:
-    segment = signing.mint(OURS, MUSIC)
+    segment = signatures.mint(OURS, MUSIC)
 
     wrongs = [segment + added, segment.replace(".", added + "."), segment.replace(".", "." + added)]
     for wrong in [*wrongs, added + segment] if added != "/" else wrongs:
         with pytest.raises(CallbackRefusedError):
-            signing.music_task_of(OURS, wrong)
+            signatures.music_task_of(OURS, wrong)
 
 
 @given(one=ids, other=ids)
 def test_the_token_of_one_song_rings_for_no_other(one: str, other: str) -> None:
-    token = signing.mint(OURS, one).partition(".")[2]
-    encoded = signing.mint(OURS, other).partition(".")[0]
+    token = signatures.mint(OURS, one).partition(".")[2]
+    encoded = signatures.mint(OURS, other).partition(".")[0]
 
     if one != other:
         with pytest.raises(CallbackRefusedError):
-            signing.music_task_of(OURS, f"{encoded}.{token}")
+            signatures.music_task_of(OURS, f"{encoded}.{token}")
 
 
 def test_a_segment_has_one_spelling_only() -> None:
     for music_task_id in ("a", "ab", "abcd"):
-        encoded, _, token = signing.mint(OURS, music_task_id).partition(".")
+        encoded, _, token = signatures.mint(OURS, music_task_id).partition(".")
         urlsafe = BASE64.replace("+/", "-_")
 
         for wrong in (
@@ -176,7 +176,7 @@ def test_a_segment_has_one_spelling_only() -> None:
             f"{encoded}.{sibling(token, urlsafe)}",
         ):
             with pytest.raises(CallbackRefusedError):
-                signing.music_task_of(OURS, wrong)
+                signatures.music_task_of(OURS, wrong)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_a_segment_has_one_spelling_only() -> None:
 )
 def test_a_good_token_of_what_is_no_id_is_refused(music_task_id: str) -> None:
     with pytest.raises(CallbackRefusedError):
-        signing.music_task_of(OURS, signing.mint(OURS, music_task_id))
+        signatures.music_task_of(OURS, signatures.mint(OURS, music_task_id))
 
 
 @given(music_task_id=ids, one=keys, other=keys)
@@ -195,7 +195,7 @@ def test_tokens_of_one_secret_are_refused_by_another(
 
     if as_hmac_key(one) != as_hmac_key(other):
         with pytest.raises(CallbackRefusedError):
-            signing.music_task_of(theirs, signing.mint(mine, music_task_id))
+            signatures.music_task_of(theirs, signatures.mint(mine, music_task_id))
 
 
 def as_hmac_key(key: str | bytes) -> bytes:
@@ -207,19 +207,19 @@ def as_hmac_key(key: str | bytes) -> bytes:
 def test_while_secrets_rotate_the_first_signs_and_all_are_believed() -> None:
     old, new = Secrets("old").check("secret"), Secrets(b"new").check("secret")
     rotating = Secrets(key for key in ("new", b"old")).check("secret")
-    by_old = signing.mint(old, MUSIC)
+    by_old = signatures.mint(old, MUSIC)
 
-    assert signing.mint(rotating, MUSIC) == signing.mint(new, MUSIC)
-    assert signing.music_task_of(rotating, by_old) == MUSIC
-    assert signing.music_task_of(rotating, signing.mint(new, MUSIC)) == MUSIC
+    assert signatures.mint(rotating, MUSIC) == signatures.mint(new, MUSIC)
+    assert signatures.music_task_of(rotating, by_old) == MUSIC
+    assert signatures.music_task_of(rotating, signatures.mint(new, MUSIC)) == MUSIC
     with pytest.raises(CallbackRefusedError):
-        signing.music_task_of(new, by_old)
+        signatures.music_task_of(new, by_old)
 
 
 @given(path=anything)
 def test_any_path_of_any_type_is_refused_in_one_way(path: Any) -> None:
     with pytest.raises(CallbackRefusedError) as caught:
-        signing.music_task_of(OURS, path)
+        signatures.music_task_of(OURS, path)
 
     assert type(caught.value) is CallbackRefusedError
 
@@ -230,14 +230,14 @@ def test_any_path_of_any_type_is_refused_in_one_way(path: Any) -> None:
 )
 def test_a_made_up_token_is_refused(encoded: str, token: str) -> None:
     with pytest.raises(CallbackRefusedError):
-        signing.music_task_of(OURS, f"{encoded}.{token}")
+        signatures.music_task_of(OURS, f"{encoded}.{token}")
 
 
 # kie.ai's signature
 
 
 def test_the_test_vector_is_signed_and_believed() -> None:
-    assert signing.sign(KEY, COVER, NOW) == VECTOR
+    assert signatures.sign(KEY, COVER, NOW) == VECTOR
     assert verified(VECTOR)
 
 
@@ -248,39 +248,41 @@ def test_a_signature_is_base64_of_an_hmac_over_id_and_time(
     message = f"{cover_task_id}.{timestamp}".encode()
     signature = base64.b64encode(hmac.new(key, message, hashlib.sha256).digest()).decode()
 
-    read = signing.read_signature(str(timestamp), signature)
+    read = signatures.read_signature(str(timestamp), signature)
 
-    signing.verify(Secrets(key).check("hmac_key"), read, cover_task_id, now=timestamp)
-    assert signing.sign(key, cover_task_id, timestamp) == signature
+    signatures.verify(Secrets(key).check("hmac_key"), read, cover_task_id, now=timestamp)
+    assert signatures.sign(key, cover_task_id, timestamp) == signature
 
 
 def test_a_signature_of_another_id_time_or_key_is_refused() -> None:
     assert not verified(VECTOR, cover_task_id=MUSIC)
     assert not verified(VECTOR, timestamp=str(NOW + 1))
-    assert not verified(signing.sign(b"another key", COVER, NOW))
-    assert not verified(signing.sign(KEY, COVER + ".1", NOW))
-    assert not verified(signing.sign(KEY, MUSIC, NOW))
+    assert not verified(signatures.sign(b"another key", COVER, NOW))
+    assert not verified(signatures.sign(KEY, COVER + ".1", NOW))
+    assert not verified(signatures.sign(KEY, MUSIC, NOW))
 
 
 @pytest.mark.parametrize("cover_task_id", ["", " ", "a b", "a\n", "\u00e9", "x" * 129, "\x00"])
 def test_a_good_signature_of_what_is_no_id_is_refused(cover_task_id: str) -> None:
-    assert not verified(signing.sign(KEY, cover_task_id, NOW), cover_task_id)
+    assert not verified(signatures.sign(KEY, cover_task_id, NOW), cover_task_id)
     assert not verified(VECTOR, cover_task_id + "\ud800")
 
 
 def test_any_of_several_webhook_keys_may_have_signed() -> None:
-    read = signing.read_signature(str(NOW), VECTOR)
+    read = signatures.read_signature(str(NOW), VECTOR)
 
-    signing.verify(Secrets([b"next", KEY]).check("hmac_key"), read, COVER, now=NOW)
+    signatures.verify(Secrets([b"next", KEY]).check("hmac_key"), read, COVER, now=NOW)
     with pytest.raises(CallbackRefusedError):
-        signing.verify(Secrets([b"next", b"last"]).check("hmac_key"), read, COVER, now=NOW)
+        signatures.verify(Secrets([b"next", b"last"]).check("hmac_key"), read, COVER, now=NOW)
 
 
 def test_a_token_of_ours_is_no_signature_even_where_the_keys_are_one() -> None:
-    token = signing.mint(KIE_KEYS, COVER).partition(".")[2].replace("-", "+").replace("_", "/")
+    token = signatures.mint(KIE_KEYS, COVER).partition(".")[2].replace("-", "+").replace("_", "/")
 
     assert not verified(token + "=")
-    assert not verified(token + "=", cover_task_id=signing.mint(KIE_KEYS, COVER).partition(".")[0])
+    assert not verified(
+        token + "=", cover_task_id=signatures.mint(KIE_KEYS, COVER).partition(".")[0]
+    )
 
 
 @pytest.mark.parametrize("late", [-300, -299.5, -1, 0, 1, 299.5, 300])
@@ -339,13 +341,13 @@ ODD_SIGNATURES: list[Any] = [
 @pytest.mark.parametrize("timestamp", ODD_TIMESTAMPS, ids=lambda odd: f"{odd!a:.40}")
 def test_a_timestamp_of_another_shape_is_refused_before_anything_else(timestamp: Any) -> None:
     with pytest.raises(CallbackRefusedError, match="absent or odd"):
-        signing.read_signature(timestamp, VECTOR)
+        signatures.read_signature(timestamp, VECTOR)
 
 
 @pytest.mark.parametrize("signature", ODD_SIGNATURES, ids=lambda odd: f"{odd!a:.40}")
 def test_a_signature_of_another_shape_is_refused_before_anything_else(signature: Any) -> None:
     with pytest.raises(CallbackRefusedError, match="absent or odd"):
-        signing.read_signature(str(NOW), signature)
+        signatures.read_signature(str(NOW), signature)
 
 
 @given(at=st.integers(0, 43), other=st.characters(codec="ascii"))
@@ -358,11 +360,11 @@ def test_any_headers_and_id_of_any_type_are_refused_in_one_way(
     timestamp: Any, signature: Any, cover_task_id: Any
 ) -> None:
     with pytest.raises(CallbackRefusedError) as caught:
-        signing.read_signature(timestamp, signature)
+        signatures.read_signature(timestamp, signature)
     assert type(caught.value) is CallbackRefusedError
 
     with pytest.raises(CallbackRefusedError) as caught:
-        signing.verify(KIE_KEYS, Signature(NOW, bytes(32)), cover_task_id, now=NOW)
+        signatures.verify(KIE_KEYS, Signature(NOW, bytes(32)), cover_task_id, now=NOW)
     assert type(caught.value) is CallbackRefusedError
 
 
@@ -421,12 +423,12 @@ def test_bad_secrets_are_a_clear_error_that_shows_none(odd: Any, error: type[Exc
     assert caught.value.__context__ is None
 
 
-@pytest.mark.parametrize("path", ["", "/", "/a.b", "/" + signing.mint(OURS, MUSIC)], ids=str)
+@pytest.mark.parametrize("path", ["", "/", "/a.b", "/" + signatures.mint(OURS, MUSIC)], ids=str)
 def test_a_refusal_shows_no_secret_and_nothing_of_the_callers(path: str) -> None:
     secrets = Secrets([SECRET, "another"]).check("secret")
 
     with pytest.raises(CallbackRefusedError) as caught:
-        signing.music_task_of(secrets, path)
+        signatures.music_task_of(secrets, path)
 
     assert str(caught.value) in {"the path is none of our callback URLs", "the token is wrong"}
     assert caught.value.__context__ is None

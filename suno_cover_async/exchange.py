@@ -2,7 +2,7 @@
 
 It is the only module that talks HTTP to the API, and the only one that keeps the key; it owns what
 aiohttp's exceptions come to, and that none gets out. When a request may go out is `transport.py`'s,
-what its answer means `verdict.py`'s.
+what its answer means `responses.py`'s.
 """
 
 import asyncio
@@ -14,12 +14,12 @@ from aiohttp import hdrs
 from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
-from suno_cover_async.connections import Connector
+from suno_cover_async.connector import Connector
 from suno_cover_async.credentials import ApiKey
 from suno_cover_async.errors import ClientUsageError, TransportError
 from suno_cover_async.gateway import Answer
-from suno_cover_async.sharing import cancellations_of_this_task
-from suno_cover_async.verdict import retry_after
+from suno_cover_async.responses import retry_after
+from suno_cover_async.tasks import cancellations_of_this_task
 
 MOST_BYTES = 1 << 18
 """Bytes of an answer that are read: twice what two songs with the longest lyrics could take."""

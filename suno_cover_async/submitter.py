@@ -17,18 +17,18 @@ from functools import partial
 import attrs
 
 from suno_cover_async import wire
-from suno_cover_async.doorbell import Doorbell, Ear
 from suno_cover_async.errors import (
     ClientUsageError,
     CoverExistsError,
     SunoCoverError,
     WrongAddressError,
 )
-from suno_cover_async.memory import Memory, PossiblyBilled
 from suno_cover_async.models import CoverStatus, CoverTask
+from suno_cover_async.notifier import Doorbell, Ear
 from suno_cover_async.policies import PollSchedule, RetryPolicy
-from suno_cover_async.polling import Lookout
-from suno_cover_async.sharing import Shared
+from suno_cover_async.poller import Lookout
+from suno_cover_async.state import Memory, PossiblyBilled
+from suno_cover_async.tasks import Shared
 from suno_cover_async.transport import Transport
 
 

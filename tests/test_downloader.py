@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from peers import Peer, Tail, answer, peer, waits_for_the_end
 
 from suno_cover_async.addresses import is_public
-from suno_cover_async.download import ImageDownloader
+from suno_cover_async.downloader import ImageDownloader
 from suno_cover_async.errors import (
     ClientBlockedError,
     ClientUsageError,

@@ -23,9 +23,9 @@ from suno_cover_async import (
     SunoCoverError,
     TransportError,
 )
-from suno_cover_async.doorbell import Doorbell
-from suno_cover_async.memory import Memory
-from suno_cover_async.polling import Lookout, Watcher
+from suno_cover_async.notifier import Doorbell
+from suno_cover_async.poller import Lookout, Watcher
+from suno_cover_async.state import Memory
 
 ID = "21aee3c3c2a01fa5e030b3799fa4dd56"
 PENDING = CoverDetails(cover_task_id=ID, status=CoverStatus.PENDING)

@@ -18,12 +18,12 @@ from suno_cover_async import (
     CoverTask,
     Host,
     errors,
-    verdict,
+    responses,
     wire,
 )
 from suno_cover_async.gateway import Answer
 from suno_cover_async.hosts import BaseUrl
-from suno_cover_async.verdict import retry_after
+from suno_cover_async.responses import retry_after
 
 MUSIC = "73d6128b3523a0079df10da9471017c8"
 COVER = "21aee3c3c2a01fa5e030b3799fa4dd56"
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 def read(call: wire.Call[T], answer: Answer, host: Host, *, proven: bool = True) -> T:
     """Read an answer of a base URL where the API has answered before, or never."""
-    return verdict.read(call, answer, host, BaseUrl(host.base_url, has_answered=proven))
+    return responses.read(call, answer, host, BaseUrl(host.base_url, has_answered=proven))
 
 
 def answer(case: str) -> Answer:

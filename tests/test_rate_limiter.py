@@ -16,8 +16,8 @@ from virtual_time import run
 
 from suno_cover_async import ClientUsageError, PollSchedule, Rate, RequestWindow, RetryPolicy
 from suno_cover_async.durations import Durations
-from suno_cover_async.sharing import Closing
-from suno_cover_async.window import Backpressure, Slot
+from suno_cover_async.rate_limiter import Backpressure, Slot
+from suno_cover_async.tasks import Closing
 
 
 @contextlib.asynccontextmanager

@@ -21,7 +21,7 @@ from yarl import URL  # aiohttp's own URL type: what is checked is what is asked
 
 from suno_cover_async import formats
 from suno_cover_async.addresses import Address, is_loopback, is_public
-from suno_cover_async.connections import Connector
+from suno_cover_async.connector import Connector
 from suno_cover_async.errors import (
     ClientBlockedError,
     ClientUsageError,
@@ -30,7 +30,7 @@ from suno_cover_async.errors import (
     SunoCoverError,
 )
 from suno_cover_async.files import PartFile, in_thread, on_disk
-from suno_cover_async.sharing import cancellations_of_this_task
+from suno_cover_async.tasks import cancellations_of_this_task
 from suno_cover_async.text import printable
 
 _OK = 200

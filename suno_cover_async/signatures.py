@@ -14,7 +14,7 @@ from typing import Any, NoReturn, Self
 
 import attrs
 
-from suno_cover_async import arguments
+from suno_cover_async import validation
 from suno_cover_async.errors import CallbackRefusedError
 
 WINDOW = 300.0
@@ -100,7 +100,7 @@ def music_task_of(secrets: Secrets, path: str) -> str:
     encoded, token = _bytes(minted[1], _IN_URLS), _bytes(minted[2], _IN_URLS)
     music_task_id = encoded.decode("latin-1")
     if not (
-        arguments.is_task_id(music_task_id) and secrets.have_signed(_message(music_task_id), token)
+        validation.is_task_id(music_task_id) and secrets.have_signed(_message(music_task_id), token)
     ):
         raise CallbackRefusedError("the token is wrong")
     return music_task_id
@@ -157,7 +157,7 @@ def verify(
     kind: type[object] = type(cover_task_id)
     if not (
         kind is str
-        and arguments.is_task_id(cover_task_id)
+        and validation.is_task_id(cover_task_id)
         and secrets.have_signed(_signed(cover_task_id, signature.timestamp), signature.digest)
     ):
         raise CallbackRefusedError("the signature is wrong")

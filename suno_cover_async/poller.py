@@ -1,7 +1,7 @@
 """Looks at cover tasks: one stream of them for each, shared by all who wait for it.
 
 It owns what a look means for those who wait: pending, changed, finished, unknown, somebody
-else's. It knows no HTTP: a look is a callable handed in, and when to look is `policies.py`'s to say.
+else's. It knows no HTTP: a look is a callable handed in, and when to look is `policies.py` says.
 
 A callback is a doorbell: it makes the next look due at once, and proves nothing. While one is
 awaited, looks are rare. After one that was not true, or not yet, they come in the rhythm of a new
@@ -22,8 +22,7 @@ from typing import Self
 
 import attrs
 
-from suno_cover_async import arguments
-from suno_cover_async.doorbell import Bell, Doorbell
+from suno_cover_async import validation
 from suno_cover_async.errors import (
     ClientUsageError,
     CoverExistsError,
@@ -33,10 +32,11 @@ from suno_cover_async.errors import (
     SunoCoverError,
     UnexpectedResponseError,
 )
-from suno_cover_async.memory import Memory
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask
+from suno_cover_async.notifier import Bell, Doorbell
 from suno_cover_async.policies import PollSchedule
-from suno_cover_async.sharing import settled
+from suno_cover_async.state import Memory
+from suno_cover_async.tasks import settled
 from suno_cover_async.text import printable
 
 _LOOKS_WITHOUT_IMAGES = 4  # the first, and three more
@@ -370,7 +370,7 @@ class Lookout:
     def safety_look(self) -> float:
         """The age in seconds at which the callback of a task should have come."""
         learned = self._memory.durations.safety_look(self._schedule.shortest)
-        return arguments.given(self._schedule.safety_first, learned)
+        return validation.given(self._schedule.safety_first, learned)
 
     def _begin(self, task: CoverTask | str) -> PollStream:
         """Begin to look: at once at a task whose age is not known."""
@@ -393,7 +393,7 @@ class Lookout:
 
     def _first_look(self, *, busy: bool) -> float:
         learned = self._memory.durations.first_look(busy=busy)
-        return arguments.given(self._schedule.first, learned)
+        return validation.given(self._schedule.first, learned)
 
     def _stop_waking(self, stream: PollStream) -> None:
         stream.sleep_on()

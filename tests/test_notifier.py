@@ -25,9 +25,9 @@ from suno_cover_async import (
     PollSchedule,
     SunoCoverError,
 )
-from suno_cover_async.doorbell import Doorbell
-from suno_cover_async.memory import Memory
-from suno_cover_async.polling import Lookout
+from suno_cover_async.notifier import Doorbell
+from suno_cover_async.poller import Lookout
+from suno_cover_async.state import Memory
 
 SONG = "73d6128b3523a0079df10da9471017c8"
 ID = "21aee3c3c2a01fa5e030b3799fa4dd56"

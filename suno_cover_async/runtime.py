@@ -19,19 +19,19 @@ import attrs
 from suno_cover_async import wire
 from suno_cover_async.addresses import Address, is_loopback
 from suno_cover_async.circuit_breaker import Admission, CircuitBreaker
-from suno_cover_async.connections import Connector
+from suno_cover_async.connector import Connector
 from suno_cover_async.credentials import USER_AGENT
-from suno_cover_async.doorbell import Doorbell
-from suno_cover_async.download import ImageDownloader
+from suno_cover_async.downloader import ImageDownloader
 from suno_cover_async.errors import DownloadError, SunoCoverError
-from suno_cover_async.memory import Memory
-from suno_cover_async.messenger import Messenger
+from suno_cover_async.exchange import Messenger
 from suno_cover_async.models import CoverDetails
+from suno_cover_async.notifier import Doorbell
 from suno_cover_async.policies import PollSchedule, RetryPolicy
-from suno_cover_async.polling import Lookout
+from suno_cover_async.poller import Lookout
 from suno_cover_async.retry import NOT_SENT, FailedAttempt, NotSent, plainly, retry
-from suno_cover_async.sharing import is_part_of
-from suno_cover_async.submitting import SubmitDesk
+from suno_cover_async.state import Memory
+from suno_cover_async.submitter import SubmitDesk
+from suno_cover_async.tasks import is_part_of
 from suno_cover_async.transport import Account, Transport
 
 _DOWNLOADS_AT_ONCE = 16
