@@ -47,14 +47,10 @@ class Admission:
     Attributes:
         times_opened: How often the breaker had opened when this was given.
         waited: The seconds spent waiting for it.
-        is_probe: It was the probe of an open breaker, and failed.
-        is_lone_probe: Likewise, while nobody else waited there.
     """
 
     times_opened: int
     waited: float = 0.0
-    is_probe: bool = False
-    is_lone_probe: bool = False
 
 
 class CircuitBreaker:
@@ -88,6 +84,11 @@ class CircuitBreaker:
     def is_open(self) -> bool:
         """Whether it holds requests back."""
         return self._outage is not None
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether it is open, and anybody probes or waits for it to close."""
+        return self._outage is not None and self._outage.is_awaited
 
     @property
     def opened_at(self) -> float | None:
@@ -254,15 +255,10 @@ class _Outage:
 
     @property
     def is_awaited(self) -> bool:
-        return self.probe is not None or self._has_line
-
-    @property
-    def _has_line(self) -> bool:
-        return any(not place.done() for place in self._line)
+        return self.probe is not None or any(not place.done() for place in self._line)
 
     def record(self, admission: Admission, error: SunoCoverError) -> None:
         if admission is self.probe:
-            admission.is_probe, admission.is_lone_probe = True, not self._has_line
             self._postpone(error)
 
     def release(self, admission: Admission) -> None:

@@ -106,7 +106,7 @@ async def retry(
         finally:
             breaker.release(admission)
         history = history or _History(policy)
-        delay = history.next_delay(outcome, admission)
+        delay = history.next_delay(outcome, breaker)
         if delay is None:
             raise history.last(outcome.error)
         await wait(asyncio.sleep(delay))
@@ -131,12 +131,12 @@ class _History:
         limit = self._policy.deadline
         return None if limit is None else limit - self.spent
 
-    def next_delay(self, failed: FailedAttempt, admission: Admission) -> float | None:
+    def next_delay(self, failed: FailedAttempt, breaker: CircuitBreaker) -> float | None:
         """Return the seconds until the next attempt; None if there is to be none."""
         self._possibly_billed = self._possibly_billed or failed.possibly_billed
         if not (failed.possibly_billed or failed.error.retryable):
             return None
-        self._count(failed, admission)
+        self._count(failed, breaker)
         delay = self._delay(failed)
         self.spent += failed.took + delay
         is_over = (
@@ -155,15 +155,16 @@ class _History:
                 error.retryable = True  # a cover may be waiting to be adopted
         return error
 
-    def _count(self, failed: FailedAttempt, admission: Admission) -> None:
+    def _count(self, failed: FailedAttempt, breaker: CircuitBreaker) -> None:
         """Count the attempt, unless it says nothing of this call and there is no time limit."""
         is_patient = self._policy.deadline is None
-        if is_patient:
-            # An outage fails no track, nor does the limit: other requests meet them as well. If no
-            # other request waits, nobody can tell an outage from trouble of this one alone.
-            self._lone_probes += admission.is_lone_probe
-            if admission.is_probe or isinstance(failed.error, RateLimitError):
-                return
+        if is_patient and isinstance(failed.error, RateLimitError):
+            return
+        if is_patient and breaker.is_open:
+            # An outage fails no track. But if no other request waits for its end, nobody can tell
+            # it from trouble of this call alone, which must end some day.
+            self._lone_probes += not breaker.is_awaited
+            return
         self._attempts += 1
         if failed.possibly_billed and not (is_patient and failed.error.retryable):
             self._resubmits += 1

@@ -187,7 +187,7 @@ def test_a_call_that_probes_alone_ends_after_50_probes() -> None:
     outcome, at = attempts(lambda _: LOST, attrs.evolve(PATIENT, tries=6), CircuitBreaker())
 
     assert outcome is LOST.error
-    assert len(at) == 5 + 50
+    assert len(at) == 4 + 50
     assert 20 * 60 < at[-1] < 28 * 60
 
 
