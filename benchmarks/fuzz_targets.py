@@ -149,7 +149,7 @@ def _check_details(details: CoverDetails) -> None:
             hold(abs(kept - moment) < timedelta(seconds=1), "a moment that cannot be kept")
     durations = Durations()
     durations.learn((details.duration or timedelta()).total_seconds())
-    hold(0 < durations.first_look(busy=True) <= _LONGEST_LOOK, "a first look that never comes")
+    hold(0 < durations.initial_delay(busy=True) <= _LONGEST_LOOK, "a first look that never comes")
     for times in wire.Times:
         written = json.loads(json.dumps(wire.encode_details(details, times)))
         hold(wire.decode_details(written) == _in_ms(details), "read back, it differs")

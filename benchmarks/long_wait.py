@@ -35,10 +35,10 @@ from suno_cover_async import (
     Rate,
     SunoCoverClient,
 )
-from suno_cover_async.notifier import Doorbell
-from suno_cover_async.poller import Lookout
+from suno_cover_async.notifier import Notifier
+from suno_cover_async.poller import Poller
 from suno_cover_async.sandbox import Sandbox, Scenario
-from suno_cover_async.state import Memory
+from suno_cover_async.state import CoverState
 
 MOST_BLOCKS = 500
 WAITERS = 20
@@ -83,7 +83,7 @@ class Gauge:
 
 
 async def looks_alone(gauge: Gauge) -> None:
-    """Have waiters come and go at a lookout that asks nobody; one wait in three is cancelled."""
+    """Have waiters come and go at a poller that asks nobody; one wait in three is cancelled."""
     dice = random.Random(2026)
 
     async def ask(cover_task_id: str) -> CoverDetails:
@@ -92,8 +92,8 @@ async def looks_alone(gauge: Gauge) -> None:
 
     async def wait(patience: float) -> None:
         deadline = asyncio.get_running_loop().time() + patience
-        async with lookout.watching(f"cover-{dice.randrange(WAITERS)}", deadline) as watcher:
-            await watcher.finished()
+        async with poller.waiting(f"cover-{dice.randrange(WAITERS)}", deadline) as waiter:
+            await waiter.finished()
 
     async def wait_again_and_again() -> None:
         while not gauge.is_over:
@@ -103,7 +103,7 @@ async def looks_alone(gauge: Gauge) -> None:
                     await wait(patience)
 
     schedule = PollSchedule()
-    lookout = Lookout(ask, schedule, Memory(schedule.grace), lambda: False, Doorbell())
+    poller = Poller(ask, schedule, CoverState(schedule.grace), lambda: False, Notifier())
     async with asyncio.TaskGroup() as group:
         for _ in range(WAITERS):
             group.create_task(wait_again_and_again())

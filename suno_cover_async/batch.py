@@ -355,7 +355,7 @@ class Outcomes:
             if task is None:
                 return ()
             step = Step.WAIT
-            with self._covers.memory.holding(task):
+            with self._covers.state.holding(task):
                 details = await self._wait(task)
         except LedgerError:
             raise
@@ -422,11 +422,11 @@ class Outcomes:
             error = submit.exception()
             if error is None:
                 return await self._submitted(entry, submit.result())
-        task = self._covers.memory.unclaimed.get(entry.music_task_id)
+        task = self._covers.state.unclaimed.get(entry.music_task_id)
         if task is not None:
             return await self._submitted(entry, task)
         in_doubt = not submit.done() or entry.state is TrackState.SUBMITTING
-        if not in_doubt and not self._covers.memory.is_possibly_billed(entry.music_task_id):
+        if not in_doubt and not self._covers.state.is_possibly_billed(entry.music_task_id):
             await self._ledger.unsent(entry)
         if error is not None:
             raise error
@@ -435,7 +435,7 @@ class Outcomes:
     async def _submitted(self, entry: LedgerEntry, task: CoverTask) -> CoverTask:
         self.tally.adopted += task.adopted
         self.tally.billed += not task.adopted
-        self._covers.memory.keep(task)  # until it is waited for, if it ever is
+        self._covers.state.keep(task)  # until it is waited for, if it ever is
         await self._ledger.submitted(entry, task, base_url=self._covers.account.base_url)
         return task
 

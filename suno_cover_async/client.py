@@ -14,13 +14,13 @@ import aiohttp
 
 from suno_cover_async import receiving, validation
 from suno_cover_async.circuit_breaker import Breakers, CircuitBreaker
+from suno_cover_async.cover_polling import id_of
 from suno_cover_async.credentials import ApiKey
 from suno_cover_async.files import file_stem
 from suno_cover_async.hosts import SUNOAPI, BaseUrl, Host
 from suno_cover_async.models import CoverDetails, CoverTask, MusicDetails
-from suno_cover_async.notifier import Doorbell
+from suno_cover_async.notifier import Notifier
 from suno_cover_async.policies import PollSchedule, Rate, RetryPolicy
-from suno_cover_async.poller import id_of
 from suno_cover_async.rate_limiter import Backpressure, RequestWindow
 from suno_cover_async.receiving import Receiver
 from suno_cover_async.service import CoverService
@@ -106,7 +106,7 @@ class SunoCoverClient:
         url_of = _callback_url(callback_url, receiver)
         self._covers = CoverService(
             account=account,
-            doorbell=receiver.doorbell if receiver else Doorbell(),
+            notifier=receiver.notifier if receiver else Notifier(),
             callback_url=url_of,
             poll=validation.instance("poll", poll, PollSchedule),
             concurrency=validation.count("concurrency", concurrency),
@@ -143,7 +143,7 @@ class SunoCoverClient:
         may pass. `submit` and `generate` of the same music task take them up again without a
         request; so may `wait`.
         """
-        return tuple(self._covers.memory.unclaimed.values())
+        return tuple(self._covers.state.unclaimed.values())
 
     @property
     def uncertain(self) -> tuple[str, ...]:
@@ -153,7 +153,7 @@ class SunoCoverClient:
         Submit them again to find out; that never pays twice. They leave with a cover task of
         theirs, or with a `CoverExistsError`.
         """
-        return tuple(self._covers.memory.possibly_billed)
+        return tuple(self._covers.state.possibly_billed)
 
     def perhaps_billed(self, music_task_id: str) -> bool:
         """Whether a submit of this music task may have been billed, whoever made it.
@@ -162,7 +162,7 @@ class SunoCoverClient:
         So a caller who was cancelled learns that others go on with the submit it had joined.
         """
         validation.task_id("music_task_id", music_task_id)
-        return self._covers.memory.is_possibly_billed(music_task_id)
+        return self._covers.state.is_possibly_billed(music_task_id)
 
     async def settled(self, music_task_id: str) -> None:
         """Wait for the submit of this music task that all its callers have left.
@@ -243,7 +243,7 @@ class SunoCoverClient:
         timeout = self._patience(timeout)
         async with self._covers.slot():
             task = await self._covers.submit(music_task_id, patience=timeout)
-            with self._covers.memory.holding(task):
+            with self._covers.state.holding(task):
                 return await self._covers.wait(task, timeout)
 
     async def submit(self, music_task_id: str) -> CoverTask:

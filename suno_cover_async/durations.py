@@ -22,7 +22,7 @@ class Durations:
         if 0 < seconds <= _LONGEST_BELIEVED:
             self._seconds.append(seconds)
 
-    def first_look(self, *, busy: bool) -> float:
+    def initial_delay(self, *, busy: bool) -> float:
         """Return the age in seconds at which a first look is worth it.
 
         That is the 25th percentile, so that a quarter is noticed at the first look; and the 95th
@@ -32,7 +32,7 @@ class Durations:
             return _FIRST_LOOK_BUSY if busy else _FIRST_LOOK_UNLEARNED
         return self._percentile(0.95 if busy else 0.25)
 
-    def safety_look(self, margin: float) -> float:
+    def fallback_delay(self, margin: float) -> float:
         """Return the age in seconds at which a callback should have come.
 
         That is the 99th percentile, and `margin` seconds for the callback's own way.

@@ -33,7 +33,7 @@ _OTHER_CREDENTIALS = (
 )
 
 
-class Messenger:
+class Exchange:
     """Carries requests through one session to one host, in one event loop."""
 
     def __init__(

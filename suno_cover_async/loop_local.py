@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class PerLoop(Generic[T]):
+class LoopLocal(Generic[T]):
     """Serves event loops in turn; two running ones at once are refused."""
 
     def __init__(

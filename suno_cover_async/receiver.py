@@ -1,4 +1,4 @@
-"""The door for callbacks: a true one rings the doorbell, and all are answered in milliseconds.
+"""The door for callbacks: a true one rings the notifier, and all are answered in milliseconds.
 
 It owns the bounds on time, and the doors for aiohttp.web, for ASGI (with `asgi.py`), and for any
 other framework. Who is let in is `verification.py`'s, and who is woken `notifier.py`'s.
@@ -17,7 +17,7 @@ from suno_cover_async import asgi, signatures, validation
 from suno_cover_async.errors import CallbackRefusedError
 from suno_cover_async.handler import Hook
 from suno_cover_async.models import Callback
-from suno_cover_async.notifier import Doorbell
+from suno_cover_async.notifier import Notifier
 from suno_cover_async.verification import (
     ACCEPTED,
     LARGEST_BODY,
@@ -53,7 +53,7 @@ class CallbackReceiver:
     come minutes later. (Whoever sees a URL can guess a weak one, and then ring.) Any process that
     holds the secret can check what another one minted; one receiver may serve several clients.
 
-    A callback is a doorbell, no more. It may name a verdict and images, but those are covered by
+    A callback is a notifier, no more. It may name a verdict and images, but those are covered by
     no signature, so they are not even read: whoever is woken asks the API.
 
     The API gives 15 s to answer, expects HTTP 200 and stops after 3 failed retries [documented:
@@ -109,7 +109,7 @@ class CallbackReceiver:
         )
         self._public_url = _public_url(public_url)
         self._hook = None if on_callback is None else Hook(on_callback)
-        self._doorbell = Doorbell(self._public_url)
+        self._notifier = Notifier(self._public_url)
 
     def __repr__(self) -> str:
         """Show where it is, never a secret."""
@@ -120,9 +120,9 @@ class CallbackReceiver:
         raise TypeError("a CallbackReceiver holds secrets and is not pickled; make a new one")
 
     @property
-    def doorbell(self) -> Doorbell:
+    def notifier(self) -> Notifier:
         """What is rung, and where clients listen."""
-        return self._doorbell
+        return self._notifier
 
     def url(self, music_task_id: str) -> str:
         """Mint the callback URL of a music task.
@@ -149,7 +149,7 @@ class CallbackReceiver:
         validation.instance("callback", callback, Callback)
         validation.task_id("callback.music_task_id", callback.music_task_id)
         validation.task_id("callback.cover_task_id", callback.cover_task_id)
-        return self._doorbell.ring(callback)
+        return self._notifier.notify(callback)
 
     def read(self, method: str, path: str, headers: Headers, body: bytes) -> Callback:
         """Check a request and read it; nobody is rung.
@@ -272,13 +272,13 @@ class CallbackReceiver:
                 self._accept(self._verifier.body(head, await fetch()))
         except CallbackRefusedError as refusal:
             _log.debug("a callback was refused: %s", refusal)
-            self._doorbell.refused(str(refusal))
+            self._notifier.refused(str(refusal))
             return REFUSED
         return ACCEPTED
 
     def _accept(self, callback: Callback) -> None:
         _log.debug("a callback for music task %s", callback.music_task_id)
-        if not self._doorbell.ring(callback):
+        if not self._notifier.notify(callback):
             raise CallbackRefusedError("it contradicts what is known of the music or the cover")
         if self._hook is not None:
             self._hook.call(callback)

@@ -1,18 +1,18 @@
 """What a client needs of a receiver, so that one without callbacks loads no door for them.
 
-It knows the doorbell; who is let in to ring it is `receiver.py`'s.
+It knows the notifier; who is let in to ring it is `receiver.py`'s.
 """
 
 from typing import Protocol
 
-from suno_cover_async.notifier import Doorbell
+from suno_cover_async.notifier import Notifier
 
 
 class Receiver(Protocol):
     """Where the API calls, and what rings then: a `CallbackReceiver`."""
 
     @property
-    def doorbell(self) -> Doorbell:
+    def notifier(self) -> Notifier:
         """What is rung, and where clients listen."""
         ...
 
@@ -27,6 +27,6 @@ def checked(name: str, value: Receiver) -> Receiver:
     Raises:
         TypeError: It is something else.
     """
-    if not isinstance(getattr(value, "doorbell", None), Doorbell):
+    if not isinstance(getattr(value, "notifier", None), Notifier):
         raise TypeError(f"{name} must be a CallbackReceiver, not {value!r:.80}")
     return value

@@ -23,14 +23,14 @@ from suno_cover_async.connector import Connector
 from suno_cover_async.credentials import USER_AGENT
 from suno_cover_async.downloader import ImageDownloader
 from suno_cover_async.errors import DownloadError, SunoCoverError
-from suno_cover_async.exchange import Messenger
+from suno_cover_async.exchange import Exchange
 from suno_cover_async.models import CoverDetails
-from suno_cover_async.notifier import Doorbell
+from suno_cover_async.notifier import Notifier
 from suno_cover_async.policies import PollSchedule, RetryPolicy
-from suno_cover_async.poller import Lookout
+from suno_cover_async.poller import Poller
 from suno_cover_async.retry import NOT_SENT, FailedAttempt, NotSent, plainly, retry
-from suno_cover_async.state import Memory
-from suno_cover_async.submitter import SubmitDesk
+from suno_cover_async.state import CoverState
+from suno_cover_async.submitter import Submitter
 from suno_cover_async.tasks import is_part_of
 from suno_cover_async.transport import Account, Transport
 
@@ -38,14 +38,14 @@ _DOWNLOADS_AT_ONCE = 16
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Workshop:
+class Runtime:
     """The tools of one client in one event loop.
 
     Attributes:
         transport: Makes the API calls.
         images: Fetches images.
-        lookout: Looks at cover tasks, for all who wait.
-        desk: Takes submits.
+        poller: Looks at cover tasks, for all who wait.
+        submitter: Takes submits.
         image_breaker: Holds downloads back while the image host is in trouble.
         slots: The covers that may be in flight.
         users: Tasks that may still record what submits bring after they were cancelled.
@@ -54,8 +54,8 @@ class Workshop:
 
     transport: Transport
     images: ImageDownloader
-    lookout: Lookout
-    desk: SubmitDesk
+    poller: Poller
+    submitter: Submitter
     retry: RetryPolicy
     image_breaker: CircuitBreaker
     slots: asyncio.Semaphore
@@ -96,8 +96,8 @@ class Workshop:
         returns.
         """
         self.transport.closing.close()
-        await self.lookout.stop()
-        await self.desk.stop()
+        await self.poller.stop()
+        await self.submitter.stop()
         others = [user for user in self.users if not is_part_of(user)]
         leaving = [user for user in others if user.cancelling() and user.get_loop() is self.loop]
         if leaving:
@@ -123,18 +123,18 @@ class Workshop:
         )
 
 
-async def open_workshop(
+async def open_runtime(
     stack: AsyncExitStack,
     *,
     account: Account,
     session: aiohttp.ClientSession | None,
     concurrency: int,
     poll: PollSchedule,
-    memory: Memory,
-    doorbell: Doorbell,
+    state: CoverState,
+    notifier: Notifier,
     callback_url: Callable[[str], str],
     users: set[asyncio.Task[None]],
-) -> Workshop:
+) -> Runtime:
     """Open everything in the running event loop, without suspending; the stack closes it."""
     owned = session is None
     if session is None:
@@ -142,25 +142,25 @@ async def open_workshop(
     on_loopback = is_loopback(urlsplit(account.base_url).hostname)
     images = ImageDownloader(loopback=on_loopback, user_agent=USER_AGENT)
     stack.push_async_callback(images.close)
-    messenger = Messenger(
+    exchange = Exchange(
         session, account.base_url, account.key, seconds=account.retry.attempt, owned=owned
     )
-    transport = Transport(account, messenger)
+    transport = Transport(account, exchange)
 
     def look(cover_task_id: str) -> Coroutine[Any, Any, CoverDetails | None]:
         return transport.get(wire.details(cover_task_id), through=account.poll_window, urgent=True)
 
-    memory.left_under_way()  # by an event loop that was closed without ending its tasks
-    lookout = Lookout(look, poll, memory, lambda: account.poll_window.busy, doorbell)
-    workshop = Workshop(
+    state.left_under_way()  # by an event loop that was closed without ending its tasks
+    poller = Poller(look, poll, state, lambda: account.poll_window.busy, notifier)
+    runtime = Runtime(
         transport=transport,
         images=images,
-        lookout=lookout,
-        desk=SubmitDesk(
+        poller=poller,
+        submitter=Submitter(
             transport=transport,
-            lookout=lookout,
-            memory=memory,
-            doorbell=doorbell,
+            poller=poller,
+            state=state,
+            notifier=notifier,
             callback_url=callback_url,
             poll=poll,
         ),
@@ -169,8 +169,8 @@ async def open_workshop(
         slots=asyncio.Semaphore(concurrency),
         users=users,
     )
-    stack.push_async_callback(workshop.stop)
-    return workshop
+    stack.push_async_callback(runtime.stop)
+    return runtime
 
 
 def _own_session(account: Account) -> aiohttp.ClientSession:

@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 
 from suno_cover_async import wire
+from suno_cover_async.cover_polling import id_of, unknown_cover_task
 from suno_cover_async.errors import (
     ClientUsageError,
     CoverExpiredError,
@@ -21,13 +22,12 @@ from suno_cover_async.errors import (
     NotFoundError,
     SunoCoverError,
 )
-from suno_cover_async.loop_local import PerLoop
+from suno_cover_async.loop_local import LoopLocal
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
-from suno_cover_async.notifier import Doorbell
+from suno_cover_async.notifier import Notifier
 from suno_cover_async.policies import PollSchedule, RetryPolicy
-from suno_cover_async.poller import id_of, unknown_cover_task
-from suno_cover_async.runtime import Workshop, open_workshop
-from suno_cover_async.state import Memory, PossiblyBilled
+from suno_cover_async.runtime import Runtime, open_runtime
+from suno_cover_async.state import CoverState, PossiblyBilled
 from suno_cover_async.transport import Account
 
 
@@ -36,7 +36,7 @@ class CoverService:
 
     Attributes:
         account: Where requests go, and what limits them.
-        memory: What is remembered of covers.
+        state: What is remembered of covers.
         poll: When to poll, and how long a wait lasts by default.
         concurrency: How many covers may be in flight at once.
     """
@@ -45,7 +45,7 @@ class CoverService:
         self,
         *,
         account: Account,
-        doorbell: Doorbell,
+        notifier: Notifier,
         callback_url: Callable[[str], str],
         poll: PollSchedule,
         concurrency: int,
@@ -55,23 +55,23 @@ class CoverService:
 
         Args:
             account: Where requests go.
-            doorbell: Brings callbacks.
+            notifier: Brings callbacks.
             callback_url: Tells where the host shall call for a music task.
             poll: When to poll.
             concurrency: How many covers may be in flight at once.
             session: A borrowed session for the API; None opens one.
         """
         self.account = account
-        self.memory = Memory(poll.grace)
+        self.state = CoverState(poll.grace)
         self.poll = poll
         self.concurrency = concurrency
-        self._doorbell = doorbell
+        self._notifier = notifier
         self._callback_url = callback_url
         self._session = session
         self._users = set[asyncio.Task[None]]()
-        self._loops = PerLoop(self._open, ClientUsageError)
+        self._loops = LoopLocal(self._open, ClientUsageError)
 
-    async def enter(self) -> Workshop:
+    async def enter(self) -> Runtime:
         """Return what lives in the running event loop, opened at first use.
 
         Raises:
@@ -86,8 +86,8 @@ class CoverService:
     @contextlib.asynccontextmanager
     async def slot(self) -> AsyncGenerator[None, None]:
         """Wait for the right to have one more cover in flight, and hold it inside the block."""
-        workshop = await self.enter()
-        async with workshop.slot():
+        runtime = await self.enter()
+        async with runtime.slot():
             yield
 
     async def submit(
@@ -100,22 +100,22 @@ class CoverService:
             patience: The most seconds to wait for the callback of a submit whose answer was lost.
             policy: How often to try; None takes the account's policy.
         """
-        workshop = await self.enter()
-        return await workshop.desk.submit(music_task_id, patience, policy)
+        runtime = await self.enter()
+        return await runtime.submitter.submit(music_task_id, patience, policy)
 
     async def settled(self, music_task_id: str) -> None:
         """Wait for a submit that all its callers have left; return at once if there is none."""
-        workshop = self._loops.current
-        if workshop is not None:
-            await workshop.desk.settled(music_task_id)
+        runtime = self._loops.current
+        if runtime is not None:
+            await runtime.submitter.settled(music_task_id)
 
     async def wait(self, task: CoverTask | str, patience: float) -> CoverDetails:
         """Wait, for at most `patience` seconds, for a cover task to succeed."""
-        workshop = await self.enter()
-        deadline = workshop.loop.time() + patience
-        async with workshop.lookout.watching(task, deadline) as watcher:
-            details = await watcher.finished()
-        self.memory.settle(details)
+        runtime = await self.enter()
+        deadline = runtime.loop.time() + patience
+        async with runtime.poller.waiting(task, deadline) as waiter:
+            details = await waiter.finished()
+        self.state.settle(details)
         if details.status is CoverStatus.FAILED:
             raise CoverFailedError(details)
         return details
@@ -124,36 +124,36 @@ class CoverService:
         self, task: CoverTask | str, patience: float
     ) -> AsyncGenerator[CoverDetails, None]:
         """Yield the details at the first poll and at every change of status, up to the last."""
-        workshop = await self.enter()
-        deadline = workshop.loop.time() + patience
+        runtime = await self.enter()
+        deadline = runtime.loop.time() + patience
         details = None
-        async with workshop.lookout.watching(task, deadline) as watcher:
+        async with runtime.poller.waiting(task, deadline) as waiter:
             while details is None or not details.finished:
-                details = await watcher.after(details)
+                details = await waiter.after(details)
                 if details.finished:
-                    self.memory.settle(details)
+                    self.state.settle(details)
                 yield details
 
     async def details(self, task: CoverTask | str) -> CoverDetails:
         """Poll a cover task once; PENDING while the API does not show it yet."""
-        workshop = await self.enter()
-        found = await workshop.lookout.look(task)
+        runtime = await self.enter()
+        found = await runtime.poller.poll(task)
         if found is not None:
             return found
         cover_task_id = id_of(task)
-        if self.memory.born(cover_task_id, workshop.loop.time()) is None:
+        if self.state.born(cover_task_id, runtime.loop.time()) is None:
             raise unknown_cover_task(cover_task_id)
         return CoverDetails(cover_task_id=cover_task_id, status=CoverStatus.PENDING)
 
     async def credits(self) -> float:
         """Ask for the account's balance."""
-        workshop = await self.enter()
-        return await workshop.transport.get(wire.credit(self.account.host))
+        runtime = await self.enter()
+        return await runtime.transport.get(wire.credit(self.account.host))
 
     async def music_details(self, music_task_id: str) -> MusicDetails:
         """Poll a music task once."""
-        workshop = await self.enter()
-        found = await workshop.transport.get(
+        runtime = await self.enter()
+        found = await runtime.transport.get(
             wire.music(music_task_id), through=self.account.poll_window
         )
         if found is None:
@@ -165,10 +165,10 @@ class CoverService:
 
     async def wait_for_music(self, music_task_id: str, patience: float) -> MusicDetails:
         """Wait, for at most `patience` seconds, until a music task is ready for a cover."""
-        workshop = await self.enter()
+        runtime = await self.enter()
         try:
             async with asyncio.timeout(patience):
-                return await workshop.transport.closing.unless_closed(
+                return await runtime.transport.closing.unless_closed(
                     self._ready_music(music_task_id)
                 )
         except TimeoutError:
@@ -190,15 +190,15 @@ class CoverService:
             stem: What the files are called, less `-1.png`, `-2.png`.
             policy: How often to try; None takes the account's policy.
         """
-        workshop = await self.enter()
-        outcomes = await workshop.save(details.images, stem, policy)
+        runtime = await self.enter()
+        outcomes = await runtime.save(details.images, stem, policy)
         if any(isinstance(outcome, CoverExpiredError) for outcome in outcomes):
             fresh = details
             with contextlib.suppress(NotFoundError):  # it is gone as well
                 fresh = await self.details(_task_of(details))
             is_success = fresh.status is CoverStatus.SUCCESS
             if is_success and fresh.images and fresh.images != details.images:
-                outcomes = await workshop.save(fresh.images, stem, policy)
+                outcomes = await runtime.save(fresh.images, stem, policy)
         return tuple(_file(outcome, details) for outcome in outcomes)
 
     def mark_possibly_billed(self, music_task_id: str, *, failed: CoverTask | None = None) -> None:
@@ -208,9 +208,9 @@ class CoverService:
             music_task_id: The music task.
             failed: A cover task of it that failed; a callback that named it tells nothing new.
         """
-        self.memory.possibly_billed[music_task_id] = PossiblyBilled()
+        self.state.possibly_billed[music_task_id] = PossiblyBilled()
         if failed is not None:
-            self._doorbell.forget(music_task_id, failed.cover_task_id)
+            self._notifier.forget(music_task_id, failed.cover_task_id)
 
     def used_by(self, work: asyncio.Task[None]) -> None:
         """Have closing wait for the work of a catalog that was cancelled.
@@ -220,15 +220,15 @@ class CoverService:
         self._users.add(work)
         work.add_done_callback(self._users.discard)
 
-    async def _open(self, stack: contextlib.AsyncExitStack) -> Workshop:
-        return await open_workshop(
+    async def _open(self, stack: contextlib.AsyncExitStack) -> Runtime:
+        return await open_runtime(
             stack,
             account=self.account,
             session=self._session,
             concurrency=self.concurrency,
             poll=self.poll,
-            memory=self.memory,
-            doorbell=self._doorbell,
+            state=self.state,
+            notifier=self._notifier,
             callback_url=self._callback_url,
             users=self._users,
         )

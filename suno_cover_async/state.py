@@ -43,7 +43,7 @@ class PossiblyBilled:
         return SOONEST_RESUBMIT - (now - self.since)
 
 
-class Memory:
+class CoverState:
     """Cover tasks that nobody has the cover of, their ages, and how long covers take.
 
     Attributes:

@@ -24,37 +24,37 @@ from suno_cover_async.errors import (
     WrongAddressError,
 )
 from suno_cover_async.models import CoverStatus, CoverTask
-from suno_cover_async.notifier import Doorbell, Ear
+from suno_cover_async.notifier import CallbackEvent, Notifier
 from suno_cover_async.policies import PollSchedule, RetryPolicy
-from suno_cover_async.poller import Lookout
-from suno_cover_async.state import Memory, PossiblyBilled
-from suno_cover_async.tasks import Shared
+from suno_cover_async.poller import Poller
+from suno_cover_async.state import CoverState, PossiblyBilled
+from suno_cover_async.tasks import SingleFlight
 from suno_cover_async.transport import Transport
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class SubmitDesk:
+class Submitter:
     """Takes the submits of one event loop.
 
     Attributes:
         transport: Makes the requests.
-        lookout: Looks at what callbacks name.
+        poller: Looks at what callbacks name.
         memory: What the client remembers.
-        doorbell: Where callbacks ring.
+        notifier: Where callbacks ring.
         callback_url: Where the host shall call for a music task.
         poll: How often to look at what a callback named.
         loop: The event loop.
     """
 
     transport: Transport
-    lookout: Lookout
-    memory: Memory
-    doorbell: Doorbell
+    poller: Poller
+    state: CoverState
+    notifier: Notifier
     callback_url: Callable[[str], str]
     poll: PollSchedule
     loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
-    _under_way: dict[str, Shared[CoverTask]] = attrs.field(
-        factory=dict[str, Shared[CoverTask]], init=False
+    _under_way: dict[str, SingleFlight[CoverTask]] = attrs.field(
+        factory=dict[str, SingleFlight[CoverTask]], init=False
     )
 
     async def submit(
@@ -74,8 +74,8 @@ class SubmitDesk:
             if shared is None or not shared.joinable:
                 work = self._submit(music_task_id, patience, policy, ending=shared)
                 forget = partial(self._forget_ended, music_task_id)
-                self.memory.under_way.add(music_task_id)
-                shared = self._under_way[music_task_id] = Shared(
+                self.state.under_way.add(music_task_id)
+                shared = self._under_way[music_task_id] = SingleFlight(
                     work, ended=forget, stopped=_stopped
                 )
             try:
@@ -84,7 +84,7 @@ class SubmitDesk:
                 if is_ours or policy is None or not error.retryable:
                     raise
             else:
-                self.memory.claim(music_task_id)
+                self.state.claim(music_task_id)
                 return task
 
     async def settled(self, music_task_id: str) -> None:
@@ -105,7 +105,7 @@ class SubmitDesk:
         shared = self._under_way.get(music_task_id)
         if shared is not None and shared.has_ended:
             del self._under_way[music_task_id]
-            self.memory.under_way.discard(music_task_id)
+            self.state.under_way.discard(music_task_id)
 
     async def _submit(
         self,
@@ -113,7 +113,7 @@ class SubmitDesk:
         patience: float,
         policy: RetryPolicy | None,
         *,
-        ending: Shared[CoverTask] | None,
+        ending: SingleFlight[CoverTask] | None,
     ) -> CoverTask:
         """Submit, unless the cover task is known: a cancelled submit, or a callback, brought it."""
         if ending is not None:
@@ -124,27 +124,27 @@ class SubmitDesk:
                 # for all that is under way, as closing does, waits for both.
                 await ending.ended()
                 raise
-        unclaimed = self.memory.unclaimed.get(music_task_id)
+        unclaimed = self.state.unclaimed.get(music_task_id)
         if unclaimed is not None:
             return unclaimed
-        with self.doorbell.expecting(music_task_id) as ear:
+        with self.notifier.expecting(music_task_id) as event:
             failed: set[str] = set()  # earlier: what is submitted now is not among them
             known = await self._confirmed(music_task_id, failed)
-            return known or await self._sent(music_task_id, ear, patience, failed, policy)
+            return known or await self._sent(music_task_id, event, patience, failed, policy)
 
     async def _sent(
         self,
         music_task_id: str,
-        ear: Ear,
+        event: CallbackEvent,
         patience: float,
         failed: set[str],
         policy: RetryPolicy | None,
     ) -> CoverTask:
-        was_possibly_billed = music_task_id in self.memory.possibly_billed
-        call = wire.submit(music_task_id, self.callback_url(music_task_id), self.memory.owner_of)
+        was_possibly_billed = music_task_id in self.state.possibly_billed
+        call = wire.submit(music_task_id, self.callback_url(music_task_id), self.state.owner_of)
         if was_possibly_billed:
             # The host must be done with the earlier submit before this one arrives.
-            await asyncio.sleep(self.memory.possibly_billed[music_task_id].delay(_now()))
+            await asyncio.sleep(self.state.possibly_billed[music_task_id].delay(_now()))
         try:
             return await self.transport.submit(
                 call, keep=self._keep, doubt=self._doubt, policy=policy
@@ -156,29 +156,29 @@ class SubmitDesk:
         exists = isinstance(trouble, CoverExistsError)
         if trouble.perhaps_billed or (was_possibly_billed and (exists or trouble.retryable)):
             if not exists:  # nothing but the callback can name one that exists
-                patience = min(patience, self.lookout.safety_look)
-            task = await self._called_back(music_task_id, ear, patience, failed)
+                patience = min(patience, self.poller.fallback_delay)
+            task = await self._called_back(music_task_id, event, patience, failed)
             if task is not None:
                 return task
         if exists and not trouble.perhaps_billed:
-            self.memory.possibly_billed.pop(music_task_id, None)
+            self.state.possibly_billed.pop(music_task_id, None)
         elif was_possibly_billed:
             trouble.perhaps_billed = True  # this refusal tells nothing of the earlier submit
         raise trouble
 
     async def _called_back(
-        self, music_task_id: str, ear: Ear, patience: float, failed: set[str]
+        self, music_task_id: str, event: CallbackEvent, patience: float, failed: set[str]
     ) -> CoverTask | None:
         """Wait for the callback of a submit that may have been billed."""
-        if not self.doorbell.reliable:
+        if not self.notifier.is_reliable:
             return await self._confirmed(music_task_id, failed)
         clock = asyncio.get_running_loop().time
         until, next_look = clock() + patience, -math.inf
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(until):
                 while True:
-                    unconfirmed = self.doorbell.named(music_task_id)
-                    await ear.heard(next_look if unconfirmed else until)
+                    unconfirmed = self.notifier.named(music_task_id)
+                    await event.wait(next_look if unconfirmed else until)
                     await asyncio.sleep(next_look - clock())
                     next_look = clock() + self.poll.shortest
                     task = await self._confirmed(music_task_id, failed)
@@ -192,14 +192,14 @@ class SubmitDesk:
         One is forgotten only when it is disproved. One that failed is no reason not to submit,
         unless it may be what a lost answer of ours would have named.
         """
-        for cover_task_id in self.doorbell.named(music_task_id):
+        for cover_task_id in self.notifier.named(music_task_id):
             if cover_task_id in failed:
                 continue
             task = CoverTask(cover_task_id=cover_task_id, music_task_id=music_task_id, adopted=True)
             try:
-                found = await self.lookout.look(task)
+                found = await self.poller.poll(task)
             except CoverExistsError:  # it belongs to other music
-                self.doorbell.forget(music_task_id, cover_task_id)
+                self.notifier.forget(music_task_id, cover_task_id)
                 continue
             except SunoCoverError:
                 continue
@@ -207,7 +207,7 @@ class SubmitDesk:
                 continue
             if (
                 found.status is CoverStatus.FAILED
-                and music_task_id not in self.memory.possibly_billed
+                and music_task_id not in self.state.possibly_billed
             ):
                 failed.add(cover_task_id)
                 continue
@@ -216,11 +216,11 @@ class SubmitDesk:
         return None
 
     def _keep(self, task: CoverTask) -> None:
-        self.memory.accepted(task, _now())
+        self.state.accepted(task, _now())
 
     def _doubt(self, call: wire.Call[CoverTask]) -> None:
         if not self.loop.is_closed():  # else the next event loop takes note of it as it begins
-            self.memory.possibly_billed[call.music_task_id or ""] = PossiblyBilled(self.loop.time())
+            self.state.possibly_billed[call.music_task_id or ""] = PossiblyBilled(self.loop.time())
 
 
 def _stopped() -> ClientUsageError:

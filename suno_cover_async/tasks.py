@@ -33,7 +33,7 @@ def is_part_of(work: asyncio.Task[Any]) -> bool:
     return reference is not None and reference() is work
 
 
-class Shared(Generic[T]):
+class SingleFlight(Generic[T]):
     """A task that belongs to none of its callers.
 
     Callers leave as soon as they are cancelled, however often that happens: anyio cancels a task

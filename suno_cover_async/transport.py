@@ -24,7 +24,7 @@ from suno_cover_async.errors import (
     UnexpectedResponseError,
     WrongAddressError,
 )
-from suno_cover_async.exchange import Messenger, SubmitBody
+from suno_cover_async.exchange import Exchange, SubmitBody
 from suno_cover_async.gateway import Answer
 from suno_cover_async.hosts import BaseUrl, Host
 from suno_cover_async.policies import RetryPolicy
@@ -70,10 +70,10 @@ class Account:
 class Transport:
     """Requests of one account, in one event loop."""
 
-    def __init__(self, account: Account, messenger: Messenger) -> None:
-        """Send through `messenger`; whoever made it stops it."""
+    def __init__(self, account: Account, exchange: Exchange) -> None:
+        """Send through `exchange`; whoever made it stops it."""
         self._account = account
-        self._messenger = messenger
+        self._exchange = exchange
         self.closing: Closing = Closing(_closed)
 
     def get(
@@ -191,7 +191,7 @@ class Transport:
             return NOT_SENT
         answered = False
         try:
-            answer = await self._messenger.send(call.target, body)
+            answer = await self._exchange.send(call.target, body)
             answered = isinstance(answer, Answer)
         finally:  # it raises nothing, but perhaps nobody goes on with this coroutine
             window.leave(slot, answered=answered)
@@ -224,7 +224,7 @@ class Transport:
             return read(call, answer, self._account.host, self._account.api)
         except SunoCoverError as error:
             if isinstance(error, UnexpectedResponseError) and error.retryable:
-                self._messenger.distrust()
+                self._exchange.distrust()
             return error.with_traceback(None)  # its frames know the whole answer
 
 

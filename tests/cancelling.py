@@ -53,8 +53,16 @@ _SETTLED = 0.05
 _CLOSELY = 7
 _LAST_OF_PNG = b"IEND\xaeB`\x82"
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a disk that takes no time, where there is one
-_OURS = {"Shared", "PollStream", "Watcher", "Bell", "Admission", "SubmitBody", "Counted"}
-_OF_WHO_IS_GONE = {"RequestWindow", "Lookout", "Watcher", "Timeout"}
+_OURS = {
+    "SingleFlight",
+    "CoverPolling",
+    "Waiter",
+    "Subscription",
+    "Admission",
+    "SubmitBody",
+    "Counted",
+}
+_OF_WHO_IS_GONE = {"RequestWindow", "Poller", "Waiter", "Timeout"}
 
 
 # --- the strike -----------------------------------------------------------------------------

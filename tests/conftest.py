@@ -34,7 +34,7 @@ from suno_cover_async import (
     cover_catalog,
 )
 from suno_cover_async.cli.commands import main
-from suno_cover_async.notifier import Bell, Doorbell, Ear
+from suno_cover_async.notifier import CallbackEvent, Notifier, Subscription
 from suno_cover_async.sandbox import Sandbox
 
 settings.register_profile("untimed", deadline=None)  # machines are shared; what hangs has failed
@@ -156,15 +156,15 @@ async def receiving(**options: Any) -> AsyncIterator[CallbackReceiver]:
 
 
 @contextmanager
-def listening(doorbell: Doorbell, task: CoverTask | str) -> Iterator[Ear]:
+def listening(notifier: Notifier, task: CoverTask | str) -> Iterator[CallbackEvent]:
     """Listen as whoever waits for a cover task does."""
-    ear = Ear()
-    bell = Bell.of(task, ear.hear)
-    doorbell.hang(bell)
+    event = CallbackEvent()
+    bell = Subscription.of(task, event.notify)
+    notifier.subscribe(bell)
     try:
-        yield ear
+        yield event
     finally:
-        doorbell.take_down(bell)
+        notifier.unsubscribe(bell)
 
 
 @attrs.frozen

@@ -263,7 +263,7 @@ class Laws:
         calls = [call for call in about if call.submits]
         client = life.client
         unclaimed = {task.music_task_id for task in client.unclaimed}
-        if calls and song in {*client.uncertain, *unclaimed, *client._covers.memory.under_way}:
+        if calls and song in {*client.uncertain, *unclaimed, *client._covers.state.under_way}:
             return True
         if any(_is_told_the_end(call) for call in about):
             return True

@@ -200,7 +200,7 @@ class Callers(RuleBasedStateMachine):
         bills = self.world.bills()
         dead = self.world.crash()
         on_the_wire = {call.song for call in life.calls if call.submits and call.goes_on}
-        on_the_wire |= life.client._covers.memory.under_way
+        on_the_wire |= life.client._covers.state.under_way
         self.world.forgotten |= on_the_wire  # billed just now, or in a moment
         for song, cover in bills.items():
             knows = self.laws.ledger_knows(entries.get(song), cover)

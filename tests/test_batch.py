@@ -802,7 +802,7 @@ async def test_a_failed_cover_is_submitted_again_though_its_callback_is_remember
         async with client_of(sandbox, receiver=receiver) as client:
             with Ledger(tmp_path / "covers.db") as ledger:
                 await covered(client, [song], ledger)
-                await until(lambda: receiver.doorbell.named(song))
+                await until(lambda: receiver.notifier.named(song))
 
                 await covered(client, [song], ledger, retry_failed=True)
 

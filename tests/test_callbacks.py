@@ -170,7 +170,7 @@ async def test_what_a_callback_claims_is_confirmed_before_it_is_believed() -> No
             details = await client.generate(song)
 
         assert details.music_task_id == song
-        assert others.cover_task_id not in receiver.doorbell.named(song)  # it was disproved
+        assert others.cover_task_id not in receiver.notifier.named(song)  # it was disproved
         assert Counter(bill.music_task_id for bill in sandbox.journal.bills) == {song: 1, other: 1}
 
 

@@ -680,7 +680,7 @@ async def test_nothing_public_shows_a_secret(observing: Observing, tmp_path: Pat
                     shown += [ledger, *ledger.entries()]
                 answer = await receiver.receive("POST", receiver.url(song), {}, b"{}")
                 callback = Callback(music_task_id=song, cover_task_id=cover.cover_task_id)
-                shown += [client, client.breakers.api, cover, task, receiver, receiver.doorbell]
+                shown += [client, client.breakers.api, cover, task, receiver, receiver.notifier]
                 shown += [answer, callback, receiver.asgi, client.slot(), client.generate]
                 shown += [RequestWindow(Rate(calls=1, seconds=1)), *package.HOSTS.values()]
                 search.text("sandbox", f"{sandbox!r} {sandbox}")  # it is the API, and may know

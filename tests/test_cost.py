@@ -15,9 +15,9 @@ from pathlib import Path
 from virtual_time import run
 
 from suno_cover_async import CoverDetails, CoverStatus, PollSchedule
-from suno_cover_async.notifier import Doorbell
-from suno_cover_async.poller import Lookout
-from suno_cover_async.state import Memory
+from suno_cover_async.notifier import Notifier
+from suno_cover_async.poller import Poller
+from suno_cover_async.state import CoverState
 
 WAITS = 5_000
 
@@ -38,16 +38,16 @@ def test_a_wait_costs_no_task_of_ours_and_little_memory() -> None:
         await asyncio.sleep(1)
         return CoverDetails(cover_task_id="c", status=CoverStatus.GENERATING)
 
-    async def wait(lookout: Lookout, cover_task_id: str) -> None:
-        async with lookout.watching(cover_task_id, 900) as watcher:
-            await watcher.finished()
+    async def wait(poller: Poller, cover_task_id: str) -> None:
+        async with poller.waiting(cover_task_id, 900) as waiter:
+            await waiter.finished()
 
     async def scenario() -> tuple[float, int]:
-        lookout = Lookout(ask, PollSchedule(), Memory(grace=60), lambda: True, Doorbell())
+        poller = Poller(ask, PollSchedule(), CoverState(grace=60), lambda: True, Notifier())
         ids = [f"{number:032x}" for number in range(WAITS)]
         gc.collect()
         tracemalloc.start()
-        tasks = [asyncio.create_task(wait(lookout, one)) for one in ids]
+        tasks = [asyncio.create_task(wait(poller, one)) for one in ids]
         await asyncio.sleep(10)
         gc.collect()
         traced, _ = tracemalloc.get_traced_memory()

@@ -225,9 +225,9 @@ async def test_the_apis_callbacks_come_in_and_ring(
     async with door(receiver, sock), Sandbox(scenario) as sandbox:
         for fails in (False, True):
             task = await order(sandbox, receiver, fails=fails)
-            with listening(receiver.doorbell, task) as bell:
-                rang.append(await bell.heard(asyncio.get_running_loop().time() + 10))
-            assert receiver.doorbell.named(task.music_task_id) == (task.cover_task_id,)
+            with listening(receiver.notifier, task) as bell:
+                rang.append(await bell.wait(asyncio.get_running_loop().time() + 10))
+            assert receiver.notifier.named(task.music_task_id) == (task.cover_task_id,)
         statuses = [delivery.status for delivery in await delivered(sandbox, 2)]
 
     assert rang == [True, True]
@@ -372,18 +372,18 @@ async def test_every_refusal_is_the_same_to_the_byte_and_comes_at_once(
     receiver = at(sock, on_callback=called.append)
     known = CoverTask(cover_task_id=COVER, music_task_id=MUSIC)
     answers: dict[str, bytes] = {}
-    with listening(receiver.doorbell, known) as bell:
+    with listening(receiver.notifier, known) as bell:
         async with door(receiver, sock):
             for name, request in attacks(receiver).items():
                 async with asyncio.timeout(2):
                     answers[name] = await ask(receiver, request)
-        rang = await bell.heard(asyncio.get_running_loop().time())
+        rang = await bell.wait(asyncio.get_running_loop().time())
 
     assert is_refused(answers["forged"])
     assert {name for name, one in answers.items() if one != answers["forged"]} == set()
     assert not rang
     assert not called
-    assert receiver.doorbell.named(MUSIC) == ()
+    assert receiver.notifier.named(MUSIC) == ()
 
 
 @every_door
@@ -436,7 +436,7 @@ async def test_a_caller_who_leaves_in_the_middle_leaves_nothing_behind(
             caller.writer.write(head(receiver, "Transfer-Encoding: chunked"))
             caller.writer.write(b"%x\r\n%s\r\n" % (len(LETTER), LETTER))
         await ask(receiver, whole(receiver, path=FORGED))  # those who left are behind it
-        claims = receiver.doorbell.named(MUSIC)
+        claims = receiver.notifier.named(MUSIC)
         answer = await ask(receiver, request)
 
     assert claims == ()
@@ -648,12 +648,12 @@ async def test_an_asgi_caller_may_leave_at_any_moment(deaf: bool) -> None:
     await Server(unended, {"type": "http.disconnect"}, deaf=deaf).run(
         receiver, **http_scope(receiver)
     )
-    assert receiver.doorbell.named(MUSIC) == ()
+    assert receiver.notifier.named(MUSIC) == ()
 
     await Server({"type": "http.request", "body": LETTER}, deaf=deaf).run(
         receiver, **http_scope(receiver)
     )
-    assert receiver.doorbell.named(MUSIC) == (COVER,)
+    assert receiver.notifier.named(MUSIC) == (COVER,)
 
 
 async def test_other_asgi_scopes_are_answered_as_the_protocol_asks() -> None:

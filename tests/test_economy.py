@@ -1,6 +1,6 @@
 """What a catalog costs at the limit: requests, time and delay, in virtual time.
 
-The limiter, the looks, what is learned and the doorbell are the real ones; requests take 0.2 s,
+The limiter, the looks, what is learned and the notifier are the real ones; requests take 0.2 s,
 and covers last lognormally long. `benchmarks/at_the_limit.py` does the same over real sockets.
 """
 
@@ -23,9 +23,9 @@ from suno_cover_async import (
     Rate,
     RequestWindow,
 )
-from suno_cover_async.notifier import Doorbell
-from suno_cover_async.poller import Lookout
-from suno_cover_async.state import Memory
+from suno_cover_async.notifier import Notifier
+from suno_cover_async.poller import Poller
+from suno_cover_async.state import CoverState
 
 COVERS = 2_000
 ANSWER = 0.2
@@ -44,14 +44,14 @@ class Cost:
 
 
 class Host:
-    """Answers in virtual time, and calls back if there is a doorbell."""
+    """Answers in virtual time, and calls back if there is a notifier."""
 
-    def __init__(self, median: float, doorbell: Doorbell) -> None:
+    def __init__(self, median: float, notifier: Notifier) -> None:
         self.window = RequestWindow(Rate(calls=20, seconds=10))
         self.requests = 0
         self._median = median
         self._dice = random.Random(1)
-        self._doorbell = doorbell
+        self._notifier = notifier
         self._covers: dict[str, tuple[float, float]] = {}
 
     async def submit(self, song: str) -> CoverTask:
@@ -61,7 +61,7 @@ class Host:
         task = CoverTask(cover_task_id=f"c{song}", music_task_id=song)
         self._covers[task.cover_task_id] = now, end
         news = Callback(music_task_id=song, cover_task_id=task.cover_task_id)
-        asyncio.get_running_loop().call_at(end, self._doorbell.ring, news)
+        asyncio.get_running_loop().call_at(end, self._notifier.notify, news)
         return task
 
     async def look(self, cover_task_id: str) -> CoverDetails:
@@ -88,9 +88,9 @@ class Host:
 
 async def covered(median: float, *, called_back: bool, concurrency: int = 500) -> Cost:
     clock = asyncio.get_running_loop().time
-    doorbell = Doorbell("https://me.example/suno" if called_back else None)
-    host, memory = Host(median, doorbell), Memory(grace=60)
-    lookout = Lookout(host.look, PollSchedule(), memory, lambda: host.window.busy, doorbell)
+    notifier = Notifier("https://me.example/suno" if called_back else None)
+    host, state = Host(median, notifier), CoverState(grace=60)
+    poller = Poller(host.look, PollSchedule(), state, lambda: host.window.busy, notifier)
     slots = asyncio.Semaphore(concurrency)
     delays: list[float] = []
     in_flight: list[int] = [0]
@@ -98,10 +98,10 @@ async def covered(median: float, *, called_back: bool, concurrency: int = 500) -
     async def cover(number: int) -> None:
         async with slots:
             task = await host.submit(str(number))
-            memory.accepted(task, clock())
+            state.accepted(task, clock())
             in_flight.append(in_flight[-1] + 1)
-            async with lookout.watching(task, clock() + PATIENCE) as watcher:
-                await watcher.finished()
+            async with poller.waiting(task, clock() + PATIENCE) as waiter:
+                await waiter.finished()
             in_flight.append(in_flight[-1] - 1)
             delays.append(host.delay(task))
 

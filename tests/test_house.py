@@ -29,7 +29,7 @@ FLOORS = [
     {"wire", "notifier", "entries"},
     {"gateway"},
     {"responses", "retry"},
-    {"state", "files", "verification", "catalog", "commits"},
+    {"state", "files", "cover_polling", "verification", "catalog", "commits"},
     {"poller", "asgi", "ledger_file", "receiving", "exchange"},
     {"transport", "downloader", "receiver", "sandbox", "ledger"},
     {"submitter", "agenda", "fates"},

@@ -25,9 +25,9 @@ from suno_cover_async import (
     PollSchedule,
     SunoCoverError,
 )
-from suno_cover_async.notifier import Doorbell
-from suno_cover_async.poller import Lookout
-from suno_cover_async.state import Memory
+from suno_cover_async.notifier import Notifier
+from suno_cover_async.poller import Poller
+from suno_cover_async.state import CoverState
 
 SONG = "73d6128b3523a0079df10da9471017c8"
 ID = "21aee3c3c2a01fa5e030b3799fa4dd56"
@@ -49,14 +49,14 @@ class World:
         *,
         latency: float = 0.0,
         schedule: PollSchedule = RARE,
-        doorbell: Doorbell | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
-        self.doorbell = doorbell or Doorbell("https://me.example/suno")
-        self.memory = Memory(grace=60)
+        self.notifier = notifier or Notifier("https://me.example/suno")
+        self.state = CoverState(grace=60)
         self.finished = False
         self.looks: list[float] = []
         self._latency = latency
-        self._lookout = Lookout(self._look, schedule, self.memory, lambda: False, self.doorbell)
+        self._lookout = Poller(self._look, schedule, self.state, lambda: False, self.notifier)
 
     async def _look(self, _: str) -> CoverDetails:
         self.looks.append(self.now)
@@ -71,21 +71,21 @@ class World:
         return asyncio.get_running_loop().time()
 
     def accept(self, task: CoverTask = TASK) -> None:
-        self.memory.accepted(task, self.now)
+        self.state.accepted(task, self.now)
 
     def finish(self) -> None:
         """Finish the cover, and call back."""
         self.finished = True
-        self.doorbell.ring(NEWS)
+        self.notifier.notify(NEWS)
 
     async def waited(
         self, task: CoverTask | str = TASK, *, patience: float = RARE.timeout
     ) -> float:
         """Wait for the cover; return when it was there."""
         deadline = self.now + patience
-        async with self._lookout.watching(task, deadline) as watcher:
-            details = await watcher.finished()
-        self.memory.settle(details)
+        async with self._lookout.waiting(task, deadline) as waiter:
+            details = await waiter.finished()
+        self.state.settle(details)
         return self.now
 
 
@@ -127,12 +127,12 @@ async def happening(plan: Plan, true_ring_after: tuple[int, int]) -> tuple[float
         await at(plan.finished)
         world.finished = True
         await at(true_ring_after)
-        assert world.doorbell.ring(NEWS)
+        assert world.notifier.notify(NEWS)
         rang.set_result(world.now)
 
     async def false_ring(moment: tuple[int, int]) -> None:
         await at(moment)
-        world.doorbell.ring(NEWS)
+        world.notifier.notify(NEWS)
 
     async def caller() -> float:
         await at(plan.answered)
@@ -182,7 +182,7 @@ def test_a_callback_ends_the_wait_at_once_and_costs_one_look() -> None:
 def test_a_callback_before_the_submits_answer_finds_its_waiter() -> None:
     async def scenario() -> float:
         world = World()
-        with world.doorbell.expecting(SONG):
+        with world.notifier.expecting(SONG):
             world.finish()
             await asyncio.sleep(1)
             world.accept()
@@ -214,7 +214,7 @@ def test_rings_are_coalesced_and_a_flood_of_them_brings_looks_no_closer_than_5_s
         await asyncio.sleep(0)
         for _ in range(1_000):
             for _ in range(10):
-                world.doorbell.ring(NEWS)
+                world.notifier.notify(NEWS)
             await asyncio.sleep(0.1)
         world.finished = True
         await waiting
@@ -232,7 +232,7 @@ def test_after_a_callback_that_was_too_early_looks_come_as_often_as_without_one(
         world.accept()
         waiting = asyncio.create_task(world.waited())
         await asyncio.sleep(40)
-        world.doorbell.ring(NEWS)
+        world.notifier.notify(NEWS)
         await asyncio.sleep(107)
         world.finished = True
         await waiting
@@ -253,11 +253,11 @@ def test_no_ring_costs_the_last_look_before_the_deadline(rings: int) -> None:
         world.accept()
         waiting = asyncio.create_task(world.waited(patience=50))
         await asyncio.sleep(46)
-        world.doorbell.ring(NEWS)  # too early
+        world.notifier.notify(NEWS)  # too early
         await asyncio.sleep(0.7)
         world.finished = True
         if rings == 2:
-            world.doorbell.ring(NEWS)
+            world.notifier.notify(NEWS)
         return await waiting
 
     assert run(scenario()) <= 50 - 1.9
@@ -291,7 +291,7 @@ def test_whoever_waits_for_what_a_look_saw_finished_has_it_at_once() -> None:
         world = World()
         world.accept()
         world.finished = True
-        await world._lookout.look(TASK)
+        await world._lookout.poll(TASK)
         return await world.waited()
 
     assert run(scenario()) == 0
@@ -318,7 +318,7 @@ def test_the_first_safety_look_is_learned_from_the_host() -> None:
     async def scenario() -> float:
         world = World(schedule=PollSchedule())
         for seconds in range(1, 102):
-            world.memory.durations.learn(seconds)
+            world.state.durations.learn(seconds)
         world.accept()
         world.finished = True
         return await world.waited()
@@ -354,10 +354,10 @@ def test_callbacks_that_go_elsewhere_are_not_counted_on_after_five_covers_withou
             world.accept()
             took.append(await world.waited() - began)
             await asyncio.sleep(100)
-            world.doorbell.ring(Callback(music_task_id=other(1), cover_task_id=other(2)))
-        with listening(world.doorbell, TASK):
-            world.doorbell.ring(NEWS)
-        world.doorbell.forget(SONG, ID)
+            world.notifier.notify(Callback(music_task_id=other(1), cover_task_id=other(2)))
+        with listening(world.notifier, TASK):
+            world.notifier.notify(NEWS)
+        world.notifier.forget(SONG, ID)
         await asyncio.sleep(100)
         began = world.now
         world.accept()
@@ -368,13 +368,13 @@ def test_callbacks_that_go_elsewhere_are_not_counted_on_after_five_covers_withou
 
 def test_many_callbacks_that_came_outweigh_some_that_did_not() -> None:
     async def scenario() -> list[bool]:
-        doorbell, reliable = Doorbell("https://me.example/suno"), list[bool]()
-        with listening(doorbell, TASK):
+        notifier, reliable = Notifier("https://me.example/suno"), list[bool]()
+        with listening(notifier, TASK):
             for _ in range(100):
-                doorbell.ring(NEWS)
+                notifier.notify(NEWS)
         for _ in range(30):
-            reliable.append(doorbell.reliable)
-            doorbell.missed()
+            reliable.append(notifier.is_reliable)
+            notifier.missed()
         return reliable
 
     assert run(scenario()) == [True] * 25 + [False] * 5
@@ -390,12 +390,12 @@ def test_covers_that_rang_early_or_were_never_to_ring_are_no_misses(task: CoverT
             waiting = asyncio.create_task(world.waited(task))
             await asyncio.sleep(1)
             if not task.adopted:
-                world.doorbell.ring(NEWS)
+                world.notifier.notify(NEWS)
                 await asyncio.sleep(1)
             world.finished = True
             await waiting
-            world.doorbell.forget(SONG, ID)
-        return world.doorbell.reliable
+            world.notifier.forget(SONG, ID)
+        return world.notifier.is_reliable
 
     assert run(scenario())
 
@@ -410,10 +410,10 @@ def test_covers_that_rang_in_time_earn_trust() -> None:
             await asyncio.sleep(1)
             world.finish()
             await waiting
-            world.doorbell.forget(SONG, ID)
+            world.notifier.forget(SONG, ID)
         for _ in range(24):
-            world.doorbell.missed()
-        return world.doorbell.reliable
+            world.notifier.missed()
+        return world.notifier.is_reliable
 
     assert run(scenario())
 
@@ -428,11 +428,11 @@ def test_covers_that_rang_in_time_earn_trust() -> None:
 def test_a_warning_says_why_callbacks_may_not_come(
     refusals: list[str], why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    doorbell = Doorbell("https://me.example/suno")
+    notifier = Notifier("https://me.example/suno")
     for reason in refusals:
-        doorbell.refused(reason)
+        notifier.refused(reason)
     for _ in range(9):
-        doorbell.missed()
+        notifier.missed()
 
     [warning] = caplog.records
     assert "https://me.example/suno" in warning.getMessage()
@@ -443,42 +443,42 @@ def test_a_callback_that_contradicts_what_we_know_is_refused_and_changes_nothing
     async def scenario() -> None:
         world = World()
         world.accept()
-        with listening(world.doorbell, TASK) as bell:
+        with listening(world.notifier, TASK) as bell:
             swapped = Callback(music_task_id=SONG, cover_task_id=other(1))
             stolen = Callback(music_task_id=other(2), cover_task_id=ID)
 
-            assert not world.doorbell.ring(swapped)
-            assert not world.doorbell.ring(stolen)
-            assert world.doorbell.named(SONG) == ()
-            assert world.doorbell.named(other(2)) == ()
-            assert not await bell.heard(1)
+            assert not world.notifier.notify(swapped)
+            assert not world.notifier.notify(stolen)
+            assert world.notifier.named(SONG) == ()
+            assert world.notifier.named(other(2)) == ()
+            assert not await bell.wait(1)
 
     run(scenario())
 
 
 def test_an_adopted_id_does_not_keep_the_right_one_from_being_heard() -> None:
     async def scenario() -> tuple[str, ...]:
-        doorbell = Doorbell()
+        notifier = Notifier()
         adopted = CoverTask(cover_task_id=other(1), music_task_id=SONG, adopted=True)
-        with listening(doorbell, adopted) as bell:
-            assert doorbell.ring(NEWS)
-            assert not await bell.heard(1)  # it is no news of the adopted one
-        return doorbell.named(SONG)
+        with listening(notifier, adopted) as bell:
+            assert notifier.notify(NEWS)
+            assert not await bell.wait(1)  # it is no news of the adopted one
+        return notifier.named(SONG)
 
     assert run(scenario()) == (ID,)
 
 
 def test_a_flood_of_unknown_ids_is_bounded_and_pushes_out_nothing_that_is_awaited() -> None:
     async def scenario() -> None:
-        doorbell = Doorbell()
-        with doorbell.expecting(SONG) as bell:
-            doorbell.ring(NEWS)
+        notifier = Notifier()
+        with notifier.expecting(SONG) as bell:
+            notifier.notify(NEWS)
             for number in range(100_000):
-                doorbell.ring(Callback(music_task_id=other(number), cover_task_id=other(-number)))
+                notifier.notify(Callback(music_task_id=other(number), cover_task_id=other(-number)))
 
-            assert await bell.heard(1)
-            assert doorbell.named(SONG) == (ID,)
-        kept = sum(bool(doorbell.named(other(number))) for number in range(100_000))
+            assert await bell.wait(1)
+            assert notifier.named(SONG) == (ID,)
+        kept = sum(bool(notifier.named(other(number))) for number in range(100_000))
         assert kept <= 4096
 
     run(scenario())
@@ -486,62 +486,62 @@ def test_a_flood_of_unknown_ids_is_bounded_and_pushes_out_nothing_that_is_awaite
 
 def test_notes_shrink_again_when_those_who_waited_have_gone() -> None:
     async def scenario() -> int:
-        doorbell = Doorbell()
+        notifier = Notifier()
         with ExitStack() as waiting:
             for number in range(5_000):
-                waiting.enter_context(doorbell.expecting(other(number)))
-                doorbell.ring(Callback(music_task_id=other(number), cover_task_id=ID))
-        doorbell.ring(NEWS)
-        return len(doorbell._notes)
+                waiting.enter_context(notifier.expecting(other(number)))
+                notifier.notify(Callback(music_task_id=other(number), cover_task_id=ID))
+        notifier.notify(NEWS)
+        return len(notifier._notes)
 
     assert run(scenario()) == 4096
 
 
 def test_the_holder_of_one_token_fills_no_memory_and_pushes_out_nobody_else() -> None:
-    doorbell = Doorbell()
-    doorbell.ring(NEWS)
+    notifier = Notifier()
+    notifier.notify(NEWS)
 
     for number in range(100_000):
-        doorbell.ring(Callback(music_task_id=other(7), cover_task_id=other(number)))
+        notifier.notify(Callback(music_task_id=other(7), cover_task_id=other(number)))
 
-    assert len(doorbell.named(other(7))) == 4
-    assert doorbell.named(SONG) == (ID,)
+    assert len(notifier.named(other(7))) == 4
+    assert notifier.named(SONG) == (ID,)
 
 
 async def test_a_ring_from_another_thread_wakes_the_waiter() -> None:
-    doorbell, clock = Doorbell(), asyncio.get_running_loop().time
-    with listening(doorbell, TASK) as bell:
-        thread = threading.Timer(0.05, doorbell.ring, (NEWS,))  # when the loop has gone to sleep
+    notifier, clock = Notifier(), asyncio.get_running_loop().time
+    with listening(notifier, TASK) as bell:
+        thread = threading.Timer(0.05, notifier.notify, (NEWS,))  # when the loop has gone to sleep
         thread.start()
 
         began = clock()
-        assert await bell.heard(began + 20)
+        assert await bell.wait(began + 20)
         assert clock() < began + 10
         thread.join()
 
 
 def test_a_ring_for_a_loop_that_is_closed_is_noted_for_the_next() -> None:
-    doorbell = Doorbell()
+    notifier = Notifier()
 
     async def listen() -> None:
-        left.enter_context(listening(doorbell, TASK))
+        left.enter_context(listening(notifier, TASK))
 
     async def listen_again() -> bool:
-        with listening(doorbell, TASK) as bell:
-            return await bell.heard(1)
+        with listening(notifier, TASK) as bell:
+            return await bell.wait(1)
 
     with ExitStack() as left:
         run(listen())
-        assert doorbell.ring(NEWS)
+        assert notifier.notify(NEWS)
         assert run(listen_again())
 
 
 def test_a_waiter_that_is_collected_as_garbage_in_the_middle_of_a_ring_blocks_nobody() -> None:
-    doorbell = Doorbell()
+    notifier = Notifier()
     abandoned = asyncio.new_event_loop()
 
     async def wait_for_ever() -> None:
-        with listening(doorbell, TASK):
+        with listening(notifier, TASK):
             await asyncio.Event().wait()
 
     task = abandoned.create_task(wait_for_ever())
@@ -549,11 +549,11 @@ def test_a_waiter_that_is_collected_as_garbage_in_the_middle_of_a_ring_blocks_no
     abandoned.close()
     task._log_destroy_pending = False  # type: ignore[attr-defined]
     del task
-    with doorbell._lock:
+    with notifier._lock:
         gc.collect()
 
-    assert doorbell.ring(NEWS)
-    assert not doorbell._bells
+    assert notifier.notify(NEWS)
+    assert not notifier._subscriptions
 
 
 @pytest.mark.parametrize("second", [ID, TASK])
@@ -567,7 +567,7 @@ def test_whoever_waits_after_the_cover_was_collected_has_it_at_once(
         await asyncio.sleep(1)
         world.finish()
         await waiting
-        return await world.waited(second), world.doorbell._bells
+        return await world.waited(second), world.notifier._subscriptions
 
     assert run(scenario()) == (1, {})
 
@@ -577,13 +577,13 @@ def test_two_who_wait_at_two_places_for_one_cover_are_both_woken() -> None:
 
     async def scenario() -> float:
         world = World()
-        later = World(doorbell=world.doorbell)
+        later = World(notifier=world.notifier)
         world.accept()
         later.accept()
         waiting = asyncio.create_task(world.waited())
         await asyncio.sleep(1)
         world.finished = later.finished = True
-        world.doorbell.ring(NEWS)
+        world.notifier.notify(NEWS)
         await waiting
         return await later.waited()
 

@@ -23,9 +23,10 @@ from suno_cover_async import (
     SunoCoverError,
     TransportError,
 )
-from suno_cover_async.notifier import Doorbell
-from suno_cover_async.poller import Lookout, Watcher
-from suno_cover_async.state import Memory
+from suno_cover_async.cover_polling import Waiter
+from suno_cover_async.notifier import Notifier
+from suno_cover_async.poller import Poller
+from suno_cover_async.state import CoverState
 
 ID = "21aee3c3c2a01fa5e030b3799fa4dd56"
 PENDING = CoverDetails(cover_task_id=ID, status=CoverStatus.PENDING)
@@ -53,22 +54,22 @@ class Looks:
 
 
 Look = Callable[[], Awaitable[CoverDetails | None]]
-Then = Callable[[Lookout], Awaitable[object]]
+Then = Callable[[Poller], Awaitable[object]]
 
 
-def lookout(look: Look, first_look: float | None = None) -> Lookout:
+def poller(look: Look, first_look: float | None = None) -> Poller:
     """Look at a cover task, submitted now if the age of its first look is given."""
-    memory = Memory(grace=60)
+    state = CoverState(grace=60)
     if first_look is not None:
         now = asyncio.get_running_loop().time()
-        memory.accepted(CoverTask(cover_task_id=ID, music_task_id="m"), now)
+        state.accepted(CoverTask(cover_task_id=ID, music_task_id="m"), now)
     schedule = PollSchedule(first=first_look)
-    return Lookout(lambda _: look(), schedule, memory, lambda: False, Doorbell())
+    return Poller(lambda _: look(), schedule, state, lambda: False, Notifier())
 
 
-async def finished(out: Lookout, deadline: float = 900.0) -> CoverDetails:
-    async with out.watching(ID, deadline) as watcher:
-        return await watcher.finished()
+async def finished(out: Poller, deadline: float = 900.0) -> CoverDetails:
+    async with out.waiting(ID, deadline) as waiter:
+        return await waiter.finished()
 
 
 def waiting(
@@ -78,7 +79,7 @@ def waiting(
 
     async def scenario() -> tuple[object, list[float], float]:
         looks = Looks(seen)
-        out = lookout(looks, first_look)
+        out = poller(looks, first_look)
         try:
             outcome = await (then(out) if then else finished(out, timeout))
         except SunoCoverError as error:
@@ -106,7 +107,7 @@ def test_a_47_s_cover_costs_few_looks_and_is_noticed_soon() -> None:
             at.append(clock())
             return SUCCESS if clock() >= 47 else GENERATING
 
-        await finished(lookout(look, first_look=20.0))
+        await finished(poller(look, first_look=20.0))
         return at
 
     looks = run(scenario())
@@ -192,15 +193,15 @@ def test_what_waiting_cannot_mend_ends_the_wait_at_once() -> None:
 def test_the_first_look_waits_for_nearly_all_to_be_finished_while_looks_have_to_queue() -> None:
     async def first_look(*, busy: bool) -> float:
         clock = asyncio.get_running_loop().time
-        memory = Memory(grace=60)
+        state = CoverState(grace=60)
         for seconds in range(1, 102):
-            memory.durations.learn(seconds)
-        memory.accepted(CoverTask(cover_task_id=ID, music_task_id="m"), clock())
+            state.durations.learn(seconds)
+        state.accepted(CoverTask(cover_task_id=ID, music_task_id="m"), clock())
 
         async def ask(_: str) -> CoverDetails:
             return SUCCESS
 
-        out = Lookout(ask, PollSchedule(), memory, lambda: busy, Doorbell())
+        out = Poller(ask, PollSchedule(), state, lambda: busy, Notifier())
         await finished(out)
         return clock()
 
@@ -208,17 +209,17 @@ def test_the_first_look_waits_for_nearly_all_to_be_finished_while_looks_have_to_
     assert run(first_look(busy=True)) == 96
 
 
-async def statuses(watcher: Watcher) -> list[CoverStatus]:
-    seen = [await watcher.after(None)]
+async def statuses(waiter: Waiter) -> list[CoverStatus]:
+    seen = [await waiter.after(None)]
     while not seen[-1].finished:
-        seen.append(await watcher.after(seen[-1]))
+        seen.append(await waiter.after(seen[-1]))
     return [details.status for details in seen]
 
 
 def test_each_watcher_sees_every_change_and_the_latest_first() -> None:
-    async def watch(out: Lookout) -> list[list[CoverStatus]]:
-        async with out.watching(ID, 900) as watcher, out.watching(ID, 900) as late:
-            return [await statuses(watcher), await statuses(late)]
+    async def watch(out: Poller) -> list[list[CoverStatus]]:
+        async with out.waiting(ID, 900) as waiter, out.waiting(ID, 900) as late:
+            return [await statuses(waiter), await statuses(late)]
 
     seen, _, _ = waiting(None, PENDING, PENDING, GENERATING, GENERATING, SUCCESS, then=watch)
 
@@ -229,17 +230,17 @@ def test_each_watcher_sees_every_change_and_the_latest_first() -> None:
 
 
 def test_a_thousand_watchers_cost_one_stream_of_looks() -> None:
-    async def watch(out: Lookout) -> int:
+    async def watch(out: Poller) -> int:
         return len(await asyncio.gather(*(finished(out) for _ in range(1000))))
 
-    watchers, looks, _ = waiting(PENDING, GENERATING, SUCCESS, then=watch)
+    waiters, looks, _ = waiting(PENDING, GENERATING, SUCCESS, then=watch)
 
-    assert watchers == 1000
+    assert waiters == 1000
     assert len(looks) == 3
 
 
 def test_a_cancelled_watcher_takes_nothing_from_the_others() -> None:
-    async def watch(out: Lookout) -> CoverDetails:
+    async def watch(out: Poller) -> CoverDetails:
         doomed = asyncio.create_task(finished(out))
         other = asyncio.create_task(finished(out))
         await asyncio.sleep(1)
@@ -252,7 +253,7 @@ def test_a_cancelled_watcher_takes_nothing_from_the_others() -> None:
 
 
 def test_each_watcher_gets_an_error_of_its_own() -> None:
-    async def watch(out: Lookout) -> list[object]:
+    async def watch(out: Poller) -> list[object]:
         return await asyncio.gather(*(finished(out) for _ in range(50)), return_exceptions=True)
 
     errors, _, _ = waiting(NotFoundError("gone"), then=watch)
@@ -263,8 +264,8 @@ def test_each_watcher_gets_an_error_of_its_own() -> None:
 
 
 def test_a_new_watcher_of_a_dead_stream_gets_a_new_one() -> None:
-    async def watch(out: Lookout) -> CoverDetails:
-        async with out.watching(ID, 900) as dead:
+    async def watch(out: Poller) -> CoverDetails:
+        async with out.waiting(ID, 900) as dead:
             with pytest.raises(InvalidRequestError):
                 await dead.finished()
             return await finished(out)
@@ -275,9 +276,9 @@ def test_a_new_watcher_of_a_dead_stream_gets_a_new_one() -> None:
 
 
 def test_nobody_is_looked_for_beyond_the_last_deadline() -> None:
-    async def watch(out: Lookout) -> None:
-        async with out.watching(ID, 100.0) as watcher:
-            await watcher.after(None)
+    async def watch(out: Poller) -> None:
+        async with out.waiting(ID, 100.0) as waiter:
+            await waiter.after(None)
             await asyncio.sleep(10_000)  # in the middle of a `watch`
 
     _, looks, _ = waiting(GENERATING, then=watch)
@@ -286,10 +287,10 @@ def test_nobody_is_looked_for_beyond_the_last_deadline() -> None:
 
 
 def test_a_later_deadline_of_another_watcher_is_kept() -> None:
-    async def watch(out: Lookout) -> float:
-        async with out.watching(ID, 10.0), out.watching(ID, 500.0) as watcher:
+    async def watch(out: Poller) -> float:
+        async with out.waiting(ID, 10.0), out.waiting(ID, 500.0) as waiter:
             with pytest.raises(CoverTimeoutError):
-                await watcher.finished()
+                await waiter.finished()
         return asyncio.get_running_loop().time()
 
     end, looks, _ = waiting(GENERATING, then=watch)
@@ -299,11 +300,11 @@ def test_a_later_deadline_of_another_watcher_is_kept() -> None:
 
 
 def test_the_deadline_of_who_left_costs_no_look() -> None:
-    async def watch(out: Lookout) -> None:
+    async def watch(out: Poller) -> None:
         async with asyncio.timeout(1):
             await finished(out, 53.0)
 
-    async def both(out: Lookout) -> object:
+    async def both(out: Poller) -> object:
         other = asyncio.create_task(finished(out, 900.0))
         with pytest.raises(TimeoutError):
             await watch(out)
@@ -315,9 +316,9 @@ def test_the_deadline_of_who_left_costs_no_look() -> None:
 
 
 def test_whoever_comes_when_all_others_ran_out_of_time_is_looked_for() -> None:
-    async def watch(out: Lookout) -> float:
-        async with out.watching(ID, 10.0) as watcher:
-            await watcher.after(None)
+    async def watch(out: Poller) -> float:
+        async with out.waiting(ID, 10.0) as waiter:
+            await waiter.after(None)
             await asyncio.sleep(1_000)
             await finished(out, 2_000)
         return asyncio.get_running_loop().time()
@@ -330,9 +331,9 @@ def test_whoever_comes_when_all_others_ran_out_of_time_is_looked_for() -> None:
 def test_while_looks_queue_a_cover_is_looked_at_every_30_s() -> None:
     async def scenario() -> list[float]:
         looks = Looks([GENERATING])
-        memory = Memory(grace=60)
-        memory.accepted(CoverTask(cover_task_id=ID, music_task_id="m"), 0.0)
-        busy = Lookout(lambda _: looks(), PollSchedule(), memory, lambda: True, Doorbell())
+        state = CoverState(grace=60)
+        state.accepted(CoverTask(cover_task_id=ID, music_task_id="m"), 0.0)
+        busy = Poller(lambda _: looks(), PollSchedule(), state, lambda: True, Notifier())
         with pytest.raises(CoverTimeoutError):
             await finished(busy, 200.0)
         return looks.at
@@ -343,8 +344,8 @@ def test_while_looks_queue_a_cover_is_looked_at_every_30_s() -> None:
 def test_what_may_be_finished_long_since_is_looked_at_at_once_although_looks_queue() -> None:
     async def scenario() -> float:
         looks = Looks([SUCCESS])
-        memory = Memory(grace=60)
-        busy = Lookout(lambda _: looks(), PollSchedule(), memory, lambda: True, Doorbell())
+        state = CoverState(grace=60)
+        busy = Poller(lambda _: looks(), PollSchedule(), state, lambda: True, Notifier())
         await finished(busy)
         return asyncio.get_running_loop().time()
 
@@ -367,12 +368,12 @@ def test_few_looks_are_under_way_at_once_and_the_others_keep_their_turn(
         return CoverDetails(cover_task_id=cover_task_id, status=CoverStatus.FAILED)
 
     async def scenario() -> None:
-        out = Lookout(ask, PollSchedule(), Memory(grace=60), lambda: busy, Doorbell())
+        out = Poller(ask, PollSchedule(), CoverState(grace=60), lambda: busy, Notifier())
 
         async def one(number: int) -> None:
             await asyncio.sleep(number / 1e6)  # timers of one moment have no order
-            async with out.watching(f"{number:04}", 900) as watcher:
-                await watcher.finished()
+            async with out.waiting(f"{number:04}", 900) as waiter:
+                await waiter.finished()
 
         await asyncio.gather(*map(one, range(1000)))
 
@@ -391,17 +392,17 @@ def test_a_look_that_a_callback_asks_for_does_not_queue_behind_others() -> None:
             await asyncio.sleep(1000)
             return CoverDetails(cover_task_id=cover_task_id, status=CoverStatus.FAILED)
 
-        doorbell = Doorbell("https://me.example/suno")
-        out = Lookout(ask, PollSchedule(), Memory(grace=60), lambda: True, doorbell)
+        notifier = Notifier("https://me.example/suno")
+        out = Poller(ask, PollSchedule(), CoverState(grace=60), lambda: True, notifier)
 
         async def one(number: int) -> None:
             await asyncio.sleep(number / 1e6)  # timers of one moment have no order
-            async with out.watching(f"{number:04}", 9000) as watcher:
-                await watcher.finished()
+            async with out.waiting(f"{number:04}", 9000) as waiter:
+                await waiter.finished()
 
         waits = [asyncio.create_task(one(number)) for number in range(100)]
         await asyncio.sleep(10)
-        doorbell.ring(Callback(music_task_id="m", cover_task_id="0077"))
+        notifier.notify(Callback(music_task_id="m", cover_task_id="0077"))
         await asyncio.gather(*waits)
         return looks
 
@@ -417,7 +418,7 @@ def test_whoever_leaves_takes_the_look_under_way_along() -> None:
             await asyncio.sleep(1000)
             return SUCCESS
 
-        out = lookout(lambda: ask(""))
+        out = poller(lambda: ask(""))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(5):
                 await finished(out)
@@ -429,17 +430,17 @@ def test_whoever_leaves_takes_the_look_under_way_along() -> None:
 def test_a_ring_in_the_last_seconds_before_the_deadline_is_followed() -> None:
     async def scenario() -> CoverDetails:
         clock = asyncio.get_running_loop().time
-        doorbell = Doorbell("https://me.example/suno")
-        memory = Memory(grace=60)
-        memory.accepted(CoverTask(cover_task_id=ID, music_task_id="m"), 0.0)
+        notifier = Notifier("https://me.example/suno")
+        state = CoverState(grace=60)
+        state.accepted(CoverTask(cover_task_id=ID, music_task_id="m"), 0.0)
 
         async def ask(_: str) -> CoverDetails:
             return SUCCESS if clock() > 28.5 else GENERATING
 
-        out = Lookout(ask, PollSchedule(), memory, lambda: False, doorbell)
+        out = Poller(ask, PollSchedule(), state, lambda: False, notifier)
         waits = asyncio.create_task(finished(out, 30.0))
         await asyncio.sleep(28.8)
-        doorbell.ring(Callback(music_task_id="m", cover_task_id=ID))
+        notifier.notify(Callback(music_task_id="m", cover_task_id=ID))
         return await waits
 
     assert run(scenario()) == SUCCESS
@@ -448,7 +449,7 @@ def test_a_ring_in_the_last_seconds_before_the_deadline_is_followed() -> None:
 @pytest.mark.parametrize("timeout", [0.5, 1.5, 3.0])
 def test_a_short_wait_for_an_old_cover_task_has_its_look(timeout: float) -> None:
     async def scenario() -> CoverDetails:
-        out = lookout(Looks([GENERATING, SUCCESS]), first_look=5.0)
+        out = poller(Looks([GENERATING, SUCCESS]), first_look=5.0)
         other = asyncio.create_task(finished(out, 900.0))
         await asyncio.sleep(8)
         details = await finished(out, 8 + timeout)
@@ -461,7 +462,7 @@ def test_a_short_wait_for_an_old_cover_task_has_its_look(timeout: float) -> None
 def test_the_last_look_before_a_deadline_is_made_although_others_were_held_back() -> None:
     async def scenario() -> float:
         clock = asyncio.get_running_loop().time
-        memory = Memory(grace=60)
+        state = CoverState(grace=60)
 
         async def ask(cover_task_id: str) -> CoverDetails:
             await asyncio.sleep(29 if cover_task_id.startswith("slow") else 0)
@@ -469,16 +470,16 @@ def test_the_last_look_before_a_deadline_is_made_although_others_were_held_back(
                 cover_task_id=cover_task_id, status=CoverStatus.SUCCESS, images=("u",)
             )
 
-        out = Lookout(ask, PollSchedule(), memory, lambda: True, Doorbell())
+        out = Poller(ask, PollSchedule(), state, lambda: True, Notifier())
 
         async def one(cover_task_id: str, deadline: float) -> float:
-            async with out.watching(cover_task_id, deadline) as watcher:
-                await watcher.finished()
+            async with out.waiting(cover_task_id, deadline) as waiter:
+                await waiter.finished()
             return clock()
 
         slow = [asyncio.create_task(one(f"slow {number}", 900)) for number in range(20)]
         await asyncio.sleep(0)
-        memory.accepted(CoverTask(cover_task_id="x", music_task_id="m"), clock())
+        state.accepted(CoverTask(cover_task_id="x", music_task_id="m"), clock())
         noticed = await one("x", 30.0)
         await asyncio.gather(*slow)
         return noticed
@@ -497,11 +498,11 @@ def test_looks_that_were_held_go_on_within_a_second_of_the_end_of_it() -> None:
             await asyncio.sleep(100)
             return GENERATING
 
-        out = Lookout(ask, PollSchedule(), Memory(grace=60), lambda: busy, Doorbell())
+        out = Poller(ask, PollSchedule(), CoverState(grace=60), lambda: busy, Notifier())
 
         async def one(cover_task_id: str) -> None:
-            async with out.watching(cover_task_id, 90) as watcher:
-                await watcher.finished()
+            async with out.waiting(cover_task_id, 90) as waiter:
+                await waiter.finished()
 
         waits = [asyncio.create_task(one(f"slow {number}")) for number in range(20)]
         await asyncio.sleep(0)
@@ -518,7 +519,7 @@ def test_looks_that_were_held_go_on_within_a_second_of_the_end_of_it() -> None:
 
 
 def test_deadlines_close_to_each_other_bring_no_looks_closer_than_a_second() -> None:
-    async def watch(out: Lookout) -> None:
+    async def watch(out: Poller) -> None:
         waits = (finished(out, 100 + number / 10) for number in range(100))
         await asyncio.gather(*waits, return_exceptions=True)
 
@@ -528,7 +529,7 @@ def test_deadlines_close_to_each_other_bring_no_looks_closer_than_a_second() -> 
 
 
 def test_whoever_left_costs_no_last_look() -> None:
-    async def watch(out: Lookout) -> None:
+    async def watch(out: Poller) -> None:
         other = asyncio.create_task(finished(out, 900.0))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(97):
@@ -544,24 +545,24 @@ def test_whoever_left_costs_no_last_look() -> None:
 def test_rings_near_the_deadline_of_one_cost_another_nothing() -> None:
     async def scenario() -> float:
         clock = asyncio.get_running_loop().time
-        doorbell, memory = Doorbell("https://me.example/suno"), Memory(grace=60)
+        notifier, state = Notifier("https://me.example/suno"), CoverState(grace=60)
 
         async def ask(cover_task_id: str) -> CoverDetails:
             there = cover_task_id == "b" and clock() > 100
             return attrs.evolve(SUCCESS if there else GENERATING, cover_task_id=cover_task_id)
 
-        out = Lookout(ask, PollSchedule(), memory, lambda: False, doorbell)
+        out = Poller(ask, PollSchedule(), state, lambda: False, notifier)
 
         async def one(name: str, deadline: float) -> None:
-            async with out.watching(name, deadline) as watcher:
-                await watcher.finished()
+            async with out.waiting(name, deadline) as waiter:
+                await waiter.finished()
 
         for name in "abc":
-            memory.accepted(CoverTask(cover_task_id=name, music_task_id=f"m{name}"), 0.0)
+            state.accepted(CoverTask(cover_task_id=name, music_task_id=f"m{name}"), 0.0)
         first, second = asyncio.create_task(one("a", 30.0)), asyncio.create_task(one("b", 900.0))
         for seconds in (24, 1):
             await asyncio.sleep(seconds)
-            doorbell.ring(Callback(music_task_id="ma", cover_task_id="a"))
+            notifier.notify(Callback(music_task_id="ma", cover_task_id="a"))
         await asyncio.sleep(20)
         third = asyncio.create_task(one("c", 900.0))
         await asyncio.sleep(1)
@@ -585,13 +586,13 @@ class Bustle:
         self._busy = False
         self._ends = {f"c{number}": dice.uniform(1, 120) for number in range(dice.choice([1, 30]))}
         self._waits: list[asyncio.Task[None]] = []
-        self._doorbell = Doorbell(dice.choice(["https://me.example/suno", None]))
-        memory = Memory(grace=60)
+        self._notifier = Notifier(dice.choice(["https://me.example/suno", None]))
+        state = CoverState(grace=60)
         for name in self._ends:
             if dice.random() < 0.6:
                 task = CoverTask(cover_task_id=name, music_task_id=f"m{name}")
-                memory.accepted(task, self._clock())
-        self._out = Lookout(self._ask, PollSchedule(), memory, lambda: self._busy, self._doorbell)
+                state.accepted(task, self._clock())
+        self._out = Poller(self._ask, PollSchedule(), state, lambda: self._busy, self._notifier)
         self.late: list[str] = []
 
     async def _ask(self, name: str) -> CoverDetails:
@@ -603,8 +604,8 @@ class Bustle:
         deadline, spare = self._clock() + patience, min(2, patience / 5)
         seen_in_time = deadline - 1.5 * spare - self._took
         try:
-            async with asyncio.timeout(leaves), self._out.watching(name, deadline) as watcher:
-                await watcher.finished()
+            async with asyncio.timeout(leaves), self._out.waiting(name, deadline) as waiter:
+                await waiter.finished()
         except CoverTimeoutError:
             could_be_seen = self._ends[name] <= seen_in_time and self._took < spare
             if could_be_seen or self._clock() > deadline + 0.01:
@@ -619,7 +620,7 @@ class Bustle:
             patience, leaves = dice.choice([0.5, 3, 30, 300]), dice.choice([None, None, 0, 1, 30])
             self._waits.append(asyncio.create_task(self._wait(name, patience, leaves)))
         elif what < 0.7:
-            self._doorbell.ring(Callback(music_task_id=f"m{name}", cover_task_id=name))
+            self._notifier.notify(Callback(music_task_id=f"m{name}", cover_task_id=name))
         elif what < 0.75 and self._waits:
             dice.choice(self._waits).cancel()
         elif what < 0.8:
@@ -636,9 +637,9 @@ class Bustle:
         scheduled = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
         assert not [timer for timer in scheduled if not timer.cancelled()]
         assert len(asyncio.all_tasks()) == 1
-        assert not self._out._streams
-        assert not self._out._looks_under_way
-        assert not self._doorbell._bells
+        assert not self._out._pollings
+        assert not self._out._polls_under_way
+        assert not self._notifier._subscriptions
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -670,21 +671,21 @@ def test_a_foreign_error_ends_the_wait() -> None:
 
     async def scenario() -> float:
         with pytest.raises(ZeroDivisionError):
-            await finished(lookout(look))
+            await finished(poller(look))
         return asyncio.get_running_loop().time()
 
     assert run(scenario()) == 0
 
 
 def test_whoever_leaves_a_dead_stream_disturbs_no_new_one() -> None:
-    async def watch(out: Lookout) -> int:
-        async with out.watching(ID, 900):
+    async def watch(out: Poller) -> int:
+        async with out.waiting(ID, 900):
             with pytest.raises(InvalidRequestError):
                 await finished(out)
             new = asyncio.create_task(finished(out))
             await asyncio.sleep(0)
         await asyncio.gather(new, finished(out))
-        return len(out._streams)
+        return len(out._pollings)
 
     streams, looks, _ = waiting(InvalidRequestError("odd"), GENERATING, SUCCESS, then=watch)
 
@@ -694,11 +695,11 @@ def test_whoever_leaves_a_dead_stream_disturbs_no_new_one() -> None:
 
 def test_closing_ends_all_waits_and_leaves_no_timer() -> None:
     async def scenario() -> tuple[list[object], int]:
-        out = lookout(Looks([GENERATING]))
+        out = poller(Looks([GENERATING]))
 
         async def one(number: int) -> None:
-            async with out.watching(f"{number:04}", 900) as watcher:
-                await watcher.finished()
+            async with out.waiting(f"{number:04}", 900) as waiter:
+                await waiter.finished()
 
         waits = [asyncio.create_task(one(number)) for number in range(100)]
         await asyncio.sleep(1)

@@ -489,24 +489,24 @@ def test_looks_come_every_15_percent_of_the_age_between_5_and_30_s(age: float) -
 
 def test_the_first_look_is_learned_from_the_host() -> None:
     durations = Durations()
-    assert durations.first_look(busy=False) == 20
-    assert durations.first_look(busy=True) == 60
+    assert durations.initial_delay(busy=False) == 20
+    assert durations.initial_delay(busy=True) == 60
 
     for seconds in range(1, 102):
         durations.learn(seconds)
 
-    assert durations.first_look(busy=False) == 26
-    assert durations.first_look(busy=True) == 96
+    assert durations.initial_delay(busy=False) == 26
+    assert durations.initial_delay(busy=True) == 96
 
 
 def test_a_callback_is_given_until_the_99th_percentile_and_its_own_way_here() -> None:
     durations = Durations()
-    assert durations.safety_look(5) == 60
+    assert durations.fallback_delay(5) == 60
 
     for seconds in range(1, 102):
         durations.learn(seconds)
 
-    assert durations.safety_look(5) == 100 + 5
+    assert durations.fallback_delay(5) == 100 + 5
 
 
 @pytest.mark.parametrize(("few", "expected"), [([7], 7), ([10, 20], 20), ([3, 1, 2], 3)])
@@ -517,7 +517,7 @@ def test_of_few_durations_the_90th_percentile_is_the_longest(
     for seconds in few:
         durations.learn(seconds)
 
-    assert durations.safety_look(0) == expected
+    assert durations.fallback_delay(0) == expected
 
 
 @pytest.mark.parametrize("nonsense", [0.0, -5.0, 1_801.0, 3_647.0, 28_847.0, math.inf, math.nan])
@@ -526,7 +526,7 @@ def test_nonsense_durations_are_not_believed(nonsense: float) -> None:
 
     durations.learn(nonsense)
 
-    assert durations.first_look(busy=False) == 20
+    assert durations.initial_delay(busy=False) == 20
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from multidict import CIMultiDict
 from suno_cover_async import CallbackAnswer, CallbackReceiver, signatures, wire
 from suno_cover_async.errors import CallbackRefusedError
 from suno_cover_async.models import Callback, CoverTask
-from suno_cover_async.notifier import Ear
+from suno_cover_async.notifier import CallbackEvent
 from suno_cover_async.sandbox import courier
 
 PUBLIC_URL = "https://me.example/suno"
@@ -235,11 +235,11 @@ BELIEVABLE: dict[str, Callable[[], Request]] = {
 }
 
 
-async def heard(bell: Ear) -> bool:
+async def heard(bell: CallbackEvent) -> bool:
     """Whether it rang: a ring takes a turn of the loop to arrive."""
     for _ in range(3):
         await asyncio.sleep(0)
-    return await bell.heard(asyncio.get_running_loop().time())
+    return await bell.wait(asyncio.get_running_loop().time())
 
 
 def params(cases: dict[str, Callable[[], Request]]) -> pytest.MarkDecorator:
@@ -259,12 +259,12 @@ async def test_a_true_callback_is_received_and_rings(
 ) -> None:
     receiver = make(hmac_key=hmac_key)
 
-    with listening(receiver.doorbell, COVER) as bell:
+    with listening(receiver.notifier, COVER) as bell:
         answer = await receiver.receive(*request_of().parts())
 
         assert answer == ACCEPTED
         assert await heard(bell)
-    assert receiver.doorbell.named(MUSIC) == (COVER,)
+    assert receiver.notifier.named(MUSIC) == (COVER,)
 
 
 @params(UNBELIEVABLE | UNSIGNED | ABSURD)
@@ -275,15 +275,15 @@ async def test_every_refusal_is_the_same_and_changes_nothing(
     receiver = make(hmac_key=KEY, on_callback=called.append)
 
     with (
-        listening(receiver.doorbell, COVER) as bell,
-        receiver.doorbell.expecting(MUSIC) as expecting,
+        listening(receiver.notifier, COVER) as bell,
+        receiver.notifier.expecting(MUSIC) as expecting,
     ):
         answer = await receiver.receive(*request_of().parts())
 
         assert answer == REFUSED
         assert not await heard(bell)
         assert not await heard(expecting)
-    assert receiver.doorbell.named(MUSIC) == ()
+    assert receiver.notifier.named(MUSIC) == ()
     await receiver.receive(*Request(path=path_of(receiver, "other")).parts())
     await until(lambda: called)
     assert called == [Callback(music_task_id="other", cover_task_id=COVER)]
@@ -296,7 +296,7 @@ async def test_the_same_is_refused_where_nothing_is_signed(
     receiver = make()
 
     assert await receiver.receive(*request_of().parts()) == REFUSED
-    assert receiver.doorbell.named(MUSIC) == ()
+    assert receiver.notifier.named(MUSIC) == ()
 
 
 def test_reading_rings_nobody() -> None:
@@ -306,7 +306,7 @@ def test_reading_rings_nobody() -> None:
     found = receiver.read(*Request().parts())
 
     assert found == Callback(music_task_id=MUSIC, cover_task_id=COVER)
-    assert receiver.doorbell.named(MUSIC) == ()
+    assert receiver.notifier.named(MUSIC) == ()
     assert not called
 
 
@@ -363,7 +363,7 @@ async def test_a_callback_that_contradicts_what_is_known_is_refused() -> None:
     receiver = make(on_callback=called.append)
     ours = CoverTask(cover_task_id=COVER, music_task_id=MUSIC)
 
-    with listening(receiver.doorbell, ours) as bell:
+    with listening(receiver.notifier, ours) as bell:
         other_cover = await receiver.receive(*but(body=letter("another-cover")).parts())
         other_music = await receiver.receive(*but(path=path_of(receiver, "other")).parts())
 
@@ -371,7 +371,7 @@ async def test_a_callback_that_contradicts_what_is_known_is_refused() -> None:
         assert not await heard(bell)
         assert await receiver.receive(*Request().parts()) == ACCEPTED
         assert await heard(bell)
-    assert receiver.doorbell.named("other") == ()
+    assert receiver.notifier.named("other") == ()
     await until(lambda: called)
     assert called == [Callback(music_task_id=MUSIC, cover_task_id=COVER)]
 
@@ -382,7 +382,7 @@ async def test_a_replay_only_rings_again() -> None:
     answers = [await receiver.receive(*request.parts()) for _ in range(3)]
 
     assert answers == [ACCEPTED] * 3
-    assert receiver.doorbell.named(MUSIC) == (COVER,)
+    assert receiver.notifier.named(MUSIC) == (COVER,)
 
 
 def test_secrets_and_keys_rotate() -> None:
@@ -528,7 +528,7 @@ def test_a_header_given_twice_is_seen_in_every_kind_of_headers() -> None:
 async def test_a_ring_from_another_process_wakes_the_waiter_and_calls_nobody() -> None:
     called: list[Callback] = []
     receiver = make(on_callback=called.append)
-    with listening(receiver.doorbell, CoverTask(cover_task_id=COVER, music_task_id=MUSIC)) as bell:
+    with listening(receiver.notifier, CoverTask(cover_task_id=COVER, music_task_id=MUSIC)) as bell:
         told = receiver.ring(Callback(music_task_id=MUSIC, cover_task_id=COVER))
         lied = receiver.ring(Callback(music_task_id=MUSIC, cover_task_id="another-cover"))
 
