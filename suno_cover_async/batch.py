@@ -325,25 +325,33 @@ class Outcomes:
                 self._backlog.grown()  # it may be a further name of what was saved
 
     async def _cover_all(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._client.concurrency):
-                group.create_task(_on_its_own(self._cover_some))
+        """Start a task for each track, once the one before has its slot."""
+        async with asyncio.TaskGroup() as tracks:
+            while await self._agenda.ready():
+                started = asyncio.Event()
+                tracks.create_task(_on_its_own(partial(self._cover_next, started)))
+                await started.wait()
         self._backlog.completed()
 
-    async def _cover_some(self) -> None:
-        """Cover one track after the other: first the right to have it in flight, then the track."""
-        while await self._agenda.ready():
-            await self._images_can_be_had()
-            async with self._client.slot():
-                entry = await self._agenda.next()
-                if entry is None:
-                    continue
-                self.tally.in_flight += 1
-                try:
-                    outcomes = await self._cover(entry)
-                finally:
-                    self.tally.in_flight -= 1
-            await self._tell(outcomes)
+    async def _cover_next(self, started: asyncio.Event) -> None:
+        """Take a slot, then the next track, and cover it; sets `started` once it has both."""
+        # Readers come first: no track starts while the outcomes of others wait to be read. The task
+        # takes its slot itself: one that is handed to a new task is lost where that is cancelled
+        # before its first step.
+        async with self._room:
+            pass
+        await self._images_can_be_had()
+        async with self._client.slot():
+            entry = await self._agenda.next()
+            started.set()
+            if entry is None:
+                return
+            self.tally.in_flight += 1
+            try:
+                outcomes = await self._cover(entry)
+            finally:
+                self.tally.in_flight -= 1
+        await self._tell(outcomes)
 
     async def _images_can_be_had(self) -> None:
         """Pay for nothing while the image host is in trouble; finishing ends the wait."""
