@@ -19,7 +19,6 @@ from suno_cover_async._version import __version__
 
 if TYPE_CHECKING:  # what is fetched below, for those who read and do not run
     from suno_cover_async.admission import CallbackAnswer
-    from suno_cover_async.batch import Covered, Failed, Outcome, Outcomes, Tally, cover_catalog
     from suno_cover_async.catalog import Catalog, read_catalog
     from suno_cover_async.client import NO_CALLBACK_URL, SunoCoverClient
     from suno_cover_async.entries import LedgerEntry, TrackState
@@ -63,6 +62,7 @@ if TYPE_CHECKING:  # what is fetched below, for those who read and do not run
     from suno_cover_async.pace import PollSchedule
     from suno_cover_async.receiver import CallbackReceiver
     from suno_cover_async.retry import RetryPolicy
+    from suno_cover_async.runner import Covered, Failed, Outcome, Outcomes, Tally, cover_catalog
     from suno_cover_async.window import Rate, RequestWindow
 
 __all__ = [
@@ -126,7 +126,6 @@ __all__ = [
 
 _ROOMS = {
     "admission": ("CallbackAnswer",),
-    "batch": ("Covered", "Failed", "Outcome", "Outcomes", "Tally", "cover_catalog"),
     "catalog": ("Catalog", "read_catalog"),
     "client": ("NO_CALLBACK_URL", "SunoCoverClient"),
     "entries": ("LedgerEntry", "TrackState"),
@@ -163,6 +162,7 @@ _ROOMS = {
     "pace": ("PollSchedule",),
     "receiver": ("CallbackReceiver",),
     "retry": ("RetryPolicy",),
+    "runner": ("Covered", "Failed", "Outcome", "Outcomes", "Tally", "cover_catalog"),
     "window": ("Rate", "RequestWindow"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

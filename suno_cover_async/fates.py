@@ -1,6 +1,6 @@
 """What an error means for one track of a catalog, and for all the others.
 
-It knows errors only; who acts on it is `batch.py`'s.
+It knows errors only; who acts on it is `runner.py`'s.
 """
 
 import enum

@@ -28,7 +28,7 @@ from suno_cover_async import (
     SunoCoverClient,
     cover_catalog,
 )
-from suno_cover_async.batch import Outcome, Outcomes
+from suno_cover_async.runner import Outcome, Outcomes
 from suno_cover_async.sandbox import Sandbox, Scenario
 
 T = TypeVar("T")

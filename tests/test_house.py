@@ -36,7 +36,7 @@ FLOORS = [
     {"submitting", "agenda", "fates"},
     {"workshop"},
     {"client"},
-    {"batch"},
+    {"runner"},
     {"__init__"},
     {"cli"},
     {"__main__"},

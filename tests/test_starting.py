@@ -16,7 +16,7 @@ FOREIGN = {
 }
 FOR_OTHERS = (
     {"receiver", "admission", "asgi", "hook", "signing"}  # callbacks
-    | {"batch", "agenda", "fates", "catalog", "lines", "ledger", "ledger_file", "commits"}
+    | {"runner", "agenda", "fates", "catalog", "lines", "ledger", "ledger_file", "commits"}
     | {"sandbox", "cli"}
 )
 
