@@ -59,10 +59,11 @@ if TYPE_CHECKING:  # what is fetched below, for those who read and do not run
         Track,
     )
     from suno_cover_async.outage import OutageGate
+    from suno_cover_async.outcomes import Covered, Failed, Outcome, Tally
     from suno_cover_async.pace import PollSchedule
     from suno_cover_async.receiver import CallbackReceiver
     from suno_cover_async.retry import RetryPolicy
-    from suno_cover_async.runner import Covered, Failed, Outcome, Outcomes, Tally, cover_catalog
+    from suno_cover_async.runner import Outcomes, cover_catalog
     from suno_cover_async.window import Rate, RequestWindow
 
 __all__ = [
@@ -159,10 +160,11 @@ _ROOMS = {
     "lines": ("BadLine",),
     "models": ("Callback", "CoverDetails", "CoverStatus", "CoverTask", "MusicDetails", "Track"),
     "outage": ("OutageGate",),
+    "outcomes": ("Covered", "Failed", "Outcome", "Tally"),
     "pace": ("PollSchedule",),
     "receiver": ("CallbackReceiver",),
     "retry": ("RetryPolicy",),
-    "runner": ("Covered", "Failed", "Outcome", "Outcomes", "Tally", "cover_catalog"),
+    "runner": ("Outcomes", "cover_catalog"),
     "window": ("Rate", "RequestWindow"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

@@ -33,7 +33,7 @@ FLOORS = [
     {"verdict", "retry", "memory", "files", "admission", "catalog", "commits"},
     {"polling", "asgi", "ledger_file", "receiving", "messenger"},
     {"transport", "download", "receiver", "sandbox", "ledger"},
-    {"submitting", "agenda", "fates"},
+    {"submitting", "agenda", "fates", "outcomes"},
     {"workshop"},
     {"client"},
     {"runner"},
