@@ -1,14 +1,19 @@
-"""What becomes of a catalog's tracks, and how far the whole of it is.
+"""What becomes of a catalog's tracks, how far the whole of it is, and who waits for a reader.
 
-It owns these values; who brings them about is `runner.py`'s.
+It owns these values and the queue from the run to its reader; who brings them about is
+`runner.py`'s.
 """
 
+import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 
 import attrs
 
 from suno_cover_async.errors import SunoCoverError
 from suno_cover_async.models import CoverDetails, Track
+
+_MOST_UNREAD = 1_000  # outcomes, before all work waits for the reader
 
 
 @attrs.frozen(kw_only=True)
@@ -69,3 +74,36 @@ class Tally:
     def left(self) -> int:
         """What the next run would go on with."""
         return self.total - self.done - self.failed
+
+
+class OutcomeQueue:
+    """Outcomes on their way to a reader; where 1,000 are unread, `put` waits."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._unread: asyncio.Queue[Outcome | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(_MOST_UNREAD)
+
+    async def has_room(self) -> None:
+        """Wait until every earlier `put` has ended, and there is room for one outcome more."""
+        async with self._room:
+            pass
+
+    async def put(self, outcomes: Iterable[Outcome]) -> None:
+        """Hand over outcomes, in order of calls."""
+        for outcome in outcomes:
+            await self._room.acquire()
+            self._unread.put_nowait(outcome)
+
+    def end(self) -> None:
+        """Hand over that there are no more outcomes."""
+        self._unread.put_nowait(None)
+
+    async def get(self) -> Outcome | None:
+        """Wait for the next outcome; None after the last one, however often it is asked for."""
+        outcome = await self._unread.get()
+        if outcome is None:
+            self.end()
+        else:
+            self._room.release()
+        return outcome

@@ -40,7 +40,7 @@ from suno_cover_async.files import file_stem, in_thread, sweep
 from suno_cover_async.ledger import Ledger
 from suno_cover_async.models import CoverDetails, CoverTask, Track
 from suno_cover_async.outage import OutageGate
-from suno_cover_async.outcomes import Covered, Failed, Outcome, Tally
+from suno_cover_async.outcomes import Covered, Failed, Outcome, OutcomeQueue, Tally
 from suno_cover_async.sharing import begin_work
 
 T = TypeVar("T")
@@ -50,7 +50,6 @@ _log = logging.getLogger("suno_cover_async")
 _SUBMITS_AT_ONCE = 20  # a window of the documented limit: looks need not queue behind hundreds
 _SAVES_AT_ONCE = 8
 _TAKEN_IN_AT_ONCE = 5_000
-_MOST_UNREAD = 1_000  # outcomes that nobody has asked for yet
 _MOST_ROUNDS = 3  # of one track in trouble while all others fare well
 _PATIENCE_ALONE = 8  # times as many rounds where there are no others
 _LONGEST_TITLE = 40  # characters of it in the name of a file
@@ -171,8 +170,7 @@ class Outcomes:
         self._backlog = Backlog(ledger, _SAVES_AT_ONCE)
         self._submits = asyncio.Semaphore(_SUBMITS_AT_ONCE)
         self._unfinished: set[asyncio.Task[Any]] = set()  # what finishing cuts short
-        self._unread: asyncio.Queue[Outcome | None] = asyncio.Queue()
-        self._room = asyncio.Semaphore(_MOST_UNREAD)
+        self._unread = OutcomeQueue()
         self._finishing = False
         self._reason: BaseException | None = None
 
@@ -188,9 +186,7 @@ class Outcomes:
         """
         outcome = await self._unread.get()
         if outcome is not None:
-            self._room.release()
             return outcome
-        self._unread.put_nowait(None)  # for whoever asks again
         if self._reason is not None:
             raise self._reason
         raise StopAsyncIteration
@@ -241,7 +237,7 @@ class Outcomes:
                 with suppress(SunoCoverError):
                     await self.count()
             finally:  # whoever iterates waits for this, also where the count was cancelled
-                self._unread.put_nowait(None)
+                self._unread.end()
 
     async def _follow(self, feed: AsyncIterable[Track | str]) -> None:
         """Take in what the feed brings; if it breaks, finish what was paid for."""
@@ -277,8 +273,7 @@ class Outcomes:
         # Readers come first: no track starts while the outcomes of others wait to be read. The task
         # takes its slot itself: one that is handed to a new task is lost where that is cancelled
         # before its first step.
-        async with self._room:
-            pass
+        await self._unread.has_room()
         await self._images_can_be_had()
         async with self._client.slot():
             entry = await self._agenda.next()
@@ -290,7 +285,7 @@ class Outcomes:
                 outcomes = await self._cover(entry)
             finally:
                 self.tally.in_flight -= 1
-        await self._tell(outcomes)
+        await self._unread.put(outcomes)
 
     async def _images_can_be_had(self) -> None:
         """Pay for nothing while the image host is in trouble; finishing ends the wait."""
@@ -406,7 +401,7 @@ class Outcomes:
                 outcomes = await self._save(entry, folder)
             finally:
                 self._backlog.leave(entry)
-            await self._tell(outcomes)
+            await self._unread.put(outcomes)
 
     async def _save(self, entry: LedgerEntry, folder: Path) -> Sequence[Outcome]:
         """Save the images under each of the track's names that has none yet."""
@@ -462,12 +457,6 @@ class Outcomes:
             await self._ledger.ended(entry, state, error, task_known=what is not Fate.STRANGER)
             self.tally.failed += 1
         return [Failed(track=track, error=error) for track in entry.tracks]
-
-    async def _tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Hand over outcomes; wait while too many are unread."""
-        for outcome in outcomes:
-            await self._room.acquire()
-            self._unread.put_nowait(outcome)
 
     def _halt(self, error: Exception, *, hopeless: bool) -> None:
         """End for this reason: now, or once what was paid for is finished."""
