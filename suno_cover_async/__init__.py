@@ -59,7 +59,7 @@ if TYPE_CHECKING:  # what is fetched below, for those who read and do not run
         Track,
     )
     from suno_cover_async.outage import OutageGate
-    from suno_cover_async.outcomes import Covered, Failed, Outcome, Tally
+    from suno_cover_async.outcomes import Covered, Failed, InFlight, Outcome, Step, Tally
     from suno_cover_async.pace import PollSchedule
     from suno_cover_async.receiver import CallbackReceiver
     from suno_cover_async.retry import RetryPolicy
@@ -94,6 +94,7 @@ __all__ = [
     "Failed",
     "Host",
     "ImagesMissingError",
+    "InFlight",
     "InsufficientCreditsError",
     "InvalidRequestError",
     "Ledger",
@@ -112,6 +113,7 @@ __all__ = [
     "RequestWindow",
     "RetryPolicy",
     "ServerError",
+    "Step",
     "SunoCoverClient",
     "SunoCoverError",
     "Tally",
@@ -160,7 +162,7 @@ _ROOMS = {
     "lines": ("BadLine",),
     "models": ("Callback", "CoverDetails", "CoverStatus", "CoverTask", "MusicDetails", "Track"),
     "outage": ("OutageGate",),
-    "outcomes": ("Covered", "Failed", "Outcome", "Tally"),
+    "outcomes": ("Covered", "Failed", "InFlight", "Outcome", "Step", "Tally"),
     "pace": ("PollSchedule",),
     "receiver": ("CallbackReceiver",),
     "retry": ("RetryPolicy",),

@@ -17,14 +17,7 @@ from suno_cover_async.errors import (
     UnexpectedResponseError,
     WrongAddressError,
 )
-
-
-class Step(enum.Enum):
-    """What was being done for a track."""
-
-    SUBMIT = "submit"
-    WAIT = "wait"
-    SAVE = "save"
+from suno_cover_async.outcomes import Step
 
 
 class Fate(enum.Enum):

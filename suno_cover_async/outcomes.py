@@ -5,6 +5,7 @@ It owns these values and the queue from the run to its reader; who brings them a
 """
 
 import asyncio
+import enum
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -48,6 +49,35 @@ class Failed:
 Outcome = Covered | Failed
 
 
+class Step(enum.Enum):
+    """What a run does for a track.
+
+    Attributes:
+        SUBMIT: It submits the track, or waits for its turn to do so.
+        WAIT: It waits for the cover, which is paid for.
+        SAVE: It downloads the images.
+    """
+
+    SUBMIT = "submitting"
+    WAIT = "waiting"
+    SAVE = "saving"
+
+
+@attrs.frozen(kw_only=True)
+class InFlight:
+    """A track that a run is working on.
+
+    Attributes:
+        track: The track; the first of its titles.
+        step: What is being done for it.
+        since: When this step began, by the event loop's clock, in seconds.
+    """
+
+    track: Track
+    step: Step
+    since: float
+
+
 @attrs.define(kw_only=True)
 class Tally:
     """How far a catalog is; all are numbers of music tasks.
@@ -56,7 +86,7 @@ class Tally:
         total: In the ledger.
         done: Covered, and saved where that is wanted, in this run or an earlier one.
         failed: Failed or in need of attention, in this run or an earlier one.
-        in_flight: At work at this moment.
+        in_flight: Being submitted, waited for or saved at this moment.
         billed: Submits of this run that the API accepted as new.
         adopted: Submits of this run that brought a cover task which existed already.
         ambiguous: Perhaps billed, for all that is known. Counted at the start and at the end.

@@ -13,10 +13,12 @@ from collections.abc import (
     AsyncIterable,
     Awaitable,
     Callable,
+    Generator,
     Iterable,
+    Mapping,
     Sequence,
 )
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -35,12 +37,12 @@ from suno_cover_async.errors import (
     RateLimitError,
     SunoCoverError,
 )
-from suno_cover_async.fates import Fate, Step, fate
+from suno_cover_async.fates import Fate, fate
 from suno_cover_async.files import file_stem, in_thread, sweep
 from suno_cover_async.ledger import Ledger
 from suno_cover_async.models import CoverDetails, CoverTask, Track
 from suno_cover_async.outage import OutageGate
-from suno_cover_async.outcomes import Covered, Failed, Outcome, OutcomeQueue, Tally
+from suno_cover_async.outcomes import Covered, Failed, InFlight, Outcome, OutcomeQueue, Step, Tally
 from suno_cover_async.sharing import begin_work
 
 T = TypeVar("T")
@@ -170,6 +172,7 @@ class Outcomes:
         self._backlog = Backlog(ledger, _SAVES_AT_ONCE)
         self._submits = asyncio.Semaphore(_SUBMITS_AT_ONCE)
         self._unfinished: set[asyncio.Task[Any]] = set()  # what finishing cuts short
+        self._in_flight: dict[str, InFlight] = {}
         self._unread = OutcomeQueue()
         self._finishing = False
         self._reason: BaseException | None = None
@@ -202,6 +205,14 @@ class Outcomes:
         self._agenda.finish()
         for task in self._unfinished:
             _cancel_once(task)
+
+    @property
+    def in_flight(self) -> Mapping[str, InFlight]:
+        """What is being done at this moment: by music task id, the oldest step first.
+
+        It is a copy, which does not change while it is read.
+        """
+        return dict(self._in_flight)
 
     async def count(self) -> None:
         """Count what the ledger says."""
@@ -280,12 +291,21 @@ class Outcomes:
             started.set()
             if entry is None:
                 return
-            self.tally.in_flight += 1
-            try:
-                outcomes = await self._cover(entry)
-            finally:
-                self.tally.in_flight -= 1
+            outcomes = await self._cover(entry)
         await self._unread.put(outcomes)
+
+    @contextmanager
+    def _doing(self, step: Step, entry: LedgerEntry) -> Generator[None]:
+        """Have a track among those in flight while a step is taken for it."""
+        since = asyncio.get_running_loop().time()
+        in_flight = InFlight(track=entry.tracks[0], step=step, since=since)
+        self._in_flight[entry.music_task_id] = in_flight
+        self.tally.in_flight = len(self._in_flight)
+        try:
+            yield
+        finally:
+            del self._in_flight[entry.music_task_id]
+            self.tally.in_flight = len(self._in_flight)
 
     async def _images_can_be_had(self) -> None:
         """Pay for nothing while the image host is in trouble; finishing ends the wait."""
@@ -297,11 +317,14 @@ class Outcomes:
         """Submit, unless it is paid for, and wait; returns what is to be told."""
         step = Step.WAIT if entry.state is TrackState.SUBMITTED else Step.SUBMIT
         try:
-            task = entry.task if step is Step.WAIT else await self._submit(entry)
+            task = entry.task
+            if step is Step.SUBMIT:
+                with self._doing(step, entry):
+                    task = await self._submit(entry)
             if task is None:
                 return ()
             step = Step.WAIT
-            with self._client.holding(task):
+            with self._doing(step, entry), self._client.holding(task):
                 details = await self._wait(task)
         except LedgerError:
             raise
@@ -398,7 +421,8 @@ class Outcomes:
     async def _save_all(self, folder: Path) -> None:
         while (entry := await self._backlog.next()) is not None:
             try:
-                outcomes = await self._save(entry, folder)
+                with self._doing(Step.SAVE, entry):
+                    outcomes = await self._save(entry, folder)
             finally:
                 self._backlog.leave(entry)
             await self._unread.put(outcomes)

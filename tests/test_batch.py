@@ -40,6 +40,7 @@ from suno_cover_async import (
     Rate,
     RetryPolicy,
     ServerError,
+    Step,
     SunoCoverClient,
     SunoCoverError,
     Track,
@@ -1050,6 +1051,38 @@ async def test_how_far_it_is_is_known_from_the_start(tmp_path: Path) -> None:
             await covered(client, songs[:2], ledger)
             async with cover_catalog(client, songs, ledger=ledger) as outcomes:
                 assert (outcomes.tally.total, outcomes.tally.done, outcomes.tally.left) == (4, 2, 2)
+
+
+def test_what_is_done_for_each_track_in_flight_is_known(tmp_path: Path) -> None:
+    async def scenario() -> list[dict[str, tuple[str, Step, float]]]:
+        clock = asyncio.get_running_loop().time
+        slow = Scenario(
+            seconds=20, slow=1.0, slow_seconds=5, image_size=16, faults_on={"submit", "image"}
+        )
+        seen: list[dict[str, tuple[str, Step, float]]] = []
+        async with (
+            Sandbox(slow, clock=clock) as sandbox,
+            client_of(sandbox, concurrency=1, poll=PollSchedule()) as client,
+        ):
+            one, two = (Track(song, title=song[:3]) for song in sandbox.add_music(["one", "two"]))
+            async with cover_catalog(client, [one, two], into=tmp_path) as outcomes:
+                for moment in (3, 15, 28, 100):
+                    await asyncio.sleep(moment - clock())
+                    assert outcomes.tally.in_flight == len(outcomes.in_flight)
+                    seen += [
+                        {
+                            song: (of.track.title, of.step, round(of.since))
+                            for song, of in outcomes.in_flight.items()
+                        }
+                    ]
+        return seen
+
+    submitting, waiting, saving, nothing = virtual_time.run(scenario())
+
+    assert submitting == {"one": ("one", Step.SUBMIT, 0)}
+    assert waiting == {"one": ("one", Step.WAIT, 5)}
+    assert saving == {"one": ("one", Step.SAVE, 25), "two": ("two", Step.SUBMIT, 25)}
+    assert nothing == {}
 
 
 async def test_a_second_cancellation_leaves_no_work_behind(tmp_path: Path) -> None:

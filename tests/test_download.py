@@ -33,8 +33,9 @@ from suno_cover_async.errors import (
     DownloadError,
     SunoCoverError,
 )
-from suno_cover_async.fates import Fate, Step, fate
+from suno_cover_async.fates import Fate, fate
 from suno_cover_async.files import file_stem, in_thread, sweep
+from suno_cover_async.outcomes import Step
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 1000 + b"IEND\xaeB`\x82"
 IMAGES = {

@@ -3,8 +3,9 @@
 import pytest
 
 from suno_cover_async import errors
-from suno_cover_async.fates import Fate, Step, fate
+from suno_cover_async.fates import Fate, fate
 from suno_cover_async.models import CoverDetails, CoverStatus
+from suno_cover_async.outcomes import Step
 
 FAILED_COVER = errors.CoverFailedError(CoverDetails(cover_task_id="c", status=CoverStatus.FAILED))
 FULL_DISK = errors.DownloadError("cannot save")
