@@ -13,8 +13,9 @@ from rich.console import Console
 
 from suno_cover_async import Covered, CoverTask, Failed, Outcome, Tally, Track
 from suno_cover_async.cli.catalog_display import amount
-from suno_cover_async.cli.console import copyable, json_result, path_result, say
+from suno_cover_async.cli.console import copyable, path_result, result, say
 from suno_cover_async.cli.exits import advise, explain
+from suno_cover_async.cli.records import LastRecord, OutcomeRecord, SummaryRecord, as_json
 from suno_cover_async.errors import CoverExpiredError
 from suno_cover_async.text import printable
 
@@ -60,32 +61,7 @@ def write_paths(outcome: Outcome) -> None:
 
 def write_json(outcome: Outcome) -> None:
     """Write all about an outcome to standard output, as one line of JSON."""
-    facts: dict[str, object] = {
-        "music_task_id": outcome.track.music_task_id,
-        "title": outcome.track.title,
-    }
-    if isinstance(outcome, Covered):
-        facts |= {
-            "state": "saved",
-            "cover_task_id": outcome.details.cover_task_id,
-            "images": list(outcome.details.images),
-            "files": [str(file) for file in outcome.files],
-            "error": None,
-        }
-    else:
-        error = outcome.error
-        facts |= {
-            "state": "left" if error.retryable else "failed",
-            "cover_task_id": error.cover_task_id,
-            "images": [],
-            "files": [],
-            "error": {
-                "type": type(error).__name__,
-                "message": explain(error),
-                "retryable": error.retryable,
-            },
-        }
-    json_result(facts)
+    result(as_json(OutcomeRecord.of(outcome)))
 
 
 class Failures:
@@ -144,20 +120,13 @@ class Report:
 
 def write_summary(report: Report) -> None:
     """Write it to standard output, as one line of JSON."""
-    tally = report.tally
-    facts = {
-        "billed": tally.billed,
-        "adopted": tally.adopted,
-        "ambiguous": tally.ambiguous,
-        "failed": tally.failed,
-        "left": tally.left,
-        "done": tally.done,
-        "total": tally.total,
-        "credits_used": report.credits_used,
-        "stopped_by": None if report.reason is None else type(report.reason).__name__,
-        "bad_lines": report.bad_lines,
-    }
-    json_result({"summary": facts})
+    summary = SummaryRecord.of(
+        report.tally,
+        credits_used=report.credits_used,
+        reason=report.reason,
+        bad_lines=report.bad_lines,
+    )
+    result(as_json(LastRecord(summary=summary)))
 
 
 def summarise(console: Console, report: Report) -> None:

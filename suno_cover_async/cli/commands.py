@@ -82,7 +82,7 @@ def _details(
 ) -> int:
     """Look at a cover task, by the id that submitting brought."""
     client = connection.client()
-    return run(show_details(client, cover_task_id, wait=wait, into=into, as_json=as_json))
+    return run(show_details(client, cover_task_id, wait=wait, into=into, with_json=as_json))
 
 
 @commands.command("credits", short_help="Show the account's balance.", epilog=EPILOG)
@@ -90,7 +90,7 @@ def _details(
 @connected
 def _credits(as_json: bool, connection: Connection) -> int:
     """Show the account's balance."""
-    return run(show_credits(connection.client(), as_json=as_json))
+    return run(show_credits(connection.client(), with_json=as_json))
 
 
 @commands.command("sandbox", short_help="Run a pretend API on this machine.")
