@@ -67,6 +67,7 @@ async def cover_catalog(
     ledger: Ledger | None = None,
     into: str | os.PathLike[str] | None = None,
     retry_failed: bool = False,
+    wait_out_outages: bool = True,
 ) -> AsyncGenerator["Outcomes", None]:
     """Cover a whole catalog; each track's outcome comes as soon as it is known, in any order.
 
@@ -102,6 +103,8 @@ async def cover_catalog(
             None saves none.
         retry_failed: Begin anew with all in the ledger that failed or needs attention. A cover
             that failed is submitted again, which may be billed again: that is documented nowhere.
+        wait_out_outages: False leaves a track to the next run as soon as its own retries and
+            time-outs end, also in an outage; for a few tracks that somebody waits for.
 
     Raises:
         ValueError: A track is wrong, or `into` can be no path; nothing was submitted. (A track that
@@ -115,8 +118,9 @@ async def cover_catalog(
         if ledger is None:
             ledger = stack.enter_context(Ledger(None))
         await stack.enter_async_context(arguments.instance("ledger", ledger, Ledger).lease())
-        for gate in (client.outage, client.submit_outage, client.image_outage):
-            stack.enter_context(gate.armed())
+        if wait_out_outages:
+            for gate in (client.outage, client.submit_outage, client.image_outage):
+                stack.enter_context(gate.armed())
         feed = tracks if isinstance(tracks, AsyncIterable) else None
         if await ledger.has_answered(client.base_url):
             client.trust_base_url()

@@ -48,21 +48,23 @@ from suno_cover_async import (
     CoverDetails,
     CoverStatus,
     CoverTask,
+    InFlight,
     Ledger,
     ServerError,
+    Step,
     Tally,
     Track,
     TrackState,
     read_catalog,
 )
 from suno_cover_async.cli.batch import Batch
-from suno_cover_async.cli.catalog_display import Lines, Pause, Standing, progress
-from suno_cover_async.cli.catalog_report import Command
 from suno_cover_async.cli.exits import ExitCode
 from suno_cover_async.cli.export import as_csv, guarded
-from suno_cover_async.cli.intake import opened
 from suno_cover_async.cli.ledger import show_to_people
+from suno_cover_async.cli.ledger_follow_up import Command, LedgerFollowUp
+from suno_cover_async.cli.progress import Lines, Pause, Standing, progress
 from suno_cover_async.cli.purse import Purse
+from suno_cover_async.cli.results import Results, When
 from suno_cover_async.cli.speed import Speed
 from suno_cover_async.sandbox import Kind, Reply, Sandbox, Scenario
 
@@ -122,7 +124,7 @@ async def test_a_batch_saves_every_image_and_says_what_became_of_all(
     assert names(tmp_path / "covers")[:2] == ["Song a a-1.png", "Song a a-2.png"]
     assert billed(sandbox) == Counter(["a", "b", "c"])
     assert "saved 3 of 3 tracks in covers" in ended.err
-    assert "billed 3, adopted 0, ambiguous 0, failed 0, left 0, credits used 3" in ended.err
+    assert "billed 3, adopted 0, possibly billed 0, failed 0, left 0, credits used 3" in ended.err
     assert "suno-cover" not in ended.err  # there is nothing to do next
 
 
@@ -212,7 +214,7 @@ async def test_covers_whose_images_are_gone_are_named_in_the_end(
     ended = await run(*batch(sandbox))
 
     assert ended.code == ExitCode.FAILED
-    assert "billed 0, adopted 0, ambiguous 0, failed 1, left 0" in ended.err
+    assert "billed 0, adopted 0, possibly billed 0, failed 1, left 0" in ended.err
     assert "1 cover expired: the images are gone for good" in ended.err
     assert "\n  Song a\n" in ended.err
     assert len(sandbox.journal.of("submit")) == 1
@@ -266,7 +268,7 @@ async def test_a_balance_that_cannot_be_asked_for_is_no_trouble(
     assert "credits used" not in ended.err
 
 
-async def test_a_submit_that_may_be_billed_is_ambiguous_and_the_next_run_finds_out(
+async def test_a_submit_without_an_answer_is_possibly_billed_and_the_next_run_finds_out(
     run: Run, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     catalog(tmp_path, sandbox.add_music(["a"]))
@@ -280,8 +282,8 @@ async def test_a_submit_that_may_be_billed_is_ambiguous_and_the_next_run_finds_o
     sandbox.scenario = QUICK
     shown = await run("ledger", "show", "covers.db", "--state", "submitting")
 
-    assert "ambiguous 1, failed 0, left 1" in scarce.err
-    assert "perhaps billed; the next run finds out, never paying twice" in scarce.err
+    assert "possibly billed 1, failed 0, left 1" in scarce.err
+    assert "possibly billed: the next run finds out, and never pays twice" in scarce.err
     assert "\ta\tsubmitting\t" in shown.out
 
 
@@ -564,7 +566,7 @@ async def test_a_third_ctrl_c_does_not_wait_for_an_answer(tmp_path: Path) -> Non
 
         assert ended.code == ExitCode.INTERRUPTED
         assert states(tmp_path / "covers.db") == {"submitting": 1}
-        assert "ambiguous 1, failed 0, left 1" in ended.err
+        assert "possibly billed 1, failed 0, left 1" in ended.err
         assert "1 track is left" in ended.err
         assert "Traceback" not in ended.err
 
@@ -573,21 +575,20 @@ async def test_what_ended_while_a_run_was_being_stopped_is_heard_of(
     sandbox: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     catalog(tmp_path, sandbox.add_music(["a"]))
-    with opened(str(tmp_path / "catalog.csv"), None) as intake:
-        act = Batch(
-            client=connect(sandbox),
-            ledger=Ledger(tmp_path / "covers.db"),
-            intake=intake,
-            into=tmp_path / "covers",
-            retry_failed=False,
-            as_json=False,
-            command=Command(catalog="catalog.csv", ledger="covers.db", options=()),
-        )
-        task = asyncio.create_task(act.run())
-        await until(lambda: act._outcomes is not None and act._outcomes.tally.done)
-        task.cancel()  # its outcome is there, and nobody has heard of it yet
-        with pytest.raises(asyncio.CancelledError):
-            await task
+    command = Command(catalog="catalog.csv", ledger="covers.db", options=())
+    act = Batch(
+        client=connect(sandbox),
+        tracks=read_catalog(tmp_path / "catalog.csv"),
+        ledger_path=tmp_path / "covers.db",
+        into=tmp_path / "covers",
+        results=Results(with_json=False, when=When.NOW),
+        follow_up=LedgerFollowUp(Console(stderr=True), command),
+    )
+    task = asyncio.create_task(act.run())
+    await until(lambda: act._run is not None and act._run.tally.done)
+    task.cancel()  # its outcome is there, and nobody has heard of it yet
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 2
@@ -749,7 +750,7 @@ def test_what_is_shown_never_breaks_a_line(width: int) -> None:
         total=100_000_000,
         done=31_234_567,
         failed=1_234,
-        in_flight=100,
+        in_flight=in_flight(100),
         per_minute=61.4,
         credits_used=312_345.25,
         finishing=False,
@@ -760,12 +761,19 @@ def test_what_is_shown_never_breaks_a_line(width: int) -> None:
     for standing, word in ((busy, "31,234,567 of 100,000,000"), (paused, "the API paused since")):
         there = console(width)
 
-        with progress(there, functools.partial(identity, standing), bar=True):
+        with progress(there, functools.partial(identity, standing), live=True):
             pass
 
         drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said(there))
         assert word in drawn
         assert max(map(len, re.split(r"[\r\n]+", drawn))) <= width
+
+
+def in_flight(many: int) -> dict[str, InFlight]:
+    tracks = (Track(f"song{number}", title="A title of some length") for number in range(many))
+    return {
+        track.music_task_id: InFlight(track=track, step=Step.WAIT, since=0.0) for track in tracks
+    }
 
 
 def identity(standing: Standing) -> Standing:
@@ -777,7 +785,7 @@ def test_the_notes_begin_with_what_matters_most() -> None:
         total=1_000,
         done=300,
         failed=3,
-        in_flight=9,
+        in_flight=in_flight(9),
         per_minute=10.0,
         credits_used=303.0,
     )

@@ -10,12 +10,12 @@ import click
 from suno_cover_async import Ledger, RetryPolicy, TrackState
 from suno_cover_async.catalog import Format
 from suno_cover_async.cli.batch import Batch
-from suno_cover_async.cli.catalog_report import Command
 from suno_cover_async.cli.console import say, stderr
 from suno_cover_async.cli.exits import ExitCode
 from suno_cover_async.cli.export import ExportFormat, export
 from suno_cover_async.cli.intake import Intake, opened
 from suno_cover_async.cli.ledger import show
+from suno_cover_async.cli.ledger_follow_up import Command, LedgerFollowUp
 from suno_cover_async.cli.listening import Door, with_door
 from suno_cover_async.cli.options import (
     CONCURRENCY,
@@ -26,6 +26,7 @@ from suno_cover_async.cli.options import (
     with_json,
 )
 from suno_cover_async.cli.process import run
+from suno_cover_async.cli.results import Results, When, is_watched
 
 _LONGEST_PAUSE = 3600.0  # seconds of a Retry-After: a batch can wait where a person cannot
 _STATES = {state.name.lower(): state for state in TrackState}
@@ -109,14 +110,17 @@ def batch(
     with opened(catalog, kind) as intake:
         if not _is_usable(intake, skip_bad=skip_bad):
             return ExitCode.USAGE
+        when = When.NEVER if is_watched() and not as_json else When.NOW  # the folder is named
+        command = Command(catalog=catalog, ledger=str(ledger_path), options=words)
         act = Batch(
             client=client,
-            ledger=Ledger(ledger_path),
-            intake=intake,
+            tracks=intake.catalog,
+            bad_lines=intake.bad,
+            ledger_path=ledger_path,
             into=into,
+            results=Results(with_json=as_json, when=when),
+            follow_up=LedgerFollowUp(stderr(), command),
             retry_failed=retry_failed,
-            as_json=as_json,
-            command=Command(catalog=catalog, ledger=str(ledger_path), options=words),
         )
         work = act.run()
         if door is not None:
@@ -136,7 +140,7 @@ def _is_usable(intake: Intake, *, skip_bad: bool) -> bool:
             say(console, f"Error: {what}; nothing was submitted:", "red")
         intake.say_bad(console)
         if not skip_bad:
-            say(console, "next: mend what is wrong, or leave those lines out with --skip-bad")
+            say(console, "next: fix the catalog, or leave those lines out with --skip-bad")
             return False
     if not intake.tracks:
         say(console, f"Error: there are no tracks in {intake.name}", "red")

@@ -66,9 +66,17 @@ def _generate(
     if "-" in ids and connection.key_file == "-":
         raise click.UsageError("standard input cannot hold both the ids and the key")
     client = connection.client(None if door is None else door.receiver)
-    options = ["--out", str(into), *connection.arguments(), *(door.arguments() if door else ())]
-    work = generate(client, _all_ids(ids), into=into, as_json=as_json, options=options)
-    return run(work if door is None else door.through(work))
+    options = [
+        *("--out", str(into)),
+        *(["--json"] if as_json else ()),
+        *connection.arguments(),
+        *(door.arguments() if door else ()),
+    ]
+    act = generate(client, _all_ids(ids), into=into, with_json=as_json, options=options)
+    work = act.run()
+    if door is not None:
+        work = door.through(work, expected=lambda: act.billed > 0)
+    return run(work, finish=act.finish)
 
 
 @commands.command("details", short_help="Look at a cover task.", epilog=EPILOG)

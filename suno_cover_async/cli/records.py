@@ -80,6 +80,11 @@ class OutcomeRecord:
         return _covered(outcome) if isinstance(outcome, Covered) else _failed(outcome)
 
     @classmethod
+    def refused(cls, given: str, error: ValueError) -> "OutcomeRecord":
+        """Describe what was given in place of an id, and names no song."""
+        return cls(music_task_id=given, title="", state="failed", error=ErrorRecord.of(error))
+
+    @classmethod
     def unfinished(cls, entry: LedgerEntry) -> "OutcomeRecord":
         """Describe a track that had no outcome in this run."""
         return cls(
