@@ -5,11 +5,8 @@ What it shares with `test_cli.py` is imported from there.
 
 import asyncio
 import csv
-import functools
-import io
 import json
 import os
-import re
 import shlex
 import signal
 import sqlite3
@@ -42,16 +39,15 @@ from test_cli import (
     sandbox_with,
     start,
 )
+from test_progress import console, said
 from virtual_time import run as in_virtual_time
 
 from suno_cover_async import (
     CoverDetails,
     CoverStatus,
     CoverTask,
-    InFlight,
     Ledger,
     ServerError,
-    Step,
     Tally,
     Track,
     TrackState,
@@ -62,10 +58,8 @@ from suno_cover_async.cli.exits import ExitCode
 from suno_cover_async.cli.export import as_csv, guarded
 from suno_cover_async.cli.ledger import show_to_people
 from suno_cover_async.cli.ledger_follow_up import Command, LedgerFollowUp
-from suno_cover_async.cli.progress import Lines, Pause, Standing, progress
 from suno_cover_async.cli.purse import Purse
 from suno_cover_async.cli.results import Results, When
-from suno_cover_async.cli.speed import Speed
 from suno_cover_async.sandbox import Kind, Reply, Sandbox, Scenario
 
 QUICK = Scenario(seconds=0.02, image_size=16)
@@ -239,6 +233,25 @@ async def test_no_credits_has_a_code_and_the_same_command_goes_on(run: Run, tmp_
         assert "saved 1 of 3 tracks in art" in again.err
         assert not (tmp_path / "covers.db").exists()
         assert billed(sandbox) == Counter(["a"])
+
+
+async def test_covers_that_all_take_too_long_have_a_code_unless_others_failed(
+    run: Run, tmp_path: Path
+) -> None:
+    async with sandbox_with(Scenario(seconds=60, image_size=16)) as sandbox:
+        catalog(tmp_path, sandbox.add_music(["a", "b"]))
+        late = await run(*batch(sandbox, "--timeout", "0.1", "--json"))
+        catalog(tmp_path, ["a", "b", "unknown"])
+        failed = await run(*batch(sandbox, "--timeout", "0.1"))
+
+        assert late.code == ExitCode.TIMED_OUT
+        *outcomes, _ = map(json.loads, late.lines)
+        assert {(one["state"], one["error"]["type"]) for one in outcomes} == {
+            ("left", "CoverTimeoutError")
+        }
+        assert "2 tracks are left" in late.err
+        assert failed.code == ExitCode.FAILED
+        assert billed(sandbox) == Counter(["a", "b"])
 
 
 async def test_a_refused_key_has_a_code(
@@ -723,100 +736,6 @@ async def test_a_log_has_one_line_of_progress_at_first(
     first, *rest = ended.err.splitlines()
     assert first.endswith(" 0 of 4")
     assert len(rest) == 2
-
-
-def console(width: int = 80) -> Console:
-    return Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
-
-
-def said(there: Console) -> str:
-    assert isinstance(there.file, io.StringIO)
-    return there.file.getvalue()
-
-
-def test_further_lines_come_after_ten_seconds_and_one_percent() -> None:
-    there, now, done = Console(file=io.StringIO(), width=200), 0.0, 0
-    lines = Lines(there, lambda: Standing(total=1_000, done=done), lambda: now)
-    for seconds, ended in ((9, 500), (10, 500), (30, 509), (39, 509), (40, 510), (49, 900)):
-        now, done = float(seconds), ended
-        lines.move()
-
-    assert [line.split()[2] for line in said(there).splitlines()] == ["0", "500", "510"]
-
-
-@pytest.mark.parametrize("width", [30, 40, 80, 120])
-def test_what_is_shown_never_breaks_a_line(width: int) -> None:
-    busy = Standing(
-        total=100_000_000,
-        done=31_234_567,
-        failed=1_234,
-        in_flight=in_flight(100),
-        per_minute=61.4,
-        credits_used=312_345.25,
-        finishing=False,
-    )
-    trouble = "no answer from https://api.example: " + "x" * 200
-    moment = datetime(2026, 1, 2, 12, 3, tzinfo=UTC)
-    paused = Standing(total=10, done=1, pause=Pause(what="the API", since=moment, trouble=trouble))
-    for standing, word in ((busy, "31,234,567 of 100,000,000"), (paused, "the API paused since")):
-        there = console(width)
-
-        with progress(there, functools.partial(identity, standing), live=True):
-            pass
-
-        drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said(there))
-        assert word in drawn
-        assert max(map(len, re.split(r"[\r\n]+", drawn))) <= width
-
-
-def in_flight(many: int) -> dict[str, InFlight]:
-    tracks = (Track(f"song{number}", title="A title of some length") for number in range(many))
-    return {
-        track.music_task_id: InFlight(track=track, step=Step.WAIT, since=0.0) for track in tracks
-    }
-
-
-def identity(standing: Standing) -> Standing:
-    return standing
-
-
-def test_the_notes_begin_with_what_matters_most() -> None:
-    standing = Standing(
-        total=1_000,
-        done=300,
-        failed=3,
-        in_flight=in_flight(9),
-        per_minute=10.0,
-        credits_used=303.0,
-    )
-
-    notes = [note for note, _ in standing.notes()]
-
-    assert notes == [
-        *("3 failed", "about 1 h 10 min left", "9 in flight", "10.0 a minute"),
-        "303 credits used",
-    ]
-
-
-def test_nothing_is_foretold_before_there_is_a_rate() -> None:
-    speed = Speed()
-    unknown = speed.per_minute(5.0)
-    speed.note(5.0, 1)
-    speed.note(10.0, 6)
-    early = speed.per_minute(14.0)
-
-    assert (unknown, early) == (None, None)
-    assert speed.per_minute(15.0) == pytest.approx(30.0)
-
-
-def test_the_rate_is_that_of_the_last_five_minutes() -> None:
-    speed = Speed()
-    for second in range(1_000):
-        speed.note(float(second), 5 * second)
-    for second in range(1_000, 2_000):
-        speed.note(float(second), 4_000 + second)
-
-    assert speed.per_minute(2_000.0) == pytest.approx(60.0, rel=0.01)
 
 
 def test_the_balance_is_asked_for_at_first_once_a_minute_and_in_the_end() -> None:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from suno_cover_async import InFlight, Outcome
 from suno_cover_async.cli.console import say
-from suno_cover_async.cli.rows import GAP, Rows
+from suno_cover_async.cli.rows import GAP, Rows, clock
 
 _FRAMES_PER_SECOND = 8
 _WIDEST_BAR, _NARROWEST_BAR = 40, 8
@@ -185,11 +185,11 @@ class _Picture:
 
     def _bar(self, standing: Standing) -> Table:
         words = [Text(f"{standing.done:,} of {standing.total:,}", no_wrap=True)]
-        clock = Text(_clock(time.monotonic() - self._began), "dim", no_wrap=True)
+        took = Text(clock(time.monotonic() - self._began), "dim", no_wrap=True)
         room = self._console.width - len(words[0]) - GAP - 1
-        if room - len(clock) - GAP >= _NARROWEST_BAR:
-            words.append(clock)
-            room -= len(clock) + GAP
+        if room - len(took) - GAP >= _NARROWEST_BAR:
+            words.append(took)
+            room -= len(took) + GAP
         wide = max(1, min(_WIDEST_BAR, room))
         table = Table.grid(padding=(0, GAP, 0, 0))
         table.add_row(ProgressBar(max(standing.total, 1), standing.ended, wide), *words)
@@ -209,12 +209,6 @@ class _Picture:
 def amount(number: float) -> str:
     """Write credits: whole numbers without a fraction."""
     return f"{number:,.2f}".removesuffix(".00")
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _length(seconds: float) -> str:

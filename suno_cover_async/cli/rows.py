@@ -28,11 +28,20 @@ _STYLES = {
 _MARKS = {"saved": "✓", "left": "·", "failed": "✗"}
 _ASCII_MARKS = {"saved": "+", "left": ".", "failed": "x"}
 _WIDEST_STATE = max(map(len, _STYLES))
+_WIDEST_TIME = 8  # an hour less a second is 59:59, four days are 96:00:00
+_TENTHS_UNTIL = 100.0  # seconds
 
 
 def named(track: Track) -> str:
     """Name a track for people."""
     return printable(track.title, 80) or track.music_task_id
+
+
+def clock(seconds: float) -> str:
+    """Write seconds as a clock does."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 @attrs.define(eq=False)
@@ -51,12 +60,18 @@ class _Row:
     state: str
     ended: float | None = None
 
+    @property
+    def seconds(self) -> float:
+        """How long it took, or has been taking."""
+        return (self.ended or time.monotonic()) - self.began
+
 
 class Rows:
     """The tracks that were in flight so far, in the order in which they began."""
 
     def __init__(self, console: Console) -> None:
         """Know of no track."""
+        self._console = console
         self._rows: dict[str, _Row] = {}
         plain = not console.encoding.lower().startswith("utf")
         self._marks = _ASCII_MARKS if plain else _MARKS
@@ -77,17 +92,17 @@ class Rows:
             row = self._row(one.track, one.since)
             if row.ended is None:
                 row.state = one.step.value
+        # The names get what the others leave; rich would take it from all columns.
+        rest = self._console.width - 1 - sum((1, _WIDEST_STATE, _WIDEST_TIME, 3 * GAP))
         table = Table.grid(padding=(0, GAP, 0, 0))
         table.add_column(width=1)
-        table.add_column(no_wrap=True, overflow="ellipsis")
+        table.add_column(no_wrap=True, overflow="ellipsis", max_width=max(1, rest))
         table.add_column(no_wrap=True, width=_WIDEST_STATE)
-        table.add_column(no_wrap=True, justify="right", width=7)
+        table.add_column(no_wrap=True, justify="right", width=_WIDEST_TIME)
         for row in list(self._rows.values()):
-            seconds = (row.ended or time.monotonic()) - row.began
-            style = _STYLES[row.state]
-            state = Text(row.state, style)
             mark = self._mark(row, moving=moving)
-            table.add_row(mark, Text(row.name), state, Text(f"{seconds:.1f} s", "dim"))
+            state = Text(row.state, _STYLES[row.state])
+            table.add_row(mark, Text(row.name), state, Text(_length(row.seconds), "dim"))
         return table
 
     def _row(self, track: Track, now: float) -> _Row:
@@ -99,3 +114,7 @@ class Rows:
         if moving and row.ended is None:
             return Text(str(self._spinner.render(time.monotonic())), style)
         return Text(self._marks.get(row.state, self._marks["left"]), style)
+
+
+def _length(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < _TENTHS_UNTIL else clock(seconds)
