@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from suno_cover_async._version import __version__
 
 if TYPE_CHECKING:  # what is fetched below, for those who read and do not run
-    from suno_cover_async.batch import Covered, Failed, Outcome, Outcomes, Tally, cover_catalog
     from suno_cover_async.catalog import Catalog, read_catalog
     from suno_cover_async.circuit_breaker import Breakers, CircuitBreaker
     from suno_cover_async.client import NO_CALLBACK_URL, SunoCoverClient
@@ -59,9 +58,11 @@ if TYPE_CHECKING:  # what is fetched below, for those who read and do not run
         MusicDetails,
         Track,
     )
+    from suno_cover_async.outcomes import Covered, Failed, InFlight, Outcome, Step, Tally
     from suno_cover_async.policies import PollSchedule, Rate, RetryPolicy
     from suno_cover_async.rate_limiter import RequestWindow
     from suno_cover_async.receiver import CallbackReceiver
+    from suno_cover_async.runner import Outcomes, cover_catalog
     from suno_cover_async.verification import CallbackAnswer
 
 __all__ = [
@@ -94,6 +95,7 @@ __all__ = [
     "Failed",
     "Host",
     "ImagesMissingError",
+    "InFlight",
     "InsufficientCreditsError",
     "InvalidRequestError",
     "Ledger",
@@ -111,6 +113,7 @@ __all__ = [
     "RequestWindow",
     "RetryPolicy",
     "ServerError",
+    "Step",
     "SunoCoverClient",
     "SunoCoverError",
     "Tally",
@@ -126,7 +129,8 @@ __all__ = [
 
 _ROOMS = {
     "verification": ("CallbackAnswer",),
-    "batch": ("Covered", "Failed", "Outcome", "Outcomes", "Tally", "cover_catalog"),
+    "outcomes": ("Covered", "Failed", "InFlight", "Outcome", "Step", "Tally"),
+    "runner": ("Outcomes", "cover_catalog"),
     "catalog": ("Catalog", "read_catalog"),
     "circuit_breaker": ("Breakers", "CircuitBreaker"),
     "client": ("NO_CALLBACK_URL", "SunoCoverClient"),

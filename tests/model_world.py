@@ -28,7 +28,8 @@ from suno_cover_async import (
     SunoCoverClient,
     cover_catalog,
 )
-from suno_cover_async.batch import Outcome, Outcomes
+from suno_cover_async.outcomes import Outcome
+from suno_cover_async.runner import Outcomes
 from suno_cover_async.sandbox import Sandbox, Scenario
 
 T = TypeVar("T")

@@ -40,6 +40,7 @@ from suno_cover_async import (
     Rate,
     RetryPolicy,
     ServerError,
+    Step,
     SunoCoverClient,
     SunoCoverError,
     Track,
@@ -411,6 +412,57 @@ async def test_who_does_not_read_outcomes_holds_up_no_cover_of_anybody_else() ->
         async with cover_catalog(client, unknown) as outcomes:
             await until(lambda: outcomes.tally.failed > 1_000)
             assert (await client.generate(song)).images
+
+
+def test_where_1000_outcomes_are_unread_no_further_track_is_begun() -> None:
+    concurrency = 20
+
+    async def scenario() -> tuple[int, int]:
+        clock = asyncio.get_running_loop().time
+        async with (
+            Sandbox(QUICK, clock=clock) as sandbox,
+            client_of(sandbox, concurrency=concurrency) as client,
+            cover_catalog(client, [f"unknown-{n}" for n in range(1_300)]) as outcomes,
+        ):
+            await asyncio.sleep(600)
+            unread = len(sandbox.journal.of("submit"))
+            for _ in range(100):
+                await anext(outcomes)
+            await asyncio.sleep(600)
+            return unread, len(sandbox.journal.of("submit"))
+
+    unread, later = virtual_time.run(scenario())
+
+    assert 1_000 < unread <= 1_000 + concurrency + 1
+    assert 1_100 < later <= 1_100 + concurrency + 1
+
+
+@pytest.mark.parametrize("many", [1, 3])
+def test_a_catalog_has_a_task_for_each_track_in_flight_and_not_for_each_slot(many: int) -> None:
+    async def scenario() -> tuple[int, int]:
+        clock = asyncio.get_running_loop().time
+        async with (
+            Sandbox(Scenario(seconds=60), clock=clock) as sandbox,
+            client_of(sandbox, concurrency=500, poll=PollSchedule()) as client,
+        ):
+            songs = sandbox.add_music(many)
+
+            async def feed() -> AsyncIterator[str]:
+                for song in songs:
+                    yield song
+                await asyncio.sleep(60)
+
+            before = len(asyncio.all_tasks())
+            async with cover_catalog(client, feed()) as outcomes:
+                await asyncio.sleep(30.5)
+                during = len(asyncio.all_tasks()) - before
+                assert outcomes.tally.in_flight == many
+                return during, len(await _all(outcomes))
+
+    during, covered = virtual_time.run(scenario())
+
+    assert covered == many
+    assert during <= 5 + 5 * many  # those of requests, connections and the sandbox are among them
 
 
 async def test_a_submit_that_an_earlier_process_left_in_doubt_is_completed_from_its_callback(
@@ -999,6 +1051,38 @@ async def test_how_far_it_is_is_known_from_the_start(tmp_path: Path) -> None:
             await covered(client, songs[:2], ledger)
             async with cover_catalog(client, songs, ledger=ledger) as outcomes:
                 assert (outcomes.tally.total, outcomes.tally.done, outcomes.tally.left) == (4, 2, 2)
+
+
+def test_what_is_done_for_each_track_in_flight_is_known(tmp_path: Path) -> None:
+    async def scenario() -> list[dict[str, tuple[str, Step, float]]]:
+        clock = asyncio.get_running_loop().time
+        slow = Scenario(
+            seconds=20, slow=1.0, slow_seconds=5, image_size=16, faults_on={"submit", "image"}
+        )
+        seen: list[dict[str, tuple[str, Step, float]]] = []
+        async with (
+            Sandbox(slow, clock=clock) as sandbox,
+            client_of(sandbox, concurrency=1, poll=PollSchedule()) as client,
+        ):
+            one, two = (Track(song, title=song[:3]) for song in sandbox.add_music(["one", "two"]))
+            async with cover_catalog(client, [one, two], into=tmp_path) as outcomes:
+                for moment in (3, 15, 28, 100):
+                    await asyncio.sleep(moment - clock())
+                    assert outcomes.tally.in_flight == len(outcomes.in_flight)
+                    seen += [
+                        {
+                            song: (of.track.title, of.step, round(of.since))
+                            for song, of in outcomes.in_flight.items()
+                        }
+                    ]
+        return seen
+
+    submitting, waiting, saving, nothing = virtual_time.run(scenario())
+
+    assert submitting == {"one": ("one", Step.SUBMIT, 0)}
+    assert waiting == {"one": ("one", Step.WAIT, 5)}
+    assert saving == {"one": ("one", Step.SAVE, 25), "two": ("two", Step.SUBMIT, 25)}
+    assert nothing == {}
 
 
 async def test_a_second_cancellation_leaves_no_work_behind(tmp_path: Path) -> None:

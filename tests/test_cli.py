@@ -17,18 +17,20 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import virtual_time
 from conftest import KEY, Ended, Run
 from PIL import Image
 
+from suno_cover_async import PollSchedule, SunoCoverClient, errors
 from suno_cover_async import cli as package
-from suno_cover_async import errors
 from suno_cover_async.cli.exits import ExitCode, advise, exit_code, explain
-from suno_cover_async.sandbox import DuplicateId, Reply, Sandbox, Scenario
+from suno_cover_async.cli.generate import generate
+from suno_cover_async.sandbox import DuplicateId, Kind, Reply, Sandbox, Scenario
 
 MODULE = (sys.executable, "-m", "suno_cover_async")
 PIPE = asyncio.subprocess.PIPE
 PATIENCE = 20.0
-ERASED, COLOUR = r"\x1b\[2K", r"\x1b\[\d+m"
+ERASED, COLOUR, CURSOR = r"\x1b\[2K", r"\x1b\[\d+m", r"\x1b\[\?25h"
 
 FULL = Path("/dev/full")
 
@@ -133,7 +135,7 @@ async def test_generate_saves_both_images_and_writes_their_paths(
     assert sorted(ended.lines) == sorted(f"art/{name}" for name in names(tmp_path / "art"))
     assert names(tmp_path / "art") == ["one-1.png", "one-2.png", "two-1.png", "two-2.png"]
     assert [bill.music_task_id for bill in sandbox.journal.bills] == ["one", "two"]
-    assert "saved 4 images of 2 tracks in art" in ended.err
+    assert "saved 2 of 2 songs in art" in ended.err
 
 
 def a_free_port() -> int:
@@ -229,25 +231,45 @@ async def test_a_song_that_fails_stops_no_other(run: Run, sandbox: Sandbox) -> N
 
     assert ended.code == ExitCode.FAILED
     assert len(ended.lines) == 4
-    assert "3 tracks failed" in ended.err
+    assert "2 songs failed" in ended.err
+    assert "1 id names no song:" in ended.err
+    assert "music_task_id" in ended.err
     assert "Internal error" in ended.err
     assert "next: generate the music again" in ended.err
     assert "Traceback" not in ended.err
 
 
-async def test_json_is_one_object_for_each_song(run: Run, sandbox: Sandbox) -> None:
+async def test_json_is_one_object_for_each_song_and_a_summary(run: Run, sandbox: Sandbox) -> None:
     sandbox.add_music(["good"])
     sandbox.add_music(["doomed"], fails=True)
 
-    ended = await run("generate", "good", "doomed", "--json", *at(sandbox))
+    ended = await run("generate", "good", "no id", "doomed", "--json", *at(sandbox))
 
-    found = {one["music_task_id"]: one for one in map(json.loads, ended.lines)}
+    *songs, last = map(json.loads, ended.lines)
+    found = {one["music_task_id"]: one for one in songs}
     assert found["good"]["state"] == "saved"
     assert found["good"]["files"] == ["covers/good-1.png", "covers/good-2.png"]
     assert found["doomed"]["state"] == "failed"
     assert found["doomed"]["error"]["type"] == "CoverFailedError"
+    refused = found.pop("no id")
+    assert (refused["state"], refused["error"]["type"]) == ("failed", "ValueError")
     bills = {bill.music_task_id: bill.cover_task_id for bill in sandbox.journal.bills}
     assert {one: of["cover_task_id"] for one, of in found.items()} == bills
+    summary = last["summary"]
+    assert (summary["done"], summary["failed"], summary["total"]) == (1, 1, 2)
+    assert (summary["billed"], summary["bad_lines"]) == (2, 1)
+    assert not sandbox.journal.of("credits")
+
+
+async def test_ids_of_no_song_alone_are_a_usage_error_and_nothing_is_asked(
+    run: Run, sandbox: Sandbox
+) -> None:
+    ended = await run("generate", "no id", "nor this", *at(sandbox))
+
+    assert ended.code == ExitCode.USAGE
+    assert "2 ids name no song:\n  'no id'\n" in ended.err
+    assert "saved" not in ended.err
+    assert not sandbox.journal.arrivals
 
 
 async def test_a_timeout_says_how_to_go_on_and_going_on_pays_nothing(run: Run) -> None:
@@ -262,6 +284,31 @@ async def test_a_timeout_says_how_to_go_on_and_going_on_pays_nothing(run: Run) -
         assert f"suno-cover generate --out covers --base-url {sandbox.url}" in late.err
         assert again.code == ExitCode.DONE
         assert len(sandbox.journal.bills) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "most"),
+    [("submit", ExitCode.FAILED, 300), ("details", ExitCode.TIMED_OUT, 301)],
+)
+def test_an_outage_is_waited_out_no_longer_than_a_person_waits(
+    kind: Kind, code: int, most: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def scenario() -> tuple[int, float]:
+        clock = asyncio.get_running_loop().time
+        down = Scenario(seconds=30, maintenance=1.0, faults_on={kind})
+        async with Sandbox(down, clock=clock) as sandbox:
+            client = SunoCoverClient(
+                sandbox.api_key, base_url=sandbox.url, poll=PollSchedule(timeout=300)
+            )
+            songs = sandbox.add_music(2)
+            act = generate(client, songs, into=tmp_path, with_json=False, options=[])
+            return await act.run(), clock()
+
+    ended, seconds = virtual_time.run(scenario())
+
+    assert ended == code
+    assert seconds <= most
+    assert "2 songs are left:" in capsys.readouterr().err
 
 
 async def test_the_command_to_go_on_with_takes_any_id(run: Run) -> None:
@@ -308,7 +355,7 @@ async def test_a_refused_key_stops_further_submits(
     ended = await run("generate", *ids, *at(sandbox))
 
     assert ended.code == ExitCode.KEY
-    assert len(sandbox.journal.of("submit")) < 10
+    assert len(sandbox.journal.of("submit")) <= 20  # as many as go out at once
     assert not sandbox.journal.bills
     assert "sk-refused" not in ended.err + ended.out
 
@@ -451,23 +498,64 @@ async def test_waiting_for_standard_input_can_be_interrupted(
     assert "Traceback" not in ended.err
 
 
+async def is_waited_for(sandbox: Sandbox) -> None:
+    """Return once a client asks for the details of a cover, whose cover task it knows by then."""
+    async with asyncio.timeout(PATIENCE):
+        while not sandbox.journal.of("details"):  # noqa: ASYNC110 - nothing tells of a request
+            await asyncio.sleep(0.01)
+
+
+async def interrupt(process: asyncio.subprocess.Process, *signals: signal.Signals) -> None:
+    """Send signals, each once it is known that the one before was heard."""
+    for number, one in enumerate(signals):
+        if number:
+            words = "finishing" if number == 1 else "stopping: waiting for an answer that may cost"
+            await line_with(process.stderr, words)
+        process.send_signal(one)
+
+
+STOPS = [
+    ([signal.SIGINT, signal.SIGINT], ExitCode.INTERRUPTED),
+    ([signal.SIGTERM], ExitCode.TERMINATED),
+]
+
+
 @needs_posix
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-async def test_an_interruption_names_what_was_paid_for_and_how_to_go_on(
-    number: signal.Signals, code: int, tmp_path: Path
-) -> None:
+async def test_ctrl_c_finishes_the_songs_that_are_paid_for(tmp_path: Path) -> None:
     async with sandbox_with(Scenario(seconds=0.5)) as sandbox:
+        sandbox.add_music(["song"])
+        process = await start("generate", "song", *at(sandbox), cwd=tmp_path)
+        await is_waited_for(sandbox)
+        process.send_signal(signal.SIGINT)
+
+        said = await line_with(process.stderr, "finishing 1 cover that is paid for")
+        ended = await finish(process)
+
+        assert "Ctrl-C again stops now, nothing is lost" in said
+        assert ended.code == ExitCode.INTERRUPTED
+        assert len(ended.lines) == 2
+        assert "saved 1 of 1 song" in ended.err
+        assert "suno-cover generate" not in ended.err  # there is nothing to go on with
+
+
+@needs_posix
+@pytest.mark.parametrize(("signals", "code"), STOPS)
+async def test_an_interruption_names_what_was_paid_for_and_how_to_go_on(
+    signals: list[signal.Signals], code: int, tmp_path: Path
+) -> None:
+    async with sandbox_with(Scenario(seconds=1.0)) as sandbox:
         sandbox.add_music(["song"])
         place = at(sandbox)
         process = await start("generate", "song", *place, cwd=tmp_path)
-        await line_with(process.stderr, "song: cover task")
-        process.send_signal(number)
+        await is_waited_for(sandbox)
+        await interrupt(process, *signals)
 
         ended = await finish(process)
         again = await finish(await start("generate", "song", *place, cwd=tmp_path))
 
         assert ended.code == code
         assert "interrupted" in ended.err
+        assert "1 song is paid for and not finished" in ended.err
         assert f"song: cover task {sandbox.journal.bills[0].cover_task_id}" in ended.err
         assert f"suno-cover generate --out covers --base-url {sandbox.url}" in ended.err
         assert "Traceback" not in ended.err
@@ -477,36 +565,59 @@ async def test_an_interruption_names_what_was_paid_for_and_how_to_go_on(
 
 
 @needs_posix
-async def test_a_submit_on_its_way_is_awaited_and_its_cover_task_is_named(tmp_path: Path) -> None:
+async def test_an_interruption_while_images_are_saved_names_their_cover_task(
+    tmp_path: Path,
+) -> None:
+    slow = Scenario(seconds=0.02, slow=1.0, slow_seconds=60, faults_on={"image"})
+    async with sandbox_with(slow) as sandbox:
+        sandbox.add_music(["song"])
+        process = await start("generate", "song", "--json", *at(sandbox), cwd=tmp_path)
+        async with asyncio.timeout(PATIENCE):
+            while not sandbox.journal.of("image"):  # noqa: ASYNC110 - nothing tells of a request
+                await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+
+        ended = await finish(process)
+
+        task = sandbox.journal.bills[0].cover_task_id
+        assert f"song: cover task {task}" in ended.err
+        found = json.loads(ended.lines[0])
+        assert (found["state"], found["cover_task_id"]) == ("unfinished", task)
+        assert len(found["images"]) == 2
+
+
+@needs_posix
+@pytest.mark.parametrize(("signals", "code"), STOPS)
+async def test_a_submit_on_its_way_is_awaited_and_its_cover_task_is_named(
+    signals: list[signal.Signals], code: int, tmp_path: Path
+) -> None:
     slow = Scenario(seconds=60, slow=1.0, slow_seconds=0.5, faults_on={"submit"})
     async with sandbox_with(slow) as sandbox:
         sandbox.add_music(["song"])
         process = await start("generate", "song", *at(sandbox), cwd=tmp_path)
         await has_billed(sandbox)
-        process.send_signal(signal.SIGINT)
+        await interrupt(process, *signals)
 
         ended = await finish(process)
 
-        assert ended.code == ExitCode.INTERRUPTED
+        assert ended.code == code
         assert f"song: cover task {sandbox.journal.bills[0].cover_task_id}" in ended.err
 
 
 @needs_posix
-async def test_a_second_interruption_does_not_wait_for_an_answer(tmp_path: Path) -> None:
+async def test_a_third_interruption_does_not_wait_for_an_answer(tmp_path: Path) -> None:
     slow = Scenario(slow=1.0, slow_seconds=60, faults_on={"submit"})
     async with sandbox_with(slow) as sandbox:
         sandbox.add_music(["song"])
         process = await start("generate", "song", "--json", *at(sandbox), cwd=tmp_path)
         await has_billed(sandbox)
-        process.send_signal(signal.SIGINT)
-        await line_with(process.stderr, "stopping: waiting for an answer that may cost money")
-        process.send_signal(signal.SIGINT)
+        await interrupt(process, signal.SIGINT, signal.SIGINT, signal.SIGINT)
 
         ended = await finish(process)
 
         assert ended.code == ExitCode.INTERRUPTED
-        assert json.loads(ended.out)["state"] == "unfinished"
-        assert "1 track not known to be submitted" in ended.err
+        assert json.loads(ended.lines[0])["state"] == "unfinished"
+        assert "1 song possibly billed:\n  song\n" in ended.err
         assert ended.err.rstrip().endswith("-- song")
         assert "Traceback" not in ended.err
 
@@ -516,13 +627,14 @@ async def test_an_interrupted_run_tells_programs_what_is_unfinished(tmp_path: Pa
     async with sandbox_with(Scenario(seconds=60)) as sandbox:
         sandbox.add_music(["song"])
         process = await start("generate", "song", "--json", *at(sandbox), cwd=tmp_path)
-        await line_with(process.stderr, "song: cover task")
-        process.send_signal(signal.SIGINT)
+        await is_waited_for(sandbox)
+        process.send_signal(signal.SIGTERM)
 
-        found = json.loads((await finish(process)).out)
+        found, last = map(json.loads, (await finish(process)).lines)
 
         assert found["state"] == "unfinished"
         assert found["cover_task_id"] == sandbox.journal.bills[0].cover_task_id
+        assert (last["summary"]["left"], last["summary"]["billed"]) == (1, 1)
 
 
 # the key
@@ -746,8 +858,9 @@ async def test_on_a_terminal_progress_is_redrawn_and_paths_come_last(
     screen = await on_a_terminal("generate", "one", "two", *at(sandbox), cwd=tmp_path)
 
     assert "2 of 2" in screen
-    assert screen.index("covers/one-1.png") > screen.rindex("2 of 2")
-    assert "saved 4 images" in screen
+    assert "saved 2 of 2 songs" in screen
+    drawn, _, _ = screen.partition("saved 2 of 2 songs")
+    assert drawn.index("covers/one-1.png") > drawn.rindex("2 of 2")
 
 
 @needs_posix
@@ -757,27 +870,37 @@ async def test_many_songs_on_a_terminal_are_one_bar(sandbox: Sandbox, tmp_path: 
 
     screen = await on_a_terminal("generate", *ids, *at(sandbox), cwd=tmp_path, LINES="12")
 
-    drawn, _, said = screen.partition("tracks failed")
-    assert "18 of 18" in drawn
+    drawn, _, said = screen.partition("songs failed")
+    assert "18 failed" in drawn
     assert "unknown-3" not in drawn
     assert "unknown-3" in said
 
 
 @needs_posix
-async def test_on_a_terminal_an_interruption_is_explained_above_the_display(tmp_path: Path) -> None:
-    slow = Scenario(seconds=60, slow=1.0, slow_seconds=0.8, faults_on={"submit"})
+@pytest.mark.parametrize(
+    ("seconds", "number", "explanation"),
+    [
+        (0.5, signal.SIGINT, rf"{ERASED}({COLOUR})?finishing what is under way"),
+        (60, signal.SIGTERM, rf"{CURSOR}({COLOUR})?stopping: waiting for an answer"),
+    ],
+)
+async def test_on_a_terminal_an_interruption_is_explained_beside_the_display(
+    seconds: float, number: signal.Signals, explanation: str, tmp_path: Path
+) -> None:
+    slow = Scenario(seconds=seconds, slow=1.0, slow_seconds=0.8, faults_on={"submit"})
     async with sandbox_with(slow) as sandbox:
         sandbox.add_music(["song"])
 
         async def interrupt(process: asyncio.subprocess.Process) -> None:
             await has_billed(sandbox)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
 
         command = ("generate", "song", *at(sandbox))
         screen = await on_a_terminal(*command, cwd=tmp_path, meanwhile=interrupt)
 
-        assert re.search(rf"{ERASED}({COLOUR})?stopping: waiting for an answer", screen)
-        assert f"cover task {sandbox.journal.bills[0].cover_task_id}" in screen
+        assert re.search(explanation, screen)
+        ended = f"cover task {sandbox.journal.bills[0].cover_task_id}"
+        assert (ended if number is signal.SIGTERM else "saved 1 of 1 song") in screen
 
 
 async def nothing_happens(_: asyncio.subprocess.Process) -> None:
@@ -855,7 +978,7 @@ async def test_the_demo_covers_a_dozen_tracks_and_pays_for_each_once(tmp_path: P
     sheet = tmp_path / "suno-cover-demo" / "contact-sheet.png"
     assert ended.code == ExitCode.DONE
     assert len(files) == 25
-    assert "12 covers for 12 tracks" in ended.err
+    assert "12 covers for 12 songs" in ended.err
     assert str(sheet.relative_to(tmp_path)) in ended.out
     with Image.open(sheet) as image:
         assert image.width > 1000

@@ -5,11 +5,8 @@ What it shares with `test_cli.py` is imported from there.
 
 import asyncio
 import csv
-import functools
-import io
 import json
 import os
-import re
 import shlex
 import signal
 import sqlite3
@@ -42,6 +39,7 @@ from test_cli import (
     sandbox_with,
     start,
 )
+from test_progress import console, said
 from virtual_time import run as in_virtual_time
 
 from suno_cover_async import (
@@ -56,14 +54,12 @@ from suno_cover_async import (
     read_catalog,
 )
 from suno_cover_async.cli.batch import Batch
-from suno_cover_async.cli.catalog_display import Lines, Pause, Standing, progress
-from suno_cover_async.cli.catalog_report import Command
 from suno_cover_async.cli.exits import ExitCode
 from suno_cover_async.cli.export import as_csv, guarded
-from suno_cover_async.cli.intake import opened
 from suno_cover_async.cli.ledger import show_to_people
+from suno_cover_async.cli.ledger_follow_up import Command, LedgerFollowUp
 from suno_cover_async.cli.purse import Purse
-from suno_cover_async.cli.speed import Speed
+from suno_cover_async.cli.results import Results, When
 from suno_cover_async.sandbox import Kind, Reply, Sandbox, Scenario
 
 QUICK = Scenario(seconds=0.02, image_size=16)
@@ -122,7 +118,7 @@ async def test_a_batch_saves_every_image_and_says_what_became_of_all(
     assert names(tmp_path / "covers")[:2] == ["Song a a-1.png", "Song a a-2.png"]
     assert billed(sandbox) == Counter(["a", "b", "c"])
     assert "saved 3 of 3 tracks in covers" in ended.err
-    assert "billed 3, adopted 0, ambiguous 0, failed 0, left 0, credits used 3" in ended.err
+    assert "billed 3, adopted 0, possibly billed 0, failed 0, left 0, credits used 3" in ended.err
     assert "suno-cover" not in ended.err  # there is nothing to do next
 
 
@@ -212,7 +208,7 @@ async def test_covers_whose_images_are_gone_are_named_in_the_end(
     ended = await run(*batch(sandbox))
 
     assert ended.code == ExitCode.FAILED
-    assert "billed 0, adopted 0, ambiguous 0, failed 1, left 0" in ended.err
+    assert "billed 0, adopted 0, possibly billed 0, failed 1, left 0" in ended.err
     assert "1 cover expired: the images are gone for good" in ended.err
     assert "\n  Song a\n" in ended.err
     assert len(sandbox.journal.of("submit")) == 1
@@ -237,6 +233,25 @@ async def test_no_credits_has_a_code_and_the_same_command_goes_on(run: Run, tmp_
         assert "saved 1 of 3 tracks in art" in again.err
         assert not (tmp_path / "covers.db").exists()
         assert billed(sandbox) == Counter(["a"])
+
+
+async def test_covers_that_all_take_too_long_have_a_code_unless_others_failed(
+    run: Run, tmp_path: Path
+) -> None:
+    async with sandbox_with(Scenario(seconds=60, image_size=16)) as sandbox:
+        catalog(tmp_path, sandbox.add_music(["a", "b"]))
+        late = await run(*batch(sandbox, "--timeout", "0.1", "--json"))
+        catalog(tmp_path, ["a", "b", "unknown"])
+        failed = await run(*batch(sandbox, "--timeout", "0.1"))
+
+        assert late.code == ExitCode.TIMED_OUT
+        *outcomes, _ = map(json.loads, late.lines)
+        assert {(one["state"], one["error"]["type"]) for one in outcomes} == {
+            ("left", "CoverTimeoutError")
+        }
+        assert "2 tracks are left" in late.err
+        assert failed.code == ExitCode.FAILED
+        assert billed(sandbox) == Counter(["a", "b"])
 
 
 async def test_a_refused_key_has_a_code(
@@ -266,7 +281,7 @@ async def test_a_balance_that_cannot_be_asked_for_is_no_trouble(
     assert "credits used" not in ended.err
 
 
-async def test_a_submit_that_may_be_billed_is_ambiguous_and_the_next_run_finds_out(
+async def test_a_submit_without_an_answer_is_possibly_billed_and_the_next_run_finds_out(
     run: Run, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     catalog(tmp_path, sandbox.add_music(["a"]))
@@ -280,8 +295,8 @@ async def test_a_submit_that_may_be_billed_is_ambiguous_and_the_next_run_finds_o
     sandbox.scenario = QUICK
     shown = await run("ledger", "show", "covers.db", "--state", "submitting")
 
-    assert "ambiguous 1, failed 0, left 1" in scarce.err
-    assert "perhaps billed; the next run finds out, never paying twice" in scarce.err
+    assert "possibly billed 1, failed 0, left 1" in scarce.err
+    assert "possibly billed: the next run finds out, and never pays twice" in scarce.err
     assert "\ta\tsubmitting\t" in shown.out
 
 
@@ -564,7 +579,7 @@ async def test_a_third_ctrl_c_does_not_wait_for_an_answer(tmp_path: Path) -> Non
 
         assert ended.code == ExitCode.INTERRUPTED
         assert states(tmp_path / "covers.db") == {"submitting": 1}
-        assert "ambiguous 1, failed 0, left 1" in ended.err
+        assert "possibly billed 1, failed 0, left 1" in ended.err
         assert "1 track is left" in ended.err
         assert "Traceback" not in ended.err
 
@@ -573,21 +588,20 @@ async def test_what_ended_while_a_run_was_being_stopped_is_heard_of(
     sandbox: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     catalog(tmp_path, sandbox.add_music(["a"]))
-    with opened(str(tmp_path / "catalog.csv"), None) as intake:
-        act = Batch(
-            client=connect(sandbox),
-            ledger=Ledger(tmp_path / "covers.db"),
-            intake=intake,
-            into=tmp_path / "covers",
-            retry_failed=False,
-            as_json=False,
-            command=Command(catalog="catalog.csv", ledger="covers.db", options=()),
-        )
-        task = asyncio.create_task(act.run())
-        await until(lambda: act._outcomes is not None and act._outcomes.tally.done)
-        task.cancel()  # its outcome is there, and nobody has heard of it yet
-        with pytest.raises(asyncio.CancelledError):
-            await task
+    command = Command(catalog="catalog.csv", ledger="covers.db", options=())
+    act = Batch(
+        client=connect(sandbox),
+        tracks=read_catalog(tmp_path / "catalog.csv"),
+        ledger_path=tmp_path / "covers.db",
+        into=tmp_path / "covers",
+        results=Results(with_json=False, when=When.NOW),
+        follow_up=LedgerFollowUp(Console(stderr=True), command),
+    )
+    task = asyncio.create_task(act.run())
+    await until(lambda: act._run is not None and act._run.tally.done)
+    task.cancel()  # its outcome is there, and nobody has heard of it yet
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 2
@@ -722,93 +736,6 @@ async def test_a_log_has_one_line_of_progress_at_first(
     first, *rest = ended.err.splitlines()
     assert first.endswith(" 0 of 4")
     assert len(rest) == 2
-
-
-def console(width: int = 80) -> Console:
-    return Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
-
-
-def said(there: Console) -> str:
-    assert isinstance(there.file, io.StringIO)
-    return there.file.getvalue()
-
-
-def test_further_lines_come_after_ten_seconds_and_one_percent() -> None:
-    there, now, done = Console(file=io.StringIO(), width=200), 0.0, 0
-    lines = Lines(there, lambda: Standing(total=1_000, done=done), lambda: now)
-    for seconds, ended in ((9, 500), (10, 500), (30, 509), (39, 509), (40, 510), (49, 900)):
-        now, done = float(seconds), ended
-        lines.move()
-
-    assert [line.split()[2] for line in said(there).splitlines()] == ["0", "500", "510"]
-
-
-@pytest.mark.parametrize("width", [30, 40, 80, 120])
-def test_what_is_shown_never_breaks_a_line(width: int) -> None:
-    busy = Standing(
-        total=100_000_000,
-        done=31_234_567,
-        failed=1_234,
-        in_flight=100,
-        per_minute=61.4,
-        credits_used=312_345.25,
-        finishing=False,
-    )
-    trouble = "no answer from https://api.example: " + "x" * 200
-    moment = datetime(2026, 1, 2, 12, 3, tzinfo=UTC)
-    paused = Standing(total=10, done=1, pause=Pause(what="the API", since=moment, trouble=trouble))
-    for standing, word in ((busy, "31,234,567 of 100,000,000"), (paused, "the API paused since")):
-        there = console(width)
-
-        with progress(there, functools.partial(identity, standing), bar=True):
-            pass
-
-        drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said(there))
-        assert word in drawn
-        assert max(map(len, re.split(r"[\r\n]+", drawn))) <= width
-
-
-def identity(standing: Standing) -> Standing:
-    return standing
-
-
-def test_the_notes_begin_with_what_matters_most() -> None:
-    standing = Standing(
-        total=1_000,
-        done=300,
-        failed=3,
-        in_flight=9,
-        per_minute=10.0,
-        credits_used=303.0,
-    )
-
-    notes = [note for note, _ in standing.notes()]
-
-    assert notes == [
-        *("3 failed", "about 1 h 10 min left", "9 in flight", "10.0 a minute"),
-        "303 credits used",
-    ]
-
-
-def test_nothing_is_foretold_before_there_is_a_rate() -> None:
-    speed = Speed()
-    unknown = speed.per_minute(5.0)
-    speed.note(5.0, 1)
-    speed.note(10.0, 6)
-    early = speed.per_minute(14.0)
-
-    assert (unknown, early) == (None, None)
-    assert speed.per_minute(15.0) == pytest.approx(30.0)
-
-
-def test_the_rate_is_that_of_the_last_five_minutes() -> None:
-    speed = Speed()
-    for second in range(1_000):
-        speed.note(float(second), 5 * second)
-    for second in range(1_000, 2_000):
-        speed.note(float(second), 4_000 + second)
-
-    assert speed.per_minute(2_000.0) == pytest.approx(60.0, rel=0.01)
 
 
 def test_the_balance_is_asked_for_at_first_once_a_minute_and_in_the_end() -> None:

@@ -3,8 +3,9 @@
 import pytest
 
 from suno_cover_async import errors
-from suno_cover_async.fates import Fate, Step, fate
+from suno_cover_async.fates import Consequence, consequence_of
 from suno_cover_async.models import CoverDetails, CoverStatus
+from suno_cover_async.outcomes import Step
 
 FAILED_COVER = errors.CoverFailedError(CoverDetails(cover_task_id="c", status=CoverStatus.FAILED))
 FULL_DISK = errors.DownloadError("cannot save")
@@ -22,44 +23,52 @@ SUBMIT, WAIT, SAVE = Step
 @pytest.mark.parametrize(
     ("error", "step", "expected"),
     [
-        (errors.AuthenticationError("x"), SUBMIT, Fate.HOPELESS),
-        (errors.AuthenticationError("x", retryable=True), SUBMIT, Fate.HOPELESS),
-        (errors.AuthenticationError("x"), WAIT, Fate.HOPELESS),
-        (errors.ClientBlockedError("x"), SAVE, Fate.SCARCE),
-        (errors.ClientBlockedError("x"), WAIT, Fate.HOPELESS),
-        (errors.ClientUsageError("x"), WAIT, Fate.HOPELESS),
-        (errors.InsufficientCreditsError("x"), SUBMIT, Fate.SCARCE),
-        (FULL_DISK, SAVE, Fate.SCARCE),
-        (errors.TransportError("x"), SUBMIT, Fate.LEFT),
-        (errors.ServerError("x"), SUBMIT, Fate.LEFT),
-        (errors.RateLimitError("x"), SUBMIT, Fate.LEFT),
-        (IN_DOUBT, SUBMIT, Fate.LEFT),
-        (REFUSED_IN_DOUBT, SUBMIT, Fate.ATTENTION),
-        (KEY_REFUSED_IN_DOUBT, SUBMIT, Fate.HOPELESS),
-        (errors.CoverTimeoutError("x"), WAIT, Fate.LEFT),
-        (errors.ImagesMissingError("x"), WAIT, Fate.LEFT),
-        (errors.DownloadError("x", retryable=True), SAVE, Fate.LEFT),
-        (errors.UnexpectedResponseError("x", http_status=200, retryable=True), SUBMIT, Fate.LEFT),
-        (FAILED_COVER, WAIT, Fate.FAILED),
-        (errors.CoverExpiredError("x"), SAVE, Fate.FAILED),
-        (errors.InvalidRequestError("x"), SUBMIT, Fate.FAILED),
-        (errors.NotFoundError("x", code=404), SUBMIT, Fate.FAILED),
-        (errors.WrongAddressError("x", http_status=404), SUBMIT, Fate.HOPELESS),
-        (errors.WrongAddressError("x", http_status=404), WAIT, Fate.HOPELESS),
-        (errors.WrongAddressError("x", http_status=404), SAVE, Fate.HOPELESS),
-        (WRONG_ADDRESS_IN_DOUBT, SUBMIT, Fate.HOPELESS),
-        (errors.CoverExistsError("x"), SUBMIT, Fate.ATTENTION),
-        (errors.NotFoundError("x"), WAIT, Fate.ATTENTION),
-        (errors.InvalidRequestError("x"), WAIT, Fate.ATTENTION),
-        (errors.UnexpectedResponseError("x", http_status=200), WAIT, Fate.ATTENTION),
-        (errors.DownloadError("x"), SAVE, Fate.ATTENTION),
-        (errors.NotFoundError("x"), SAVE, Fate.ATTENTION),
-        (errors.CoverExistsError("x"), WAIT, Fate.STRANGER),
-        (errors.UnexpectedResponseError("x"), WAIT, Fate.STRANGER),
-        (errors.UnexpectedResponseError("x", http_status=302, retryable=True), WAIT, Fate.LEFT),
-        (errors.UnexpectedResponseError("x", http_status=200), SUBMIT, Fate.HOPELESS),
+        (errors.AuthenticationError("x"), SUBMIT, Consequence.ABORT),
+        (errors.AuthenticationError("x", retryable=True), SUBMIT, Consequence.ABORT),
+        (errors.AuthenticationError("x"), WAIT, Consequence.ABORT),
+        (errors.ClientBlockedError("x"), SAVE, Consequence.STOP_SUBMITTING),
+        (errors.ClientBlockedError("x"), WAIT, Consequence.ABORT),
+        (errors.ClientUsageError("x"), WAIT, Consequence.ABORT),
+        (errors.InsufficientCreditsError("x"), SUBMIT, Consequence.STOP_SUBMITTING),
+        (FULL_DISK, SAVE, Consequence.STOP_SUBMITTING),
+        (errors.TransportError("x"), SUBMIT, Consequence.LEFT),
+        (errors.ServerError("x"), SUBMIT, Consequence.LEFT),
+        (errors.RateLimitError("x"), SUBMIT, Consequence.LEFT),
+        (IN_DOUBT, SUBMIT, Consequence.LEFT),
+        (REFUSED_IN_DOUBT, SUBMIT, Consequence.ATTENTION),
+        (KEY_REFUSED_IN_DOUBT, SUBMIT, Consequence.ABORT),
+        (errors.CoverTimeoutError("x"), WAIT, Consequence.LEFT),
+        (errors.ImagesMissingError("x"), WAIT, Consequence.LEFT),
+        (errors.DownloadError("x", retryable=True), SAVE, Consequence.LEFT),
+        (
+            errors.UnexpectedResponseError("x", http_status=200, retryable=True),
+            SUBMIT,
+            Consequence.LEFT,
+        ),
+        (FAILED_COVER, WAIT, Consequence.FAILED),
+        (errors.CoverExpiredError("x"), SAVE, Consequence.FAILED),
+        (errors.InvalidRequestError("x"), SUBMIT, Consequence.FAILED),
+        (errors.NotFoundError("x", code=404), SUBMIT, Consequence.FAILED),
+        (errors.WrongAddressError("x", http_status=404), SUBMIT, Consequence.ABORT),
+        (errors.WrongAddressError("x", http_status=404), WAIT, Consequence.ABORT),
+        (errors.WrongAddressError("x", http_status=404), SAVE, Consequence.ABORT),
+        (WRONG_ADDRESS_IN_DOUBT, SUBMIT, Consequence.ABORT),
+        (errors.CoverExistsError("x"), SUBMIT, Consequence.ATTENTION),
+        (errors.NotFoundError("x"), WAIT, Consequence.ATTENTION),
+        (errors.InvalidRequestError("x"), WAIT, Consequence.ATTENTION),
+        (errors.UnexpectedResponseError("x", http_status=200), WAIT, Consequence.ATTENTION),
+        (errors.DownloadError("x"), SAVE, Consequence.ATTENTION),
+        (errors.NotFoundError("x"), SAVE, Consequence.ATTENTION),
+        (errors.CoverExistsError("x"), WAIT, Consequence.WRONG_TASK),
+        (errors.UnexpectedResponseError("x"), WAIT, Consequence.WRONG_TASK),
+        (
+            errors.UnexpectedResponseError("x", http_status=302, retryable=True),
+            WAIT,
+            Consequence.LEFT,
+        ),
+        (errors.UnexpectedResponseError("x", http_status=200), SUBMIT, Consequence.ABORT),
     ],
-    ids=lambda value: value.name if isinstance(value, Step | Fate) else type(value).__name__,
+    ids=lambda value: value.name if isinstance(value, Step | Consequence) else type(value).__name__,
 )
-def test_an_error_means(error: errors.SunoCoverError, step: Step, expected: Fate) -> None:
-    assert fate(error, step) is expected
+def test_an_error_means(error: errors.SunoCoverError, step: Step, expected: Consequence) -> None:
+    assert consequence_of(error, step) is expected

@@ -16,7 +16,17 @@ FOREIGN = {
 }
 FOR_OTHERS = (
     {"receiver", "verification", "asgi", "handler", "signatures"}  # callbacks
-    | {"batch", "agenda", "fates", "catalog", "lines", "ledger", "ledger_file", "commits"}
+    | {
+        "runner",
+        "outcomes",
+        "agenda",
+        "fates",
+        "catalog",
+        "lines",
+        "ledger",
+        "ledger_file",
+        "commits",
+    }
     | {"sandbox", "cli"}
 )
 

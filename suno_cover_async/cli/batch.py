@@ -1,14 +1,13 @@
-"""`batch`: cover a whole catalog, show how it goes, and say in the end where all stands.
+"""One run over a catalog: cover it, show how it goes, and say in the end where all stands.
 
-It knows `cover_catalog` and when to ask for the balance; how things look and read is the business
-of the modules beside it.
+`batch`, `generate` and `demo` are such runs. It knows `cover_catalog` and when to ask for the
+balance; how things look and read is the business of the modules beside it.
 """
 
 import asyncio
 import contextlib
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,178 +17,197 @@ from suno_cover_async import (
     CircuitBreaker,
     Failed,
     Ledger,
+    LedgerEntry,
+    LedgerError,
     Outcome,
     Outcomes,
     SunoCoverClient,
     SunoCoverError,
     Tally,
+    Track,
     TrackState,
     cover_catalog,
 )
-from suno_cover_async.cli.catalog_display import Pause, Standing, progress
-from suno_cover_async.cli.catalog_report import (
-    Command,
-    Failures,
-    Report,
-    summarise,
-    write_json,
-    write_paths,
-    write_summary,
-)
 from suno_cover_async.cli.console import is_live, say, stderr
 from suno_cover_async.cli.exits import ExitCode, exit_code, explain
-from suno_cover_async.cli.intake import Intake
+from suno_cover_async.cli.progress import Pause, Standing, progress
 from suno_cover_async.cli.purse import Purse
+from suno_cover_async.cli.records import OutcomeRecord, SummaryRecord
+from suno_cover_async.cli.report import FollowUp, Report, count, summarise
+from suno_cover_async.cli.results import Results
 from suno_cover_async.cli.speed import Speed
 from suno_cover_async.ledger import Totals
 
-_UNPAID = (TrackState.WAITING, TrackState.SUBMITTING)
+_UNPAID = (TrackState.SUBMITTING, TrackState.WAITING)
 _PAID = (TrackState.SUBMITTED, TrackState.COVERED)
+_PAGE = 1_000
 
 
 @attrs.define(eq=False, kw_only=True)
 class Batch:
-    """One run of `batch`.
+    """One run over a catalog.
 
     Attributes:
         client: What to cover with; closed in the end.
-        ledger: Where to remember; closed in the end.
-        intake: The catalog, judged already.
+        tracks: The catalog, judged already.
+        ledger_path: Where to remember. None remembers for this run only: then each track without
+            an outcome is named in the end, the balance is not asked for, and an outage is not
+            waited out for longer than retries and time-outs allow.
         into: The folder of the images.
+        results: What goes to standard output.
+        follow_up: Says what failed, and how to go on.
         retry_failed: Begin anew with what failed before.
-        as_json: Write all about each outcome, not just its files.
-        command: How it was started.
+        bad_lines: How many lines of the catalog name no track.
+        refused: Errors of what was given in place of tracks.
     """
 
     client: SunoCoverClient
-    ledger: Ledger
-    intake: Intake
+    tracks: Iterable[Track]
+    ledger_path: Path | None
     into: Path
-    retry_failed: bool
-    as_json: bool
-    command: Command
-    _failures: Failures = attrs.field(init=False)
+    results: Results
+    follow_up: FollowUp
+    retry_failed: bool = False
+    bad_lines: int = 0
+    refused: Sequence[Exception] = ()
+    _ledger: Ledger = attrs.field(init=False)
     _speed: Speed = attrs.field(factory=Speed, init=False)
-    _outcomes: Outcomes | None = attrs.field(default=None, init=False)
+    _run: Outcomes | None = attrs.field(default=None, init=False)
     _purse: Purse | None = attrs.field(default=None, init=False)
+    _errors: dict[type[Exception], Exception] = attrs.field(init=False)
     _reason: Exception | None = attrs.field(default=None, init=False)
-    _unwritable: OSError | None = attrs.field(default=None, init=False)
+    _with_outcome: set[str] = attrs.field(factory=set[str], init=False)
+    _unfinished: Sequence[LedgerEntry] = attrs.field(default=(), init=False)
     _ended_before: int = attrs.field(default=0, init=False)
     _was_idle: bool = attrs.field(default=False, init=False)
     _can_finish: bool = attrs.field(default=False, init=False)
     _finishing: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Prepare; nothing is said yet."""
-        self._failures = Failures(stderr(), self.command)
+        """Prepare; nothing is opened yet."""
+        self._ledger = Ledger(self.ledger_path)
+        self._errors = {type(error): error for error in self.refused}
 
     async def run(self) -> int:
         """Cover it, and return the exit code."""
         try:
             await self._cover()
         except (SunoCoverError, OSError) as error:
-            if self._outcomes is None:
+            if self._run is None:
                 raise
             self._reason = error
         except asyncio.CancelledError:
             say(stderr(), "interrupted", "yellow")
             raise
         finally:
-            if self._outcomes is not None:
-                self._conclude(self._outcomes)
-        return ExitCode.DONE if self._outcomes is None else self._code(self._outcomes.tally)
+            if self._run is not None:
+                self._conclude(self._run.tally)
+        return self._code()
 
     def finish(self) -> bool:
         """Submit nothing more and end with what is paid for; tells whether that is possible."""
-        if self._outcomes is None or not self._can_finish:
+        if self._run is None or not self._can_finish:
             return False
-        self._outcomes.finish()
+        self._run.finish()
         self._finishing = True
-        self.ledger.count().add_done_callback(_say_finishing)
+        self._ledger.count().add_done_callback(_say_finishing)
         return True
 
     @property
     def billed(self) -> int:
         """How many covers this run was billed for."""
-        return 0 if self._outcomes is None else self._outcomes.tally.billed
+        return 0 if self._run is None else self._run.tally.billed
 
     async def _cover(self) -> None:
+        async with self._ledger:
+            try:
+                async with self.client:
+                    await self._cover_with_all_open()
+            finally:
+                if self.ledger_path is None:
+                    self._unfinished = await self._without_outcome()
+
+    async def _cover_with_all_open(self) -> None:
         work = cover_catalog(
             self.client,
-            self.intake.catalog,
-            ledger=self.ledger,
+            self.tracks,
+            ledger=self._ledger,
             into=self.into,
             retry_failed=self.retry_failed,
+            wait_out_outages=self.ledger_path is not None,
         )
-        with self.ledger:
-            async with self.client:
-                try:
-                    async with work as outcomes:
-                        self._begin(outcomes)
-                        await self._follow(outcomes)
-                except asyncio.CancelledError:
-                    if self._outcomes is not None:
-                        await self._hear_the_rest(self._outcomes)
-                    raise
+        try:
+            async with work as self._run:
+                self._ended_before = self._run.tally.done + self._run.tally.failed
+                self._was_idle = not self._run.tally.left
+                await self._follow(self._run)
+        except asyncio.CancelledError:
+            if self._run is not None:
+                await self._hear_the_rest(self._run)
+            raise
 
-    def _begin(self, outcomes: Outcomes) -> None:
-        self._outcomes = outcomes
-        self._ended_before = outcomes.tally.done + outcomes.tally.failed
-        self._was_idle = not outcomes.tally.left
-
-    async def _follow(self, outcomes: Outcomes) -> None:
+    async def _follow(self, run: Outcomes) -> None:
         """Hear of every outcome, up to the last one or the reason to stop."""
-        totals = await self.ledger.count()
-        self._purse = Purse(self.client.credits, outcomes.tally)
         self._can_finish = True
         async with contextlib.AsyncExitStack() as stack:
             show = _nothing if self._was_idle else stack.enter_context(self._progress())
-            if any(totals[state] for state in _UNPAID):
-                await stack.enter_async_context(self._purse.watched())
+            await self._watch_the_balance(run, stack)
             try:
-                async for outcome in outcomes:
+                async for outcome in run:
                     self._hear(outcome)
-                    show()
+                    show(outcome)
             except SunoCoverError as error:
                 self._reason = error
         self._can_finish = False
 
-    async def _hear_the_rest(self, outcomes: Outcomes) -> None:
+    async def _watch_the_balance(self, run: Outcomes, stack: contextlib.AsyncExitStack) -> None:
+        """Ask for the balance, where this run may be billed and a ledger file is kept."""
+        if self.ledger_path is None:
+            return
+        self._purse = Purse(self.client.credits, run.tally)
+        totals = await self._ledger.count()
+        if any(totals[state] for state in _UNPAID):
+            await stack.enter_async_context(self._purse.watched())
+
+    async def _hear_the_rest(self, run: Outcomes) -> None:
         """Hear of what ended while it was being stopped."""
         with contextlib.suppress(SunoCoverError):
-            async for outcome in outcomes:
+            async for outcome in run:
                 self._hear(outcome)
 
     def _hear(self, outcome: Outcome) -> None:
-        try:
-            if self.as_json:
-                write_json(outcome)
-            elif not self._is_watched():  # paths would tear the bar; the folder is named in the end
-                write_paths(outcome)
-        except OSError as error:  # said in the end; later results go nowhere
-            self._unwritable = error
+        self.results.add(OutcomeRecord.of(outcome))
+        self.follow_up.hear(outcome)
         if isinstance(outcome, Failed):
-            self._failures.tell(outcome)
-        if self._outcomes is not None:
-            tally = self._outcomes.tally
+            self._errors.setdefault(type(outcome.error), outcome.error)
+        if self.ledger_path is None:
+            self._with_outcome.add(outcome.track.music_task_id)
+        if self._run is not None:
+            tally = self._run.tally
             self._speed.note(time.monotonic(), tally.done + tally.failed - self._ended_before)
 
-    def _is_watched(self) -> bool:
-        """Whether results and the bar would share a terminal."""
-        return is_live(stderr()) and sys.stdout.isatty()
+    async def _without_outcome(self) -> list[LedgerEntry]:
+        """Read the tracks that had no outcome in this run: what is paid for first."""
+        found: list[LedgerEntry] = []
+        with contextlib.suppress(LedgerError):
+            for state in (*_PAID, *_UNPAID):
+                after = 0
+                while page := await self._ledger.next_open(state, after, _PAGE):
+                    after = page[-1].number
+                    found += [one for one in page if one.music_task_id not in self._with_outcome]
+        return found
 
-    def _progress(self) -> contextlib.AbstractContextManager[Callable[[], None]]:
-        """Show how far it is: by a bar, unless JSON goes to the same terminal."""
-        bar = is_live(stderr()) and not (self.as_json and self._is_watched())
-        return progress(stderr(), self._standing, bar=bar)
+    def _progress(self) -> contextlib.AbstractContextManager[Callable[[Outcome], None]]:
+        live = is_live(stderr()) and not self.results.tear_a_display
+        return progress(stderr(), self._standing, live=live)
 
     def _standing(self) -> Standing:
-        tally = Tally() if self._outcomes is None else self._outcomes.tally
+        tally = Tally() if self._run is None else self._run.tally
         return Standing(
             total=tally.total,
             done=tally.done,
             failed=tally.failed,
-            in_flight=tally.in_flight,
+            in_flight={} if self._run is None else self._run.in_flight,
             per_minute=self._speed.per_minute(time.monotonic()),
             credits_used=None if self._purse is None else self._purse.used,
             finishing=self._finishing,
@@ -201,35 +219,42 @@ class Batch:
         paused = map(_pause, (breakers.api, breakers.submit, breakers.images))
         return next(filter(None, paused), None)
 
-    def _conclude(self, outcomes: Outcomes) -> None:
+    def _conclude(self, tally: Tally) -> None:
         report = Report(
-            command=self.command,
             into=self.into,
-            tally=outcomes.tally,
+            tally=tally,
             was_idle=self._was_idle,
-            bad_lines=self.intake.bad,
+            bad_lines=self.bad_lines,
             credits_used=None if self._purse is None else self._purse.used,
             reason=self._reason,
-            unwritten=self.ledger.unwritten,
-            failures=self._failures,
+            unwritten=self._ledger.unwritten,
+            unfinished=self._unfinished,
         )
-        summarise(stderr(), report)
-        if self.as_json:
-            try:
-                write_summary(report)
-            except OSError as error:
-                self._unwritable = error
-        if self._unwritable is not None:
-            say(stderr(), f"Error: {explain(self._unwritable)}", "red")
+        self.results.end(
+            map(OutcomeRecord.unfinished, self._unfinished),
+            SummaryRecord.of(
+                tally,
+                credits_used=report.credits_used,
+                reason=report.reason,
+                bad_lines=report.bad_lines,
+            ),
+        )
+        summarise(stderr(), report, self.follow_up.noun)
+        self.follow_up.say_next(report)
+        if self.results.trouble is not None:
+            say(stderr(), f"Error: {explain(self.results.trouble)}", "red")
 
-    def _code(self, tally: Tally) -> ExitCode:
-        troubles = [error for error in (self._reason, self._unwritable) if error is not None]
-        if troubles:
-            return exit_code(troubles)
-        return ExitCode.FAILED if tally.failed or tally.left else ExitCode.DONE
+    def _code(self) -> ExitCode:
+        """Choose the exit code; what earlier runs left failed makes it no better."""
+        ended_by = [error for error in (self._reason, self.results.trouble) if error is not None]
+        code = exit_code([*ended_by, *self._errors.values()])
+        tally = Tally() if self._run is None else self._run.tally
+        if code is ExitCode.DONE:
+            return ExitCode.FAILED if tally.failed or tally.left else ExitCode.DONE
+        return ExitCode.FAILED if code is ExitCode.TIMED_OUT and tally.failed else code
 
 
-def _nothing() -> None:
+def _nothing(_: Outcome) -> None:
     """Show nothing."""
 
 
@@ -245,7 +270,7 @@ def _say_finishing(counted: "asyncio.Future[Totals]") -> None:
     if counted.cancelled() or counted.exception() is not None:
         return
     paid = sum(counted.result()[state] for state in _PAID)
-    covers = "1 cover that is" if paid == 1 else f"{paid:,} covers that are"
+    covers = f"{count(paid, 'cover')} that {'is' if paid == 1 else 'are'}"
     what = f"finishing {covers} paid for" if paid else "finishing what is under way"
     more = "Ctrl-C again stops now, nothing is lost: the same command goes on"
     say(stderr(), f"{what}; {more}", "yellow")

@@ -1,6 +1,6 @@
-"""The commands about whole catalogs, and their words: `batch`, `ledger show`, `ledger export`.
+"""The commands about whole catalogs: `batch`, `ledger show` and `ledger export`.
 
-It knows click and the acts of the modules beside it.
+It knows click, and the modules beside it that do the work.
 """
 
 from pathlib import Path
@@ -10,12 +10,12 @@ import click
 from suno_cover_async import Ledger, RetryPolicy, TrackState
 from suno_cover_async.catalog import Format
 from suno_cover_async.cli.batch import Batch
-from suno_cover_async.cli.catalog_report import Command
 from suno_cover_async.cli.console import say, stderr
 from suno_cover_async.cli.exits import ExitCode
 from suno_cover_async.cli.export import ExportFormat, export
 from suno_cover_async.cli.intake import Intake, opened
 from suno_cover_async.cli.ledger import show
+from suno_cover_async.cli.ledger_follow_up import Command, LedgerFollowUp
 from suno_cover_async.cli.listening import Door, with_door
 from suno_cover_async.cli.options import (
     CONCURRENCY,
@@ -26,6 +26,7 @@ from suno_cover_async.cli.options import (
     with_json,
 )
 from suno_cover_async.cli.process import run
+from suno_cover_async.cli.results import Results, When, is_watched
 
 _LONGEST_PAUSE = 3600.0  # seconds of a Retry-After: a batch can wait where a person cannot
 _STATES = {state.name.lower(): state for state in TrackState}
@@ -81,11 +82,12 @@ def batch(
     """Cover a whole catalog; run again, it goes on where it stopped, and never pays twice.
 
     CATALOG is a .csv or .jsonl with a music_task_id for each track, perhaps a title, or a .txt of
-    ids; - reads standard input. It is read to its end before anything is paid for.
+    ids; - reads standard input. It is read to its end before anything is submitted.
 
-    Paths of saved images go to standard output, or with --json an object for each track and a
-    summary; a terminal shows a bar in place of paths. Ctrl-C finishes what is paid for, Ctrl-C
-    again stops now.
+    The paths of saved images go to standard output, or with --json an object for each track and a
+    summary. A terminal shows progress in place of paths.
+
+    Ctrl-C finishes what is paid for, Ctrl-C again stops now.
     """
     if catalog == "-" and connection.key_file == "-":
         raise click.UsageError("standard input cannot hold both the catalog and the key")
@@ -109,14 +111,17 @@ def batch(
     with opened(catalog, kind) as intake:
         if not _is_usable(intake, skip_bad=skip_bad):
             return ExitCode.USAGE
+        when = When.NEVER if is_watched() and not as_json else When.NOW  # the folder is named
+        command = Command(catalog=catalog, ledger=str(ledger_path), options=words)
         act = Batch(
             client=client,
-            ledger=Ledger(ledger_path),
-            intake=intake,
+            tracks=intake.catalog,
+            bad_lines=intake.bad,
+            ledger_path=ledger_path,
             into=into,
+            results=Results(with_json=as_json, when=when),
+            follow_up=LedgerFollowUp(stderr(), command),
             retry_failed=retry_failed,
-            as_json=as_json,
-            command=Command(catalog=catalog, ledger=str(ledger_path), options=words),
         )
         work = act.run()
         if door is not None:
@@ -125,7 +130,7 @@ def batch(
 
 
 def _is_usable(intake: Intake, *, skip_bad: bool) -> bool:
-    """Say what the catalog is like, and whether to go on with it."""
+    """Say what is wrong with the catalog; returns whether the run can start."""
     console = stderr()
     if intake.bad:
         lines = "1 line that names" if intake.bad == 1 else f"{intake.bad:,} lines that name"
@@ -136,7 +141,8 @@ def _is_usable(intake: Intake, *, skip_bad: bool) -> bool:
             say(console, f"Error: {what}; nothing was submitted:", "red")
         intake.say_bad(console)
         if not skip_bad:
-            say(console, "next: mend what is wrong, or leave those lines out with --skip-bad")
+            advice = "fix these lines, then run the command again, or leave them out: --skip-bad"
+            say(console, f"next: {advice}")
             return False
     if not intake.tracks:
         say(console, f"Error: there are no tracks in {intake.name}", "red")

@@ -5,12 +5,11 @@ goes to people, or to any terminal, is made harmless here once more, whoever for
 """
 
 import io
-import json
 import logging
 import os
 import re
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -103,14 +102,9 @@ def result(line: str) -> None:
         raise OSError(error.errno, reason) from None
 
 
-def json_result(value: Mapping[str, object]) -> None:
-    """Write a result as one line of JSON."""
-    result(json.dumps(value))
-
-
-def path_result(path: Path) -> None:
-    """Write a path to standard output so that no program takes it for an option."""
-    result(f"./{path}" if str(path).startswith("-") else str(path))
+def as_path(path: Path) -> str:
+    """Write a path so that no program takes it for an option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def _silence(stream: TextIO) -> None:

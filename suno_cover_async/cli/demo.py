@@ -5,13 +5,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from suno_cover_async import PollSchedule, Rate, SunoCoverClient
+from suno_cover_async import Covered, Outcome, PollSchedule, Rate, SunoCoverClient, Track
+from suno_cover_async.cli.batch import Batch
 from suno_cover_async.cli.console import result, say, stderr
 from suno_cover_async.cli.contact_sheet import contact_sheet
-from suno_cover_async.cli.exits import exit_code
-from suno_cover_async.cli.generate import run
-from suno_cover_async.cli.jobs import Job, State
-from suno_cover_async.cli.report import say_failed
+from suno_cover_async.cli.report import Report, say_failure
+from suno_cover_async.cli.results import Results, When
 from suno_cover_async.sandbox import Sandbox, Scenario
 
 _TRACKS = 12
@@ -20,22 +19,29 @@ _SECONDS = (18.0, 70.0)  # of a real host, for one cover
 
 
 async def demo(*, into: Path) -> int:
-    """Cover a dozen tracks in a sandbox of this process; returns the exit code."""
+    """Cover a dozen songs in a sandbox of this process; returns the exit code."""
     console = stderr()
-    say(console, f"covering {_TRACKS} tracks in a sandbox on this machine, no account needed")
+    say(console, f"covering {_TRACKS} songs in a sandbox on this machine, no account needed")
+    follow_up = _FollowUp(console)
     async with Sandbox(Scenario(seconds=_SECONDS, scale=_SPEED)) as sandbox:
         ids = sandbox.add_music(_TRACKS)
-        jobs = [Job(music_task_id=one, title=sandbox.title_of(one)) for one in ids]
-        await run(_client(sandbox), jobs, into=into, console=console, also=None)
+        batch = Batch(
+            client=_client(sandbox),
+            tracks=[Track(one, title=sandbox.title_of(one)) for one in ids],
+            ledger_path=None,
+            into=into,
+            results=Results(with_json=False, when=When.NEVER),
+            follow_up=follow_up,
+        )
+        code = await batch.run()
         bills = len(sandbox.journal.bills)
-    saved = [job for job in jobs if job.state is State.SAVED]
-    rows = [(job.title, job.files) for job in saved]
+    covered = follow_up.covered
+    rows = [(one.track.title, one.files) for one in covered]
     sheet = await asyncio.to_thread(contact_sheet, rows, into / "contact-sheet.png")
-    failed = [job for job in jobs if job.error is not None]
-    if failed:
-        say_failed(console, failed)
-    _conclude(console, saved, sheet, bills)
-    return exit_code([job.error for job in failed if job.error is not None])
+    say(console, f"billed by the sandbox's own journal: {bills} covers for {len(covered)} songs")
+    result(f"{sum(len(one.files) for one in covered)} images: {sheet.parent}")
+    result(f"all on one sheet: {sheet}")
+    return code
 
 
 def _client(sandbox: Sandbox) -> SunoCoverClient:
@@ -48,8 +54,20 @@ def _client(sandbox: Sandbox) -> SunoCoverClient:
     )
 
 
-def _conclude(console: Console, saved: list[Job], sheet: Path, bills: int) -> None:
-    images = sum(len(job.files) for job in saved)
-    say(console, f"billed by the sandbox's own journal: {bills} covers for {len(saved)} tracks")
-    result(f"{images} images: {sheet.parent}")
-    result(f"all on one sheet: {sheet}")
+class _FollowUp:
+    """Keeps what goes on the contact sheet; a sandbox that is gone leaves nothing to go on with."""
+
+    noun = "song"
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self.covered: list[Covered] = []
+
+    def hear(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Covered):
+            self.covered.append(outcome)
+        else:
+            say_failure(self._console, outcome)
+
+    def say_next(self, report: Report) -> None:
+        pass

@@ -1,118 +1,129 @@
-"""What is said at the end: what was saved, what failed and why, and how to go on.
+"""What is said when a run ends: what was saved, what it cost, and why it stopped.
 
-Nothing that was paid for may be forgotten, so every unfinished cover task is named. It knows
-jobs; it knows no client.
+It knows the numbers of a run; what is left, and how to go on, is a follow-up's to say, since that
+differs with and without a ledger file.
 """
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
+import attrs
 from rich.console import Console
 
-from suno_cover_async.cli.console import copyable, json_result, path_result, say
-from suno_cover_async.cli.exits import HOPELESS, advise, explain
-from suno_cover_async.cli.jobs import Job, State
-from suno_cover_async.errors import DownloadError, SunoCoverError
+from suno_cover_async import CoverTask, Failed, LedgerEntry, Outcome, Tally
+from suno_cover_async.cli.console import say
+from suno_cover_async.cli.exits import advise, explain
+from suno_cover_async.cli.progress import amount
+from suno_cover_async.cli.rows import named
 from suno_cover_async.text import printable
 
-_MOST_IDS = 20  # more make no command that anybody would copy
+_MOST_UNWRITTEN = 100
 
 
-def write_paths(job: Job) -> None:
-    """Write the paths of a job's images to standard output."""
-    for file in job.files:
-        path_result(file)
+@attrs.frozen(kw_only=True)
+class Report:
+    """Where all stands when a run ends.
 
-
-def write_json(job: Job) -> None:
-    """Write all about a job to standard output, as one line of JSON."""
-    error = None
-    if job.error is not None:
-        error = {"type": type(job.error).__name__, "message": explain(job.error)}
-    json_result(
-        {
-            "music_task_id": job.music_task_id,
-            "cover_task_id": job.cover_task_id,
-            "state": job.state.value if job.state.ended else "unfinished",
-            "images": list(job.images),
-            "files": [str(file) for file in job.files],
-            "error": error,
-        }
-    )
-
-
-def summarise(console: Console, jobs: Sequence[Job], *, into: Path, options: Sequence[str]) -> None:
-    """Say what became of the jobs.
-
-    Args:
-        console: Where to say it.
-        jobs: All of them.
+    Attributes:
         into: The folder of the images.
-        options: The options of a command that goes on with what is left.
+        tally: How far the run is.
+        was_idle: There was nothing to do.
+        bad_lines: The catalog's lines that name no track.
+        credits_used: By this run; None where that is not known.
+        reason: Why it stopped before all was done, where an error was why.
+        unwritten: Cover tasks that are paid for, and that the ledger could not note.
+        unfinished: What had no outcome in this run, where no ledger file remembers it.
     """
-    saved = [job for job in jobs if job.state is State.SAVED]
-    failed = [job for job in jobs if job.state is State.FAILED]
-    open_ = [job for job in jobs if job.state not in {State.SAVED, State.FAILED}]
-    if saved:
-        images = sum(len(job.files) for job in saved)
-        many = f"{_count(images, 'image')} of {_count(len(saved), 'track')}"
-        say(console, f"saved {many} in {printable(str(into))}", "green")
-    if failed:
-        say_failed(console, failed)
-    if open_:
-        _say_open(console, open_)
-    again = [*open_, *(job for job in failed if _is_worth_another_run(job))]
-    if again:
-        _say_how_to_go_on(console, again, options)
+
+    into: Path
+    tally: Tally
+    was_idle: bool
+    bad_lines: int
+    credits_used: float | None
+    reason: Exception | None
+    unwritten: Sequence[CoverTask]
+    unfinished: Sequence[LedgerEntry]
 
 
-def say_failed(console: Console, failed: Sequence[Job]) -> None:
-    """Say which jobs failed, why, and what to do next."""
-    say(console, f"{_count(len(failed), 'track')} failed:", "bold red")
-    alike: dict[tuple[str, str | None], list[Job]] = {}
-    for job in failed:
-        if job.error is not None:
-            alike.setdefault((explain(job.error), advise(job.error)), []).append(job)
-    for (reason, advice), jobs in alike.items():
-        for job in jobs:
-            say(console, _named(job), indent=2)
-        say(console, reason, "red", indent=4)
-        if advice is not None:
-            say(console, f"next: {advice}", indent=4)
+class FollowUp(Protocol):
+    """Says what failed, what is left, and how to go on.
+
+    Attributes:
+        noun: What it calls the tracks: "track" or "song".
+    """
+
+    noun: str
+
+    def hear(self, outcome: Outcome) -> None:
+        """Note an outcome; perhaps say at once that a track failed."""
+
+    def say_next(self, report: Report) -> None:
+        """Say what is left, and what to do next."""
 
 
-def _say_open(console: Console, open_: Sequence[Job]) -> None:
-    submitted = [job for job in open_ if job.cover_task_id is not None]
-    if submitted:
-        say(console, f"{_count(len(submitted), 'track')} submitted, not finished:", "yellow")
-    for job in submitted:
-        say(console, _named(job), indent=2)
-    rest = len(open_) - len(submitted)
-    if rest:
-        say(console, f"{_count(rest, 'track')} not known to be submitted", "yellow")
+def summarise(console: Console, report: Report, noun: str) -> None:
+    """Say what was saved, what it cost, and why the run stopped."""
+    tally = report.tally
+    saved = f"{tally.done:,} of {count(tally.total, noun)}"
+    if report.was_idle and tally.total:
+        say(console, f"nothing left to do: {saved} {are(tally.done)} saved", "green")
+    elif tally.total:
+        where = printable(str(report.into))
+        say(console, f"saved {saved} in {where}", "green" if tally.done else "")
+        _say_numbers(console, report)
+    if report.reason is not None:
+        _say_reason(console, report.reason)
+    if report.unwritten:
+        _say_unwritten(console, report.unwritten)
 
 
-def _say_how_to_go_on(console: Console, jobs: Sequence[Job], options: Sequence[str]) -> None:
-    if len(jobs) > _MOST_IDS:
-        say(console, "go on with the same command; submitting again never pays twice")
-        return
-    say(console, "go on with this; submitting again never pays twice:")
-    ids = [job.music_task_id for job in jobs]
-    command = ["suno-cover", "generate", *options, "--", *ids]
-    copyable(console, printable(shlex.join(command), 10_000))
+def say_failure(console: Console, failed: Failed) -> None:
+    """Say in one line that a track failed, or is left to the next run, and why."""
+    error = failed.error
+    what, style = ("left for now", "yellow") if error.retryable else ("failed", "red")
+    say(console, f"{what}: {named(failed.track)}: {explain(error)}", style)
 
 
-def _named(job: Job) -> str:
-    told = job.cover_task_id is None or job.cover_task_id in str(job.error)
-    task = "" if told else f": cover task {printable(job.cover_task_id or '')}"
-    return f"{printable(job.title) or repr(job.title)}{task}"
-
-
-def _is_worth_another_run(job: Job) -> bool:
-    mendable = isinstance(job.error, SunoCoverError) and job.error.retryable
-    return mendable or isinstance(job.error, (DownloadError, *HOPELESS))
-
-
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """Write a number of things."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def are(number: int) -> str:
+    """Write "is" or "are"."""
+    return "is" if number == 1 else "are"
+
+
+def _say_numbers(console: Console, report: Report) -> None:
+    tally = report.tally
+    numbers = [
+        f"billed {tally.billed:,}",
+        f"adopted {tally.adopted:,}",
+        f"possibly billed {tally.ambiguous:,}",
+        f"failed {tally.failed:,}",
+        f"left {tally.left:,}",
+    ]
+    if report.credits_used is not None:
+        numbers.append(f"credits used {amount(report.credits_used)}")
+    say(console, ", ".join(numbers))
+    if tally.ambiguous:
+        words = "possibly billed: the next run finds out, and never pays twice"
+        say(console, words, "yellow", indent=2)
+
+
+def _say_reason(console: Console, reason: Exception) -> None:
+    say(console, f"Error: {explain(reason)}", "bold red")
+    advice = advise(reason)
+    if advice is not None:
+        say(console, f"next: {advice}")
+
+
+def _say_unwritten(console: Console, unwritten: Sequence[CoverTask]) -> None:
+    say(console, "paid for, and not in the ledger; the next run finds them again:", "red")
+    for task in unwritten[:_MOST_UNWRITTEN]:
+        music, cover = printable(task.music_task_id), printable(task.cover_task_id)
+        say(console, f"music task {music}: cover task {cover}", indent=2)
+    more = len(unwritten) - _MOST_UNWRITTEN
+    if more > 0:
+        say(console, f"and {more:,} more", indent=2)

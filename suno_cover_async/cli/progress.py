@@ -1,10 +1,10 @@
-"""Progress of a catalog: a bar on a terminal, a line now and then elsewhere.
+"""Show the progress of a run: a bar on a terminal, with rows for tracks where they fit; else lines.
 
-It knows what there is to show, as one value, and rich; it knows no client and decides nothing.
+It knows one value that says what to show, and rich; it knows no client and decides nothing.
 """
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -15,11 +15,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from suno_cover_async import InFlight, Outcome
 from suno_cover_async.cli.console import say
+from suno_cover_async.cli.rows import GAP, Rows, clock
 
-_FRAMES_PER_SECOND = 4
+_FRAMES_PER_SECOND = 8
 _WIDEST_BAR, _NARROWEST_BAR = 40, 8
-_GAP = 2
+_LINES_BESIDE_ROWS = 5  # a prompt above, a blank line, the bar, the notes, the cursor's own
 _LEAST_SECONDS = 10.0  # between two lines
 _LEAST_SHARE = 0.01  # of all, between two lines
 
@@ -35,13 +37,13 @@ class Pause:
 
 @attrs.frozen(kw_only=True)
 class Standing:
-    """How far a catalog is.
+    """How far a run is.
 
     Attributes:
         total: All tracks.
         done: Those that have their images.
         failed: Those that have none, or need attention.
-        in_flight: Those at work.
+        in_flight: Those being worked on, by music task id.
         per_minute: How many end in a minute; None while that is not known.
         credits_used: By this run; None while that is not known.
         finishing: Whether only what is paid for goes on.
@@ -51,7 +53,7 @@ class Standing:
     total: int
     done: int
     failed: int = 0
-    in_flight: int = 0
+    in_flight: Mapping[str, InFlight] = attrs.field(factory=dict[str, InFlight])
     per_minute: float | None = None
     credits_used: float | None = None
     finishing: bool = False
@@ -73,15 +75,46 @@ class Standing:
             yield "finishing", "yellow"
         if self.failed:
             yield f"{self.failed:,} failed", "bold red"
-        if self.per_minute is not None and not self.finishing:
+        if self.per_minute is not None and not self.finishing and self.ended < self.total:
             left = _length(60 * (self.total - self.ended) / self.per_minute)
             yield f"about {left} left", ""
         if self.in_flight:
-            yield f"{self.in_flight:,} in flight", "magenta"
+            yield f"{len(self.in_flight):,} in flight", "magenta"
         if self.per_minute is not None:
             yield f"{self.per_minute:,.1f} a minute", ""
         if self.credits_used is not None:
             yield f"{amount(self.credits_used)} credits used", "dim"
+
+
+@contextmanager
+def progress(
+    console: Console, standing: Callable[[], Standing], *, live: bool
+) -> Generator[Callable[[Outcome], None], None, None]:
+    """Show how far a run is; yields what is to be called with every outcome.
+
+    Args:
+        console: Where to show it.
+        standing: Returns how far the run is.
+        live: Redraw a picture; else write a line now and then.
+    """
+    if not live:
+        lines = Lines(console, standing)
+        yield lambda _: lines.move()
+        return
+    picture = _Picture(console, standing)
+    drawn = Live(
+        get_renderable=picture.draw,
+        console=console,
+        refresh_per_second=_FRAMES_PER_SECOND,
+        redirect_stdout=False,
+        transient=not picture.has_rows,
+    )
+    with drawn:
+        drawn.refresh()  # at once, not with the first frame
+        try:
+            yield picture.rows.end
+        finally:
+            picture.is_over = True  # the last picture is one of what was, and stays
 
 
 class Lines:
@@ -90,28 +123,28 @@ class Lines:
     def __init__(
         self,
         console: Console,
-        look: Callable[[], Standing],
+        standing: Callable[[], Standing],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin with a line; `look` says how far it is."""
+        """Begin with a line; `standing` returns how far the run is."""
         self._console = console
-        self._look = look
+        self._standing = standing
         self._clock = clock
         self._said_at = clock()
-        self._said = look().ended
+        self._said = standing().ended
         self.say()
 
     def move(self) -> None:
-        """Hear that something ended; say so if the last line is old enough."""
-        standing = self._look()
+        """Note that something ended; say so if the last line is old enough."""
+        now = self._standing()
         late = self._clock() - self._said_at >= _LEAST_SECONDS
-        if late and standing.ended - self._said >= _LEAST_SHARE * standing.total:
-            self._said_at, self._said = self._clock(), standing.ended
+        if late and now.ended - self._said >= _LEAST_SHARE * now.total:
+            self._said_at, self._said = self._clock(), now.ended
             self.say()
 
     def say(self) -> None:
-        """Say how far it is."""
-        standing = self._look()
+        """Say how far the run is."""
+        standing = self._standing()
         words = [
             f"{standing.done:,} of {standing.total:,}",
             *(note for note, _ in standing.notes()),
@@ -120,27 +153,45 @@ class Lines:
         say(self._console, f"{now:%Y-%m-%d %H:%M:%S} {', '.join(words)}")
 
 
-class _Bar:
-    """One bar and a line of notes, drawn again and again."""
+class _Picture:
+    """Rows where they fit, one bar, and a line of notes, drawn again and again.
 
-    def __init__(self, console: Console, look: Callable[[], Standing]) -> None:
+    Attributes:
+        rows: What is known of each track of this run.
+        is_over: Nothing is in flight any more.
+    """
+
+    def __init__(self, console: Console, standing: Callable[[], Standing]) -> None:
         self._began = time.monotonic()
         self._console = console
-        self._look = look
+        self._standing = standing
+        first = standing()
+        self._most_rows = first.total - first.ended
+        self.rows: Rows = Rows(console)
+        self.is_over: bool = False
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether the terminal is high enough for the rows."""
+        return self._most_rows + _LINES_BESIDE_ROWS <= self._console.height
 
     def draw(self) -> RenderableType:
-        standing = self._look()
-        return Group(self._bar(standing), self._notes(standing))
+        standing = self._standing()
+        bar, notes = self._bar(standing), self._notes(standing)
+        if not self.has_rows:
+            return Group(bar, notes)
+        rows = self.rows.draw(standing.in_flight, moving=not self.is_over)
+        return Group(rows, Text(), bar) if self.is_over else Group(rows, Text(), bar, notes)
 
     def _bar(self, standing: Standing) -> Table:
         words = [Text(f"{standing.done:,} of {standing.total:,}", no_wrap=True)]
-        clock = Text(_clock(time.monotonic() - self._began), "dim", no_wrap=True)
-        room = self._console.width - len(words[0]) - _GAP - 1
-        if room - len(clock) - _GAP >= _NARROWEST_BAR:
-            words.append(clock)
-            room -= len(clock) + _GAP
+        took = Text(clock(time.monotonic() - self._began), "dim", no_wrap=True)
+        room = self._console.width - len(words[0]) - GAP - 1
+        if room - len(took) - GAP >= _NARROWEST_BAR:
+            words.append(took)
+            room -= len(took) + GAP
         wide = max(1, min(_WIDEST_BAR, room))
-        table = Table.grid(padding=(0, _GAP, 0, 0))
+        table = Table.grid(padding=(0, GAP, 0, 0))
         table.add_row(ProgressBar(max(standing.total, 1), standing.ended, wide), *words)
         return table
 
@@ -148,41 +199,16 @@ class _Bar:
         """Put on one line what fits, the most important first."""
         line = Text(no_wrap=True, overflow="ellipsis")
         for note, style in standing.notes():
-            gap = " " * _GAP if line else ""
+            gap = " " * GAP if line else ""
             if line and len(line) + len(gap) + len(note) > self._console.width - 1:
                 break
             line.append(gap).append(note, style)
         return line
 
 
-@contextmanager
-def progress(
-    console: Console, look: Callable[[], Standing], *, bar: bool
-) -> Generator[Callable[[], None], None, None]:
-    """Show how far it is; yields what is to be called at every end."""
-    if not bar:
-        yield Lines(console, look).move
-        return
-    drawn = _Bar(console, look)
-    with Live(
-        get_renderable=drawn.draw,
-        console=console,
-        refresh_per_second=_FRAMES_PER_SECOND,
-        redirect_stdout=False,
-        transient=True,
-    ):
-        yield lambda: None  # the next drawing shows it
-
-
 def amount(number: float) -> str:
     """Write credits: whole numbers without a fraction."""
     return f"{number:,.2f}".removesuffix(".00")
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _length(seconds: float) -> str:

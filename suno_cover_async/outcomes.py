@@ -1,0 +1,138 @@
+"""The outcomes of a catalog's tracks, the progress of a run, and the queue to its reader.
+
+It owns these values and the bound on unread outcomes; `runner.py` brings the outcomes about.
+"""
+
+import asyncio
+import enum
+from collections.abc import Iterable
+from pathlib import Path
+
+import attrs
+
+from suno_cover_async.errors import SunoCoverError
+from suno_cover_async.models import CoverDetails, Track
+
+_MOST_UNREAD = 1_000  # outcomes, before all work waits for the reader
+
+
+@attrs.frozen(kw_only=True)
+class Covered:
+    """A track that has its cover.
+
+    Attributes:
+        track: The track.
+        details: The details of its cover, a success.
+        files: Its images, where the run saves them.
+    """
+
+    track: Track
+    details: CoverDetails
+    files: tuple[Path, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Failed:
+    """A track that has no cover, or no files of it, in this run.
+
+    Attributes:
+        track: The track.
+        error: Why. If it is `retryable`, the next run goes on with this track; otherwise only a run
+            with `retry_failed` does.
+    """
+
+    track: Track
+    error: SunoCoverError
+
+
+Outcome = Covered | Failed
+
+
+class Step(enum.Enum):
+    """A step that a run takes for a track.
+
+    Attributes:
+        SUBMIT: It submits the track, or waits for its turn to submit.
+        WAIT: It waits for the cover, which is paid for.
+        SAVE: It downloads the images.
+    """
+
+    SUBMIT = "submitting"
+    WAIT = "waiting"
+    SAVE = "saving"
+
+
+@attrs.frozen(kw_only=True)
+class InFlight:
+    """A track that a run is working on.
+
+    Attributes:
+        track: The track; the first of its titles.
+        step: The step that it is at.
+        since: When this step began: seconds, by the event loop's clock.
+    """
+
+    track: Track
+    step: Step
+    since: float
+
+
+@attrs.define(kw_only=True)
+class Tally:
+    """The progress of a catalog, in numbers of music tasks.
+
+    Attributes:
+        total: All in the ledger.
+        done: Covered, and saved where the run saves images, in this run or an earlier one.
+        failed: Failed or in need of attention, in this run or an earlier one.
+        in_flight: Submitted, waited for or saved at this moment.
+        billed: Submits of this run that the API accepted as new.
+        adopted: Submits of this run that returned a cover task which existed already.
+        ambiguous: Possibly billed. Counted at the start and at the end of a run.
+    """
+
+    total: int = 0
+    done: int = 0
+    failed: int = 0
+    in_flight: int = 0
+    billed: int = 0
+    adopted: int = 0
+    ambiguous: int = 0
+
+    @property
+    def left(self) -> int:
+        """Those that the next run goes on with."""
+        return self.total - self.done - self.failed
+
+
+class OutcomeQueue:
+    """The outcomes that the reader of a run has not read; `put` waits while they are 1,000."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._unread: asyncio.Queue[Outcome | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(_MOST_UNREAD)
+
+    async def has_room(self) -> None:
+        """Wait until every earlier `put` has ended and there is room for one more outcome."""
+        async with self._room:
+            pass
+
+    async def put(self, outcomes: Iterable[Outcome]) -> None:
+        """Add outcomes, in the order of calls."""
+        for outcome in outcomes:
+            await self._room.acquire()
+            self._unread.put_nowait(outcome)
+
+    def end(self) -> None:
+        """Note that there are no more outcomes."""
+        self._unread.put_nowait(None)
+
+    async def get(self) -> Outcome | None:
+        """Wait for the next outcome; None after the last one, however often it is asked for."""
+        outcome = await self._unread.get()
+        if outcome is None:
+            self.end()
+        else:
+            self._room.release()
+        return outcome
