@@ -1,7 +1,7 @@
-"""What a catalog's run does next: which track to cover, and which images to save.
+"""The queues of a run: which track it covers next, and which images it saves next.
 
-It owns the order: what was paid for first, then what may have been, then the rest in the catalog's
-order; images by their age. It knows the ledger, and does nothing with what it finds.
+They own the order: tracks that are paid for come first, then those possibly billed, then the rest
+as the catalog has them; images come by age. They read the ledger and change nothing.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from suno_cover_async.ledger import Ledger
 _PAGE = 100
 
 
-class Agenda:
-    """Hands out the ledger's open entries, each once a run, to any number of workers."""
+class TrackQueue:
+    """The open entries of the ledger, each once a run."""
 
     def __init__(self, ledger: Ledger, *, complete: bool) -> None:
-        """Begin; unless the ledger is `complete`, wait for `grown` and `completed`."""
+        """Start; `complete` says that the ledger gets no further entries while the run lasts."""
         self._ledger = ledger
         self._complete = complete
         self._only_paid = False
@@ -30,33 +30,33 @@ class Agenda:
         self._ready.set()
 
     def grown(self) -> None:
-        """Hear that the ledger has further entries."""
+        """Note that the ledger has further entries."""
         self._ready.set()
 
     def completed(self) -> None:
-        """Hear that the ledger will have no further entries."""
+        """Note that the ledger gets no further entries."""
         self._complete = True
         self._ready.set()
 
     def finish(self) -> None:
-        """Turn no further page but of what was paid for."""
+        """Read no further page, except of tracks that are paid for."""
         self._only_paid = True
         self.completed()
 
     def close(self) -> None:
-        """Hand out nothing more."""
+        """Return no further entry."""
         self._closed = True
         self.completed()
 
     async def ready(self) -> bool:
-        """Wait until there may be a next entry; False when there will be none."""
+        """Wait until there may be a next entry; False when there are no more."""
         await self._ready.wait()
         return bool(self._states)
 
     async def next(self) -> LedgerEntry | None:
-        """Return the next entry to cover; None if there is none, perhaps only for now."""
+        """Return the next entry; None if there is none now."""
         async with self._turn:
-            self._ready.clear()  # first: the ledger may grow while it is searched
+            self._ready.clear()  # first: the ledger may grow while it is read
             while self._states and not self._page:
                 state, complete = self._states[0], self._complete
                 if self._only_paid and state is not TrackState.SUBMITTED:
@@ -76,11 +76,11 @@ class Agenda:
             return None
 
 
-class Backlog:
-    """Hands out the covers whose images are not saved, the oldest first, to several workers."""
+class ImageQueue:
+    """The covers whose images are not saved, the oldest first, for several workers."""
 
     def __init__(self, ledger: Ledger, workers: int) -> None:
-        """Begin; wait for `grown` and `completed`. No more than `workers` are under way."""
+        """Start; at most `workers` entries are taken and not left."""
         self._ledger = ledger
         self._workers = workers
         self._under_way: set[int] = set()
@@ -89,19 +89,19 @@ class Backlog:
         self._news = asyncio.Event()
 
     def grown(self) -> None:
-        """Hear that there is a further cover."""
+        """Note that there is a further cover."""
         self._news.set()
 
     def completed(self) -> None:
-        """Hear that there will be no further covers."""
+        """Note that there are no further covers."""
         self._complete = True
         self._news.set()
 
     async def next(self) -> LedgerEntry | None:
-        """Wait for the next entry to save, to be given to `leave`; None when there will be none."""
+        """Take the next entry, which must be given to `leave`; None when there are no more."""
         async with self._turn:
             while True:
-                self._news.clear()  # first: there may be news while the ledger is searched
+                self._news.clear()  # first: there may be news while the ledger is read
                 complete = self._complete
                 for entry in await self._ledger.next_unsaved(self._workers):
                     if entry.number not in self._under_way:
@@ -112,5 +112,5 @@ class Backlog:
                 await self._news.wait()
 
     def leave(self, entry: LedgerEntry) -> None:
-        """Be done with an entry: it is saved, or put off."""
+        """Return an entry that is saved or put off."""
         self._under_way.discard(entry.number)

@@ -1,7 +1,7 @@
-"""Tracks out of a catalog: a .csv, .jsonl or .txt file, or a stream of the same.
+"""Read the tracks of a catalog: a .csv, .jsonl or .txt file, or a stream of the same.
 
-It owns what a line may look like, and tells which name no track. It reads on as it is asked to, so
-memory stays flat whatever the bytes are. What becomes of the tracks is not its business.
+It owns what a line may look like, and reports those that name no track. It reads lazily, so memory
+stays flat whatever the bytes are. It does not know what becomes of the tracks.
 """
 
 import csv
@@ -39,7 +39,7 @@ _json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 class Catalog:
     """The tracks of a catalog, in its order; made by `read_catalog`.
 
-    Iterating over it reads a file anew each time, a stream once; it blocks.
+    Each iteration reads a file from its start; a stream can be read once. Reading blocks.
     """
 
     _source: Path | BinaryIO
@@ -49,7 +49,7 @@ class Catalog:
 
     @property
     def name(self) -> str:
-        """What to call it: the path, "standard input" or "the stream"."""
+        """Its name for people: the path, "standard input" or "the stream"."""
         if isinstance(self._source, Path):
             return printable(str(self._source))
         is_stdin = self._source is getattr(sys.stdin, "buffer", None)
@@ -60,8 +60,8 @@ class Catalog:
 
         Raises:
             OSError: The source cannot be read.
-            ValueError: There is a bad line that nobody asked to be told of, a .csv without a
-                usable header, or UTF-16; or a stream is read a second time.
+            ValueError: There is a bad line and no `on_bad`, a .csv without a usable header, or
+                UTF-16; or a stream is read a second time.
         """
         if self._spent:
             raise ValueError(f"{self.name} can be read only once; save it to a file")
@@ -71,7 +71,7 @@ class Catalog:
     def fingerprint(self) -> str | None:
         """Digest the bytes and how they are read; None for a stream, a pipe or a device.
 
-        Two equal ones stand for the same tracks. It reads the whole file, and blocks.
+        Equal fingerprints mean equal tracks. It reads the whole file, and blocks.
 
         Raises:
             OSError: The file cannot be read.
@@ -113,7 +113,7 @@ def read_catalog(
         source: A path, or a binary stream such as `sys.stdin.buffer`, which is left open.
         format: None goes by a file's suffix, or by a stream's first line.
         on_bad: Is told of every line that names no track or is longer than 1 MiB, which is left
-            out. None: the first one ends the reading with a ValueError.
+            out. Without it, the first such line raises a ValueError.
 
     Raises:
         OSError: The file cannot be opened.

@@ -1,6 +1,6 @@
-"""What an error means for one track of a catalog, and for all the others.
+"""What an error means for one track of a catalog, and for the rest of the run.
 
-It knows errors only; who acts on it is `runner.py`'s.
+It knows errors and steps; `runner.py` acts on what it says.
 """
 
 import enum
@@ -20,53 +20,53 @@ from suno_cover_async.errors import (
 from suno_cover_async.outcomes import Step
 
 
-class Fate(enum.Enum):
-    """What becomes of a track after an error.
+class Consequence(enum.Enum):
+    """What the run does after an error.
 
     Attributes:
-        LEFT: The next run goes on with it.
-        FAILED: It has no cover, or none any more.
-        ATTENTION: It was paid for, perhaps, and somebody must look.
-        STRANGER: Likewise; what was taken for its cover task is another song's, or nobody's.
-        SCARCE: It is left, and nothing more is submitted; what is paid for is finished.
-        HOPELESS: It is left, and so is all else.
+        LEFT: The next run goes on with the track.
+        FAILED: The track has no cover, or none any more.
+        ATTENTION: The track is possibly billed and has no cover: a person must check it.
+        WRONG_TASK: Likewise; its cover task turned out to be another song's, or nobody's.
+        STOP_SUBMITTING: The track is left, nothing more is submitted, what is paid for is finished.
+        ABORT: The track is left, and all others too.
     """
 
     LEFT = "left"
     FAILED = "failed"
     ATTENTION = "attention"
-    STRANGER = "stranger"
-    SCARCE = "scarce"
-    HOPELESS = "hopeless"
+    WRONG_TASK = "wrong task"
+    STOP_SUBMITTING = "stop submitting"
+    ABORT = "abort"
 
 
-def fate(error: SunoCoverError, step: Step) -> Fate:
-    """Tell what an error means, that neither retries nor the end of an outage have mended."""
+def consequence_of(error: SunoCoverError, step: Step) -> Consequence:
+    """Decide what follows from an error that retries did not overcome."""
     if _is_about_saving(error, step) or isinstance(error, InsufficientCreditsError):
-        return Fate.SCARCE
+        return Consequence.STOP_SUBMITTING
     if isinstance(error, _ALL_ALIKE) or _is_unreadable_submit(error, step):
-        return Fate.HOPELESS
+        return Consequence.ABORT
     if error.retryable:
-        return Fate.LEFT
+        return Consequence.LEFT
     if isinstance(error, CoverFailedError | CoverExpiredError):
-        return Fate.FAILED
+        return Consequence.FAILED
     if step is Step.SUBMIT:
         is_paid = error.perhaps_billed or isinstance(error, CoverExistsError)
-        return Fate.ATTENTION if is_paid else Fate.FAILED
-    return Fate.STRANGER if _is_of_another_song(error) else Fate.ATTENTION
+        return Consequence.ATTENTION if is_paid else Consequence.FAILED
+    return Consequence.WRONG_TASK if _is_of_another_song(error) else Consequence.ATTENTION
 
 
 _ALL_ALIKE = (AuthenticationError, ClientBlockedError, ClientUsageError, WrongAddressError)
 
 
 def _is_about_saving(error: SunoCoverError, step: Step) -> bool:
-    """Whether no image can be saved: the disk says no, or the edge of the image host."""
+    """Whether no image can be saved: the disk or the image host refuses all."""
     blocked = step is Step.SAVE and isinstance(error, ClientBlockedError)
     return blocked or isinstance(error.__cause__, OSError)
 
 
 def _is_unreadable_submit(error: SunoCoverError, step: Step) -> bool:
-    """Whether the API answered a submit in a form that we do not know: it would again."""
+    """Whether the API answered a submit in an unknown form, as it would the next one."""
     is_answer = isinstance(error, UnexpectedResponseError) and error.http_status is not None
     return step is Step.SUBMIT and is_answer and not error.retryable
 

@@ -1,7 +1,6 @@
-"""What becomes of a catalog's tracks, how far the whole of it is, and who waits for a reader.
+"""The outcomes of a catalog's tracks, the progress of a run, and the queue to its reader.
 
-It owns these values and the queue from the run to its reader; who brings them about is
-`runner.py`'s.
+It owns these values and the bound on unread outcomes; `runner.py` brings the outcomes about.
 """
 
 import asyncio
@@ -23,8 +22,8 @@ class Covered:
 
     Attributes:
         track: The track.
-        details: Of its cover, a success.
-        files: Its images, where they were to be saved.
+        details: The details of its cover, a success.
+        files: Its images, where the run saves them.
     """
 
     track: Track
@@ -38,8 +37,8 @@ class Failed:
 
     Attributes:
         track: The track.
-        error: Why. When it is `retryable`, the next run goes on with this track; otherwise only
-            one with `retry_failed` does.
+        error: Why. If it is `retryable`, the next run goes on with this track; otherwise only a run
+            with `retry_failed` does.
     """
 
     track: Track
@@ -50,10 +49,10 @@ Outcome = Covered | Failed
 
 
 class Step(enum.Enum):
-    """What a run does for a track.
+    """A step that a run takes for a track.
 
     Attributes:
-        SUBMIT: It submits the track, or waits for its turn to do so.
+        SUBMIT: It submits the track, or waits for its turn to submit.
         WAIT: It waits for the cover, which is paid for.
         SAVE: It downloads the images.
     """
@@ -69,8 +68,8 @@ class InFlight:
 
     Attributes:
         track: The track; the first of its titles.
-        step: What is being done for it.
-        since: When this step began, by the event loop's clock, in seconds.
+        step: The step that it is at.
+        since: When this step began: seconds, by the event loop's clock.
     """
 
     track: Track
@@ -80,16 +79,16 @@ class InFlight:
 
 @attrs.define(kw_only=True)
 class Tally:
-    """How far a catalog is; all are numbers of music tasks.
+    """The progress of a catalog, in numbers of music tasks.
 
     Attributes:
-        total: In the ledger.
-        done: Covered, and saved where that is wanted, in this run or an earlier one.
+        total: All in the ledger.
+        done: Covered, and saved where the run saves images, in this run or an earlier one.
         failed: Failed or in need of attention, in this run or an earlier one.
-        in_flight: Being submitted, waited for or saved at this moment.
+        in_flight: Submitted, waited for or saved at this moment.
         billed: Submits of this run that the API accepted as new.
-        adopted: Submits of this run that brought a cover task which existed already.
-        ambiguous: Perhaps billed, for all that is known. Counted at the start and at the end.
+        adopted: Submits of this run that returned a cover task which existed already.
+        ambiguous: Possibly billed. Counted at the start and at the end of a run.
     """
 
     total: int = 0
@@ -102,12 +101,12 @@ class Tally:
 
     @property
     def left(self) -> int:
-        """What the next run would go on with."""
+        """Those that the next run goes on with."""
         return self.total - self.done - self.failed
 
 
 class OutcomeQueue:
-    """Outcomes on their way to a reader; where 1,000 are unread, `put` waits."""
+    """The outcomes that the reader of a run has not read; `put` waits while they are 1,000."""
 
     def __init__(self) -> None:
         """Begin empty."""
@@ -115,18 +114,18 @@ class OutcomeQueue:
         self._room = asyncio.Semaphore(_MOST_UNREAD)
 
     async def has_room(self) -> None:
-        """Wait until every earlier `put` has ended, and there is room for one outcome more."""
+        """Wait until every earlier `put` has ended and there is room for one more outcome."""
         async with self._room:
             pass
 
     async def put(self, outcomes: Iterable[Outcome]) -> None:
-        """Hand over outcomes, in order of calls."""
+        """Add outcomes, in the order of calls."""
         for outcome in outcomes:
             await self._room.acquire()
             self._unread.put_nowait(outcome)
 
     def end(self) -> None:
-        """Hand over that there are no more outcomes."""
+        """Note that there are no more outcomes."""
         self._unread.put_nowait(None)
 
     async def get(self) -> Outcome | None:

@@ -1,8 +1,8 @@
-"""A whole catalog: covered as fast as the limit allows, interrupted at any moment, and resumed.
+"""Run a catalog: submit, wait for and save each track, as fast as the limit allows.
 
-It owns what is durable before what, who may be at work at once, and when all ends. What is
-remembered is `ledger.py`'s, who goes first `agenda.py`'s, what an error means `fates.py`'s; how one
-cover is submitted, waited for and downloaded is the client's.
+It owns the order in which steps become durable, how many tracks are in flight, and when the run
+ends. The ledger remembers the tracks, `agenda.py` says which comes next, `fates.py` what an error
+means; the client submits, waits and downloads.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
 from suno_cover_async import arguments
-from suno_cover_async.agenda import Agenda, Backlog
+from suno_cover_async.agenda import ImageQueue, TrackQueue
 from suno_cover_async.catalog import Catalog
 from suno_cover_async.client import SunoCoverClient
 from suno_cover_async.entries import LedgerEntry, TrackState
@@ -37,7 +37,7 @@ from suno_cover_async.errors import (
     RateLimitError,
     SunoCoverError,
 )
-from suno_cover_async.fates import Fate, fate
+from suno_cover_async.fates import Consequence, consequence_of
 from suno_cover_async.files import file_stem, in_thread, sweep
 from suno_cover_async.ledger import Ledger
 from suno_cover_async.models import CoverDetails, CoverTask, Track
@@ -49,14 +49,14 @@ T = TypeVar("T")
 
 _log = logging.getLogger("suno_cover_async")
 
-_SUBMITS_AT_ONCE = 20  # a window of the documented limit: looks need not queue behind hundreds
+_SUBMITS_AT_ONCE = 20  # the documented limit: polls do not queue behind hundreds of submits
 _SAVES_AT_ONCE = 8
 _TAKEN_IN_AT_ONCE = 5_000
 _MOST_ROUNDS = 3  # of one track in trouble while all others fare well
 _PATIENCE_ALONE = 8  # times as many rounds where there are no others
 _LONGEST_TITLE = 40  # characters of it in the name of a file
 _CLOSED = "the client was closed while a catalog was at work"
-_FED_NO_MORE = "what brings the tracks was cancelled, and not by the catalog"
+_ITERATOR_CANCELLED = "the track iterator was cancelled from outside the batch"
 
 
 @asynccontextmanager
@@ -69,7 +69,7 @@ async def cover_catalog(
     retry_failed: bool = False,
     wait_out_outages: bool = True,
 ) -> AsyncGenerator["Outcomes", None]:
-    """Cover a whole catalog; each track's outcome comes as soon as it is known, in any order.
+    """Cover a whole catalog, and iterate over the outcomes of its tracks as they come.
 
     ::
 
@@ -77,38 +77,37 @@ async def cover_catalog(
             async with cover_catalog(client, tracks, ledger=ledger, into="covers") as outcomes:
                 async for outcome in outcomes: ...
 
-    Run again with the same ledger, it goes on: outcomes of earlier runs do not come again, what
-    was paid for comes first, and nothing that ended is submitted. Memory is bounded, whatever the
-    catalog's size: at most `client.concurrency` covers are in flight.
+    A further run with the same ledger resumes: tracks that are paid for come first, tracks that
+    ended are not submitted, and outcomes of earlier runs do not come again. Memory does not grow
+    with the catalog: at most `client.concurrency` covers are in flight, and where 1,000 outcomes
+    are unread, no further track starts until they are read.
 
-    An outage is no track's fate: everything pauses, one request at a time probes, after
-    `RetryPolicy.probe_first` seconds growing to `probe_longest`, and then all goes on. Meanwhile
-    other calls of this client wait as well, up to their own patience.
+    An outage fails no track. All requests pause while one at a time probes, after
+    `RetryPolicy.probe_first` seconds growing to `probe_longest`; then the run goes on. Other calls
+    of this client wait meanwhile, up to their own time-outs.
 
-    Leaving the block early stops at once: no further submit goes out, the answer of one on the wire
-    is awaited and kept, and all else is left to the next run. A cancellation while the block is
-    being left ends that wait; the answer is kept all the same, and the ledger closes after it.
-
-    Where 1,000 outcomes are unread, all work waits until they are read.
+    Leaving the block early stops the run: nothing more is submitted, the answer of a submit on the
+    wire is awaited and recorded, and the next run goes on with the rest. A cancellation while the
+    block is being left ends this wait. The answer is recorded all the same, and the ledger is
+    closed after it.
 
     Args:
         client: What to cover with.
-        tracks: `read_catalog(...)`, or tracks or music task ids of your own. What can be iterated
-            plainly is taken in as a whole before anything is submitted, and takes the place of
-            what an earlier catalog left waiting; what can be iterated asynchronously is taken in
-            as it comes, and added to that. A music task that comes twice is one cover, with an
-            outcome and files for each of its titles.
-        ledger: Where to remember; None remembers for this run only.
-        into: The folder for the images, two files a track, called after title and music task id;
-            None saves none.
-        retry_failed: Begin anew with all in the ledger that failed or needs attention. A cover
-            that failed is submitted again, which may be billed again: that is documented nowhere.
-        wait_out_outages: False leaves a track to the next run as soon as its own retries and
-            time-outs end, also in an outage; for a few tracks that somebody waits for.
+        tracks: `read_catalog(...)`, or an iterable of tracks or music task ids. A plain iterable is
+            read to its end before anything is submitted, and replaces the tracks that an earlier
+            catalog left waiting. An asynchronous one is covered as it comes, in addition to those.
+            A music task that comes twice is one cover, with an outcome and files for each title.
+        ledger: Where to record the tracks; None records them in memory, for this run only.
+        into: The folder for the images, two files a track, named by title and music task id; None
+            saves no images.
+        retry_failed: Start again all tracks of the ledger that failed or need attention. A cover
+            that failed is submitted again. The API documents nowhere whether that is billed again.
+        wait_out_outages: Whether tracks wait until an outage ends. If not, they end with their own
+            retries and time-outs, and the next run goes on with them.
 
     Raises:
-        ValueError: A track is wrong, or `into` can be no path; nothing was submitted. (A track that
-            comes asynchronously ends the iteration so.)
+        ValueError: A track is wrong, or `into` can be no path; nothing was submitted. (A wrong
+            track of an asynchronous iterable is raised by the iteration over outcomes.)
         TypeError: An argument is of the wrong type.
         LedgerError: The ledger is not open, in use by another catalog, or cannot be written.
     """
@@ -130,14 +129,14 @@ async def cover_catalog(
             await ledger.retry_failed()
         outcomes = Outcomes(client, ledger, folder, feed)
         await outcomes.count()
-        # From here on the work owns the lease and the breakers. It is cancelled once, here, so that
-        # it can wait for a submit on the wire and record what that brings; whoever leaves the block
-        # may be cancelled any number of times while it waits for the work to end.
+        # From here on a task of its own owns the lease and the breakers. It is cancelled once, and
+        # only below, so that it can wait for a submit on the wire and record its answer. The caller
+        # may be cancelled any number of times while it waits for that task to end.
         work = asyncio.create_task(outcomes.work(stack.pop_all()))
         client.used_by(work)
         ledger.used_by(work)
     try:
-        await asyncio.sleep(0)  # so that it has begun, whatever comes
+        await asyncio.sleep(0)  # a task that is cancelled before its first step closes nothing
         yield outcomes
     finally:
         work.cancel()
@@ -145,18 +144,18 @@ async def cover_catalog(
 
 
 class Outcomes:
-    """The outcomes of a catalog's tracks, to be iterated; and the work that brings them.
+    """A run over a catalog: iterate over it for the outcomes of the tracks.
 
-    After the last outcome the iteration ends, or raises why not all was done: the key was refused
-    (`AuthenticationError`), credits ran out (`InsufficientCreditsError`), a gateway blocks this
-    client (`ClientBlockedError`), the base URL is wrong (`WrongAddressError`), the API's answers to
-    submits cannot be read (`UnexpectedResponseError`), the ledger or an image could not be written
-    (`LedgerError`, `DownloadError`), the client was closed, or what brings the tracks was cancelled
-    (`ClientUsageError`), or that failed, with an error of its own. What was paid for was finished
-    before, as far as that was possible; the rest is left to the next run.
+    After the last outcome the iteration ends, or raises why the run stopped early: the key was
+    refused (`AuthenticationError`), credits ran out (`InsufficientCreditsError`), a gateway blocks
+    this client (`ClientBlockedError`), the base URL is wrong (`WrongAddressError`), an answer to a
+    submit cannot be read (`UnexpectedResponseError`), the ledger or an image cannot be written
+    (`LedgerError`, `DownloadError`), the client was closed or the track iterator cancelled
+    (`ClientUsageError`), or an error that the track iterator raised. The run finishes what is paid
+    for before it raises, as far as that is possible; the next run goes on with the rest.
 
     Attributes:
-        tally: How far it is.
+        tally: How far the run is.
     """
 
     def __init__(
@@ -166,16 +165,16 @@ class Outcomes:
         into: Path | None,
         feed: AsyncIterable[Track | str] | None,
     ) -> None:
-        """Prepare; `cover_catalog` makes them. `feed` brings further tracks."""
+        """Prepare a run, for `cover_catalog`; `feed` is an iterator of further tracks."""
         self.tally: Tally = Tally()
         self._client = client
         self._ledger = ledger
         self._into = into
         self._feed = feed
-        self._agenda = Agenda(ledger, complete=feed is None)
-        self._backlog = Backlog(ledger, _SAVES_AT_ONCE)
+        self._tracks = TrackQueue(ledger, complete=feed is None)
+        self._images = ImageQueue(ledger, _SAVES_AT_ONCE)
         self._submits = asyncio.Semaphore(_SUBMITS_AT_ONCE)
-        self._unfinished: set[asyncio.Task[Any]] = set()  # what finishing cuts short
+        self._unfinished: set[asyncio.Task[Any]] = set()  # `finish` cancels them
         self._in_flight: dict[str, InFlight] = {}
         self._unread = OutcomeQueue()
         self._finishing = False
@@ -189,7 +188,7 @@ class Outcomes:
         """Wait for the next outcome.
 
         Raises:
-            SunoCoverError: Why not all was done, after the last outcome.
+            SunoCoverError: Why the run stopped early, after the last outcome.
         """
         outcome = await self._unread.get()
         if outcome is not None:
@@ -199,27 +198,27 @@ class Outcomes:
         raise StopAsyncIteration
 
     def finish(self) -> None:
-        """Submit nothing more; the iteration ends when what was paid for is finished.
+        """Submit nothing more; the iteration ends when all that is paid for is finished.
 
-        A submit that waits for its turn is taken back; one on the wire is awaited.
+        A submit that waits for its turn is taken back. One on the wire is awaited.
         """
         if self._finishing:
             return
         self._finishing = True
-        self._agenda.finish()
+        self._tracks.finish()
         for task in self._unfinished:
             _cancel_once(task)
 
     @property
     def in_flight(self) -> Mapping[str, InFlight]:
-        """What is being done at this moment: by music task id, the oldest step first.
+        """The tracks that the run works on, by music task id; the oldest step comes first.
 
-        It is a copy, which does not change while it is read.
+        It is a copy, which does not change while you read it.
         """
         return dict(self._in_flight)
 
     async def count(self) -> None:
-        """Count what the ledger says."""
+        """Count the tracks of the ledger into `tally`."""
         found = await self._ledger.count()
         tally, state = self.tally, TrackState
         tally.total = sum(found.values())
@@ -228,7 +227,7 @@ class Outcomes:
         tally.ambiguous = found[state.SUBMITTING]
 
     async def work(self, stack: AsyncExitStack) -> None:
-        """Do all the work, up to the last outcome; `stack` is closed after it."""
+        """Run up to the last outcome; then close `stack`."""
         begin_work()
         async with stack:
             await self._work()
@@ -251,18 +250,18 @@ class Outcomes:
             try:
                 with suppress(SunoCoverError):
                     await self.count()
-            finally:  # whoever iterates waits for this, also where the count was cancelled
+            finally:  # the reader waits for the end, also where the count was cancelled
                 self._unread.end()
 
     async def _follow(self, feed: AsyncIterable[Track | str]) -> None:
-        """Take in what the feed brings; if it breaks, finish what was paid for."""
+        """Take in the tracks of the feed; if it fails, finish what is paid for."""
         try:
-            await _on_its_own(partial(self._take_in, feed), _FED_NO_MORE)
+            await _on_its_own(partial(self._take_in, feed), _ITERATOR_CANCELLED)
         except LedgerError:
             raise
         except Exception as error:  # noqa: BLE001 - a feed may raise anything
-            self._halt(error, hopeless=False)
-        self._agenda.completed()
+            self._halt(error, at_once=False)
+        self._tracks.completed()
 
     async def _take_in(self, feed: AsyncIterable[Track | str]) -> None:
         brought = aiter(feed)
@@ -271,17 +270,17 @@ class Outcomes:
                 stack.push_async_callback(brought.aclose)
             async for track in brought:
                 self.tally.total += await self._ledger.take_in([_track(track)])
-                self._agenda.grown()
-                self._backlog.grown()  # it may be a further name of what was saved
+                self._tracks.grown()
+                self._images.grown()  # it may be a further name of what was saved
 
     async def _cover_all(self) -> None:
         """Start a task for each track, once the one before has its slot."""
         async with asyncio.TaskGroup() as tracks:
-            while await self._agenda.ready():
+            while await self._tracks.ready():
                 started = asyncio.Event()
                 tracks.create_task(_on_its_own(partial(self._cover_next, started)))
                 await started.wait()
-        self._backlog.completed()
+        self._images.completed()
 
     async def _cover_next(self, started: asyncio.Event) -> None:
         """Take a slot, then the next track, and cover it; sets `started` once it has both."""
@@ -291,7 +290,7 @@ class Outcomes:
         await self._unread.has_room()
         await self._images_can_be_had()
         async with self._client.slot():
-            entry = await self._agenda.next()
+            entry = await self._tracks.next()
             started.set()
             if entry is None:
                 return
@@ -300,7 +299,7 @@ class Outcomes:
 
     @contextmanager
     def _doing(self, step: Step, entry: LedgerEntry) -> Generator[None]:
-        """Have a track among those in flight while a step is taken for it."""
+        """Show a track in `in_flight` while the run takes a step for it."""
         since = asyncio.get_running_loop().time()
         in_flight = InFlight(track=entry.tracks[0], step=step, since=since)
         self._in_flight[entry.music_task_id] = in_flight
@@ -312,13 +311,13 @@ class Outcomes:
             self.tally.in_flight = len(self._in_flight)
 
     async def _images_can_be_had(self) -> None:
-        """Pay for nothing while the image host is in trouble; finishing ends the wait."""
+        """Wait until the image host is available, or `finish` ends the wait: images expire."""
         if not self._finishing:
             opened = asyncio.create_task(self._client.image_outage.opened())
             await self._unless_finishing(opened)
 
     async def _cover(self, entry: LedgerEntry) -> Sequence[Outcome]:
-        """Submit, unless it is paid for, and wait; returns what is to be told."""
+        """Submit, unless that is paid for, and wait for the cover; returns the outcomes."""
         step = Step.WAIT if entry.state is TrackState.SUBMITTED else Step.SUBMIT
         try:
             task = entry.task
@@ -333,16 +332,16 @@ class Outcomes:
         except LedgerError:
             raise
         except SunoCoverError as error:
-            return await self._end(entry, error, fate(error, step))
+            return await self._end(entry, error, consequence_of(error, step))
         await self._ledger.covered(entry, details)
-        self._backlog.grown()
+        self._images.grown()
         if self._into is not None:
             return ()
         self.tally.done += 1
         return [Covered(track=track, details=details) for track in entry.tracks]
 
     async def _submit(self, entry: LedgerEntry) -> CoverTask | None:
-        """Submit; what comes of it is on record before anything else happens."""
+        """Submit; the result is recorded before anything else happens."""
         async with self._submits:
             if self._finishing:
                 return None
@@ -356,9 +355,9 @@ class Outcomes:
             return await self._record(entry, submit)
 
     async def _record_and_submit(self, entry: LedgerEntry) -> CoverTask:
-        """Submit, once it is on record that this may happen.
+        """Record that a submit may go out, then submit.
 
-        When it is cancelled, it ends once the request on the wire, if there is one, was answered.
+        After a cancellation it ends once a request on the wire is answered.
         """
         if entry.state is TrackState.SUBMITTING:
             self._client.doubt(entry.music_task_id, failed=entry.task)
@@ -371,9 +370,9 @@ class Outcomes:
             raise
 
     async def _unless_finishing(self, task: asyncio.Task[Any]) -> None:
-        """Wait for a task to end, which finishing cancels, and a cancellation of ours as well.
+        """Wait for a task; `finish`, or a cancellation of this wait, cancels the task once.
 
-        It is cancelled once, and waited for: a request on the wire is to be answered first.
+        The wait goes on until the task ends: it may have a request on the wire.
         """
         self._unfinished.add(task)
         try:
@@ -388,7 +387,7 @@ class Outcomes:
     async def _record(
         self, entry: LedgerEntry, submit: asyncio.Task[CoverTask]
     ) -> CoverTask | None:
-        """Record what came of a submit: its task, or that none went out; raises its error."""
+        """Record the cover task of a submit, or that none was sent; raises the submit's error."""
         error: BaseException | None = None
         if submit.done() and not submit.cancelled():
             error = submit.exception()
@@ -407,12 +406,12 @@ class Outcomes:
     async def _submitted(self, entry: LedgerEntry, task: CoverTask) -> CoverTask:
         self.tally.adopted += task.adopted
         self.tally.billed += not task.adopted
-        self._client.keep(task)  # until it is waited for, if it ever is
+        self._client.keep(task)  # `unclaimed`, until it is waited for
         await self._ledger.submitted(entry, task, base_url=self._client.base_url)
         return task
 
     async def _wait(self, task: CoverTask) -> CoverDetails:
-        """Wait for a cover; the time of an outage does not count."""
+        """Wait for a cover; time-outs do not run in an outage."""
         outage = self._client.outage
         while True:
             began = outage.closures if outage.is_open else None
@@ -423,16 +422,16 @@ class Outcomes:
                     raise
 
     async def _save_all(self, folder: Path) -> None:
-        while (entry := await self._backlog.next()) is not None:
+        while (entry := await self._images.next()) is not None:
             try:
                 with self._doing(Step.SAVE, entry):
                     outcomes = await self._save(entry, folder)
             finally:
-                self._backlog.leave(entry)
+                self._images.leave(entry)
             await self._unread.put(outcomes)
 
     async def _save(self, entry: LedgerEntry, folder: Path) -> Sequence[Outcome]:
-        """Save the images under each of the track's names that has none yet."""
+        """Save the images under each title of the track that has no files yet."""
         nameless = [track for track in entry.tracks if not _is_among(track, entry.files)]
         covered: list[Covered] = []
         try:
@@ -442,13 +441,16 @@ class Outcomes:
                 files = await self._persist(fetch, self._client.image_outage)
                 covered.append(Covered(track=track, details=entry.details, files=files))
         except SunoCoverError as error:
-            what = fate(error, Step.SAVE)
+            what = consequence_of(error, Step.SAVE)
             if isinstance(error, CoverExpiredError) and entry.is_young:
-                what, error.retryable = Fate.LEFT, True  # the image host errs, or so one hopes
-            if entry.files and what in {Fate.FAILED, Fate.ATTENTION}:
+                what, error.retryable = (
+                    Consequence.LEFT,
+                    True,
+                )  # the API still keeps them: the image host errs
+            if entry.files and what in {Consequence.FAILED, Consequence.ATTENTION}:
                 await self._ledger.saved(entry, entry.files)  # under its other names
                 return [Failed(track=track, error=error) for track in nameless]
-            if what in {Fate.LEFT, Fate.SCARCE, Fate.HOPELESS}:
+            if what in {Consequence.LEFT, Consequence.STOP_SUBMITTING, Consequence.ABORT}:
                 await self._ledger.put_off(entry)
             return await self._end(entry, error, what)
         saved = [file for one in covered for file in one.files]
@@ -474,28 +476,30 @@ class Outcomes:
                     raise
 
     async def _end(
-        self, entry: LedgerEntry, error: SunoCoverError, what: Fate
+        self, entry: LedgerEntry, error: SunoCoverError, what: Consequence
     ) -> Sequence[Outcome]:
-        """Do what an error calls for: record it and tell of it, or stop for its sake."""
-        if what in {Fate.SCARCE, Fate.HOPELESS}:
-            self._halt(error, hopeless=what is Fate.HOPELESS)
+        """Record an error and return the outcomes, or stop the run because of it."""
+        if what in {Consequence.STOP_SUBMITTING, Consequence.ABORT}:
+            self._halt(error, at_once=what is Consequence.ABORT)
             return ()
-        if what is not Fate.LEFT:
-            state = TrackState.FAILED if what is Fate.FAILED else TrackState.ATTENTION
-            await self._ledger.ended(entry, state, error, task_known=what is not Fate.STRANGER)
+        if what is not Consequence.LEFT:
+            state = TrackState.FAILED if what is Consequence.FAILED else TrackState.ATTENTION
+            await self._ledger.ended(
+                entry, state, error, task_known=what is not Consequence.WRONG_TASK
+            )
             self.tally.failed += 1
         return [Failed(track=track, error=error) for track in entry.tracks]
 
-    def _halt(self, error: Exception, *, hopeless: bool) -> None:
-        """End for this reason: now, or once what was paid for is finished."""
+    def _halt(self, error: Exception, *, at_once: bool) -> None:
+        """End the run for this reason: now, or once all that is paid for is finished."""
         self._reason = self._reason or error
         self.finish()
-        if hopeless:
-            self._agenda.close()
+        if at_once:
+            self._tracks.close()
 
 
 async def _read_whole(ledger: Ledger, tracks: Iterable[Track | str]) -> None:
-    """Take in a catalog as a whole, unless it is there already."""
+    """Take in a whole catalog, unless the ledger has it already."""
     if isinstance(tracks, str | bytes):
         raise TypeError("tracks must be an iterable; for a file, give read_catalog(path)")
     fingerprint = None
@@ -506,8 +510,8 @@ async def _read_whole(ledger: Ledger, tracks: Iterable[Track | str]) -> None:
     dropped = await ledger.forget_waiting()
     if dropped:
         _log.warning(
-            "the ledger %s had another catalog: %d of its tracks that waited are dropped, unless "
-            "they are in this one too",
+            "the ledger %s had another catalog: %d of its tracks that were not submitted are "
+            "dropped, unless they are in this catalog too",
             *(ledger.name, dropped),
         )
     try:
@@ -525,22 +529,22 @@ def _track(given: Track | str) -> Track:
 
 
 def _stem(track: Track) -> str:
-    """Name a track's files: by its title, and by its id, since titles need not differ."""
+    """Name a track's files by its title and its id; two tracks may have the same title."""
     title = track.title[:_LONGEST_TITLE].strip()
     return f"{title} {track.music_task_id}" if title else track.music_task_id
 
 
 def _is_among(track: Track, files: Sequence[Path]) -> bool:
-    """Whether files are called after this track."""
+    """Whether one of these files has the name of this track."""
     stem = file_stem(_stem(track))
     return any(file.stem.rpartition("-")[0] == stem for file in files)  # less `-1`, `-2`
 
 
 async def _on_its_own(work: Callable[[], Awaitable[None]], why: str = _CLOSED) -> None:
-    """Do a share of the work; a cancellation that nobody asked this task for is an error.
+    """Run a part of the work; a CancelledError is an error unless this task was cancelled.
 
-    It comes from what was awaited, such as a look-up of a host that ends with its client, and a
-    task group would take it for an end like any other.
+    It then comes from the awaited work, such as a DNS lookup that ends with its client. A TaskGroup
+    would take it for the normal end of the task.
     """
     try:
         await work()
@@ -552,7 +556,7 @@ async def _on_its_own(work: Callable[[], Awaitable[None]], why: str = _CLOSED) -
 
 
 def _cancel_once(task: asyncio.Task[Any]) -> None:
-    """Tell a task to end, unless it was told: a second cancellation would not let it finish."""
+    """Cancel a task, unless it was cancelled: the second one would not let it finish."""
     if not task.cancelling():
         task.cancel()
 

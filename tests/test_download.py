@@ -33,7 +33,7 @@ from suno_cover_async.errors import (
     DownloadError,
     SunoCoverError,
 )
-from suno_cover_async.fates import Fate, fate
+from suno_cover_async.fates import Consequence, consequence_of
 from suno_cover_async.files import file_stem, in_thread, sweep
 from suno_cover_async.outcomes import Step
 
@@ -841,7 +841,9 @@ async def test_a_file_in_the_making_that_is_taken_for_dead_is_worth_another_fetc
 
     assert isinstance(error, DownloadError)
     assert error.retryable
-    assert fate(error, Step.SAVE) is Fate.LEFT  # of this track alone: the disk is all right
+    assert (
+        consequence_of(error, Step.SAVE) is Consequence.LEFT
+    )  # of this track alone: the disk is all right
     assert names_in(tmp_path) == []
 
 

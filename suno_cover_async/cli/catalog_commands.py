@@ -1,6 +1,6 @@
-"""The commands about whole catalogs, and their words: `batch`, `ledger show`, `ledger export`.
+"""The commands about whole catalogs: `batch`, `ledger show` and `ledger export`.
 
-It knows click and the acts of the modules beside it.
+It knows click, and the modules beside it that do the work.
 """
 
 from pathlib import Path
@@ -82,11 +82,12 @@ def batch(
     """Cover a whole catalog; run again, it goes on where it stopped, and never pays twice.
 
     CATALOG is a .csv or .jsonl with a music_task_id for each track, perhaps a title, or a .txt of
-    ids; - reads standard input. It is read to its end before anything is paid for.
+    ids; - reads standard input. It is read to its end before anything is submitted.
 
-    Paths of saved images go to standard output, or with --json an object for each track and a
-    summary; a terminal shows a bar in place of paths. Ctrl-C finishes what is paid for, Ctrl-C
-    again stops now.
+    The paths of saved images go to standard output, or with --json an object for each track and a
+    summary. A terminal shows progress in place of paths.
+
+    Ctrl-C finishes what is paid for, Ctrl-C again stops now.
     """
     if catalog == "-" and connection.key_file == "-":
         raise click.UsageError("standard input cannot hold both the catalog and the key")
@@ -129,7 +130,7 @@ def batch(
 
 
 def _is_usable(intake: Intake, *, skip_bad: bool) -> bool:
-    """Say what the catalog is like, and whether to go on with it."""
+    """Say what is wrong with the catalog; returns whether the run can start."""
     console = stderr()
     if intake.bad:
         lines = "1 line that names" if intake.bad == 1 else f"{intake.bad:,} lines that name"
@@ -140,7 +141,8 @@ def _is_usable(intake: Intake, *, skip_bad: bool) -> bool:
             say(console, f"Error: {what}; nothing was submitted:", "red")
         intake.say_bad(console)
         if not skip_bad:
-            say(console, "next: fix the catalog, or leave those lines out with --skip-bad")
+            advice = "fix these lines, then run the command again, or leave them out: --skip-bad"
+            say(console, f"next: {advice}")
             return False
     if not intake.tracks:
         say(console, f"Error: there are no tracks in {intake.name}", "red")

@@ -1,6 +1,6 @@
-"""The commands and their words: what can be typed, and how every error ends.
+"""The commands: their arguments, options and help, and what every error ends in.
 
-It knows click and the acts of the modules beside it; each act runs as `process.py` says.
+It knows click, and the modules beside it that do the work; `process.py` runs them.
 """
 
 import sys
@@ -55,9 +55,12 @@ def _generate(
 ) -> int:
     """Cover songs and save their images, many at once.
 
-    ID is a music task's id; - reads ids from standard input, one a line. Paths of saved images go
-    to standard output, all else to standard error. A song that fails stops no other. Whatever
-    was interrupted: the same command goes on, and never pays twice.
+    ID is the id of a music task; - reads ids from standard input, one a line. The paths of saved
+    images go to standard output, or with --json an object for each song and a summary; all else
+    goes to standard error. A song that fails stops no other.
+
+    Ctrl-C finishes what is paid for, Ctrl-C again stops now. The same command goes on, and never
+    pays twice.
 
     With --listen and --public-url the API's callbacks end the waits. Their URLs are signed with
     SUNO_CALLBACK_SECRET, or with a secret of this run; kie.ai's own signature is checked as well
@@ -79,7 +82,7 @@ def _generate(
     return run(work, finish=act.finish)
 
 
-@commands.command("details", short_help="Look at a cover task.", epilog=EPILOG)
+@commands.command("details", short_help="Show a cover task.", epilog=EPILOG)
 @click.argument("cover_task_id")
 @click.option("--wait", is_flag=True, help="Wait until it is finished.")
 @image_folder(None, "Save the images here, if it is a success.")
@@ -88,7 +91,7 @@ def _generate(
 def _details(
     cover_task_id: str, wait: bool, into: Path | None, as_json: bool, connection: Connection
 ) -> int:
-    """Look at a cover task, by the id that submitting brought."""
+    """Show a cover task by its id, which submitting a song returned."""
     client = connection.client()
     return run(show_details(client, cover_task_id, wait=wait, into=into, with_json=as_json))
 
@@ -151,7 +154,7 @@ commands.add_command(ledger)
 
 
 def _all_ids(ids: Sequence[str]) -> list[str]:
-    """Return the ids, with those of standard input in the place of a `-`."""
+    """Return the ids; a `-` stands for those on standard input."""
     found: list[str] = []
     for one in ids:
         if one == "-":
@@ -165,7 +168,7 @@ def _all_ids(ids: Sequence[str]) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; every error becomes a line on standard error and an exit code."""
+    """Run a command; an error becomes a line on standard error and an exit code."""
     try:
         code = commands.main(arguments, prog_name="suno-cover", standalone_mode=False)
     except click.ClickException as error:

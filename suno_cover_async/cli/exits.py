@@ -27,15 +27,6 @@ class ExitCode(enum.IntEnum):
     TERMINATED = 143
 
 
-HOPELESS = (
-    errors.AuthenticationError,
-    errors.InsufficientCreditsError,
-    errors.ClientBlockedError,
-    errors.WrongAddressError,
-)
-"""Errors that every further submit would meet again."""
-
-
 def exit_code(failures: Sequence[Exception]) -> ExitCode:
     """Choose the code that tells most about these failures; DONE when there are none."""
     for kind, code in _WEIGHTIEST:

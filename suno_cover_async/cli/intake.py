@@ -1,6 +1,6 @@
-"""A catalog as people give it: read to its end, and judged, before anything is paid for.
+"""The catalog of a command line: read to its end and checked before anything is submitted.
 
-It knows where a catalog comes from and what is wrong with it; nothing of covers.
+It knows where a catalog comes from and which lines are bad; it knows nothing of covers.
 """
 
 import shutil
@@ -24,11 +24,11 @@ _MOST_NAMED = 20
 
 @attrs.define(eq=False, kw_only=True)
 class Intake:
-    """A catalog, and what a first reading found.
+    """A catalog, and what the first reading of it found.
 
     Attributes:
-        catalog: The tracks, to be read anew; bad lines are left out.
-        name: What people know it by.
+        catalog: The tracks, to be read again without the bad lines.
+        name: Its name for people.
         tracks: How many lines name a track.
         bad: How many lines do not.
         named: The first of those.
@@ -41,7 +41,7 @@ class Intake:
     named: list[BadLine] = attrs.field(factory=list[BadLine])
 
     def note(self, line: BadLine) -> None:
-        """Learn of a bad line."""
+        """Count a bad line."""
         self.bad += 1
         if len(self.named) < _MOST_NAMED:
             self.named.append(line)
@@ -57,23 +57,23 @@ class Intake:
 
 @contextmanager
 def opened(source: str, kind: Format | None) -> Generator[Intake, None, None]:
-    """Read a catalog to its end; a stream is kept in a file meanwhile, - is standard input.
+    """Read a catalog to its end; `-` is standard input. A stream is copied into a file.
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It is no catalog, or one of an unknown format.
+        ValueError: It is no catalog, or its format is unknown.
     """
     path = Path(source)
     if source != "-" and path.is_file():
-        yield _judged(path, kind, printable(source))
+        yield _checked(path, kind, printable(source))
         return
     with tempfile.TemporaryFile() as kept:
         with nullcontext(sys.stdin.buffer) if source == "-" else path.open("rb") as stream:
             shutil.copyfileobj(stream, kept)
-        yield _judged(kept, kind, "standard input" if source == "-" else printable(source))
+        yield _checked(kept, kind, "standard input" if source == "-" else printable(source))
 
 
-def _judged(source: Path | BinaryIO, kind: Format | None, name: str) -> Intake:
+def _checked(source: Path | BinaryIO, kind: Format | None, name: str) -> Intake:
     try:
         intake = Intake(catalog=_read(source, kind, None), name=name)
         for _ in _read(source, kind, intake.note):
@@ -95,4 +95,4 @@ def _read(
 
 
 def _skip(_: BadLine) -> None:
-    """Leave it out; it was named before."""
+    """Leave a bad line out; the first reading named it."""

@@ -1,6 +1,6 @@
-"""Progress of a run: on a terminal a bar, and a row for each track where they fit; elsewhere lines.
+"""Show the progress of a run: a bar on a terminal, with rows for tracks where they fit; else lines.
 
-It knows what there is to show, as one value, and rich; it knows no client and decides nothing.
+It knows one value that says what to show, and rich; it knows no client and decides nothing.
 """
 
 import time
@@ -88,20 +88,20 @@ class Standing:
 
 @contextmanager
 def progress(
-    console: Console, look: Callable[[], Standing], *, live: bool
+    console: Console, standing: Callable[[], Standing], *, live: bool
 ) -> Generator[Callable[[Outcome], None], None, None]:
     """Show how far a run is; yields what is to be called with every outcome.
 
     Args:
         console: Where to show it.
-        look: Says how far the run is.
+        standing: Returns how far the run is.
         live: Redraw a picture; else write a line now and then.
     """
     if not live:
-        lines = Lines(console, look)
+        lines = Lines(console, standing)
         yield lambda _: lines.move()
         return
-    picture = _Picture(console, look)
+    picture = _Picture(console, standing)
     drawn = Live(
         get_renderable=picture.draw,
         console=console,
@@ -123,28 +123,28 @@ class Lines:
     def __init__(
         self,
         console: Console,
-        look: Callable[[], Standing],
+        standing: Callable[[], Standing],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin with a line; `look` says how far the run is."""
+        """Begin with a line; `standing` returns how far the run is."""
         self._console = console
-        self._look = look
+        self._standing = standing
         self._clock = clock
         self._said_at = clock()
-        self._said = look().ended
+        self._said = standing().ended
         self.say()
 
     def move(self) -> None:
         """Note that something ended; say so if the last line is old enough."""
-        standing = self._look()
+        now = self._standing()
         late = self._clock() - self._said_at >= _LEAST_SECONDS
-        if late and standing.ended - self._said >= _LEAST_SHARE * standing.total:
-            self._said_at, self._said = self._clock(), standing.ended
+        if late and now.ended - self._said >= _LEAST_SHARE * now.total:
+            self._said_at, self._said = self._clock(), now.ended
             self.say()
 
     def say(self) -> None:
         """Say how far the run is."""
-        standing = self._look()
+        standing = self._standing()
         words = [
             f"{standing.done:,} of {standing.total:,}",
             *(note for note, _ in standing.notes()),
@@ -161,11 +161,11 @@ class _Picture:
         is_over: Nothing is in flight any more.
     """
 
-    def __init__(self, console: Console, look: Callable[[], Standing]) -> None:
+    def __init__(self, console: Console, standing: Callable[[], Standing]) -> None:
         self._began = time.monotonic()
         self._console = console
-        self._look = look
-        first = look()
+        self._standing = standing
+        first = standing()
         self._most_rows = first.total - first.ended
         self.rows: Rows = Rows(console)
         self.is_over: bool = False
@@ -176,7 +176,7 @@ class _Picture:
         return self._most_rows + _LINES_BESIDE_ROWS <= self._console.height
 
     def draw(self) -> RenderableType:
-        standing = self._look()
+        standing = self._standing()
         bar, notes = self._bar(standing), self._notes(standing)
         if not self.has_rows:
             return Group(bar, notes)

@@ -1,25 +1,25 @@
-"""How fast things end: over the last minutes, so that what was done long ago does not count.
+"""Throughput over the last five minutes.
 
-It knows numbers and moments; what ends is not its business.
+It knows numbers and moments; it does not know what ends.
 """
 
 from collections import deque
 
 _WINDOW = 300.0  # seconds
-_SHORTEST = 10.0  # seconds that tell anything
+_SHORTEST = 10.0  # seconds to measure before a number is shown
 _STEP = 1.0  # seconds between two samples
 
 
 class Speed:
-    """Learns how many have ended, and when."""
+    """Measures how many tracks end in a minute."""
 
     def __init__(self) -> None:
-        """Know nothing."""
+        """Start without samples."""
         self._samples: deque[tuple[float, int]] = deque()
         self._ended = 0
 
     def note(self, now: float, ended: int) -> None:
-        """Learn how many have ended by now."""
+        """Note how many have ended by now."""
         self._ended = ended
         samples = self._samples
         if not samples or now - samples[-1][0] >= _STEP:
@@ -28,7 +28,7 @@ class Speed:
             samples.popleft()
 
     def per_minute(self, now: float) -> float | None:
-        """Tell how many end in a minute; None while that is not known."""
+        """Return how many end in a minute; None while that is not known."""
         if not self._samples:
             return None
         began, ended = self._samples[0]
