@@ -1173,7 +1173,8 @@ async def test_an_outage_is_no_tracks_fate(tmp_path: Path, trouble: Scenario) ->
             async with cover_catalog(client, songs, ledger=ledger, into=tmp_path) as outcomes:
                 seen = [await anext(outcomes)]
                 sandbox.scenario = trouble
-                await until(lambda: client.breakers.api.is_open)
+                breakers = client.breakers
+                await until(lambda: breakers.api.is_open or breakers.submit.is_open)
                 began = len(sandbox.journal.arrivals)
                 await until(lambda: len(sandbox.journal.arrivals) >= began + 3)
                 sandbox.scenario = healthy
