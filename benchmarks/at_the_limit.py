@@ -56,15 +56,15 @@ from catalog_child import policies, song
 from suno_cover_async import (
     CallbackReceiver,
     Covered,
-    PollSchedule,
-    Rate,
+    PollPolicy,
+    RateLimit,
     SunoCoverClient,
     cover_catalog,
 )
 from suno_cover_async.sandbox import Arrival, Journal, Kind, Lognormal, Sandbox, Scenario
 from suno_cover_async.sandbox.scenario import API_KINDS
 
-LIMIT = Rate(calls=20, seconds=10)
+LIMIT = RateLimit(calls=20, seconds=10)
 SIGMA = 0.4
 KNOWN = 20  # covers that ours has made before
 STRANGERS = frozenset(map(song, range(KNOWN)))
@@ -106,7 +106,7 @@ class Case:
         """Make such a host."""
         seconds = Lognormal(median=self.median, sigma=SIGMA)
         return Scenario(
-            scale=scale, seconds=seconds, rate=LIMIT, counted=self.counted, image_size=16
+            scale=scale, seconds=seconds, rate_limit=LIMIT, counted=self.counted, image_size=16
         )
 
 
@@ -171,12 +171,12 @@ async def covered(
 ) -> int:
     """Cover all songs with one client, which has met this host before."""
     counts = CASES[given.case[0]].polls_count
-    looks = Rate(calls=given.poll_calls, seconds=LIMIT.seconds / given.scale)
+    looks = RateLimit(calls=given.poll_calls, seconds=LIMIT.seconds / given.scale)
     options = policies(given.scale) | {"poll": scaled(given.scale), "receiver": receiver}
     async with SunoCoverClient(
         base_url=given.url,
         concurrency=given.concurrency,
-        poll_rate=None if counts else looks,
+        poll_rate_limit=None if counts else looks,
         **options,
     ) as client:
         await meet(client, given)
@@ -187,10 +187,10 @@ async def covered(
             return sum([isinstance(outcome, Covered) async for outcome in outcomes])
 
 
-def scaled(scale: float) -> PollSchedule:
+def scaled(scale: float) -> PollPolicy:
     """Return the usual schedule, so many times as fast; a share of an age is none of seconds."""
-    usual = attrs.asdict(PollSchedule())
-    return PollSchedule(
+    usual = attrs.asdict(PollPolicy())
+    return PollPolicy(
         **{
             name: value if value is None or name == "growth" else value / scale
             for name, value in usual.items()
@@ -377,9 +377,9 @@ class Run:
         return one.music_task_id in STRANGERS
 
     @property
-    def limit(self) -> Rate:
+    def limit(self) -> RateLimit:
         """The limit, as fast as the server."""
-        return Rate(calls=LIMIT.calls, seconds=LIMIT.seconds / self.scale)
+        return RateLimit(calls=LIMIT.calls, seconds=LIMIT.seconds / self.scale)
 
     def floor(self) -> float:
         """Return the seconds that the fewest requests need at the rate."""
@@ -420,17 +420,19 @@ def nearly_all(seconds: Sequence[float]) -> float:
     return sorted(seconds)[math.ceil(0.99 * len(seconds)) - 1]
 
 
-def ideal(durations: Sequence[float], rate: Rate, *, polls_count: bool, at_once: int) -> float:
+def ideal(
+    durations: Sequence[float], rate_limit: RateLimit, *, polls_count: bool, at_once: int
+) -> float:
     """Submit as early as may be, look once at each end: no earlier than room and rate allow.
 
     Returns:
         When the last look goes out, the first submit having gone out at 0.
     """
-    sent = [-rate.seconds] * rate.calls  # as if a window had just passed
+    sent = [-rate_limit.seconds] * rate_limit.calls  # as if a window had just passed
     ends = list[float]()  # of covers in flight, a heap
 
     def send(earliest: float) -> float:
-        sent.append(max(earliest, sent[-1], sent[-rate.calls] + rate.seconds))
+        sent.append(max(earliest, sent[-1], sent[-rate_limit.calls] + rate_limit.seconds))
         return sent[-1]
 
     def look() -> float:

@@ -42,7 +42,7 @@ import nginx
 from contest import Contender, Figures
 from yarl import URL
 
-from suno_cover_async import CoverDetails, CoverStatus, Rate, SunoCoverClient, wire
+from suno_cover_async import CoverDetails, CoverStatus, RateLimit, SunoCoverClient, wire
 
 LEVELS = (1, 10, 50)
 GOAL = max(LEVELS)
@@ -91,8 +91,10 @@ async def raw_aiohttp(url: str) -> AsyncGenerator[Ask]:
 @asynccontextmanager
 async def ours(url: str) -> AsyncGenerator[Ask]:
     """Ask with everything that a call of ours has in its path."""
-    rate = Rate(calls=1_000_000, seconds=0.004)  # some 20 slots are on their way back, as ever
-    async with SunoCoverClient(KEY, base_url=url, rate=rate) as client:
+    rate_limit = RateLimit(
+        calls=1_000_000, seconds=0.004
+    )  # some 20 slots are on their way back, as ever
+    async with SunoCoverClient(KEY, base_url=url, rate_limit=rate_limit) as client:
         yield lambda: client.details(TASK)
 
 

@@ -22,14 +22,14 @@ from collections.abc import Sequence
 import aiohttp
 import attrs
 
-from suno_cover_async import CallbackReceiver, PollSchedule, Rate, SunoCoverClient
+from suno_cover_async import CallbackReceiver, PollPolicy, RateLimit, SunoCoverClient
 from suno_cover_async.sandbox import Sandbox, Scenario
 
 SCALE = 100
-SCENARIO = Scenario(rate=None, seconds=(0.2, 0.6), image_size=16)
+SCENARIO = Scenario(rate_limit=None, seconds=(0.2, 0.6), image_size=16)
 CALLED = ("callbacks", "a third in trouble")
-NO_LIMIT = Rate(calls=1_000_000, seconds=0.1)
-USUAL = PollSchedule()
+NO_LIMIT = RateLimit(calls=1_000_000, seconds=0.1)
+USUAL = PollPolicy()
 TROUBLE = 1 / 15  # for each of five mishaps
 TROUBLED = attrs.evolve(
     SCENARIO,
@@ -41,13 +41,13 @@ TROUBLED = attrs.evolve(
     forged_callbacks=TROUBLE,
     late_seconds=3,
 )
-QUICK = PollSchedule(
-    first=0.3,  # the 25th percentile here, which a client learns from its first covers
+QUICK = PollPolicy(
+    initial_delay=0.3,  # the 25th percentile here, which a client learns from its first covers
     growth=USUAL.growth,
-    shortest=USUAL.shortest / SCALE,
-    longest=USUAL.longest / SCALE,
-    safety_first=60 / SCALE,
-    safety=USUAL.safety / SCALE,
+    min_interval=USUAL.min_interval / SCALE,
+    max_interval=USUAL.max_interval / SCALE,
+    fallback_delay=60 / SCALE,
+    fallback_interval=USUAL.fallback_interval / SCALE,
 )
 
 
@@ -65,7 +65,7 @@ async def measure(covers: int, at_once: int, port: int) -> dict[str, dict[str, f
 async def one_way(
     covers: int,
     at_once: int,
-    poll: PollSchedule,
+    poll: PollPolicy,
     receiver: CallbackReceiver | None,
     scenario: Scenario,
 ) -> dict[str, float]:
@@ -75,7 +75,7 @@ async def one_way(
         async with SunoCoverClient(
             sandbox.api_key,
             base_url=sandbox.url,
-            rate=NO_LIMIT,
+            rate_limit=NO_LIMIT,
             poll=poll,
             receiver=receiver,
             concurrency=at_once,

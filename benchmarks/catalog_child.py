@@ -16,15 +16,15 @@ from typing import Any
 from suno_cover_async import (
     Covered,
     Ledger,
-    PollSchedule,
-    Rate,
+    PollPolicy,
+    RateLimit,
     RetryPolicy,
     SunoCoverClient,
     cover_catalog,
     read_catalog,
 )
 
-USUAL_POLL, USUAL_RETRY = PollSchedule(), RetryPolicy()
+USUAL_POLL, USUAL_RETRY = PollPolicy(), RetryPolicy()
 
 
 def song(number: int) -> str:
@@ -39,17 +39,17 @@ def policies(scale: float) -> dict[str, Any]:
     was lost. The first look comes as late as a client learns to make it for covers of 20 to 60 s.
     """
     return {
-        "rate": Rate(calls=20, seconds=10 / scale),
-        "poll": PollSchedule(
-            first=30 / scale,
-            shortest=USUAL_POLL.shortest / scale,
-            longest=USUAL_POLL.longest / scale,
+        "rate_limit": RateLimit(calls=20, seconds=10 / scale),
+        "poll": PollPolicy(
+            initial_delay=30 / scale,
+            min_interval=USUAL_POLL.min_interval / scale,
+            max_interval=USUAL_POLL.max_interval / scale,
         ),
         "retry": RetryPolicy(
-            first=USUAL_RETRY.first / scale,
-            longest=USUAL_RETRY.longest / scale,
-            probe_first=USUAL_RETRY.probe_first / scale,
-            probe_longest=USUAL_RETRY.probe_longest / scale,
+            initial_delay=USUAL_RETRY.initial_delay / scale,
+            max_delay=USUAL_RETRY.max_delay / scale,
+            probe_delay=USUAL_RETRY.probe_delay / scale,
+            max_probe_delay=USUAL_RETRY.max_probe_delay / scale,
         ),
     }
 

@@ -19,11 +19,11 @@ from pathlib import Path
 import catalogs
 from catalog_child import song
 
-from suno_cover_async import Ledger, Rate
+from suno_cover_async import Ledger, RateLimit
 from suno_cover_async.sandbox import Sandbox, Scenario
 from suno_cover_async.sandbox.scenario import API_KINDS
 
-USUAL = Rate(calls=20, seconds=10)
+USUAL = RateLimit(calls=20, seconds=10)
 SLOWEST = 1.25
 MOST_REQUESTS = 4.0
 

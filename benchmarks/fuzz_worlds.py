@@ -31,7 +31,7 @@ from suno_cover_async import (
     Ledger,
     LedgerEntry,
     LedgerError,
-    Rate,
+    RateLimit,
     RetryPolicy,
     SunoCoverClient,
     SunoCoverError,
@@ -360,7 +360,10 @@ class _Server:
         self._answer = given[1:]
         name = fuzz_targets.CALLS[given[0] % len(fuzz_targets.CALLS)] if given else "details"
         url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        policies = {"rate": Rate(calls=100, seconds=1), "retry": RetryPolicy(tries=1, attempt=0.2)}
+        policies = {
+            "rate_limit": RateLimit(calls=100, seconds=1),
+            "retry": RetryPolicy(max_attempts=1, attempt_timeout=0.2),
+        }
         async with SunoCoverClient("sk-7f3a9c", base_url=url, **policies) as client:  # type: ignore[arg-type]
             calls = {
                 "submit": lambda: client.submit(fuzz_targets.MUSIC),

@@ -29,7 +29,7 @@ from suno_cover_async import Ledger, TrackState
 from suno_cover_async.sandbox import Sandbox, Scenario
 
 SCENARIO = Scenario(
-    rate=None, seconds=0.05, image_size=16, slow=1, slow_seconds=0.03, faults_on={"submit"}
+    rate_limit=None, seconds=0.05, image_size=16, slow=1, slow_seconds=0.03, faults_on={"submit"}
 )
 AT_ARRIVAL = 0.75  # share of kills
 IN_FLIGHT = 12
@@ -38,7 +38,7 @@ SCALE = 100
 
 
 @attrs.define(kw_only=True)
-class Tally:
+class Progress:
     """What came of the kills of one lane, or of all."""
 
     tracks: int = 0
@@ -49,10 +49,10 @@ class Tally:
     parts_left_behind: int = 0
     recovered: int = 0
 
-    def __add__(self, other: "Tally") -> "Tally":
+    def __add__(self, other: "Progress") -> "Progress":
         """Add two lanes."""
         mine, theirs = attrs.asdict(self), attrs.asdict(other)
-        return Tally(**{name: mine[name] + theirs[name] for name in mine})
+        return Progress(**{name: mine[name] + theirs[name] for name in mine})
 
 
 class Lane:
@@ -62,7 +62,7 @@ class Lane:
         """Prepare the catalog."""
         folder.mkdir()
         songs = sandbox.add_music(song(number) for number in range(tracks))
-        self.tally = Tally(tracks=tracks)
+        self.progress = Progress(tracks=tracks)
         self.findings: list[catalogs.Finding] = []
         self._sandbox = sandbox
         self._dice = dice
@@ -79,13 +79,13 @@ class Lane:
 
     async def run(self, kills: int) -> None:
         """Kill so often, then let it finish, and account."""
-        while self.tally.kills < kills and await self._live():
+        while self.progress.kills < kills and await self._live():
             await self._audit(ended=False)
         async with catalogs.child(self._sandbox, **self._options) as child:
             await child.hear()
         await self._audit(ended=True)
-        self.tally.recovered = catalogs.adopted(self._ledger)
-        self.tally.parts_left_behind = len(list(self._into.glob("*.part")))
+        self.progress.recovered = catalogs.adopted(self._ledger)
+        self.progress.parts_left_behind = len(list(self._into.glob("*.part")))
 
     async def _live(self) -> bool:
         """Let a run begin its work, and kill it; False when it ended before."""
@@ -113,11 +113,11 @@ class Lane:
         """Count what the last kill found."""
         entries = self._ledger.entries(TrackState.SUBMITTING)
         found = {entry.music_task_id for entry in entries} & submits
-        self.tally.kills += 1
-        self.tally.kills_with_an_open_submit += bool(found)
-        self.tally.open_submits += len(found)
+        self.progress.kills += 1
+        self.progress.kills_with_an_open_submit += bool(found)
+        self.progress.open_submits += len(found)
         billed = {bill.music_task_id for bill in self._sandbox.journal.bills}
-        self.tally.open_submits_billed += len(found & billed)
+        self.progress.open_submits_billed += len(found & billed)
 
     async def _audit(self, *, ended: bool) -> None:
         bills = list(self._sandbox.journal.bills)
@@ -128,7 +128,7 @@ class Lane:
 
 async def kill(
     kills: int, *, lanes: int, seed: int, folder: Path
-) -> tuple[Tally, list[catalogs.Finding]]:
+) -> tuple[Progress, list[catalogs.Finding]]:
     """Share the kills among the lanes."""
     shares = [kills // lanes + (number < kills % lanes) for number in range(lanes)]
     async with AsyncExitStack() as stack:
@@ -140,7 +140,7 @@ async def kill(
             busy.append(Lane(sandbox, folder / f"lane {number}", tracks, dice))
         await asyncio.gather(*map(Lane.run, busy, shares))
     findings = [finding for lane in busy for finding in lane.findings]
-    return sum((lane.tally for lane in busy), Tally()), findings
+    return sum((lane.progress for lane in busy), Progress()), findings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -152,13 +152,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = options.parse_args(arguments)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        tally, findings = asyncio.run(
+        progress, findings = asyncio.run(
             kill(given.kills, lanes=given.lanes, seed=given.seed, folder=Path(folder))
         )
-    figures = attrs.asdict(tally) | catalogs.counted(findings)
+    figures = attrs.asdict(progress) | catalogs.counted(findings)
     figures["seconds"] = time.monotonic() - began
     catalogs.show(figures, findings, as_json=given.json)
-    hit = tally.kills_with_an_open_submit * 2 > tally.kills == given.kills
+    hit = progress.kills_with_an_open_submit * 2 > progress.kills == given.kills
     return 0 if hit and not findings else 1
 
 

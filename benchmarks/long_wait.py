@@ -31,8 +31,8 @@ from suno_cover_async import (
     CoverDetails,
     CoverStatus,
     CoverTimeoutError,
-    PollSchedule,
-    Rate,
+    PollPolicy,
+    RateLimit,
     SunoCoverClient,
 )
 from suno_cover_async.notifier import Notifier
@@ -43,7 +43,7 @@ from suno_cover_async.state import CoverState
 MOST_BLOCKS = 500
 WAITERS = 20
 LOOKS_A_WAIT = 100
-NO_LIMIT = Rate(calls=1_000_000, seconds=0.1)
+NO_LIMIT = RateLimit(calls=1_000_000, seconds=0.1)
 
 
 @attrs.define(eq=False)
@@ -97,13 +97,13 @@ async def looks_alone(gauge: Gauge) -> None:
 
     async def wait_again_and_again() -> None:
         while not gauge.is_over:
-            patience = dice.uniform(1, 2 * LOOKS_A_WAIT * schedule.longest)
+            patience = dice.uniform(1, 2 * LOOKS_A_WAIT * schedule.max_interval)
             with contextlib.suppress(CoverTimeoutError, TimeoutError):
                 async with asyncio.timeout(dice.uniform(0.7, 1.7) * patience):
                     await wait(patience)
 
-    schedule = PollSchedule()
-    poller = Poller(ask, schedule, CoverState(schedule.grace), lambda: False, Notifier())
+    schedule = PollPolicy()
+    poller = Poller(ask, schedule, CoverState(schedule.not_found_grace), lambda: False, Notifier())
     async with asyncio.TaskGroup() as group:
         for _ in range(WAITERS):
             group.create_task(wait_again_and_again())
@@ -112,10 +112,10 @@ async def looks_alone(gauge: Gauge) -> None:
 async def looks_through_a_client(gauge: Gauge) -> None:
     """Wait for one cover again and again; the sandbox's own notes are thrown away in between."""
     clock = asyncio.get_running_loop().time
-    patience = LOOKS_A_WAIT * PollSchedule().longest
+    patience = LOOKS_A_WAIT * PollPolicy().max_interval
     async with (
-        Sandbox(Scenario(rate=None, seconds=1e9), clock=clock) as sandbox,
-        SunoCoverClient(sandbox.api_key, base_url=sandbox.url, rate=NO_LIMIT) as client,
+        Sandbox(Scenario(rate_limit=None, seconds=1e9), clock=clock) as sandbox,
+        SunoCoverClient(sandbox.api_key, base_url=sandbox.url, rate_limit=NO_LIMIT) as client,
     ):
         task = await client.submit(*sandbox.add_music(1))
         while not gauge.is_over:

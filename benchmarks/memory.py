@@ -24,7 +24,7 @@ SIZES = (1_000, 100_000, 1_000_000)
 SCALE = 1000
 COVERED = 300
 KNOWN = 50_000  # to the sandbox: more than are submitted while the first images are saved
-SCENARIO = Scenario(rate=None, scale=SCALE, seconds=(20, 60), image_size=16)
+SCENARIO = Scenario(rate_limit=None, scale=SCALE, seconds=(20, 60), image_size=16)
 
 
 async def measure(tracks: int, folder: Path) -> float:

@@ -44,7 +44,7 @@ CASES = (
     *(("pages", seconds) for seconds in (30.0, 600.0)),
     *(("images", seconds) for seconds in (120.0, 600.0)),
 )
-LATEST = USUAL_RETRY.probe_longest * 1.1
+LATEST = USUAL_RETRY.max_probe_delay * 1.1
 OWN = 0.5  # real seconds that a shared machine may dawdle
 HANGS = 60.0  # real seconds after an outage
 UNDER_WAY = 40  # two windows of the limit
@@ -150,7 +150,7 @@ async def suffer(kind: str, seconds: float, *, tracks: int, scale: float, folder
         songs = sandbox.add_music(song(number) for number in range(tracks))
         journal = sandbox.journal
         options = policies(scale)
-        retry = attrs.evolve(options["retry"], deadline=60 / scale)  # as by default
+        retry = attrs.evolve(options["retry"], total_timeout=60 / scale)  # as by default
         options |= {"retry": retry, "session": session}
         client = SunoCoverClient(sandbox.api_key, base_url=sandbox.url, **options)
         work = asyncio.create_task(cover(client, songs, ledger, folder / "covers"))
@@ -204,8 +204,8 @@ def in_the_middle(kind: str, sandbox: Sandbox, tracks: int) -> bool:
 
 def probes_due(seconds: float) -> int:
     """Count the probes of an outage: 1 s, then twice as long each, up to 30 s."""
-    doubling = (USUAL_RETRY.probe_first * 2.0**number for number in itertools.count())
-    waits = (min(wait, USUAL_RETRY.probe_longest) for wait in doubling)
+    doubling = (USUAL_RETRY.probe_delay * 2.0**number for number in itertools.count())
+    waits = (min(wait, USUAL_RETRY.max_probe_delay) for wait in doubling)
     moments = itertools.accumulate(waits)
     return sum(1 for _ in itertools.takewhile(lambda moment: moment <= seconds, moments))
 

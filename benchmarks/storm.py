@@ -20,14 +20,14 @@ from pathlib import Path
 import catalogs
 from catalog_child import policies, song
 
-from suno_cover_async import Failed, Ledger, Rate, SunoCoverClient, cover_catalog
+from suno_cover_async import Failed, Ledger, RateLimit, SunoCoverClient, cover_catalog
 from suno_cover_async.sandbox import Fault, Sandbox, Scenario
 
 SCALE = 100
 MOST_RUNS = 10
-NO_LIMIT = Rate(calls=1_000_000, seconds=0.1)
+NO_LIMIT = RateLimit(calls=1_000_000, seconds=0.1)
 SCENARIO = Scenario(
-    rate=None,
+    rate_limit=None,
     looks=1,
     image_size=16,
     lost_requests=0.02,
@@ -48,7 +48,7 @@ async def endure(
     began, runs, left = time.monotonic(), 0, tracks
     failed = Counter[str]()
     ledger = Ledger(folder / "covers.db")
-    options = policies(SCALE) | {"rate": NO_LIMIT, "concurrency": concurrency}
+    options = policies(SCALE) | {"rate_limit": NO_LIMIT, "concurrency": concurrency}
     async with Sandbox(SCENARIO) as sandbox:
         songs = sandbox.add_music(song(number) for number in range(tracks))
         while left and runs < MOST_RUNS:
@@ -81,7 +81,7 @@ async def cover(
         async for outcome in outcomes:
             if isinstance(outcome, Failed):
                 failed[type(outcome.error).__name__] += 1
-        return outcomes.tally.left
+        return outcomes.progress.left
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

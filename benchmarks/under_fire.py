@@ -52,10 +52,10 @@ async def endure(
     began, runs, left, failed = time.monotonic(), 0, tracks, Counter[str]()
     before = left_behind()
     ledger = Ledger(folder / "covers.db")
-    options = policies(storm.SCALE) | {"rate": storm.NO_LIMIT, "concurrency": concurrency}
-    options["retry"] = attrs.evolve(options["retry"], attempt=attempt)
+    options = policies(storm.SCALE) | {"rate_limit": storm.NO_LIMIT, "concurrency": concurrency}
+    options["retry"] = attrs.evolve(options["retry"], attempt_timeout=attempt)
     wire = attrs.evolve(WIRE, stall=stall, seed=seed)
-    scenario = Scenario(rate=None, looks=1, image_size=SIZE)
+    scenario = Scenario(rate_limit=None, looks=1, image_size=SIZE)
     async with Sandbox(scenario) as sandbox, FaultProxy(sandbox.url, wire) as proxy:
         songs = sandbox.add_music(song(number) for number in range(tracks))
         while left and runs < storm.MOST_RUNS:
@@ -74,9 +74,11 @@ async def endure(
         "tracks": tracks,
         "runs": runs,
         "exchanges": exchanges,
-        "share_struck": 1 - proxy.tally[WireFault.NONE] / exchanges,
+        "share_struck": 1 - proxy.progress[WireFault.NONE] / exchanges,
         "connections": max(one.connection for one in proxy.exchanges),
-        **{fault.value: proxy.tally[fault] for fault in WireFault if fault is not WireFault.NONE},
+        **{
+            fault.value: proxy.progress[fault] for fault in WireFault if fault is not WireFault.NONE
+        },
         "requests of the host": len(journal.arrivals),
         "submits of the host": len(journal.of("submit")),
         **{f"left by {error}": count for error, count in failed.items()},

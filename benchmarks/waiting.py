@@ -27,15 +27,15 @@ from urllib.parse import parse_qs, urlsplit
 
 import contest
 
-from suno_cover_async import CoverDetails, CoverStatus, CoverTask, Rate, SunoCoverClient, wire
+from suno_cover_async import CoverDetails, CoverStatus, CoverTask, RateLimit, SunoCoverClient, wire
 
 MOST_BYTES = 3000
 MOST_LAG_MS = 50.0
 STEP = 0.01
 PATIENCE = 3600.0
-LIMIT = Rate(calls=20, seconds=10)
-QUICK = Rate(calls=1000, seconds=1)
-NO_LIMIT = Rate(calls=1_000_000, seconds=0.1)
+LIMIT = RateLimit(calls=20, seconds=10)
+QUICK = RateLimit(calls=1000, seconds=1)
+NO_LIMIT = RateLimit(calls=1_000_000, seconds=0.1)
 US = "suno-cover-async"
 BARE = "bare tasks that sleep"
 BY_ID = "wait, by id"
@@ -85,7 +85,9 @@ async def prepared(name: str, number: int, url: str) -> AsyncGenerator[Waits, No
         yield (asyncio.sleep(PATIENCE) for _ in range(number))
         return
     looks = QUICK if name == FLOWING else LIMIT
-    async with SunoCoverClient("key", base_url=url, rate=NO_LIMIT, poll_rate=looks) as client:
+    async with SunoCoverClient(
+        "key", base_url=url, rate_limit=NO_LIMIT, poll_rate_limit=looks
+    ) as client:
         tasks: list[CoverTask] | list[str]
         if name == SUBMITTED:
             tasks = await submitted(client, number)

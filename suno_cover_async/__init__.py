@@ -58,11 +58,11 @@ if TYPE_CHECKING:  # what is fetched below, for those who read and do not run
         MusicDetails,
         Track,
     )
-    from suno_cover_async.outcomes import Covered, Failed, InFlight, Outcome, Step, Tally
-    from suno_cover_async.policies import PollSchedule, Rate, RetryPolicy
-    from suno_cover_async.rate_limiter import RequestWindow
+    from suno_cover_async.outcomes import Covered, Failed, InFlight, Outcome, Progress, Step
+    from suno_cover_async.policies import PollPolicy, RateLimit, RetryPolicy
+    from suno_cover_async.rate_limiter import RateLimiter
     from suno_cover_async.receiver import CallbackReceiver
-    from suno_cover_async.runner import Outcomes, cover_catalog
+    from suno_cover_async.runner import CatalogRun, cover_catalog
     from suno_cover_async.verification import CallbackAnswer
 
 __all__ = [
@@ -80,6 +80,7 @@ __all__ = [
     "CallbackReceiver",
     "CallbackRefusedError",
     "Catalog",
+    "CatalogRun",
     "CircuitBreaker",
     "ClientBlockedError",
     "ClientUsageError",
@@ -106,17 +107,16 @@ __all__ = [
     "MusicFailedError",
     "NotFoundError",
     "Outcome",
-    "Outcomes",
-    "PollSchedule",
-    "Rate",
+    "PollPolicy",
+    "Progress",
+    "RateLimit",
     "RateLimitError",
-    "RequestWindow",
+    "RateLimiter",
     "RetryPolicy",
     "ServerError",
     "Step",
     "SunoCoverClient",
     "SunoCoverError",
-    "Tally",
     "Track",
     "TrackState",
     "TransportError",
@@ -129,8 +129,8 @@ __all__ = [
 
 _ROOMS = {
     "verification": ("CallbackAnswer",),
-    "outcomes": ("Covered", "Failed", "InFlight", "Outcome", "Step", "Tally"),
-    "runner": ("Outcomes", "cover_catalog"),
+    "outcomes": ("Covered", "Failed", "InFlight", "Outcome", "Step", "Progress"),
+    "runner": ("CatalogRun", "cover_catalog"),
     "catalog": ("Catalog", "read_catalog"),
     "circuit_breaker": ("Breakers", "CircuitBreaker"),
     "client": ("NO_CALLBACK_URL", "SunoCoverClient"),
@@ -164,9 +164,9 @@ _ROOMS = {
     "ledger": ("Ledger",),
     "lines": ("BadLine",),
     "models": ("Callback", "CoverDetails", "CoverStatus", "CoverTask", "MusicDetails", "Track"),
-    "policies": ("PollSchedule", "Rate", "RetryPolicy"),
+    "policies": ("PollPolicy", "RateLimit", "RetryPolicy"),
     "receiver": ("CallbackReceiver",),
-    "rate_limiter": ("RequestWindow",),
+    "rate_limiter": ("RateLimiter",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -76,7 +76,7 @@ class TrackQueue:
             return None
 
 
-class ImageQueue:
+class DownloadQueue:
     """The covers whose images are not saved, the oldest first, for several workers."""
 
     def __init__(self, ledger: Ledger, workers: int) -> None:

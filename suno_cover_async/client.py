@@ -20,8 +20,8 @@ from suno_cover_async.files import file_stem
 from suno_cover_async.hosts import SUNOAPI, BaseUrl, Host
 from suno_cover_async.models import CoverDetails, CoverTask, MusicDetails
 from suno_cover_async.notifier import Notifier
-from suno_cover_async.policies import PollSchedule, Rate, RetryPolicy
-from suno_cover_async.rate_limiter import Backpressure, RequestWindow
+from suno_cover_async.policies import PollPolicy, RateLimit, RetryPolicy
+from suno_cover_async.rate_limiter import Backpressure, RateLimiter
 from suno_cover_async.receiving import Receiver
 from suno_cover_async.service import CoverService
 from suno_cover_async.transport import Account
@@ -49,7 +49,7 @@ class SunoCoverClient:
             together with `callback_url`.
         concurrency: How many covers `generate` keeps in flight at once. As many as the limit
             needs: 500 keep 20 requests in 10 s busy with covers that take four minutes.
-        rate: The account's limit; give a `RequestWindow` instead to share one limiter among
+        rate: The account's limit; give a `RateLimiter` instead to share one limiter among
             several clients of one account.
         poll_rate: A limit of its own for looks; None makes them share `rate`. Whether looks
             count against the account's limit is documented nowhere.
@@ -74,9 +74,9 @@ class SunoCoverClient:
         callback_url: str | None = None,
         receiver: Receiver | None = None,
         concurrency: int = 500,
-        rate: Rate | RequestWindow = Rate(calls=20, seconds=10),  # noqa: B008 - a frozen value
-        poll_rate: Rate | RequestWindow | None = None,
-        poll: PollSchedule = PollSchedule(),  # noqa: B008 - a frozen value
+        rate_limit: RateLimit | RateLimiter = RateLimit(calls=20, seconds=10),  # noqa: B008 - a frozen value
+        poll_rate_limit: RateLimit | RateLimiter | None = None,
+        poll: PollPolicy = PollPolicy(),  # noqa: B008 - a frozen value
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - a frozen value
         session: aiohttp.ClientSession | None = None,
     ) -> None:
@@ -86,8 +86,8 @@ class SunoCoverClient:
         key.check()
         validation.instance("host", host, Host)
         validation.instance("retry", retry, RetryPolicy)
-        window = _window("rate", rate)
-        poll_window = window if poll_rate is None else _window("poll_rate", poll_rate)
+        window = _window("rate", rate_limit)
+        poll_window = window if poll_rate_limit is None else _window("poll_rate", poll_rate_limit)
         url = validation.base_url("base_url", validation.given(base_url, host.base_url))
         account = Account(
             host=host,
@@ -96,7 +96,7 @@ class SunoCoverClient:
             retry=retry,
             window=window,
             poll_window=poll_window,
-            backpressure=Backpressure(window.rate, retry.longest_pause),
+            backpressure=Backpressure(window.rate_limit, retry.max_retry_after),
             breakers=Breakers(
                 api=_breaker(retry, "the API"),
                 submit=_breaker(retry, "submitting"),
@@ -108,7 +108,7 @@ class SunoCoverClient:
             account=account,
             notifier=receiver.notifier if receiver else Notifier(),
             callback_url=url_of,
-            poll=validation.instance("poll", poll, PollSchedule),
+            poll=validation.instance("poll", poll, PollPolicy),
             concurrency=validation.count("concurrency", concurrency),
             session=session and validation.instance("session", session, aiohttp.ClientSession),
         )
@@ -146,7 +146,7 @@ class SunoCoverClient:
         return tuple(self._covers.state.unclaimed.values())
 
     @property
-    def uncertain(self) -> tuple[str, ...]:
+    def possibly_billed(self) -> tuple[str, ...]:
         """Music tasks that may have been billed, for a cover that nobody knows how to find.
 
         Their submit ended without an answer of the API, or with the cover task of other music.
@@ -155,11 +155,12 @@ class SunoCoverClient:
         """
         return tuple(self._covers.state.possibly_billed)
 
-    def perhaps_billed(self, music_task_id: str) -> bool:
+    def is_possibly_billed(self, music_task_id: str) -> bool:
         """Whether a submit of this music task may have been billed, whoever made it.
 
-        It is under way, was answered within the last minute, or left the music task `uncertain`.
-        So a caller who was cancelled learns that others go on with the submit it had joined.
+        It is under way, was answered within the last minute, or left the music task
+        `possibly_billed`. So a caller who was cancelled learns that others go on with the submit
+        that it had joined.
         """
         validation.task_id("music_task_id", music_task_id)
         return self._covers.state.is_possibly_billed(music_task_id)
@@ -168,17 +169,17 @@ class SunoCoverClient:
         """Wait for the submit of this music task that all its callers have left.
 
         A cancelled `submit` leaves at once, and its request is finished all the same, within one
-        attempt. Afterwards `unclaimed` and `perhaps_billed` tell what came of it. This returns at
+        attempt. Afterwards `unclaimed` and `possibly_billed` tell what came of it. This returns at
         once where no submit was left, or where another caller waits for it by now.
         """
         validation.task_id("music_task_id", music_task_id)
         await self._covers.settled(music_task_id)
 
-    def doubt(self, music_task_id: str, *, failed: CoverTask | None = None) -> None:
+    def mark_possibly_billed(self, music_task_id: str, *, failed: CoverTask | None = None) -> None:
         """Tell that somebody, such as an earlier process, may have submitted this music task.
 
-        It is `uncertain` then: the next submit of it waits for 1 s first, and is completed from a
-        callback where it can be.
+        It is `possibly_billed` then: the next submit of it waits for 1 s first, and is completed
+        from a callback where it can be.
 
         Args:
             music_task_id: The music task.
@@ -401,7 +402,7 @@ def covers_of(client: SunoCoverClient) -> CoverService:
 
 
 def _breaker(retry: RetryPolicy, name: str) -> CircuitBreaker:
-    return CircuitBreaker(retry.probe_first, retry.probe_longest, name=name)
+    return CircuitBreaker(retry.probe_delay, retry.max_probe_delay, name=name)
 
 
 def _callback_url(given: str | None, receiver: Receiver | None) -> Callable[[str], str]:
@@ -414,6 +415,6 @@ def _callback_url(given: str | None, receiver: Receiver | None) -> Callable[[str
     return lambda _: url
 
 
-def _window(name: str, rate: Rate | RequestWindow) -> RequestWindow:
-    validation.instance(name, rate, Rate | RequestWindow)
-    return RequestWindow(rate) if isinstance(rate, Rate) else rate
+def _window(name: str, rate_limit: RateLimit | RateLimiter) -> RateLimiter:
+    validation.instance(name, rate_limit, RateLimit | RateLimiter)
+    return RateLimiter(rate_limit) if isinstance(rate_limit, RateLimit) else rate_limit

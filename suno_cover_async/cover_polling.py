@@ -24,7 +24,7 @@ from suno_cover_async.errors import (
 )
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask
 from suno_cover_async.notifier import Subscription
-from suno_cover_async.policies import PollSchedule
+from suno_cover_async.policies import PollPolicy
 from suno_cover_async.text import printable
 
 EARLY = 0.001
@@ -200,14 +200,14 @@ class CoverPolling:
         now = asyncio.get_running_loop().time()
         return any(now < waiter.deadline for waiter in self.waiters)
 
-    def delay(self, policy: PollSchedule, *, reliable: bool) -> float:
+    def delay(self, policy: PollPolicy, *, reliable: bool) -> float:
         """Choose the seconds until another poll, callbacks being `reliable` or not."""
         now = asyncio.get_running_loop().time()
         if self.confirmed_at is not None:
-            return policy.after(now - self.confirmed_at)
+            return policy.interval(now - self.confirmed_at)
         if self.expects_callback and reliable:
-            return policy.after_safety()
-        return policy.after(now - self.born)
+            return policy.jittered_fallback_interval()
+        return policy.interval(now - self.born)
 
     def record(self, details: CoverDetails | None, grace: float) -> None:
         """Take in what a poll saw; None means "not visible yet" until the age of `grace`."""

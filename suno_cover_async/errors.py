@@ -48,12 +48,12 @@ class SunoCoverError(Exception):
         perhaps_billed: An attempt went out and its answer was lost, so that a cover may have been
             made and billed. Where that was an attempt of this very call, the error is `retryable`:
             submitting again brings that cover back (unless the address is wrong, or the API's own
-            answer cannot be read). Where an earlier call left the music `uncertain` and this one is
-            refused, it is as `retryable` as the refusal: look before you give up.
+            answer cannot be read). Where an earlier call left the music `possibly_billed` and this
+            one is refused, it is as `retryable` as the refusal: check it before you give up.
     """
 
     retryable: bool = False
-    perhaps_billed: bool = False
+    possibly_billed: bool = False
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class WrongAddressError(UnexpectedResponseError):
 
     The message has the base URL, the HTTP status and what was answered. Check the base URL and the
     host; redirects are never followed. A submit that got this answer may have been executed behind
-    it, so it is `perhaps_billed`, and its music task is `uncertain`.
+    it, so it is `possibly_billed`, and its music task is `possibly_billed`.
     """
 
 

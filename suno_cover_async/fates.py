@@ -52,7 +52,7 @@ def consequence_of(error: SunoCoverError, step: Step) -> Consequence:
     if isinstance(error, CoverFailedError | CoverExpiredError):
         return Consequence.FAILED
     if step is Step.SUBMIT:
-        is_paid = error.perhaps_billed or isinstance(error, CoverExistsError)
+        is_paid = error.possibly_billed or isinstance(error, CoverExistsError)
         return Consequence.ATTENTION if is_paid else Consequence.FAILED
     return Consequence.WRONG_TASK if _is_of_another_song(error) else Consequence.ATTENTION
 
@@ -75,7 +75,7 @@ def _is_unreadable_submit(error: SunoCoverError, step: Step) -> bool:
 def _is_refused_after_a_lost_answer(error: SunoCoverError, step: Step) -> bool:
     """Whether the API refused to repeat a submit that may have been executed."""
     is_refusal = isinstance(error, APIError) and not type(error).retryable
-    return step is Step.SUBMIT and is_refusal and error.perhaps_billed
+    return step is Step.SUBMIT and is_refusal and error.possibly_billed
 
 
 def _is_of_another_song(error: SunoCoverError) -> bool:

@@ -78,7 +78,7 @@ class InFlight:
 
 
 @attrs.define(kw_only=True)
-class Tally:
+class Progress:
     """The progress of a catalog, in numbers of music tasks.
 
     Attributes:
@@ -88,7 +88,7 @@ class Tally:
         in_flight: Submitted, waited for or saved at this moment.
         billed: Submits of this run that the API accepted as new.
         adopted: Submits of this run that returned a cover task which existed already.
-        ambiguous: Possibly billed. Counted at the start and at the end of a run.
+        possibly_billed: Possibly billed. Counted at the start and at the end of a run.
     """
 
     total: int = 0
@@ -97,7 +97,7 @@ class Tally:
     in_flight: int = 0
     billed: int = 0
     adopted: int = 0
-    ambiguous: int = 0
+    possibly_billed: int = 0
 
     @property
     def left(self) -> int:

@@ -1,7 +1,6 @@
 """The limits that a caller may set: how often to call, when to poll, how often to retry.
 
-They are values: numbers of seconds and counts, checked when they are made. They know no clock and
-no request.
+They are values: counts and seconds, checked when they are made. They know no clock and no request.
 """
 
 import random
@@ -14,7 +13,7 @@ _BATCH_FACTOR = 3  # of a track in trouble while all others fare well
 
 
 @attrs.frozen(kw_only=True)
-class Rate:
+class RateLimit:
     """At most `calls` requests in any window of `seconds`, whichever moment it begins at."""
 
     calls: int = attrs.field(validator=checked(count))
@@ -22,61 +21,57 @@ class Rate:
 
 
 @attrs.frozen(kw_only=True)
-class PollSchedule:
-    """When to look at a cover task again. All values are seconds, but for `growth`.
+class PollPolicy:
+    """When to poll a cover task. All values are seconds, but for `growth`.
 
-    While looks have to queue for the limiter, one that is made in vain costs another cover's: then
-    a first look waits until 95 % of covers are finished (60 s until durations are known), and
-    others are `longest` apart.
+    While polls queue for the rate limiter, a poll that tells nothing new takes the permit of
+    another cover's. Then the first poll waits until 95 % of covers are finished (60 s until
+    durations are known), and later ones are `max_interval` apart.
 
     Attributes:
-        first: The age of a task at the first look; None learns it from the host's own durations:
-            their 25th percentile (20 s until some are known).
-        growth: The next look comes after this share of the task's age.
-        shortest: The least time between two looks, but for the last one before a deadline and the
-            jitter of a tenth that all pauses have.
-        longest: The most time between two looks, unless they have to queue. The API's
-            documentation recommends 30.
-        safety_first: The age of a task at the first look while its callback is awaited; None
-            learns it: the 99th percentile of the host's own durations, and `shortest` more for
+        initial_delay: The age of a task at its first poll. None learns it: the 25th percentile of
+            the host's own durations (20 s until some are known).
+        growth: The next poll comes after this share of the task's age.
+        min_interval: The least time between two polls, but for the last one before a deadline and
+            the jitter of a tenth.
+        max_interval: The most time between two polls, unless they queue. The API's documentation
+            recommends 30.
+        fallback_delay: The age of a task at its first poll while a callback is expected. None
+            learns it: the 99th percentile of the host's own durations, and `min_interval` more for
             the callback's way (60 s until some are known).
-        safety: The time between two looks while the callback is awaited.
-        grace: How long `data: null` means "not visible yet" and not "unknown".
+        fallback_interval: The time between two polls while a callback is expected.
+        not_found_grace: How long `data: null` means "not visible yet" and not "unknown".
         timeout: How long a wait lasts by default.
 
     Raises:
-        ValueError: A value is not a finite number above 0, or `shortest` is over `longest`.
+        ValueError: A value is not a finite number above 0, or `min_interval` is over
+            `max_interval`.
     """
 
-    first: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(checked(positive))
-    )
+    initial_delay: float | None = attrs.field(default=None, validator=checked(positive_or_none))
     growth: float = attrs.field(default=0.15, validator=checked(positive))
-    shortest: float = attrs.field(default=5.0, validator=checked(positive))
-    longest: float = attrs.field(default=30.0, validator=checked(positive))
-    safety_first: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(checked(positive))
-    )
-    safety: float = attrs.field(default=120.0, validator=checked(positive))
-    grace: float = attrs.field(default=60.0, validator=checked(positive))
+    min_interval: float = attrs.field(default=5.0, validator=checked(positive))
+    max_interval: float = attrs.field(default=30.0, validator=checked(positive))
+    fallback_delay: float | None = attrs.field(default=None, validator=checked(positive_or_none))
+    fallback_interval: float = attrs.field(default=120.0, validator=checked(positive))
+    not_found_grace: float = attrs.field(default=60.0, validator=checked(positive))
     timeout: float = attrs.field(default=900.0, validator=checked(positive))
 
     def __attrs_post_init__(self) -> None:
         """Check the values against one another."""
-        if self.shortest > self.longest:
-            raise ValueError(f"shortest ({self.shortest}) must not be over longest")
+        if self.min_interval > self.max_interval:
+            raise ValueError(
+                f"min_interval ({self.min_interval}) must not be over max_interval "
+                f"({self.max_interval})"
+            )
 
-    def after(self, age: float) -> float:
-        """Return the seconds until the next look at a task of this age, jittered by a tenth."""
-        return _jittered(min(max(self.growth * age, self.shortest), self.longest))
+    def interval(self, age: float) -> float:
+        """Return the seconds until the next poll of a task of this age, jittered by a tenth."""
+        return _jittered(min(max(self.growth * age, self.min_interval), self.max_interval))
 
-    def after_safety(self) -> float:
-        """Return the seconds until the next look while a callback is awaited, jittered too."""
-        return _jittered(self.safety)
-
-
-def _jittered(seconds: float) -> float:
-    return seconds * random.uniform(0.9, 1.1)
+    def jittered_fallback_interval(self) -> float:
+        """Return the seconds until the next poll while a callback is expected, jittered too."""
+        return _jittered(self.fallback_interval)
 
 
 @attrs.frozen(kw_only=True)
@@ -84,32 +79,37 @@ class RetryPolicy:
     """How often a request is repeated, and for how long. Delays and timeouts are seconds.
 
     Attributes:
-        tries: The most attempts at one request.
-        first: The delay after a first failure; it doubles, jittered, up to `longest`.
-        longest: The longest delay between two attempts.
-        deadline: The most that attempts, delays and waits for the end of an outage may take
+        max_attempts: The most attempts at one request.
+        initial_delay: The delay after a first failure; it doubles, jittered, up to `max_delay`.
+        max_delay: The longest delay between two attempts.
+        total_timeout: The most that attempts, delays and waits for the end of an outage may take
             together. Time in the limiter's queue, and pauses the host asked for, do not count.
             None sets no limit: then an outage and refusals for calling too often are waited out,
             and do not count as attempts.
-        attempt: The most that one attempt may take.
-        longest_pause: The most of a `Retry-After` that is obeyed.
-        probe_first: While a catalog runs, the delay before the first probe of an outage; it
-            doubles, jittered, up to `probe_longest`.
-        probe_longest: The longest delay between two probes.
+        attempt_timeout: The most that one attempt may take.
+        max_retry_after: The most of a `Retry-After` that is obeyed.
+        probe_delay: While a catalog runs, the delay before the first probe of an outage; it
+            doubles, jittered, up to `max_probe_delay`.
+        max_probe_delay: The longest delay between two probes.
 
     Raises:
-        ValueError: A value is not a finite number above 0, or a count no whole one.
+        ValueError: A value is not a finite number above 0, or `max_attempts` no whole one.
     """
 
-    tries: int = attrs.field(default=5, validator=checked(count))
-    first: float = attrs.field(default=0.5, validator=checked(positive))
-    longest: float = attrs.field(default=20.0, validator=checked(positive))
-    deadline: float | None = attrs.field(default=60.0, validator=checked(positive_or_none))
-    attempt: float = attrs.field(default=30.0, validator=checked(positive))
-    longest_pause: float = attrs.field(default=120.0, validator=checked(positive))
-    probe_first: float = attrs.field(default=1.0, validator=checked(positive))
-    probe_longest: float = attrs.field(default=30.0, validator=checked(positive))
+    max_attempts: int = attrs.field(default=5, validator=checked(count))
+    initial_delay: float = attrs.field(default=0.5, validator=checked(positive))
+    max_delay: float = attrs.field(default=20.0, validator=checked(positive))
+    total_timeout: float | None = attrs.field(default=60.0, validator=checked(positive_or_none))
+    attempt_timeout: float = attrs.field(default=30.0, validator=checked(positive))
+    max_retry_after: float = attrs.field(default=120.0, validator=checked(positive))
+    probe_delay: float = attrs.field(default=1.0, validator=checked(positive))
+    max_probe_delay: float = attrs.field(default=30.0, validator=checked(positive))
 
     def for_batch(self) -> "RetryPolicy":
         """Return what a catalog's requests use: no time limit, and three times the attempts."""
-        return attrs.evolve(self, deadline=None, tries=_BATCH_FACTOR * self.tries)
+        attempts = _BATCH_FACTOR * self.max_attempts
+        return attrs.evolve(self, total_timeout=None, max_attempts=attempts)
+
+
+def _jittered(seconds: float) -> float:
+    return seconds * random.uniform(0.9, 1.1)

@@ -28,7 +28,7 @@ from suno_cover_async.cover_polling import (
 from suno_cover_async.errors import SunoCoverError
 from suno_cover_async.models import CoverDetails, CoverTask
 from suno_cover_async.notifier import Notifier, Subscription
-from suno_cover_async.policies import PollSchedule
+from suno_cover_async.policies import PollPolicy
 from suno_cover_async.state import CoverState
 from suno_cover_async.tasks import settled
 
@@ -43,7 +43,7 @@ class Poller:
     def __init__(
         self,
         ask: Callable[[str], Awaitable[CoverDetails | None]],
-        policy: PollSchedule,
+        policy: PollPolicy,
         state: CoverState,
         is_busy: Callable[[], bool],
         notifier: Notifier,
@@ -132,8 +132,8 @@ class Poller:
     @property
     def fallback_delay(self) -> float:
         """The age in seconds at which the callback of a task should have come."""
-        learned = self._state.durations.fallback_delay(self._policy.shortest)
-        return validation.given(self._policy.safety_first, learned)
+        learned = self._state.durations.fallback_delay(self._policy.min_interval)
+        return validation.given(self._policy.fallback_delay, learned)
 
     def _begin(self, task: CoverTask | str) -> CoverPolling:
         """Begin to poll: at once a task whose age is not known."""
@@ -162,7 +162,7 @@ class Poller:
 
     def _initial_delay(self, *, busy: bool) -> float:
         learned = self._state.durations.initial_delay(busy=busy)
-        return validation.given(self._policy.first, learned)
+        return validation.given(self._policy.initial_delay, learned)
 
     def _are_enough(self) -> bool:
         """Tell whether no further poll may begin, but those that callbacks ask for."""
@@ -174,7 +174,7 @@ class Poller:
         if not polling.is_notified:
             polling.due = now + polling.delay(self._policy, reliable=self._notifier.is_reliable)
         elif polling.confirmed_at is not None:
-            polling.due = polling.confirmed_at + self._policy.shortest
+            polling.due = polling.confirmed_at + self._policy.min_interval
         else:
             polling.due = now
         self._schedule(polling)
@@ -214,7 +214,7 @@ class Poller:
         """Tell when a poll is worth its permit while polls queue."""
         if polling.polled_at is None:
             return polling.born + self._initial_delay(busy=True)
-        return polling.polled_at + self._policy.longest
+        return polling.polled_at + self._policy.max_interval
 
     def _hold(self, polling: CoverPolling) -> None:
         """Postpone a poll until fewer are under way, or until the limiter is not busy any more."""
@@ -268,7 +268,7 @@ class Poller:
         if error is not None:
             polling.record_failure(error)
         else:
-            polling.record(request.result(), self._policy.grace)
+            polling.record(request.result(), self._policy.not_found_grace)
         if not polling.is_over:
             self._plan(polling)
         elif polling.expects_callback and polling.confirmed_at is None and polling.end is None:

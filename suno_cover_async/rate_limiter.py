@@ -13,12 +13,12 @@ from typing import NamedTuple
 import backoff
 
 from suno_cover_async.errors import ClientUsageError
-from suno_cover_async.policies import Rate
+from suno_cover_async.policies import RateLimit
 
 _MOST_IN_A_ROW = 3  # urgent callers, while others wait
 
 
-class Slot(NamedTuple):
+class Permit(NamedTuple):
     """The right to send one request.
 
     Attributes:
@@ -30,7 +30,7 @@ class Slot(NamedTuple):
     era: int
 
 
-class RequestWindow:
+class RateLimiter:
     """The limiter: never more than `rate.calls` requests in any window, as the server counts.
 
     A slot comes back one full window after the answer arrived: the server saw the request before
@@ -46,11 +46,11 @@ class RequestWindow:
     One window may serve several clients of one account, and several event loops in turn.
     """
 
-    def __init__(self, rate: Rate) -> None:
+    def __init__(self, rate_limit: RateLimit) -> None:
         """Start idle: the first `rate.calls` may go out at once."""
-        self.rate = rate
-        self._period = rate.seconds * 1.005
-        self._free = rate.calls
+        self.rate_limit = rate_limit
+        self._period = rate_limit.seconds * 1.005
+        self._free = rate_limit.calls
         self._returning: list[float] = []
         self._urgent: deque[asyncio.Future[bool]] = deque()
         self._queue: deque[asyncio.Future[bool]] = deque()
@@ -71,7 +71,7 @@ class RequestWindow:
         """Let nobody enter before `until`, by the loop's clock."""
         self._paused_until = max(self._paused_until, until)
 
-    def enter_at_once(self) -> Slot | None:
+    def acquire_nowait(self) -> Permit | None:
         """Take a slot if there is one, and nobody waits for it; whoever gets it must `leave`."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
@@ -80,18 +80,18 @@ class RequestWindow:
         if self._waiting or not self._is_open(now):
             return None
         self._free -= 1
-        return Slot(now, self._era)
+        return Permit(now, self._era)
 
-    async def enter(self, *, urgent: bool = False) -> Slot:
+    async def enter(self, *, urgent: bool = False) -> Permit:
         """Wait for a slot, `urgent`ly or not; whoever gets it must `leave`."""
         loop = asyncio.get_running_loop()
-        while (slot := self.enter_at_once()) is None:
+        while (slot := self.acquire_nowait()) is None:
             era = self._era
             if await self._turn(loop, era, self._urgent if urgent else self._queue):
-                return Slot(loop.time(), era)
+                return Permit(loop.time(), era)
         return slot
 
-    def leave(self, slot: Slot, *, answered: bool) -> None:
+    def leave(self, slot: Permit, *, answered: bool) -> None:
         """Give a slot back, to be had again one window from now, or two if nothing was answered.
 
         What a dead loop's coroutines leave, collected as garbage, the next loop counts.
@@ -103,7 +103,7 @@ class RequestWindow:
             if self._waiting:
                 self._arm()
 
-    def give_back(self, slot: Slot) -> None:
+    def return_unused(self, slot: Permit) -> None:
         """Give back a slot that was not used."""
         if slot.era == self._era:
             self._free += 1
@@ -182,8 +182,8 @@ class RequestWindow:
         Those who still queue in a loop that only paused queue anew when it goes on.
         """
         if self._loop is not None and self._loop.is_running():
-            raise ClientUsageError("a RequestWindow serves one running event loop at a time")
-        left_in_flight = self.rate.calls - self._free - len(self._returning)
+            raise ClientUsageError("a RateLimiter serves one running event loop at a time")
+        left_in_flight = self.rate_limit.calls - self._free - len(self._returning)
         for _ in range(left_in_flight):
             heapq.heappush(self._returning, loop.time() + 2 * self._period)
         for place in (*self._urgent, *self._queue):
@@ -202,9 +202,9 @@ class Backpressure:
     window plus jitter, doubling with every further refusal up to 60 s, until a request is accepted.
     """
 
-    def __init__(self, rate: Rate, longest_pause: float) -> None:
+    def __init__(self, rate_limit: RateLimit, longest_pause: float) -> None:
         """Start without a pause."""
-        self._window = rate.seconds
+        self._window = rate_limit.seconds
         self._longest_pause = longest_pause
         self._until = -math.inf
         self._start_anew()

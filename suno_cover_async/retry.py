@@ -117,7 +117,7 @@ class _History:
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
-        self._delays = backoff.expo(factor=policy.first, max_value=policy.longest)
+        self._delays = backoff.expo(factor=policy.initial_delay, max_value=policy.max_delay)
         next(self._delays)  # a wait generator of backoff's yields nothing first
         self._attempts = 0
         self._resubmits = 0
@@ -128,7 +128,7 @@ class _History:
     @property
     def time_left(self) -> float | None:
         """The seconds left to wait for an admission; None for any."""
-        limit = self._policy.deadline
+        limit = self._policy.total_timeout
         return None if limit is None else limit - self.spent
 
     def next_delay(self, failed: FailedAttempt, breaker: CircuitBreaker) -> float | None:
@@ -140,24 +140,24 @@ class _History:
         delay = self._delay(failed)
         self.spent += failed.took + delay
         is_over = (
-            self._attempts >= self._policy.tries
+            self._attempts >= self._policy.max_attempts
             or self._resubmits > _MAX_RESUBMITS
             or self._lone_probes >= _MAX_LONE_PROBES
-            or (self._policy.deadline is not None and self.spent > self._policy.deadline)
+            or (self._policy.total_timeout is not None and self.spent > self._policy.total_timeout)
         )
         return None if is_over else delay
 
     def last(self, error: SunoCoverError) -> SunoCoverError:
         """Complete the error that the call ends with."""
         if self._possibly_billed:
-            error.perhaps_billed = True
+            error.possibly_billed = True
             if not isinstance(error, UnexpectedResponseError):  # which says so itself
                 error.retryable = True  # a cover may be waiting to be adopted
         return error
 
     def _count(self, failed: FailedAttempt, breaker: CircuitBreaker) -> None:
         """Count the attempt, unless it says nothing of this call and there is no time limit."""
-        is_patient = self._policy.deadline is None
+        is_patient = self._policy.total_timeout is None
         if is_patient and isinstance(failed.error, RateLimitError):
             return
         if is_patient and breaker.is_open:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
 from suno_cover_async import validation
-from suno_cover_async.agenda import ImageQueue, TrackQueue
+from suno_cover_async.agenda import DownloadQueue, TrackQueue
 from suno_cover_async.catalog import Catalog
 from suno_cover_async.client import SunoCoverClient, covers_of
 from suno_cover_async.entries import LedgerEntry, TrackState
@@ -40,7 +40,15 @@ from suno_cover_async.fates import Consequence, consequence_of
 from suno_cover_async.files import file_stem, in_thread, sweep
 from suno_cover_async.ledger import Ledger
 from suno_cover_async.models import CoverDetails, CoverTask, Track
-from suno_cover_async.outcomes import Covered, Failed, InFlight, Outcome, OutcomeQueue, Step, Tally
+from suno_cover_async.outcomes import (
+    Covered,
+    Failed,
+    InFlight,
+    Outcome,
+    OutcomeQueue,
+    Progress,
+    Step,
+)
 from suno_cover_async.policies import RetryPolicy
 from suno_cover_async.service import CoverService
 from suno_cover_async.tasks import begin_work
@@ -66,7 +74,7 @@ async def cover_catalog(
     into: str | os.PathLike[str] | None = None,
     retry_failed: bool = False,
     wait_out_outages: bool = True,
-) -> AsyncGenerator["Outcomes", None]:
+) -> AsyncGenerator["CatalogRun", None]:
     """Cover a whole catalog, and iterate over the outcomes of its tracks as they come.
 
     ::
@@ -126,7 +134,7 @@ async def cover_catalog(
             await ledger.retry_failed()
         covers = covers_of(client)
         retry = covers.account.retry
-        outcomes = Outcomes(
+        outcomes = CatalogRun(
             covers, ledger, folder, feed, retry.for_batch() if wait_out_outages else retry
         )
         await outcomes.count()
@@ -144,7 +152,7 @@ async def cover_catalog(
         await asyncio.wait([work])
 
 
-class Outcomes:
+class CatalogRun:
     """A run over a catalog: iterate over it for the outcomes of the tracks.
 
     After the last outcome the iteration ends, or raises why the run stopped early: the key was
@@ -168,14 +176,14 @@ class Outcomes:
         retry: RetryPolicy,
     ) -> None:
         """Prepare a run, for `cover_catalog`; `feed` is an iterator of further tracks."""
-        self.tally: Tally = Tally()
+        self.progress: Progress = Progress()
         self._covers = covers
         self._retry = retry
         self._ledger = ledger
         self._into = into
         self._feed = feed
         self._tracks = TrackQueue(ledger, complete=feed is None)
-        self._images = ImageQueue(ledger, _SAVES_AT_ONCE)
+        self._images = DownloadQueue(ledger, _SAVES_AT_ONCE)
         self._submits = asyncio.Semaphore(_SUBMITS_AT_ONCE)
         self._unfinished: set[asyncio.Task[Any]] = set()  # `finish` cancels them
         self._in_flight: dict[str, InFlight] = {}
@@ -223,11 +231,11 @@ class Outcomes:
     async def count(self) -> None:
         """Count the tracks of the ledger into `tally`."""
         found = await self._ledger.count()
-        tally, state = self.tally, TrackState
-        tally.total = sum(found.values())
-        tally.done = found[state.SAVED] + (found[state.COVERED] if self._into is None else 0)
-        tally.failed = found[state.FAILED] + found[state.ATTENTION]
-        tally.ambiguous = found[state.SUBMITTING]
+        progress, state = self.progress, TrackState
+        progress.total = sum(found.values())
+        progress.done = found[state.SAVED] + (found[state.COVERED] if self._into is None else 0)
+        progress.failed = found[state.FAILED] + found[state.ATTENTION]
+        progress.possibly_billed = found[state.SUBMITTING]
 
     async def work(self, stack: AsyncExitStack) -> None:
         """Run up to the last outcome; then close `stack`."""
@@ -272,7 +280,7 @@ class Outcomes:
             if isinstance(brought, AsyncGenerator):
                 stack.push_async_callback(brought.aclose)
             async for track in brought:
-                self.tally.total += await self._ledger.take_in([_track(track)])
+                self.progress.total += await self._ledger.take_in([_track(track)])
                 self._tracks.grown()
                 self._images.grown()  # it may be a further name of what was saved
 
@@ -306,12 +314,12 @@ class Outcomes:
         since = asyncio.get_running_loop().time()
         in_flight = InFlight(track=entry.tracks[0], step=step, since=since)
         self._in_flight[entry.music_task_id] = in_flight
-        self.tally.in_flight = len(self._in_flight)
+        self.progress.in_flight = len(self._in_flight)
         try:
             yield
         finally:
             del self._in_flight[entry.music_task_id]
-            self.tally.in_flight = len(self._in_flight)
+            self.progress.in_flight = len(self._in_flight)
 
     async def _images_can_be_had(self) -> None:
         """Wait until the image host is available, or `finish` ends the wait: images expire."""
@@ -340,7 +348,7 @@ class Outcomes:
         self._images.grown()
         if self._into is not None:
             return ()
-        self.tally.done += 1
+        self.progress.done += 1
         return [Covered(track=track, details=details) for track in entry.tracks]
 
     async def _submit(self, entry: LedgerEntry) -> CoverTask | None:
@@ -408,8 +416,8 @@ class Outcomes:
         return None
 
     async def _submitted(self, entry: LedgerEntry, task: CoverTask) -> CoverTask:
-        self.tally.adopted += task.adopted
-        self.tally.billed += not task.adopted
+        self.progress.adopted += task.adopted
+        self.progress.billed += not task.adopted
         self._covers.state.keep(task)  # `unclaimed`, until it is waited for
         await self._ledger.submitted(entry, task, base_url=self._covers.account.base_url)
         return task
@@ -458,7 +466,7 @@ class Outcomes:
             return await self._end(entry, error, what)
         saved = [file for one in covered for file in one.files]
         await self._ledger.saved(entry, [*entry.files, *saved])
-        self.tally.done += 1
+        self.progress.done += 1
         return covered
 
     async def _end(
@@ -474,7 +482,7 @@ class Outcomes:
             await self._ledger.ended(
                 entry, state, error, task_known=what is not Consequence.WRONG_TASK
             )
-            self.tally.failed += 1
+            self.progress.failed += 1
         return [Failed(track=track, error=error) for track in entry.tracks]
 
     def _halt(self, error: Exception, *, at_once: bool) -> None:

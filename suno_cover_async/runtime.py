@@ -26,7 +26,7 @@ from suno_cover_async.errors import DownloadError, SunoCoverError
 from suno_cover_async.exchange import Exchange
 from suno_cover_async.models import CoverDetails
 from suno_cover_async.notifier import Notifier
-from suno_cover_async.policies import PollSchedule, RetryPolicy
+from suno_cover_async.policies import PollPolicy, RetryPolicy
 from suno_cover_async.poller import Poller
 from suno_cover_async.retry import NOT_SENT, FailedAttempt, NotSent, plainly, retry
 from suno_cover_async.state import CoverState
@@ -129,7 +129,7 @@ async def open_runtime(
     account: Account,
     session: aiohttp.ClientSession | None,
     concurrency: int,
-    poll: PollSchedule,
+    poll: PollPolicy,
     state: CoverState,
     notifier: Notifier,
     callback_url: Callable[[str], str],
@@ -143,7 +143,7 @@ async def open_runtime(
     images = ImageDownloader(loopback=on_loopback, user_agent=USER_AGENT)
     stack.push_async_callback(images.close)
     exchange = Exchange(
-        session, account.base_url, account.key, seconds=account.retry.attempt, owned=owned
+        session, account.base_url, account.key, seconds=account.retry.attempt_timeout, owned=owned
     )
     transport = Transport(account, exchange)
 

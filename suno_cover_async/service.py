@@ -25,7 +25,7 @@ from suno_cover_async.errors import (
 from suno_cover_async.loop_local import LoopLocal
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
 from suno_cover_async.notifier import Notifier
-from suno_cover_async.policies import PollSchedule, RetryPolicy
+from suno_cover_async.policies import PollPolicy, RetryPolicy
 from suno_cover_async.runtime import Runtime, open_runtime
 from suno_cover_async.state import CoverState, PossiblyBilled
 from suno_cover_async.transport import Account
@@ -47,7 +47,7 @@ class CoverService:
         account: Account,
         notifier: Notifier,
         callback_url: Callable[[str], str],
-        poll: PollSchedule,
+        poll: PollPolicy,
         concurrency: int,
         session: aiohttp.ClientSession | None,
     ) -> None:
@@ -62,7 +62,7 @@ class CoverService:
             session: A borrowed session for the API; None opens one.
         """
         self.account = account
-        self.state = CoverState(poll.grace)
+        self.state = CoverState(poll.not_found_grace)
         self.poll = poll
         self.concurrency = concurrency
         self._notifier = notifier
@@ -242,7 +242,7 @@ class CoverService:
                 raise MusicFailedError(found)
             if found and found.ready:
                 return found
-            await asyncio.sleep(self.poll.after(clock() - began))
+            await asyncio.sleep(self.poll.interval(clock() - began))
 
     async def _music_unless_in_trouble(self, music_task_id: str) -> MusicDetails | None:
         try:

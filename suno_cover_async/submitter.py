@@ -25,7 +25,7 @@ from suno_cover_async.errors import (
 )
 from suno_cover_async.models import CoverStatus, CoverTask
 from suno_cover_async.notifier import CallbackEvent, Notifier
-from suno_cover_async.policies import PollSchedule, RetryPolicy
+from suno_cover_async.policies import PollPolicy, RetryPolicy
 from suno_cover_async.poller import Poller
 from suno_cover_async.state import CoverState, PossiblyBilled
 from suno_cover_async.tasks import SingleFlight
@@ -51,7 +51,7 @@ class Submitter:
     state: CoverState
     notifier: Notifier
     callback_url: Callable[[str], str]
-    poll: PollSchedule
+    poll: PollPolicy
     loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
     _under_way: dict[str, SingleFlight[CoverTask]] = attrs.field(
         factory=dict[str, SingleFlight[CoverTask]], init=False
@@ -154,16 +154,16 @@ class Submitter:
         if isinstance(trouble, WrongAddressError):
             raise trouble
         exists = isinstance(trouble, CoverExistsError)
-        if trouble.perhaps_billed or (was_possibly_billed and (exists or trouble.retryable)):
+        if trouble.possibly_billed or (was_possibly_billed and (exists or trouble.retryable)):
             if not exists:  # nothing but the callback can name one that exists
                 patience = min(patience, self.poller.fallback_delay)
             task = await self._called_back(music_task_id, event, patience, failed)
             if task is not None:
                 return task
-        if exists and not trouble.perhaps_billed:
+        if exists and not trouble.possibly_billed:
             self.state.possibly_billed.pop(music_task_id, None)
         elif was_possibly_billed:
-            trouble.perhaps_billed = True  # this refusal tells nothing of the earlier submit
+            trouble.possibly_billed = True  # this refusal tells nothing of the earlier submit
         raise trouble
 
     async def _called_back(
@@ -180,7 +180,7 @@ class Submitter:
                     unconfirmed = self.notifier.named(music_task_id)
                     await event.wait(next_look if unconfirmed else until)
                     await asyncio.sleep(next_look - clock())
-                    next_look = clock() + self.poll.shortest
+                    next_look = clock() + self.poll.min_interval
                     task = await self._confirmed(music_task_id, failed)
                     if task is not None:
                         return task

@@ -28,7 +28,7 @@ from suno_cover_async.exchange import Exchange, SubmitBody
 from suno_cover_async.gateway import Answer
 from suno_cover_async.hosts import BaseUrl, Host
 from suno_cover_async.policies import RetryPolicy
-from suno_cover_async.rate_limiter import Backpressure, RequestWindow, Slot
+from suno_cover_async.rate_limiter import Backpressure, Permit, RateLimiter
 from suno_cover_async.responses import read
 from suno_cover_async.retry import NOT_SENT, FailedAttempt, NotSent, plainly, retry
 from suno_cover_async.tasks import Closing
@@ -48,8 +48,8 @@ class Account:
     api: BaseUrl
     key: ApiKey
     retry: RetryPolicy
-    window: RequestWindow
-    poll_window: RequestWindow
+    window: RateLimiter
+    poll_window: RateLimiter
     backpressure: Backpressure
     breakers: Breakers
 
@@ -77,7 +77,7 @@ class Transport:
         self.closing: Closing = Closing(_closed)
 
     def get(
-        self, call: Call[T], *, through: RequestWindow | None = None, urgent: bool = False
+        self, call: Call[T], *, through: RateLimiter | None = None, urgent: bool = False
     ) -> Coroutine[Any, Any, T]:
         """Ask for something that may be asked for any number of times.
 
@@ -160,7 +160,7 @@ class Transport:
                 doubt(call)
             raise
         if isinstance(outcome, FailedAttempt):
-            if outcome.possibly_billed or outcome.error.perhaps_billed:
+            if outcome.possibly_billed or outcome.error.possibly_billed:
                 doubt(call)
         elif not isinstance(outcome, NotSent):
             keep(outcome)
@@ -169,7 +169,7 @@ class Transport:
     async def _attempt(
         self,
         call: Call[T],
-        window: RequestWindow,
+        window: RateLimiter,
         body: SubmitBody | None,
         urgent: bool,
         admission: Admission,
@@ -179,15 +179,15 @@ class Transport:
         Failures are returned: to raise them would chain them to what knows the key.
         """
         breakers = self._account.breakers
-        slot = window.enter_at_once()
+        slot = window.acquire_nowait()
         if slot is None:
             queueing = window.enter(urgent=urgent)  # submits are ended by their submitter
             slot = await (self.closing.unless_closed(queueing) if body is None else queueing)
         if self.closing.is_closed:
-            window.give_back(slot)
+            window.return_unused(slot)
             return FailedAttempt(error=_about(call, _closed()), took=0.0)
         if not (breakers.api if body is None else breakers.submit).is_current(admission):
-            window.give_back(slot)
+            window.return_unused(slot)
             return NOT_SENT
         answered = False
         try:
@@ -200,7 +200,7 @@ class Transport:
         return self._outcome(call, slot, body, answer)
 
     def _outcome(
-        self, call: Call[T], slot: Slot, body: SubmitBody | None, answer: Answer | SunoCoverError
+        self, call: Call[T], slot: Permit, body: SubmitBody | None, answer: Answer | SunoCoverError
     ) -> T | FailedAttempt:
         """Tell what became of a request, to all who are to learn from it."""
         value = self._read(call, answer)
@@ -213,7 +213,7 @@ class Transport:
         sent = body is not None and body.sent
         possibly_billed = sent and _is_unclear(value)
         if sent and isinstance(value, WrongAddressError):
-            value.perhaps_billed = True
+            value.possibly_billed = True
         _log.debug("%s: %s%s", call.target, value, " (possibly billed)" if possibly_billed else "")
         return FailedAttempt(error=value, took=took, possibly_billed=possibly_billed)
 

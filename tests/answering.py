@@ -14,12 +14,12 @@ import pytest
 import virtual_time
 from conftest import FAST_POLL, connect
 
-from suno_cover_async import CoverTask, Rate, RetryPolicy, SunoCoverClient, SunoCoverError
+from suno_cover_async import CoverTask, RateLimit, RetryPolicy, SunoCoverClient, SunoCoverError
 from suno_cover_async.sandbox import Kind, Reply, Sandbox, Scenario
 
-QUICK = Scenario(rate=None, looks=1, image_size=16)
-ONCE = RetryPolicy(tries=1)
-PLENTY = Rate(calls=1_000_000, seconds=10)  # a pause lasts for one window of it
+QUICK = Scenario(rate_limit=None, looks=1, image_size=16)
+ONCE = RetryPolicy(max_attempts=1)
+PLENTY = RateLimit(calls=1_000_000, seconds=10)  # a pause lasts for one window of it
 
 
 @attrs.frozen(kw_only=True)
@@ -63,7 +63,7 @@ async def stage(*, proven: bool = True, **options: Any) -> AsyncIterator[Stage]:
         song, other = sandbox.add_music(["the-song", "another-song"])
         async with connect(sandbox) as somebody_else:
             covered = await somebody_else.submit(other)
-        defaults = {"rate": PLENTY, "poll": FAST_POLL, "retry": RetryPolicy()}
+        defaults = {"rate_limit": PLENTY, "poll": FAST_POLL, "retry": RetryPolicy()}
         async with connect(sandbox, **(defaults | options)) as client:
             if proven:
                 await client.credits()

@@ -41,7 +41,7 @@ from suno_cover_async import (
     CallbackReceiver,
     Ledger,
     LedgerEntry,
-    Rate,
+    RateLimit,
     SunoCoverClient,
     SunoCoverError,
     TrackState,
@@ -62,7 +62,7 @@ _OURS = {
     "SubmitBody",
     "Counted",
 }
-_OF_WHO_IS_GONE = {"RequestWindow", "Poller", "Waiter", "Timeout"}
+_OF_WHO_IS_GONE = {"RateLimiter", "Poller", "Waiter", "Timeout"}
 
 
 # --- the strike -----------------------------------------------------------------------------
@@ -308,7 +308,7 @@ class _Play:
                 warnings.filterwarnings("ignore", f"unclosed <socket.*{place}", ResourceWarning)
             receiver = await stack.enter_async_context(receiving()) if weather.receives else None
             self._sockets = _sockets()
-            client = _client(sandbox, rate=weather.rate, receiver=receiver)
+            client = _client(sandbox, rate_limit=weather.rate_limit, receiver=receiver)
             self.stage = Stage(
                 client=client,
                 sandbox=sandbox,
@@ -428,7 +428,7 @@ class _Play:
 
     def _clear_up(self) -> None:
         sandbox = self.stage.sandbox
-        sandbox.scenario = attrs.evolve(HEALTHY, rate=self.weather.scenario.rate)
+        sandbox.scenario = attrs.evolve(HEALTHY, rate_limit=self.weather.scenario.rate_limit)
         sandbox._scripts.clear()  # what was not struck by it
 
     # What is left
@@ -443,7 +443,7 @@ class _Play:
         self._look_for_timers(_OF_WHO_IS_GONE)
         self._clear_up()
         if self.is_closed:
-            stage.client = _client(stage.sandbox, rate=weather.rate)
+            stage.client = _client(stage.sandbox, rate_limit=weather.rate_limit)
         await self._go_on(stage.client)
         await stage.client.aclose()
         await asyncio.sleep(_SETTLED)
@@ -482,7 +482,7 @@ class _Play:
     def _look_for_records(self) -> None:
         """See that no song was billed without anybody knowing of it."""
         client = self.stage.client
-        known = {task.music_task_id for task in client.unclaimed} | {*client.uncertain}
+        known = {task.music_task_id for task in client.unclaimed} | {*client.possibly_billed}
         known |= {cover.music_task_id for cover in self.stage.covers if cover.music_task_id}
         known |= {task.music_task_id for task in self.stage.tasks}
         if self.strike.verb.startswith("catalog"):
@@ -493,8 +493,8 @@ class _Play:
             if bill.music_task_id not in known:
                 self.find(f"a bill without a record: {bill}")
         in_doubt = [*self.ledger.entries(TrackState.SUBMITTING)]
-        if self._leaves_no_doubt and (client.uncertain or in_doubt):
-            self.find(f"in doubt without a reason: {client.uncertain or in_doubt}")
+        if self._leaves_no_doubt and (client.possibly_billed or in_doubt):
+            self.find(f"in doubt without a reason: {client.possibly_billed or in_doubt}")
 
     async def _go_on(self, client: SunoCoverClient) -> None:
         """Have all that was begun, with nothing paid for twice, no slot lost and no queue left."""
@@ -519,14 +519,14 @@ class _Play:
             self.find(f"bills: {bills}")
         if {task.music_task_id for task in client.unclaimed} & {*songs}:
             self.find(f"still unclaimed: {client.unclaimed}")
-        if {*client.uncertain} & {*songs}:
-            self.find(f"still uncertain: {client.uncertain}")
+        if {*client.possibly_billed} & {*songs}:
+            self.find(f"still uncertain: {client.possibly_billed}")
         await asyncio.sleep(2.1 * RATE.seconds)
         async with AsyncExitStack() as slots:
             began = loop.time()
             for _ in range(CONCURRENCY):
                 await slots.enter_async_context(client.slot())
-            await asyncio.gather(*(client.credits() for _ in range(self.weather.rate.calls)))
+            await asyncio.gather(*(client.credits() for _ in range(self.weather.rate_limit.calls)))
             if loop.time() - began > 1:
                 self.find(f"slots were lost: {loop.time() - began:.2f} s for a window of calls")
 
@@ -536,12 +536,12 @@ def _is_on_record(entry: LedgerEntry) -> bool:
 
 
 def _client(
-    sandbox: Sandbox, *, rate: Rate, receiver: CallbackReceiver | None = None
+    sandbox: Sandbox, *, rate_limit: RateLimit, receiver: CallbackReceiver | None = None
 ) -> SunoCoverClient:
     return SunoCoverClient(
         sandbox.api_key,
         base_url=sandbox.url,
-        rate=rate,
+        rate_limit=rate_limit,
         receiver=receiver,
         concurrency=CONCURRENCY,
     )

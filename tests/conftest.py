@@ -21,12 +21,12 @@ from hypothesis import settings
 
 from suno_cover_async import (
     CallbackReceiver,
+    CatalogRun,
     CoverTask,
     Ledger,
     Outcome,
-    Outcomes,
-    PollSchedule,
-    Rate,
+    PollPolicy,
+    RateLimit,
     RetryPolicy,
     SunoCoverClient,
     SunoCoverError,
@@ -50,14 +50,14 @@ SAMPLES: dict[str, dict[str, Any]] = {
     for sample in json.loads((Path(__file__).parent / "samples/api_samples.json").read_text())
 }
 
-FAST_POLL = PollSchedule(first=0.01, shortest=0.01, longest=0.02, timeout=20)
-FAST_RETRY = RetryPolicy(first=0.001, longest=0.01)
-NO_LIMIT = Rate(calls=1_000_000, seconds=0.1)
+FAST_POLL = PollPolicy(initial_delay=0.01, min_interval=0.01, max_interval=0.02, timeout=20)
+FAST_RETRY = RetryPolicy(initial_delay=0.001, max_delay=0.01)
+NO_LIMIT = RateLimit(calls=1_000_000, seconds=0.1)
 
 
 def connect(sandbox: Sandbox, **options: Any) -> SunoCoverClient:
     """Make a client of a sandbox that waits as little as a test should."""
-    defaults: dict[str, Any] = {"rate": NO_LIMIT, "poll": FAST_POLL, "retry": FAST_RETRY}
+    defaults: dict[str, Any] = {"rate_limit": NO_LIMIT, "poll": FAST_POLL, "retry": FAST_RETRY}
     place: dict[str, Any] = {"api_key": sandbox.api_key, "base_url": sandbox.url}
     return SunoCoverClient(**(place | defaults | options))
 
@@ -92,7 +92,7 @@ async def covered_to_its_end(
         return await ended(outcomes)
 
 
-async def ended(outcomes: Outcomes) -> tuple[list[Outcome], SunoCoverError | None]:
+async def ended(outcomes: CatalogRun) -> tuple[list[Outcome], SunoCoverError | None]:
     """Read all outcomes, and what ended them."""
     seen: list[Outcome] = []
     try:

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from suno_cover_async import PollSchedule, Rate, SunoCoverClient
+from suno_cover_async import PollPolicy, RateLimit, SunoCoverClient
 from suno_cover_async.sandbox import Sandbox, Scenario
 
 CALLS = 20
@@ -30,10 +30,10 @@ class Served:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
     async def _serve(self) -> None:
-        async with Sandbox(Scenario(rate=None, looks=1)) as sandbox:
+        async with Sandbox(Scenario(rate_limit=None, looks=1)) as sandbox:
             self.url, self.key = sandbox.url, sandbox.api_key
             (song,) = sandbox.add_music(1)
-            poll = PollSchedule(first=0.001)
+            poll = PollPolicy(initial_delay=0.001)
             async with SunoCoverClient(self.key, base_url=self.url, poll=poll) as client:
                 self.cover_task_id = (await client.generate(song)).cover_task_id
             self._ready.set()
@@ -81,8 +81,8 @@ async def by_aiohttp(served: Served) -> float:
 
 
 async def by_us(served: Served) -> float:
-    rate = Rate(calls=1_000_000, seconds=10)
-    async with SunoCoverClient(served.key, base_url=served.url, rate=rate) as client:
+    rate_limit = RateLimit(calls=1_000_000, seconds=10)
+    async with SunoCoverClient(served.key, base_url=served.url, rate_limit=rate_limit) as client:
         return await counted(lambda: client.details(served.cover_task_id))
 
 

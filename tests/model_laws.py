@@ -263,7 +263,7 @@ class Laws:
         calls = [call for call in about if call.submits]
         client = life.client
         unclaimed = {task.music_task_id for task in client.unclaimed}
-        if calls and song in {*client.uncertain, *unclaimed, *client._covers.state.under_way}:
+        if calls and song in {*client.possibly_billed, *unclaimed, *client._covers.state.under_way}:
             return True
         if any(_is_told_the_end(call) for call in about):
             return True
@@ -344,6 +344,6 @@ def _names(error: BaseException | None) -> bool:
     """Whether an error tells its caller that there is, or may be, a cover."""
     return isinstance(error, SunoCoverError) and (
         error.cover_task_id is not None
-        or error.perhaps_billed
+        or error.possibly_billed
         or isinstance(error, CoverExistsError)
     )

@@ -29,7 +29,7 @@ from suno_cover_async import (
     cover_catalog,
 )
 from suno_cover_async.outcomes import Outcome
-from suno_cover_async.runner import Outcomes
+from suno_cover_async.runner import CatalogRun
 from suno_cover_async.sandbox import Sandbox, Scenario
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class Run:
     anew: bool
     open_before: frozenset[str]
     told: list[Outcome] = attrs.field(factory=list[Outcome])
-    outcomes: Outcomes | None = None
+    outcomes: CatalogRun | None = None
     task: "asyncio.Task[None]" = attrs.field(init=False)
     stopped: bool = False
     ends: float = math.inf

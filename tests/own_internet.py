@@ -219,7 +219,7 @@ class _Listeners:
 
 
 async def _question(base_url: str, image: str, folder: Path) -> tuple[str, str]:
-    retry = RetryPolicy(tries=1, attempt=5)
+    retry = RetryPolicy(max_attempts=1, attempt_timeout=5)
     details = CoverDetails(cover_task_id="c", status=CoverStatus.SUCCESS, images=(image,))
     async with SunoCoverClient(KEY, base_url=base_url, retry=retry) as client:
         try:

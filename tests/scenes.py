@@ -14,7 +14,7 @@ from suno_cover_async import (
     CoverDetails,
     CoverTask,
     Ledger,
-    Rate,
+    RateLimit,
     SunoCoverClient,
     SunoCoverError,
     Track,
@@ -214,8 +214,8 @@ VERBS = {
 }
 
 
-RATE = Rate(calls=4, seconds=10)
-HEALTHY = Scenario(seconds=47, image_size=16, rate=RATE)
+RATE = RateLimit(calls=4, seconds=10)
+HEALTHY = Scenario(seconds=47, image_size=16, rate_limit=RATE)
 
 
 async def _script(stage: Stage, *steps: Fault) -> None:
@@ -258,7 +258,7 @@ class Weather:
 
     scenario: Scenario = HEALTHY
     comes: Act = _nothing
-    rate: Rate = RATE
+    rate_limit: RateLimit = RATE
     receives: bool = False
     has_outages: bool = False
     may_fail: bool = False
@@ -278,8 +278,8 @@ WEATHERS = {
     "refused": Weather(scenario=_like(retry_after="7"), comes=_refusals),
     "outage": Weather(comes=_outage, has_outages=True),
     "queue full": Weather(
-        scenario=_like(rate=Rate(calls=2, seconds=10)),
-        rate=Rate(calls=2, seconds=10),
+        scenario=_like(rate_limit=RateLimit(calls=2, seconds=10)),
+        rate_limit=RateLimit(calls=2, seconds=10),
         comes=_full_queue,
         is_sure=True,
     ),

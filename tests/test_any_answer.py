@@ -499,7 +499,7 @@ async def test_a_damaged_ledger_stops_a_catalog_before_anything_is_sent(
     tmp_path: Path, names: str
 ) -> None:
     path = tmp_path / "covers.db"
-    async with Sandbox(Scenario(rate=None)) as sandbox, connect(sandbox) as client:
+    async with Sandbox(Scenario(rate_limit=None)) as sandbox, connect(sandbox) as client:
         songs = sandbox.add_music(3)
         with Ledger(path) as ledger:
             await ledger.take_in([Track(song) for song in songs])

@@ -36,8 +36,8 @@ from suno_cover_async import (
     LedgerError,
     NotFoundError,
     Outcome,
-    PollSchedule,
-    Rate,
+    PollPolicy,
+    RateLimit,
     RetryPolicy,
     ServerError,
     Step,
@@ -54,10 +54,10 @@ from suno_cover_async.sandbox.scenario import DuplicateId, Fault, Reply
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
-QUICK = Scenario(rate=None, looks=1, image_size=16)
-PATIENT = RetryPolicy(first=0.001, longest=0.01, probe_first=0.005, probe_longest=0.02)
-HURRIED = RetryPolicy(first=0.001, longest=0.01, tries=1)
-SLOW_POLL = PollSchedule(first=0.01, shortest=0.01, longest=0.02, timeout=0.2)
+QUICK = Scenario(rate_limit=None, looks=1, image_size=16)
+PATIENT = RetryPolicy(initial_delay=0.001, max_delay=0.01, probe_delay=0.005, max_probe_delay=0.02)
+HURRIED = RetryPolicy(initial_delay=0.001, max_delay=0.01, max_attempts=1)
+SLOW_POLL = PollPolicy(initial_delay=0.01, min_interval=0.01, max_interval=0.02, timeout=0.2)
 
 
 def client_of(sandbox: Sandbox, **options: Any) -> SunoCoverClient:
@@ -136,7 +136,7 @@ async def test_images_that_an_earlier_run_did_not_want_are_saved_by_one_that_doe
 async def test_a_submit_is_on_record_before_it_goes_out_and_its_task_before_anything_else(
     tmp_path: Path,
 ) -> None:
-    scenario = Scenario(rate=None, looks=2, image_size=16, delay=(0.002, 0.01))
+    scenario = Scenario(rate_limit=None, looks=2, image_size=16, delay=(0.002, 0.01))
     async with Sandbox(scenario) as sandbox, client_of(sandbox, concurrency=7) as client:
         sandbox.add_music(40)
         ledger = Ledger(tmp_path / "covers.db")
@@ -168,7 +168,7 @@ async def _all(outcomes: AsyncIterator[Outcome]) -> list[Outcome]:
 
 
 async def test_no_more_tracks_are_in_flight_than_the_client_allows(tmp_path: Path) -> None:
-    scenario = Scenario(rate=None, looks=3, image_size=16)
+    scenario = Scenario(rate_limit=None, looks=3, image_size=16)
     async with Sandbox(scenario) as sandbox, client_of(sandbox, concurrency=3) as client:
         songs = sandbox.add_music(25)
         most = 0
@@ -179,7 +179,7 @@ async def test_no_more_tracks_are_in_flight_than_the_client_allows(tmp_path: Pat
                     found = states(ledger)
                     under_way = found[TrackState.SUBMITTING] + found[TrackState.SUBMITTED]
                     most = max(most, under_way)
-                    assert outcomes.tally.in_flight <= 3
+                    assert outcomes.progress.in_flight <= 3
                     await asyncio.sleep(0)
 
         assert most <= 3
@@ -410,7 +410,7 @@ async def test_who_does_not_read_outcomes_holds_up_no_cover_of_anybody_else() ->
         (song,) = sandbox.add_music(1)
         unknown = [f"unknown-{number}" for number in range(1_100)]
         async with cover_catalog(client, unknown) as outcomes:
-            await until(lambda: outcomes.tally.failed > 1_000)
+            await until(lambda: outcomes.progress.failed > 1_000)
             assert (await client.generate(song)).images
 
 
@@ -443,7 +443,7 @@ def test_a_catalog_has_a_task_for_each_track_in_flight_and_not_for_each_slot(man
         clock = asyncio.get_running_loop().time
         async with (
             Sandbox(Scenario(seconds=60), clock=clock) as sandbox,
-            client_of(sandbox, concurrency=500, poll=PollSchedule()) as client,
+            client_of(sandbox, concurrency=500, poll=PollPolicy()) as client,
         ):
             songs = sandbox.add_music(many)
 
@@ -456,7 +456,7 @@ def test_a_catalog_has_a_task_for_each_track_in_flight_and_not_for_each_slot(man
             async with cover_catalog(client, feed()) as outcomes:
                 await asyncio.sleep(30.5)
                 during = len(asyncio.all_tasks()) - before
-                assert outcomes.tally.in_flight == many
+                assert outcomes.progress.in_flight == many
                 return during, len(await _all(outcomes))
 
     during, covered = virtual_time.run(scenario())
@@ -468,7 +468,9 @@ def test_a_catalog_has_a_task_for_each_track_in_flight_and_not_for_each_slot(man
 async def test_a_submit_that_an_earlier_process_left_in_doubt_is_completed_from_its_callback(
     tmp_path: Path,
 ) -> None:
-    scenario = Scenario(rate=None, seconds=0.3, image_size=16, duplicate_id=DuplicateId.ABSENT)
+    scenario = Scenario(
+        rate_limit=None, seconds=0.3, image_size=16, duplicate_id=DuplicateId.ABSENT
+    )
     async with receiving() as receiver, Sandbox(scenario) as sandbox:
         (song,) = sandbox.add_music(1)
         async with client_of(sandbox, callback_url=receiver.url(song)) as earlier:
@@ -569,7 +571,7 @@ async def test_a_feed_is_covered_as_it_comes(tmp_path: Path) -> None:
                     await client.generate(sandbox.add_music(1)[0])  # an idle feed holds no slots
                 with pytest.raises(StopAsyncIteration):
                     await anext(outcomes)
-                assert outcomes.tally.total == outcomes.tally.done == 6
+                assert outcomes.progress.total == outcomes.progress.done == 6
 
 
 async def test_a_feed_that_breaks_ends_the_run_with_its_own_error(tmp_path: Path) -> None:
@@ -592,7 +594,7 @@ async def test_a_feed_that_breaks_ends_the_run_with_its_own_error(tmp_path: Path
 def test_a_feed_that_breaks_ends_the_run_once_what_was_paid_for_is_finished(tmp_path: Path) -> None:
     async def scenario() -> None:
         clock = asyncio.get_running_loop().time
-        rule = Scenario(rate=None, seconds=10, image_size=16)
+        rule = Scenario(rate_limit=None, seconds=10, image_size=16)
         async with Sandbox(rule, clock=clock) as sandbox, client_of(sandbox) as client:
             songs = sandbox.add_music(3)
 
@@ -709,7 +711,7 @@ async def test_what_all_submits_would_meet_stops_the_run_and_fails_no_track(
                 seen, reason = await ended(outcomes)
             assert isinstance(reason, kind)
             assert not seen
-            assert outcomes.tally.left == 100
+            assert outcomes.progress.left == 100
             sent = len(sandbox.journal.of("submit"))
             assert sent <= 5
             in_doubt = sent if kind is UnexpectedResponseError else 0  # before its redirect
@@ -720,7 +722,7 @@ async def test_what_all_submits_would_meet_stops_the_run_and_fails_no_track(
 async def test_a_key_that_is_refused_ends_the_waits_of_what_was_paid_for_too(
     tmp_path: Path,
 ) -> None:
-    async with Sandbox(Scenario(rate=None, seconds=3_000)) as sandbox:
+    async with Sandbox(Scenario(rate_limit=None, seconds=3_000)) as sandbox:
         songs = sandbox.add_music(150)
         with Ledger(tmp_path / "covers.db") as ledger:
             async with (
@@ -781,10 +783,10 @@ def test_a_refusal_of_what_is_in_doubt_needs_attention_and_no_catalog_forgets_it
                 (entry,) = ledger.entries()
 
                 assert isinstance(outcome, Failed)
-                assert outcome.error.perhaps_billed
+                assert outcome.error.possibly_billed
                 assert entry.state is TrackState.ATTENTION
                 assert (entry.error, entry.reason) == ("InvalidRequestError", str(outcome.error))
-                assert (outcomes.tally.failed, outcomes.tally.left) == (1, 0)
+                assert (outcomes.progress.failed, outcomes.progress.left) == (1, 0)
 
                 async with client_of(sandbox) as client:
                     async with cover_catalog(client, [], ledger=ledger, retry_failed=True) as begun:
@@ -809,7 +811,7 @@ async def _die_in_doubt(sandbox: Sandbox, ledger: Ledger, song: str) -> None:
 async def test_without_credits_what_is_paid_for_is_finished_and_the_rest_waits(
     tmp_path: Path,
 ) -> None:
-    scenario = Scenario(rate=None, looks=4, image_size=16, credits=7)
+    scenario = Scenario(rate_limit=None, looks=4, image_size=16, credits=7)
     async with Sandbox(scenario) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(20)
         with Ledger(tmp_path / "covers.db") as ledger:
@@ -818,7 +820,7 @@ async def test_without_credits_what_is_paid_for_is_finished_and_the_rest_waits(
             assert isinstance(reason, InsufficientCreditsError)
             assert [type(outcome) for outcome in seen] == [Covered] * 7
             assert states(ledger) == {TrackState.SAVED: 7, TrackState.WAITING: 13}
-            assert (outcomes.tally.billed, outcomes.tally.left) == (7, 13)
+            assert (outcomes.progress.billed, outcomes.progress.left) == (7, 13)
 
             sandbox.scenario = QUICK
             assert len(await covered(client, songs, ledger, into=tmp_path)) == 13
@@ -849,7 +851,7 @@ async def test_a_failed_cover_is_submitted_again_only_when_that_is_asked_for(
 async def test_a_failed_cover_is_submitted_again_though_its_callback_is_remembered(
     tmp_path: Path,
 ) -> None:
-    async with receiving() as receiver, Sandbox(Scenario(rate=None)) as sandbox:
+    async with receiving() as receiver, Sandbox(Scenario(rate_limit=None)) as sandbox:
         (song,) = sandbox.add_music(1, fails=True)
         async with client_of(sandbox, receiver=receiver) as client:
             with Ledger(tmp_path / "covers.db") as ledger:
@@ -872,7 +874,7 @@ async def test_a_failed_cover_is_submitted_again_though_its_callback_is_remember
 async def test_a_cover_that_cannot_be_found_needs_attention(
     tmp_path: Path, scenario: DuplicateId, kind: type[SunoCoverError], task_known: bool
 ) -> None:
-    rule = Scenario(rate=None, looks=1, image_size=16, duplicate_id=scenario)
+    rule = Scenario(rate_limit=None, looks=1, image_size=16, duplicate_id=scenario)
     async with Sandbox(rule) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(2)
         async with client_of(sandbox) as somebody_else:
@@ -895,11 +897,13 @@ async def test_a_cover_that_cannot_be_found_needs_attention(
 
 
 async def test_a_cover_task_that_vanished_needs_attention(tmp_path: Path) -> None:
-    poll = PollSchedule(first=0.01, shortest=0.01, longest=0.02, grace=0.01)
+    poll = PollPolicy(
+        initial_delay=0.01, min_interval=0.01, max_interval=0.02, not_found_grace=0.01
+    )
     async with Sandbox(QUICK) as sandbox, client_of(sandbox, poll=poll) as client:
         (song,) = sandbox.add_music(1)
         with Ledger(tmp_path / "covers.db") as ledger:
-            sandbox.scenario = Scenario(rate=None, null_looks=1_000)
+            sandbox.scenario = Scenario(rate_limit=None, null_looks=1_000)
             (outcome,) = await covered(client, [song], ledger)
             (entry,) = ledger.entries()
 
@@ -923,7 +927,7 @@ async def test_music_that_the_host_does_not_know_fails_alone(tmp_path: Path) -> 
 
 
 async def test_a_cover_that_takes_too_long_is_left_to_the_next_run(tmp_path: Path) -> None:
-    async with Sandbox(Scenario(rate=None, seconds=3_000, image_size=16)) as sandbox:
+    async with Sandbox(Scenario(rate_limit=None, seconds=3_000, image_size=16)) as sandbox:
         (song,) = sandbox.add_music(1)
         with Ledger(tmp_path / "covers.db") as ledger:
             async with client_of(sandbox, poll=SLOW_POLL) as client:
@@ -940,7 +944,7 @@ async def test_a_cover_that_takes_too_long_is_left_to_the_next_run(tmp_path: Pat
 async def test_finishing_submits_nothing_more_and_collects_what_is_paid_for(
     tmp_path: Path,
 ) -> None:
-    scenario = Scenario(rate=None, looks=3, image_size=16)
+    scenario = Scenario(rate_limit=None, looks=3, image_size=16)
     async with Sandbox(scenario) as sandbox, client_of(sandbox, concurrency=4) as client:
         songs = sandbox.add_music(40)
         with Ledger(tmp_path / "covers.db") as ledger:
@@ -957,12 +961,12 @@ async def test_finishing_submits_nothing_more_and_collects_what_is_paid_for(
                 TrackState.SAVED: len(seen),
                 TrackState.WAITING: 40 - len(seen),
             }
-            assert outcomes.tally.left == 40 - len(seen)
+            assert outcomes.progress.left == 40 - len(seen)
 
 
 async def test_finishing_takes_back_the_submits_that_wait_for_their_turn(tmp_path: Path) -> None:
-    scenario = Scenario(rate=None, looks=1, image_size=16)
-    limits = {"rate": Rate(calls=5, seconds=3_600), "poll_rate": NO_LIMIT}
+    scenario = Scenario(rate_limit=None, looks=1, image_size=16)
+    limits = {"rate_limit": RateLimit(calls=5, seconds=3_600), "poll_rate_limit": NO_LIMIT}
     async with Sandbox(scenario) as sandbox, client_of(sandbox, **limits) as client:
         songs = sandbox.add_music(40)
         with Ledger(tmp_path / "covers.db") as ledger:
@@ -980,7 +984,7 @@ async def test_finishing_again_and_again_awaits_what_is_on_the_wire_all_the_same
     tmp_path: Path,
 ) -> None:
     slow = Scenario(
-        rate=None, looks=1, image_size=16, slow=1.0, slow_seconds=0.1, faults_on={"submit"}
+        rate_limit=None, looks=1, image_size=16, slow=1.0, slow_seconds=0.1, faults_on={"submit"}
     )
     async with Sandbox(slow) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(5)
@@ -1050,7 +1054,11 @@ async def test_how_far_it_is_is_known_from_the_start(tmp_path: Path) -> None:
         with Ledger(tmp_path / "covers.db") as ledger:
             await covered(client, songs[:2], ledger)
             async with cover_catalog(client, songs, ledger=ledger) as outcomes:
-                assert (outcomes.tally.total, outcomes.tally.done, outcomes.tally.left) == (4, 2, 2)
+                assert (
+                    outcomes.progress.total,
+                    outcomes.progress.done,
+                    outcomes.progress.left,
+                ) == (4, 2, 2)
 
 
 def test_what_is_done_for_each_track_in_flight_is_known(tmp_path: Path) -> None:
@@ -1062,13 +1070,13 @@ def test_what_is_done_for_each_track_in_flight_is_known(tmp_path: Path) -> None:
         seen: list[dict[str, tuple[str, Step, float]]] = []
         async with (
             Sandbox(slow, clock=clock) as sandbox,
-            client_of(sandbox, concurrency=1, poll=PollSchedule()) as client,
+            client_of(sandbox, concurrency=1, poll=PollPolicy()) as client,
         ):
             one, two = (Track(song, title=song[:3]) for song in sandbox.add_music(["one", "two"]))
             async with cover_catalog(client, [one, two], into=tmp_path) as outcomes:
                 for moment in (3, 15, 28, 100):
                     await asyncio.sleep(moment - clock())
-                    assert outcomes.tally.in_flight == len(outcomes.in_flight)
+                    assert outcomes.progress.in_flight == len(outcomes.in_flight)
                     seen += [
                         {
                             song: (of.track.title, of.step, round(of.since))
@@ -1086,7 +1094,7 @@ def test_what_is_done_for_each_track_in_flight_is_known(tmp_path: Path) -> None:
 
 
 async def test_a_second_cancellation_leaves_no_work_behind(tmp_path: Path) -> None:
-    scenario = Scenario(rate=None, looks=1, image_size=16, slow=1.0, slow_seconds=0.2)
+    scenario = Scenario(rate_limit=None, looks=1, image_size=16, slow=1.0, slow_seconds=0.2)
     async with Sandbox(scenario) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(3)
         with Ledger(tmp_path / "covers.db") as ledger:
@@ -1158,15 +1166,15 @@ def test_a_run_left_while_somebody_else_awaits_its_submit_has_it_on_record(
 @pytest.mark.parametrize(
     "trouble",
     [
-        Scenario(rate=None, looks=2, image_size=16, maintenance=1.0),
-        Scenario(rate=None, looks=2, image_size=16, html=1.0),
-        Scenario(rate=None, looks=2, image_size=16, lost_requests=1.0),
-        Scenario(rate=None, looks=2, image_size=16, server_errors=1.0),
+        Scenario(rate_limit=None, looks=2, image_size=16, maintenance=1.0),
+        Scenario(rate_limit=None, looks=2, image_size=16, html=1.0),
+        Scenario(rate_limit=None, looks=2, image_size=16, lost_requests=1.0),
+        Scenario(rate_limit=None, looks=2, image_size=16, server_errors=1.0),
     ],
     ids=["maintenance", "gateway", "no answers", "500"],
 )
 async def test_an_outage_is_no_tracks_fate(tmp_path: Path, trouble: Scenario) -> None:
-    healthy = Scenario(rate=None, looks=2, image_size=16)
+    healthy = Scenario(rate_limit=None, looks=2, image_size=16)
     async with Sandbox(healthy) as sandbox, client_of(sandbox, concurrency=10) as client:
         songs = sandbox.add_music(40)
         with Ledger(tmp_path / "covers.db") as ledger:
@@ -1187,13 +1195,13 @@ async def test_an_outage_is_no_tracks_fate(tmp_path: Path, trouble: Scenario) ->
 
 
 async def test_an_outage_does_not_use_up_the_time_that_a_cover_may_take(tmp_path: Path) -> None:
-    healthy = Scenario(rate=None, looks=2, image_size=16)
+    healthy = Scenario(rate_limit=None, looks=2, image_size=16)
     async with Sandbox(healthy) as sandbox, client_of(sandbox, poll=SLOW_POLL) as client:
         songs = sandbox.add_music(10)
         with Ledger(tmp_path / "covers.db") as ledger:
             async with cover_catalog(client, songs, ledger=ledger) as outcomes:
                 await until(lambda: len(sandbox.journal.bills) == 10)
-                sandbox.scenario = Scenario(rate=None, maintenance=1.0)
+                sandbox.scenario = Scenario(rate_limit=None, maintenance=1.0)
                 clock = asyncio.get_running_loop().time
                 ends = clock() + 2 * SLOW_POLL.timeout
                 await until(lambda: clock() > ends)
@@ -1205,9 +1213,9 @@ async def test_an_outage_does_not_use_up_the_time_that_a_cover_may_take(tmp_path
 
 
 async def test_an_outage_of_the_image_host_pauses_downloads_and_submits(tmp_path: Path) -> None:
-    healthy = Scenario(rate=None, looks=1, image_size=16)
+    healthy = Scenario(rate_limit=None, looks=1, image_size=16)
     broken = Scenario(
-        rate=None, looks=1, image_size=16, lost_requests=1.0, faults_on=frozenset({"image"})
+        rate_limit=None, looks=1, image_size=16, lost_requests=1.0, faults_on=frozenset({"image"})
     )
     async with (
         Sandbox(broken) as sandbox,
@@ -1250,8 +1258,8 @@ async def poisoned(sandbox: Sandbox, poison: str) -> AsyncIterator[str]:
 
 
 async def test_a_song_that_breaks_the_server_stops_no_other(tmp_path: Path) -> None:
-    retry = RetryPolicy(tries=1, probe_first=0.005, probe_longest=0.02)
-    async with Sandbox(Scenario(rate=None, looks=1, image_size=16)) as sandbox:
+    retry = RetryPolicy(max_attempts=1, probe_delay=0.005, max_probe_delay=0.02)
+    async with Sandbox(Scenario(rate_limit=None, looks=1, image_size=16)) as sandbox:
         songs = sandbox.add_music(30)
         async with (
             poisoned(sandbox, songs[3]) as url,
@@ -1346,7 +1354,7 @@ async def test_who_asks_for_no_outcomes_holds_up_nothing_that_is_paid_for(tmp_pa
 
 
 async def test_a_client_closed_meanwhile_ends_the_run_and_leaves_the_rest(tmp_path: Path) -> None:
-    async with Sandbox(Scenario(rate=None, looks=50, image_size=16)) as sandbox:
+    async with Sandbox(Scenario(rate_limit=None, looks=50, image_size=16)) as sandbox:
         songs = sandbox.add_music(10)
         client = client_of(sandbox)
         with Ledger(tmp_path / "covers.db") as ledger:
@@ -1361,8 +1369,8 @@ async def test_a_client_closed_meanwhile_ends_the_run_and_leaves_the_rest(tmp_pa
 def test_a_client_closed_while_it_saves_and_waits_for_slots_awaits_the_answers_to_submits(
     tmp_path: Path,
 ) -> None:
-    slow = Scenario(rate=None, seconds=47, image_size=16, slow_seconds=25)
-    usual: dict[str, Any] = {"poll": PollSchedule(), "retry": RetryPolicy(), "concurrency": 2}
+    slow = Scenario(rate_limit=None, seconds=47, image_size=16, slow_seconds=25)
+    usual: dict[str, Any] = {"poll": PollPolicy(), "retry": RetryPolicy(), "concurrency": 2}
 
     async def scenario() -> None:
         clock = asyncio.get_running_loop().time
@@ -1387,7 +1395,7 @@ def test_a_client_closed_while_it_saves_and_waits_for_slots_awaits_the_answers_t
                         await client.aclose()
                         await ended(outcomes)
 
-                assert client.uncertain == ()
+                assert client.possibly_billed == ()
                 assert states(ledger) == {
                     TrackState.COVERED: 1,
                     TrackState.SUBMITTED: 1,
@@ -1399,7 +1407,7 @@ def test_a_client_closed_while_it_saves_and_waits_for_slots_awaits_the_answers_t
 
 async def test_in_a_storm_every_track_is_saved_and_billed_once(tmp_path: Path) -> None:
     scenario = Scenario(
-        rate=None,
+        rate_limit=None,
         looks=1,
         image_size=16,
         lost_requests=0.05,
@@ -1425,9 +1433,12 @@ async def test_in_a_storm_every_track_is_saved_and_billed_once(tmp_path: Path) -
 
 
 async def test_with_callbacks_a_catalog_takes_two_requests_a_cover(tmp_path: Path) -> None:
-    async with receiving() as receiver, Sandbox(Scenario(rate=None, image_size=16)) as sandbox:
+    async with (
+        receiving() as receiver,
+        Sandbox(Scenario(rate_limit=None, image_size=16)) as sandbox,
+    ):
         songs = sandbox.add_music(30)
-        poll = PollSchedule(timeout=30)
+        poll = PollPolicy(timeout=30)
         async with client_of(sandbox, receiver=receiver, poll=poll) as client:
             outcomes = await covered(client, songs, into=tmp_path)
 

@@ -23,8 +23,8 @@ from suno_cover_async import (
     CoverExistsError,
     CoverFailedError,
     CoverTask,
-    PollSchedule,
-    Rate,
+    PollPolicy,
+    RateLimit,
     RetryPolicy,
     SunoCoverClient,
     TransportError,
@@ -34,8 +34,8 @@ from suno_cover_async.sandbox import DuplicateId, Fault, Reply, Sandbox, Scenari
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
 HOURS = 50_000.0
-PATIENT = PollSchedule(safety_first=HOURS, safety=HOURS, timeout=10 * HOURS)
-QUICK = Scenario(rate=None, seconds=0.1)
+PATIENT = PollPolicy(fallback_delay=HOURS, fallback_interval=HOURS, timeout=10 * HOURS)
+QUICK = Scenario(rate_limit=None, seconds=0.1)
 
 
 def requests(sandbox: Sandbox) -> list[str]:
@@ -73,7 +73,7 @@ async def test_a_failure_is_told_by_its_callback_too() -> None:
         assert requests(sandbox) == ["submit", "details"]
 
 
-async def generated(scenario: Scenario, poll: PollSchedule = PATIENT) -> list[str]:
+async def generated(scenario: Scenario, poll: PollPolicy = PATIENT) -> list[str]:
     """Generate one cover; return the requests that it took."""
     async with Sandbox(scenario) as sandbox, receiving() as receiver:
         [song] = sandbox.add_music()
@@ -126,14 +126,14 @@ async def test_a_lost_answer_is_made_good_by_the_callback(answers_lost: int) -> 
         async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
             details = await client.generate(song)
 
-            assert client.uncertain == ()
+            assert client.possibly_billed == ()
             assert client.unclaimed == ()
         [bill] = sandbox.journal.bills
         assert details.cover_task_id == bill.cover_task_id
 
 
 async def test_a_cover_that_exists_is_waited_for_until_its_callback_names_it() -> None:
-    overdue = attrs.evolve(PATIENT, safety_first=0.1)  # which is no reason to stop waiting
+    overdue = attrs.evolve(PATIENT, fallback_delay=0.1)  # which is no reason to stop waiting
     scenario = attrs.evolve(QUICK, seconds=2.5, duplicate_id=DuplicateId.ABSENT)
     async with Sandbox(scenario) as sandbox, receiving() as receiver:
         [song] = sandbox.add_music()
@@ -182,7 +182,7 @@ async def test_a_claim_that_cannot_be_looked_into_now_is_kept_for_the_next_submi
             await crashed.submit(song)
         await until(lambda: sandbox.journal.callbacks)
         sandbox.script("details", Fault.MAINTENANCE)
-        retry = RetryPolicy(tries=1)
+        retry = RetryPolicy(max_attempts=1)
         async with connect(sandbox, receiver=receiver, poll=PATIENT, retry=retry) as client:
             with pytest.raises(CoverExistsError):
                 await client.submit(song)
@@ -195,7 +195,7 @@ async def test_a_claim_that_cannot_be_looked_into_now_is_kept_for_the_next_submi
 async def test_a_claim_outlives_a_look_that_was_refused(code: int) -> None:
     """Only a look that shows other music disproves it."""
     scenario = attrs.evolve(QUICK, duplicate_id=DuplicateId.ABSENT)
-    poll = PollSchedule(shortest=0.05, timeout=10)
+    poll = PollPolicy(min_interval=0.05, timeout=10)
     async with Sandbox(scenario) as sandbox, receiving() as receiver:
         [song] = sandbox.add_music()
         sandbox.script("submit", Fault.LOST_ANSWER)
@@ -250,7 +250,7 @@ async def test_two_clients_with_one_receiver_take_nothing_from_each_other() -> N
 
 async def test_a_callback_that_outruns_the_hosts_own_details_is_looked_into_again() -> None:
     scenario = attrs.evolve(QUICK, null_looks=2, duplicate_id=DuplicateId.ABSENT)
-    poll = PollSchedule(shortest=0.05, timeout=10)
+    poll = PollPolicy(min_interval=0.05, timeout=10)
     async with Sandbox(scenario) as sandbox, receiving() as receiver:
         [song] = sandbox.add_music()
         sandbox.script("submit", Fault.LOST_ANSWER)
@@ -262,19 +262,19 @@ async def test_a_callback_that_outruns_the_hosts_own_details_is_looked_into_agai
 
 async def test_a_cover_that_exists_and_is_never_named_is_uncertain_no_longer() -> None:
     scenario = attrs.evolve(QUICK, lost_callbacks=1.0, duplicate_id=DuplicateId.ABSENT)
-    poll = PollSchedule(safety_first=0.1, timeout=0.2)
+    poll = PollPolicy(fallback_delay=0.1, timeout=0.2)
     async with Sandbox(scenario) as sandbox, receiving() as receiver:
         [song] = sandbox.add_music()
         sandbox.script("submit", Fault.LOST_ANSWER)
-        retry = RetryPolicy(tries=1)
+        retry = RetryPolicy(max_attempts=1)
         async with connect(sandbox, receiver=receiver, poll=poll, retry=retry) as client:
             with pytest.raises(TransportError):
                 await client.submit(song)
-            before = client.uncertain
+            before = client.possibly_billed
             with pytest.raises(CoverExistsError):
                 await client.submit(song)
 
-            assert (before, client.uncertain) == ((song,), ())
+            assert (before, client.possibly_billed) == ((song,), ())
 
 
 async def test_a_claim_whose_details_name_no_music_is_not_believed() -> None:
@@ -318,18 +318,18 @@ async def test_a_cover_that_exists_without_our_doing_is_not_waited_for() -> None
 
 
 async def test_a_submit_whose_callback_never_comes_ends_with_its_error() -> None:
-    poll = attrs.evolve(PATIENT, safety_first=0.2)
+    poll = attrs.evolve(PATIENT, fallback_delay=0.2)
     async with Sandbox(attrs.evolve(QUICK, lost_callbacks=1.0)) as sandbox:
         async with receiving() as receiver:
             [song] = sandbox.add_music()
             sandbox.script("submit", Fault.LOST_ANSWER)
-            retry = RetryPolicy(tries=1)
+            retry = RetryPolicy(max_attempts=1)
             async with connect(sandbox, receiver=receiver, poll=poll, retry=retry) as client:
                 with pytest.raises(TransportError) as caught:
                     await client.generate(song)
 
-                assert caught.value.perhaps_billed
-                assert client.uncertain == (song,)
+                assert caught.value.possibly_billed
+                assert client.possibly_billed == (song,)
                 await client.submit(song)
         assert len(sandbox.journal.bills) == 1
 
@@ -343,7 +343,7 @@ async def test_generate_waits_for_a_lost_answers_callback_no_longer_than_it_was_
             with pytest.raises(CoverExistsError) as caught:
                 await client.generate(song, timeout=0.2)
 
-        assert caught.value.perhaps_billed
+        assert caught.value.possibly_billed
 
 
 async def test_no_unconfirmed_name_makes_generate_wait_longer_than_it_was_told() -> None:
@@ -351,7 +351,7 @@ async def test_no_unconfirmed_name_makes_generate_wait_longer_than_it_was_told()
     async with Sandbox(scenario) as sandbox, receiving() as receiver:
         [song] = sandbox.add_music()
         sandbox.script("submit", Fault.LOST_ANSWER)
-        far_apart = attrs.evolve(PATIENT, shortest=HOURS, longest=HOURS)
+        far_apart = attrs.evolve(PATIENT, min_interval=HOURS, max_interval=HOURS)
         async with connect(sandbox, receiver=receiver, poll=far_apart) as client:
             receiver.ring(Callback(music_task_id=song, cover_task_id="made-up"))
             with pytest.raises(CoverExistsError):
@@ -383,7 +383,7 @@ async def test_an_error_that_waiting_cannot_mend_is_told_at_once_however_uncerta
         sandbox.script("submit", Fault.LOST_REQUEST)
         async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
             doomed = asyncio.create_task(client.submit(song))
-            await until(lambda: client.uncertain)
+            await until(lambda: client.possibly_billed)
             doomed.cancel()
             await asyncio.wait([doomed])
             sandbox.script("submit", Reply(body=b'{"code": 401, "msg": "no"}'))
@@ -394,7 +394,7 @@ async def test_an_error_that_waiting_cannot_mend_is_told_at_once_however_uncerta
 
 async def test_a_flood_of_rings_for_a_lost_answer_brings_looks_no_closer_than_allowed() -> None:
     scenario = attrs.evolve(QUICK, seconds=1000, duplicate_id=DuplicateId.ABSENT)
-    poll = attrs.evolve(PATIENT, shortest=0.2)
+    poll = attrs.evolve(PATIENT, min_interval=0.2)
     async with Sandbox(scenario) as sandbox, receiving() as receiver:
         [song] = sandbox.add_music()
         sandbox.script("submit", Fault.LOST_ANSWER)
@@ -423,11 +423,11 @@ async def test_closing_ends_a_submit_that_waits_for_its_callback() -> None:
 
         with pytest.raises(ClientUsageError):
             await submitting
-        assert client.uncertain == (song,)
+        assert client.possibly_billed == (song,)
 
 
 async def test_callbacks_that_never_come_cost_one_look_for_safety() -> None:
-    soon = attrs.evolve(PATIENT, safety_first=0.5)
+    soon = attrs.evolve(PATIENT, fallback_delay=0.5)
     asked = await generated(attrs.evolve(QUICK, lost_callbacks=1.0), soon)
 
     assert asked == ["submit", "details"]
@@ -460,7 +460,7 @@ async def test_a_forged_callback_costs_no_request_and_wakes_nobody() -> None:
 async def test_the_hosts_signature_is_checked_when_a_key_is_set(
     key: str, statuses: set[int]
 ) -> None:
-    poll = attrs.evolve(PATIENT, safety_first=0.5)
+    poll = attrs.evolve(PATIENT, fallback_delay=0.5)
     scenario = attrs.evolve(QUICK, hmac_key="right", callback_pause=0)
     async with Sandbox(scenario) as sandbox, receiving(hmac_key=key) as receiver:
         [song] = sandbox.add_music()
@@ -488,11 +488,14 @@ async def test_one_process_receives_and_another_waits() -> None:
 
 async def test_a_flood_of_rings_leaves_submits_a_quarter_of_the_limit() -> None:
     """Somebody holds our tokens and rings for every cover that is waited for, without end."""
-    limit = Rate(calls=20, seconds=0.5)
-    poll = attrs.evolve(PATIENT, shortest=0.001)
-    async with Sandbox(Scenario(rate=limit, seconds=1000)) as sandbox, receiving() as receiver:
+    limit = RateLimit(calls=20, seconds=0.5)
+    poll = attrs.evolve(PATIENT, min_interval=0.001)
+    async with (
+        Sandbox(Scenario(rate_limit=limit, seconds=1000)) as sandbox,
+        receiving() as receiver,
+    ):
         songs = sandbox.add_music(60)
-        client = connect(sandbox, receiver=receiver, poll=poll, rate=limit)
+        client = connect(sandbox, receiver=receiver, poll=poll, rate_limit=limit)
         waits = [asyncio.create_task(client.generate(song)) for song in songs]
         while len(sandbox.journal.bills) < len(songs):
             for bill in sandbox.journal.bills:
@@ -515,7 +518,7 @@ async def test_1000_covers_with_a_third_of_the_callbacks_lost_doubled_early_late
 ):
     share = 1 / 15
     scenario = Scenario(
-        rate=None,
+        rate_limit=None,
         seconds=(0.2, 0.6),
         lost_callbacks=share,
         doubled_callbacks=share,
@@ -524,7 +527,7 @@ async def test_1000_covers_with_a_third_of_the_callbacks_lost_doubled_early_late
         forged_callbacks=share,
         late_seconds=5,
     )
-    poll = PollSchedule(safety_first=9, safety=5, timeout=60)
+    poll = PollPolicy(fallback_delay=9, fallback_interval=5, timeout=60)
     ends: dict[str, float] = {}
     async with Sandbox(scenario) as sandbox, receiving() as receiver:
         songs = sandbox.add_music(1000)

@@ -49,8 +49,8 @@ from suno_cover_async import (
     CoverDetails,
     CoverStatus,
     Ledger,
-    Rate,
-    RequestWindow,
+    RateLimit,
+    RateLimiter,
     RetryPolicy,
     SunoCoverClient,
     SunoCoverError,
@@ -63,9 +63,9 @@ from suno_cover_async.cli.contact_sheet import contact_sheet
 from suno_cover_async.cli.exits import ExitCode
 from suno_cover_async.sandbox import Fault, Kind, Reply, Sandbox, Scenario
 
-ONCE = RetryPolicy(tries=1, attempt=0.2)
+ONCE = RetryPolicy(max_attempts=1, attempt_timeout=0.2)
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
-FREE = Scenario(seconds=0, rate=None, image_size=16)
+FREE = Scenario(seconds=0, rate_limit=None, image_size=16)
 
 
 Observing = Callable[..., AbstractAsyncContextManager[Search]]
@@ -100,7 +100,7 @@ def observing(caplog: pytest.LogCaptureFixture) -> Observing:
 
 
 def at(place: Peer | Sandbox, **options: Any) -> SunoCoverClient:
-    defaults: dict[str, Any] = {"rate": NO_LIMIT, "poll": FAST_POLL, "retry": ONCE}
+    defaults: dict[str, Any] = {"rate_limit": NO_LIMIT, "poll": FAST_POLL, "retry": ONCE}
     return SunoCoverClient(API_KEY, **({"base_url": place.url} | defaults | options))
 
 
@@ -288,7 +288,7 @@ async def test_no_fault_of_the_api_shows_a_secret(observing: Observing) -> None:
 @pytest.mark.parametrize("mishap", ["doubled", "early", "late", "forged"])
 async def test_no_mishap_of_a_callback_shows_a_secret(observing: Observing, mishap: str) -> None:
     options: dict[str, Any] = {"late_seconds": 0.02, f"{mishap}_callbacks": 1.0}
-    scenario = Scenario(seconds=0.01, rate=None, hmac_key=HMAC_KEY, **options)
+    scenario = Scenario(seconds=0.01, rate_limit=None, hmac_key=HMAC_KEY, **options)
     async with (
         observing(debug=True) as search,
         door() as receiver,
@@ -521,7 +521,7 @@ async def test_a_callers_own_timeout_in_the_middle_of_an_answer_knows_no_secret(
     begun = said(API_KEY.encode() + bytes(99), f"X-Echo: {API_KEY}", status=f"200 {API_KEY}")[:-9]
     async with observing() as search, peer(begun) as place:
         place.tail = waits_for_the_end
-        async with at(place, retry=RetryPolicy(tries=1, attempt=0.2)) as client:
+        async with at(place, retry=RetryPolicy(max_attempts=1, attempt_timeout=0.2)) as client:
             for verb in looks("music")[:3]:
                 with pytest.raises(TimeoutError) as caught:
                     async with asyncio.timeout(0.05):
@@ -675,14 +675,14 @@ async def test_nothing_public_shows_a_secret(observing: Observing, tmp_path: Pat
                 with Ledger(tmp_path / "covers.db") as ledger:
                     work = cover_catalog(client, [song], ledger=ledger, into=tmp_path)
                     async with work as outcomes:
-                        shown: list[object] = [work, outcomes, outcomes.tally]
+                        shown: list[object] = [work, outcomes, outcomes.progress]
                         shown += [one async for one in outcomes]
                     shown += [ledger, *ledger.entries()]
                 answer = await receiver.receive("POST", receiver.url(song), {}, b"{}")
                 callback = Callback(music_task_id=song, cover_task_id=cover.cover_task_id)
                 shown += [client, client.breakers.api, cover, task, receiver, receiver.notifier]
                 shown += [answer, callback, receiver.asgi, client.slot(), client.generate]
-                shown += [RequestWindow(Rate(calls=1, seconds=1)), *package.HOSTS.values()]
+                shown += [RateLimiter(RateLimit(calls=1, seconds=1)), *package.HOSTS.values()]
                 search.text("sandbox", f"{sandbox!r} {sandbox}")  # it is the API, and may know
                 for one in shown:
                     search.value("public", one)
@@ -711,7 +711,7 @@ async def test_a_client_that_nobody_closed_is_complained_of_without_a_secret(
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"base_url": "nowhere"}, {"rate": 5}, {"concurrency": 0}, {"callback_url": "x"}],
+    [{"base_url": "nowhere"}, {"rate_limit": 5}, {"concurrency": 0}, {"callback_url": "x"}],
     ids=lambda wrong: next(iter(wrong)),
 )
 def test_a_wrong_argument_of_a_client_leaves_no_key_in_a_frame(wrong: dict[str, Any]) -> None:

@@ -68,7 +68,7 @@ def nothing_is_left_open() -> Generator[None, None, None]:
 
 def patient(sandbox: Sandbox, **options: Any) -> SunoCoverClient:
     """Make a client whose attempts may take an hour."""
-    return connect(sandbox, concurrency=3, retry=RetryPolicy(attempt=3_600), **options)
+    return connect(sandbox, concurrency=3, retry=RetryPolicy(attempt_timeout=3_600), **options)
 
 
 Blocks = Callable[[Path, Sandbox, AsyncExitStack], Awaitable[tuple[Ledger, SunoCoverClient]]]
@@ -108,7 +108,7 @@ async def test_a_client_whose_block_is_left_finishes_the_post_and_then_closes(
         await asyncio.sleep(LONG_AFTER)
 
         assert by_song(client.unclaimed) == paid(sandbox)
-        assert not client.uncertain
+        assert not client.possibly_billed
         with pytest.raises(ClientUsageError):
             await client.submit(song)
         assert submits(sandbox) == [song]
@@ -277,7 +277,7 @@ async def test_a_client_whose_block_is_left_at_any_suspension_keeps_what_was_pai
             await asyncio.sleep(LONG_AFTER)
 
             assert len(client.unclaimed) + len(brought) == billed(sandbox)[song]
-            assert not client.uncertain
+            assert not client.possibly_billed
         assert suspension > 5
         assert submits(sandbox) == [*billed(sandbox)]  # each song once
 
@@ -362,9 +362,9 @@ def test_a_client_whose_loop_ends_first_says_what_may_be_billed_and_goes_on_in_t
                 await client.generate(song)
 
         asyncio.run(left_on_the_wire(sandbox, call(verb, client, song)))
-        assert client.uncertain == (song,)
+        assert client.possibly_billed == (song,)
         assert submits(sandbox) == [song]
 
         asyncio.run(next_one())
         assert billed(sandbox) == {song: 1}
-        assert not client.uncertain
+        assert not client.possibly_billed

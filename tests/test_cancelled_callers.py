@@ -44,12 +44,12 @@ from leaving import (
 )
 
 from suno_cover_async import (
+    CatalogRun,
     Covered,
     CoverStatus,
     Ledger,
-    Outcomes,
-    PollSchedule,
-    Rate,
+    PollPolicy,
+    RateLimit,
     TrackState,
     cover_catalog,
 )
@@ -73,7 +73,7 @@ async def test_who_is_cancelled_leaves_at_once_and_what_was_paid_for_is_kept(
         assert paid(sandbox).keys() == {song}  # it was on the wire
         await asyncio.sleep(LONG_AFTER)
         assert by_song(client.unclaimed) == paid(sandbox)
-        assert not client.uncertain
+        assert not client.possibly_billed
         details = await client.generate(song)
         assert details.status is CoverStatus.SUCCESS
         assert not client.unclaimed
@@ -150,11 +150,11 @@ async def test_no_further_attempt_begins_for_callers_who_all_left(
         await asyncio.sleep(LONG_AFTER)
 
         assert submits(sandbox) == [song]
-        assert client.uncertain == (song,)
+        assert client.possibly_billed == (song,)
         await client.submit(song)
         assert submits(sandbox) == [song, song]
         assert billed(sandbox) == {song: 1}
-        assert not client.uncertain
+        assert not client.possibly_billed
 
 
 @every_way
@@ -168,15 +168,15 @@ async def test_a_further_attempt_is_made_for_who_joined_the_first_one(leave: Lea
 
         assert by_song((task,)) == paid(sandbox)
         assert len(submits(sandbox)) == 2
-        assert not client.uncertain
+        assert not client.possibly_billed
 
 
 @every_way
 @every_verb
 @in_virtual_time
 async def test_a_submit_that_queues_is_taken_back(verb: Verb, leave: Leave) -> None:
-    rate = Rate(calls=1, seconds=30)
-    async with host() as sandbox, connect(sandbox, rate=rate) as client:
+    rate_limit = RateLimit(calls=1, seconds=30)
+    async with host() as sandbox, connect(sandbox, rate_limit=rate_limit) as client:
         (song,) = sandbox.add_music(1)
         await client.credits()
 
@@ -185,7 +185,7 @@ async def test_a_submit_that_queues_is_taken_back(verb: Verb, leave: Leave) -> N
 
         assert submits(sandbox) == []
         assert not client.unclaimed
-        assert not client.uncertain
+        assert not client.possibly_billed
         await client.submit(song)  # its place in the queue is free again
         assert submits(sandbox) == [song]
 
@@ -217,7 +217,7 @@ async def test_a_caller_cancelled_at_any_suspension_leaves_at_once_and_costs_one
 @in_virtual_time
 async def test_a_cover_that_was_polled_for_is_polled_for_again(leave: Leave) -> None:
     drawn = attrs.evolve(SLOW, seconds=40.0, looks=None)
-    poll = PollSchedule(first=0.5, shortest=0.5, longest=5.0, timeout=100)
+    poll = PollPolicy(initial_delay=0.5, min_interval=0.5, max_interval=5.0, timeout=100)
     async with host(drawn, Fault.NONE) as sandbox, connect(sandbox, poll=poll) as client:
         (song,) = sandbox.add_music(1)
 
@@ -292,7 +292,7 @@ async def test_a_catalog_without_a_ledger_left_at_any_suspension_costs_one_post_
     times: int,
 ) -> None:
     never = attrs.evolve(SLOW, seconds=10_000.0, looks=None)
-    poll = PollSchedule(first=5.0, shortest=5.0, longest=10.0, timeout=12.0)
+    poll = PollPolicy(initial_delay=5.0, min_interval=5.0, max_interval=10.0, timeout=12.0)
     async with host(never) as sandbox, connect(sandbox, concurrency=3, poll=poll) as client:
         for suspension in itertools.count(1):
             songs = sandbox.add_music(1)
@@ -302,7 +302,7 @@ async def test_a_catalog_without_a_ledger_left_at_any_suspension_costs_one_post_
             await asyncio.sleep(LONG_AFTER)
 
             assert by_song(client.unclaimed).keys() == billed(sandbox).keys()
-            assert not client.uncertain
+            assert not client.possibly_billed
         assert suspension > 5
         assert submits(sandbox) == [*billed(sandbox)]  # each song once
 
@@ -314,7 +314,7 @@ async def test_whoever_reads_a_catalog_that_is_left_at_any_suspension_hears_its_
             songs = sandbox.add_music(1)
             readers = list[asyncio.Task[None]]()
 
-            async def read(outcomes: Outcomes) -> None:
+            async def read(outcomes: CatalogRun) -> None:
                 async for _ in outcomes:
                     pass
 

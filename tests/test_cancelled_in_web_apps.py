@@ -35,7 +35,7 @@ from starlette.routing import Route
 from suno_cover_async import Ledger, SunoCoverClient, TrackState, cover_catalog
 from suno_cover_async.sandbox import Sandbox, Scenario
 
-QUICK = Scenario(rate=None, looks=1, image_size=16)
+QUICK = Scenario(rate_limit=None, looks=1, image_size=16)
 WORKING = b"working\n"
 LATER = "later"
 
@@ -168,7 +168,7 @@ class Stage:
     async def answered(self) -> None:
         """Let the answers go, and wait until the client has them."""
         self.answers.set()
-        await until(lambda: self.client.unclaimed or self.client.uncertain)
+        await until(lambda: self.client.unclaimed or self.client.possibly_billed)
 
     def asks(self) -> "asyncio.Task[tuple[int, str]]":
         """Have a browser ask for the cover, to the end of the answer."""

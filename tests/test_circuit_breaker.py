@@ -23,9 +23,9 @@ from suno_cover_async import (
     InvalidRequestError,
     MaintenanceError,
     NotFoundError,
-    Rate,
+    RateLimit,
+    RateLimiter,
     RateLimitError,
-    RequestWindow,
     RetryPolicy,
     ServerError,
     SunoCoverClient,
@@ -595,10 +595,12 @@ def test_a_warning_says_that_it_closed_and_another_that_it_opened(
 # A client, whose host breaks or goes away.
 
 NOWHERE = "http://127.0.0.1:9"
-BROKEN = Scenario(rate=None, server_errors=1.0)
-HEALTHY = Scenario(rate=None, looks=1)
-PROBING = RetryPolicy(first=0.001, longest=0.01, tries=50, probe_first=0.01, probe_longest=0.05)
-RARELY = RetryPolicy(tries=1, probe_first=3600, probe_longest=3600)
+BROKEN = Scenario(rate_limit=None, server_errors=1.0)
+HEALTHY = Scenario(rate_limit=None, looks=1)
+PROBING = RetryPolicy(
+    initial_delay=0.001, max_delay=0.01, max_attempts=50, probe_delay=0.01, max_probe_delay=0.05
+)
+RARELY = RetryPolicy(max_attempts=1, probe_delay=3600, max_probe_delay=3600)
 
 sockets = pytest.mark.usefixtures("no_task_is_left_behind")
 
@@ -612,18 +614,21 @@ async def break_down(client: SunoCoverClient) -> None:
 
 @contextlib.asynccontextmanager
 async def limited(
-    window: RequestWindow, retry: RetryPolicy
+    window: RateLimiter, retry: RetryPolicy
 ) -> AsyncIterator[tuple[Sandbox, SunoCoverClient]]:
     """Have a client of a broken host, whose looks do not count against its window."""
-    limits = {"rate": window, "poll_rate": NO_LIMIT}
+    limits = {"rate_limit": window, "poll_rate_limit": NO_LIMIT}
     async with Sandbox(BROKEN) as sandbox, connect(sandbox, **limits, retry=retry) as client:
         yield sandbox, client
 
 
 @sockets
 async def test_while_the_host_is_broken_nothing_but_probes_goes_out() -> None:
-    rate = Rate(calls=20, seconds=0.05)
-    async with Sandbox(BROKEN) as sandbox, connect(sandbox, rate=rate, retry=PROBING) as client:
+    rate_limit = RateLimit(calls=20, seconds=0.05)
+    async with (
+        Sandbox(BROKEN) as sandbox,
+        connect(sandbox, rate_limit=rate_limit, retry=PROBING) as client,
+    ):
         with client.breakers.api.armed():
             calls = [asyncio.create_task(client.credits()) for _ in range(100)]
             await until(lambda: len(sandbox.journal.arrivals) >= 26)
@@ -641,7 +646,7 @@ async def test_while_the_host_is_broken_nothing_but_probes_goes_out() -> None:
 
 @sockets
 async def test_work_goes_on_when_the_host_that_was_gone_is_back() -> None:
-    sandbox = Sandbox(Scenario(rate=None, looks=1))
+    sandbox = Sandbox(Scenario(rate_limit=None, looks=1))
     async with contextlib.AsyncExitStack() as stack:
         async with sandbox:
             client = await stack.enter_async_context(connect(sandbox, retry=PROBING))
@@ -663,7 +668,7 @@ async def test_work_goes_on_when_the_host_that_was_gone_is_back() -> None:
 
 @sockets
 async def test_unarmed_every_request_has_its_own_tries() -> None:
-    retry = RetryPolicy(first=0.001, longest=0.002, tries=3)
+    retry = RetryPolicy(initial_delay=0.001, max_delay=0.002, max_attempts=3)
     async with Sandbox(BROKEN) as sandbox, connect(sandbox, retry=retry) as client:
         with client.breakers.api.armed():
             pass
@@ -678,9 +683,12 @@ async def test_unarmed_every_request_has_its_own_tries() -> None:
 
 @sockets
 async def test_a_refusal_opens_the_gate_and_calling_too_often_does_not() -> None:
-    retry = RetryPolicy(tries=1, probe_first=0.01, probe_longest=0.05)
-    rate = Rate(calls=1000, seconds=0.01)
-    async with Sandbox(BROKEN) as sandbox, connect(sandbox, rate=rate, retry=retry) as client:
+    retry = RetryPolicy(max_attempts=1, probe_delay=0.01, max_probe_delay=0.05)
+    rate_limit = RateLimit(calls=1000, seconds=0.01)
+    async with (
+        Sandbox(BROKEN) as sandbox,
+        connect(sandbox, rate_limit=rate_limit, retry=retry) as client,
+    ):
         with client.breakers.api.armed():
             await break_down(client)
             sandbox.script("credits", Fault.TOO_OFTEN)
@@ -696,19 +704,21 @@ async def test_a_refusal_opens_the_gate_and_calling_too_often_does_not() -> None
 
 def test_a_submit_that_was_not_let_in_ends_at_the_deadline_and_is_in_no_doubt() -> None:
     async def scenario() -> tuple[float, TransportError]:
-        retry = RetryPolicy(tries=9, deadline=45, probe_first=3600, probe_longest=3600)
+        retry = RetryPolicy(
+            max_attempts=9, total_timeout=45, probe_delay=3600, max_probe_delay=3600
+        )
         client = SunoCoverClient("key", base_url=NOWHERE, retry=retry)
         async with client, shut(client.breakers.submit):
             with pytest.raises(TransportError, match=r"for 45 s .*nothing was sent") as caught:
                 await client.submit("a-song")
-            assert client.uncertain == ()
+            assert client.possibly_billed == ()
             return now(), caught.value
 
     ended, error = run(scenario())
 
     assert ended == 45
     assert error.retryable
-    assert not error.perhaps_billed
+    assert not error.possibly_billed
     assert error.music_task_id == "a-song"
 
 
@@ -716,9 +726,11 @@ def test_all_waits_of_an_attempt_share_one_deadline() -> None:
     """A host in trouble again and again holds no attempt for longer than one outage does."""
 
     async def scenario() -> float:
-        window = RequestWindow(Rate(calls=1, seconds=3600))
-        retry = RetryPolicy(deadline=60, probe_first=3600, probe_longest=3600)
-        async with SunoCoverClient("key", base_url=NOWHERE, rate=window, retry=retry) as client:
+        window = RateLimiter(RateLimit(calls=1, seconds=3600))
+        retry = RetryPolicy(total_timeout=60, probe_delay=3600, max_probe_delay=3600)
+        async with SunoCoverClient(
+            "key", base_url=NOWHERE, rate_limit=window, retry=retry
+        ) as client:
             slot = await window.enter()
             async with shut(client.breakers.submit):
                 waiting = asyncio.create_task(client.submit("a-song"))
@@ -727,7 +739,7 @@ def test_all_waits_of_an_attempt_share_one_deadline() -> None:
                 await asyncio.sleep(1000)  # in the limiter's queue
                 assert window.busy
                 await fail(client.breakers.submit)
-                window.give_back(slot)
+                window.return_unused(slot)
                 with pytest.raises(TransportError, match="in trouble for 20 s"):
                     await waiting
                 return now()
@@ -737,11 +749,11 @@ def test_all_waits_of_an_attempt_share_one_deadline() -> None:
 
 @sockets
 async def test_a_submit_in_doubt_stays_so_when_an_outage_outlasts_it() -> None:
-    retry = attrs.evolve(RARELY, tries=9, first=0.001, deadline=1.3)
+    retry = attrs.evolve(RARELY, max_attempts=9, initial_delay=0.001, total_timeout=1.3)
     async with Sandbox(HEALTHY) as sandbox, connect(sandbox, retry=retry) as client:
         songs = sandbox.add_music(5)
         sandbox.script("submit", *[Fault.LOST_ANSWER] * 5)
-        # They wait 1 s as ambiguous submits must, and then at the gate.
+        # They wait 1 s as possibly billed submits must, and then at the breaker.
         with client.breakers.submit.armed():
             ends = await asyncio.gather(
                 *(client.submit(song) for song in songs), return_exceptions=True
@@ -750,8 +762,8 @@ async def test_a_submit_in_doubt_stays_so_when_an_outage_outlasts_it() -> None:
         for end in ends:
             assert isinstance(end, TransportError)
             assert "nothing was sent" in str(end)
-            assert end.perhaps_billed
-        assert sorted(client.uncertain) == sorted(songs)
+            assert end.possibly_billed
+        assert sorted(client.possibly_billed) == sorted(songs)
 
         tasks = await asyncio.gather(*(client.submit(song) for song in songs))
 
@@ -779,17 +791,17 @@ async def test_submits_in_trouble_pause_by_themselves_while_looks_go_on() -> Non
 
 @sockets
 async def test_who_queued_in_the_limiter_when_it_closed_gives_the_slot_back() -> None:
-    window = RequestWindow(Rate(calls=1, seconds=3600))
+    window = RateLimiter(RateLimit(calls=1, seconds=3600))
     async with limited(window, RARELY) as (sandbox, client):
         slot = await window.enter()
         with client.breakers.api.armed():
             queued = asyncio.create_task(client.credits())
             await until(lambda: window.busy)
             await break_down(client)
-            window.give_back(slot)
+            window.return_unused(slot)
             async with asyncio.timeout(5):
                 slot = await window.enter()
-            window.give_back(slot)
+            window.return_unused(slot)
             await turns()
 
             assert not sandbox.journal.of("credits")
@@ -800,8 +812,8 @@ async def test_who_queued_in_the_limiter_when_it_closed_gives_the_slot_back() ->
 
 @sockets
 async def test_a_probe_cancelled_in_the_limiter_leaves_its_turn_to_the_next() -> None:
-    window = RequestWindow(Rate(calls=1, seconds=3600))
-    retry = attrs.evolve(RARELY, probe_first=0.01)
+    window = RateLimiter(RateLimit(calls=1, seconds=3600))
+    retry = attrs.evolve(RARELY, probe_delay=0.01)
     async with limited(window, retry) as (sandbox, client):
         slot = await window.enter()
         with client.breakers.api.armed():
@@ -811,7 +823,7 @@ async def test_a_probe_cancelled_in_the_limiter_leaves_its_turn_to_the_next() ->
             await until(lambda: window.busy)
             sandbox.scenario = HEALTHY
             probe.cancel()
-            window.give_back(slot)
+            window.return_unused(slot)
             async with asyncio.timeout(5):
                 await following
 

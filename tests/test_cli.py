@@ -21,7 +21,7 @@ import virtual_time
 from conftest import KEY, Ended, Run
 from PIL import Image
 
-from suno_cover_async import PollSchedule, SunoCoverClient, errors
+from suno_cover_async import PollPolicy, SunoCoverClient, errors
 from suno_cover_async import cli as package
 from suno_cover_async.cli.exits import ExitCode, advise, exit_code, explain
 from suno_cover_async.cli.generate import generate
@@ -298,7 +298,7 @@ def test_an_outage_is_waited_out_no_longer_than_a_person_waits(
         down = Scenario(seconds=30, maintenance=1.0, faults_on={kind})
         async with Sandbox(down, clock=clock) as sandbox:
             client = SunoCoverClient(
-                sandbox.api_key, base_url=sandbox.url, poll=PollSchedule(timeout=300)
+                sandbox.api_key, base_url=sandbox.url, poll=PollPolicy(timeout=300)
             )
             songs = sandbox.add_music(2)
             act = generate(client, songs, into=tmp_path, with_json=False, options=[])
@@ -865,7 +865,7 @@ async def test_on_a_terminal_progress_is_redrawn_and_paths_come_last(
 
 @needs_posix
 async def test_many_songs_on_a_terminal_are_one_bar(sandbox: Sandbox, tmp_path: Path) -> None:
-    sandbox.scenario = Scenario(rate=None, failures=1.0)
+    sandbox.scenario = Scenario(rate_limit=None, failures=1.0)
     ids = [f"unknown-{number}" for number in range(18)]
 
     screen = await on_a_terminal("generate", *ids, *at(sandbox), cwd=tmp_path, LINES="12")

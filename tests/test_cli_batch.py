@@ -47,8 +47,8 @@ from suno_cover_async import (
     CoverStatus,
     CoverTask,
     Ledger,
+    Progress,
     ServerError,
-    Tally,
     Track,
     TrackState,
     read_catalog,
@@ -160,7 +160,7 @@ async def test_json_is_an_object_for_each_outcome_and_a_summary(
     assert last["summary"] == {
         "billed": 2,
         "adopted": 0,
-        "ambiguous": 0,
+        "possibly_billed": 0,
         "failed": 1,
         "left": 0,
         "done": 1,
@@ -598,7 +598,7 @@ async def test_what_ended_while_a_run_was_being_stopped_is_heard_of(
         follow_up=LedgerFollowUp(Console(stderr=True), command),
     )
     task = asyncio.create_task(act.run())
-    await until(lambda: act._run is not None and act._run.tally.done)
+    await until(lambda: act._run is not None and act._run.progress.done)
     task.cancel()  # its outcome is there, and nobody has heard of it yet
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -740,20 +740,20 @@ async def test_a_log_has_one_line_of_progress_at_first(
 
 def test_the_balance_is_asked_for_at_first_once_a_minute_and_in_the_end() -> None:
     asked: list[float] = []
-    tally = Tally()
+    numbers = Progress()
 
     async def ask() -> float:
         asked.append(asyncio.get_running_loop().time())
-        return 100.0 - tally.billed
+        return 100.0 - numbers.billed
 
     async def work() -> tuple[float | None, float | None]:
-        purse = Purse(ask, tally)
+        purse = Purse(ask, numbers)
         async with purse.watched():
             await asyncio.sleep(30)
-            tally.billed = 3
+            numbers.billed = 3
             await asyncio.sleep(200)
             meanwhile = purse.used
-            tally.billed = 4
+            numbers.billed = 4
         return meanwhile, purse.used
 
     assert in_virtual_time(work()) == (3.0, 4.0)
@@ -771,7 +771,7 @@ def test_credits_are_unknown_where_a_balance_is(fails: int) -> None:
         return 7.0
 
     async def work() -> float | None:
-        purse = Purse(ask, Tally())
+        purse = Purse(ask, Progress())
         async with purse.watched():
             await asyncio.sleep(1)
         return purse.used

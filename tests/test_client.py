@@ -39,10 +39,10 @@ from suno_cover_async import (
     MaintenanceError,
     MusicFailedError,
     NotFoundError,
-    PollSchedule,
-    Rate,
+    PollPolicy,
+    RateLimit,
+    RateLimiter,
     RateLimitError,
-    RequestWindow,
     RetryPolicy,
     SunoCoverClient,
     SunoCoverError,
@@ -55,14 +55,14 @@ from suno_cover_async.sandbox import Fault, Reply, Sandbox, Scenario
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
-FREE = Scenario(rate=None, looks=1)
+FREE = Scenario(rate_limit=None, looks=1)
 
 
 # --- looking and waiting --------------------------------------------------------------------
 
 
 async def test_watch_yields_every_change_of_status_up_to_the_last() -> None:
-    async with Sandbox(Scenario(rate=None, looks=4)) as sandbox, connect(sandbox) as client:
+    async with Sandbox(Scenario(rate_limit=None, looks=4)) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
         task = await client.submit(music)
 
@@ -83,7 +83,10 @@ async def test_watch_yields_a_failure_and_does_not_raise_it() -> None:
 
 
 async def test_leaving_a_watch_early_ends_its_looks() -> None:
-    async with Sandbox(Scenario(rate=None, seconds=60)) as sandbox, connect(sandbox) as client:
+    async with (
+        Sandbox(Scenario(rate_limit=None, seconds=60)) as sandbox,
+        connect(sandbox) as client,
+    ):
         (music,) = sandbox.add_music(1)
         task = await client.submit(music)
 
@@ -97,7 +100,7 @@ async def test_leaving_a_watch_early_ends_its_looks() -> None:
 
 
 async def test_null_right_after_the_submit_is_pending() -> None:
-    scenario = Scenario(rate=None, looks=1, null_looks=3)
+    scenario = Scenario(rate_limit=None, looks=1, null_looks=3)
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         music, other = sandbox.add_music(2)
         task = await client.submit(music)
@@ -110,7 +113,7 @@ async def test_null_right_after_the_submit_is_pending() -> None:
 async def test_an_unknown_cover_task_is_not_found_at_once_by_a_look_and_after_grace_by_a_wait() -> (
     None
 ):
-    poll = PollSchedule(shortest=0.01, longest=0.02, grace=0.05)
+    poll = PollPolicy(min_interval=0.01, max_interval=0.02, not_found_grace=0.05)
     async with Sandbox(FREE) as sandbox, connect(sandbox, poll=poll) as client:
         with pytest.raises(NotFoundError) as caught:
             await client.details("nobody")
@@ -124,7 +127,7 @@ async def test_a_wait_by_id_alone_looks_at_once_and_survives_another_day() -> No
         (music,) = sandbox.add_music(1)
         async with connect(sandbox) as client:
             task = await client.submit(music)
-        async with connect(sandbox, poll=PollSchedule()) as tomorrow:
+        async with connect(sandbox, poll=PollPolicy()) as tomorrow:
             details = await tomorrow.wait(task.cover_task_id)
 
         assert details.music_task_id == music
@@ -132,7 +135,10 @@ async def test_a_wait_by_id_alone_looks_at_once_and_survives_another_day() -> No
 
 
 async def test_a_timeout_names_what_to_wait_for_and_loses_nothing() -> None:
-    async with Sandbox(Scenario(rate=None, seconds=0.3)) as sandbox, connect(sandbox) as client:
+    async with (
+        Sandbox(Scenario(rate_limit=None, seconds=0.3)) as sandbox,
+        connect(sandbox) as client,
+    ):
         (music,) = sandbox.add_music(1)
 
         with pytest.raises(CoverTimeoutError) as caught:
@@ -145,9 +151,9 @@ async def test_a_timeout_names_what_to_wait_for_and_loses_nothing() -> None:
 
 
 async def test_the_first_look_comes_when_the_hosts_own_durations_say_so() -> None:
-    poll = PollSchedule(shortest=0.01, longest=0.01)
+    poll = PollPolicy(min_interval=0.01, max_interval=0.01)
     async with (
-        Sandbox(Scenario(rate=None, seconds=0.3)) as sandbox,
+        Sandbox(Scenario(rate_limit=None, seconds=0.3)) as sandbox,
         connect(sandbox, poll=poll) as client,
     ):
         first, second = sandbox.add_music(2)
@@ -169,7 +175,7 @@ async def until_finished(client: SunoCoverClient, task: CoverTask) -> None:
 
 async def test_generate_keeps_at_most_concurrency_covers_in_flight() -> None:
     async with (
-        Sandbox(Scenario(rate=None, looks=3)) as sandbox,
+        Sandbox(Scenario(rate_limit=None, looks=3)) as sandbox,
         connect(sandbox, concurrency=4) as client,
     ):
         await asyncio.gather(*(client.generate(music) for music in sandbox.add_music(20)))
@@ -186,7 +192,7 @@ async def test_generate_keeps_at_most_concurrency_covers_in_flight() -> None:
 
 
 async def test_the_callback_url_is_handed_on() -> None:
-    async with Sandbox(Scenario(rate=None, looks=1)) as sandbox:
+    async with Sandbox(Scenario(rate_limit=None, looks=1)) as sandbox:
         url = f"{sandbox.url}/somebody/elses?song=1"
         async with connect(sandbox, callback_url=url) as client:
             await client.generate(*sandbox.add_music(1))
@@ -196,7 +202,10 @@ async def test_the_callback_url_is_handed_on() -> None:
 
 
 async def test_what_a_timed_out_generate_left_is_settled_by_a_wait() -> None:
-    async with Sandbox(Scenario(rate=None, seconds=0.2)) as sandbox, connect(sandbox) as client:
+    async with (
+        Sandbox(Scenario(rate_limit=None, seconds=0.2)) as sandbox,
+        connect(sandbox) as client,
+    ):
         with pytest.raises(CoverTimeoutError) as caught:
             await client.generate(*sandbox.add_music(1), timeout=0.05)
         (left,) = client.unclaimed
@@ -212,7 +221,7 @@ async def test_what_a_timed_out_generate_left_is_settled_by_a_wait() -> None:
 
 @pytest.mark.parametrize("host", [SUNOAPI, KIE, APIBOX], ids=lambda host: host.name)
 async def test_credits_are_a_float_on_every_host(host: Host) -> None:
-    scenario = Scenario(rate=None, credits=1025.6)
+    scenario = Scenario(rate_limit=None, credits=1025.6)
     async with Sandbox(scenario) as sandbox, connect(sandbox, host=host) as client:
         assert await client.credits() == 1025.6
         assert sandbox.journal.arrivals[0].path == host.credits_path
@@ -239,7 +248,7 @@ async def test_failed_music_unknown_music_and_slow_music_are_told_apart() -> Non
         assert caught.value.details.status == "SENSITIVE_WORD_ERROR"
         with pytest.raises(NotFoundError):
             await client.wait_for_music("nobody")
-        sandbox.scenario = Scenario(rate=None, slow_seconds=5)
+        sandbox.scenario = Scenario(rate_limit=None, slow_seconds=5)
         sandbox.script("music", Fault.NONE, Fault.SLOW)
         async with asyncio.timeout(2):
             with pytest.raises(CoverTimeoutError) as late:
@@ -248,7 +257,10 @@ async def test_failed_music_unknown_music_and_slow_music_are_told_apart() -> Non
 
 
 async def test_trouble_that_passes_does_not_end_a_wait_for_music() -> None:
-    async with Sandbox(FREE) as sandbox, connect(sandbox, retry=RetryPolicy(tries=1)) as client:
+    async with (
+        Sandbox(FREE) as sandbox,
+        connect(sandbox, retry=RetryPolicy(max_attempts=1)) as client,
+    ):
         (music,) = sandbox.add_music(1)
         sandbox.script("music", Fault.LOST_ANSWER, Fault.GATEWAY)
 
@@ -274,7 +286,7 @@ async def test_both_images_are_saved_under_the_songs_name(tmp_path: Path) -> Non
 
 
 async def test_both_images_are_fetched_at_once(tmp_path: Path) -> None:
-    scenario = Scenario(rate=None, looks=1, delay=(0.1, 0.1))
+    scenario = Scenario(rate_limit=None, looks=1, delay=(0.1, 0.1))
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
         await client.download(await client.generate(music), into=tmp_path)
@@ -362,7 +374,10 @@ async def test_images_of_another_song_or_of_no_success_do_not_stand_in_for_ones_
 
 
 async def test_details_without_images_are_refused(tmp_path: Path) -> None:
-    async with Sandbox(Scenario(rate=None, seconds=60)) as sandbox, connect(sandbox) as client:
+    async with (
+        Sandbox(Scenario(rate_limit=None, seconds=60)) as sandbox,
+        connect(sandbox) as client,
+    ):
         (music,) = sandbox.add_music(1)
         task = await client.submit(music)
 
@@ -420,7 +435,10 @@ async def test_a_get_is_tried_again_and_every_try_is_counted_by_the_limiter() ->
 async def test_a_hidden_repetition_by_aiohttp_never_slips_past_the_limiter(
     fault: Fault, reason: str
 ) -> None:
-    async with Sandbox(FREE) as sandbox, connect(sandbox, retry=RetryPolicy(tries=1)) as client:
+    async with (
+        Sandbox(FREE) as sandbox,
+        connect(sandbox, retry=RetryPolicy(max_attempts=1)) as client,
+    ):
         await client.credits()  # so that the next request goes over a kept connection
         sandbox.script("credits", fault)
 
@@ -433,10 +451,10 @@ async def test_a_hidden_repetition_by_aiohttp_never_slips_past_the_limiter(
 def test_after_a_lost_answer_the_next_request_comes_two_windows_later() -> None:
     async def scenario() -> list[float]:
         clock = asyncio.get_running_loop().time
-        one_in_10_s = Rate(calls=1, seconds=10)
+        one_in_10_s = RateLimit(calls=1, seconds=10)
         async with (
             Sandbox(FREE, clock=clock) as sandbox,
-            connect(sandbox, rate=one_in_10_s) as client,
+            connect(sandbox, rate_limit=one_in_10_s) as client,
         ):
             sandbox.script("credits", Fault.LOST_ANSWER)
             for _ in range(2):
@@ -447,8 +465,8 @@ def test_after_a_lost_answer_the_next_request_comes_two_windows_later() -> None:
 
 
 async def test_an_attempt_without_an_answer_ends_in_time_and_its_caller_goes_on() -> None:
-    slow = Scenario(rate=None, slow=1.0, slow_seconds=30)
-    retry = RetryPolicy(tries=1, attempt=0.05)
+    slow = Scenario(rate_limit=None, slow=1.0, slow_seconds=30)
+    retry = RetryPolicy(max_attempts=1, attempt_timeout=0.05)
     async with Sandbox(slow) as sandbox, connect(sandbox, retry=retry) as client:
         with pytest.raises(TransportError, match=r"nothing for 0\.05 s"):
             await client.credits()
@@ -462,7 +480,9 @@ async def test_nobody_listening_is_a_transport_error_without_a_word_of_aiohttp()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        async with SunoCoverClient("key", base_url=url, retry=RetryPolicy(tries=1)) as client:
+        async with SunoCoverClient(
+            "key", base_url=url, retry=RetryPolicy(max_attempts=1)
+        ) as client:
             with pytest.raises(TransportError, match=r"127\.0\.0\.1"):
                 await client.submit("a-song")
 
@@ -515,7 +535,9 @@ async def answering(*parts: bytes) -> AsyncGenerator[tuple[SunoCoverClient, list
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with SunoCoverClient("key", base_url=url, retry=RetryPolicy(tries=1)) as client:
+        async with SunoCoverClient(
+            "key", base_url=url, retry=RetryPolicy(max_attempts=1)
+        ) as client:
             yield client, sent
 
 
@@ -575,7 +597,10 @@ async def test_less_than_the_length_that_was_said_is_no_answer() -> None:
 
 async def test_a_compressed_bomb_is_never_unpacked_whole() -> None:
     bomb = Reply(body=gzip.compress(bytes(256 << 20)), headers={"Content-Encoding": "gzip"})
-    async with Sandbox(FREE) as sandbox, connect(sandbox, retry=RetryPolicy(tries=1)) as client:
+    async with (
+        Sandbox(FREE) as sandbox,
+        connect(sandbox, retry=RetryPolicy(max_attempts=1)) as client,
+    ):
         sandbox.script("credits", bomb)
         await client.music_details(sandbox.add_music(1)[0])
         tracemalloc.start()
@@ -654,8 +679,8 @@ asyncio.run(again(client))
 
 def test_a_call_that_nobody_goes_on_with_leaves_the_limiter_whole() -> None:
     async def dropped_at(suspension: int) -> bool:
-        window = RequestWindow(Rate(calls=1, seconds=10))
-        async with Sandbox(FREE) as sandbox, connect(sandbox, rate=window) as client:
+        window = RateLimiter(RateLimit(calls=1, seconds=10))
+        async with Sandbox(FREE) as sandbox, connect(sandbox, rate_limit=window) as client:
             with contextlib.suppress(GeneratorExit):
                 await thrown(client.credits(), suspension, GeneratorExit())
                 return False
@@ -714,8 +739,10 @@ async def test_use_after_close_is_a_clear_error(
 
 
 async def test_closing_ends_the_waits_with_an_error_and_no_task_is_left() -> None:
-    async with Sandbox(Scenario(rate=None, seconds=60)) as sandbox:
-        client = connect(sandbox, poll=PollSchedule(first=0.01, shortest=600, longest=600))
+    async with Sandbox(Scenario(rate_limit=None, seconds=60)) as sandbox:
+        client = connect(
+            sandbox, poll=PollPolicy(initial_delay=0.01, min_interval=600, max_interval=600)
+        )
         (music,) = sandbox.add_music(1)
         waits = [asyncio.create_task(client.generate(music)) for _ in range(3)]
         await until(lambda: sandbox.journal.of("details"))
@@ -826,9 +853,9 @@ def test_closing_ends_every_wait_at_once_and_a_cancellation_still_passes(
     async def scenario() -> None:
         clock = asyncio.get_running_loop().time
         url = "http://127.0.0.1:9"  # where nobody listens
-        window = RequestWindow(Rate(calls=99, seconds=1))
-        retry = RetryPolicy(first=600, longest=600, deadline=900)
-        client = SunoCoverClient("key", base_url=url, rate=window, retry=retry, concurrency=2)
+        window = RateLimiter(RateLimit(calls=99, seconds=1))
+        retry = RetryPolicy(initial_delay=600, max_delay=600, total_timeout=900)
+        client = SunoCoverClient("key", base_url=url, rate_limit=window, retry=retry, concurrency=2)
         success: dict[str, Any] = {"status": CoverStatus.SUCCESS, "images": (f"{url}/a.png",)}
         details = CoverDetails(cover_task_id="c", music_task_id="m", **success)
         async with contextlib.AsyncExitStack() as stack:
@@ -1020,12 +1047,12 @@ def test_errors_survive_pickling_with_their_facts(error: SunoCoverError) -> None
 
 
 async def test_two_clients_of_one_account_share_a_window() -> None:
-    rate = Rate(calls=5, seconds=0.2)
-    window = RequestWindow(rate)
-    async with Sandbox(Scenario(rate=rate)) as sandbox:
+    rate_limit = RateLimit(calls=5, seconds=0.2)
+    window = RateLimiter(rate_limit)
+    async with Sandbox(Scenario(rate_limit=rate_limit)) as sandbox:
         async with (
-            connect(sandbox, rate=window) as first,
-            connect(sandbox, rate=window) as second,
+            connect(sandbox, rate_limit=window) as first,
+            connect(sandbox, rate_limit=window) as second,
         ):
             await asyncio.gather(
                 *(client.credits() for client in (first, second) for _ in range(10))
@@ -1039,12 +1066,12 @@ def test_covers_are_made_on_uvloop_as_well() -> None:
     uvloop = pytest.importorskip("uvloop")
 
     async def cover() -> int:
-        limit = Rate(calls=20, seconds=0.2)
-        async with Sandbox(Scenario(rate=limit, seconds=(0.05, 0.2))) as sandbox:
+        limit = RateLimit(calls=20, seconds=0.2)
+        async with Sandbox(Scenario(rate_limit=limit, seconds=(0.05, 0.2))) as sandbox:
             songs = sandbox.add_music(50)
-            async with connect(sandbox, rate=limit) as client:
+            async with connect(sandbox, rate_limit=limit) as client:
                 covers = await asyncio.gather(*map(client.generate, songs))
-            async with connect(sandbox, rate=limit) as client:  # looks that are due at once
+            async with connect(sandbox, rate_limit=limit) as client:  # looks that are due at once
                 again = await asyncio.gather(*(client.wait(one.cover_task_id) for one in covers))
             assert again == covers
             return len(sandbox.journal.bills)

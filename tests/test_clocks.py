@@ -106,8 +106,8 @@ def test_a_submit_that_sleeps_on_the_wire_is_repeated_and_pays_once() -> None:
             sandbox.scenario = SCENARIO
             assert isinstance(outcome, SunoCoverError)
             assert outcome.retryable
-            assert outcome.perhaps_billed
-            assert client.uncertain == (song,)
+            assert outcome.possibly_billed
+            assert client.possibly_billed == (song,)
             assert (await client.generate(song)).images
             assert len(sandbox.journal.bills) == 1
 

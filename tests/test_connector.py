@@ -63,7 +63,7 @@ async def hosting() -> AsyncIterator[tuple[Host, SunoCoverClient]]:
     server = await asyncio.start_server(host.serve, "127.0.0.1", 0)
     async with server:
         host.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        options: dict[str, Any] = {"rate": NO_LIMIT, "retry": FAST_RETRY}
+        options: dict[str, Any] = {"rate_limit": NO_LIMIT, "retry": FAST_RETRY}
         async with SunoCoverClient("key", base_url=host.url, **options) as client:
             yield host, client
         for _ in range(5):

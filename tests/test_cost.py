@@ -14,7 +14,7 @@ from pathlib import Path
 
 from virtual_time import run
 
-from suno_cover_async import CoverDetails, CoverStatus, PollSchedule
+from suno_cover_async import CoverDetails, CoverStatus, PollPolicy
 from suno_cover_async.notifier import Notifier
 from suno_cover_async.poller import Poller
 from suno_cover_async.state import CoverState
@@ -43,7 +43,7 @@ def test_a_wait_costs_no_task_of_ours_and_little_memory() -> None:
             await waiter.finished()
 
     async def scenario() -> tuple[float, int]:
-        poller = Poller(ask, PollSchedule(), CoverState(grace=60), lambda: True, Notifier())
+        poller = Poller(ask, PollPolicy(), CoverState(grace=60), lambda: True, Notifier())
         ids = [f"{number:032x}" for number in range(WAITS)]
         gc.collect()
         tracemalloc.start()

@@ -220,7 +220,7 @@ async def test_the_apis_callbacks_come_in_and_ring(
     door: Door, sock: socket.socket, hmac_key: str | None
 ) -> None:
     receiver = at(sock, hmac_key=hmac_key)
-    scenario = Scenario(seconds=0, rate=None, hmac_key=hmac_key)
+    scenario = Scenario(seconds=0, rate_limit=None, hmac_key=hmac_key)
     rang: list[bool] = []
     async with door(receiver, sock), Sandbox(scenario) as sandbox:
         for fails in (False, True):
@@ -240,7 +240,7 @@ async def test_a_forged_callback_is_turned_away_and_the_true_one_let_in(
 ) -> None:
     called: list[Callback] = []
     receiver = at(sock, hmac_key=KEY, on_callback=called.append)
-    scenario = Scenario(seconds=0, rate=None, hmac_key=KEY, forged_callbacks=1.0)
+    scenario = Scenario(seconds=0, rate_limit=None, hmac_key=KEY, forged_callbacks=1.0)
     async with door(receiver, sock), Sandbox(scenario) as sandbox:
         task = await order(sandbox, receiver)
         deliveries = await delivered(sandbox, 2)

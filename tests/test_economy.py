@@ -19,9 +19,9 @@ from suno_cover_async import (
     CoverDetails,
     CoverStatus,
     CoverTask,
-    PollSchedule,
-    Rate,
-    RequestWindow,
+    PollPolicy,
+    RateLimit,
+    RateLimiter,
 )
 from suno_cover_async.notifier import Notifier
 from suno_cover_async.poller import Poller
@@ -47,7 +47,7 @@ class Host:
     """Answers in virtual time, and calls back if there is a notifier."""
 
     def __init__(self, median: float, notifier: Notifier) -> None:
-        self.window = RequestWindow(Rate(calls=20, seconds=10))
+        self.window = RateLimiter(RateLimit(calls=20, seconds=10))
         self.requests = 0
         self._median = median
         self._dice = random.Random(1)
@@ -90,7 +90,7 @@ async def covered(median: float, *, called_back: bool, concurrency: int = 500) -
     clock = asyncio.get_running_loop().time
     notifier = Notifier("https://me.example/suno" if called_back else None)
     host, state = Host(median, notifier), CoverState(grace=60)
-    poller = Poller(host.look, PollSchedule(), state, lambda: host.window.busy, notifier)
+    poller = Poller(host.look, PollPolicy(), state, lambda: host.window.busy, notifier)
     slots = asyncio.Semaphore(concurrency)
     delays: list[float] = []
     in_flight: list[int] = [0]

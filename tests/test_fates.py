@@ -12,11 +12,11 @@ FULL_DISK = errors.DownloadError("cannot save")
 FULL_DISK.__cause__ = OSError(28, "No space left on device")
 IN_DOUBT = errors.InvalidRequestError("no", retryable=True)
 REFUSED_IN_DOUBT = errors.InvalidRequestError("no")
-REFUSED_IN_DOUBT.perhaps_billed = True
+REFUSED_IN_DOUBT.possibly_billed = True
 KEY_REFUSED_IN_DOUBT = errors.AuthenticationError("no")
-KEY_REFUSED_IN_DOUBT.perhaps_billed = True
+KEY_REFUSED_IN_DOUBT.possibly_billed = True
 WRONG_ADDRESS_IN_DOUBT = errors.WrongAddressError("no", http_status=302, retryable=True)
-WRONG_ADDRESS_IN_DOUBT.perhaps_billed = True
+WRONG_ADDRESS_IN_DOUBT.possibly_billed = True
 SUBMIT, WAIT, SAVE = Step
 
 

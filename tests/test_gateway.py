@@ -249,7 +249,7 @@ def test_the_error_quotes_the_gateway_and_has_no_code_of_the_api(name: str, kind
 
         assert type(error) is UnexpectedResponseError
         assert error.retryable
-        assert error.perhaps_billed is (kind == "submit")
+        assert error.possibly_billed is (kind == "submit")
 
     play(scene, retry=ONCE)
 
@@ -297,7 +297,7 @@ def test_a_block_or_a_challenge_of_cloudflare_ends_the_call_at_once_and_bills_no
         assert type(error) is ClientBlockedError
         assert error.code is None
         assert not error.retryable
-        assert not here.client.uncertain
+        assert not here.client.possibly_billed
         assert len(here.moments(kind)) == 1
 
     play(scene, proven=proven)
@@ -379,17 +379,17 @@ def test_a_submit_that_a_gateway_answered_is_possibly_billed_and_found_again(nam
         here.sandbox.script("submit", UNSURE[name])
 
         error = await here.error("submit")
-        uncertain = here.client.uncertain
+        uncertain = here.client.possibly_billed
         task = await here.client.submit(here.song)
 
-        assert error.perhaps_billed
+        assert error.possibly_billed
         assert error.retryable
         assert uncertain == (here.song,)
         assert task.adopted
         assert billed(here.sandbox)[here.song] == 1
         first, second = here.moments("submit")
         assert second - first >= 1
-        assert not here.client.uncertain
+        assert not here.client.possibly_billed
 
     play(scene, retry=ONCE)
 
@@ -404,7 +404,7 @@ def test_such_a_submit_is_repeated_at_most_three_times_not_sooner_than_1_s(name:
 
         error = await here.error("submit")
 
-        assert error.perhaps_billed
+        assert error.possibly_billed
         moments = here.moments("submit")
         assert len(moments) == 4
         assert all(later - sooner >= 1 for sooner, later in pairwise(moments)), moments
@@ -438,9 +438,9 @@ def test_a_submit_to_a_wrong_address_is_not_repeated_and_stays_possibly_billed()
 
         error = await here.error("submit")
 
-        assert error.perhaps_billed
-        assert here.client.uncertain == (here.song,)
-        assert here.client.perhaps_billed(here.song)
+        assert error.possibly_billed
+        assert here.client.possibly_billed == (here.song,)
+        assert here.client.is_possibly_billed(here.song)
         assert len(here.moments("submit")) == 1
         assert (await here.client.submit(here.song)).adopted
         assert billed(here.sandbox)[here.song] == 1
@@ -510,7 +510,7 @@ def test_what_is_no_answer_of_the_api_shows_nothing_of_the_address() -> None:
 
 def test_that_the_address_is_right_is_known_in_the_next_event_loop_too() -> None:
     async def one(url: str, key: str) -> SunoCoverClient:
-        client = SunoCoverClient(key, base_url=url, rate=NO_LIMIT, retry=ONCE)
+        client = SunoCoverClient(key, base_url=url, rate_limit=NO_LIMIT, retry=ONCE)
         await client.credits()
         return client
 

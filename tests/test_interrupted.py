@@ -12,7 +12,7 @@ from suno_cover_async import Ledger, LedgerError, TrackState
 from suno_cover_async.sandbox import Sandbox, Scenario
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-SLOW_ANSWERS = Scenario(rate=None, delay=(0.01, 0.03), image_size=16)
+SLOW_ANSWERS = Scenario(rate_limit=None, delay=(0.01, 0.03), image_size=16)
 SONGS = 30
 
 
@@ -37,12 +37,12 @@ def options(sandbox: Sandbox, folder: Path) -> dict[str, object]:
 async def test_killed_again_and_again_a_run_loses_and_doubles_nothing(
     scripts: Any, tmp_path: Path
 ) -> None:
-    tally, findings = await scripts("kill_loop").kill(12, lanes=2, seed=2026, folder=tmp_path)
+    progress, findings = await scripts("kill_loop").kill(12, lanes=2, seed=2026, folder=tmp_path)
 
     assert findings == []
-    assert tally.kills == 12
-    assert tally.kills_with_an_open_submit > 6
-    assert tally.recovered > 0
+    assert progress.kills == 12
+    assert progress.kills_with_an_open_submit > 6
+    assert progress.recovered > 0
 
 
 async def test_a_storm_costs_patience_and_nothing_else(scripts: Any, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ async def test_a_second_process_is_told_who_holds_the_ledger_and_submits_nothing
     scripts: Any, tmp_path: Path
 ) -> None:
     catalogs = scripts("catalogs")
-    async with Sandbox(Scenario(rate=None, seconds=3600)) as sandbox:  # the first one goes on
+    async with Sandbox(Scenario(rate_limit=None, seconds=3600)) as sandbox:  # the first one goes on
         given, journal = options(sandbox, tmp_path), sandbox.journal
         async with catalogs.child(sandbox, **given) as first:
             await catalogs.until(lambda: len(journal.bills) == SONGS)

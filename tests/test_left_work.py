@@ -28,8 +28,8 @@ from suno_cover_async.sandbox import Fault, Sandbox, Scenario
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
-NEVER_READY = Scenario(rate=None, looks=1_000_000, image_size=16)
-SLOW = Scenario(rate=None, looks=1, image_size=16, slow_seconds=0.2)
+NEVER_READY = Scenario(rate_limit=None, looks=1_000_000, image_size=16)
+SLOW = Scenario(rate_limit=None, looks=1, image_size=16, slow_seconds=0.2)
 
 
 @pytest.mark.parametrize("has_ledger", [False, True])
@@ -176,7 +176,7 @@ def test_what_a_closed_loop_had_on_the_wire_is_possibly_billed_in_the_next() -> 
 
         async def go_on() -> tuple[str, ...]:
             async with client:
-                found = client.uncertain
+                found = client.possibly_billed
                 await client.submit(song)
                 return found
 
@@ -188,7 +188,7 @@ def test_what_a_closed_loop_had_on_the_wire_is_possibly_billed_in_the_next() -> 
             gc.collect()
 
         assert found == (song,)
-        assert client.uncertain == ()
+        assert client.possibly_billed == ()
         assert billed(sandbox) == {song: 1}
         first, second = sandbox.journal.of("submit")
         assert second.at - first.at >= 1.0

@@ -20,8 +20,8 @@ from suno_cover_async import (
     CoverTask,
     InsufficientCreditsError,
     InvalidRequestError,
-    Rate,
-    RequestWindow,
+    RateLimit,
+    RateLimiter,
     RetryPolicy,
     SunoCoverClient,
     SunoCoverError,
@@ -32,7 +32,7 @@ from suno_cover_async.sandbox import DuplicateId, Fault, Reply, Sandbox, Scenari
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
-FREE = Scenario(rate=None, looks=1)
+FREE = Scenario(rate_limit=None, looks=1)
 
 
 async def test_generate_submits_waits_and_gives_two_images() -> None:
@@ -71,8 +71,8 @@ LOST_AFTER_TOO = [
 
 @pytest.mark.parametrize("fault", LOST_AFTER + LOST_AFTER_TOO, ids=lambda fault: repr(fault)[:60])
 async def test_a_lost_answer_never_pays_twice_and_loses_nothing(fault: Fault | Reply) -> None:
-    scenario = Scenario(rate=None, looks=1, slow_seconds=5)
-    retry = RetryPolicy(first=0.001, attempt=0.3)
+    scenario = Scenario(rate_limit=None, looks=1, slow_seconds=5)
+    retry = RetryPolicy(initial_delay=0.001, attempt_timeout=0.3)
     async with Sandbox(scenario) as sandbox, connect(sandbox, retry=retry) as client:
         (music,) = sandbox.add_music(1)
         await client.credits()  # so that a gateway's answer is no sign of a wrong address
@@ -105,7 +105,7 @@ async def test_a_submit_that_was_never_sent_is_tried_again_at_once_and_in_full()
     with socket.create_server(("127.0.0.1", 0)) as closed:
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
     async with SunoCoverClient("key", base_url=url, retry=FAST_RETRY) as client:
-        async with asyncio.timeout(0.9):  # an ambiguous one would wait for 1 s
+        async with asyncio.timeout(0.9):  # a possibly billed one would wait for 1 s
             with pytest.raises(TransportError):
                 await client.submit("a-song")
 
@@ -137,7 +137,7 @@ async def test_an_ambiguous_submit_is_repeated_at_most_three_times() -> None:
 
 @pytest.mark.parametrize("code", [400, 409])
 async def test_a_song_covered_before_is_adopted(code: int) -> None:
-    scenario = Scenario(rate=None, looks=1, duplicate_code=code)
+    scenario = Scenario(rate_limit=None, looks=1, duplicate_code=code)
     async with Sandbox(scenario) as sandbox, connect(sandbox) as first, connect(sandbox) as second:
         (music,) = sandbox.add_music(1)
         original = await first.generate(music)
@@ -151,7 +151,7 @@ async def test_a_song_covered_before_is_adopted(code: int) -> None:
 
 
 async def test_a_duplicate_without_an_id_is_an_error_of_its_own() -> None:
-    scenario = Scenario(rate=None, looks=1, duplicate_id=DuplicateId.ABSENT)
+    scenario = Scenario(rate_limit=None, looks=1, duplicate_id=DuplicateId.ABSENT)
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
         await client.submit(music)
@@ -163,14 +163,14 @@ async def test_a_duplicate_without_an_id_is_an_error_of_its_own() -> None:
 
 
 async def test_another_songs_cover_is_never_taken_for_ours() -> None:
-    scenario = Scenario(rate=None, looks=1, duplicate_id=DuplicateId.WRONG)
+    scenario = Scenario(rate_limit=None, looks=1, duplicate_id=DuplicateId.WRONG)
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
         await client.submit(music)
 
         with pytest.raises(CoverExistsError, match="is said to belong to"):
             await client.generate(music)
-        assert client.uncertain == (music,)
+        assert client.possibly_billed == (music,)
 
 
 OUT_OF_STEP = {  # answers to another request on the same connection
@@ -199,7 +199,7 @@ async def test_an_answer_to_another_songs_request_puts_a_submit_in_doubt(
 
 
 async def test_whose_a_cover_task_is_is_believed_until_its_details_say_otherwise() -> None:
-    scenario = Scenario(rate=None, looks=1)
+    scenario = Scenario(rate_limit=None, looks=1)
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client, connect(sandbox) as other:
         ours, theirs = sandbox.add_music(2)
         task = await other.submit(theirs)
@@ -208,11 +208,11 @@ async def test_whose_a_cover_task_is_is_believed_until_its_details_say_otherwise
         with pytest.raises(UnexpectedResponseError, match="is said to belong to"):
             await client.generate(ours)
 
-        assert list(client.uncertain) == [ours]
+        assert list(client.possibly_billed) == [ours]
 
         covers = [await client.generate(song) for song in (theirs, ours)]
 
-        assert list(client.uncertain) == []
+        assert list(client.possibly_billed) == []
         assert [cover.music_task_id for cover in covers] == [theirs, ours]
         assert billed(sandbox) == {ours: 1, theirs: 1}
 
@@ -265,7 +265,7 @@ async def test_concurrent_submits_of_one_song_are_one_request() -> None:
 
 
 async def test_concurrent_generates_of_one_song_are_one_submit_and_one_stream_of_looks() -> None:
-    scenario = Scenario(rate=None, looks=5)
+    scenario = Scenario(rate_limit=None, looks=5)
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
 
@@ -277,7 +277,7 @@ async def test_concurrent_generates_of_one_song_are_one_submit_and_one_stream_of
 
 
 async def test_a_failed_cover_raises_on_that_very_look() -> None:
-    async with Sandbox(Scenario(rate=None, looks=2)) as sandbox, connect(sandbox) as client:
+    async with Sandbox(Scenario(rate_limit=None, looks=2)) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1, fails=True)
 
         with pytest.raises(CoverFailedError) as caught:
@@ -289,7 +289,7 @@ async def test_a_failed_cover_raises_on_that_very_look() -> None:
 
 
 async def test_no_credits_no_key_and_no_such_song_are_said_at_once() -> None:
-    async with Sandbox(Scenario(rate=None, credits=0)) as sandbox, connect(sandbox) as client:
+    async with Sandbox(Scenario(rate_limit=None, credits=0)) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
 
         with pytest.raises(InsufficientCreditsError):
@@ -331,7 +331,7 @@ async def test_a_redirect_is_refused_and_neither_body_nor_key_travels_on(status:
 
 
 async def test_each_waiter_checks_the_parent_whoever_came_first() -> None:
-    scenario = Scenario(rate=None, looks=3)
+    scenario = Scenario(rate_limit=None, looks=3)
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client, connect(sandbox) as other:
         ours, theirs = sandbox.add_music(2)
         task = await other.submit(ours)  # so that only its details tell the client whose it is
@@ -374,11 +374,11 @@ async def test_a_refusal_after_a_lost_answer_does_not_hide_that_a_bill_may_exist
         with pytest.raises(error) as caught:
             await client.submit(music)
 
-        assert caught.value.perhaps_billed
+        assert caught.value.possibly_billed
         assert caught.value.retryable
-        assert client.uncertain == (music,)
+        assert client.possibly_billed == (music,)
         assert (await client.submit(music)).adopted
-        assert not client.uncertain
+        assert not client.possibly_billed
         assert billed(sandbox) == {music: 1}
 
 
@@ -387,7 +387,7 @@ def test_a_refusal_of_a_later_call_does_not_hide_that_a_bill_may_exist() -> None
         clock = asyncio.get_running_loop().time
         async with (
             Sandbox(FREE, clock=clock) as sandbox,
-            connect(sandbox, retry=RetryPolicy(tries=1)) as client,
+            connect(sandbox, retry=RetryPolicy(max_attempts=1)) as client,
         ):
             (music,) = sandbox.add_music(1)
             refusal = Reply(body=b'{"code":422,"msg":"The record is being processed"}')
@@ -396,13 +396,13 @@ def test_a_refusal_of_a_later_call_does_not_hide_that_a_bill_may_exist() -> None
                 await client.submit(music)
             with pytest.raises(InvalidRequestError) as caught:
                 await client.submit(music)
-            uncertain = client.uncertain
+            uncertain = client.possibly_billed
             assert (await client.submit(music)).adopted
             return caught.value, uncertain, len(sandbox.journal.bills)
 
     error, uncertain, bills = virtual_time.run(scenario())
 
-    assert error.perhaps_billed
+    assert error.possibly_billed
     assert not error.retryable
     assert uncertain == (error.music_task_id,)
     assert bills == 1
@@ -427,7 +427,7 @@ async def cancelled_on_the_wire(
 
 
 async def test_a_cancelled_submit_that_is_on_the_wire_is_finished_and_remembered() -> None:
-    scenario = Scenario(rate=None, looks=1, delay=(0.05, 0.05))
+    scenario = Scenario(rate_limit=None, looks=1, delay=(0.05, 0.05))
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
         caller = asyncio.create_task(client.submit(music))
@@ -447,7 +447,10 @@ async def test_a_cancelled_submit_that_is_on_the_wire_is_finished_and_remembered
 
 
 async def test_a_cancelled_submit_that_was_not_sent_never_is() -> None:
-    async with Sandbox(FREE) as sandbox, connect(sandbox, rate=Rate(calls=1, seconds=60)) as client:
+    async with (
+        Sandbox(FREE) as sandbox,
+        connect(sandbox, rate_limit=RateLimit(calls=1, seconds=60)) as client,
+    ):
         (music,) = sandbox.add_music(1)
         await client.credits()
         caller = asyncio.create_task(client.submit(music))
@@ -462,7 +465,7 @@ async def test_a_cancelled_submit_that_was_not_sent_never_is() -> None:
 
 
 async def test_one_cancelled_caller_takes_nothing_from_the_other() -> None:
-    scenario = Scenario(rate=None, looks=1, delay=(0.02, 0.02))
+    scenario = Scenario(rate_limit=None, looks=1, delay=(0.02, 0.02))
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
         doomed = asyncio.create_task(client.submit(music))
@@ -478,7 +481,7 @@ async def test_one_cancelled_caller_takes_nothing_from_the_other() -> None:
 
 
 async def test_a_generate_cancelled_while_it_waits_is_taken_up_without_a_submit() -> None:
-    scenario = Scenario(rate=None, seconds=0.3)
+    scenario = Scenario(rate_limit=None, seconds=0.3)
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
         caller = asyncio.create_task(client.generate(music))
@@ -500,18 +503,18 @@ async def test_a_cancellation_between_two_attempts_leaves_a_trace() -> None:
         (music,) = sandbox.add_music(1)
         sandbox.script("submit", Fault.LOST_ANSWER)
         caller = asyncio.create_task(client.submit(music))
-        await until(lambda: client.uncertain)
+        await until(lambda: client.possibly_billed)
 
         caller.cancel()
         await asyncio.wait([caller])
 
         assert caller.cancelled()
-        assert client.uncertain == (music,)
+        assert client.possibly_billed == (music,)
         assert len(sandbox.journal.of("submit")) == 1
 
 
 async def test_who_submits_while_another_is_being_cancelled_gets_what_that_one_brings() -> None:
-    scenario = Scenario(rate=None, looks=1, delay=(0.05, 0.05))
+    scenario = Scenario(rate_limit=None, looks=1, delay=(0.05, 0.05))
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
         first = await cancelled_on_the_wire(sandbox, client, music)
@@ -524,7 +527,7 @@ async def test_who_submits_while_another_is_being_cancelled_gets_what_that_one_b
 
 
 async def test_many_who_submit_while_another_is_being_cancelled_make_one_request() -> None:
-    scenario = Scenario(rate=None, looks=1, delay=(0.05, 0.05))
+    scenario = Scenario(rate_limit=None, looks=1, delay=(0.05, 0.05))
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
         first = await cancelled_on_the_wire(sandbox, client, music)
@@ -540,7 +543,9 @@ async def test_many_who_submit_while_another_is_being_cancelled_make_one_request
 
 
 async def test_all_who_submit_while_another_is_being_cancelled_get_what_that_one_brings() -> None:
-    scenario = Scenario(rate=None, looks=1, delay=(0.05, 0.05), duplicate_id=DuplicateId.ABSENT)
+    scenario = Scenario(
+        rate_limit=None, looks=1, delay=(0.05, 0.05), duplicate_id=DuplicateId.ABSENT
+    )
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
         await cancelled_on_the_wire(sandbox, client, music)
@@ -554,7 +559,7 @@ async def test_all_who_submit_while_another_is_being_cancelled_get_what_that_one
 
 
 async def test_two_callers_whose_time_is_up_together_forget_nothing() -> None:
-    scenario = Scenario(rate=None, looks=1, delay=(0.1, 0.1))
+    scenario = Scenario(rate_limit=None, looks=1, delay=(0.1, 0.1))
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
 
@@ -572,7 +577,7 @@ async def test_two_callers_whose_time_is_up_together_forget_nothing() -> None:
 
 
 async def test_closing_does_not_hurry_a_submit_that_is_being_cancelled() -> None:
-    scenario = Scenario(rate=None, looks=1, delay=(0.05, 0.05))
+    scenario = Scenario(rate_limit=None, looks=1, delay=(0.05, 0.05))
     async with Sandbox(scenario) as sandbox:
         client = connect(sandbox)
         caller = await cancelled_on_the_wire(sandbox, client, *sandbox.add_music(1))
@@ -587,7 +592,7 @@ async def test_closing_does_not_hurry_a_submit_that_is_being_cancelled() -> None
 
 
 async def test_closing_finishes_a_left_submit_that_another_caller_waits_for() -> None:
-    scenario = Scenario(rate=None, looks=1, delay=(0.05, 0.05))
+    scenario = Scenario(rate_limit=None, looks=1, delay=(0.05, 0.05))
     async with Sandbox(scenario) as sandbox:
         client = connect(sandbox)
         (music,) = sandbox.add_music(1)
@@ -605,7 +610,7 @@ async def test_closing_finishes_a_left_submit_that_another_caller_waits_for() ->
 
 @pytest.mark.parametrize("turns", range(0, 400, 20))
 async def test_closing_at_any_moment_forgets_nothing_that_was_billed(turns: int) -> None:
-    async with Sandbox(Scenario(rate=None, looks=2)) as sandbox:
+    async with Sandbox(Scenario(rate_limit=None, looks=2)) as sandbox:
         client = connect(sandbox)
         songs = sandbox.add_music(20)
         callers = [asyncio.create_task(client.generate(song)) for song in songs]
@@ -620,7 +625,7 @@ async def test_closing_at_any_moment_forgets_nothing_that_was_billed(turns: int)
         assert {
             bill.cover_task_id
             for bill in sandbox.journal.bills
-            if bill.music_task_id not in client.uncertain
+            if bill.music_task_id not in client.possibly_billed
         } <= known
         assert all(isinstance(o, CoverDetails | ClientUsageError) for o in outcomes)
 
@@ -640,7 +645,7 @@ def test_a_submit_whose_borrowed_session_is_closed_under_it_stays_in_doubt() -> 
 
             with pytest.raises(ClientUsageError, match="session is closed") as caught:
                 await caller
-            return caught.value.perhaps_billed, client.uncertain
+            return caught.value.possibly_billed, client.possibly_billed
 
     assert virtual_time.run(scenario()) == (True, ("song",))
 
@@ -648,20 +653,20 @@ def test_a_submit_whose_borrowed_session_is_closed_under_it_stays_in_doubt() -> 
 async def test_a_submit_that_begins_as_the_client_closes_is_never_sent_and_leaves_its_slot() -> (
     None
 ):
-    window = RequestWindow(Rate(calls=1, seconds=60))
+    window = RateLimiter(RateLimit(calls=1, seconds=60))
     async with Sandbox(FREE) as sandbox:
-        async with connect(sandbox, rate=window) as client:
+        async with connect(sandbox, rate_limit=window) as client:
             caller = asyncio.create_task(client.submit(*sandbox.add_music(1)))
             await asyncio.sleep(0)  # it has asked; the submit's own task has not begun
 
         with pytest.raises(ClientUsageError):
             await caller
         assert not sandbox.journal.arrivals
-        assert window.enter_at_once() is not None
+        assert window.acquire_nowait() is not None
 
 
 async def test_closing_finishes_a_submit_on_the_wire_and_tells_its_caller() -> None:
-    scenario = Scenario(rate=None, looks=1, delay=(0.05, 0.05))
+    scenario = Scenario(rate_limit=None, looks=1, delay=(0.05, 0.05))
     async with Sandbox(scenario) as sandbox:
         client = connect(sandbox)
         (music,) = sandbox.add_music(1)
@@ -697,7 +702,7 @@ async def cancelled_before_its_answer_was_lost(
 async def by_another_process(sandbox: Sandbox, client: SunoCoverClient, music: str) -> None:
     async with connect(sandbox) as other:
         await cancelled_before_its_answer_was_lost(sandbox, other, music)
-    client.doubt(music)
+    client.mark_possibly_billed(music)
 
 
 @pytest.mark.parametrize(

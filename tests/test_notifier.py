@@ -22,7 +22,7 @@ from suno_cover_async import (
     CoverDetails,
     CoverStatus,
     CoverTask,
-    PollSchedule,
+    PollPolicy,
     SunoCoverError,
 )
 from suno_cover_async.notifier import Notifier
@@ -34,7 +34,7 @@ ID = "21aee3c3c2a01fa5e030b3799fa4dd56"
 TASK = CoverTask(cover_task_id=ID, music_task_id=SONG)
 NEWS = Callback(music_task_id=SONG, cover_task_id=ID)
 HOURS = 50_000.0
-RARE = PollSchedule(safety_first=HOURS, safety=HOURS, timeout=10 * HOURS)
+RARE = PollPolicy(fallback_delay=HOURS, fallback_interval=HOURS, timeout=10 * HOURS)
 
 
 def other(number: int) -> str:
@@ -48,7 +48,7 @@ class World:
         self,
         *,
         latency: float = 0.0,
-        schedule: PollSchedule = RARE,
+        schedule: PollPolicy = RARE,
         notifier: Notifier | None = None,
     ) -> None:
         self.notifier = notifier or Notifier("https://me.example/suno")
@@ -160,7 +160,9 @@ def test_no_ring_is_lost_in_any_order_of_ring_answer_look_and_cancellation(
 ) -> None:
     rang, heard = run(happening(plan, true_ring_after))
 
-    followed = RARE.shortest + 3 * 0.15 * 2  # a false ring just before it, and the looks themselves
+    followed = (
+        RARE.min_interval + 3 * 0.15 * 2
+    )  # a false ring just before it, and the looks themselves
     assert heard <= rang + followed
 
 
@@ -299,7 +301,7 @@ def test_whoever_waits_for_what_a_look_saw_finished_has_it_at_once() -> None:
 
 def test_while_a_callback_is_awaited_looks_come_at_60_s_and_then_every_120_s() -> None:
     async def scenario() -> list[float]:
-        world = World(schedule=PollSchedule())
+        world = World(schedule=PollPolicy())
         world.accept()
         waiting = asyncio.create_task(world.waited())
         await asyncio.sleep(500)
@@ -316,7 +318,7 @@ def test_while_a_callback_is_awaited_looks_come_at_60_s_and_then_every_120_s() -
 
 def test_the_first_safety_look_is_learned_from_the_host() -> None:
     async def scenario() -> float:
-        world = World(schedule=PollSchedule())
+        world = World(schedule=PollPolicy())
         for seconds in range(1, 102):
             world.state.durations.learn(seconds)
         world.accept()
@@ -328,7 +330,7 @@ def test_the_first_safety_look_is_learned_from_the_host() -> None:
 
 def test_an_adopted_task_is_looked_at_as_usual_and_may_ring_as_well() -> None:
     async def scenario() -> tuple[float, list[float]]:
-        world = World(schedule=PollSchedule())
+        world = World(schedule=PollPolicy())
         adopted = attrs.evolve(TASK, adopted=True)
         world.accept(adopted)
         waiting = asyncio.create_task(world.waited(adopted))
@@ -346,7 +348,7 @@ def test_an_adopted_task_is_looked_at_as_usual_and_may_ring_as_well() -> None:
 
 def test_callbacks_that_go_elsewhere_are_not_counted_on_after_five_covers_without() -> None:
     async def scenario() -> list[float]:
-        world = World(schedule=PollSchedule())
+        world = World(schedule=PollPolicy())
         world.finished = True
         took: list[float] = []
         for _ in range(7):
@@ -383,7 +385,7 @@ def test_many_callbacks_that_came_outweigh_some_that_did_not() -> None:
 @pytest.mark.parametrize("task", [TASK, attrs.evolve(TASK, adopted=True)])
 def test_covers_that_rang_early_or_were_never_to_ring_are_no_misses(task: CoverTask) -> None:
     async def scenario() -> bool:
-        world = World(schedule=PollSchedule())
+        world = World(schedule=PollPolicy())
         for _ in range(10):
             world.finished = False
             world.accept(task)

@@ -48,7 +48,7 @@ pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
 T = TypeVar("T")
 
-QUICK = Scenario(rate=None, looks=1, image_size=16)
+QUICK = Scenario(rate_limit=None, looks=1, image_size=16)
 FORGED = "23:59:59 ERROR all is lost"
 
 COMMANDS_TO_TERMINALS = {
@@ -388,7 +388,7 @@ CASES: dict[str, Case] = {
     "sandbox": odd_options,
     "demo": nothing_foreign,
 }
-FAST = suno_cover_async.RetryPolicy(tries=1, first=0.001, longest=0.001)
+FAST = suno_cover_async.RetryPolicy(max_attempts=1, initial_delay=0.001, max_delay=0.001)
 
 
 def is_text(text: str) -> bool:

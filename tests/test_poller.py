@@ -19,7 +19,7 @@ from suno_cover_async import (
     ImagesMissingError,
     InvalidRequestError,
     NotFoundError,
-    PollSchedule,
+    PollPolicy,
     SunoCoverError,
     TransportError,
 )
@@ -63,7 +63,7 @@ def poller(look: Look, first_look: float | None = None) -> Poller:
     if first_look is not None:
         now = asyncio.get_running_loop().time()
         state.accepted(CoverTask(cover_task_id=ID, music_task_id="m"), now)
-    schedule = PollSchedule(first=first_look)
+    schedule = PollPolicy(initial_delay=first_look)
     return Poller(lambda _: look(), schedule, state, lambda: False, Notifier())
 
 
@@ -201,7 +201,7 @@ def test_the_first_look_waits_for_nearly_all_to_be_finished_while_looks_have_to_
         async def ask(_: str) -> CoverDetails:
             return SUCCESS
 
-        out = Poller(ask, PollSchedule(), state, lambda: busy, Notifier())
+        out = Poller(ask, PollPolicy(), state, lambda: busy, Notifier())
         await finished(out)
         return clock()
 
@@ -333,7 +333,7 @@ def test_while_looks_queue_a_cover_is_looked_at_every_30_s() -> None:
         looks = Looks([GENERATING])
         state = CoverState(grace=60)
         state.accepted(CoverTask(cover_task_id=ID, music_task_id="m"), 0.0)
-        busy = Poller(lambda _: looks(), PollSchedule(), state, lambda: True, Notifier())
+        busy = Poller(lambda _: looks(), PollPolicy(), state, lambda: True, Notifier())
         with pytest.raises(CoverTimeoutError):
             await finished(busy, 200.0)
         return looks.at
@@ -345,7 +345,7 @@ def test_what_may_be_finished_long_since_is_looked_at_at_once_although_looks_que
     async def scenario() -> float:
         looks = Looks([SUCCESS])
         state = CoverState(grace=60)
-        busy = Poller(lambda _: looks(), PollSchedule(), state, lambda: True, Notifier())
+        busy = Poller(lambda _: looks(), PollPolicy(), state, lambda: True, Notifier())
         await finished(busy)
         return asyncio.get_running_loop().time()
 
@@ -368,7 +368,7 @@ def test_few_looks_are_under_way_at_once_and_the_others_keep_their_turn(
         return CoverDetails(cover_task_id=cover_task_id, status=CoverStatus.FAILED)
 
     async def scenario() -> None:
-        out = Poller(ask, PollSchedule(), CoverState(grace=60), lambda: busy, Notifier())
+        out = Poller(ask, PollPolicy(), CoverState(grace=60), lambda: busy, Notifier())
 
         async def one(number: int) -> None:
             await asyncio.sleep(number / 1e6)  # timers of one moment have no order
@@ -393,7 +393,7 @@ def test_a_look_that_a_callback_asks_for_does_not_queue_behind_others() -> None:
             return CoverDetails(cover_task_id=cover_task_id, status=CoverStatus.FAILED)
 
         notifier = Notifier("https://me.example/suno")
-        out = Poller(ask, PollSchedule(), CoverState(grace=60), lambda: True, notifier)
+        out = Poller(ask, PollPolicy(), CoverState(grace=60), lambda: True, notifier)
 
         async def one(number: int) -> None:
             await asyncio.sleep(number / 1e6)  # timers of one moment have no order
@@ -437,7 +437,7 @@ def test_a_ring_in_the_last_seconds_before_the_deadline_is_followed() -> None:
         async def ask(_: str) -> CoverDetails:
             return SUCCESS if clock() > 28.5 else GENERATING
 
-        out = Poller(ask, PollSchedule(), state, lambda: False, notifier)
+        out = Poller(ask, PollPolicy(), state, lambda: False, notifier)
         waits = asyncio.create_task(finished(out, 30.0))
         await asyncio.sleep(28.8)
         notifier.notify(Callback(music_task_id="m", cover_task_id=ID))
@@ -470,7 +470,7 @@ def test_the_last_look_before_a_deadline_is_made_although_others_were_held_back(
                 cover_task_id=cover_task_id, status=CoverStatus.SUCCESS, images=("u",)
             )
 
-        out = Poller(ask, PollSchedule(), state, lambda: True, Notifier())
+        out = Poller(ask, PollPolicy(), state, lambda: True, Notifier())
 
         async def one(cover_task_id: str, deadline: float) -> float:
             async with out.waiting(cover_task_id, deadline) as waiter:
@@ -498,7 +498,7 @@ def test_looks_that_were_held_go_on_within_a_second_of_the_end_of_it() -> None:
             await asyncio.sleep(100)
             return GENERATING
 
-        out = Poller(ask, PollSchedule(), CoverState(grace=60), lambda: busy, Notifier())
+        out = Poller(ask, PollPolicy(), CoverState(grace=60), lambda: busy, Notifier())
 
         async def one(cover_task_id: str) -> None:
             async with out.waiting(cover_task_id, 90) as waiter:
@@ -551,7 +551,7 @@ def test_rings_near_the_deadline_of_one_cost_another_nothing() -> None:
             there = cover_task_id == "b" and clock() > 100
             return attrs.evolve(SUCCESS if there else GENERATING, cover_task_id=cover_task_id)
 
-        out = Poller(ask, PollSchedule(), state, lambda: False, notifier)
+        out = Poller(ask, PollPolicy(), state, lambda: False, notifier)
 
         async def one(name: str, deadline: float) -> None:
             async with out.waiting(name, deadline) as waiter:
@@ -592,7 +592,7 @@ class Bustle:
             if dice.random() < 0.6:
                 task = CoverTask(cover_task_id=name, music_task_id=f"m{name}")
                 state.accepted(task, self._clock())
-        self._out = Poller(self._ask, PollSchedule(), state, lambda: self._busy, self._notifier)
+        self._out = Poller(self._ask, PollPolicy(), state, lambda: self._busy, self._notifier)
         self.late: list[str] = []
 
     async def _ask(self, name: str) -> CoverDetails:

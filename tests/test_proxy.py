@@ -110,7 +110,7 @@ async def test_a_good_wire_passes_everything_on_and_keeps_connections() -> None:
             ("POST", "/api"),
             ("GET", "/api"),
         ]
-        assert proxy.tally == {WireFault.NONE: 3}
+        assert proxy.progress == {WireFault.NONE: 3}
 
 
 @pytest.mark.parametrize("first", [0, 2], ids=["at once", "after two exchanges"])
@@ -145,7 +145,7 @@ async def test_a_broken_exchange_brings_no_whole_answer_and_ends_the_connection(
         assert len(came) < len(ANSWER)
         assert POST.startswith(seen)
         assert {"nothing": seen == b"", "a part": b"" < seen < POST, "all": seen == POST}[asked]
-        assert proxy.tally == Counter([WireFault.NONE] * first + [fault])
+        assert proxy.progress == Counter([WireFault.NONE] * first + [fault])
 
 
 async def test_what_breaks_in_a_request_breaks_at_the_host_in_the_same_way() -> None:
@@ -172,7 +172,7 @@ async def test_what_breaks_in_an_answer_breaks_at_any_byte_of_it(seed: int) -> N
                 lengths |= {len(came)}
 
         assert len(lengths) > 10
-        assert proxy.tally[WireFault.CUT_IN_ANSWER] == host.requests
+        assert proxy.progress[WireFault.CUT_IN_ANSWER] == host.requests
 
 
 async def test_while_it_refuses_nobody_listens_and_then_the_same_address_does() -> None:

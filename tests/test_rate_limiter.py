@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual_time import run
 
-from suno_cover_async import ClientUsageError, PollSchedule, Rate, RequestWindow, RetryPolicy
+from suno_cover_async import ClientUsageError, PollPolicy, RateLimit, RateLimiter, RetryPolicy
 from suno_cover_async.durations import Durations
-from suno_cover_async.rate_limiter import Backpressure, Slot
+from suno_cover_async.rate_limiter import Backpressure, Permit
 from suno_cover_async.tasks import Closing
 
 
 @contextlib.asynccontextmanager
-async def taken(window: RequestWindow, *, urgent: bool = False) -> AsyncIterator[None]:
+async def taken(window: RateLimiter, *, urgent: bool = False) -> AsyncIterator[None]:
     slot = await window.enter(urgent=urgent)
     try:
         yield
@@ -30,7 +30,7 @@ async def taken(window: RequestWindow, *, urgent: bool = False) -> AsyncIterator
 
 
 async def _arrivals(
-    window: RequestWindow, calls: int, delays: random.Random, most: float, *, urgent: bool = False
+    window: RateLimiter, calls: int, delays: random.Random, most: float, *, urgent: bool = False
 ) -> list[float]:
     """Send `calls` requests through a network with delays both ways; return the server's times."""
     clock = asyncio.get_running_loop().time
@@ -53,7 +53,7 @@ def _fullest_window(times: list[float], seconds: float) -> int:
 
 def test_a_caller_that_is_closed_while_it_queues_leaves_the_queue() -> None:
     async def scenario() -> None:
-        window = RequestWindow(Rate(calls=1, seconds=10))
+        window = RateLimiter(RateLimit(calls=1, seconds=10))
         window.leave(await window.enter(), answered=True)
         caller = window.enter()
         caller.send(None)
@@ -61,7 +61,7 @@ def test_a_caller_that_is_closed_while_it_queues_leaves_the_queue() -> None:
 
         assert not window.busy
         await asyncio.sleep(11)
-        assert window.enter_at_once() is not None
+        assert window.acquire_nowait() is not None
 
     run(scenario())
 
@@ -75,7 +75,7 @@ def test_closing_one_client_ends_its_own_waits_at_a_shared_window_and_loses_no_s
 
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
-        window = RequestWindow(Rate(calls=2, seconds=10))
+        window = RateLimiter(RateLimit(calls=2, seconds=10))
         ours, theirs = Closing(closed), Closing(closed)
 
         async def enter(closing: Closing) -> float:
@@ -96,7 +96,7 @@ def test_closing_one_client_ends_its_own_waits_at_a_shared_window_and_loses_no_s
         times = sorted(one for one in outcomes if isinstance(one, float))
         assert times == pytest.approx([10.05 * (place // 2) for place in range(len(times))])
         await asyncio.sleep(late + 60)
-        assert [window.enter_at_once() is not None for _ in range(3)] == [True, True, False]
+        assert [window.acquire_nowait() is not None for _ in range(3)] == [True, True, False]
         assert not window.busy
 
     run(scenario())
@@ -112,7 +112,7 @@ def test_closing_one_client_ends_its_own_waits_at_a_shared_window_and_loses_no_s
 def test_no_server_window_ever_holds_more_than_the_rate(
     seed: int, calls: int, seconds: float, most_delay: float
 ) -> None:
-    window = RequestWindow(Rate(calls=calls, seconds=seconds))
+    window = RateLimiter(RateLimit(calls=calls, seconds=seconds))
 
     arrived = run(_arrivals(window, 8 * calls, random.Random(seed), most_delay))
 
@@ -121,7 +121,7 @@ def test_no_server_window_ever_holds_more_than_the_rate(
 
 
 def test_at_least_95_percent_of_the_rate_is_used_at_usual_latencies() -> None:
-    window = RequestWindow(Rate(calls=20, seconds=10))
+    window = RateLimiter(RateLimit(calls=20, seconds=10))
 
     arrived = run(_arrivals(window, 1000, random.Random(1), most=0.2))
 
@@ -130,7 +130,7 @@ def test_at_least_95_percent_of_the_rate_is_used_at_usual_latencies() -> None:
 
 
 def test_an_idle_client_may_burst() -> None:
-    window = RequestWindow(Rate(calls=20, seconds=10))
+    window = RateLimiter(RateLimit(calls=20, seconds=10))
 
     arrived = run(_arrivals(window, 20, random.Random(1), most=0.0))
 
@@ -139,7 +139,7 @@ def test_an_idle_client_may_burst() -> None:
 
 def test_callers_are_served_in_the_order_they_came() -> None:
     async def order() -> list[int]:
-        window = RequestWindow(Rate(calls=2, seconds=1))
+        window = RateLimiter(RateLimit(calls=2, seconds=1))
         served: list[int] = []
 
         async def caller(number: int) -> None:
@@ -154,7 +154,7 @@ def test_callers_are_served_in_the_order_they_came() -> None:
 
 def test_a_cancelled_caller_loses_no_slot_for_the_others() -> None:
     async def scenario(doomed: int) -> float:
-        window = RequestWindow(Rate(calls=1, seconds=1))
+        window = RateLimiter(RateLimit(calls=1, seconds=1))
         clock = asyncio.get_running_loop().time
 
         async def caller() -> None:
@@ -173,7 +173,7 @@ def test_a_cancelled_caller_loses_no_slot_for_the_others() -> None:
 
 def test_a_slot_given_in_the_moment_of_a_cancellation_is_passed_on() -> None:
     async def scenario() -> bool:
-        window = RequestWindow(Rate(calls=1, seconds=1))
+        window = RateLimiter(RateLimit(calls=1, seconds=1))
         entered = asyncio.Event()
 
         async def caller() -> None:
@@ -196,9 +196,9 @@ def test_a_slot_given_in_the_moment_of_a_cancellation_is_passed_on() -> None:
 
 
 def test_what_a_dead_loop_finishes_late_gives_no_slot_twice() -> None:
-    window = RequestWindow(Rate(calls=3, seconds=10))
+    window = RateLimiter(RateLimit(calls=3, seconds=10))
 
-    async def die_in_flight() -> list[Slot]:
+    async def die_in_flight() -> list[Permit]:
         return [await window.enter() for _ in range(3)]
 
     left = run(die_in_flight())
@@ -214,9 +214,9 @@ def test_what_a_dead_loop_finishes_late_gives_no_slot_twice() -> None:
 
 
 def test_what_is_left_behind_by_a_dead_loop_gives_its_slot_back_without_a_word() -> None:
-    window = RequestWindow(Rate(calls=1, seconds=10))
+    window = RateLimiter(RateLimit(calls=1, seconds=10))
 
-    async def die_in_flight() -> Slot:
+    async def die_in_flight() -> Permit:
         return await window.enter()
 
     window.leave(run(die_in_flight()), answered=False)
@@ -226,7 +226,7 @@ def test_what_is_left_behind_by_a_dead_loop_gives_its_slot_back_without_a_word()
 
 def test_a_request_without_an_answer_may_still_travel_so_its_slot_comes_later() -> None:
     async def scenario() -> float:
-        window = RequestWindow(Rate(calls=1, seconds=10))
+        window = RateLimiter(RateLimit(calls=1, seconds=10))
         window.leave(await window.enter(), answered=False)
         return (await window.enter()).entered
 
@@ -236,7 +236,7 @@ def test_a_request_without_an_answer_may_still_travel_so_its_slot_comes_later() 
 def test_one_unanswered_request_holds_up_only_its_own_slot() -> None:
     async def scenario() -> list[float]:
         clock = asyncio.get_running_loop().time
-        window = RequestWindow(Rate(calls=20, seconds=10))
+        window = RateLimiter(RateLimit(calls=20, seconds=10))
         first = [await window.enter() for _ in range(20)]
 
         async def caller() -> float:
@@ -258,10 +258,10 @@ def test_one_unanswered_request_holds_up_only_its_own_slot() -> None:
 
 @pytest.mark.parametrize("urgent", [False, True])
 def test_loops_that_take_turns_leave_nobody_hanging(urgent: bool) -> None:
-    window = RequestWindow(Rate(calls=1, seconds=0.05))
+    window = RateLimiter(RateLimit(calls=1, seconds=0.05))
     paused, other = asyncio.new_event_loop(), asyncio.new_event_loop()
 
-    async def hold_and_queue() -> list[asyncio.Task[Slot]]:
+    async def hold_and_queue() -> list[asyncio.Task[Permit]]:
         slot = await window.enter()
         callers = [asyncio.create_task(window.enter(urgent=urgent)) for _ in range(3)]
         await asyncio.sleep(0)
@@ -271,7 +271,7 @@ def test_loops_that_take_turns_leave_nobody_hanging(urgent: bool) -> None:
     async def through() -> None:
         window.leave(await window.enter(), answered=True)
 
-    async def finish(callers: list[asyncio.Task[Slot]]) -> int:
+    async def finish(callers: list[asyncio.Task[Permit]]) -> int:
         callers[0].cancel()
         async with asyncio.timeout(5):
             for caller in callers[1:]:
@@ -291,11 +291,11 @@ def test_loops_that_take_turns_leave_nobody_hanging(urgent: bool) -> None:
 
 def test_an_unused_slot_comes_back_at_once() -> None:
     async def scenario() -> float:
-        window = RequestWindow(Rate(calls=1, seconds=10))
+        window = RateLimiter(RateLimit(calls=1, seconds=10))
         slot = await window.enter()
         waiting = asyncio.create_task(window.enter())
         await asyncio.sleep(0)
-        window.give_back(slot)
+        window.return_unused(slot)
         return (await waiting).entered
 
     assert run(scenario()) == 0.0
@@ -304,7 +304,7 @@ def test_an_unused_slot_comes_back_at_once() -> None:
 def test_cancelled_callers_leave_no_timers_and_do_not_make_the_window_busy() -> None:
     async def scenario() -> tuple[int, bool]:
         loop = asyncio.get_running_loop()
-        window = RequestWindow(Rate(calls=1, seconds=10))
+        window = RateLimiter(RateLimit(calls=1, seconds=10))
         slot = await window.enter()
         window.leave(slot, answered=True)
         for _ in range(50):
@@ -331,7 +331,7 @@ def test_urgent_callers_leave_others_a_quarter_and_all_together_keep_the_rate(
     seed: int, calls: int, most_delay: float
 ) -> None:
     async def both() -> tuple[list[float], list[float]]:
-        window, dice = RequestWindow(Rate(calls=calls, seconds=10)), random.Random(seed)
+        window, dice = RateLimiter(RateLimit(calls=calls, seconds=10)), random.Random(seed)
         urgent, usual = await asyncio.gather(
             _arrivals(window, 12 * calls, dice, most_delay, urgent=True),
             _arrivals(window, 4 * calls, dice, most_delay),
@@ -348,20 +348,20 @@ def test_urgent_callers_leave_others_a_quarter_and_all_together_keep_the_rate(
 
 def test_urgent_callers_may_have_all_while_nobody_else_waits() -> None:
     async def scenario() -> float:
-        window = RequestWindow(Rate(calls=20, seconds=10))
+        window = RateLimiter(RateLimit(calls=20, seconds=10))
         return (await _arrivals(window, 100, random.Random(1), most=0.0, urgent=True))[-1]
 
     assert run(scenario()) == pytest.approx(4 * 10.05)
 
 
-async def note(window: RequestWindow, served: list[str], name: str) -> None:
+async def note(window: RateLimiter, served: list[str], name: str) -> None:
     async with taken(window, urgent=name == "urgent"):
         served.append(name)
 
 
 def test_who_is_urgent_is_served_before_all_who_queue() -> None:
     async def scenario() -> list[str]:
-        window = RequestWindow(Rate(calls=4, seconds=10))
+        window = RateLimiter(RateLimit(calls=4, seconds=10))
         served: list[str] = []
         call = partial(note, window, served)
         async with asyncio.TaskGroup() as group:
@@ -376,7 +376,7 @@ def test_who_is_urgent_is_served_before_all_who_queue() -> None:
 
 def test_every_fourth_of_a_queue_is_not_urgent() -> None:
     async def scenario() -> list[str]:
-        window = RequestWindow(Rate(calls=1, seconds=10))
+        window = RateLimiter(RateLimit(calls=1, seconds=10))
         served: list[str] = []
         call = partial(note, window, served)
         async with asyncio.TaskGroup() as group:
@@ -394,7 +394,7 @@ def test_every_fourth_of_a_queue_is_not_urgent() -> None:
 @pytest.mark.parametrize("urgent", [False, True])
 def test_who_is_urgent_and_leaves_early_takes_nothing_along(*, urgent: bool) -> None:
     async def scenario() -> float:
-        window = RequestWindow(Rate(calls=2, seconds=10))
+        window = RateLimiter(RateLimit(calls=2, seconds=10))
         async with taken(window), taken(window, urgent=urgent):
             doomed = asyncio.create_task(window.enter(urgent=True))
             await asyncio.sleep(1)
@@ -408,9 +408,9 @@ def test_who_is_urgent_and_leaves_early_takes_nothing_along(*, urgent: bool) -> 
 
 def test_an_unused_place_of_who_was_urgent_comes_back_at_once() -> None:
     async def scenario() -> float:
-        window = RequestWindow(Rate(calls=2, seconds=10))
+        window = RateLimiter(RateLimit(calls=2, seconds=10))
         for _ in range(5):
-            window.give_back(await window.enter(urgent=True))
+            window.return_unused(await window.enter(urgent=True))
         return asyncio.get_running_loop().time()
 
     assert run(scenario()) == 0
@@ -418,7 +418,7 @@ def test_an_unused_place_of_who_was_urgent_comes_back_at_once() -> None:
 
 def test_a_pause_holds_everybody_back() -> None:
     async def scenario() -> list[float]:
-        window = RequestWindow(Rate(calls=20, seconds=10))
+        window = RateLimiter(RateLimit(calls=20, seconds=10))
         window.pause(until=50.0)
         return await _arrivals(window, 3, random.Random(1), most=0.0)
 
@@ -426,7 +426,7 @@ def test_a_pause_holds_everybody_back() -> None:
 
 
 def test_one_window_serves_event_loops_in_turn_and_keeps_the_limit_across_them() -> None:
-    window = RequestWindow(Rate(calls=5, seconds=10))
+    window = RateLimiter(RateLimit(calls=5, seconds=10))
 
     run(_arrivals(window, 5, random.Random(1), most=0.0))
     second = run(_arrivals(window, 5, random.Random(1), most=0.0))
@@ -435,7 +435,7 @@ def test_one_window_serves_event_loops_in_turn_and_keeps_the_limit_across_them()
 
 
 def test_requests_that_a_dead_loop_left_in_flight_do_not_jam_the_window() -> None:
-    window = RequestWindow(Rate(calls=1, seconds=10))
+    window = RateLimiter(RateLimit(calls=1, seconds=10))
 
     async def die_in_flight() -> None:
         await window.enter()
@@ -447,7 +447,7 @@ def test_requests_that_a_dead_loop_left_in_flight_do_not_jam_the_window() -> Non
 
 @given(waits=st.lists(st.one_of(st.none(), st.floats(0.1, 500)), min_size=1, max_size=40))
 def test_own_pauses_double_up_to_60_s_and_retry_after_is_obeyed(waits: list[float | None]) -> None:
-    backpressure = Backpressure(Rate(calls=20, seconds=10), longest_pause=120)
+    backpressure = Backpressure(RateLimit(calls=20, seconds=10), longest_pause=120)
     now = 0.0
 
     for refusals, retry_after in enumerate(waits):
@@ -462,7 +462,7 @@ def test_own_pauses_double_up_to_60_s_and_retry_after_is_obeyed(waits: list[floa
 
 
 def test_refusals_of_one_burst_count_as_one() -> None:
-    backpressure = Backpressure(Rate(calls=20, seconds=10), longest_pause=120)
+    backpressure = Backpressure(RateLimit(calls=20, seconds=10), longest_pause=120)
 
     until = [backpressure.refused(entered=0, now=0.1, retry_after=None) for _ in range(20)]
 
@@ -470,7 +470,7 @@ def test_refusals_of_one_burst_count_as_one() -> None:
 
 
 def test_an_accepted_request_ends_the_doubling() -> None:
-    backpressure = Backpressure(Rate(calls=20, seconds=10), longest_pause=120)
+    backpressure = Backpressure(RateLimit(calls=20, seconds=10), longest_pause=120)
     until = backpressure.refused(entered=0, now=0, retry_after=None)
     until = backpressure.refused(entered=until, now=until, retry_after=None)
     backpressure.accepted(entered=until)
@@ -482,7 +482,7 @@ def test_an_accepted_request_ends_the_doubling() -> None:
 
 @given(age=st.floats(0, 10_000))
 def test_looks_come_every_15_percent_of_the_age_between_5_and_30_s(age: float) -> None:
-    pause = PollSchedule().after(age)
+    pause = PollPolicy().interval(age)
 
     assert 0.9 * min(max(0.15 * age, 5), 30) <= pause <= 1.1 * min(max(0.15 * age, 5), 30)
 
@@ -534,8 +534,8 @@ def test_nonsense_durations_are_not_believed(nonsense: float) -> None:
     [
         (policy, argument, value)
         for policy, arguments in {
-            Rate: ("calls", "seconds"),
-            PollSchedule: ("first", "growth", "shortest", "longest", "grace", "timeout"),
+            RateLimit: ("calls", "seconds"),
+            PollPolicy: ("first", "growth", "shortest", "longest", "grace", "timeout"),
             RetryPolicy: ("tries", "first", "longest", "deadline", "attempt", "longest_pause"),
         }.items()
         for argument in arguments
@@ -545,7 +545,7 @@ def test_nonsense_durations_are_not_believed(nonsense: float) -> None:
 def test_a_nonsense_policy_is_refused_by_the_name_of_its_argument(
     policy: Any, argument: str, value: object
 ) -> None:
-    arguments = {"calls": 1, "seconds": 1.0} if policy is Rate else {}
+    arguments = {"calls": 1, "seconds": 1.0} if policy is RateLimit else {}
 
     with pytest.raises((ValueError, TypeError), match=argument):
         policy(**(arguments | {argument: value}))
@@ -553,4 +553,4 @@ def test_a_nonsense_policy_is_refused_by_the_name_of_its_argument(
 
 def test_a_shortest_pause_over_the_longest_is_refused() -> None:
     with pytest.raises(ValueError, match="shortest"):
-        PollSchedule(shortest=31, longest=30)
+        PollPolicy(min_interval=31, max_interval=30)

@@ -35,7 +35,7 @@ def pointed_at(sandbox: Sandbox, block: str, public_url: str) -> str:
     there = f"SunoCoverClient(api_key={sandbox.api_key!r}, base_url={sandbox.url!r}, "
     quick = "" if "receiver" in block else "poll=QUICK, "
     program = block.replace("SunoCoverClient(", there + quick).replace(PUBLIC, public_url)
-    return "from suno_cover_async import PollSchedule\nQUICK = PollSchedule(first=.01)\n" + program
+    return "from suno_cover_async import PollPolicy\nQUICK = PollPolicy(first=.01)\n" + program
 
 
 async def ran(
@@ -117,7 +117,7 @@ def blocks(*, with_a_receiver: bool) -> list[Any]:
 
 @pytest.mark.parametrize("block", blocks(with_a_receiver=False))
 async def test_a_readme_block_runs_as_printed(block: str, tmp_path: Path) -> None:
-    async with Sandbox(Scenario(rate=None, looks=1)) as sandbox:
+    async with Sandbox(Scenario(rate_limit=None, looks=1)) as sandbox:
         sandbox.add_music(dict.fromkeys(SONGS))
 
         printed, names = await ran(block, sandbox, tmp_path)
@@ -147,7 +147,7 @@ async def test_a_readme_block_with_a_receiver_is_called_and_wakes_its_client(
     block: str, tmp_path: Path
 ) -> None:
     port = unused_port()
-    async with Sandbox(Scenario(rate=None, seconds=0.2)) as sandbox:
+    async with Sandbox(Scenario(rate_limit=None, seconds=0.2)) as sandbox:
         sandbox.add_music(dict.fromkeys(SONGS))
         configure_django()
 

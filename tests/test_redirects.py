@@ -43,7 +43,7 @@ KEY = "sk-canary-0b5e55ed"
 MUSIC = "a-song-to-be-covered"
 COVER = "its-cover-task"
 PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 100
-FREE = Scenario(rate=None, looks=1)
+FREE = Scenario(rate_limit=None, looks=1)
 
 STATUSES = [301, 302, 303, 307, 308]
 
@@ -76,7 +76,7 @@ PLACES: dict[str, str | None] = {  # {home} redirects, {port} is somebody else's
 
 
 def client_of(home: Peer, **options: Any) -> SunoCoverClient:
-    defaults: dict[str, Any] = {"rate": NO_LIMIT, "poll": FAST_POLL, "retry": FAST_RETRY}
+    defaults: dict[str, Any] = {"rate_limit": NO_LIMIT, "poll": FAST_POLL, "retry": FAST_RETRY}
     return SunoCoverClient(KEY, **({"base_url": home.url} | defaults | options))
 
 
@@ -112,7 +112,7 @@ async def test_no_call_of_the_api_follows_a_redirect(
         home.otherwise = redirect(status, of_place(place, home, other), cookie)
         async with client_of(home) as client:
             await refused(CALLS[call](client), home, status)
-            doubted = client.uncertain
+            doubted = client.possibly_billed
 
         assert not other.received
         assert doubted == ((MUSIC,) if call in {"submit", "generate"} else ())
@@ -235,7 +235,7 @@ async def test_the_proxy_of_a_borrowed_session_is_not_shown_the_key_on_its_way_t
         connector = aiohttp.TCPConnector(ssl=ours)
         async with (
             aiohttp.ClientSession(trust_env=True, connector=connector) as session,
-            client_of(home, session=session, retry=RetryPolicy(tries=1)) as client,
+            client_of(home, session=session, retry=RetryPolicy(max_attempts=1)) as client,
         ):
             with pytest.raises(SunoCoverError):
                 await client.credits()
@@ -263,11 +263,11 @@ async def test_a_submit_that_was_executed_and_then_redirected_is_on_record_and_b
 
         with pytest.raises(UnexpectedResponseError):
             await client.submit(music)
-        doubted = client.uncertain
+        doubted = client.possibly_billed
         details = await client.generate(music)
 
         assert doubted == (music,)
-        assert client.uncertain == ()
+        assert client.possibly_billed == ()
         assert [bill.cover_task_id for bill in sandbox.journal.bills] == [details.cover_task_id]
         assert len(sandbox.journal.of("submit")) == 2
         assert not other.journal.arrivals
@@ -451,7 +451,10 @@ async def test_the_sandbox_calls_no_address_but_this_machines_own(host: str) -> 
 
 @pytest.mark.parametrize("status", STATUSES)
 async def test_the_sandbox_follows_no_redirect_of_a_callback(status: int) -> None:
-    async with Sandbox(Scenario(rate=None, looks=1, callback_pause=0)) as sandbox, peer() as away:
+    async with (
+        Sandbox(Scenario(rate_limit=None, looks=1, callback_pause=0)) as sandbox,
+        peer() as away,
+    ):
         async with peer(redirect(status, f"{away.url}/callback")) as listening:
             async with connect(sandbox, callback_url=listening.url) as client:
                 await client.generate(*sandbox.add_music(1))

@@ -96,7 +96,9 @@ def test_what_will_not_pass_is_not_tried_again() -> None:
 
 
 def test_a_possibly_billed_submit_is_repeated_3_times_not_sooner_than_1_s_later() -> None:
-    outcome, at = attempts(lambda _: POSSIBLY_BILLED, RetryPolicy(tries=50, deadline=1000))
+    outcome, at = attempts(
+        lambda _: POSSIBLY_BILLED, RetryPolicy(max_attempts=50, total_timeout=1000)
+    )
 
     waits = [after - before for before, after in itertools.pairwise(at)]
     assert outcome is POSSIBLY_BILLED.error
@@ -107,7 +109,7 @@ def test_a_possibly_billed_submit_is_repeated_3_times_not_sooner_than_1_s_later(
 def test_attempts_and_waits_together_keep_the_deadline() -> None:
     slow = failed(TransportError("no answer"), took=25.0)
 
-    outcome, at = attempts(lambda _: slow, RetryPolicy(tries=50))
+    outcome, at = attempts(lambda _: slow, RetryPolicy(max_attempts=50))
 
     assert outcome is slow.error
     assert len(at) == 3
@@ -122,7 +124,7 @@ def test_after_a_refusal_for_the_rate_the_limiter_alone_decides_when() -> None:
 
 @pytest.mark.parametrize("tries", [1, 2, 7])
 def test_tries_count_attempts(tries: int) -> None:
-    _, at = attempts(lambda _: LOST, RetryPolicy(tries=tries))
+    _, at = attempts(lambda _: LOST, RetryPolicy(max_attempts=tries))
 
     assert len(at) == tries
 
@@ -130,13 +132,13 @@ def test_tries_count_attempts(tries: int) -> None:
 # Without a time limit, as a catalog's requests are made.
 
 UNREADABLE = UnexpectedResponseError("the answer cannot be read")
-PATIENT = RetryPolicy(tries=7, deadline=None)
+PATIENT = RetryPolicy(max_attempts=7, total_timeout=None)
 
 
 def test_a_catalog_has_three_times_the_attempts_and_no_time_limit() -> None:
-    policy = RetryPolicy(tries=4, deadline=1.0, first=7.0).for_batch()
+    policy = RetryPolicy(max_attempts=4, total_timeout=1.0, initial_delay=7.0).for_batch()
 
-    assert policy == RetryPolicy(tries=12, deadline=None, first=7.0)
+    assert policy == RetryPolicy(max_attempts=12, total_timeout=None, initial_delay=7.0)
 
 
 def test_trouble_of_one_call_ends_it_however_long_that_takes() -> None:
@@ -184,7 +186,7 @@ def test_an_outage_in_which_others_wait_is_waited_out_without_a_time_limit() -> 
 
 def test_a_call_that_probes_alone_ends_after_50_probes() -> None:
     """Nobody else is left to tell an outage from trouble of this one call."""
-    outcome, at = attempts(lambda _: LOST, attrs.evolve(PATIENT, tries=6), CircuitBreaker())
+    outcome, at = attempts(lambda _: LOST, attrs.evolve(PATIENT, max_attempts=6), CircuitBreaker())
 
     assert outcome is LOST.error
     assert len(at) == 4 + 50
@@ -192,7 +194,7 @@ def test_a_call_that_probes_alone_ends_after_50_probes() -> None:
 
 
 def test_what_the_breaker_does_not_admit_in_time_ends_with_its_reason() -> None:
-    policy = RetryPolicy(tries=50, deadline=60, probe_first=1)
+    policy = RetryPolicy(max_attempts=50, total_timeout=60, probe_delay=1)
 
     outcome, at = attempts(lambda _: LOST, policy, CircuitBreaker(3_600, 3_600))
 

@@ -23,7 +23,7 @@ from aiohttp import web
 from conftest import until
 from PIL import Image
 
-from suno_cover_async.policies import Rate
+from suno_cover_async.policies import RateLimit
 from suno_cover_async.sandbox import Delivery, DuplicateId, Fault, Reply, Sandbox, Scenario
 from suno_cover_async.wire import Times
 
@@ -85,7 +85,7 @@ async def calling(sandbox: Sandbox, **headers: str) -> AsyncIterator[Api]:
 
 @asynccontextmanager
 async def an_api(**fields: Any) -> AsyncIterator[Api]:
-    fields = {"seconds": 0, "rate": None, "image_size": 64} | fields
+    fields = {"seconds": 0, "rate_limit": None, "image_size": 64} | fields
     async with Sandbox(Scenario(**fields)) as sandbox, calling(sandbox) as api:
         yield api
 
@@ -377,7 +377,7 @@ async def test_a_fault_of_an_image_is_an_http_status() -> None:
 
 
 async def test_the_limit_refuses_what_is_over_it_and_says_when_to_return() -> None:
-    async with an_api(rate=Rate(calls=5, seconds=60), retry_after="7") as api:
+    async with an_api(rate_limit=RateLimit(calls=5, seconds=60), retry_after="7") as api:
         answers = await asyncio.gather(*(api.get(CREDITS) for _ in range(8)))
         async with api.http.get(api.sandbox.url + CREDITS) as response:
             assert response.headers["Retry-After"] == "7"
@@ -398,7 +398,7 @@ async def test_calling_too_often_has_the_hosts_code(case: str, code: int) -> Non
 
 
 async def test_images_and_unknown_routes_take_no_place_in_the_limit() -> None:
-    async with an_api(rate=Rate(calls=1, seconds=60)) as api:
+    async with an_api(rate_limit=RateLimit(calls=1, seconds=60)) as api:
         for path in ("/s/1_a.png", "/nowhere", "/s/2_b.png"):
             await api.get(path)
         _, body = await api.get(CREDITS)
@@ -408,7 +408,7 @@ async def test_images_and_unknown_routes_take_no_place_in_the_limit() -> None:
 
 @pytest.mark.parametrize("counted", [{"submit"}, {"submit", "credits"}])
 async def test_what_a_scenario_does_not_count_is_never_refused(counted: set[str]) -> None:
-    async with an_api(rate=Rate(calls=1, seconds=60), counted=counted) as api:
+    async with an_api(rate_limit=RateLimit(calls=1, seconds=60), counted=counted) as api:
         cover_task_id = await api.cover()
         looks = [await api.details(cover_task_id) for _ in range(3)]
         _, credit = await api.get(CREDITS)
@@ -420,7 +420,7 @@ async def test_what_a_scenario_does_not_count_is_never_refused(counted: set[str]
 
 
 async def test_a_refused_submit_is_not_executed() -> None:
-    async with an_api(rate=Rate(calls=1, seconds=60)) as api:
+    async with an_api(rate_limit=RateLimit(calls=1, seconds=60)) as api:
         await api.get(CREDITS)
         _, body = await api.submit(*api.sandbox.add_music())
 
@@ -1029,7 +1029,7 @@ async def test_the_journal_knows_when_a_cover_ended_and_which_look_was_told_firs
 
 async def test_an_answer_that_nobody_could_read_told_of_no_end() -> None:
     unreadable = (Fault.LOST_ANSWER, Fault.TRUNCATED, Fault.GATEWAY_AFTER, Fault.TOO_OFTEN)
-    async with an_api(rate=Rate(calls=8, seconds=60)) as api:
+    async with an_api(rate_limit=RateLimit(calls=8, seconds=60)) as api:
         cover_task_id = await api.cover()
         api.sandbox.script("details", *unreadable, Reply(body=b"{}", code=200, executes=True))
         for _ in range(9):  # the last two are over the limit

@@ -31,7 +31,7 @@ from suno_cover_async import (
     MaintenanceError,
     MusicDetails,
     NotFoundError,
-    PollSchedule,
+    PollPolicy,
     RateLimitError,
     ServerError,
     SunoCoverError,
@@ -209,7 +209,10 @@ def test_201_without_data_is_pending_even_after_the_grace(code: object, status: 
         assert asyncio.get_running_loop().time() - began > 60
         assert len(here.moments("details")) == 10
 
-    play(scene, poll=PollSchedule(first=10, shortest=15, longest=15, grace=60))
+    play(
+        scene,
+        poll=PollPolicy(initial_delay=10, min_interval=15, max_interval=15, not_found_grace=60),
+    )
 
 
 def test_null_with_code_200_is_still_unknown_after_the_grace() -> None:
@@ -219,7 +222,10 @@ def test_null_with_code_200_is_still_unknown_after_the_grace() -> None:
         with pytest.raises(NotFoundError):
             await here.client.wait(here.covered.cover_task_id, timeout=900)
 
-    play(scene, poll=PollSchedule(first=10, shortest=15, longest=15, grace=60))
+    play(
+        scene,
+        poll=PollPolicy(initial_delay=10, min_interval=15, max_interval=15, not_found_grace=60),
+    )
 
 
 async def test_201_with_data_is_read_like_200() -> None:
@@ -281,7 +287,7 @@ def test_a_submit_with_201_and_no_id_is_possibly_billed(data: object) -> None:
 
         assert type(error) is UnexpectedResponseError
         assert error.code == 201
-        assert error.perhaps_billed
+        assert error.possibly_billed
 
     play(scene)
     play(alone, retry=ONCE)
@@ -341,7 +347,7 @@ async def test_no_credits_in_other_words_is_no_credits_on_every_host(
         assert type(error) is InsufficientCreditsError
         assert reason in str(error)
         assert not error.retryable
-        assert not here.client.uncertain
+        assert not here.client.possibly_billed
         assert len(here.moments("submit")) == 1
 
 
@@ -449,7 +455,9 @@ def test_the_error_that_a_time_out_quotes_is_bounded_and_printable() -> None:
 
 def test_a_cover_that_is_a_success_without_images_is_quoted_as_well() -> None:
     async def scene() -> str:
-        async with stage(poll=PollSchedule(first=0.5, shortest=0.5, longest=0.5)) as here:
+        async with stage(
+            poll=PollPolicy(initial_delay=0.5, min_interval=0.5, max_interval=0.5)
+        ) as here:
             empty = record(here, successFlag=1, errorCode=531, errorMessage="refunded")
             here.sandbox.script("details", *[empty] * 9)
             with pytest.raises(CoverTimeoutError) as caught:

@@ -115,9 +115,9 @@ def test_dir_and_help_show_everything_in_all() -> None:
 
 
 def test_what_was_fetched_can_be_pickled() -> None:
-    rate = suno_cover_async.Rate(calls=1, seconds=1.0)
+    rate_limit = suno_cover_async.RateLimit(calls=1, seconds=1.0)
 
-    assert pickle.loads(pickle.dumps(rate)) == rate  # noqa: S301
+    assert pickle.loads(pickle.dumps(rate_limit)) == rate_limit  # noqa: S301
     assert pickle.loads(pickle.dumps(suno_cover_async.Ledger)) is suno_cover_async.Ledger  # noqa: S301
 
 

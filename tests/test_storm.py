@@ -26,7 +26,7 @@ async def covered(client: SunoCoverClient, music_task_id: str) -> CoverDetails:
 
 async def test_in_a_storm_every_song_is_billed_once_and_every_cover_collected() -> None:
     scenario = Scenario(
-        rate=None,
+        rate_limit=None,
         looks=1,
         lost_answers=0.07,
         resets=0.07,
@@ -34,7 +34,7 @@ async def test_in_a_storm_every_song_is_billed_once_and_every_cover_collected() 
         html=0.06,
         server_errors=0.06,
     )
-    retry = RetryPolicy(first=0.001, longest=0.01)
+    retry = RetryPolicy(initial_delay=0.001, max_delay=0.01)
     async with Sandbox(scenario) as sandbox:
         songs = sandbox.add_music(COVERS)
         async with connect(sandbox, retry=retry, concurrency=COVERS) as client:

@@ -28,8 +28,8 @@ from suno_cover_async.sandbox.world import STYLES
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-FREE = Scenario(rate=None, looks=1, image_size=16)
-IMPATIENT = RetryPolicy(first=0.001, longest=0.01, attempt=1.0)
+FREE = Scenario(rate_limit=None, looks=1, image_size=16)
+IMPATIENT = RetryPolicy(initial_delay=0.001, max_delay=0.01, attempt_timeout=1.0)
 FAULTS = [fault for fault in WireFault if fault is not WireFault.NONE]
 NEVER_ARRIVED = {
     WireFault.REFUSED,
@@ -66,7 +66,11 @@ def script() -> Iterator[Any]:
 async def under_fire(
     wire: Wire | None = None, scenario: Scenario = FREE, **options: Any
 ) -> AsyncIterator[tuple[Sandbox, FaultProxy, SunoCoverClient]]:
-    given: dict[str, Any] = {"rate": NO_LIMIT, "poll": FAST_POLL, "retry": FAST_RETRY} | options
+    given: dict[str, Any] = {
+        "rate_limit": NO_LIMIT,
+        "poll": FAST_POLL,
+        "retry": FAST_RETRY,
+    } | options
     async with (
         Sandbox(scenario) as sandbox,
         FaultProxy(sandbox.url, wire) as proxy,
@@ -98,7 +102,7 @@ async def test_whatever_strikes_a_submit_it_is_billed_once_and_its_cover_collect
             _, *submits = executed(sandbox, "submit")
             assert len(submits) == (1 if fault in ANSWERED | NEVER_ARRIVED else 2), fault
             assert all(late.at - early.at > 0.9 for early, late in pairwise(submits)), fault
-            assert proxy.tally[fault] == 1
+            assert proxy.progress[fault] == 1
 
     await asyncio.gather(*map(strike, FAULTS))
 
@@ -134,12 +138,14 @@ async def test_whatever_strikes_a_download_both_files_are_whole_and_its_own(
 
         assert [file.read_bytes() for file in files] == pictures(song)
         assert sorted(tmp_path.glob("*.*")) == sorted(files)
-        assert proxy.tally[fault] == (2 if fault in ANSWERED | LATE else 3)
+        assert proxy.progress[fault] == (2 if fault in ANSWERED | LATE else 3)
 
 
 async def test_an_answer_that_comes_when_nobody_waits_any_more_is_nobodys() -> None:
     late = Wire(stall=0.3)
-    retry = RetryPolicy(first=0.001, longest=0.01, attempt=0.1, tries=20, deadline=60)
+    retry = RetryPolicy(
+        initial_delay=0.001, max_delay=0.01, attempt_timeout=0.1, max_attempts=20, total_timeout=60
+    )
     async with under_fire(late, retry=retry) as (sandbox, proxy, client):
         songs = sandbox.add_music(10)
         proxy.script(*[WireFault.STALLED_ANSWER, WireFault.STALLED_REQUEST] * 5)
@@ -160,7 +166,7 @@ async def test_hundreds_of_covers_at_30_percent_are_billed_once_each_and_all_col
                 if not error.retryable:
                     raise
 
-    retry = RetryPolicy(first=0.001, longest=0.01, attempt=5)
+    retry = RetryPolicy(initial_delay=0.001, max_delay=0.01, attempt_timeout=5)
     async with under_fire(ALL_KINDS, retry=retry) as (sandbox, proxy, client):
         songs = sandbox.add_music(COVERS)
 
@@ -169,8 +175,8 @@ async def test_hundreds_of_covers_at_30_percent_are_billed_once_each_and_all_col
         bills = {bill.music_task_id: bill.cover_task_id for bill in sandbox.journal.bills}
         assert {cover.music_task_id: cover.cover_task_id for cover in covers} == bills
         assert billed(sandbox) == Counter(songs)
-        assert set(proxy.tally) == set(WireFault)
-        assert 0.25 < 1 - proxy.tally[WireFault.NONE] / len(proxy.exchanges) < 0.35
+        assert set(proxy.progress) == set(WireFault)
+        assert 0.25 < 1 - proxy.progress[WireFault.NONE] / len(proxy.exchanges) < 0.35
 
 
 async def test_a_catalog_at_30_percent_loses_doubles_and_tears_nothing(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from suno_cover_async.models import CoverStatus
-from suno_cover_async.policies import Rate
+from suno_cover_async.policies import RateLimit
 from suno_cover_async.sandbox import Fault, Lognormal, Scenario, courier, forgery, images
 from suno_cover_async.sandbox.scenario import Mishap
 from suno_cover_async.sandbox.world import Notice, World
@@ -52,7 +52,7 @@ def statuses(world: World, cover_task_id: str, moments: list[float]) -> list[Cov
 def test_no_window_admits_more_than_the_rate_and_none_refuses_less(
     arrivals: list[float], calls: int, seconds: float
 ) -> None:
-    world = a_world(rate=Rate(calls=calls, seconds=seconds))
+    world = a_world(rate_limit=RateLimit(calls=calls, seconds=seconds))
     admitted = list[float]()
 
     for now in arrivals:
@@ -63,19 +63,19 @@ def test_no_window_admits_more_than_the_rate_and_none_refuses_less(
 
 
 def test_an_arrival_exactly_one_window_later_is_admitted() -> None:
-    world = a_world(rate=Rate(calls=1, seconds=10))
+    world = a_world(rate_limit=RateLimit(calls=1, seconds=10))
 
     assert [world.admit(now) for now in (0.0, 9.999, 10.0, 19.0)] == [True, False, True, False]
 
 
 def test_the_window_shrinks_with_the_scale() -> None:
-    world = a_world(rate=Rate(calls=1, seconds=10), scale=100)
+    world = a_world(rate_limit=RateLimit(calls=1, seconds=10), scale=100)
 
     assert [world.admit(now) for now in (0.0, 0.05, 0.11)] == [True, False, True]
 
 
 def test_no_rate_admits_everything() -> None:
-    world = a_world(rate=None)
+    world = a_world(rate_limit=None)
 
     assert all(world.admit(0.0) for _ in range(1000))
 

@@ -32,8 +32,8 @@ from virtual_time import run
 
 from suno_cover_async import (
     Ledger,
-    Rate,
-    RequestWindow,
+    RateLimit,
+    RateLimiter,
     SunoCoverClient,
     SunoCoverError,
     Track,
@@ -42,8 +42,8 @@ from suno_cover_async import (
 from suno_cover_async.sandbox import Fault, Reply, Sandbox, Scenario
 
 DAY = 86_400
-RATE = Rate(calls=4, seconds=10)
-CALM = Scenario(seconds=47, image_size=16, rate=RATE, retry_after="7")
+RATE = RateLimit(calls=4, seconds=10)
+CALM = Scenario(seconds=47, image_size=16, rate_limit=RATE, retry_after="7")
 
 Jumps = Sequence[tuple[float, int]]
 """At which moments the wall clock jumps, and how many days it is off from then on."""
@@ -131,7 +131,7 @@ async def _day(ledger: Ledger, folder: Path) -> Trace:
         sandbox = await stack.enter_async_context(Sandbox(CALM, api_key=API_KEY, clock=clock))
         receiver = await stack.enter_async_context(receiving())
         place: dict[str, Any] = {"api_key": sandbox.api_key, "base_url": sandbox.url}
-        place["rate"] = RequestWindow(RATE)
+        place["rate"] = RateLimiter(RATE)
         client = await stack.enter_async_context(SunoCoverClient(**place))
         called = await stack.enter_async_context(SunoCoverClient(**place, receiver=receiver))
         await _troubles(sandbox, client, note)
@@ -158,7 +158,7 @@ async def _troubles(sandbox: Sandbox, client: SunoCoverClient, note: Any) -> Non
         await note("download", client.download(details, into))
     task = await note("submit", client.submit(second))
     await note("wait that ends", client.wait(task, timeout=33))
-    sandbox.scenario = Scenario(slow=1.0, slow_seconds=45, rate=RATE)
+    sandbox.scenario = Scenario(slow=1.0, slow_seconds=45, rate_limit=RATE)
     await note("no answer in time", client.details(task))
     await note("no answer to a submit", client.submit(third))
     sandbox.scenario = CALM

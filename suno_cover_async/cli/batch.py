@@ -14,16 +14,16 @@ from pathlib import Path
 import attrs
 
 from suno_cover_async import (
+    CatalogRun,
     CircuitBreaker,
     Failed,
     Ledger,
     LedgerEntry,
     LedgerError,
     Outcome,
-    Outcomes,
+    Progress,
     SunoCoverClient,
     SunoCoverError,
-    Tally,
     Track,
     TrackState,
     cover_catalog,
@@ -72,7 +72,7 @@ class Batch:
     refused: Sequence[Exception] = ()
     _ledger: Ledger = attrs.field(init=False)
     _speed: Speed = attrs.field(factory=Speed, init=False)
-    _run: Outcomes | None = attrs.field(default=None, init=False)
+    _run: CatalogRun | None = attrs.field(default=None, init=False)
     _purse: Purse | None = attrs.field(default=None, init=False)
     _errors: dict[type[Exception], Exception] = attrs.field(init=False)
     _reason: Exception | None = attrs.field(default=None, init=False)
@@ -101,7 +101,7 @@ class Batch:
             raise
         finally:
             if self._run is not None:
-                self._conclude(self._run.tally)
+                self._conclude(self._run.progress)
         return self._code()
 
     def finish(self) -> bool:
@@ -116,7 +116,7 @@ class Batch:
     @property
     def billed(self) -> int:
         """How many covers this run was billed for."""
-        return 0 if self._run is None else self._run.tally.billed
+        return 0 if self._run is None else self._run.progress.billed
 
     async def _cover(self) -> None:
         async with self._ledger:
@@ -138,15 +138,15 @@ class Batch:
         )
         try:
             async with work as self._run:
-                self._ended_before = self._run.tally.done + self._run.tally.failed
-                self._was_idle = not self._run.tally.left
+                self._ended_before = self._run.progress.done + self._run.progress.failed
+                self._was_idle = not self._run.progress.left
                 await self._follow(self._run)
         except asyncio.CancelledError:
             if self._run is not None:
                 await self._hear_the_rest(self._run)
             raise
 
-    async def _follow(self, run: Outcomes) -> None:
+    async def _follow(self, run: CatalogRun) -> None:
         """Hear of every outcome, up to the last one or the reason to stop."""
         self._can_finish = True
         async with contextlib.AsyncExitStack() as stack:
@@ -160,16 +160,16 @@ class Batch:
                 self._reason = error
         self._can_finish = False
 
-    async def _watch_the_balance(self, run: Outcomes, stack: contextlib.AsyncExitStack) -> None:
+    async def _watch_the_balance(self, run: CatalogRun, stack: contextlib.AsyncExitStack) -> None:
         """Ask for the balance, where this run may be billed and a ledger file is kept."""
         if self.ledger_path is None:
             return
-        self._purse = Purse(self.client.credits, run.tally)
+        self._purse = Purse(self.client.credits, run.progress)
         totals = await self._ledger.count()
         if any(totals[state] for state in _UNPAID):
             await stack.enter_async_context(self._purse.watched())
 
-    async def _hear_the_rest(self, run: Outcomes) -> None:
+    async def _hear_the_rest(self, run: CatalogRun) -> None:
         """Hear of what ended while it was being stopped."""
         with contextlib.suppress(SunoCoverError):
             async for outcome in run:
@@ -183,8 +183,8 @@ class Batch:
         if self.ledger_path is None:
             self._with_outcome.add(outcome.track.music_task_id)
         if self._run is not None:
-            tally = self._run.tally
-            self._speed.note(time.monotonic(), tally.done + tally.failed - self._ended_before)
+            numbers = self._run.progress
+            self._speed.note(time.monotonic(), numbers.done + numbers.failed - self._ended_before)
 
     async def _without_outcome(self) -> list[LedgerEntry]:
         """Read the tracks that had no outcome in this run: what is paid for first."""
@@ -202,11 +202,11 @@ class Batch:
         return progress(stderr(), self._standing, live=live)
 
     def _standing(self) -> Standing:
-        tally = Tally() if self._run is None else self._run.tally
+        numbers = Progress() if self._run is None else self._run.progress
         return Standing(
-            total=tally.total,
-            done=tally.done,
-            failed=tally.failed,
+            total=numbers.total,
+            done=numbers.done,
+            failed=numbers.failed,
             in_flight={} if self._run is None else self._run.in_flight,
             per_minute=self._speed.per_minute(time.monotonic()),
             credits_used=None if self._purse is None else self._purse.used,
@@ -219,10 +219,10 @@ class Batch:
         paused = map(_pause, (breakers.api, breakers.submit, breakers.images))
         return next(filter(None, paused), None)
 
-    def _conclude(self, tally: Tally) -> None:
+    def _conclude(self, numbers: Progress) -> None:
         report = Report(
             into=self.into,
-            tally=tally,
+            numbers=numbers,
             was_idle=self._was_idle,
             bad_lines=self.bad_lines,
             credits_used=None if self._purse is None else self._purse.used,
@@ -233,7 +233,7 @@ class Batch:
         self.results.end(
             map(OutcomeRecord.unfinished, self._unfinished),
             SummaryRecord.of(
-                tally,
+                numbers,
                 credits_used=report.credits_used,
                 reason=report.reason,
                 bad_lines=report.bad_lines,
@@ -248,10 +248,10 @@ class Batch:
         """Choose the exit code; what earlier runs left failed makes it no better."""
         ended_by = [error for error in (self._reason, self.results.trouble) if error is not None]
         code = exit_code([*ended_by, *self._errors.values()])
-        tally = Tally() if self._run is None else self._run.tally
+        numbers = Progress() if self._run is None else self._run.progress
         if code is ExitCode.DONE:
-            return ExitCode.FAILED if tally.failed or tally.left else ExitCode.DONE
-        return ExitCode.FAILED if code is ExitCode.TIMED_OUT and tally.failed else code
+            return ExitCode.FAILED if numbers.failed or numbers.left else ExitCode.DONE
+        return ExitCode.FAILED if code is ExitCode.TIMED_OUT and numbers.failed else code
 
 
 def _nothing(_: Outcome) -> None:

@@ -94,7 +94,7 @@ def batch(
     client = connection.client(
         None if door is None else door.receiver,
         concurrency=concurrency,
-        retry=RetryPolicy(longest_pause=_LONGEST_PAUSE),
+        retry=RetryPolicy(max_retry_after=_LONGEST_PAUSE),
     )
     options = {
         "--out": str(into),

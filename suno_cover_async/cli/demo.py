@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from suno_cover_async import Covered, Outcome, PollSchedule, Rate, SunoCoverClient, Track
+from suno_cover_async import Covered, Outcome, PollPolicy, RateLimit, SunoCoverClient, Track
 from suno_cover_async.cli.batch import Batch
 from suno_cover_async.cli.console import result, say, stderr
 from suno_cover_async.cli.contact_sheet import contact_sheet
@@ -49,8 +49,8 @@ def _client(sandbox: Sandbox) -> SunoCoverClient:
     return SunoCoverClient(
         sandbox.api_key,
         base_url=sandbox.url,
-        rate=Rate(calls=20, seconds=10 / _SPEED),
-        poll=PollSchedule(first=0.5, shortest=0.5, longest=1.0, timeout=60),
+        rate_limit=RateLimit(calls=20, seconds=10 / _SPEED),
+        poll=PollPolicy(initial_delay=0.5, min_interval=0.5, max_interval=1.0, timeout=60),
     )
 
 

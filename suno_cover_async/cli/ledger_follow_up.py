@@ -79,10 +79,10 @@ class LedgerFollowUp:
         if report.bad_lines:
             lines = count(report.bad_lines, "line")
             say(self._console, f"left out: {lines} of the catalog without a track", "yellow")
-        if report.tally.failed:
-            self._say_failed(report.tally.failed)
-        if report.tally.left:
-            self._say_left(report.tally.left)
+        if report.numbers.failed:
+            self._say_failed(report.numbers.failed)
+        if report.numbers.left:
+            self._say_left(report.numbers.left)
 
     def _note_if_expired(self, failed: Failed) -> None:
         if isinstance(failed.error, CoverExpiredError) and not failed.error.retryable:

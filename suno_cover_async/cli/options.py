@@ -18,7 +18,7 @@ import click
 from suno_cover_async import (
     SUNOAPI,
     CallbackReceiver,
-    PollSchedule,
+    PollPolicy,
     RetryPolicy,
     SunoCoverClient,
     validation,
@@ -90,13 +90,15 @@ class Connection:
             retry=retry or RetryPolicy(),
         )
 
-    def _schedule(self) -> PollSchedule:
-        usual = PollSchedule()
+    def _schedule(self) -> PollPolicy:
+        usual = PollPolicy()
         usual = usual if self.timeout is None else attrs.evolve(usual, timeout=self.timeout)
         if self.poll is None:
             return usual
-        longest = max(self.poll, usual.longest)
-        return attrs.evolve(usual, first=self.poll, shortest=self.poll, longest=longest)
+        longest = max(self.poll, usual.max_interval)
+        return attrs.evolve(
+            usual, initial_delay=self.poll, min_interval=self.poll, max_interval=longest
+        )
 
     def arguments(self) -> list[str]:
         """Write the options again, for a command that goes on where this one stopped."""
@@ -246,7 +248,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--timeout",
         type=Seconds(0, min_open=True),
         metavar="SECONDS",
-        help=f"How long to wait for one cover. [default: {PollSchedule().timeout:g}]",
+        help=f"How long to wait for one cover. [default: {PollPolicy().timeout:g}]",
     ),
     click.option(
         "--poll",

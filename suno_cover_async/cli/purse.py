@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
-from suno_cover_async import SunoCoverError, Tally
+from suno_cover_async import Progress, SunoCoverError
 
 _REST = 60.0  # seconds between two looks
 _PATIENCE = 10.0  # seconds for the last one
@@ -16,10 +16,10 @@ _PATIENCE = 10.0  # seconds for the last one
 class Purse:
     """The balance before the first cover of this run, and the latest one."""
 
-    def __init__(self, ask: Callable[[], Awaitable[float]], tally: Tally) -> None:
+    def __init__(self, ask: Callable[[], Awaitable[float]], numbers: Progress) -> None:
         """Look at nothing yet; `ask` brings the balance."""
         self._ask = ask
-        self._tally = tally
+        self._tally = numbers
         self._first: float | None = None
         self._latest: float | None = None
 

@@ -13,7 +13,7 @@ from typing import Literal
 import attrs
 import cattrs
 
-from suno_cover_async import CoverDetails, Covered, Failed, LedgerEntry, Outcome, Tally
+from suno_cover_async import CoverDetails, Covered, Failed, LedgerEntry, Outcome, Progress
 from suno_cover_async.cli.exits import explain
 
 State = Literal["saved", "left", "failed", "unfinished"]
@@ -103,7 +103,7 @@ class SummaryRecord:
     Attributes:
         billed: Accepted as new in this run.
         adopted: Had a cover task already.
-        ambiguous: Possibly billed.
+        possibly_billed: Possibly billed.
         failed: Failed, or in need of attention.
         left: What the next run goes on with.
         done: Saved.
@@ -115,7 +115,7 @@ class SummaryRecord:
 
     billed: int
     adopted: int
-    ambiguous: int
+    possibly_billed: int
     failed: int
     left: int
     done: int
@@ -126,17 +126,22 @@ class SummaryRecord:
 
     @classmethod
     def of(
-        cls, tally: Tally, *, credits_used: float | None, reason: Exception | None, bad_lines: int
+        cls,
+        numbers: Progress,
+        *,
+        credits_used: float | None,
+        reason: Exception | None,
+        bad_lines: int,
     ) -> "SummaryRecord":
         """Sum up a run."""
         return cls(
-            billed=tally.billed,
-            adopted=tally.adopted,
-            ambiguous=tally.ambiguous,
-            failed=tally.failed,
-            left=tally.left,
-            done=tally.done,
-            total=tally.total,
+            billed=numbers.billed,
+            adopted=numbers.adopted,
+            possibly_billed=numbers.possibly_billed,
+            failed=numbers.failed,
+            left=numbers.left,
+            done=numbers.done,
+            total=numbers.total,
             credits_used=credits_used,
             stopped_by=None if reason is None else type(reason).__name__,
             bad_lines=bad_lines,

@@ -11,7 +11,7 @@ from typing import Protocol
 import attrs
 from rich.console import Console
 
-from suno_cover_async import CoverTask, Failed, LedgerEntry, Outcome, Tally
+from suno_cover_async import CoverTask, Failed, LedgerEntry, Outcome, Progress
 from suno_cover_async.cli.console import say
 from suno_cover_async.cli.exits import advise, explain
 from suno_cover_async.cli.progress import amount
@@ -27,7 +27,7 @@ class Report:
 
     Attributes:
         into: The folder of the images.
-        tally: How far the run is.
+        numbers: How far the run is.
         was_idle: There was nothing to do.
         bad_lines: The catalog's lines that name no track.
         credits_used: By this run; None where that is not known.
@@ -37,7 +37,7 @@ class Report:
     """
 
     into: Path
-    tally: Tally
+    numbers: Progress
     was_idle: bool
     bad_lines: int
     credits_used: float | None
@@ -64,13 +64,13 @@ class FollowUp(Protocol):
 
 def summarise(console: Console, report: Report, noun: str) -> None:
     """Say what was saved, what it cost, and why the run stopped."""
-    tally = report.tally
-    saved = f"{tally.done:,} of {count(tally.total, noun)}"
-    if report.was_idle and tally.total:
-        say(console, f"nothing left to do: {saved} {are(tally.done)} saved", "green")
-    elif tally.total:
+    numbers = report.numbers
+    saved = f"{numbers.done:,} of {count(numbers.total, noun)}"
+    if report.was_idle and numbers.total:
+        say(console, f"nothing left to do: {saved} {are(numbers.done)} saved", "green")
+    elif numbers.total:
         where = printable(str(report.into))
-        say(console, f"saved {saved} in {where}", "green" if tally.done else "")
+        say(console, f"saved {saved} in {where}", "green" if numbers.done else "")
         _say_numbers(console, report)
     if report.reason is not None:
         _say_reason(console, report.reason)
@@ -96,20 +96,20 @@ def are(number: int) -> str:
 
 
 def _say_numbers(console: Console, report: Report) -> None:
-    tally = report.tally
-    numbers = [
-        f"billed {tally.billed:,}",
-        f"adopted {tally.adopted:,}",
-        f"possibly billed {tally.ambiguous:,}",
-        f"failed {tally.failed:,}",
-        f"left {tally.left:,}",
+    numbers = report.numbers
+    words = [
+        f"billed {numbers.billed:,}",
+        f"adopted {numbers.adopted:,}",
+        f"possibly billed {numbers.possibly_billed:,}",
+        f"failed {numbers.failed:,}",
+        f"left {numbers.left:,}",
     ]
     if report.credits_used is not None:
-        numbers.append(f"credits used {amount(report.credits_used)}")
-    say(console, ", ".join(numbers))
-    if tally.ambiguous:
-        words = "possibly billed: the next run finds out, and never pays twice"
-        say(console, words, "yellow", indent=2)
+        words.append(f"credits used {amount(report.credits_used)}")
+    say(console, ", ".join(words))
+    if numbers.possibly_billed:
+        hint = "possibly billed: the next run finds out, and never pays twice"
+        say(console, hint, "yellow", indent=2)
 
 
 def _say_reason(console: Console, reason: Exception) -> None:

@@ -134,7 +134,7 @@ class FaultProxy:
         return f"http://{_HOST}:{self._port}"
 
     @property
-    def tally(self) -> Counter[WireFault]:
+    def progress(self) -> Counter[WireFault]:
         """How often each fault struck."""
         return Counter(exchange.fault for exchange in self.exchanges)
 

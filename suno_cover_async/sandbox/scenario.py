@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 import attrs
 
-from suno_cover_async.policies import Rate
+from suno_cover_async.policies import RateLimit
 from suno_cover_async.sandbox import bounds, durations
 from suno_cover_async.validation import checked, count, positive
 from suno_cover_async.wire import Times
@@ -27,7 +27,7 @@ API_KINDS: frozenset[Kind] = frozenset({"submit", "details", "credits", "music"}
 IMAGE_LIFE = 14 * 86_400.0  # documented: images are kept for 14 days
 
 _STRIKEABLE: frozenset[Kind] = frozenset({*API_KINDS, "image"})
-_LIMIT = Rate(calls=20, seconds=10)  # documented
+_LIMIT = RateLimit(calls=20, seconds=10)  # documented
 
 
 class Fault(enum.Enum):
@@ -198,7 +198,7 @@ class Scenario:
     failures: float = attrs.field(default=0.0, validator=bounds.share)
     credits: float = attrs.field(default=1_000_000.0, validator=bounds.amount)
     price: float = attrs.field(default=1.0, validator=bounds.amount)
-    rate: Rate | None = _LIMIT
+    rate_limit: RateLimit | None = _LIMIT
     counted: frozenset[Kind] = attrs.field(default=API_KINDS, converter=_kinds, validator=_limited)
     too_often_code: int = attrs.field(default=429, validator=attrs.validators.in_({405, 429, 430}))
     no_credits_code: int = attrs.field(default=402, validator=attrs.validators.in_({402, 429}))
@@ -269,11 +269,11 @@ class Scenario:
         )
 
     @property
-    def window(self) -> Rate | None:
+    def window(self) -> RateLimit | None:
         """The limit, at this scenario's scale."""
-        if self.rate is None or self.scale == 1:
-            return self.rate
-        return Rate(calls=self.rate.calls, seconds=self.rate.seconds / self.scale)
+        if self.rate_limit is None or self.scale == 1:
+            return self.rate_limit
+        return RateLimit(calls=self.rate_limit.calls, seconds=self.rate_limit.seconds / self.scale)
 
     @property
     def image_life(self) -> float:

@@ -215,12 +215,12 @@ class World:
 
         A window is half open: an arrival exactly one window after another is outside.
         """
-        rate = self.scenario.window
-        if rate is None:
+        rate_limit = self.scenario.window
+        if rate_limit is None:
             return True
-        while self._arrivals and now - self._arrivals[0] >= rate.seconds:
+        while self._arrivals and now - self._arrivals[0] >= rate_limit.seconds:
             self._arrivals.popleft()
-        if len(self._arrivals) >= rate.calls:
+        if len(self._arrivals) >= rate_limit.calls:
             return False
         self._arrivals.append(now)
         return True
