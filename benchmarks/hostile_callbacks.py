@@ -26,7 +26,7 @@ from urllib.parse import quote
 
 import attrs
 
-from suno_cover_async import CallbackReceiver, CallbackRefusedError, __version__, signing, wire
+from suno_cover_async import CallbackReceiver, CallbackRefusedError, __version__, codec, signing
 
 CEILING = 0.05
 """Seconds of CPU that one input may take: 64 KiB of well-formed JSON take about 10 ms."""
@@ -490,7 +490,7 @@ def _request(rng: Random) -> Request:
         headers=_carried(rng, plain + fields),
         body=_body(rng)
         if "body" in spoilt
-        else wire.encode_callback(200, "", cover_task_id=cover_task_id, images=()),
+        else codec.encode_callback(200, "", cover_task_id=cover_task_id, images=()),
         headers_are_fine="headers" not in spoilt
         and all(isinstance(value, str | bytes) for _, value in fields),
         signed_for=signed_for,
@@ -551,7 +551,7 @@ TARGETS = (
         valid=_valid_path,
     ),
     Target(name="read_signature, verify", aim=_triple, strike=_verified, valid=_valid_triple),
-    Target(name="decode_callback", aim=_body, strike=wire.decode_callback, valid=_valid_body),
+    Target(name="decode_callback", aim=_body, strike=codec.decode_callback, valid=_valid_body),
     Target(name="CallbackReceiver.read", aim=_request, strike=_received, valid=_valid_request),
 )
 

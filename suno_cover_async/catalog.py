@@ -20,10 +20,10 @@ from typing import BinaryIO, Literal, TypeVar
 
 import attrs
 
+from suno_cover_async.codec import json_object
 from suno_cover_async.lines import BadLine, Lines
 from suno_cover_async.models import Track
 from suno_cover_async.text import printable
-from suno_cover_async.wire import json_object
 
 Format = Literal["csv", "jsonl", "txt"]
 Row = TypeVar("Row", str, list[str])

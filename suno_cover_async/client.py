@@ -13,7 +13,7 @@ from typing import NoReturn, Self
 
 import aiohttp
 
-from suno_cover_async import arguments, receiving, wire
+from suno_cover_async import arguments, receiving, requests
 from suno_cover_async.doorbell import Doorbell
 from suno_cover_async.errors import (
     CoverExpiredError,
@@ -384,7 +384,7 @@ class SunoCoverClient:
             SunoCoverError: What the last attempt came to.
         """
         workshop = await self._loops.enter()
-        return await workshop.transport.get(wire.credit(self._account.host))
+        return await workshop.transport.get(requests.credit(self._account.host))
 
     async def music_details(self, music_task_id: str) -> MusicDetails:
         """Look at a music task once.
@@ -397,7 +397,7 @@ class SunoCoverClient:
         arguments.task_id("music_task_id", music_task_id)
         workshop = await self._loops.enter()
         found = await workshop.transport.get(
-            wire.music(music_task_id), through=self._account.poll_window
+            requests.music(music_task_id), through=self._account.poll_window
         )
         if found is None:
             raise NotFoundError(

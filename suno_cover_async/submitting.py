@@ -16,7 +16,7 @@ from functools import partial
 
 import attrs
 
-from suno_cover_async import wire
+from suno_cover_async import requests
 from suno_cover_async.doorbell import Doorbell, Ear
 from suno_cover_async.errors import CoverExistsError, SunoCoverError, WrongAddressError
 from suno_cover_async.memory import Memory
@@ -114,7 +114,9 @@ class SubmitDesk:
         self, music_task_id: str, ear: Ear, patience: float, failed: set[str]
     ) -> CoverTask:
         in_doubt = music_task_id in self.memory.uncertain
-        call = wire.submit(music_task_id, self.callback_url(music_task_id), self.memory.owner_of)
+        call = requests.submit(
+            music_task_id, self.callback_url(music_task_id), self.memory.owner_of
+        )
         if in_doubt:
             await self._not_too_soon(music_task_id)
         try:
@@ -191,7 +193,7 @@ class SubmitDesk:
     def _keep(self, task: CoverTask) -> None:
         self.memory.accepted(task, _now())
 
-    def _doubt(self, call: wire.Call[CoverTask]) -> None:
+    def _doubt(self, call: requests.Call[CoverTask]) -> None:
         if not self.loop.is_closed():  # else the next event loop takes note of it as it begins
             self.memory.uncertain[call.music_task_id or ""] = self.loop.time()
 

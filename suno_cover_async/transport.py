@@ -1,7 +1,7 @@
 """One request out, one decoded answer in; paced, retried, mapped.
 
 It owns the order in which a request meets limiter, gates and retries, and who learns what from its
-answer. What it says is `wire.py`'s, how it is carried `messenger.py`'s, what an answer means
+answer. What it says is `requests.py`'s, how it is carried `messenger.py`'s, what an answer means
 `verdict.py`'s, when it may go out `window.py`'s, `pace.py`'s and `outage.py`'s, whether again
 `retry.py`'s.
 """
@@ -28,11 +28,11 @@ from suno_cover_async.hosts import BaseUrl, Host
 from suno_cover_async.messenger import ApiKey, Messenger, SubmitBody
 from suno_cover_async.outage import OutageGate, Passage
 from suno_cover_async.pace import Backpressure
+from suno_cover_async.requests import Call
 from suno_cover_async.retry import RetryPolicy, Trouble, persist
 from suno_cover_async.sharing import CLOSED, Closing
 from suno_cover_async.verdict import read
 from suno_cover_async.window import RequestWindow, Slot
-from suno_cover_async.wire import Call
 
 T = TypeVar("T")
 V = TypeVar("V")

@@ -2,7 +2,7 @@
 
 It owns the rule that tells the API's own answers from others, the meaning of every code by host
 and page, and `Retry-After`. It knows no socket and no clock; the records inside answers are
-`wire.py`'s, what any other answer means is `gateway.py`'s.
+`codec.py`'s, what any other answer means is `gateway.py`'s.
 """
 
 import re
@@ -12,10 +12,11 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 from suno_cover_async import errors, gateway
+from suno_cover_async.codec import json_object, whole_number
 from suno_cover_async.gateway import Answer
 from suno_cover_async.hosts import BaseUrl, Host
+from suno_cover_async.requests import Call, OutOfStepError
 from suno_cover_async.text import printable
-from suno_cover_async.wire import Call, OutOfStepError, json_object, whole_number
 
 T = TypeVar("T")
 V = TypeVar("V")

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import attrs
 
-from suno_cover_async import wire
+from suno_cover_async import requests
 from suno_cover_async.addresses import Address, is_loopback
 from suno_cover_async.connections import Connector
 from suno_cover_async.doorbell import Doorbell
@@ -148,7 +148,9 @@ async def open_workshop(
     transport = Transport(account, messenger)
 
     def look(cover_task_id: str) -> Coroutine[Any, Any, CoverDetails | None]:
-        return transport.get(wire.details(cover_task_id), through=account.poll_window, urgent=True)
+        return transport.get(
+            requests.details(cover_task_id), through=account.poll_window, urgent=True
+        )
 
     memory.left_under_way()  # by an event loop that was closed without ending its tasks
     lookout = Lookout(look, poll, memory, lambda: account.poll_window.busy, doorbell)
