@@ -20,6 +20,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from itertools import chain
 from random import Random
 from typing import Any
 from urllib.parse import quote
@@ -34,6 +35,7 @@ CEILING = 0.05
 NOW = 1_760_512_082
 WINDOW = 300
 _LARGE = 65_536
+_MOST_LEVELS = 100
 _SHOWN = 20  # findings printed in full
 
 _KEYS = signing.Secrets(["the newest secret", "the one before"]).check("secret")
@@ -402,7 +404,10 @@ _WRITERS: list[tuple[Callable[[Random], bytes], int]] = [
 
 
 def _valid_body(body: bytes) -> str | None:
-    """Read a body a second way: every odd thing is noted, and the fields are told apart after."""
+    """Read a body a second way: every odd thing is noted, and the fields are told apart after.
+
+    Its depth is measured in what was parsed, level by level.
+    """
     odd: list[object] = []
 
     def fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -417,10 +422,22 @@ def _valid_body(body: bytes) -> str | None:
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
     named = [data[word] for word in ("taskId", "task_id") if data.get(word) is not None]
-    if odd or not named or named[0] != named[-1] or not isinstance(named[0], str):
+    if odd or _levels(found) > _MOST_LEVELS:
+        return None
+    if not named or named[0] != named[-1] or not isinstance(named[0], str):
         return None
     is_id = re.fullmatch(r"[\x21-\x7e]{1,128}", named[0]) and "://" not in named[0]
     return named[0] if is_id else None
+
+
+def _levels(found: object) -> int:
+    """Count how many lists and objects stand in each other."""
+    levels, level = 0, [found]
+    while level := [one for one in level if isinstance(one, list | dict)]:
+        levels += 1
+        insides = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [*chain.from_iterable(insides)]
+    return levels
 
 
 # Whole requests

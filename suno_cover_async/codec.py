@@ -14,12 +14,13 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeGuard
+from typing import Any
 
 import attrs
 
 from suno_cover_async import arguments
 from suno_cover_async.errors import CallbackRefusedError
+from suno_cover_async.json_text import is_list, is_object, json_object
 from suno_cover_async.models import CoverDetails, CoverStatus, MusicDetails
 from suno_cover_async.text import printable
 
@@ -127,7 +128,7 @@ def decode_callback(body: bytes) -> str:
         CallbackRefusedError: It is not UTF-8, not a JSON object, names no cover task, or two.
     """
     try:
-        found = json_object(body.decode(), twins=False)
+        found = json_object(body.decode(), allow_duplicate_keys=False)
     except UnicodeDecodeError:
         found = None
     data = found.get("data") if found else None
@@ -162,40 +163,6 @@ def decode_task_id(query: Mapping[str, str]) -> str | None:
     return query.get("taskId") or None
 
 
-def json_object(text: str, *, twins: bool = True) -> dict[str, Any] | None:
-    """Parse a JSON object; None for anything else, however deep, long or odd.
-
-    Args:
-        text: What to parse.
-        twins: A key may stand twice; the last counts.
-    """
-    text = text.strip(_BLANK)
-    decoder = _JSON if twins else _JSON_WITHOUT_TWINS
-    try:
-        body, end = decoder.raw_decode(text)
-    except (ValueError, RecursionError):
-        return None
-    return body if is_object(body) and end == len(text) else None
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) != len(pairs):
-        raise ValueError("a key stands twice")
-    return record
-
-
-_BLANK = " \t\r\n"
-_JSON = json.JSONDecoder(parse_constant=_no_constant)
-_JSON_WITHOUT_TWINS = json.JSONDecoder(
-    parse_constant=_no_constant, object_pairs_hook=_without_twins
-)
-
-
 def record_of(data: object) -> dict[str, Any]:
     """Check that `data` is an object; raises TypeError."""
     if not is_object(data):
@@ -209,15 +176,6 @@ def cover_task_id_of(data: object) -> str:
     if not arguments.is_task_id(cover_task_id):
         raise ValueError("data.taskId is not an id")
     return cover_task_id
-
-
-def is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    """Whether it is an object as JSON means it."""
-    return isinstance(value, dict)
-
-
-def _is_list(value: object) -> TypeGuard[list[Any]]:
-    return isinstance(value, list)
 
 
 def whole_number(value: object) -> int | None:
@@ -274,12 +232,12 @@ def _images(response: object) -> tuple[str, ...]:
 
 def _audio_urls(response: object) -> tuple[str, ...]:
     tracks = response.get("sunoData") if is_object(response) else None
-    return _urls([t.get("audioUrl") for t in tracks if is_object(t)] if _is_list(tracks) else None)
+    return _urls([t.get("audioUrl") for t in tracks if is_object(t)] if is_list(tracks) else None)
 
 
 def _urls(values: object) -> tuple[str, ...]:
     """Keep what may be a URL of a list, or its beginning; empty for what is none, as a null."""
-    if not _is_list(values):
+    if not is_list(values):
         return ()
     return tuple(
         [
@@ -317,6 +275,8 @@ def _written(moment: datetime | None, style: Times) -> str | int | None:
 
 
 def _error_code(value: object) -> int | None:
+    if value is None:
+        return None
     code = whole_number(value)
     return None if code in _NO_ERROR else code
 

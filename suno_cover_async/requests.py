@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from suno_cover_async import arguments, codec
 from suno_cover_async.hosts import Host
+from suno_cover_async.json_text import is_object
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
 from suno_cover_async.text import printable
 
@@ -88,7 +89,7 @@ def submit(
         return named(codec.record_of(data), codec.cover_task_id_of(data), adopted=False)
 
     def adopted(data: object) -> CoverTask | None:
-        if not codec.is_object(data):
+        if not is_object(data):
             return None
         cover_task_id = data.get("taskId")
         if not arguments.is_task_id(cover_task_id) or cover_task_id == music_task_id:

@@ -12,9 +12,10 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 from suno_cover_async import errors, gateway
-from suno_cover_async.codec import json_object, whole_number
+from suno_cover_async.codec import whole_number
 from suno_cover_async.gateway import Answer
 from suno_cover_async.hosts import BaseUrl, Host
+from suno_cover_async.json_text import json_object
 from suno_cover_async.requests import Call, OutOfStepError
 from suno_cover_async.text import printable
 
@@ -52,7 +53,8 @@ def read(call: Call[T], answer: Answer, host: Host, base_url: BaseUrl) -> T:
             cut off, or answers another request.
         WrongAddressError: It is a gateway's, and the API has never answered at this base URL.
     """
-    body = None if _is_endless(answer.text) else json_object(answer.text)
+    text = answer.text
+    body = None if len(text) > _LARGE and _has_too_many_parts(text) else json_object(text)
     if body is None or (code := whole_number(body.get("code"))) is None:
         raise _about(gateway.error_of(answer, body, base_url), call, answer)
     base_url.has_answered = True
@@ -69,9 +71,9 @@ def read(call: Call[T], answer: Answer, host: Host, base_url: BaseUrl) -> T:
     raise _refusal(call, answer, host, code, body)
 
 
-def _is_endless(text: str) -> bool:
+def _has_too_many_parts(text: str) -> bool:
     """Whether it has so many lists and objects that to read them takes long, and much memory."""
-    return len(text) > _LARGE and text.count("[") + text.count("{") > _MOST_PARTS
+    return text.count("[") + text.count("{") > _MOST_PARTS
 
 
 def _value(

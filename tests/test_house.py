@@ -11,7 +11,7 @@ from suno_cover_async import errors
 PACKAGE = Path(suno_cover_async.__file__).parent
 
 FLOORS = [
-    {"_version", "addresses", "text"},
+    {"_version", "addresses", "json_text", "text"},
     {"arguments"},
     {"models"},
     {"errors"},

@@ -311,6 +311,19 @@ def test_a_code_of_4000_digits_is_not_written_out(code: int) -> None:
     assert len(str(caught.value)) <= 100
 
 
+def test_an_answer_is_the_apis_at_100_levels_and_a_gateways_at_101() -> None:
+    text = '{"code":200,"data":{"taskId":"' + COVER + '","novelty":DEEP}}'
+
+    found = read(DETAILS, Answer(200, text.replace("DEEP", "[" * 98 + "]" * 98)), SUNOAPI)
+    with pytest.raises(errors.UnexpectedResponseError) as caught:
+        read(DETAILS, Answer(200, text.replace("DEEP", "[" * 99 + "]" * 99)), SUNOAPI)
+
+    assert found is not None
+    assert found.status is CoverStatus.PENDING
+    assert caught.value.code is None
+    assert caught.value.retryable
+
+
 DEPTHS = (*range(900, 1_100), *range(1_400, 1_600), 9_900, 9_996, 9_997, 9_998, 20_000)
 
 
