@@ -27,6 +27,7 @@ from suno_cover_async import (
     SunoCoverError,
     Track,
     codec,
+    fields,
     gateway,
     hosts,
     read_catalog,
@@ -76,7 +77,7 @@ def read_answer(given: bytes) -> str:
         return told(error)
     check_value(value)
     said = _read_otherwise(text)
-    code, data = codec.whole_number(said.get("code")), said.get("data")
+    code, data = fields.whole_number(said.get("code")), said.get("data")
     hold(code is not None, "a value out of a gateway's answer")
     hold(type(value) is not float or type(data) in {int, float}, "credits out of no number")
     duplicate = isinstance(value, CoverTask) and value.adopted
@@ -150,7 +151,7 @@ def _check_details(details: CoverDetails) -> None:
     durations = Durations()
     durations.learn((details.duration or timedelta()).total_seconds())
     hold(0 < durations.first_look(busy=True) <= _LONGEST_LOOK, "a first look that never comes")
-    for times in codec.Times:
+    for times in fields.Times:
         written = json.loads(json.dumps(codec.encode_details(details, times)))
         hold(codec.decode_details(written) == _in_ms(details), "read back, it differs")
 

@@ -71,7 +71,7 @@ async def found(head: str, reader: asyncio.StreamReader) -> dict[str, object]:
     if target.path == requests.SUBMIT_PATH:
         size = int(head.lower().partition("content-length:")[2].split("\r\n")[0])
         sent = codec.decode_submission((await reader.readexactly(size)).decode())
-        return {**codec.encode_task_id(f"c{sent.music_task_id}")}
+        return codec.encode_submitted(f"c{sent.music_task_id}")
     (cover_task_id,) = parse_qs(target.query)["taskId"]
     return codec.encode_details(
         CoverDetails(cover_task_id=cover_task_id, status=CoverStatus.GENERATING)

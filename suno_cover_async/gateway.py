@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from suno_cover_async import errors
-from suno_cover_async.codec import whole_number
+from suno_cover_async.fields import whole_number
 from suno_cover_async.hosts import BaseUrl
 from suno_cover_async.json_text import is_object
 from suno_cover_async.text import printable

@@ -7,17 +7,26 @@ the pages of the same names on docs.kie.ai, and recorded traffic. Where they dif
 beside the line says which one is followed.
 """
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import quote
 
-from suno_cover_async import arguments, codec
+from suno_cover_async.codec import (
+    TASK_ID,
+    Submission,
+    SubmittedCover,
+    WrongTaskError,
+    check_task,
+    cover_task_id_in,
+    decode_details,
+    decode_music,
+    decode_submitted,
+    encode_submission,
+)
+from suno_cover_async.fields import read_credits
 from suno_cover_async.hosts import Host
-from suno_cover_async.json_text import is_object
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
-from suno_cover_async.text import printable
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -55,50 +64,46 @@ class Call(NamedTuple, Generic[T_co]):
         return f"Call({self.target!r})"
 
 
-class OutOfStepError(ValueError):
-    """An answer about something else: to another request, as a connection out of step brings."""
-
-
-def _nobody(_: str) -> str | None:
-    """Know of no cover task whose it is."""
+def _owner_unknown(_: str) -> str | None:
+    """Say that the owner of every cover task is unknown."""
     return None
 
 
 def submit(
-    music_task_id: str, callback_url: str, owner_of: Callable[[str], str | None] = _nobody
+    music_task_id: str, callback_url: str, owner_of: Callable[[str], str | None] = _owner_unknown
 ) -> Call[CoverTask]:
     """Ask for the cover of a music task.
 
     Both fields are required [documented]. A refusal for a duplicate (400 or 409) that names a
     cover task id is read as that cover task, adopted [documented in words, never recorded].
-    What names a cover task that is known to be other music's answers another request.
+    An answer that names a cover task of other music is read as an answer to another request.
 
     Args:
         music_task_id: The music task.
-        callback_url: Where the host shall call.
-        owner_of: Tells whose a cover task is, None where that is not known.
+        callback_url: The URL that the host calls when the cover is finished.
+        owner_of: Returns the music task of a cover task, None where it is unknown.
     """
 
-    def named(data: dict[str, Any], cover_task_id: str, *, adopted: bool) -> CoverTask:
-        owners = {codec.parent_of(data.get("parentTaskId")), owner_of(cover_task_id)}
+    def task_of(named: SubmittedCover, *, adopted: bool) -> CoverTask:
+        owners = {named.music_task_id, owner_of(named.cover_task_id)}
         if owners - {None, music_task_id}:
-            raise OutOfStepError("it names the cover task of other music")
-        return CoverTask(cover_task_id=cover_task_id, music_task_id=music_task_id, adopted=adopted)
+            raise WrongTaskError("it names the cover task of other music")
+        return CoverTask(
+            cover_task_id=named.cover_task_id, music_task_id=music_task_id, adopted=adopted
+        )
 
     def accepted(data: object) -> CoverTask:
-        return named(codec.record_of(data), codec.cover_task_id_of(data), adopted=False)
+        return task_of(decode_submitted(data), adopted=False)
 
     def adopted(data: object) -> CoverTask | None:
-        if not is_object(data):
+        if cover_task_id_in(data) in {None, music_task_id}:
             return None
-        cover_task_id = data.get("taskId")
-        if not arguments.is_task_id(cover_task_id) or cover_task_id == music_task_id:
-            return None
-        return named(data, cover_task_id, adopted=True)
+        return task_of(decode_submitted(data), adopted=True)
 
+    submission = Submission(music_task_id=music_task_id, callback_url=callback_url)
     return Call(
         target=SUBMIT_PATH,
-        body=json.dumps({"taskId": music_task_id, "callBackUrl": callback_url}).encode(),
+        body=encode_submission(submission),
         decode=accepted,
         adopt=adopted,
         music_task_id=music_task_id,
@@ -106,12 +111,12 @@ def submit(
 
 
 def details(cover_task_id: str) -> Call[CoverDetails | None]:
-    """Look at a cover task; None for `data: null`, which is unknown or not visible yet.
+    """Ask for the details of a cover task; `data: null`, unknown or not visible yet, is None.
 
     Code 201 says that it is still running; a sister endpoint documents that.
     """
     return Call(
-        target=_look(DETAILS_PATH, cover_task_id),
+        target=_target(DETAILS_PATH, cover_task_id),
         decode=partial(_details_of, cover_task_id),
         pending=_pending_cover,
         cover_task_id=cover_task_id,
@@ -119,9 +124,9 @@ def details(cover_task_id: str) -> Call[CoverDetails | None]:
 
 
 def music(music_task_id: str) -> Call[MusicDetails | None]:
-    """Look at a music task; None when the API knows none of that id."""
+    """Ask for the details of a music task; None when the API knows none of that id."""
     return Call(
-        target=_look(MUSIC_PATH, music_task_id),
+        target=_target(MUSIC_PATH, music_task_id),
         decode=partial(_music_of, music_task_id),
         pending=_pending_music,
         of_covers=False,
@@ -138,26 +143,23 @@ def _pending_music(call: Call[Any]) -> MusicDetails:
 
 
 def _details_of(cover_task_id: str, data: object) -> CoverDetails | None:
-    return None if data is None else codec.decode_details(_about(cover_task_id, data))
+    return None if data is None else decode_details(check_task(data, cover_task_id))
 
 
 def _music_of(music_task_id: str, data: object) -> MusicDetails | None:
-    return None if data is None else codec.decode_music(_about(music_task_id, data))
+    return None if data is None else decode_music(check_task(data, music_task_id))
 
 
-def _look(path: str, task_id: str) -> str:
+def _target(path: str, task_id: str) -> str:
     is_plain = task_id.isascii() and task_id.isalnum()  # as all that were ever seen
-    return f"{path}?taskId={task_id if is_plain else quote(task_id, safe='')}"
+    return f"{path}?{TASK_ID}={task_id if is_plain else quote(task_id, safe='')}"
 
 
-def _about(task_id: str, data: object) -> dict[str, Any]:
-    """Make sure that a record is about the task that was asked for."""
-    record = codec.record_of(data)
-    if record["taskId"] != task_id:
-        raise OutOfStepError(f"it is about task {printable(codec.text_of(record['taskId']))}")
-    return record
+def task_id_in(query: Mapping[str, str]) -> str | None:
+    """Read which task a request is about, as the sandbox does; None where the query names none."""
+    return query.get(TASK_ID) or None
 
 
 def credit(host: Host) -> Call[float]:
     """Ask for the account's balance, a float [seen live: 1025.6]."""
-    return Call(target=host.credits_path, decode=codec.credits_of, of_covers=False)
+    return Call(target=host.credits_path, decode=read_credits, of_covers=False)

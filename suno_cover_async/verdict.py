@@ -12,11 +12,12 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 from suno_cover_async import errors, gateway
-from suno_cover_async.codec import whole_number
+from suno_cover_async.codec import WrongTaskError
+from suno_cover_async.fields import whole_number
 from suno_cover_async.gateway import Answer
 from suno_cover_async.hosts import BaseUrl, Host
 from suno_cover_async.json_text import json_object
-from suno_cover_async.requests import Call, OutOfStepError
+from suno_cover_async.requests import Call
 from suno_cover_async.text import printable
 
 T = TypeVar("T")
@@ -86,8 +87,9 @@ def _value(
     try:
         return decode(body.get("data"))
     except (LookupError, TypeError, ValueError, ArithmeticError) as error:
-        reason = printable(str(error))
-        retryable = isinstance(error, OutOfStepError)
+        missing = " is missing" if isinstance(error, KeyError) else ""
+        reason = printable(f"{error}{missing}")
+        retryable = isinstance(error, WrongTaskError)
     said = _reason(body)
     quoted = f"; it says: {said}" if said not in {"", "success"} else ""
     raise _about(

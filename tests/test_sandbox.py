@@ -23,7 +23,7 @@ from aiohttp import web
 from conftest import until
 from PIL import Image
 
-from suno_cover_async.codec import Times
+from suno_cover_async.fields import Times
 from suno_cover_async.sandbox import Delivery, DuplicateId, Fault, Reply, Sandbox, Scenario
 from suno_cover_async.window import Rate
 

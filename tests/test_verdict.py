@@ -200,6 +200,32 @@ def test_a_gateways_page_is_judged_by_its_status(
     assert caught.value.retryable is (type(caught.value) is not errors.WrongAddressError)
 
 
+@pytest.mark.parametrize(
+    ("call", "data", "reason"),
+    [
+        (SUBMIT, None, "data is not an object"),
+        (SUBMIT, {}, "'taskId' is missing"),
+        (SUBMIT, {"taskId": None}, "data.taskId is not an id"),
+        (SUBMIT, {"taskId": COVER, "parentTaskId": 5}, "parentTaskId is no id"),
+        (DETAILS, {"successFlag": 1}, "'taskId' is missing"),
+        (DETAILS, {"taskId": None}, "a text is missing"),
+        (DETAILS, {"taskId": 5}, "a text is missing"),
+        (MUSIC_DETAILS, {"taskId": MUSIC}, "'status' is missing"),
+        (MUSIC_DETAILS, {"taskId": MUSIC, "status": ["secret"]}, "a text is missing"),
+        (CREDITS, "secret", "data is not a number of credits"),
+    ],
+)
+def test_an_answer_that_cannot_be_read_says_what_is_wrong_with_it_in_plain_words(
+    call: requests.Call[object], data: object, reason: str
+) -> None:
+    with pytest.raises(errors.UnexpectedResponseError) as caught:
+        read(call, Answer(200, json.dumps({"code": 200, "data": data})), KIE)
+
+    assert str(caught.value).startswith(f"the answer cannot be read: {reason}")
+    assert "secret" not in str(caught.value)
+    assert not caught.value.retryable
+
+
 def test_details_of_another_task_are_refused() -> None:
     with pytest.raises(errors.UnexpectedResponseError, match="is about task"):
         read(requests.details("another"), answer("details_success_live"), KIE)

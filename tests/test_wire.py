@@ -2,7 +2,7 @@
 
 import codecs
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from suno_cover_async import (
     codec,
     requests,
 )
+from suno_cover_async.fields import Times
 
 DATA = {
     case: sample["body"]["data"] for case, sample in SAMPLES.items() if case.startswith("details_")
@@ -97,6 +98,23 @@ def test_every_time_is_in_utc(written: str) -> None:
 def test_a_time_at_which_no_cover_was_ever_made_is_no_time(never: object) -> None:
     """A ledger could not keep some of them, and would take covers of 1970 for expired."""
     assert codec.decode_details(PENDING | {"completeTime": never}).completed_at is None
+
+
+@pytest.mark.parametrize(
+    ("edge", "is_time"),
+    [
+        ("2000-01-01T00:00:00.000Z", False),
+        ("2000-01-01T00:00:00.001Z", True),
+        ("2999-12-31T23:59:59.999Z", True),
+        ("3000-01-01T00:00:00.000Z", False),
+    ],
+)
+def test_times_lie_between_2000_and_3000_in_both_forms(edge: str, *, is_time: bool) -> None:
+    since = datetime.fromisoformat(edge) - datetime(1970, 1, 1, tzinfo=UTC)
+    for written in (edge, since // timedelta(milliseconds=1)):
+        found = codec.decode_details(PENDING | {"completeTime": written}).completed_at
+
+        assert found == (datetime.fromisoformat(edge) if is_time else None)
 
 
 @pytest.mark.parametrize(
@@ -228,8 +246,8 @@ all_details = st.builds(
 )
 
 
-@given(found=all_details, times=st.sampled_from(codec.Times))
-def test_details_survive_being_written_and_read(found: CoverDetails, times: codec.Times) -> None:
+@given(found=all_details, times=st.sampled_from(Times))
+def test_details_survive_being_written_and_read(found: CoverDetails, times: Times) -> None:
     written = json.loads(codec.encode_answer(200, "success", codec.encode_details(found, times)))
 
     assert codec.decode_details(written["data"]) == found
@@ -237,9 +255,9 @@ def test_details_survive_being_written_and_read(found: CoverDetails, times: code
 
 @pytest.mark.parametrize(
     ("case", "times"),
-    [("details_success_docs", codec.Times.ISO), ("details_success_live", codec.Times.EPOCH_MS)],
+    [("details_success_docs", Times.ISO), ("details_success_live", Times.EPOCH_MS)],
 )
-def test_what_is_written_has_the_samples_form(case: str, times: codec.Times) -> None:
+def test_what_is_written_has_the_samples_form(case: str, times: Times) -> None:
     sample = {k: v for k, v in DATA[case].items() if k != "callbackUrl"}
     sample |= {"errorCode": None, "errorMessage": None}
 

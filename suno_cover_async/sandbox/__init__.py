@@ -3,7 +3,7 @@
 It bills made-up credits, draws real pictures, and breaks as the real one may break.
 """
 
-from suno_cover_async.codec import Times
+from suno_cover_async.fields import Times
 from suno_cover_async.sandbox.durations import Lognormal
 from suno_cover_async.sandbox.journal import Arrival, Bill, Delivery, Journal
 from suno_cover_async.sandbox.proxy import Exchange, FaultProxy

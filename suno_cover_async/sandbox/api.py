@@ -109,7 +109,7 @@ def holds_key(header: str | None, api_key: str) -> bool:
 def read(kind: Kind, query: Mapping[str, str], body: bytes) -> tuple[str | None, str | None]:
     """Read which task a request names, and the callback URL of a submit."""
     if kind != "submit":
-        return codec.decode_task_id(query), None
+        return requests.task_id_in(query), None
     submission = codec.decode_submission(body.decode(errors="replace"))
     return submission.music_task_id, submission.callback_url
 
@@ -158,13 +158,15 @@ def _submit(asked: Question, world: World) -> Reply:
         return _duplicate(world, cover_task_id, asked.at)
     if not world.affordable:
         return _refuse(scenario, scenario.no_credits_code, "Insufficient credits")
-    return _accept(codec.encode_task_id(world.submit(music_task_id, asked.callback_url, asked.at)))
+    return _accept(
+        codec.encode_submitted(world.submit(music_task_id, asked.callback_url, asked.at))
+    )
 
 
 def _duplicate(world: World, cover_task_id: str, now: float) -> Reply:
     scenario = world.scenario
     wrong = scenario.duplicate_id is DuplicateId.WRONG
-    named = codec.encode_task_id(world.stranger(now) if wrong else cover_task_id)
+    named = codec.encode_submitted(world.stranger(now) if wrong else cover_task_id)
     data = None if scenario.duplicate_id is DuplicateId.ABSENT else named
     code = scenario.duplicate_code
     return _refuse(scenario, code, _EXISTS[code], data)

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar, get_args
 import attrs
 
 from suno_cover_async.arguments import checked, count, positive
-from suno_cover_async.codec import Times
+from suno_cover_async.fields import Times
 from suno_cover_async.sandbox import bounds, durations
 from suno_cover_async.window import Rate
 
