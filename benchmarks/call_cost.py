@@ -42,7 +42,7 @@ import nginx
 from contest import Contender, Figures
 from yarl import URL
 
-from suno_cover_async import CoverDetails, CoverStatus, RateLimit, SunoCoverClient, wire
+from suno_cover_async import CoverDetails, CoverStatus, RateLimit, SunoCoverClient, codec, requests
 
 LEVELS = (1, 10, 50)
 GOAL = max(LEVELS)
@@ -62,7 +62,7 @@ DETAILS = CoverDetails(
     created_at=datetime(2025, 10, 15, 7, 7, 15, tzinfo=UTC),
     completed_at=datetime(2025, 10, 15, 7, 8, 2, tzinfo=UTC),
 )
-RECORD = wire.encode_answer(200, "success", wire.encode_details(DETAILS)).decode()
+RECORD = codec.encode_answer(200, "success", codec.encode_details(DETAILS)).decode()
 FAL_RECORD = json.dumps({**json.loads(RECORD), "status": "COMPLETED", "logs": None, "metrics": {}})
 NGINX = """
 default_type application/json;
@@ -82,7 +82,7 @@ async def raw_aiohttp(url: str) -> AsyncGenerator[Ask]:
     async with aiohttp.ClientSession(headers=HEADERS) as session:
 
         async def ask() -> object:
-            async with session.get(url + wire.DETAILS_PATH, params=QUERY) as response:
+            async with session.get(url + requests.DETAILS_PATH, params=QUERY) as response:
                 return await response.json()
 
         yield ask
@@ -101,7 +101,7 @@ async def ours(url: str) -> AsyncGenerator[Ask]:
 @asynccontextmanager
 async def tuned_aiohttp(url: str) -> AsyncGenerator[Ask]:
     """Ask with nothing that aiohttp can do without."""
-    target = URL(f"{url}{wire.DETAILS_PATH}?taskId={TASK}", encoded=True)
+    target = URL(f"{url}{requests.DETAILS_PATH}?taskId={TASK}", encoded=True)
     session = aiohttp.ClientSession(
         headers=HEADERS,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -125,7 +125,7 @@ async def httpx(url: str) -> AsyncGenerator[Ask]:
     async with library.AsyncClient(headers=HEADERS, limits=limits) as client:
 
         async def ask() -> object:
-            response = await client.get(url + wire.DETAILS_PATH, params=QUERY)
+            response = await client.get(url + requests.DETAILS_PATH, params=QUERY)
             return response.json()
 
         yield ask
@@ -135,7 +135,7 @@ async def httpx(url: str) -> AsyncGenerator[Ask]:
 async def openai(url: str) -> AsyncGenerator[Ask]:
     """Ask for an endpoint that it does not know."""
     async with importlib.import_module("openai").AsyncOpenAI(api_key=KEY, base_url=url) as client:
-        yield lambda: client.get(wire.DETAILS_PATH, cast_to=object, options={"params": QUERY})
+        yield lambda: client.get(requests.DETAILS_PATH, cast_to=object, options={"params": QUERY})
 
 
 @asynccontextmanager
@@ -143,7 +143,7 @@ async def runwayml(url: str) -> AsyncGenerator[Ask]:
     """Ask for an endpoint that it does not know."""
     library = importlib.import_module("runwayml")
     async with library.AsyncRunwayML(api_key=KEY, base_url=url) as client:
-        yield lambda: client.get(wire.DETAILS_PATH, cast_to=object, options={"params": QUERY})
+        yield lambda: client.get(requests.DETAILS_PATH, cast_to=object, options={"params": QUERY})
 
 
 @asynccontextmanager
@@ -168,7 +168,7 @@ def suno_easy(url: str) -> Crew:
         def work(client: Any) -> int:
             calls = 0
             while time.perf_counter() < end:
-                client.get_task_info(TASK, wire.DETAILS_PATH)
+                client.get_task_info(TASK, requests.DETAILS_PATH)
                 calls += 1
             return calls
 
@@ -247,7 +247,7 @@ COLUMNS = [figure(workers) for workers in LEVELS for figure in (rate_at, cpu_at)
 
 def served() -> AbstractContextManager[str]:
     """Serve the record; yields the URL."""
-    paths = {"details": wire.DETAILS_PATH, "fal": FAL_PATH}
+    paths = {"details": requests.DETAILS_PATH, "fal": FAL_PATH}
     return nginx.serving(NGINX.format(record=RECORD, fal_record=FAL_RECORD, **paths))
 
 

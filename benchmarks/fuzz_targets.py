@@ -26,11 +26,13 @@ from suno_cover_async import (
     MusicDetails,
     SunoCoverError,
     Track,
+    codec,
+    fields,
     gateway,
     hosts,
     read_catalog,
+    requests,
     responses,
-    wire,
 )
 from suno_cover_async.credentials import ApiKey
 from suno_cover_async.durations import Durations
@@ -76,7 +78,7 @@ def read_answer(given: bytes) -> str:
         return told(error)
     check_value(value)
     said = _read_otherwise(text)
-    code, data = wire.whole_number(said.get("code")), said.get("data")
+    code, data = fields.whole_number(said.get("code")), said.get("data")
     hold(code is not None, "a value out of a gateway's answer")
     hold(type(value) is not float or type(data) in {int, float}, "credits out of no number")
     duplicate = isinstance(value, CoverTask) and value.adopted
@@ -95,17 +97,17 @@ def _read_otherwise(text: str) -> dict[str, Any]:
     return found
 
 
-def _call(name: str, host: hosts.Host) -> wire.Call[Any]:
-    calls: dict[str, Callable[[], wire.Call[Any]]] = {
-        "submit": lambda: wire.submit(MUSIC, "https://x.example"),
-        "details": lambda: wire.details(COVER),
-        "music": lambda: wire.music(MUSIC),
-        "credits": lambda: wire.credit(host),
+def _call(name: str, host: hosts.Host) -> requests.Call[Any]:
+    calls: dict[str, Callable[[], requests.Call[Any]]] = {
+        "submit": lambda: requests.submit(MUSIC, "https://x.example"),
+        "details": lambda: requests.details(COVER),
+        "music": lambda: requests.music(MUSIC),
+        "credits": lambda: requests.credit(host),
     }
     return calls[name]()
 
 
-def _check_refusal(error: SunoCoverError, call: wire.Call[Any], status: int) -> None:
+def _check_refusal(error: SunoCoverError, call: requests.Call[Any], status: int) -> None:
     """See that an error carries its facts, and survives what is done with errors."""
     hold(error.http_status == status, "the HTTP status is lost")
     hold(error.music_task_id == call.music_task_id, "the music task is lost")
@@ -150,9 +152,9 @@ def _check_details(details: CoverDetails) -> None:
     durations = Durations()
     durations.learn((details.duration or timedelta()).total_seconds())
     hold(0 < durations.initial_delay(busy=True) <= _LONGEST_LOOK, "a first look that never comes")
-    for times in wire.Times:
-        written = json.loads(json.dumps(wire.encode_details(details, times)))
-        hold(wire.decode_details(written) == _in_ms(details), "read back, it differs")
+    for times in fields.Times:
+        written = json.loads(json.dumps(codec.encode_details(details, times)))
+        hold(codec.decode_details(written) == _in_ms(details), "read back, it differs")
 
 
 def _in_ms(details: CoverDetails) -> CoverDetails:

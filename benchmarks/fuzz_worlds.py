@@ -37,7 +37,7 @@ from suno_cover_async import (
     SunoCoverError,
     Track,
     TrackState,
-    wire,
+    codec,
 )
 from suno_cover_async.cli.export import as_csv
 from suno_cover_async.cli.ledger import show_to_people
@@ -380,7 +380,7 @@ class _Server:
 
 
 def _https() -> Iterator[bytes]:
-    body = wire.encode_answer(200, "success", {"taskId": fuzz_targets.COVER, "successFlag": 2})
+    body = codec.encode_answer(200, "success", {"taskId": fuzz_targets.COVER, "successFlag": 2})
     fit = f"Content-Length: {len(body)}"
     for call in fuzz_targets.CALLS:
         yield http(call, head(fit) + body)

@@ -20,13 +20,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from itertools import chain
 from random import Random
 from typing import Any
 from urllib.parse import quote
 
 import attrs
 
-from suno_cover_async import CallbackReceiver, CallbackRefusedError, __version__, signatures, wire
+from suno_cover_async import CallbackReceiver, CallbackRefusedError, __version__, codec, signatures
 
 CEILING = 0.05
 """Seconds of CPU that one input may take: 64 KiB of well-formed JSON take about 10 ms."""
@@ -34,6 +35,7 @@ CEILING = 0.05
 NOW = 1_760_512_082
 WINDOW = 300
 _LARGE = 65_536
+_MOST_LEVELS = 100
 _SHOWN = 20  # findings printed in full
 
 _KEYS = signatures.Secrets(["the newest secret", "the one before"]).check("secret")
@@ -404,7 +406,10 @@ _WRITERS: list[tuple[Callable[[Random], bytes], int]] = [
 
 
 def _valid_body(body: bytes) -> str | None:
-    """Read a body a second way: every odd thing is noted, and the fields are told apart after."""
+    """Read a body a second way: every odd thing is noted, and the fields are told apart after.
+
+    Its depth is measured in what was parsed, level by level.
+    """
     odd: list[object] = []
 
     def fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -419,10 +424,22 @@ def _valid_body(body: bytes) -> str | None:
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
     named = [data[word] for word in ("taskId", "task_id") if data.get(word) is not None]
-    if odd or not named or named[0] != named[-1] or not isinstance(named[0], str):
+    if odd or _levels(found) > _MOST_LEVELS:
+        return None
+    if not named or named[0] != named[-1] or not isinstance(named[0], str):
         return None
     is_id = re.fullmatch(r"[\x21-\x7e]{1,128}", named[0]) and "://" not in named[0]
     return named[0] if is_id else None
+
+
+def _levels(found: object) -> int:
+    """Count how many lists and objects stand in each other."""
+    levels, level = 0, [found]
+    while level := [one for one in level if isinstance(one, list | dict)]:
+        levels += 1
+        insides = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [*chain.from_iterable(insides)]
+    return levels
 
 
 # Whole requests
@@ -492,7 +509,7 @@ def _request(rng: Random) -> Request:
         headers=_carried(rng, plain + fields),
         body=_body(rng)
         if "body" in spoilt
-        else wire.encode_callback(200, "", cover_task_id=cover_task_id, images=()),
+        else codec.encode_callback(200, "", cover_task_id=cover_task_id, images=()),
         headers_are_fine="headers" not in spoilt
         and all(isinstance(value, str | bytes) for _, value in fields),
         signed_for=signed_for,
@@ -553,7 +570,7 @@ TARGETS = (
         valid=_valid_path,
     ),
     Target(name="read_signature, verify", aim=_triple, strike=_verified, valid=_valid_triple),
-    Target(name="decode_callback", aim=_body, strike=wire.decode_callback, valid=_valid_body),
+    Target(name="decode_callback", aim=_body, strike=codec.decode_callback, valid=_valid_body),
     Target(name="CallbackReceiver.read", aim=_request, strike=_received, valid=_valid_request),
 )
 

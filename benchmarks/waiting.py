@@ -27,7 +27,15 @@ from urllib.parse import parse_qs, urlsplit
 
 import contest
 
-from suno_cover_async import CoverDetails, CoverStatus, CoverTask, RateLimit, SunoCoverClient, wire
+from suno_cover_async import (
+    CoverDetails,
+    CoverStatus,
+    CoverTask,
+    RateLimit,
+    SunoCoverClient,
+    codec,
+    requests,
+)
 
 MOST_BYTES = 3000
 MOST_LAG_MS = 50.0
@@ -50,7 +58,7 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     try:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
-            body = wire.encode_answer(200, "success", await found(head.decode(), reader))
+            body = codec.encode_answer(200, "success", await found(head.decode(), reader))
             size = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
             writer.write(b"HTTP/1.1 200 OK\r\n" + size.encode() + body)
     except (ConnectionError, asyncio.IncompleteReadError):
@@ -60,12 +68,12 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 async def found(head: str, reader: asyncio.StreamReader) -> dict[str, object]:
     """Return the `data` of one answer."""
     target = urlsplit(head.split(" ", 2)[1])
-    if target.path == wire.SUBMIT_PATH:
+    if target.path == requests.SUBMIT_PATH:
         size = int(head.lower().partition("content-length:")[2].split("\r\n")[0])
-        sent = wire.decode_submission((await reader.readexactly(size)).decode())
-        return {**wire.encode_task_id(f"c{sent.music_task_id}")}
+        sent = codec.decode_submission((await reader.readexactly(size)).decode())
+        return codec.encode_submitted(f"c{sent.music_task_id}")
     (cover_task_id,) = parse_qs(target.query)["taskId"]
-    return wire.encode_details(
+    return codec.encode_details(
         CoverDetails(cover_task_id=cover_task_id, status=CoverStatus.GENERATING)
     )
 

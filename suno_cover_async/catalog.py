@@ -20,10 +20,10 @@ from typing import BinaryIO, Literal, TypeVar
 
 import attrs
 
+from suno_cover_async.json_text import MOST_LEVELS, json_object
 from suno_cover_async.lines import BadLine, Lines
 from suno_cover_async.models import Track
 from suno_cover_async.text import printable
-from suno_cover_async.wire import json_object
 
 Format = Literal["csv", "jsonl", "txt"]
 Row = TypeVar("Row", str, list[str])
@@ -192,12 +192,15 @@ def _from_txt(line: str) -> Track | None:
 def _from_json(line: str) -> Track | None:
     if not line.strip():
         return None
-    record = json_object(line, twins=False)
+    record = json_object(line, allow_duplicate_keys=False)
     if record is None:
-        raise ValueError(f'it must be a JSON object, each key once, such as {{"{_ID}": "7f3a"}}')
+        raise ValueError(
+            f"it must be a JSON object, each key once and at most {MOST_LEVELS} levels deep, "
+            f'such as {{"{_ID}": "7f3a"}}'
+        )
     try:
         _json(record).encode()
-    except (ValueError, RecursionError):
+    except ValueError:
         raise ValueError("it holds half a character, or a number too large for JSON") from None
     music_task_id, title = _text(record, _ID), _text(record, _TITLE)
     return Track(music_task_id, title=title, columns=record)

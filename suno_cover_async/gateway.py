@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from suno_cover_async import errors
+from suno_cover_async.fields import whole_number
 from suno_cover_async.hosts import BaseUrl
+from suno_cover_async.json_text import is_object
 from suno_cover_async.text import printable
-from suno_cover_async.wire import is_object, whole_number
 
 _BLOCKED = frozenset({*range(1005, 1013), 1020, 1106})  # by network, country, client or rule
 _RATE_LIMITED = 1015

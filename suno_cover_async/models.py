@@ -1,6 +1,6 @@
 """The nouns: frozen values that know things and do nothing.
 
-They know neither the API's spelling (`wire.py`) nor any client.
+They know neither the API's spelling (`codec.py`) nor any client.
 """
 
 import enum

@@ -2,7 +2,7 @@
 
 It owns the rule that tells the API's own answers from others, the meaning of every code by host
 and page, and `Retry-After`. It knows no socket and no clock; the records inside answers are
-`wire.py`'s, what any other answer means is `gateway.py`'s.
+`codec.py`'s, what any other answer means is `gateway.py`'s.
 """
 
 import re
@@ -12,10 +12,13 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 from suno_cover_async import errors, gateway
+from suno_cover_async.codec import WrongTaskError
+from suno_cover_async.fields import whole_number
 from suno_cover_async.gateway import Answer
 from suno_cover_async.hosts import BaseUrl, Host
+from suno_cover_async.json_text import json_object
+from suno_cover_async.requests import Call
 from suno_cover_async.text import printable
-from suno_cover_async.wire import Call, OutOfStepError, json_object, whole_number
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -51,7 +54,8 @@ def read(call: Call[T], answer: Answer, host: Host, base_url: BaseUrl) -> T:
             cut off, or answers another request.
         WrongAddressError: It is a gateway's, and the API has never answered at this base URL.
     """
-    body = None if _is_endless(answer.text) else json_object(answer.text)
+    text = answer.text
+    body = None if len(text) > _LARGE and _has_too_many_parts(text) else json_object(text)
     if body is None or (code := whole_number(body.get("code"))) is None:
         raise _about(gateway.error_of(answer, body, base_url), call, answer)
     base_url.has_answered = True
@@ -68,9 +72,9 @@ def read(call: Call[T], answer: Answer, host: Host, base_url: BaseUrl) -> T:
     raise _refusal(call, answer, host, code, body)
 
 
-def _is_endless(text: str) -> bool:
+def _has_too_many_parts(text: str) -> bool:
     """Whether it has so many lists and objects that to read them takes long, and much memory."""
-    return len(text) > _LARGE and text.count("[") + text.count("{") > _MOST_PARTS
+    return text.count("[") + text.count("{") > _MOST_PARTS
 
 
 def _value(
@@ -83,8 +87,9 @@ def _value(
     try:
         return decode(body.get("data"))
     except (LookupError, TypeError, ValueError, ArithmeticError) as error:
-        reason = printable(str(error))
-        retryable = isinstance(error, OutOfStepError)
+        missing = " is missing" if isinstance(error, KeyError) else ""
+        reason = printable(f"{error}{missing}")
+        retryable = isinstance(error, WrongTaskError)
     said = _reason(body)
     quoted = f"; it says: {said}" if said not in {"", "success"} else ""
     raise _about(

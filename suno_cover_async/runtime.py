@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import attrs
 
-from suno_cover_async import wire
+from suno_cover_async import requests
 from suno_cover_async.addresses import Address, is_loopback
 from suno_cover_async.circuit_breaker import Admission, CircuitBreaker
 from suno_cover_async.connector import Connector
@@ -148,7 +148,9 @@ async def open_runtime(
     transport = Transport(account, exchange)
 
     def look(cover_task_id: str) -> Coroutine[Any, Any, CoverDetails | None]:
-        return transport.get(wire.details(cover_task_id), through=account.poll_window, urgent=True)
+        return transport.get(
+            requests.details(cover_task_id), through=account.poll_window, urgent=True
+        )
 
     state.left_under_way()  # by an event loop that was closed without ending its tasks
     poller = Poller(look, poll, state, lambda: account.poll_window.busy, notifier)

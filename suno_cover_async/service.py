@@ -11,7 +11,7 @@ from pathlib import Path
 
 import aiohttp
 
-from suno_cover_async import wire
+from suno_cover_async import requests
 from suno_cover_async.cover_polling import id_of, unknown_cover_task
 from suno_cover_async.errors import (
     ClientUsageError,
@@ -148,13 +148,13 @@ class CoverService:
     async def credits(self) -> float:
         """Ask for the account's balance."""
         runtime = await self.enter()
-        return await runtime.transport.get(wire.credit(self.account.host))
+        return await runtime.transport.get(requests.credit(self.account.host))
 
     async def music_details(self, music_task_id: str) -> MusicDetails:
         """Poll a music task once."""
         runtime = await self.enter()
         found = await runtime.transport.get(
-            wire.music(music_task_id), through=self.account.poll_window
+            requests.music(music_task_id), through=self.account.poll_window
         )
         if found is None:
             raise NotFoundError(

@@ -2,7 +2,7 @@
 
 Both are pure: keys, texts and the time are handed in, nothing is remembered, so any process that
 holds the secret can check what another one minted. Every check has one way to fail,
-`CallbackRefusedError`, on any input whatsoever. What a callback's body says is `wire.py`'s.
+`CallbackRefusedError`, on any input whatsoever. What a callback's body says is `codec.py`'s.
 """
 
 import base64

@@ -16,7 +16,7 @@ from functools import partial
 
 import attrs
 
-from suno_cover_async import wire
+from suno_cover_async import requests
 from suno_cover_async.errors import (
     ClientUsageError,
     CoverExistsError,
@@ -141,7 +141,7 @@ class Submitter:
         policy: RetryPolicy | None,
     ) -> CoverTask:
         was_possibly_billed = music_task_id in self.state.possibly_billed
-        call = wire.submit(music_task_id, self.callback_url(music_task_id), self.state.owner_of)
+        call = requests.submit(music_task_id, self.callback_url(music_task_id), self.state.owner_of)
         if was_possibly_billed:
             # The host must be done with the earlier submit before this one arrives.
             await asyncio.sleep(self.state.possibly_billed[music_task_id].delay(_now()))
@@ -218,7 +218,7 @@ class Submitter:
     def _keep(self, task: CoverTask) -> None:
         self.state.accepted(task, _now())
 
-    def _doubt(self, call: wire.Call[CoverTask]) -> None:
+    def _doubt(self, call: requests.Call[CoverTask]) -> None:
         if not self.loop.is_closed():  # else the next event loop takes note of it as it begins
             self.state.possibly_billed[call.music_task_id or ""] = PossiblyBilled(self.loop.time())
 

@@ -29,10 +29,10 @@ from suno_cover_async.gateway import Answer
 from suno_cover_async.hosts import BaseUrl, Host
 from suno_cover_async.policies import RetryPolicy
 from suno_cover_async.rate_limiter import Backpressure, Permit, RateLimiter
+from suno_cover_async.requests import Call
 from suno_cover_async.responses import read
 from suno_cover_async.retry import NOT_SENT, FailedAttempt, NotSent, plainly, retry
 from suno_cover_async.tasks import Closing
-from suno_cover_async.wire import Call
 
 T = TypeVar("T")
 V = TypeVar("V")

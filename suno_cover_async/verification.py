@@ -2,7 +2,7 @@
 
 It owns the order of the checks, what of a request is read, and the bound on its body. Pure: it
 knows no server and no waiting. Tokens and signatures are `signatures.py`'s, the body's words
-`wire.py`'s.
+`codec.py`'s.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import attrs
 
-from suno_cover_async import signatures, validation, wire
+from suno_cover_async import codec, signatures, validation
 from suno_cover_async.errors import CallbackRefusedError
 from suno_cover_async.models import Callback
 
@@ -82,7 +82,7 @@ class Verifier:
         kind: type[object] = type(body)
         if kind is not bytes or len(body) > LARGEST_BODY:
             raise CallbackRefusedError("the body is too large, or not bytes")
-        cover_task_id = wire.decode_callback(body)
+        cover_task_id = codec.decode_callback(body)
         if self.hmac_keys is not None and head.signature is not None:
             signatures.verify(self.hmac_keys, head.signature, cover_task_id, now=time.time())
         return Callback(music_task_id=head.music_task_id, cover_task_id=cover_task_id)

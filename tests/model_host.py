@@ -5,13 +5,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from suno_cover_async import wire
+from suno_cover_async import codec
 from suno_cover_async.sandbox import DuplicateId, Fault, Reply
 
 RETRY_AFTER = [None, None, "3", "90", "86400000", "-1", "Wed, 21 Oct 2199 07:28:00 GMT"]
 REFUSALS = [
     Reply(
-        body=wire.encode_answer(429, "Your call frequency is too high."),
+        body=codec.encode_answer(429, "Your call frequency is too high."),
         headers={"Retry-After": value} if value else {},
         code=429,
     )

@@ -37,7 +37,7 @@ from suno_cover_async import (
     CoverStatus,
     CoverTask,
     TrackState,
-    wire,
+    codec,
 )
 from suno_cover_async.sandbox import Fault, Kind, Reply
 
@@ -256,10 +256,10 @@ class Callers(RuleBasedStateMachine):
         music = "somebody-elses-song" if stranger else song
         images = ("https://127.0.0.1/none.png",) * 2 if flag is CoverStatus.SUCCESS else ()
         details = CoverDetails(cover_task_id=cover, music_task_id=music, status=flag, images=images)
-        data = None if null else wire.encode_details(details)
+        data = None if null else codec.encode_details(details)
         self.laws.lied.add(cover)
         self._count("lies told")
-        body = wire.encode_answer(200, "success", data)
+        body = codec.encode_answer(200, "success", data)
         self.world.sandbox.script("details", Reply(body=body, code=200))
 
     @rule(
@@ -279,7 +279,7 @@ class Callers(RuleBasedStateMachine):
         cover = {"right": bills.get(song, "too-early"), "foreign": other}.get(of, "nobody-s")
         url = receiver.url(song)
         url = url[:-1] + ("A" if url[-1] != "A" else "B") if forged else url
-        body = wire.encode_callback(code, "news", cover_task_id=cover, images=None)
+        body = codec.encode_callback(code, "news", cover_task_id=cover, images=None)
         if not forged:
             self._count("callbacks of another cover, from whoever knows the URL", of != "right")
         self.happen(self._ring(url, body, copies, forged=forged))

@@ -22,9 +22,10 @@ from conftest import connect
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from suno_cover_async import Ledger, LedgerError, Track, cover_catalog, wire
+from suno_cover_async import Ledger, LedgerError, Track, cover_catalog
 from suno_cover_async.credentials import ApiKey
 from suno_cover_async.exchange import MOST_BYTES
+from suno_cover_async.json_text import json_object
 from suno_cover_async.redaction import written as forms_of
 from suno_cover_async.sandbox import Sandbox, Scenario
 
@@ -273,7 +274,7 @@ def test_the_key_is_hidden_however_an_answer_escapes_it(key: str, seed: int, aro
     ]
     text = '{"msg":"' + json.dumps(around)[1:-1] + " " + "".join(forms) + ' \\n"}'
 
-    found = wire.json_object(hidden.hide_in(text))
+    found = json_object(hidden.hide_in(text))
 
     assert found is not None
     assert found["msg"].count("[key]") >= 1
@@ -287,7 +288,7 @@ def test_looking_for_the_key_changes_nothing_else(data: st.DataObject, call: str
     hidden.check()
     text = data.draw(bodies(call)).decode("utf-8", "replace")
 
-    assert wire.json_object(hidden.hide_in(text)) == wire.json_object(text)
+    assert json_object(hidden.hide_in(text)) == json_object(text)
 
 
 def near_misses(key: str) -> Iterator[str]:

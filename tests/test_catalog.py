@@ -232,6 +232,7 @@ def test_a_field_below_nameless_columns_at_the_end_is_one_too_many() -> None:
         (f'{{"music_task_id": "{ONE}", "music_task_id": "{TWO}"}}', "each key once"),
         (f'{{"music_task_id": "{ONE}", "x": NaN}}', "must be a JSON object"),
         (f'{{"music_task_id": "{ONE}", "x": {"[" * 200_000}{"]" * 200_000}}}', "JSON object"),
+        (f'{{"music_task_id": "{ONE}", "x": {"[" * 100}{"]" * 100}}}', "at most 100 levels deep"),
         (f'{{"music_task_id": "{ONE}", "x": {"9" * 9_000}}}', "JSON object"),
         (f'{{"music_task_id": "{ONE}", "x": 1e999}}', "a number too large"),
         (f'{{"music_task_id": "{ONE}", "title": "\\ud83d"}}', "half a character"),
@@ -250,6 +251,13 @@ def test_an_object_that_names_no_track_is_bad(line: str, reason: str) -> None:
     assert ids(found) == [TWO]
     assert numbers(bad) == [2]
     assert reason in bad[0].reason
+
+
+def test_a_column_may_be_so_deep_that_its_line_has_100_levels() -> None:
+    found, bad = judged(f'{{"music_task_id": "{ONE}", "x": {"[" * 99}{"]" * 99}}}\n', "jsonl")
+
+    assert ids(found) == [ONE]
+    assert not bad
 
 
 def test_the_first_bad_line_ends_the_reading_unless_somebody_is_told(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ from suno_cover_async import (
     SunoCoverError,
     TransportError,
     UnexpectedResponseError,
-    wire,
+    codec,
 )
 from suno_cover_async.circuit_breaker import Admission
 from suno_cover_async.sandbox import Fault, Reply, Sandbox, Scenario
@@ -363,7 +363,7 @@ async def test_images_of_another_song_or_of_no_success_do_not_stand_in_for_ones_
         old = attrs.evolve(details, images=(f"{sandbox.url}/s/1_a.png",))
         record = {"taskId": details.cover_task_id, "parentTaskId": music, "successFlag": 1}
         record |= {"response": {"images": list(details.images)}} | said
-        sandbox.script("details", Reply(body=wire.encode_answer(200, "success", record)))
+        sandbox.script("details", Reply(body=codec.encode_answer(200, "success", record)))
         sandbox.script("image", Reply(status=404))
 
         with pytest.raises(error):

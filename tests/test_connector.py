@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import FAST_RETRY, NO_LIMIT
 
-from suno_cover_async import CoverDetails, CoverStatus, SunoCoverClient, SunoCoverError, wire
+from suno_cover_async import CoverDetails, CoverStatus, SunoCoverClient, SunoCoverError, codec
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
@@ -18,7 +18,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def answer(data: object, code: int = 200) -> bytes:
-    return http(wire.encode_answer(code, "success", data))
+    return http(codec.encode_answer(code, "success", data))
 
 
 def http(body: bytes, line: str = "HTTP/1.1 200 OK", headers: str = "") -> bytes:
@@ -150,13 +150,13 @@ async def test_another_songs_image_is_not_taken_for_ours(
 
 
 def chunked(number: str, headers: str = "", trailer: str = "") -> bytes:
-    body = wire.encode_answer(200, "success", float(number))
+    body = codec.encode_answer(200, "success", float(number))
     head = f"HTTP/1.1 200 OK\r\n{headers}Transfer-Encoding: chunked\r\n\r\n{len(body):x}\r\n"
     return head.encode() + body + f"\r\n0\r\n{trailer}\r\n".encode()
 
 
 def with_lengths(number: str, *lengths: int) -> bytes:
-    body = wire.encode_answer(200, "success", float(number))
+    body = codec.encode_answer(200, "success", float(number))
     lines = "".join(f"Content-Length: {len(body) + more}\r\n" for more in lengths)
     return f"HTTP/1.1 200 OK\r\n{lines}\r\n".encode() + body
 

@@ -24,7 +24,7 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from suno_cover_async import wire
+from suno_cover_async import codec, requests
 from suno_cover_async.models import Callback, CoverTask
 from suno_cover_async.receiver import CallbackReceiver
 from suno_cover_async.sandbox import Delivery, Sandbox, Scenario, courier
@@ -35,7 +35,7 @@ SECRET = "the secret of the doors"
 KEY = "the key of the host"
 MUSIC = "73d6128b3523a0079df10da9471017c8"
 COVER = "21aee3c3c2a01fa5e030b3799fa4dd56"
-LETTER = wire.encode_callback(200, "success", cover_task_id=COVER, images=None)
+LETTER = codec.encode_callback(200, "success", cover_task_id=COVER, images=None)
 LARGEST = 65536
 FORGED = "/suno/forged"
 
@@ -139,7 +139,7 @@ async def order(sandbox: Sandbox, receiver: CallbackReceiver, **music: Any) -> C
     body = {"taskId": music_task_id, "callBackUrl": receiver.url(music_task_id)}
     async with (
         aiohttp.ClientSession(headers=headers) as session,
-        session.post(sandbox.url + wire.SUBMIT_PATH, json=body) as response,
+        session.post(sandbox.url + requests.SUBMIT_PATH, json=body) as response,
     ):
         answer = json.loads(await response.read())
     return CoverTask(cover_task_id=answer["data"]["taskId"], music_task_id=music_task_id)

@@ -759,7 +759,7 @@ async def test_a_command_at_a_wrong_address_ends_with_2_and_says_which(
 
 
 async def test_generate_stops_at_a_block_and_does_not_try_every_song(run: Run) -> None:
-    songs = [f"song-{number}" for number in range(30)]
+    songs = [f"song-{number}" for number in range(60)]
     async with sandbox_with(QUICK) as sandbox:
         sandbox.add_music(songs)
         sandbox.script("submit", *[BLOCKED["text"]] * len(songs))
@@ -767,7 +767,7 @@ async def test_generate_stops_at_a_block_and_does_not_try_every_song(run: Run) -
         ended = await run("generate", *songs, *at(sandbox))
 
         assert ended.code == ExitCode.FAILED
-        assert len(sandbox.journal.of("submit")) <= 5  # as many as are submitted at once
+        assert len(sandbox.journal.of("submit")) <= 20  # as many as are submitted at once
 
 
 def test_a_wrong_address_weighs_more_than_all_but_a_bad_key_and_no_credits() -> None:

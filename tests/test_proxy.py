@@ -13,7 +13,7 @@ import attrs
 import pytest
 from conftest import until
 
-from suno_cover_async import wire
+from suno_cover_async import requests
 from suno_cover_async.sandbox import FaultProxy, Sandbox, Scenario, Wire, WireFault
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
@@ -424,12 +424,14 @@ async def test_what_the_sandbox_answers_through_it_leads_to_images_through_it(na
         host = {"proxy": proxy.url[7:], "another host": "127.0.0.1.example.com:80"}[named]
         head = f"Host: {host}\r\nUser-Agent: me\r\nAuthorization: Bearer {sandbox.api_key}\r\n"
         body = f'{{"taskId":"{song}","callBackUrl":"https://example.com"}}'
-        submit = f"POST {wire.SUBMIT_PATH} HTTP/1.1\r\n{head}Content-Length: {len(body)}\r\n\r\n"
+        submit = (
+            f"POST {requests.SUBMIT_PATH} HTTP/1.1\r\n{head}Content-Length: {len(body)}\r\n\r\n"
+        )
         async with calling(proxy) as client:
             client.ask((submit + body).encode())
             await client.reader.readuntil(b"}}")
             (bill,) = sandbox.journal.bills
-            look = f"GET {wire.DETAILS_PATH}?taskId={bill.cover_task_id} HTTP/1.1\r\n{head}\r\n"
+            look = f"GET {requests.DETAILS_PATH}?taskId={bill.cover_task_id} HTTP/1.1\r\n{head}\r\n"
             client.ask(look.encode())
             answer = await client.reader.readuntil(b".png")
 

@@ -551,6 +551,6 @@ def test_a_nonsense_policy_is_refused_by_the_name_of_its_argument(
         policy(**(arguments | {argument: value}))
 
 
-def test_a_shortest_pause_over_the_longest_is_refused() -> None:
-    with pytest.raises(ValueError, match="shortest"):
+def test_a_least_interval_over_the_longest_is_refused() -> None:
+    with pytest.raises(ValueError, match="min_interval"):
         PollPolicy(min_interval=31, max_interval=30)

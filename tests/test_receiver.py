@@ -25,7 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from suno_cover_async import CallbackAnswer, CallbackReceiver, signatures, wire
+from suno_cover_async import CallbackAnswer, CallbackReceiver, codec, signatures
 from suno_cover_async.errors import CallbackRefusedError
 from suno_cover_async.models import Callback, CoverTask
 from suno_cover_async.notifier import CallbackEvent
@@ -53,7 +53,7 @@ def path_of(receiver: CallbackReceiver, music_task_id: str = MUSIC) -> str:
 
 
 def letter(cover_task_id: str = COVER) -> bytes:
-    return wire.encode_callback(200, "success", cover_task_id=cover_task_id, images=("/1", "/2"))
+    return codec.encode_callback(200, "success", cover_task_id=cover_task_id, images=("/1", "/2"))
 
 
 def signed(cover_task_id: str = COVER, *, age: int = 0, key: str = KEY) -> dict[str, str]:
@@ -228,7 +228,7 @@ BELIEVABLE: dict[str, Callable[[], Request]] = {
     "the other spelling": lambda: but(body=data('{"task_id":"COVER"}')),
     "both spellings": lambda: but(body=data('{"task_id":"COVER","taskId":"COVER"}')),
     "a failure": lambda: but(
-        body=wire.encode_callback(501, "failed", cover_task_id=COVER, images=None)
+        body=codec.encode_callback(501, "failed", cover_task_id=COVER, images=None)
     ),
     "nearly stale": lambda: but(headers=signed(age=298)),
     "from a clock that is ahead": lambda: but(headers=signed(age=-298)),

@@ -18,8 +18,8 @@ from suno_cover_async import (
     CoverTask,
     Host,
     errors,
+    requests,
     responses,
-    wire,
 )
 from suno_cover_async.gateway import Answer
 from suno_cover_async.hosts import BaseUrl
@@ -27,15 +27,15 @@ from suno_cover_async.responses import retry_after
 
 MUSIC = "73d6128b3523a0079df10da9471017c8"
 COVER = "21aee3c3c2a01fa5e030b3799fa4dd56"
-SUBMIT = wire.submit(MUSIC, "https://example.com/cb")
-DETAILS = wire.details(COVER)
-MUSIC_DETAILS = wire.music(MUSIC)
-CREDITS = wire.credit(SUNOAPI)
+SUBMIT = requests.submit(MUSIC, "https://example.com/cb")
+DETAILS = requests.details(COVER)
+MUSIC_DETAILS = requests.music(MUSIC)
+CREDITS = requests.credit(SUNOAPI)
 
 T = TypeVar("T")
 
 
-def read(call: wire.Call[T], answer: Answer, host: Host, *, proven: bool = True) -> T:
+def read(call: requests.Call[T], answer: Answer, host: Host, *, proven: bool = True) -> T:
     """Read an answer of a base URL where the API has answered before, or never."""
     return responses.read(call, answer, host, BaseUrl(host.base_url, has_answered=proven))
 
@@ -105,7 +105,7 @@ def test_a_bad_request_is_not_taken_for_a_duplicate() -> None:
 
 
 @pytest.mark.parametrize("call", [DETAILS, MUSIC_DETAILS, CREDITS])
-def test_only_a_submit_is_ever_adopted(call: wire.Call[object]) -> None:
+def test_only_a_submit_is_ever_adopted(call: requests.Call[object]) -> None:
     with pytest.raises(errors.InvalidRequestError):
         read(call, answer("create_duplicate_400"), SUNOAPI)
 
@@ -133,7 +133,7 @@ def test_405_and_430_are_rate_limits_where_the_host_says_so(code: int) -> None:
     ],
 )
 def test_429_means_what_the_host_means_by_it_there(
-    host: Host, call: wire.Call[object], message: str, error: type[Exception]
+    host: Host, call: requests.Call[object], message: str, error: type[Exception]
 ) -> None:
     with pytest.raises(error):
         read(call, said(429, message), host)
@@ -200,9 +200,35 @@ def test_a_gateways_page_is_judged_by_its_status(
     assert caught.value.retryable is (type(caught.value) is not errors.WrongAddressError)
 
 
+@pytest.mark.parametrize(
+    ("call", "data", "reason"),
+    [
+        (SUBMIT, None, "data is not an object"),
+        (SUBMIT, {}, "'taskId' is missing"),
+        (SUBMIT, {"taskId": None}, "data.taskId is not an id"),
+        (SUBMIT, {"taskId": COVER, "parentTaskId": 5}, "parentTaskId is no id"),
+        (DETAILS, {"successFlag": 1}, "'taskId' is missing"),
+        (DETAILS, {"taskId": None}, "a text is missing"),
+        (DETAILS, {"taskId": 5}, "a text is missing"),
+        (MUSIC_DETAILS, {"taskId": MUSIC}, "'status' is missing"),
+        (MUSIC_DETAILS, {"taskId": MUSIC, "status": ["secret"]}, "a text is missing"),
+        (CREDITS, "secret", "data is not a number of credits"),
+    ],
+)
+def test_an_answer_that_cannot_be_read_says_what_is_wrong_with_it_in_plain_words(
+    call: requests.Call[object], data: object, reason: str
+) -> None:
+    with pytest.raises(errors.UnexpectedResponseError) as caught:
+        read(call, Answer(200, json.dumps({"code": 200, "data": data})), KIE)
+
+    assert str(caught.value).startswith(f"the answer cannot be read: {reason}")
+    assert "secret" not in str(caught.value)
+    assert not caught.value.retryable
+
+
 def test_details_of_another_task_are_refused() -> None:
     with pytest.raises(errors.UnexpectedResponseError, match="is about task"):
-        read(wire.details("another"), answer("details_success_live"), KIE)
+        read(requests.details("another"), answer("details_success_live"), KIE)
 
 
 json_values = st.recursive(
@@ -226,7 +252,7 @@ bodies = st.fixed_dictionaries(
     host=st.sampled_from([SUNOAPI, KIE]),
 )
 def test_any_answer_is_a_value_or_an_error_of_ours(
-    text: str, status: int, call: wire.Call[object], host: Host
+    text: str, status: int, call: requests.Call[object], host: Host
 ) -> None:
     try:
         read(call, Answer(status=status, text=text), host)
@@ -309,6 +335,19 @@ def test_a_code_of_4000_digits_is_not_written_out(code: int) -> None:
 
     assert caught.value.code == code
     assert len(str(caught.value)) <= 100
+
+
+def test_an_answer_is_the_apis_at_100_levels_and_a_gateways_at_101() -> None:
+    text = '{"code":200,"data":{"taskId":"' + COVER + '","novelty":DEEP}}'
+
+    found = read(DETAILS, Answer(200, text.replace("DEEP", "[" * 98 + "]" * 98)), SUNOAPI)
+    with pytest.raises(errors.UnexpectedResponseError) as caught:
+        read(DETAILS, Answer(200, text.replace("DEEP", "[" * 99 + "]" * 99)), SUNOAPI)
+
+    assert found is not None
+    assert found.status is CoverStatus.PENDING
+    assert caught.value.code is None
+    assert caught.value.retryable
 
 
 DEPTHS = (*range(900, 1_100), *range(1_400, 1_600), 9_900, 9_996, 9_997, 9_998, 20_000)

@@ -23,9 +23,9 @@ from aiohttp import web
 from conftest import until
 from PIL import Image
 
+from suno_cover_async.fields import Times
 from suno_cover_async.policies import RateLimit
 from suno_cover_async.sandbox import Delivery, DuplicateId, Fault, Reply, Sandbox, Scenario
-from suno_cover_async.wire import Times
 
 SUBMIT = "/api/v1/suno/cover/generate"
 DETAILS = "/api/v1/suno/cover/record-info"

@@ -1,7 +1,7 @@
 """What the pretend host answers: a question and the world in, a reply out.
 
 It owns routes, codes and messages, the two styles of errors and what each fault makes of a reply.
-It knows no socket; the spelling of bodies is `wire.py`'s, the rules of covers `world.py`'s.
+It knows no socket; the spelling of bodies is `codec.py`'s, the rules of covers `world.py`'s.
 """
 
 import hmac
@@ -11,16 +11,16 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
-from suno_cover_async import wire
+from suno_cover_async import codec, requests
 from suno_cover_async.hosts import HOSTS
 from suno_cover_async.sandbox import images
 from suno_cover_async.sandbox.scenario import API_KINDS, DuplicateId, Fault, Kind, Reply, Scenario
 from suno_cover_async.sandbox.world import World
 
 _ROUTES: dict[tuple[str, str], Kind] = {
-    ("POST", wire.SUBMIT_PATH): "submit",
-    ("GET", wire.DETAILS_PATH): "details",
-    ("GET", wire.MUSIC_PATH): "music",
+    ("POST", requests.SUBMIT_PATH): "submit",
+    ("GET", requests.DETAILS_PATH): "details",
+    ("GET", requests.MUSIC_PATH): "music",
     **{("GET", host.credits_path): "credits" for host in HOSTS.values()},
 }
 _IMAGES = "/s/"
@@ -109,8 +109,8 @@ def holds_key(header: str | None, api_key: str) -> bool:
 def read(kind: Kind, query: Mapping[str, str], body: bytes) -> tuple[str | None, str | None]:
     """Read which task a request names, and the callback URL of a submit."""
     if kind != "submit":
-        return wire.decode_task_id(query), None
-    submission = wire.decode_submission(body.decode(errors="replace"))
+        return requests.task_id_in(query), None
+    submission = codec.decode_submission(body.decode(errors="replace"))
     return submission.music_task_id, submission.callback_url
 
 
@@ -158,13 +158,15 @@ def _submit(asked: Question, world: World) -> Reply:
         return _duplicate(world, cover_task_id, asked.at)
     if not world.affordable:
         return _refuse(scenario, scenario.no_credits_code, "Insufficient credits")
-    return _accept(wire.encode_task_id(world.submit(music_task_id, asked.callback_url, asked.at)))
+    return _accept(
+        codec.encode_submitted(world.submit(music_task_id, asked.callback_url, asked.at))
+    )
 
 
 def _duplicate(world: World, cover_task_id: str, now: float) -> Reply:
     scenario = world.scenario
     wrong = scenario.duplicate_id is DuplicateId.WRONG
-    named = wire.encode_task_id(world.stranger(now) if wrong else cover_task_id)
+    named = codec.encode_submitted(world.stranger(now) if wrong else cover_task_id)
     data = None if scenario.duplicate_id is DuplicateId.ABSENT else named
     code = scenario.duplicate_code
     return _refuse(scenario, code, _EXISTS[code], data)
@@ -175,7 +177,7 @@ def _details(asked: Question, world: World) -> Reply:
     if found is None:
         return _accept(None)
     urls = tuple(asked.base_url + path for path in found.images)
-    return _accept(wire.encode_details(attrs.evolve(found, images=urls), world.scenario.times))
+    return _accept(codec.encode_details(attrs.evolve(found, images=urls), world.scenario.times))
 
 
 def _music(asked: Question, world: World) -> Reply:
@@ -183,7 +185,7 @@ def _music(asked: Question, world: World) -> Reply:
     if found is None:
         return _accept(None)
     urls = tuple(asked.base_url + path for path in found.audio_urls)
-    return _accept(wire.encode_music(attrs.evolve(found, audio_urls=urls)))
+    return _accept(codec.encode_music(attrs.evolve(found, audio_urls=urls)))
 
 
 def _credits(_: Question, world: World) -> Reply:
@@ -205,13 +207,13 @@ def _image(asked: Question, world: World) -> Reply:
 
 
 def _accept(data: object) -> Reply:
-    return Reply(body=wire.encode_answer(_OK, "success", data), headers=_JSON, code=_OK)
+    return Reply(body=codec.encode_answer(_OK, "success", data), headers=_JSON, code=_OK)
 
 
 def _refuse(scenario: Scenario, code: int, message: str, data: object = None) -> Reply:
     status = code if scenario.http_errors else _OK
     return Reply(
-        status=status, body=wire.encode_answer(code, message, data), headers=_JSON, code=code
+        status=status, body=codec.encode_answer(code, message, data), headers=_JSON, code=code
     )
 
 

@@ -11,7 +11,7 @@ import aiohttp
 import attrs
 from yarl import URL
 
-from suno_cover_async import signatures, wire
+from suno_cover_async import codec, signatures
 from suno_cover_async.addresses import is_loopback
 from suno_cover_async.sandbox import forgery
 from suno_cover_async.sandbox.journal import Delivery
@@ -44,14 +44,14 @@ def signature(hmac_key: str, cover_task_id: str, timestamp: int) -> dict[str, st
 def letter(callback: Notice, base_url: str) -> bytes:
     """Word a callback."""
     if callback.images is None:
-        return wire.encode_callback(
+        return codec.encode_callback(
             _FAILED,
             "Cover generation failed",
             cover_task_id=callback.cover_task_id,
             images=None,
         )
     urls = tuple(base_url + path for path in callback.images)
-    return wire.encode_callback(_OK, "success", cover_task_id=callback.cover_task_id, images=urls)
+    return codec.encode_callback(_OK, "success", cover_task_id=callback.cover_task_id, images=urls)
 
 
 @attrs.define

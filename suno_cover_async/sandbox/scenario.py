@@ -11,10 +11,10 @@ from typing import Any, Literal, TypeVar, get_args
 
 import attrs
 
+from suno_cover_async.fields import Times
 from suno_cover_async.policies import RateLimit
 from suno_cover_async.sandbox import bounds, durations
 from suno_cover_async.validation import checked, count, positive
-from suno_cover_async.wire import Times
 
 T = TypeVar("T")
 
