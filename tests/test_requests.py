@@ -1,5 +1,6 @@
 """The calls of the API: what each asks for, and what is made of its answer."""
 
+import json
 from typing import Any
 
 import pytest
@@ -87,3 +88,17 @@ def test_a_balance_is_a_finite_number(data: object) -> None:
 )
 def test_ids_are_quoted_into_the_request(task_id: str, quoted: str) -> None:
     assert requests.details(task_id).target.endswith(f"?taskId={quoted}")
+
+
+def test_a_submit_posts_both_fields_in_the_apis_words() -> None:
+    body = requests.submit("song", "https://example.com/é").body
+
+    assert body is not None
+    assert json.loads(body) == {"taskId": "song", "callBackUrl": "https://example.com/é"}
+    assert codec.decode_submission(body.decode()) == codec.Submission(
+        music_task_id="song", callback_url="https://example.com/é"
+    )
+
+
+def test_an_accepted_submit_names_its_cover_task_and_nothing_else() -> None:
+    assert codec.encode_submitted("cover") == {"taskId": "cover"}
