@@ -654,7 +654,7 @@ def test_a_feed_that_ends_cancelled_by_nobody_of_us_ends_the_run_with_an_error()
 
     assert [type(one) for one in seen] == [Covered]
     assert isinstance(reason, ClientUsageError)
-    assert "brings the tracks" in str(reason)
+    assert "the track iterator was cancelled" in str(reason)
 
 
 def test_a_client_closed_while_images_are_looked_for_ends_the_run_with_an_error(

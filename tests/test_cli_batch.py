@@ -1005,5 +1005,5 @@ async def test_another_catalog_on_the_same_ledger_says_what_it_drops(
 
     ended = await run(*batch(sandbox))
 
-    assert "3 of its tracks that waited are dropped" in ended.err
+    assert "3 of its tracks that were not submitted are dropped" in ended.err
     assert billed(sandbox) == Counter(songs[:1])
