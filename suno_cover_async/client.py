@@ -8,11 +8,11 @@ import contextlib
 import os
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
-from typing import NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 import aiohttp
 
-from suno_cover_async import receiving, validation
+from suno_cover_async import validation
 from suno_cover_async.circuit_breaker import Breakers, CircuitBreaker
 from suno_cover_async.cover_polling import id_of
 from suno_cover_async.credentials import ApiKey
@@ -22,9 +22,11 @@ from suno_cover_async.models import CoverDetails, CoverTask, MusicDetails
 from suno_cover_async.notifier import Notifier
 from suno_cover_async.policies import PollPolicy, RateLimit, RetryPolicy
 from suno_cover_async.rate_limiter import Backpressure, RateLimiter
-from suno_cover_async.receiving import Receiver
 from suno_cover_async.service import CoverService
 from suno_cover_async.transport import Account
+
+if TYPE_CHECKING:  # whoever has no receiver starts without aiohttp.web
+    from suno_cover_async.receiver import CallbackReceiver
 
 NO_CALLBACK_URL = "https://example.com/suno-cover-async/no-callback"
 """Sent when there is no callback URL: the API requires one and does not check it [seen live]."""
@@ -72,7 +74,7 @@ class SunoCoverClient:
         host: Host = SUNOAPI,
         base_url: str | None = None,
         callback_url: str | None = None,
-        receiver: Receiver | None = None,
+        receiver: "CallbackReceiver | None" = None,
         concurrency: int = 500,
         rate_limit: RateLimit | RateLimiter = RateLimit(calls=20, seconds=10),  # noqa: B008 - a frozen value
         poll_rate_limit: RateLimit | RateLimiter | None = None,
@@ -86,23 +88,26 @@ class SunoCoverClient:
         key.check()
         validation.instance("host", host, Host)
         validation.instance("retry", retry, RetryPolicy)
-        window = _window("rate", rate_limit)
-        poll_window = window if poll_rate_limit is None else _window("poll_rate", poll_rate_limit)
+        limiter = _limiter("rate_limit", rate_limit)
+        poll_limiter = (
+            limiter if poll_rate_limit is None else _limiter("poll_rate_limit", poll_rate_limit)
+        )
         url = validation.base_url("base_url", validation.given(base_url, host.base_url))
         account = Account(
             host=host,
             api=BaseUrl(url),
             key=key,
             retry=retry,
-            window=window,
-            poll_window=poll_window,
-            backpressure=Backpressure(window.rate_limit, retry.max_retry_after),
+            limiter=limiter,
+            poll_limiter=poll_limiter,
+            backpressure=Backpressure(limiter.rate_limit, retry.max_retry_after),
             breakers=Breakers(
                 api=_breaker(retry, "the API"),
                 submit=_breaker(retry, "submitting"),
                 images=_breaker(retry, "the image host"),
             ),
         )
+        _check_receiver(receiver)
         url_of = _callback_url(callback_url, receiver)
         self._covers = CoverService(
             account=account,
@@ -405,16 +410,22 @@ def _breaker(retry: RetryPolicy, name: str) -> CircuitBreaker:
     return CircuitBreaker(retry.probe_delay, retry.max_probe_delay, name=name)
 
 
-def _callback_url(given: str | None, receiver: Receiver | None) -> Callable[[str], str]:
+def _check_receiver(receiver: object) -> None:
+    """Check the receiver by what a client needs of it: its class is not loaded for that."""
+    if receiver is not None and not isinstance(getattr(receiver, "notifier", None), Notifier):
+        raise TypeError(f"receiver must be a CallbackReceiver, not {receiver!r:.80}")
+
+
+def _callback_url(given: str | None, receiver: "CallbackReceiver | None") -> Callable[[str], str]:
     """Tell where the host shall call for a music task."""
     if receiver is not None:
         if given is not None:
             raise ValueError("give callback_url or receiver, not both: a submit has one URL")
-        return receiving.checked("receiver", receiver).url
+        return receiver.url
     url = validation.callback_url("callback_url", validation.given(given, NO_CALLBACK_URL))
     return lambda _: url
 
 
-def _window(name: str, rate_limit: RateLimit | RateLimiter) -> RateLimiter:
+def _limiter(name: str, rate_limit: RateLimit | RateLimiter) -> RateLimiter:
     validation.instance(name, rate_limit, RateLimit | RateLimiter)
     return RateLimiter(rate_limit) if isinstance(rate_limit, RateLimit) else rate_limit

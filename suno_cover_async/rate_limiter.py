@@ -1,4 +1,4 @@
-"""The request window: the limiter that keeps a host's limit.
+"""The rate limiter: never more requests in any window than the account's limit allows.
 
 It knows clocks and waiting; it knows no request and no answer.
 """
@@ -15,145 +15,147 @@ import backoff
 from suno_cover_async.errors import ClientUsageError
 from suno_cover_async.policies import RateLimit
 
-_MOST_IN_A_ROW = 3  # urgent callers, while others wait
+_MAX_IN_A_ROW = 3  # urgent callers, while others wait
 
 
 class Permit(NamedTuple):
     """The right to send one request.
 
     Attributes:
-        entered: When it was given, by the loop's clock.
-        era: Which event loop of the window's life it was given in.
+        acquired_at: When it was given, by the loop's clock.
+        generation: Which of the event loops that the limiter served it was given in.
     """
 
-    entered: float
-    era: int
+    acquired_at: float
+    generation: int
 
 
 class RateLimiter:
-    """The limiter: never more than `rate.calls` requests in any window, as the server counts.
+    """Never lets more than `rate_limit.calls` requests into any window, as the server counts.
 
-    A slot comes back one full window after the answer arrived: the server saw the request before
-    it answered, so none of its windows can hold more than `rate.calls`, whatever the network does
-    to arrival times. Half a percent more covers coarse server clocks. A request that ended without
-    an answer may still be travelling, so its slot comes back after two windows. Callers are served
-    in the order they came; urgent ones go first, and leave every fourth slot to the others, if any
-    wait.
+    Callers are served in the order they came. Urgent ones go first, and leave every fourth permit
+    to the others, if any wait. One limiter may serve several clients of one account, and several
+    event loops in turn.
 
-    The time an answer takes is rate unused: of 20 in 10 s, answers in 0.2 s leave 98 %, answers in
-    1 s 90 %.
-
-    One window may serve several clients of one account, and several event loops in turn.
+    The time an answer takes is rate unused: of 20 requests in 10 s, answers in 0.2 s leave 98 %,
+    answers in 1 s 90 %.
     """
 
+    # Why the server can never count too many: a permit returns one full window after the answer of
+    # its request arrived. The server received the request before it answered, so by then that
+    # request is out of every window that a new one could fall into, whatever the network does to
+    # arrival times. Half a percent more covers coarse server clocks. A request that ended without
+    # an answer may still be travelling, so its permit returns after two windows.
+
     def __init__(self, rate_limit: RateLimit) -> None:
-        """Start idle: the first `rate.calls` may go out at once."""
+        """Start idle: the first `rate_limit.calls` requests may go out at once."""
         self.rate_limit = rate_limit
-        self._period = rate_limit.seconds * 1.005
+        self._window = rate_limit.seconds * 1.005
         self._free = rate_limit.calls
-        self._returning: list[float] = []
+        self._returning: list[float] = []  # a heap of the moments at which permits return
         self._urgent: deque[asyncio.Future[bool]] = deque()
         self._queue: deque[asyncio.Future[bool]] = deque()
         self._waiting = 0
-        self._row = 0  # urgent callers served one after the other
+        self._in_a_row = 0  # urgent callers served one after the other
         self._paused_until = -math.inf
         self._timer: asyncio.Handle | None = None  # uvloop's may know no `when`
         self._timer_due = math.inf
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._era = 0
+        self._generation = 0
 
     @property
     def busy(self) -> bool:
-        """Whether somebody is waiting for a slot."""
+        """Whether somebody is waiting for a permit."""
         return self._waiting > 0
 
     def pause(self, until: float) -> None:
-        """Let nobody enter before `until`, by the loop's clock."""
+        """Give no permit before `until`, by the loop's clock."""
         self._paused_until = max(self._paused_until, until)
 
     def acquire_nowait(self) -> Permit | None:
-        """Take a slot if there is one, and nobody waits for it; whoever gets it must `leave`."""
+        """Take a permit if there is one and nobody waits for it; `release` it after the request."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._move(loop)
         now = loop.time()
-        if self._waiting or not self._is_open(now):
+        if self._waiting or not self._has_permit(now):
             return None
         self._free -= 1
-        return Permit(now, self._era)
+        return Permit(now, self._generation)
 
-    async def enter(self, *, urgent: bool = False) -> Permit:
-        """Wait for a slot, `urgent`ly or not; whoever gets it must `leave`."""
+    async def acquire(self, *, urgent: bool = False) -> Permit:
+        """Wait for a permit, before others if `urgent`; `release` it after the request."""
         loop = asyncio.get_running_loop()
-        while (slot := self.acquire_nowait()) is None:
-            era = self._era
-            if await self._turn(loop, era, self._urgent if urgent else self._queue):
-                return Permit(loop.time(), era)
-        return slot
+        while (permit := self.acquire_nowait()) is None:
+            generation = self._generation
+            if await self._turn(loop, generation, self._urgent if urgent else self._queue):
+                return Permit(loop.time(), generation)
+        return permit
 
-    def leave(self, slot: Permit, *, answered: bool) -> None:
-        """Give a slot back, to be had again one window from now, or two if nothing was answered.
+    def release(self, permit: Permit, *, answered: bool) -> None:
+        """Return a permit after its request, to be had again one window from now.
 
-        What a dead loop's coroutines leave, collected as garbage, the next loop counts.
+        It takes two windows if nothing was answered. What a dead loop's coroutines release,
+        collected as garbage, the next loop counts.
         """
         loop = self._loop
-        if loop and slot.era == self._era and not loop.is_closed():
-            back = loop.time() + self._period * (1 if answered else 2)
+        if loop and permit.generation == self._generation and not loop.is_closed():
+            back = loop.time() + self._window * (1 if answered else 2)
             heapq.heappush(self._returning, back)
             if self._waiting:
-                self._arm()
+                self._set_timer()
 
-    def return_unused(self, slot: Permit) -> None:
-        """Give back a slot that was not used."""
-        if slot.era == self._era:
+    def return_unused(self, permit: Permit) -> None:
+        """Return a permit that was not used, to be had again at once."""
+        if permit.generation == self._generation:
             self._free += 1
             self._serve()
 
-    def _is_open(self, now: float) -> bool:
-        """Whether a slot can be had now, after those that are due have come back."""
+    def _has_permit(self, now: float) -> bool:
+        """Tell whether a permit can be had now, after those that are due have returned."""
         while self._returning and self._returning[0] <= now:
             heapq.heappop(self._returning)
             self._free += 1
         return self._free > 0 and now >= self._paused_until
 
     async def _turn(
-        self, loop: asyncio.AbstractEventLoop, era: int, queue: deque[asyncio.Future[bool]]
+        self, loop: asyncio.AbstractEventLoop, generation: int, queue: deque[asyncio.Future[bool]]
     ) -> bool:
-        """Wait for a slot; False when the window moved to another loop meanwhile."""
+        """Wait for a permit; False when the limiter moved to another event loop meanwhile."""
         place: asyncio.Future[bool] = loop.create_future()
         queue.append(place)
         self._waiting += 1
-        self._arm()
+        self._set_timer()
         try:
             return await place
         except BaseException:  # a cancellation, or the end of a coroutine that nobody goes on with
-            if era != self._era or loop.is_closed():
-                pass  # nothing of this era counts any more
+            if generation != self._generation or loop.is_closed():
+                pass  # nothing of that event loop counts any more
             elif place.cancelled() or place.cancel():  # it stays in the queue, and is passed over
                 self._waiting -= 1
                 if not self._waiting:
-                    self._rest()
-            else:  # the slot was given in the very moment of the cancellation: pass it on
+                    self._clear()
+            else:  # the permit was given in the very moment of the cancellation: pass it on
                 self._free += 1
                 self._serve()
             raise
 
     def _serve(self) -> None:
-        """Give free slots to those who wait, then sleep until the next one is due."""
-        self._stop()
+        """Give free permits to those who wait, then set the timer for the next one."""
+        self._cancel_timer()
         now = asyncio.get_running_loop().time()
-        while (self._urgent or self._queue) and self._is_open(now):
-            is_urgent = bool(self._urgent) and (self._row < _MOST_IN_A_ROW or not self._queue)
+        while (self._urgent or self._queue) and self._has_permit(now):
+            is_urgent = bool(self._urgent) and (self._in_a_row < _MAX_IN_A_ROW or not self._queue)
             place = (self._urgent if is_urgent else self._queue).popleft()
             if not place.done():
-                self._row = self._row + 1 if is_urgent else 0
+                self._in_a_row = self._in_a_row + 1 if is_urgent else 0
                 self._free -= 1
                 self._waiting -= 1
                 place.set_result(True)
-        self._arm()
+        self._set_timer()
 
-    def _arm(self) -> None:
-        """Set the one timer for the next moment a slot can be had, if anybody waits for it."""
+    def _set_timer(self) -> None:
+        """Set the one timer for the next moment a permit can be had, if anybody waits for it."""
         if not self._waiting or self._loop is None or not (self._free or self._returning):
             return
         due = self._paused_until
@@ -165,13 +167,13 @@ class RateLimiter:
             self._timer.cancel()
         self._timer, self._timer_due = self._loop.call_at(due, self._serve), due
 
-    def _rest(self) -> None:
-        """Wait for nothing: nobody is left in the queues."""
+    def _clear(self) -> None:
+        """Forget the queues; nobody is left in them."""
         self._urgent.clear()
         self._queue.clear()
-        self._stop()
+        self._cancel_timer()
 
-    def _stop(self) -> None:
+    def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -185,14 +187,14 @@ class RateLimiter:
             raise ClientUsageError("a RateLimiter serves one running event loop at a time")
         left_in_flight = self.rate_limit.calls - self._free - len(self._returning)
         for _ in range(left_in_flight):
-            heapq.heappush(self._returning, loop.time() + 2 * self._period)
+            heapq.heappush(self._returning, loop.time() + 2 * self._window)
         for place in (*self._urgent, *self._queue):
             if not place.done() and not place.get_loop().is_closed():
                 place.set_result(False)
         self._waiting = 0
-        self._rest()
+        self._clear()
         self._loop = loop
-        self._era += 1
+        self._generation += 1
 
 
 class Backpressure:
@@ -209,21 +211,21 @@ class Backpressure:
         self._until = -math.inf
         self._start_anew()
 
-    def refused(self, *, entered: float, now: float, retry_after: float | None) -> float:
+    def refused(self, *, acquired_at: float, now: float, retry_after: float | None) -> float:
         """Note a refusal and return the loop's time until which all requests pause.
 
         Refusals of requests that were under way together count as one.
         """
-        if entered >= self._until:
+        if acquired_at >= self._until:
             self._pause = next(self._pauses)
         own = self._pause * random.uniform(1.0, 1.1)
         wait = own if retry_after is None else min(retry_after, self._longest_pause)
         self._until = max(self._until, now + wait)
         return self._until
 
-    def accepted(self, *, entered: float) -> None:
+    def accepted(self, *, acquired_at: float) -> None:
         """Note that a request was let in."""
-        if self._pause and entered >= self._until:
+        if self._pause and acquired_at >= self._until:
             self._start_anew()
 
     def _start_anew(self) -> None:

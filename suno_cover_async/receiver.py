@@ -1,4 +1,4 @@
-"""The door for callbacks: a true one rings the notifier, and all are answered in milliseconds.
+"""The receiver of callbacks: a true one wakes its waiters, and all are answered in milliseconds.
 
 It owns the bounds on time, and the doors for aiohttp.web, for ASGI (with `asgi.py`), and for any
 other framework. Who is let in is `verification.py`'s, and who is woken `notifier.py`'s.
@@ -50,8 +50,9 @@ class CallbackReceiver:
 
     Every URL it mints holds a music task's id and a token that only a holder of the secret can
     make. Make the secret with `secrets.token_urlsafe(32)` and keep it across restarts: callbacks
-    come minutes later. (Whoever sees a URL can guess a weak one, and then ring.) Any process that
-    holds the secret can check what another one minted; one receiver may serve several clients.
+    come minutes later. (Whoever sees a URL can guess a weak one, and then send callbacks.) Any
+    process that holds the secret can check what another one minted; one receiver may serve several
+    clients.
 
     A callback is a notifier, no more. It may name a verdict and images, but those are covered by
     no signature, so they are not even read: whoever is woken asks the API.
@@ -61,8 +62,8 @@ class CallbackReceiver:
     refused, for whatever reason, gets one and the same HTTP 400; the reason is logged at DEBUG.
 
     With several processes (`--workers`), the one that receives need not be the one that waits.
-    Publish the two ids from `on_callback`, over what you have (Redis, Postgres), and call `ring` in
-    the processes that wait. Without that nothing is lost either: the waiting client's own looks
+    Publish the two ids from `on_callback`, over what you have (Redis, Postgres), and call `notify`
+    in the processes that wait. Without that nothing is lost either: the waiting client's own polls
     find the cover, only later.
 
     Args:
@@ -72,14 +73,16 @@ class CallbackReceiver:
             the new one in front and drop the old one a day later.
         hmac_key: kie.ai's webhook key, or several. When set, a callback without a good signature
             of at most 300 s of age is refused. The other hosts sign nothing.
-        on_callback: Called after a callback has rung, with its two ids and nothing else. It may
-            raise or hang. A plain function runs in a thread of its own, where it may block (give
-            an asyncio queue's `put`, not its `put_nowait`). An `async def` runs in the event loop,
-            beginning 0.05 s later; blocking, it would hold up all else there. Where a loop ends
-            with its request, as in Flask and in Django under WSGI, give a plain function. It may
-            be called several times for one cover, since the API may deliver one callback several
-            times [documented]. At most 100 calls run at once; beyond that it is not called, and a
-            warning says so. Calls that run when the process ends are dropped.
+        on_callback: Called after a callback has woken its waiters, with its two ids and nothing
+            else. It may raise or hang. A plain function runs in a thread of its own,
+            where it may block (give an asyncio queue's `put`, not its `put_nowait`). An
+            `async def` runs in the event loop, beginning 0.05 s later; blocking, it
+            would hold up all else there. Where a loop ends with its request, as in
+            Flask and in Django under WSGI, give a plain function. It may be called
+            several times for one cover, since the API may deliver one callback several
+            times [documented]. At most 100 calls run at once; beyond that it is not
+            called, and a warning says so. Calls that run when the process ends are
+            dropped.
 
     Raises:
         TypeError: An argument is of the wrong type.
@@ -121,7 +124,7 @@ class CallbackReceiver:
 
     @property
     def notifier(self) -> Notifier:
-        """What is rung, and where clients listen."""
+        """What wakes the waiters of a callback; clients subscribe to it."""
         return self._notifier
 
     def url(self, music_task_id: str) -> str:
@@ -134,7 +137,7 @@ class CallbackReceiver:
         validation.task_id("music_task_id", music_task_id)
         return f"{self._public_url}/{signatures.mint(self._verifier.secrets, music_task_id)}"
 
-    def ring(self, callback: Callback) -> bool:
+    def notify(self, callback: Callback) -> bool:
         """Ring for a callback that came in elsewhere: another process, or another thread.
 
         `on_callback` is not called.
@@ -152,7 +155,7 @@ class CallbackReceiver:
         return self._notifier.notify(callback)
 
     def read(self, method: str, path: str, headers: Headers, body: bytes) -> Callback:
-        """Check a request and read it; nobody is rung.
+        """Check a request and read it; nobody is woken.
 
         Args:
             method: The HTTP method.
@@ -174,7 +177,7 @@ class CallbackReceiver:
     async def receive(
         self, method: str, path: str, headers: Headers, body: bytes
     ) -> CallbackAnswer:
-        """Check a request, ring for it if it is good, and say what to answer; raises nothing.
+        """Check a request, wake its waiters if it is good, and return the answer; raises nothing.
 
         The arguments are those of `read`. Bounding the body's size and time before it is all
         here is your framework's business; `handle` and `asgi` do it themselves.

@@ -154,7 +154,7 @@ class CoverService:
         """Poll a music task once."""
         runtime = await self.enter()
         found = await runtime.transport.get(
-            requests.music(music_task_id), through=self.account.poll_window
+            requests.music(music_task_id), through=self.account.poll_limiter
         )
         if found is None:
             raise NotFoundError(

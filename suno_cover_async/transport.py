@@ -48,8 +48,8 @@ class Account:
     api: BaseUrl
     key: ApiKey
     retry: RetryPolicy
-    window: RateLimiter
-    poll_window: RateLimiter
+    limiter: RateLimiter
+    poll_limiter: RateLimiter
     backpressure: Backpressure
     breakers: Breakers
 
@@ -58,12 +58,14 @@ class Account:
         """The base URL."""
         return self.api.url
 
-    def refused(self, error: RateLimitError, entered: float) -> None:
+    def refused(self, error: RateLimitError, acquired_at: float) -> None:
         """Make everybody wait after a refusal."""
         now = asyncio.get_running_loop().time()
-        until = self.backpressure.refused(entered=entered, now=now, retry_after=error.retry_after)
-        for window in (self.window, self.poll_window):
-            window.pause(until)
+        until = self.backpressure.refused(
+            acquired_at=acquired_at, now=now, retry_after=error.retry_after
+        )
+        for limiter in (self.limiter, self.poll_limiter):
+            limiter.pause(until)
         _log.warning("called too often (%s); everybody waits %.1f s", error, until - now)
 
 
@@ -91,7 +93,7 @@ class Transport:
         """
         account = self._account
         return retry(
-            partial(self._attempt, call, through or account.window, None, urgent),
+            partial(self._attempt, call, through or account.limiter, None, urgent),
             account.retry,
             account.breakers.api,
             partial(_not_admitted, call),
@@ -154,7 +156,7 @@ class Transport:
         doubt: Callable[[Call[T]], None],
     ) -> T | FailedAttempt | NotSent:
         try:
-            outcome = await self._attempt(call, self._account.window, body, False, admission)
+            outcome = await self._attempt(call, self._account.limiter, body, False, admission)
         except BaseException:
             if body.sent:
                 doubt(call)
@@ -169,7 +171,7 @@ class Transport:
     async def _attempt(
         self,
         call: Call[T],
-        window: RateLimiter,
+        limiter: RateLimiter,
         body: SubmitBody | None,
         urgent: bool,
         admission: Admission,
@@ -179,37 +181,41 @@ class Transport:
         Failures are returned: to raise them would chain them to what knows the key.
         """
         breakers = self._account.breakers
-        slot = window.acquire_nowait()
-        if slot is None:
-            queueing = window.enter(urgent=urgent)  # submits are ended by their submitter
-            slot = await (self.closing.unless_closed(queueing) if body is None else queueing)
+        permit = limiter.acquire_nowait()
+        if permit is None:
+            queueing = limiter.acquire(urgent=urgent)  # submits are ended by their submitter
+            permit = await (self.closing.unless_closed(queueing) if body is None else queueing)
         if self.closing.is_closed:
-            window.return_unused(slot)
+            limiter.return_unused(permit)
             return FailedAttempt(error=_about(call, _closed()), took=0.0)
         if not (breakers.api if body is None else breakers.submit).is_current(admission):
-            window.return_unused(slot)
+            limiter.return_unused(permit)
             return NOT_SENT
         answered = False
         try:
             answer = await self._exchange.send(call.target, body)
             answered = isinstance(answer, Answer)
         finally:  # it raises nothing, but perhaps nobody goes on with this coroutine
-            window.leave(slot, answered=answered)
+            limiter.release(permit, answered=answered)
         if isinstance(answer, BaseException) and not isinstance(answer, SunoCoverError):
             raise answer
-        return self._outcome(call, slot, body, answer)
+        return self._outcome(call, permit, body, answer)
 
     def _outcome(
-        self, call: Call[T], slot: Permit, body: SubmitBody | None, answer: Answer | SunoCoverError
+        self,
+        call: Call[T],
+        permit: Permit,
+        body: SubmitBody | None,
+        answer: Answer | SunoCoverError,
     ) -> T | FailedAttempt:
         """Tell what became of a request, to all who are to learn from it."""
         value = self._read(call, answer)
         if not isinstance(value, SunoCoverError):
-            self._account.backpressure.accepted(entered=slot.entered)
+            self._account.backpressure.accepted(acquired_at=permit.acquired_at)
             return value
-        took = asyncio.get_running_loop().time() - slot.entered
+        took = asyncio.get_running_loop().time() - permit.acquired_at
         if isinstance(value, RateLimitError):
-            self._account.refused(value, slot.entered)
+            self._account.refused(value, permit.acquired_at)
         sent = body is not None and body.sent
         possibly_billed = sent and _is_unclear(value)
         if sent and isinstance(value, WrongAddressError):

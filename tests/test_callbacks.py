@@ -166,7 +166,7 @@ async def test_what_a_callback_claims_is_confirmed_before_it_is_believed() -> No
         async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
             others = await client.generate(other)
             for claimed in (others.cover_task_id, "never-heard-of"):
-                assert receiver.ring(Callback(music_task_id=song, cover_task_id=claimed))
+                assert receiver.notify(Callback(music_task_id=song, cover_task_id=claimed))
             details = await client.generate(song)
 
         assert details.music_task_id == song
@@ -282,7 +282,7 @@ async def test_a_claim_whose_details_name_no_music_is_not_believed() -> None:
         [song] = sandbox.add_music()
         nameless = b'{"code": 200, "data": {"taskId": "claimed", "successFlag": 2}}'
         sandbox.script("details", Reply(body=nameless))
-        receiver.ring(Callback(music_task_id=song, cover_task_id="claimed"))
+        receiver.notify(Callback(music_task_id=song, cover_task_id="claimed"))
         async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
             task = await client.submit(song)
 
@@ -300,8 +300,8 @@ async def test_a_callback_that_names_another_cover_is_refused_while_ours_is_wait
             swapped = Callback(music_task_id=songs[0], cover_task_id=two.cover_task_id)
             unknown = Callback(music_task_id=songs[0], cover_task_id="never-heard-of")
 
-            assert not receiver.ring(swapped)
-            assert not receiver.ring(unknown)
+            assert not receiver.notify(swapped)
+            assert not receiver.notify(unknown)
         await asyncio.gather(*waits, return_exceptions=True)
         assert len(sandbox.journal.arrivals) == 2
 
@@ -353,7 +353,7 @@ async def test_no_unconfirmed_name_makes_generate_wait_longer_than_it_was_told()
         sandbox.script("submit", Fault.LOST_ANSWER)
         far_apart = attrs.evolve(PATIENT, min_interval=HOURS, max_interval=HOURS)
         async with connect(sandbox, receiver=receiver, poll=far_apart) as client:
-            receiver.ring(Callback(music_task_id=song, cover_task_id="made-up"))
+            receiver.notify(Callback(music_task_id=song, cover_task_id="made-up"))
             with pytest.raises(CoverExistsError):
                 await client.generate(song, timeout=0.2)
 
@@ -401,7 +401,7 @@ async def test_a_flood_of_rings_for_a_lost_answer_brings_looks_no_closer_than_al
         async with connect(sandbox, receiver=receiver, poll=poll) as client:
             generating = asyncio.create_task(client.generate(song, timeout=1))
             while not generating.done():
-                receiver.ring(Callback(music_task_id=song, cover_task_id="made-up"))
+                receiver.notify(Callback(music_task_id=song, cover_task_id="made-up"))
                 await asyncio.sleep(0.01)
             with pytest.raises(CoverExistsError):
                 await generating
@@ -480,7 +480,7 @@ async def test_one_process_receives_and_another_waits() -> None:
         async with connect(sandbox, receiver=waiting, poll=PATIENT) as client:
             generating = asyncio.create_task(client.generate(song))
             await until(lambda: told)
-            waiting.ring(told[0])
+            waiting.notify(told[0])
             await generating
 
         assert requests(sandbox) == ["submit", "details"]
@@ -499,7 +499,7 @@ async def test_a_flood_of_rings_leaves_submits_a_quarter_of_the_limit() -> None:
         waits = [asyncio.create_task(client.generate(song)) for song in songs]
         while len(sandbox.journal.bills) < len(songs):
             for bill in sandbox.journal.bills:
-                receiver.ring(
+                receiver.notify(
                     Callback(music_task_id=bill.music_task_id, cover_task_id=bill.cover_task_id)
                 )
             await asyncio.sleep(0.01)

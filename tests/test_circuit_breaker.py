@@ -731,7 +731,7 @@ def test_all_waits_of_an_attempt_share_one_deadline() -> None:
         async with SunoCoverClient(
             "key", base_url=NOWHERE, rate_limit=window, retry=retry
         ) as client:
-            slot = await window.enter()
+            slot = await window.acquire()
             async with shut(client.breakers.submit):
                 waiting = asyncio.create_task(client.submit("a-song"))
                 await asyncio.sleep(40)
@@ -793,14 +793,14 @@ async def test_submits_in_trouble_pause_by_themselves_while_looks_go_on() -> Non
 async def test_who_queued_in_the_limiter_when_it_closed_gives_the_slot_back() -> None:
     window = RateLimiter(RateLimit(calls=1, seconds=3600))
     async with limited(window, RARELY) as (sandbox, client):
-        slot = await window.enter()
+        slot = await window.acquire()
         with client.breakers.api.armed():
             queued = asyncio.create_task(client.credits())
             await until(lambda: window.busy)
             await break_down(client)
             window.return_unused(slot)
             async with asyncio.timeout(5):
-                slot = await window.enter()
+                slot = await window.acquire()
             window.return_unused(slot)
             await turns()
 
@@ -815,7 +815,7 @@ async def test_a_probe_cancelled_in_the_limiter_leaves_its_turn_to_the_next() ->
     window = RateLimiter(RateLimit(calls=1, seconds=3600))
     retry = attrs.evolve(RARELY, probe_delay=0.01)
     async with limited(window, retry) as (sandbox, client):
-        slot = await window.enter()
+        slot = await window.acquire()
         with client.breakers.api.armed():
             await break_down(client)
             probe = asyncio.create_task(client.credits())

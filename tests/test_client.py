@@ -685,7 +685,7 @@ def test_a_call_that_nobody_goes_on_with_leaves_the_limiter_whole() -> None:
                 await thrown(client.credits(), suspension, GeneratorExit())
                 return False
             async with asyncio.timeout(21):
-                await window.enter()
+                await window.acquire()
             return True
 
     dropped = [run(dropped_at(suspension)) for suspension in range(1, 7)]

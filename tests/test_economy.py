@@ -80,10 +80,10 @@ class Host:
         return asyncio.get_running_loop().time() - self._covers[task.cover_task_id][1]
 
     async def _answer(self, *, urgent: bool = False) -> None:
-        slot = await self.window.enter(urgent=urgent)
+        slot = await self.window.acquire(urgent=urgent)
         self.requests += 1
         await asyncio.sleep(ANSWER)
-        self.window.leave(slot, answered=True)
+        self.window.release(slot, answered=True)
 
 
 async def covered(median: float, *, called_back: bool, concurrency: int = 500) -> Cost:

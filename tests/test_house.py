@@ -30,7 +30,7 @@ FLOORS = [
     {"requests"},
     {"responses", "retry"},
     {"state", "files", "cover_polling", "verification", "catalog", "commits"},
-    {"poller", "asgi", "ledger_file", "receiving", "exchange"},
+    {"poller", "asgi", "ledger_file", "exchange"},
     {"transport", "downloader", "receiver", "sandbox", "ledger"},
     {"submitter", "agenda", "fates"},
     {"runtime"},
@@ -55,7 +55,10 @@ def rooms() -> dict[str, list[Path]]:
 def imports(file: Path) -> set[str]:
     """The rooms of ours that a file imports."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    tree = ast.parse(file.read_text())
+    for_types = [node for node in tree.body if isinstance(node, ast.If)]  # `if TYPE_CHECKING:`
+    not_run = {inner for node in for_types for inner in ast.walk(node)}
+    for node in set(ast.walk(tree)) - not_run:
         if isinstance(node, ast.ImportFrom) and node.module:
             names = (
                 [node.module]

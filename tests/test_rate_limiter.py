@@ -22,11 +22,11 @@ from suno_cover_async.tasks import Closing
 
 @contextlib.asynccontextmanager
 async def taken(window: RateLimiter, *, urgent: bool = False) -> AsyncIterator[None]:
-    slot = await window.enter(urgent=urgent)
+    slot = await window.acquire(urgent=urgent)
     try:
         yield
     finally:
-        window.leave(slot, answered=True)
+        window.release(slot, answered=True)
 
 
 async def _arrivals(
@@ -54,8 +54,8 @@ def _fullest_window(times: list[float], seconds: float) -> int:
 def test_a_caller_that_is_closed_while_it_queues_leaves_the_queue() -> None:
     async def scenario() -> None:
         window = RateLimiter(RateLimit(calls=1, seconds=10))
-        window.leave(await window.enter(), answered=True)
-        caller = window.enter()
+        window.release(await window.acquire(), answered=True)
+        caller = window.acquire()
         caller.send(None)
         caller.close()
 
@@ -79,8 +79,8 @@ def test_closing_one_client_ends_its_own_waits_at_a_shared_window_and_loses_no_s
         ours, theirs = Closing(closed), Closing(closed)
 
         async def enter(closing: Closing) -> float:
-            slot = await closing.unless_closed(window.enter())
-            window.leave(slot, answered=True)
+            slot = await closing.unless_closed(window.acquire())
+            window.release(slot, answered=True)
             return loop.time()
 
         callers = [asyncio.create_task(enter(closing)) for closing in (ours, theirs) * 4]
@@ -199,7 +199,7 @@ def test_what_a_dead_loop_finishes_late_gives_no_slot_twice() -> None:
     window = RateLimiter(RateLimit(calls=3, seconds=10))
 
     async def die_in_flight() -> list[Permit]:
-        return [await window.enter() for _ in range(3)]
+        return [await window.acquire() for _ in range(3)]
 
     left = run(die_in_flight())
 
@@ -207,7 +207,7 @@ def test_what_a_dead_loop_finishes_late_gives_no_slot_twice() -> None:
         sending = asyncio.create_task(_arrivals(window, 12, random.Random(1), most=0.0))
         await asyncio.sleep(1)  # the new loop has the window by now
         for slot in left:
-            window.leave(slot, answered=True)
+            window.release(slot, answered=True)
         return await sending
 
     assert _fullest_window(run(then()), 10) <= 3
@@ -217,9 +217,9 @@ def test_what_is_left_behind_by_a_dead_loop_gives_its_slot_back_without_a_word()
     window = RateLimiter(RateLimit(calls=1, seconds=10))
 
     async def die_in_flight() -> Permit:
-        return await window.enter()
+        return await window.acquire()
 
-    window.leave(run(die_in_flight()), answered=False)
+    window.release(run(die_in_flight()), answered=False)
 
     assert run(_arrivals(window, 2, random.Random(1), most=0.0)) == pytest.approx([20.1, 30.15])
 
@@ -227,8 +227,8 @@ def test_what_is_left_behind_by_a_dead_loop_gives_its_slot_back_without_a_word()
 def test_a_request_without_an_answer_may_still_travel_so_its_slot_comes_later() -> None:
     async def scenario() -> float:
         window = RateLimiter(RateLimit(calls=1, seconds=10))
-        window.leave(await window.enter(), answered=False)
-        return (await window.enter()).entered
+        window.release(await window.acquire(), answered=False)
+        return (await window.acquire()).acquired_at
 
     assert run(scenario()) == pytest.approx(20.1)
 
@@ -237,17 +237,17 @@ def test_one_unanswered_request_holds_up_only_its_own_slot() -> None:
     async def scenario() -> list[float]:
         clock = asyncio.get_running_loop().time
         window = RateLimiter(RateLimit(calls=20, seconds=10))
-        first = [await window.enter() for _ in range(20)]
+        first = [await window.acquire() for _ in range(20)]
 
         async def caller() -> float:
-            slot = await window.enter()
-            window.leave(slot, answered=True)
+            slot = await window.acquire()
+            window.release(slot, answered=True)
             return clock()
 
         callers = [asyncio.create_task(caller()) for _ in range(20)]
         await asyncio.sleep(0)
         for number, slot in enumerate(first):
-            window.leave(slot, answered=number > 0)
+            window.release(slot, answered=number > 0)
         return sorted(await asyncio.gather(*callers))
 
     times = run(scenario())
@@ -262,20 +262,20 @@ def test_loops_that_take_turns_leave_nobody_hanging(urgent: bool) -> None:
     paused, other = asyncio.new_event_loop(), asyncio.new_event_loop()
 
     async def hold_and_queue() -> list[asyncio.Task[Permit]]:
-        slot = await window.enter()
-        callers = [asyncio.create_task(window.enter(urgent=urgent)) for _ in range(3)]
+        slot = await window.acquire()
+        callers = [asyncio.create_task(window.acquire(urgent=urgent)) for _ in range(3)]
         await asyncio.sleep(0)
-        window.leave(slot, answered=True)
+        window.release(slot, answered=True)
         return callers
 
     async def through() -> None:
-        window.leave(await window.enter(), answered=True)
+        window.release(await window.acquire(), answered=True)
 
     async def finish(callers: list[asyncio.Task[Permit]]) -> int:
         callers[0].cancel()
         async with asyncio.timeout(5):
             for caller in callers[1:]:
-                window.leave(await caller, answered=True)
+                window.release(await caller, answered=True)
         return window._free + len(window._returning)
 
     try:
@@ -292,11 +292,11 @@ def test_loops_that_take_turns_leave_nobody_hanging(urgent: bool) -> None:
 def test_an_unused_slot_comes_back_at_once() -> None:
     async def scenario() -> float:
         window = RateLimiter(RateLimit(calls=1, seconds=10))
-        slot = await window.enter()
-        waiting = asyncio.create_task(window.enter())
+        slot = await window.acquire()
+        waiting = asyncio.create_task(window.acquire())
         await asyncio.sleep(0)
         window.return_unused(slot)
-        return (await waiting).entered
+        return (await waiting).acquired_at
 
     assert run(scenario()) == 0.0
 
@@ -305,10 +305,10 @@ def test_cancelled_callers_leave_no_timers_and_do_not_make_the_window_busy() -> 
     async def scenario() -> tuple[int, bool]:
         loop = asyncio.get_running_loop()
         window = RateLimiter(RateLimit(calls=1, seconds=10))
-        slot = await window.enter()
-        window.leave(slot, answered=True)
+        slot = await window.acquire()
+        window.release(slot, answered=True)
         for _ in range(50):
-            caller = asyncio.create_task(window.enter())
+            caller = asyncio.create_task(window.acquire())
             await asyncio.sleep(0)
             caller.cancel()
             await asyncio.wait([caller])
@@ -396,7 +396,7 @@ def test_who_is_urgent_and_leaves_early_takes_nothing_along(*, urgent: bool) -> 
     async def scenario() -> float:
         window = RateLimiter(RateLimit(calls=2, seconds=10))
         async with taken(window), taken(window, urgent=urgent):
-            doomed = asyncio.create_task(window.enter(urgent=True))
+            doomed = asyncio.create_task(window.acquire(urgent=True))
             await asyncio.sleep(1)
             doomed.cancel()
             await asyncio.wait([doomed])
@@ -410,7 +410,7 @@ def test_an_unused_place_of_who_was_urgent_comes_back_at_once() -> None:
     async def scenario() -> float:
         window = RateLimiter(RateLimit(calls=2, seconds=10))
         for _ in range(5):
-            window.return_unused(await window.enter(urgent=True))
+            window.return_unused(await window.acquire(urgent=True))
         return asyncio.get_running_loop().time()
 
     assert run(scenario()) == 0
@@ -438,7 +438,7 @@ def test_requests_that_a_dead_loop_left_in_flight_do_not_jam_the_window() -> Non
     window = RateLimiter(RateLimit(calls=1, seconds=10))
 
     async def die_in_flight() -> None:
-        await window.enter()
+        await window.acquire()
 
     run(die_in_flight())
 
@@ -451,7 +451,7 @@ def test_own_pauses_double_up_to_60_s_and_retry_after_is_obeyed(waits: list[floa
     now = 0.0
 
     for refusals, retry_after in enumerate(waits):
-        until = backpressure.refused(entered=now, now=now, retry_after=retry_after)
+        until = backpressure.refused(acquired_at=now, now=now, retry_after=retry_after)
         pause = until - now
         if retry_after is None:
             doubled = min(10 * 2**refusals, 60)
@@ -464,18 +464,18 @@ def test_own_pauses_double_up_to_60_s_and_retry_after_is_obeyed(waits: list[floa
 def test_refusals_of_one_burst_count_as_one() -> None:
     backpressure = Backpressure(RateLimit(calls=20, seconds=10), longest_pause=120)
 
-    until = [backpressure.refused(entered=0, now=0.1, retry_after=None) for _ in range(20)]
+    until = [backpressure.refused(acquired_at=0, now=0.1, retry_after=None) for _ in range(20)]
 
     assert max(until) <= 0.1 + 11
 
 
 def test_an_accepted_request_ends_the_doubling() -> None:
     backpressure = Backpressure(RateLimit(calls=20, seconds=10), longest_pause=120)
-    until = backpressure.refused(entered=0, now=0, retry_after=None)
-    until = backpressure.refused(entered=until, now=until, retry_after=None)
-    backpressure.accepted(entered=until)
+    until = backpressure.refused(acquired_at=0, now=0, retry_after=None)
+    until = backpressure.refused(acquired_at=until, now=until, retry_after=None)
+    backpressure.accepted(acquired_at=until)
 
-    third = backpressure.refused(entered=until, now=until, retry_after=None)
+    third = backpressure.refused(acquired_at=until, now=until, retry_after=None)
 
     assert third - until <= 11
 

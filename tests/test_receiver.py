@@ -529,8 +529,8 @@ async def test_a_ring_from_another_process_wakes_the_waiter_and_calls_nobody() -
     called: list[Callback] = []
     receiver = make(on_callback=called.append)
     with listening(receiver.notifier, CoverTask(cover_task_id=COVER, music_task_id=MUSIC)) as bell:
-        told = receiver.ring(Callback(music_task_id=MUSIC, cover_task_id=COVER))
-        lied = receiver.ring(Callback(music_task_id=MUSIC, cover_task_id="another-cover"))
+        told = receiver.notify(Callback(music_task_id=MUSIC, cover_task_id=COVER))
+        lied = receiver.notify(Callback(music_task_id=MUSIC, cover_task_id="another-cover"))
 
         assert (told, lied) == (True, False)
         assert await heard(bell)
@@ -548,7 +548,7 @@ async def test_a_ring_from_another_process_wakes_the_waiter_and_calls_nobody() -
 )
 def test_only_a_callback_can_ring(callback: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="callback"):
-        make().ring(callback)
+        make().notify(callback)
 
 
 # --- on_callback -------------------------------------------------------------------------------
