@@ -831,7 +831,7 @@ async def test_a_probe_cancelled_in_the_limiter_leaves_its_turn_to_the_next() ->
             assert len(sandbox.journal.of("credits")) == 1
 
 
-@pytest.mark.parametrize("name", ["probe_first", "probe_longest"])
+@pytest.mark.parametrize("name", ["probe_delay", "max_probe_delay"])
 @pytest.mark.parametrize("nonsense", [0, -1, float("inf"), float("nan")])
 def test_waits_that_are_no_numbers_above_0_are_refused(name: str, nonsense: float) -> None:
     policy: dict[str, Any] = {name: nonsense}

@@ -654,8 +654,8 @@ from suno_cover_async.sandbox import Sandbox, Scenario
 
 async def main():
     asyncio.get_running_loop().slow_callback_duration = 60  # the machine may be busy
-    async with Sandbox(Scenario(rate=None)) as sandbox:
-        once = RetryPolicy(tries=1)
+    async with Sandbox(Scenario(rate_limit=None)) as sandbox:
+        once = RetryPolicy(max_attempts=1)
         client = SunoCoverClient(sandbox.api_key, base_url=sandbox.url, retry=once)
         await asyncio.gather(*(client.credits() for _ in range(5)))
         return client
@@ -994,9 +994,9 @@ def test_nonsense_is_refused_by_the_name_of_its_argument(argument: str, value: A
         ("base_url", ""),
         ("base_url", 5),
         ("callback_url", ""),
-        ("rate", 20),
-        ("rate", None),
-        ("poll_rate", 3),
+        ("rate_limit", 20),
+        ("rate_limit", None),
+        ("poll_rate_limit", 3),
         ("poll", 5),
         ("poll", None),
         ("retry", 3),

@@ -131,7 +131,7 @@ async def _day(ledger: Ledger, folder: Path) -> Trace:
         sandbox = await stack.enter_async_context(Sandbox(CALM, api_key=API_KEY, clock=clock))
         receiver = await stack.enter_async_context(receiving())
         place: dict[str, Any] = {"api_key": sandbox.api_key, "base_url": sandbox.url}
-        place["rate"] = RateLimiter(RATE)
+        place["rate_limit"] = RateLimiter(RATE)
         client = await stack.enter_async_context(SunoCoverClient(**place))
         called = await stack.enter_async_context(SunoCoverClient(**place, receiver=receiver))
         await _troubles(sandbox, client, note)
