@@ -403,7 +403,7 @@ class SunoCoverClient:
 
 def covers_of(client: SunoCoverClient) -> CoverService:
     """Return what a client works with, for `cover_catalog`."""
-    return client._covers  # noqa: SLF001 - the client's own module
+    return client._covers  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - its own module
 
 
 def _breaker(retry: RetryPolicy, name: str) -> CircuitBreaker:
