@@ -35,7 +35,8 @@ def pointed_at(sandbox: Sandbox, block: str, public_url: str) -> str:
     there = f"SunoCoverClient(api_key={sandbox.api_key!r}, base_url={sandbox.url!r}, "
     quick = "" if "receiver" in block else "poll=QUICK, "
     program = block.replace("SunoCoverClient(", there + quick).replace(PUBLIC, public_url)
-    return "from suno_cover_async import PollPolicy\nQUICK = PollPolicy(initial_delay=.01)\n" + program
+    policy = "from suno_cover_async import PollPolicy\nQUICK = PollPolicy(initial_delay=.01)\n"
+    return policy + program
 
 
 async def ran(
