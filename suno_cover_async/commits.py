@@ -1,14 +1,13 @@
-"""Work on one SQLite database in a thread of its own; all that waits shares one commit.
+"""Work on one SQLite database in a thread of its own: one step at a time, one transaction a step.
 
 It knows SQLite, threads and event loops; what the work is, is its owner's business.
 """
 
 import asyncio
 import contextlib
-import queue
 import sqlite3
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import attrs
@@ -19,13 +18,13 @@ Work = Callable[[sqlite3.Connection], T]
 
 
 @attrs.frozen(kw_only=True)
-class _Job:
-    """Work, and who wants to hear of it.
+class _Step:
+    """Work, and who waits for it.
 
     Attributes:
         work: What to do with the database.
-        keep: It tells a fact: when it cannot be written now, it is to be written later.
-        future: Answered after the commit.
+        keep: It states a fact: when it cannot be written now, it is to be written later.
+        future: Done after the commit.
     """
 
     work: Work[Any]
@@ -34,53 +33,46 @@ class _Job:
 
 
 class Commits:
-    """A thread that does what it is told, and answers once that is on the disk."""
+    """A thread that takes steps in the order of calls, and answers once a step is on the disk."""
 
     def __init__(
         self, database: sqlite3.Connection, failed: Callable[[Exception], Exception]
     ) -> None:
-        """Begin the thread.
+        """Begin.
 
         Args:
             database: In autocommit mode, and made with `check_same_thread=False`; from now on the
-                thread's alone, which closes it in the end.
-            failed: Makes the error of all whose commit failed.
+                thread's alone, until `close` closes it.
+            failed: Makes the error of each step whose commit failed.
         """
         self._database = database
         self._failed = failed
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._unwritten: tuple[_Job, ...] = ()
+        self._unwritten: tuple[Work[Any], ...] = ()
         self._trouble: Exception | None = None
-        self._door = threading.Lock()
-        self._closed = False
-        self._thread = threading.Thread(target=self._run, name="suno-cover-ledger", daemon=True)
-        self._thread.start()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="suno-cover-ledger")
 
     def do(self, work: Work[T], *, keep: bool = False) -> "asyncio.Future[T]":
-        """Queue work, which is done whether or not the future is awaited, in the order of calls.
+        """Queue a step, which is done whether or not the future is awaited, in the order of calls.
 
         Args:
-            work: Called with the database, in a transaction that may hold other work too.
+            work: Called with the database, in a transaction of its own.
             keep: Do it again before whatever comes next, should its commit fail.
 
         Returns:
             A future of the running event loop: the work's value, once it is durable; or the work's
-            own error, which undoes that work alone.
+            own error, which undoes the step.
 
         Raises:
             RuntimeError: This is closed.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        with self._door:
-            if self._closed:
-                raise RuntimeError("nothing more is written here")
-            self._jobs.put(_Job(work=work, keep=keep, future=future))
+        self._thread.submit(self._take, _Step(work=work, keep=keep, future=future))
         return future
 
     @property
     def unwritten(self) -> tuple[Work[Any], ...]:
-        """The work to be kept whose commit failed, and that no later one has written."""
-        return tuple(job.work for job in self._unwritten)
+        """The work to be kept whose commit failed, and that was not written since."""
+        return self._unwritten
 
     def close(self) -> None:
         """Finish what is queued, try once more what could not be written, and end the thread.
@@ -88,55 +80,51 @@ class Commits:
         Raises:
             Exception: As `failed` made it, if anything is left unwritten.
         """
-        with self._door:
-            if not self._closed:
-                self._jobs.put(None)
-            self._closed = True
-        self._thread.join()
+        self._thread.shutdown()  # it refuses further steps, and waits for those that are queued
+        try:
+            self._write_the_unwritten()
+        except _CommitFailedError as failure:
+            self._trouble = failure.reason
+        self._database.close()
         if self._unwritten and self._trouble is not None:
             raise self._failed(self._trouble)
 
-    def _run(self) -> None:
-        more = True
-        while more:
-            group, more = self._next()
-            if group:
-                self._commit(group)
+    def _take(self, step: _Step) -> None:
+        answer: Any
+        try:
+            self._write_the_unwritten()
+            (answer,) = self._commit([step.work])
+        except _CommitFailedError as failure:
+            self._trouble = failure.reason
+            if step.keep:
+                self._unwritten += (step.work,)
+            answer = self._failed(failure.reason)
+        with contextlib.suppress(RuntimeError):  # that event loop is closed, nobody waits in it
+            step.future.get_loop().call_soon_threadsafe(_answer, step.future, answer)
+
+    def _write_the_unwritten(self) -> None:
+        # One transaction for all: a disk that was full has little room.
         if self._unwritten:
-            self._commit([])
-        self._database.close()
+            self._commit(self._unwritten)
+            self._unwritten = ()
 
-    def _next(self) -> tuple[list[_Job], bool]:
-        """Wait for work and take all that is there; False when no more will come."""
-        group: list[_Job] = []
-        while True:
-            job = self._jobs.get()
-            if job is None:
-                return group, False
-            group.append(job)
-            if self._jobs.empty():
-                return group, True
-
-    def _commit(self, group: list[_Job]) -> None:
-        jobs = [*self._unwritten, *group]
+    def _commit(self, works: Sequence[Work[Any]]) -> list[Any]:
+        """Do work in one transaction; returns the values, and the errors of what is wrong."""
         try:
             self._database.execute("BEGIN IMMEDIATE")
-            answers = [self._attempt(job) for job in jobs]
+            answers = [self._attempt(work) for work in works]
             self._database.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - whatever it is, this thread must go on
-            self._roll_back()
-            self._trouble = error
-            self._unwritten = tuple(job for job in jobs if job.keep)
-            answers = [self._failed(error) for _ in jobs]
-        else:
-            self._unwritten = ()
-        _tell(jobs, answers)
+            with contextlib.suppress(sqlite3.Error):  # it may have rolled back by itself
+                self._database.execute("ROLLBACK")
+            raise _CommitFailedError(error) from None
+        return answers
 
-    def _attempt(self, job: _Job) -> Any:
+    def _attempt(self, work: Work[Any]) -> Any:
         """Do the work; when it is wrong, undo it alone and return its error."""
         self._database.execute("SAVEPOINT work")
         try:
-            answer = job.work(self._database)
+            answer = work(self._database)
         except Exception as error:
             if _is_trouble(error):
                 raise
@@ -145,9 +133,13 @@ class Commits:
         self._database.execute("RELEASE work")
         return answer
 
-    def _roll_back(self) -> None:
-        with contextlib.suppress(sqlite3.Error):  # it may have rolled back by itself
-            self._database.execute("ROLLBACK")
+
+class _CommitFailedError(Exception):
+    """A transaction came to nothing, for a reason that is not the work's."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 def _is_trouble(error: Exception) -> bool:
@@ -156,21 +148,10 @@ def _is_trouble(error: Exception) -> bool:
     return isinstance(error, sqlite3.DatabaseError | MemoryError) and not isinstance(error, wrong)
 
 
-def _tell(group: list[_Job], answers: list[Any]) -> None:
-    """Answer the futures that are not answered yet, each event loop's all at once."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
-    for job, answer in zip(group, answers, strict=True):
-        by_loop.setdefault(job.future.get_loop(), []).append((job.future, answer))
-    for loop, answered in by_loop.items():
-        with contextlib.suppress(RuntimeError):  # that event loop is closed, nobody waits in it
-            loop.call_soon_threadsafe(_answer, answered)
-
-
-def _answer(answered: "list[tuple[asyncio.Future[Any], Any]]") -> None:
-    for future, answer in answered:
-        if future.done():
-            continue
-        if isinstance(answer, Exception):
-            future.set_exception(answer)
-        else:
-            future.set_result(answer)
+def _answer(future: "asyncio.Future[Any]", answer: Any) -> None:
+    if future.done():
+        return
+    if isinstance(answer, Exception):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)
