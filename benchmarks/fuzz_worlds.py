@@ -42,7 +42,7 @@ from suno_cover_async import (
 from suno_cover_async.arguments import is_task_id
 from suno_cover_async.cli.export import as_csv
 from suno_cover_async.cli.ledger import show_to_people
-from suno_cover_async.ledger_file import open_to_write
+from suno_cover_async.sqlite_file import open_to_write
 
 COLUMNS = (
     *("music_task_id", "names", "state", "cover_task_id", "adopted", "images", "created_at"),

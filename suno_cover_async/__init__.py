@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # what is fetched below, for those who read and do not run
     from suno_cover_async.batch import Covered, Failed, Outcome, Outcomes, Tally, cover_catalog
     from suno_cover_async.catalog import Catalog, read_catalog
     from suno_cover_async.client import NO_CALLBACK_URL, SunoCoverClient
-    from suno_cover_async.entries import LedgerEntry, TrackState
+    from suno_cover_async.entry import LedgerEntry, TrackState
     from suno_cover_async.errors import (
         APIError,
         AuthenticationError,
@@ -129,7 +129,7 @@ _ROOMS = {
     "batch": ("Covered", "Failed", "Outcome", "Outcomes", "Tally", "cover_catalog"),
     "catalog": ("Catalog", "read_catalog"),
     "client": ("NO_CALLBACK_URL", "SunoCoverClient"),
-    "entries": ("LedgerEntry", "TrackState"),
+    "entry": ("LedgerEntry", "TrackState"),
     "errors": (
         "APIError",
         "AuthenticationError",

@@ -7,7 +7,7 @@ order; images by their age. It knows the ledger, and does nothing with what it f
 import asyncio
 from collections import deque
 
-from suno_cover_async.entries import LedgerEntry, TrackState
+from suno_cover_async.entry import LedgerEntry, TrackState
 from suno_cover_async.ledger import Ledger
 
 _PAGE = 100

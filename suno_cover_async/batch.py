@@ -28,7 +28,7 @@ from suno_cover_async import arguments
 from suno_cover_async.agenda import Agenda, Backlog
 from suno_cover_async.catalog import Catalog
 from suno_cover_async.client import SunoCoverClient
-from suno_cover_async.entries import LedgerEntry, TrackState
+from suno_cover_async.entry import LedgerEntry, TrackState
 from suno_cover_async.errors import (
     ClientUsageError,
     CoverExpiredError,

@@ -1,8 +1,8 @@
 """What a catalog's run remembers: how far each track is, in a file that survives everything.
 
 It owns how an entry goes from state to state, also after a crash. What an entry says is
-`entries.py`'s, how the file is opened `ledger_file.py`'s, how work on it shares commits
-`commits.py`'s; who does what next is `batch.py`'s.
+`entry.py`'s, how the file is opened `sqlite_file.py`'s, in which thread it is written
+`sqlite_store.py`'s; who does what next is `batch.py`'s.
 """
 
 import asyncio
@@ -19,8 +19,7 @@ from typing import Any, Self, TypeVar
 
 import attrs
 
-from suno_cover_async.commits import Commits, Work
-from suno_cover_async.entries import (
+from suno_cover_async.entry import (
     CODES,
     COLUMNS,
     LedgerEntry,
@@ -32,7 +31,9 @@ from suno_cover_async.entries import (
     write_names,
 )
 from suno_cover_async.errors import ClientUsageError, LedgerError
-from suno_cover_async.ledger_file import (
+from suno_cover_async.models import CoverDetails, CoverTask, Track
+from suno_cover_async.sharing import is_part_of
+from suno_cover_async.sqlite_file import (
     Hold,
     commit_failed,
     open_privately,
@@ -40,8 +41,7 @@ from suno_cover_async.ledger_file import (
     opened_to_read,
     shown,
 )
-from suno_cover_async.models import CoverDetails, CoverTask, Track
-from suno_cover_async.sharing import is_part_of
+from suno_cover_async.sqlite_store import Commits, Work
 
 T = TypeVar("T")
 Totals = dict[TrackState, int]

@@ -58,11 +58,11 @@ from suno_cover_async import (
 from suno_cover_async.cli.batch import Batch
 from suno_cover_async.cli.catalog_display import Lines, Pause, Standing, progress
 from suno_cover_async.cli.catalog_report import Command
+from suno_cover_async.cli.credits_used import CreditsUsed
 from suno_cover_async.cli.exits import ExitCode
 from suno_cover_async.cli.export import as_csv, guarded
 from suno_cover_async.cli.intake import opened
 from suno_cover_async.cli.ledger import show_to_people
-from suno_cover_async.cli.purse import Purse
 from suno_cover_async.cli.speed import Speed
 from suno_cover_async.sandbox import Kind, Reply, Sandbox, Scenario
 
@@ -820,14 +820,14 @@ def test_the_balance_is_asked_for_at_first_once_a_minute_and_in_the_end() -> Non
         return 100.0 - tally.billed
 
     async def work() -> tuple[float | None, float | None]:
-        purse = Purse(ask, tally)
-        async with purse.watched():
+        spent = CreditsUsed(ask, tally)
+        async with spent.watched():
             await asyncio.sleep(30)
             tally.billed = 3
             await asyncio.sleep(200)
-            meanwhile = purse.used
+            meanwhile = spent.used
             tally.billed = 4
-        return meanwhile, purse.used
+        return meanwhile, spent.used
 
     assert in_virtual_time(work()) == (3.0, 4.0)
     assert asked == [0.0, 60.0, 230.0]
@@ -844,10 +844,10 @@ def test_credits_are_unknown_where_a_balance_is(fails: int) -> None:
         return 7.0
 
     async def work() -> float | None:
-        purse = Purse(ask, Tally())
-        async with purse.watched():
+        spent = CreditsUsed(ask, Tally())
+        async with spent.watched():
             await asyncio.sleep(1)
-        return purse.used
+        return spent.used
 
     assert in_virtual_time(work()) is None
 

@@ -13,7 +13,7 @@ from bad_disk import disk_of_its_own, run, strace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suno_cover_async.entries import LedgerEntry, TrackState
+from suno_cover_async.entry import LedgerEntry, TrackState
 from suno_cover_async.errors import (
     ClientUsageError,
     CoverExpiredError,

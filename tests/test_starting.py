@@ -16,7 +16,7 @@ FOREIGN = {
 }
 FOR_OTHERS = (
     {"receiver", "admission", "asgi", "hook", "signing"}  # callbacks
-    | {"batch", "agenda", "fates", "catalog", "lines", "ledger", "ledger_file", "commits"}
+    | {"batch", "agenda", "fates", "catalog", "lines", "ledger", "sqlite_file", "sqlite_store"}
     | {"sandbox", "cli"}
 )
 

@@ -37,9 +37,9 @@ from suno_cover_async.cli.catalog_report import (
     write_summary,
 )
 from suno_cover_async.cli.console import is_live, say, stderr
+from suno_cover_async.cli.credits_used import CreditsUsed
 from suno_cover_async.cli.exits import ExitCode, exit_code, explain
 from suno_cover_async.cli.intake import Intake
-from suno_cover_async.cli.purse import Purse
 from suno_cover_async.cli.speed import Speed
 from suno_cover_async.ledger import Totals
 
@@ -71,7 +71,7 @@ class Batch:
     _failures: Failures = attrs.field(init=False)
     _speed: Speed = attrs.field(factory=Speed, init=False)
     _outcomes: Outcomes | None = attrs.field(default=None, init=False)
-    _purse: Purse | None = attrs.field(default=None, init=False)
+    _credits_used: CreditsUsed | None = attrs.field(default=None, init=False)
     _reason: Exception | None = attrs.field(default=None, init=False)
     _unwritable: OSError | None = attrs.field(default=None, init=False)
     _ended_before: int = attrs.field(default=0, init=False)
@@ -140,12 +140,12 @@ class Batch:
     async def _follow(self, outcomes: Outcomes) -> None:
         """Hear of every outcome, up to the last one or the reason to stop."""
         totals = await self.ledger.count()
-        self._purse = Purse(self.client.credits, outcomes.tally)
+        self._credits_used = CreditsUsed(self.client.credits, outcomes.tally)
         self._can_finish = True
         async with contextlib.AsyncExitStack() as stack:
             show = _nothing if self._was_idle else stack.enter_context(self._progress())
             if any(totals[state] for state in _UNPAID):
-                await stack.enter_async_context(self._purse.watched())
+                await stack.enter_async_context(self._credits_used.watched())
             try:
                 async for outcome in outcomes:
                     self._hear(outcome)
@@ -191,7 +191,7 @@ class Batch:
             failed=tally.failed,
             in_flight=tally.in_flight,
             per_minute=self._speed.per_minute(time.monotonic()),
-            credits_used=None if self._purse is None else self._purse.used,
+            credits_used=None if self._credits_used is None else self._credits_used.used,
             finishing=self._finishing,
             pause=self._pause(),
         )
@@ -207,7 +207,7 @@ class Batch:
             tally=outcomes.tally,
             was_idle=self._was_idle,
             bad_lines=self.intake.bad,
-            credits_used=None if self._purse is None else self._purse.used,
+            credits_used=None if self._credits_used is None else self._credits_used.used,
             reason=self._reason,
             unwritten=self.ledger.unwritten,
             failures=self._failures,

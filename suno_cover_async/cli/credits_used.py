@@ -13,7 +13,7 @@ _REST = 60.0  # seconds between two looks
 _PATIENCE = 10.0  # seconds for the last one
 
 
-class Purse:
+class CreditsUsed:
     """The balance before the first cover of this run, and the latest one."""
 
     def __init__(self, ask: Callable[[], Awaitable[float]], tally: Tally) -> None:

@@ -15,7 +15,7 @@ from platform import node
 import pytest
 from bad_disk import disk_of_its_own, go_on, line, run, start, strace
 
-from suno_cover_async.entries import TrackState
+from suno_cover_async.entry import TrackState
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger import Ledger
 from suno_cover_async.models import CoverTask, Track
@@ -513,7 +513,7 @@ def test_after_the_holder_was_killed_the_next_one_gets_in(tmp_path: Path) -> Non
 
 
 RACE = """
-    from suno_cover_async.ledger_file import Hold
+    from suno_cover_async.sqlite_file import Hold
     say("ready")
     sys.stdin.readline()
     try:
@@ -721,7 +721,7 @@ def test_any_name_a_file_may_have_is_good_for_a_ledger(
 def test_a_ledger_is_opened_with_full_sync(tmp_path: Path) -> None:
     with Ledger(tmp_path / "covers.db") as ledger:
         assert ledger._commits is not None
-        database = ledger._commits._database  # idle; how it syncs is seen in test_commits.py
+        database = ledger._commits._database  # idle; how it syncs is seen in test_sqlite_store.py
         modes = [
             database.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("journal_mode", "synchronous")

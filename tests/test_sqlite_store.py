@@ -14,7 +14,7 @@ from bad_disk import run, strace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from suno_cover_async.commits import Commits, Work
+from suno_cover_async.sqlite_store import Commits, Work
 
 
 class DiskError(Exception):
@@ -100,8 +100,8 @@ async def test_what_was_answered_is_committed(book: Book) -> None:
 
 MANY_AND_SINGLE = """
     import sqlite3, threading
-    from suno_cover_async.commits import Commits
-    from suno_cover_async.ledger_file import open_to_write
+    from suno_cover_async.sqlite_store import Commits
+    from suno_cover_async.sqlite_file import open_to_write
     database, hold = open_to_write(Path(sys.argv[1]))
 
     def work(n):

@@ -1,6 +1,6 @@
 """The ledger's file: made whole, opened by one process at a time, and refused when it is another's.
 
-It knows SQLite and the file system; what a row means is `entries.py`'s.
+It knows SQLite and the file system; what a row means is `entry.py`'s.
 """
 
 import contextlib
