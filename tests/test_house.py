@@ -11,7 +11,7 @@ from suno_cover_async import errors
 PACKAGE = Path(suno_cover_async.__file__).parent
 
 FLOORS = [
-    {"_version", "addresses", "text"},
+    {"_version", "addresses", "text", "records"},
     {"arguments"},
     {"models"},
     {"errors"},
@@ -87,6 +87,7 @@ def test_imports_only_point_down_the_floors(room: str) -> None:
     ("library", "owners"),
     [
         ("backoff", {"retry"}),
+        ("cattrs", {"records"}),
         (
             "aiohttp",
             {"connections", "messenger", "download", "receiver", "workshop", "client", "sandbox"},
