@@ -79,7 +79,7 @@ async def note(ledger: Ledger, entry: LedgerEntry) -> None:
 
 async def by_ledger(path: Path, covers: int, watch: Stopwatch) -> None:
     """Note half of the covers one at a time, and as many 100 at once."""
-    with Ledger(path) as ledger:
+    async with Ledger(path) as ledger:
         entries = await ledger.next_open(TrackState.WAITING, 0, 2 * covers)
         with watch.timing("ledger, one at a time", covers):
             for entry in entries[:covers]:
@@ -106,7 +106,7 @@ def by_hand(path: Path, covers: int, watch: Stopwatch) -> None:
 
 async def fill(path: Path, tracks: int) -> Path:
     """Make a ledger of so many tracks."""
-    with Ledger(path) as ledger:
+    async with Ledger(path) as ledger:
         await ledger.take_in([Track(song(number)) for number in range(tracks)])
     return path
 

@@ -37,7 +37,7 @@ async def build(folder: Path, tracks: int) -> None:
     catalog = catalogs.write_catalog(folder / "catalog.csv", map(song, range(tracks)))
     unfinished = folder / "unfinished.db"
     unfinished.unlink(missing_ok=True)
-    with Ledger(unfinished) as ledger:
+    async with Ledger(unfinished) as ledger:
         rest = iter(read_catalog(catalog))
         while some := [track for track, _ in zip(rest, range(AT_ONCE), strict=False)]:
             await ledger.take_in(some)
@@ -83,7 +83,7 @@ async def first_submit(folder: Path, tracks: int) -> dict[str, float]:
 async def queries(folder: Path) -> dict[str, float]:
     """Time what a run asks its ledger before it submits."""
     found: dict[str, float] = {}
-    with Ledger(folder / "covers.db") as ledger:
+    async with Ledger(folder / "covers.db") as ledger:
         began = time.perf_counter()
         await ledger.count()
         found["of this: count the states"] = time.perf_counter() - began

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # what is fetched below, for those who read and do not run
     from suno_cover_async.batch import Covered, Failed, Outcome, Outcomes, Tally, cover_catalog
     from suno_cover_async.catalog import Catalog, read_catalog
     from suno_cover_async.client import NO_CALLBACK_URL, SunoCoverClient
-    from suno_cover_async.entry import LedgerEntry, TrackState
+    from suno_cover_async.entry import LedgerEntry, LedgerRun, TrackState
     from suno_cover_async.errors import (
         APIError,
         AuthenticationError,
@@ -98,6 +98,7 @@ __all__ = [
     "Ledger",
     "LedgerEntry",
     "LedgerError",
+    "LedgerRun",
     "MaintenanceError",
     "MusicDetails",
     "MusicFailedError",
@@ -129,7 +130,7 @@ _ROOMS = {
     "batch": ("Covered", "Failed", "Outcome", "Outcomes", "Tally", "cover_catalog"),
     "catalog": ("Catalog", "read_catalog"),
     "client": ("NO_CALLBACK_URL", "SunoCoverClient"),
-    "entry": ("LedgerEntry", "TrackState"),
+    "entry": ("LedgerEntry", "LedgerRun", "TrackState"),
     "errors": (
         "APIError",
         "AuthenticationError",

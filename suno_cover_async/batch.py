@@ -167,14 +167,16 @@ async def cover_catalog(
         ValueError: A track is wrong, or `into` can be no path; nothing was submitted. (A track that
             comes asynchronously ends the iteration so.)
         TypeError: An argument is of the wrong type.
-        LedgerError: The ledger is not open, in use by another catalog, or cannot be written.
+        LedgerError: The ledger is not open, in use by another catalog, belongs to another account,
+            or cannot be written.
     """
     arguments.instance("client", client, SunoCoverClient)
     folder = None if into is None else arguments.folder("into", into)
     async with AsyncExitStack() as stack:
         if ledger is None:
-            ledger = stack.enter_context(Ledger(None))
-        await stack.enter_async_context(arguments.instance("ledger", ledger, Ledger).lease())
+            ledger = await stack.enter_async_context(Ledger(None))
+        arguments.instance("ledger", ledger, Ledger)
+        await stack.enter_async_context(ledger.lease(client.account))
         for gate in (client.outage, client.submit_outage, client.image_outage):
             stack.enter_context(gate.armed())
         feed = tracks if isinstance(tracks, AsyncIterable) else None

@@ -219,6 +219,15 @@ class SunoCoverClient:
         work.add_done_callback(self._users.discard)
 
     @property
+    def account(self) -> str:
+        """A fingerprint of the key and the host's name, which tells accounts apart.
+
+        It is the same at another base URL of the host, such as a proxy's. The key cannot be found
+        from it.
+        """
+        return self._account.key.fingerprint(self._account.host.name)
+
+    @property
     def base_url(self) -> str:
         """Where this client calls, without a trailing slash."""
         return self._account.base_url

@@ -1,31 +1,36 @@
-"""What a ledger says of one music task, and how its file writes that down.
+"""What a ledger says of one music task and of one run, and how a row writes that down.
 
 It owns the states, what a row's columns mean, and what is refused as damaged: anybody may have
-written to the file. What is done to rows, and when, is `ledger.py`'s.
+written to the file. What is done to rows, and when, is `ledger_steps.py`'s.
 """
 
 import contextlib
 import enum
-import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import attrs
 
 from suno_cover_async.arguments import task_id
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, Track
+from suno_cover_async.records import JSON_TEXT, make_converter
 
 T = TypeVar("T")
+Plain = str | int | float | None
+Row = Mapping[str, object]
 
 _KEPT = timedelta(days=14)
-_NONSENSE = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, OSError)
+_NONSENSE = (
+    *(ValueError, TypeError, LookupError, AttributeError),
+    *(ArithmeticError, RecursionError, OSError),
+)
 
 
 class TrackState(enum.Enum):
-    """How far a track is.
+    """How far a track is; the values are what a ledger's file and the command line say.
 
     Attributes:
         WAITING: Nothing was sent for it.
@@ -45,27 +50,7 @@ class TrackState(enum.Enum):
     COVERED = "covered"
     SAVED = "saved"
     FAILED = "failed"
-    ATTENTION = "needs attention"
-
-
-CODES = {
-    TrackState.WAITING: 0,
-    TrackState.SUBMITTING: 1,
-    TrackState.SUBMITTED: 2,
-    TrackState.COVERED: 3,
-    TrackState.SAVED: 4,
-    TrackState.FAILED: 5,
-    TrackState.ATTENTION: 6,
-}
-"""The states as they are in every file and every statement."""
-
-COLUMNS = (
-    "number, music_task_id, names, state, cover_task_id, adopted, images, created_at, "
-    "completed_at, files, error, reason"
-)
-"""What `read_entry` reads."""
-
-_STATES = {code: state for state, code in CODES.items()}
+    ATTENTION = "attention"
 
 
 @attrs.frozen(kw_only=True)
@@ -81,8 +66,11 @@ class LedgerEntry:
         created_at: When the host created the cover task, where it said so, in UTC.
         completed_at: When the cover was finished, by the host's clock or else by ours, in UTC.
         files: The saved images.
+        saved_on: The name of the machine that saved them, where that is known.
         error: The name of the error that it ended in, such as `CoverFailedError`.
         reason: That error's message.
+        submits: How often a submit of it was begun anew. One that is repeated because its answer
+            was lost counts once.
     """
 
     number: int
@@ -93,8 +81,10 @@ class LedgerEntry:
     created_at: datetime | None = None
     completed_at: datetime | None = None
     files: tuple[Path, ...] = ()
+    saved_on: str | None = None
     error: str | None = None
     reason: str | None = None
+    submits: int = 0
 
     @property
     def music_task_id(self) -> str:
@@ -119,85 +109,144 @@ class LedgerEntry:
         )
 
 
-def read_entry(row: tuple[Any, ...]) -> LedgerEntry:
-    """Read a row; raises LedgerError for what was never written by us."""
-    return _known(row[0], _read, row)
+@attrs.frozen(kw_only=True)
+class LedgerRun:
+    """What one run did: one catalog, from its beginning to its end or a crash.
+
+    Attributes:
+        number: Which run of this ledger, from 1.
+        began_at: When it began, in UTC.
+        ended_at: When it ended; None while it goes on, and for good where it was killed.
+        balance_before: The account's credits before it spent any, where that was asked for.
+        balance_after: The account's credits in the end. What others spent of the account
+            meanwhile, or paid into it, is in it too.
+        submitted: Submits that the API accepted as new: what was billed.
+        adopted: Submits that brought a cover task which existed already.
+    """
+
+    number: int
+    began_at: datetime
+    ended_at: datetime | None
+    balance_before: float | None
+    balance_after: float | None
+    submitted: int
+    adopted: int
+
+    @property
+    def credits_used(self) -> float | None:
+        """What the account lost meanwhile; None where that is unknown, as after a top-up."""
+        before, after = self.balance_before, self.balance_after
+        if before is None or after is None or after > before:
+            return None
+        return before - after
 
 
-def read_state(number: int, code: object) -> TrackState:
-    """Read a state, as of the entry `number`; raises LedgerError as `read_entry` does."""
-    return _known(number, _STATES.__getitem__, code)
+@attrs.frozen(kw_only=True)
+class TrackRow:
+    """A row of the table `tracks`, column by column.
+
+    Attributes:
+        names: The columns of each title.
+        retried: A cover of it failed and is to be made again; no submit was begun since.
+    """
+
+    number: int
+    music_task_id: str
+    names: Annotated[dict[str, dict[str, object]], JSON_TEXT] = attrs.field(
+        validator=attrs.validators.min_len(1)
+    )
+    state: TrackState
+    cover_task_id: str | None
+    adopted: bool
+    images: Annotated[tuple[str, ...], JSON_TEXT]
+    created_at: datetime | None
+    completed_at: datetime | None
+    files: Annotated[tuple[Path, ...], JSON_TEXT]
+    saved_on: str | None
+    error: str | None
+    reason: str | None
+    submits: int
+    retried: bool
+
+    @property
+    def entry(self) -> LedgerEntry:
+        """What the row says."""
+        return LedgerEntry(
+            number=self.number,
+            tracks=tuple(
+                Track(self.music_task_id, title=title, columns=columns)
+                for title, columns in self.names.items()
+            ),
+            state=self.state,
+            task=self._task,
+            images=self.images,
+            created_at=self.created_at,
+            completed_at=self.completed_at,
+            files=self.files,
+            saved_on=self.saved_on,
+            error=self.error,
+            reason=self.reason,
+            submits=self.submits,
+        )
+
+    @property
+    def _task(self) -> CoverTask | None:
+        if self.cover_task_id is None:
+            return None
+        return CoverTask(
+            cover_task_id=task_id("cover_task_id", self.cover_task_id),
+            music_task_id=self.music_task_id,
+            adopted=self.adopted,
+        )
 
 
-def read_names(number: int, names: str) -> dict[str, dict[str, object]]:
-    """Read the columns of each title, as of the entry `number`; raises as `read_entry` does."""
-    return _known(number, _names, names)
+_CONVERTER = make_converter(datetimes="seconds")
+_read_track: Callable[[Row, type[TrackRow]], TrackRow] = _CONVERTER.get_structure_hook(TrackRow)
+_read_run: Callable[[Row, type[LedgerRun]], LedgerRun] = _CONVERTER.get_structure_hook(LedgerRun)
+_WRITERS = {
+    name: _CONVERTER.get_unstructure_hook(field.type)
+    for kind in (TrackRow, LedgerRun)
+    for name, field in attrs.fields_dict(kind).items()
+}
+
+TRACK_COLUMNS = tuple(attrs.fields_dict(TrackRow))
+RUN_COLUMNS = tuple(attrs.fields_dict(LedgerRun))
 
 
-def write_names(columns: Mapping[str, Mapping[str, object]]) -> str:
-    """Write the columns of each title; raises what `json.dumps` does."""
-    return json.dumps({title: dict(values) for title, values in columns.items()})
+def read_track(row: Row) -> TrackRow:
+    """Read a row of `tracks`; raises LedgerError for what was never written by us."""
+    return _known(f"entry {row['number']}", lambda: _read_track(row, TrackRow))
 
 
-def write_moment(moment: datetime | None) -> float | None:
-    """Write a moment: seconds since 1970."""
-    return None if moment is None else moment.timestamp()
+def read_entry(row: Row) -> LedgerEntry:
+    """Read what a row of `tracks` says; raises as `read_track` does."""
+    return _known(f"entry {row['number']}", lambda: _read_track(row, TrackRow).entry)
 
 
-def _known(number: int, read: Callable[[Any], T], written: object) -> T:
+def read_run(row: Row) -> LedgerRun:
+    """Read a row of `runs`; raises as `read_track` does."""
+    return _known(f"run {row['number']}", lambda: _read_run(row, LedgerRun))
+
+
+def read_state(number: int, state: object) -> TrackState:
+    """Read a state, as of the entry `number`; raises as `read_track` does."""
+    return _known(f"entry {number}", lambda: TrackState(state))
+
+
+def write_columns(**values: Any) -> dict[str, Plain]:
+    """Write values as the columns of these names hold them.
+
+    Raises:
+        TypeError: A catalog's column holds what JSON does not know.
+        RecursionError: It is nested too deeply.
+    """
+    return {name: _WRITERS[name](value) for name, value in values.items()}
+
+
+def _known(what: str, read: Callable[[], T]) -> T:
     with contextlib.suppress(*_NONSENSE):
-        return read(written)
+        return read()
     raise LedgerError(
-        f"the ledger's entry {number} is damaged: bring back a copy of the ledger, or move it away "
-        "and begin anew, which costs requests and never a second payment"
+        f"the ledger's {what} is damaged: bring back a copy of the ledger, or move it away and "
+        "begin anew, which costs requests and never a second payment"
     )
-
-
-def _read(row: tuple[Any, ...]) -> LedgerEntry:
-    number, music_task_id, names, state, cover_task_id, adopted, images = row[:7]
-    created_at, completed_at, files, error, reason = row[7:]
-    task = cover_task_id and CoverTask(
-        cover_task_id=task_id("cover_task_id", cover_task_id),
-        music_task_id=music_task_id,
-        adopted=bool(adopted),
-    )
-    return LedgerEntry(
-        number=number,
-        tracks=tuple(
-            Track(music_task_id, title=title, columns=columns)
-            for title, columns in _names(names).items()
-        ),
-        state=_STATES[state],
-        task=task or None,
-        images=_texts(images),
-        created_at=_moment(created_at),
-        completed_at=_moment(completed_at),
-        files=tuple(map(Path, _texts(files))),
-        error=_words(error),
-        reason=_words(reason),
-    )
-
-
-def _names(names: str) -> dict[str, dict[str, object]]:
-    """Read them; there is one at least."""
-    titles: dict[str, dict[str, object]] = json.loads(names)
-    if not (type(titles) is dict and titles and all(type(one) is dict for one in titles.values())):
-        raise TypeError("no titles")
-    return titles
-
-
-def _texts(written: str | None) -> tuple[str, ...]:
-    texts: list[str] = json.loads(written or "[]")
-    if type(texts) is not list or not all(type(one) is str and "\0" not in one for one in texts):
-        raise TypeError("no texts")
-    return tuple(texts)
-
-
-def _words(written: object) -> str | None:
-    if written is None or isinstance(written, str):
-        return written
-    raise TypeError("no text")
-
-
-def _moment(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

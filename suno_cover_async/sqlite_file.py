@@ -1,118 +1,29 @@
-"""The ledger's file: made whole, opened by one process at a time, and refused when it is another's.
+"""The file of a ledger: made whole, opened to write or to read, refused when it is another's.
 
-It knows SQLite and the file system; what a row means is `entry.py`'s.
+It knows SQLite and the file system. It must not know what a row means, nor any statement on one.
 """
 
 import contextlib
 import os
 import sqlite3
-from collections.abc import Generator
-from datetime import datetime
 from pathlib import Path
-from platform import node
 
+from suno_cover_async import sqlite_tables as tables
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.files import sync_directory
-from suno_cover_async.text import printable
+from suno_cover_async.sqlite_failures import ANOTHER_PATH, NO_USE, damaged, shown, unusable
+from suno_cover_async.sqlite_lock import FileLock
 
-_APPLICATION = 0x53434F56  # "SCOV", in the file's header
-_VERSION = 1
 _SHORTEST = 512  # bytes of a database that is not empty
 _WAL_PAGES = 10_000  # 40 MB: fewer rewrites of the same pages while a catalog is taken in
 _BUSY_SECONDS = 30.0  # somebody may be reading the whole of it
-_NAMING_SECONDS = 0.25  # somebody may be writing, or reading, who holds it
-_NO_USE = (sqlite3.Error, UnicodeDecodeError)  # SQLite quotes damaged names as they are
-_ANOTHER_PATH = "give another path (nothing was changed)"
-
-_SCHEMA = """
-    CREATE TABLE runs (number INTEGER NOT NULL, catalog TEXT) STRICT;
-    INSERT INTO runs VALUES (0, NULL);
-    CREATE TABLE tracks (
-        number INTEGER PRIMARY KEY,
-        music_task_id TEXT NOT NULL UNIQUE,
-        names TEXT NOT NULL,
-        state INTEGER NOT NULL DEFAULT 0,
-        cover_task_id TEXT,
-        adopted INTEGER NOT NULL DEFAULT 0,
-        images TEXT,
-        created_at REAL,
-        completed_at REAL,
-        files TEXT,
-        error TEXT,
-        reason TEXT,
-        put_off INTEGER NOT NULL DEFAULT 0
-    ) STRICT;
-    CREATE INDEX tracks_by_state ON tracks (state, number);
-    CREATE INDEX tracks_by_age ON tracks (completed_at) WHERE state = 3;
-"""
-
-# Added later. Older versions of this software ignore it, so the file's version stays the same.
-_ADDED = "CREATE TABLE IF NOT EXISTS answered (base_url TEXT PRIMARY KEY) STRICT"
 
 
-class Hold:
-    """The right to write to a ledger, for one process; the system takes it back when that dies.
-
-    It is a write transaction, never committed, on a small database beside the ledger, which names
-    whoever holds it. That file stays: to remove it would let two hold it.
-    """
-
-    def __init__(self, ledger: Path) -> None:
-        """Take it; raises LedgerError, which names the holder."""
-        path = ledger.with_name(ledger.name + ".lock")
-        try:
-            self._database = sqlite3.connect(path, timeout=_NAMING_SECONDS, isolation_level=None)
-        except sqlite3.Error as error:
-            raise _unusable(ledger, error) from None
-        try:
-            self._take()
-        except sqlite3.Error as error:
-            holder = self._holder() if is_busy(error) else ""
-            self._database.close()
-            if not holder:
-                raise _unusable(path, error) from None
-            advice = "wait for it to end, or stop it"
-            if holder.startswith(f"{_this_process()} since"):
-                advice = "that is this program: await `aclose` of the ledger that has it open"
-            raise LedgerError(
-                f"the ledger {shown(ledger)} is in use by {holder}; {advice}"
-            ) from None
-
-    def release(self) -> None:
-        """Give it back."""
-        self._database.close()
-
-    def _take(self) -> None:
-        me = f"{_this_process()} since {datetime.now():%F %T}"  # noqa: DTZ005 - for people here
-        self._database.execute("BEGIN EXCLUSIVE")  # nobody reads the name of the one before
-        self._sign(me)
-        while self._holder() != me:  # somebody came between the two transactions
-            self._sign(me)
-
-    def _sign(self, me: str) -> None:
-        """Let everybody read who holds it, and hold it; it is lost and taken again in between."""
-        self._database.execute("CREATE TABLE IF NOT EXISTS holder (name TEXT)")
-        self._database.execute("DELETE FROM holder")
-        self._database.execute("INSERT INTO holder VALUES (?)", (me,))
-        self._database.execute("COMMIT")
-        self._database.execute("BEGIN IMMEDIATE")
-
-    def _holder(self) -> str:
-        with contextlib.suppress(sqlite3.Error):
-            for (name,) in self._database.execute("SELECT name FROM holder"):
-                return printable(str(name))
-        return "another process"
-
-
-def _this_process() -> str:
-    return f"process {os.getpid()} on {printable(node(), 80)}"
-
-
-def open_to_write(ledger: Path) -> tuple[sqlite3.Connection, Hold]:
-    """Open a ledger, made first where there is none.
+def open_to_write(ledger: Path) -> tuple[sqlite3.Connection, FileLock]:
+    """Open a ledger, made first where there is none, and migrated where it is of an older version.
 
     Returns:
-        A connection in autocommit mode, for any one thread, and the right to use it. What it
+        A connection in autocommit mode, for one thread at a time, and the right to use it. What it
         commits is on the disk.
 
     Raises:
@@ -122,14 +33,14 @@ def open_to_write(ledger: Path) -> tuple[sqlite3.Connection, Hold]:
     ledger = _real(ledger)
     if ledger.exists():
         _refuse_foreign(ledger)
-    hold = Hold(ledger)
+    lock = FileLock(ledger)
     try:
-        return _open_to_write(ledger), hold
-    except _NO_USE as error:
-        problem = _unusable(ledger, error)
+        return _open_to_write(ledger), lock
+    except NO_USE as error:
+        problem = unusable(ledger, error)
     except LedgerError as error:
         problem = error
-    hold.release()
+    lock.release()
     raise problem
 
 
@@ -143,10 +54,10 @@ def _open_to_write(ledger: Path) -> sqlite3.Connection:
         database.execute("PRAGMA synchronous = FULL")
         database.execute("PRAGMA fullfsync = ON")  # on macOS, where fsync alone leaves it in caches
         database.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
-        database.execute(_ADDED)
-        database.execute("UPDATE runs SET number = number + 1")
+        if tables.version_of(database) < tables.VERSION:
+            tables.migrate(database)
     except BaseException:
-        database.close()
+        database.close()  # which rolls back what was not committed
         raise
     return database
 
@@ -156,17 +67,19 @@ def open_privately() -> sqlite3.Connection:
 
     SQLite keeps it in memory while it is small, and on the disk from then on.
     """
-    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    database = _nameless()
     database.execute("PRAGMA synchronous = OFF")
-    database.executescript(_SCHEMA)
-    database.execute(_ADDED)
-    database.execute("UPDATE runs SET number = 1")
+    tables.make(database)
     return database
 
 
-@contextlib.contextmanager
-def opened_to_read(ledger: Path) -> Generator[sqlite3.Connection, None, None]:
-    """Open a ledger for reading only; somebody else may be writing to it.
+def open_to_read(ledger: Path) -> sqlite3.Connection:
+    """Open a ledger for reading only, as it is now; somebody else may be writing to it.
+
+    One of an older version is copied, and the copy is migrated: whoever reads changes nothing.
+
+    Returns:
+        A connection in a transaction that goes on until it is closed, for one thread at a time.
 
     Raises:
         LedgerError: There is none, or it is no ledger, of a newer version, or damaged.
@@ -176,22 +89,38 @@ def opened_to_read(ledger: Path) -> Generator[sqlite3.Connection, None, None]:
         raise LedgerError(f"there is no ledger at {shown(ledger)}; check the path")
     _refuse_foreign(ledger)
     try:
-        with contextlib.closing(_readable(ledger)) as database:
-            database.execute("BEGIN")
-            _check(database, ledger)
-            yield database
-    except _NO_USE as error:
-        problem = _unusable(ledger, error)
-    else:
-        return
+        return _open_to_read(ledger)
+    except NO_USE as error:
+        problem = unusable(ledger, error)
     raise problem
+
+
+def _open_to_read(ledger: Path) -> sqlite3.Connection:
+    database = _readable(ledger)
+    try:
+        database.execute("BEGIN")
+        version = _check(database, ledger)
+        if version == tables.VERSION:
+            return database
+        copy = _nameless()
+        try:
+            database.backup(copy)
+            tables.migrate(copy)
+        except BaseException:
+            copy.close()
+            raise
+    except BaseException:
+        database.close()
+        raise
+    database.close()
+    return copy
 
 
 def _readable(ledger: Path) -> sqlite3.Connection:
     """Connect; a disk that cannot be written has no room for what WAL wants beside the file."""
     database = _connect(ledger, "ro")
     try:
-        database.execute("PRAGMA user_version").fetchone()
+        tables.version_of(database)
     except sqlite3.OperationalError:
         database.close()
         if _beside(ledger, "-wal").exists():
@@ -201,24 +130,6 @@ def _readable(ledger: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
-
-
-def is_busy(error: sqlite3.Error) -> bool:
-    """Whether somebody else has what was asked for."""
-    return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
-
-
-def commit_failed(ledger: str, error: Exception) -> LedgerError:
-    """Name the error of whoever waited for a commit that failed."""
-    return LedgerError(
-        f"the ledger {ledger} cannot be written ({_words(error)}), so nothing more is submitted; "
-        "make room or mend the disk, then run again: what was paid for is found again"
-    )
-
-
-def shown(ledger: Path) -> str:
-    """Show a path to people."""
-    return printable(str(ledger))
 
 
 def _make(ledger: Path) -> None:
@@ -235,17 +146,12 @@ def _make(ledger: Path) -> None:
             leftover.unlink(missing_ok=True)
         with contextlib.closing(sqlite3.connect(unfinished, isolation_level=None)) as database:
             database.execute("PRAGMA journal_mode = WAL")
-            database.execute("BEGIN")
-            database.execute(f"PRAGMA application_id = {_APPLICATION}")
-            database.execute(f"PRAGMA user_version = {_VERSION}")
-            for statement in filter(str.strip, _SCHEMA.split(";")):
-                database.execute(statement)
-            database.execute("COMMIT")
+            tables.make(database)
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # on closing, nobody hears it fail
         unfinished.rename(ledger)
         sync_directory(ledger.absolute().parent)
     except (sqlite3.Error, OSError) as error:
-        problem = _unusable(ledger, error)
+        problem = unusable(ledger, error)
     else:
         return
     raise problem
@@ -259,14 +165,14 @@ def _refuse_foreign(ledger: Path) -> None:
         with contextlib.closing(_connect(ledger, "ro&immutable=1")) as database:
             database.execute("PRAGMA writable_schema = ON")  # though pages are only in the WAL yet
             (application,) = database.execute("PRAGMA application_id").fetchone()
-    except _NO_USE as error:
-        problem = _unusable(ledger, error)
+    except NO_USE as error:
+        problem = unusable(ledger, error)
     else:
-        if application == _APPLICATION:
+        if application == tables.APPLICATION:
             return
         size = ledger.stat().st_size
         what = "it is another program's database" if size >= _SHORTEST else f"it has {size} bytes"
-        problem = LedgerError(f"{shown(ledger)} is no ledger: {what}; {_ANOTHER_PATH}")
+        problem = LedgerError(f"{shown(ledger)} is no ledger: {what}; {ANOTHER_PATH}")
     raise problem
 
 
@@ -277,20 +183,18 @@ def _refuse_damaged(ledger: Path) -> None:
         _check(database, ledger)
 
 
-def _check(database: sqlite3.Connection, ledger: Path) -> None:
-    """Refuse a ledger that is newer than we are, or not whole."""
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    if version > _VERSION:
+def _check(database: sqlite3.Connection, ledger: Path) -> int:
+    """Refuse a ledger that is newer than we are, or not whole; returns its version."""
+    version = tables.version_of(database)
+    if version > tables.VERSION:
         raise LedgerError(
             f"the ledger {shown(ledger)} is of version {version}, and this is suno_cover_async for "
-            f"version {_VERSION}; install a newer suno_cover_async"
+            f"version {tables.VERSION}; install a newer suno_cover_async"
         )
-    (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
-        raise _damaged(ledger, str(verdict))
-    runs = database.execute("SELECT count(*), min(typeof(number)) FROM runs").fetchone()
-    if runs != (1, "integer"):
-        raise _damaged(ledger, "it does not know how often it ran")
+    damage = tables.damage_of(database, version)
+    if damage:
+        raise damaged(ledger, damage)
+    return version
 
 
 def _connect(ledger: Path, mode: str) -> sqlite3.Connection:
@@ -303,41 +207,20 @@ def _connect(ledger: Path, mode: str) -> sqlite3.Connection:
     )
 
 
-def _unusable(ledger: Path, error: Exception) -> LedgerError:
-    """Name what keeps a ledger from being used."""
-    if isinstance(error, UnicodeDecodeError):
-        return _damaged(ledger, "its schema cannot be read")
-    name = getattr(error, "sqlite_errorname", "")
-    if name.startswith("SQLITE_NOTADB"):
-        return LedgerError(f"{shown(ledger)} is no ledger; {_ANOTHER_PATH}")
-    if name.startswith("SQLITE_CORRUPT") or name == "SQLITE_ERROR":  # such as a missing table
-        return _damaged(ledger, _words(error))
-    return LedgerError(
-        f"the ledger {shown(ledger)} cannot be used ({_words(error)}); check the path, the disk "
-        "and its permissions"
-    )
-
-
-def _damaged(ledger: Path, how: str) -> LedgerError:
-    return LedgerError(
-        f"the ledger {shown(ledger)} is damaged ({printable(how)}) and left as it is: bring back a "
-        "copy, or move it away and begin anew, which costs requests and never a second payment"
-    )
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return printable(f"{error}, {getattr(error, 'sqlite_errorname', type(error).__name__)}")
+def _nameless() -> sqlite3.Connection:
+    """Make a database that nobody else sees."""
+    return sqlite3.connect("", isolation_level=None, check_same_thread=False)
 
 
 def _real(ledger: Path) -> Path:
     """Follow links, so that one file has one lock; a path that cannot be looked at is refused."""
     real = Path(os.path.realpath(ledger))
     try:
-        real.exists()
+        real.stat()  # where `exists` says no from Python 3.14 on, this tells why
+    except FileNotFoundError:
+        return real
     except OSError as error:
-        problem = _unusable(ledger, error)
+        problem = unusable(ledger, error)
     else:
         return real
     raise problem

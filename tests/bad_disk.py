@@ -29,6 +29,12 @@ from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, Track
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 
+def read(path):
+    async def entries():
+        return [entry async for entry in Ledger(path).entries()]
+
+    return asyncio.run(entries())
+
 def task(entry):
     return CoverTask(cover_task_id=f"c{entry.number}", music_task_id=entry.music_task_id)
 """

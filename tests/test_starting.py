@@ -16,7 +16,7 @@ FOREIGN = {
 }
 FOR_OTHERS = (
     {"receiver", "admission", "asgi", "hook", "signing"}  # callbacks
-    | {"batch", "agenda", "fates", "catalog", "lines", "ledger", "sqlite_file", "sqlite_store"}
+    | {"batch", "agenda", "fates", "catalog", "lines", "ledger", "sqlite_store", "sqlite_file"}
     | {"sandbox", "cli"}
 )
 

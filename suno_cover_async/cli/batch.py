@@ -121,16 +121,15 @@ class Batch:
             into=self.into,
             retry_failed=self.retry_failed,
         )
-        with self.ledger:
-            async with self.client:
-                try:
-                    async with work as outcomes:
-                        self._begin(outcomes)
-                        await self._follow(outcomes)
-                except asyncio.CancelledError:
-                    if self._outcomes is not None:
-                        await self._hear_the_rest(self._outcomes)
-                    raise
+        async with self.ledger, self.client:
+            try:
+                async with work as outcomes:
+                    self._begin(outcomes)
+                    await self._follow(outcomes)
+            except asyncio.CancelledError:
+                if self._outcomes is not None:
+                    await self._hear_the_rest(self._outcomes)
+                raise
 
     def _begin(self, outcomes: Outcomes) -> None:
         self._outcomes = outcomes
@@ -140,7 +139,7 @@ class Batch:
     async def _follow(self, outcomes: Outcomes) -> None:
         """Hear of every outcome, up to the last one or the reason to stop."""
         totals = await self.ledger.count()
-        self._credits_used = CreditsUsed(self.client.credits, outcomes.tally)
+        self._credits_used = CreditsUsed(self.client.credits, outcomes.tally, self.ledger)
         self._can_finish = True
         async with contextlib.AsyncExitStack() as stack:
             show = _nothing if self._was_idle else stack.enter_context(self._progress())

@@ -7,19 +7,20 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
-from suno_cover_async import SunoCoverError, Tally
+from suno_cover_async import Ledger, LedgerError, SunoCoverError, Tally
 
-_REST = 60.0  # seconds between two looks
+_REST = 60.0  # seconds between two requests
 _PATIENCE = 10.0  # seconds for the last one
 
 
 class CreditsUsed:
-    """The balance before the first cover of this run, and the latest one."""
+    """The balance before the first cover of this run, and the latest one; the ledger notes both."""
 
-    def __init__(self, ask: Callable[[], Awaitable[float]], tally: Tally) -> None:
-        """Look at nothing yet; `ask` brings the balance."""
+    def __init__(self, ask: Callable[[], Awaitable[float]], tally: Tally, ledger: Ledger) -> None:
+        """Ask nothing yet; `ask` brings the balance."""
         self._ask = ask
         self._tally = tally
+        self._ledger = ledger
         self._first: float | None = None
         self._latest: float | None = None
 
@@ -32,7 +33,7 @@ class CreditsUsed:
 
     @contextlib.asynccontextmanager
     async def watched(self) -> AsyncGenerator[None, None]:
-        """Look now, at most once a minute while covers are billed, and in the end."""
+        """Ask now, at most once a minute while covers are billed, and in the end."""
         watch = asyncio.create_task(self._watch())
         last = None
         try:
@@ -42,12 +43,14 @@ class CreditsUsed:
             self._latest = last
             watch.cancel()
             await asyncio.wait([watch])
+        await self._note(after=last)
 
     async def _watch(self) -> None:
         balance = await self._balance()
         if self._tally.billed:
             return  # too late: some of it was spent before
         self._first = balance
+        await self._note(before=balance)
         known = 0
         while self._first is not None:
             await asyncio.sleep(_REST)
@@ -64,6 +67,10 @@ class CreditsUsed:
             async with asyncio.timeout(_PATIENCE):
                 return await self._balance()
         return None
+
+    async def _note(self, **balance: float | None) -> None:
+        with contextlib.suppress(LedgerError):  # the batch itself says what is wrong with it
+            await self._ledger.note_balance(**balance)
 
     async def _balance(self) -> float | None:
         with contextlib.suppress(SunoCoverError):
