@@ -30,10 +30,10 @@ from suno_cover_async.entry import LedgerEntry
 AT_ONCE = 100
 CHEAP = 0.002
 NOTES = (
-    "UPDATE tracks SET state = 1 WHERE number = ?2",
-    "UPDATE tracks SET state = 2, cover_task_id = ?1, adopted = 0 WHERE number = ?2",
-    "UPDATE tracks SET state = 3, images = ?1, created_at = 1, completed_at = 2 WHERE number = ?2",
-    "UPDATE tracks SET state = 4, files = ?1 WHERE number = ?2",
+    "UPDATE tracks SET state = 'submitting', submits = 1 WHERE number = ?2",
+    "UPDATE tracks SET state = 'submitted', cover_task_id = ?1, adopted = 0 WHERE number = ?2",
+    "UPDATE tracks SET state = 'covered', images = ?1, created_at = 1, completed_at = 2 WHERE number = ?2",
+    "UPDATE tracks SET state = 'saved', files = ?1 WHERE number = ?2",
 )
 Cost = tuple[float, float]
 
