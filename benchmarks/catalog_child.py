@@ -64,7 +64,7 @@ async def work(given: argparse.Namespace) -> None:
     mark("imported", time.monotonic())
     tracks = stream(given.stream) if given.stream else read_catalog(given.catalog)
     ends = {True: 0, False: 0}
-    with Ledger(given.ledger) as ledger:
+    async with Ledger(given.ledger) as ledger:
         mark("opened", time.monotonic())
         async with (
             SunoCoverClient(

@@ -9,6 +9,7 @@ import sqlite3
 import sys
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,16 @@ class Finding:
 KINDS = ("lost", "doubled", "unexpected", "torn")
 
 
+def entries_now(ledger: Ledger, *states: TrackState) -> list[LedgerEntry]:
+    """Read the entries of a ledger's file at this moment; the running event loop stands still."""
+
+    async def read() -> list[LedgerEntry]:
+        return [entry async for entry in ledger.entries(*states)]
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, read()).result()
+
+
 def audit(bills: Iterable[Bill], ledger: Ledger, *, ended: bool) -> list[Finding]:
     """Compare the server's bills with a ledger, its files and states, while or after it is used.
 
@@ -106,7 +117,7 @@ def audit(bills: Iterable[Bill], ledger: Ledger, *, ended: bool) -> list[Finding
         billed[bill.music_task_id].append(bill.cover_task_id)
     twice = [song for song, covers in billed.items() if len(covers) > 1]
     found = [Finding("doubled", song, f"billed {len(billed[song])} times") for song in twice]
-    for entry in ledger.entries():
+    for entry in entries_now(ledger):
         covers = billed.pop(entry.music_task_id, [])
         kind, what = _wrong(entry, covers) or (ended and _unfinished(entry, covers)) or ("", "")
         if kind:
@@ -159,7 +170,7 @@ def torn_files(into: Path, known: set[Path]) -> list[Finding]:
 
 def adopted(ledger: Ledger) -> int:
     """Count the cover tasks that a later submit brought back."""
-    return sum(entry.task is not None and entry.task.adopted for entry in ledger.entries())
+    return sum(entry.task is not None and entry.task.adopted for entry in entries_now(ledger))
 
 
 def counted(findings: Iterable[Finding]) -> dict[str, int]:

@@ -15,9 +15,10 @@ import logging
 import sqlite3
 import tempfile
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import attrs
 import fuzz_targets
@@ -41,12 +42,12 @@ from suno_cover_async import (
 )
 from suno_cover_async.cli.export import as_csv
 from suno_cover_async.cli.ledger import show_to_people
-from suno_cover_async.ledger_file import open_to_write
+from suno_cover_async.sqlite_file import open_to_write
 from suno_cover_async.validation import is_task_id
 
 COLUMNS = (
     *("music_task_id", "names", "state", "cover_task_id", "adopted", "images", "created_at"),
-    *("completed_at", "files", "error", "reason", "put_off"),
+    *("completed_at", "files", "saved_on", "error", "reason", "submits", "retried", "put_off"),
 )
 _TAGS = {b"t": "CAST(? AS TEXT)", b"b": "?", b"i": "CAST(? AS INTEGER)", b"r": "CAST(? AS REAL)"}
 _PATCH = 5  # bytes: where, in three, how many and with what
@@ -84,16 +85,19 @@ def row(**columns: str | bytes | float | None) -> bytes:
     fine: dict[str, str | bytes | float | None] = {
         "music_task_id": "a1",
         "names": '{"One": {"bpm": 120}}',
-        "state": 3,
+        "state": "covered",
         "cover_task_id": "c1",
         "adopted": 0,
         "images": '["https://x.example/1.png", "https://x.example/2.png"]',
         "created_at": 1.7e9,
         "completed_at": 1.7e9,
-        "files": None,
+        "files": "[]",
+        "saved_on": "studio",
         "error": None,
         "reason": None,
-        "put_off": 0,
+        "submits": 1,
+        "retried": 0,
+        "put_off": None,
     }
     return b"\0".join(_field((fine | columns)[name]) for name in COLUMNS)
 
@@ -128,17 +132,17 @@ class _Room:
         """Make the ledgers that inputs are wrecks of: empty, small, and of many pages."""
         for many in (0, 5, 60):
             self._sweep()
-            with Ledger(self._path) as ledger:
-                self._runner.run(_covered(ledger, many))
+            self._runner.run(_covered(Ledger(self._path), many))
             self._bases.append(self._path.read_bytes())
         self._sweep()
-        database, hold_of_it = open_to_write(self._path)
+        database, lock = open_to_write(self._path)
         database.execute("PRAGMA writable_schema = ON")  # whoever writes rows keeps no types
         database.execute("UPDATE sqlite_schema SET sql = replace(sql, ') STRICT', ')')")
         database.execute("UPDATE sqlite_schema SET sql = replace(sql, 'NOT NULL', '')")
+        database.execute("UPDATE sqlite_schema SET sql = replace(sql, 'CHECK (', 'CHECK (1 OR ')")
         database.execute("PRAGMA journal_mode = DELETE")
         database.close()
-        hold_of_it.release()
+        lock.release()
         self._bases.append(self._path.read_bytes())
 
     def wrecks(self) -> Iterable[bytes]:
@@ -184,13 +188,14 @@ class _Room:
         self._sweep()
         self._path.write_bytes(content)
         ledger = Ledger(self._path)
-        ways: tuple[Callable[[Ledger], object], ...] = (
+        ways: tuple[Callable[[Ledger], Coroutine[Any, Any, object]], ...] = (
             _listed,
             Ledger.totals,
+            Ledger.runs,
             _exported,
             _displayed,
         )
-        ends = [_ended(functools.partial(way, ledger)) for way in ways]
+        ends = [_ended(functools.partial(self._runner.run, way(ledger))) for way in ways]
         hold(self._path.read_bytes() == content, "changed by who only read it")
         self._sweep()  # a reader may leave empty files beside it
         self._path.write_bytes(content)
@@ -222,17 +227,22 @@ def _ended(work: Callable[[], object]) -> str:
 async def _covered(ledger: Ledger, many: int) -> None:
     """Bring some tracks to each state."""
     tracks = [Track(f"{number:032x}", title=f"Song {number}") for number in range(many)]
-    await ledger.take_in(tracks)
-    for entry in await ledger.next_open(TrackState.WAITING, 0, many):
-        if entry.number % 5:
-            await ledger.submitting(entry)
-        if entry.number % 5 > 1:
-            task = CoverTask(cover_task_id=f"c{entry.number}", music_task_id=entry.music_task_id)
-            await ledger.submitted(entry, task)
-        if entry.number % 5 > 2:
-            await ledger.covered(entry, _details(entry))
-        if entry.number % 5 > 3:
-            await ledger.saved(entry, [Path("1.png"), Path("2.png")])
+    async with ledger:
+        await ledger.take_in(tracks)
+        for entry in await ledger.next_open(TrackState.WAITING, 0, many):
+            await _brought_on(ledger, entry)
+
+
+async def _brought_on(ledger: Ledger, entry: LedgerEntry) -> None:
+    if entry.number % 5:
+        await ledger.submitting(entry)
+    if entry.number % 5 > 1:
+        task = CoverTask(cover_task_id=f"c{entry.number}", music_task_id=entry.music_task_id)
+        await ledger.submitted(entry, task)
+    if entry.number % 5 > 2:
+        await ledger.covered(entry, _details(entry))
+    if entry.number % 5 > 3:
+        await ledger.saved(entry, [Path("1.png"), Path("2.png")])
 
 
 def _details(entry: LedgerEntry) -> CoverDetails:
@@ -245,41 +255,41 @@ def _details(entry: LedgerEntry) -> CoverDetails:
     )
 
 
-def _listed(ledger: Ledger) -> None:
-    for entry in ledger.entries():
+async def _listed(ledger: Ledger) -> None:
+    async for entry in ledger.entries():
         _check_entry(entry)
 
 
-def _exported(ledger: Ledger) -> None:
-    for line in as_csv(ledger, ()):
+async def _exported(ledger: Ledger) -> None:
+    async for line in as_csv(ledger, ()):
         line.encode()
 
 
-def _displayed(ledger: Ledger) -> None:
+async def _displayed(ledger: Ledger) -> None:
     console = Console(file=io.StringIO(), width=100)
-    entries = [*itertools.islice(ledger.entries(), 20)]
-    show_to_people(console, ledger.name, ledger.totals(), entries)
+    entries = [entry async for entry in ledger.entries()][:20]
+    totals, runs = await ledger.totals(), await ledger.runs()
+    show_to_people(console, ledger.name, totals, runs, entries)
 
 
 async def _used(ledger: Ledger, unchanged: Callable[[], None]) -> None:
     """Do with it what a catalog's run does."""
     try:
-        ledger.__enter__()
+        await ledger.__aenter__()
     except LedgerError:
         unchanged()
         raise
-    with contextlib.closing(ledger):
-        async with ledger.lease():
-            await ledger.count()
-            await ledger.holds("a")
-            for state in TrackState:
-                for entry in await ledger.next_open(state, 0, 100):
-                    _check_entry(entry)
-            for entry in await ledger.next_unsaved(100):
-                await ledger.saved(entry, entry.files)
-            await ledger.take_in([Track("a1", title="Another name"), Track("new")])
-            await ledger.retry_failed()
-            await ledger.forget_waiting()
+    async with contextlib.aclosing(ledger), ledger.lease("account"):
+        await ledger.count()
+        await ledger.holds("a")
+        for state in TrackState:
+            for entry in await ledger.next_open(state, 0, 100):
+                _check_entry(entry)
+        for entry in await ledger.next_unsaved(100):
+            await ledger.saved(entry, entry.files)
+        await ledger.take_in([Track("a1", title="Another name"), Track("new")])
+        await ledger.retry_failed()
+        await ledger.forget_waiting()
 
 
 def _check_entry(entry: LedgerEntry) -> None:
@@ -297,11 +307,15 @@ def _check_entry(entry: LedgerEntry) -> None:
 
 def _rows() -> Iterator[bytes]:
     yield row()
-    for state in (*range(-1, 8), "3", 3.5, b"3", None, 2**63 - 1):
+    known = [state.value for state in TrackState]
+    for state in (*known, "unknown", "", "SAVED", -1, 3, 3.5, b"saved", None, 2**63 - 1):
         yield row(state=state)
     nothings = ("", "null", "{}", "[]", "5", '"abc"', "[null]", '{"a": null}', "[" * 5000, b"\xff")
     for column in ("names", "images", "files", "music_task_id", "cover_task_id", "reason"):
         for value in (*nothings, None, 5, 5.5, "x" * 5000, '["\\u0000"]', '{"\\ud800": {}}', "a\n"):
+            yield row(**{column: value})
+    for column in ("adopted", "submits", "retried", "put_off", "saved_on"):
+        for value in (-1, 0, 1, 2, 2**63 - 1, 1.5, "1", "", b"1", None):
             yield row(**{column: value})
     for moment in (-1e300, 1e300, -62135600000.0, 253402300800.0, "soon", b"1", None, 9**18):
         yield row(completed_at=moment, created_at=moment)

@@ -111,7 +111,7 @@ class Lane:
 
     def _count(self, submits: set[str | None]) -> None:
         """Count what the last kill found."""
-        entries = self._ledger.entries(TrackState.SUBMITTING)
+        entries = catalogs.entries_now(self._ledger, TrackState.SUBMITTING)
         found = {entry.music_task_id for entry in entries} & submits
         self.progress.kills += 1
         self.progress.kills_with_an_open_submit += bool(found)

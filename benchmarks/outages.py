@@ -177,13 +177,16 @@ async def suffer(kind: str, seconds: float, *, tracks: int, scale: float, folder
 async def cover(client: SunoCoverClient, songs: list[str], ledger: Ledger, into: Path) -> int:
     """Cover the catalog; count failures, and what ended it before its time."""
     failed = 0
-    with ledger:
-        async with client, cover_catalog(client, songs, ledger=ledger, into=into) as outcomes:
-            try:
-                async for outcome in outcomes:
-                    failed += isinstance(outcome, Failed)
-            except SunoCoverError:
-                failed += 1
+    async with (
+        ledger,
+        client,
+        cover_catalog(client, songs, ledger=ledger, into=into) as outcomes,
+    ):
+        try:
+            async for outcome in outcomes:
+                failed += isinstance(outcome, Failed)
+        except SunoCoverError:
+            failed += 1
     return failed
 
 

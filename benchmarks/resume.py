@@ -37,7 +37,7 @@ async def build(folder: Path, tracks: int) -> None:
     catalog = catalogs.write_catalog(folder / "catalog.csv", map(song, range(tracks)))
     unfinished = folder / "unfinished.db"
     unfinished.unlink(missing_ok=True)
-    with Ledger(unfinished) as ledger:
+    async with Ledger(unfinished) as ledger:
         rest = iter(read_catalog(catalog))
         while some := [track for track, _ in zip(rest, range(AT_ONCE), strict=False)]:
             await ledger.take_in(some)
@@ -48,7 +48,10 @@ async def build(folder: Path, tracks: int) -> None:
 
 def save(ledger: Path, tracks: int) -> None:
     """Write into the file that the first tracks are covered and saved."""
-    row = "state = 4, cover_task_id = ?, images = ?, created_at = ?, completed_at = ?, files = ?"
+    row = (
+        "state = 'saved', cover_task_id = ?, images = ?, created_at = ?, completed_at = ?, "
+        "files = ?"
+    )
     with closing(sqlite3.connect(ledger)) as database, database:
         database.executemany(
             f"UPDATE tracks SET {row} WHERE number = ?",  # noqa: S608 - columns of ours
@@ -83,7 +86,7 @@ async def first_submit(folder: Path, tracks: int) -> dict[str, float]:
 async def queries(folder: Path) -> dict[str, float]:
     """Time what a run asks its ledger before it submits."""
     found: dict[str, float] = {}
-    with Ledger(folder / "covers.db") as ledger:
+    async with Ledger(folder / "covers.db") as ledger:
         began = time.perf_counter()
         await ledger.count()
         found["of this: count the states"] = time.perf_counter() - began

@@ -53,7 +53,7 @@ async def endure(
         songs = sandbox.add_music(song(number) for number in range(tracks))
         while left and runs < MOST_RUNS:
             client = SunoCoverClient(sandbox.api_key, base_url=sandbox.url, **options)
-            with ledger:
+            async with ledger:
                 left = await cover(client, songs, ledger, folder / "covers", failed)
             runs += 1
         journal = sandbox.journal

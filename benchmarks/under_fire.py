@@ -60,7 +60,7 @@ async def endure(
         songs = sandbox.add_music(song(number) for number in range(tracks))
         while left and runs < storm.MOST_RUNS:
             client = SunoCoverClient(sandbox.api_key, base_url=proxy.url, **options)
-            with ledger:
+            async with ledger:
                 left = await storm.cover(client, songs, ledger, folder / "covers", failed)
             runs += 1
         seconds = time.monotonic() - began

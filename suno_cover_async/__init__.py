@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # what is fetched below, for those who read and do not run
     from suno_cover_async.catalog import Catalog, read_catalog
     from suno_cover_async.circuit_breaker import Breakers, CircuitBreaker
     from suno_cover_async.client import NO_CALLBACK_URL, SunoCoverClient
-    from suno_cover_async.entries import LedgerEntry, TrackState
+    from suno_cover_async.entry import LedgerEntry, LedgerRun, TrackState
     from suno_cover_async.errors import (
         APIError,
         AuthenticationError,
@@ -102,6 +102,7 @@ __all__ = [
     "Ledger",
     "LedgerEntry",
     "LedgerError",
+    "LedgerRun",
     "MaintenanceError",
     "MusicDetails",
     "MusicFailedError",
@@ -134,7 +135,7 @@ _ROOMS = {
     "catalog": ("Catalog", "read_catalog"),
     "circuit_breaker": ("Breakers", "CircuitBreaker"),
     "client": ("NO_CALLBACK_URL", "SunoCoverClient"),
-    "entries": ("LedgerEntry", "TrackState"),
+    "entry": ("LedgerEntry", "LedgerRun", "TrackState"),
     "errors": (
         "APIError",
         "AuthenticationError",

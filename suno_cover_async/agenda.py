@@ -7,7 +7,7 @@ as the catalog has them; images come by age. They read the ledger and change not
 import asyncio
 from collections import deque
 
-from suno_cover_async.entries import LedgerEntry, TrackState
+from suno_cover_async.entry import LedgerEntry, TrackState
 from suno_cover_async.ledger import Ledger
 
 _PAGE = 100

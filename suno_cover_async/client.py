@@ -194,6 +194,16 @@ class SunoCoverClient:
         self._covers.mark_possibly_billed(music_task_id, failed=failed)
 
     @property
+    def account(self) -> str:
+        """A fingerprint of the key and the host's name, which tells accounts apart.
+
+        It is the same at another base URL of the host, such as a proxy's. The key cannot be found
+        from it.
+        """
+        account = self._covers.account
+        return account.key.fingerprint(account.host.name)
+
+    @property
     def base_url(self) -> str:
         """Where this client calls, without a trailing slash."""
         return self._covers.account.base_url

@@ -28,7 +28,7 @@ from suno_cover_async import validation
 from suno_cover_async.agenda import DownloadQueue, TrackQueue
 from suno_cover_async.catalog import Catalog
 from suno_cover_async.client import SunoCoverClient, covers_of
-from suno_cover_async.entries import LedgerEntry, TrackState
+from suno_cover_async.entry import LedgerEntry, TrackState
 from suno_cover_async.errors import (
     ClientUsageError,
     CoverExpiredError,
@@ -115,14 +115,16 @@ async def cover_catalog(
         ValueError: A track is wrong, or `into` can be no path; nothing was submitted. (A wrong
             track of an asynchronous iterable is raised by the iteration over outcomes.)
         TypeError: An argument is of the wrong type.
-        LedgerError: The ledger is not open, in use by another catalog, or cannot be written.
+        LedgerError: The ledger is not open, in use by another catalog, belongs to another account,
+            or cannot be written.
     """
     validation.instance("client", client, SunoCoverClient)
     folder = None if into is None else validation.folder("into", into)
     async with AsyncExitStack() as stack:
         if ledger is None:
-            ledger = stack.enter_context(Ledger(None))
-        await stack.enter_async_context(validation.instance("ledger", ledger, Ledger).lease())
+            ledger = await stack.enter_async_context(Ledger(None))
+        validation.instance("ledger", ledger, Ledger)
+        await stack.enter_async_context(ledger.lease(client.account))
         if wait_out_outages:
             stack.enter_context(client.breakers.armed())
         feed = tracks if isinstance(tracks, AsyncIterable) else None

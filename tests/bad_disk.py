@@ -22,12 +22,18 @@ package.__path__ = [sys.argv.pop(1)]
 sys.modules["suno_cover_async"] = package
 from pathlib import Path
 from suno_cover_async.errors import LedgerError
-from suno_cover_async.entries import TrackState
+from suno_cover_async.entry import TrackState
 from suno_cover_async.ledger import Ledger
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, Track
 
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
+
+def read(path):
+    async def entries():
+        return [entry async for entry in Ledger(path).entries()]
+
+    return asyncio.run(entries())
 
 def task(entry):
     return CoverTask(cover_task_id=f"c{entry.number}", music_task_id=entry.music_task_id)

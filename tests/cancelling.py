@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import attrs
-from conftest import kept_port, receiving
+from conftest import kept_port, read_now, receiving
 from scenes import (
     ATTEMPT,
     CONCURRENCY,
@@ -240,7 +240,8 @@ def _play(strike: Strike, struck: Struck, folder: Path, failed: list[dict[str, A
         port = stack.enter_context(kept_port())
         ledger = Ledger(folder / "covers.db")
         if not VERBS[strike.verb].opens_ledger:
-            stack.enter_context(ledger)
+            asyncio.run(ledger.__aenter__())  # it outlives the event loops that use it
+            stack.callback(lambda: asyncio.run(ledger.aclose()))
         play = _Play(strike=strike, struck=struck, ledger=ledger, folder=folder, port=port)
         for act in (play.first, play.second):
             with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
@@ -486,13 +487,13 @@ class _Play:
         known |= {cover.music_task_id for cover in self.stage.covers if cover.music_task_id}
         known |= {task.music_task_id for task in self.stage.tasks}
         if self.strike.verb.startswith("catalog"):
-            known = {entry.music_task_id for entry in self.ledger.entries() if _is_on_record(entry)}
+            known = {entry.music_task_id for entry in read_now(self.ledger) if _is_on_record(entry)}
         elif self._was_done:
             known |= {*self.stage.songs}
         for bill in self.stage.sandbox.journal.bills:
             if bill.music_task_id not in known:
                 self.find(f"a bill without a record: {bill}")
-        in_doubt = [*self.ledger.entries(TrackState.SUBMITTING)]
+        in_doubt = read_now(self.ledger, TrackState.SUBMITTING)
         if self._leaves_no_doubt and (client.possibly_billed or in_doubt):
             self.find(f"in doubt without a reason: {client.possibly_billed or in_doubt}")
 
@@ -506,7 +507,7 @@ class _Play:
                     stage.ledger = Ledger(self.folder / "covers.db")  # refused if it is still held
                     await stack.enter_async_context(stage.ledger)
                 await catalog(stage)
-            states = {entry.state for entry in self.ledger.entries()}
+            states = {entry.state for entry in read_now(self.ledger)}
             arrived = stage.sandbox.journal.of("submit")
             submits = sum(submit.admitted for submit in arrived)  # a new client may be refused
             if states - {TrackState.SAVED}:

@@ -9,6 +9,7 @@ import socket
 import types
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from suno_cover_async import (
     CatalogRun,
     CoverTask,
     Ledger,
+    LedgerEntry,
     Outcome,
     PollPolicy,
     RateLimit,
@@ -67,9 +69,20 @@ def billed(sandbox: Sandbox) -> Counter[str]:
     return Counter(bill.music_task_id for bill in sandbox.journal.bills)
 
 
+def read_now(ledger: Ledger | Path, *states: TrackState) -> list[LedgerEntry]:
+    """Read the entries of a ledger's file at this moment; the running event loop stands still."""
+    entries = (ledger if isinstance(ledger, Ledger) else Ledger(ledger)).entries(*states)
+
+    async def read() -> list[LedgerEntry]:
+        return [entry async for entry in entries]
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, read()).result()
+
+
 def states(ledger: Ledger) -> Counter[TrackState]:
     """Count the tracks of a ledger in each state."""
-    return Counter(entry.state for entry in ledger.entries())
+    return Counter(entry.state for entry in read_now(ledger))
 
 
 async def covered(

@@ -18,6 +18,7 @@ import attrs
 import pytest
 import virtual_time
 from cancelling import Counted, Suspensions
+from conftest import read_now
 
 from suno_cover_async import (
     CoverTask,
@@ -231,7 +232,7 @@ def written(path: Path) -> Rows:
     """Read each song's state and cover task from the file."""
     return {
         entry.music_task_id: (entry.state, entry.task.cover_task_id if entry.task else None)
-        for entry in Ledger(path).entries()
+        for entry in read_now(Ledger(path))
     }
 
 

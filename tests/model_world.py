@@ -17,7 +17,7 @@ from weakref import WeakSet
 
 import attrs
 from aiohttp import web
-from conftest import kept_port
+from conftest import kept_port, read_now
 
 from suno_cover_async import (
     CallbackReceiver,
@@ -285,7 +285,7 @@ class World:
         """What the ledger says on the disk."""
         if not self.ledger.exists():
             return {}
-        return {entry.music_task_id: entry for entry in Ledger(self.ledger).entries()}
+        return {entry.music_task_id: entry for entry in read_now(Ledger(self.ledger))}
 
     def bills(self) -> dict[str, str]:
         return {bill.music_task_id: bill.cover_task_id for bill in self.sandbox.journal.bills}

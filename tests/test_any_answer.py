@@ -502,16 +502,18 @@ async def test_a_damaged_ledger_stops_a_catalog_before_anything_is_sent(
     path = tmp_path / "covers.db"
     async with Sandbox(Scenario(rate_limit=None)) as sandbox, connect(sandbox) as client:
         songs = sandbox.add_music(3)
-        with Ledger(path) as ledger:
+        async with Ledger(path) as ledger:
             await ledger.take_in([Track(song) for song in songs])
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
             database.execute("UPDATE tracks SET names = ?, state = 1 WHERE number = 2", (names,))
 
         async def cover() -> None:
-            with Ledger(path) as ledger:
-                async with cover_catalog(client, songs, ledger=ledger) as outcomes:
-                    async for _ in outcomes:
-                        pass
+            async with (
+                Ledger(path) as ledger,
+                cover_catalog(client, songs, ledger=ledger) as outcomes,
+            ):
+                async for _ in outcomes:
+                    pass
 
         with pytest.raises(LedgerError, match="entry 2 is damaged"):
             await cover()

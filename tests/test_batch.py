@@ -16,7 +16,7 @@ import pytest
 import virtual_time
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
-from conftest import NO_LIMIT, billed, connect, covered, ended, receiving, states, until
+from conftest import NO_LIMIT, billed, connect, covered, ended, read_now, receiving, states, until
 
 from suno_cover_async import (
     AuthenticationError,
@@ -65,7 +65,7 @@ def client_of(sandbox: Sandbox, **options: Any) -> SunoCoverClient:
 
 
 def entries(ledger: Ledger) -> dict[str, LedgerEntry]:
-    return {entry.music_task_id: entry for entry in ledger.entries()}
+    return {entry.music_task_id: entry for entry in read_now(ledger)}
 
 
 async def test_every_track_is_billed_once_and_its_images_are_called_after_it(
@@ -74,7 +74,7 @@ async def test_every_track_is_billed_once_and_its_images_are_called_after_it(
     async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(30)
         tracks = [Track(song, title=f"Song {n}") for n, song in enumerate(songs)]
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             outcomes = await covered(client, tracks, ledger, into=tmp_path / "covers")
 
             assert billed(sandbox) == Counter(songs)
@@ -98,9 +98,11 @@ async def test_a_second_run_asks_for_nothing_and_pays_nothing(tmp_path: Path) ->
         songs = sandbox.add_music(5)
         for expected in (5, 0):
             before = len(sandbox.journal.arrivals)
-            async with client_of(sandbox) as client:
-                with Ledger(tmp_path / "covers.db") as ledger:
-                    outcomes = await covered(client, songs, ledger, into=tmp_path)
+            async with (
+                client_of(sandbox) as client,
+                Ledger(tmp_path / "covers.db") as ledger,
+            ):
+                outcomes = await covered(client, songs, ledger, into=tmp_path)
             assert len(outcomes) == expected
 
         assert len(sandbox.journal.arrivals) == before
@@ -123,7 +125,7 @@ async def test_images_that_an_earlier_run_did_not_want_are_saved_by_one_that_doe
 ) -> None:
     async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(3)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             await covered(client, songs, ledger)
             requests = len(sandbox.journal.arrivals)
             outcomes = await covered(client, songs, ledger, into=tmp_path)
@@ -142,24 +144,23 @@ async def test_a_submit_is_on_record_before_it_goes_out_and_its_task_before_anyt
         ledger = Ledger(tmp_path / "covers.db")
         songs = sandbox.add_music(40)
         seen = 0
-        with ledger:
-            async with cover_catalog(client, songs, ledger=ledger) as outcomes:
-                work = asyncio.ensure_future(_all(outcomes))
-                while not work.done():
-                    arrivals = sandbox.journal.arrivals[seen:]
-                    seen += len(arrivals)
-                    if arrivals:
-                        found = entries(ledger)
-                    for arrival in arrivals:
-                        if arrival.kind == "submit" and arrival.music_task_id:
-                            assert found[arrival.music_task_id].state is not TrackState.WAITING
-                        if arrival.kind == "details":
-                            known = {
-                                entry.task and entry.task.cover_task_id for entry in found.values()
-                            }
-                            assert arrival.cover_task_id in known
-                    await asyncio.sleep(0)
-                assert len(await work) == 40
+        async with ledger, cover_catalog(client, songs, ledger=ledger) as outcomes:
+            work = asyncio.ensure_future(_all(outcomes))
+            while not work.done():
+                arrivals = sandbox.journal.arrivals[seen:]
+                seen += len(arrivals)
+                if arrivals:
+                    found = entries(ledger)
+                for arrival in arrivals:
+                    if arrival.kind == "submit" and arrival.music_task_id:
+                        assert found[arrival.music_task_id].state is not TrackState.WAITING
+                    if arrival.kind == "details":
+                        known = {
+                            entry.task and entry.task.cover_task_id for entry in found.values()
+                        }
+                        assert arrival.cover_task_id in known
+                await asyncio.sleep(0)
+            assert len(await work) == 40
         assert billed(sandbox) == Counter(songs)
 
 
@@ -172,15 +173,17 @@ async def test_no_more_tracks_are_in_flight_than_the_client_allows(tmp_path: Pat
     async with Sandbox(scenario) as sandbox, client_of(sandbox, concurrency=3) as client:
         songs = sandbox.add_music(25)
         most = 0
-        with Ledger(tmp_path / "covers.db") as ledger:
-            async with cover_catalog(client, songs, ledger=ledger) as outcomes:
-                work = asyncio.ensure_future(_all(outcomes))
-                while not work.done():
-                    found = states(ledger)
-                    under_way = found[TrackState.SUBMITTING] + found[TrackState.SUBMITTED]
-                    most = max(most, under_way)
-                    assert outcomes.progress.in_flight <= 3
-                    await asyncio.sleep(0)
+        async with (
+            Ledger(tmp_path / "covers.db") as ledger,
+            cover_catalog(client, songs, ledger=ledger) as outcomes,
+        ):
+            work = asyncio.ensure_future(_all(outcomes))
+            while not work.done():
+                found = states(ledger)
+                under_way = found[TrackState.SUBMITTING] + found[TrackState.SUBMITTED]
+                most = max(most, under_way)
+                assert outcomes.progress.in_flight <= 3
+                await asyncio.sleep(0)
 
         assert most <= 3
         assert billed(sandbox) == Counter(songs)
@@ -189,13 +192,15 @@ async def test_no_more_tracks_are_in_flight_than_the_client_allows(tmp_path: Pat
 async def test_a_catalog_shares_the_clients_slots_with_everybody_else(tmp_path: Path) -> None:
     async with Sandbox(QUICK) as sandbox, client_of(sandbox, concurrency=1) as client:
         (song,) = sandbox.add_music(1)
-        with Ledger(tmp_path / "covers.db") as ledger:
-            async with cover_catalog(client, [song], ledger=ledger) as outcomes:
-                async with client.slot():
-                    await until(lambda: ledger.totals()[TrackState.WAITING])
-                    await client.credits()
-                    assert not sandbox.journal.of("submit")
-                assert len(await _all(outcomes)) == 1
+        async with (
+            Ledger(tmp_path / "covers.db") as ledger,
+            cover_catalog(client, [song], ledger=ledger) as outcomes,
+        ):
+            async with client.slot():
+                await until(lambda: states(ledger)[TrackState.WAITING])
+                await client.credits()
+                assert not sandbox.journal.of("submit")
+            assert len(await _all(outcomes)) == 1
 
 
 async def test_any_number_of_outcomes_can_be_read() -> None:
@@ -213,9 +218,9 @@ async def test_the_same_song_twice_is_one_cover_with_two_names(tmp_path: Path) -
             Track(song, title="Two", columns={"album": "B"}),
             Track(song, title="One"),
         ]
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             outcomes = await covered(client, names, ledger, into=tmp_path)
-            (entry,) = ledger.entries()
+            (entry,) = read_now(ledger)
 
         assert [outcome.track for outcome in outcomes] == names[:2]
         files = [file.name for one in outcomes if isinstance(one, Covered) for file in one.files]
@@ -228,7 +233,7 @@ async def test_the_same_song_twice_is_one_cover_with_two_names(tmp_path: Path) -
 async def test_a_name_that_comes_later_gets_its_files_without_a_submit(tmp_path: Path) -> None:
     async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
         (song,) = sandbox.add_music(1)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             await covered(client, [Track(song, title="One")], ledger, into=tmp_path)
             await covered(client, [Track(song, title="Two")], ledger, into=tmp_path)
 
@@ -243,7 +248,7 @@ async def test_a_title_is_saved_though_another_ones_files_begin_like_its_own(
         (song,) = sandbox.add_music(1)
         titles = [f"{song}-remix", "", f"{song}-1"]
         names = [f"{title} {song}".strip() for title in titles]
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             for title, name in zip(titles, names, strict=True):
                 track = Track(song, title=title)
                 (outcome,) = await covered(client, [track], ledger, into=tmp_path)
@@ -252,7 +257,7 @@ async def test_a_title_is_saved_though_another_ones_files_begin_like_its_own(
                 assert outcome.track == track
                 assert [f.name for f in outcome.files] == [f"{name}-1.png", f"{name}-2.png"]
             assert not await covered(client, [track], ledger, into=tmp_path)
-            (entry,) = ledger.entries()
+            (entry,) = read_now(ledger)
 
         assert len(entry.files) == 6
         assert all(file.exists() for file in entry.files)
@@ -285,7 +290,7 @@ async def test_titles_of_any_kind_make_files_that_do_not_collide(tmp_path: Path)
 async def test_what_was_paid_for_comes_before_what_is_new(tmp_path: Path) -> None:
     async with Sandbox(QUICK) as sandbox:
         songs = sandbox.add_music(6)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             await ledger.take_in([Track(song) for song in songs])
             found = await ledger.next_open(TrackState.WAITING, 0, 10)
             async with client_of(sandbox) as client:
@@ -305,7 +310,7 @@ async def test_what_was_paid_for_comes_before_what_is_new(tmp_path: Path) -> Non
 async def test_the_oldest_images_are_saved_first(tmp_path: Path) -> None:
     async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(24)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             await ledger.take_in([Track(song) for song in songs])
             for entry in reversed(await ledger.next_open(TrackState.WAITING, 0, 24)):
                 await ledger.submitted(entry, await client.submit(entry.music_task_id))
@@ -313,7 +318,7 @@ async def test_the_oldest_images_are_saved_first(tmp_path: Path) -> None:
             await covered(client, songs, ledger, into=tmp_path)
             owner = {
                 image.removeprefix(sandbox.url): entry.number
-                for entry in ledger.entries()
+                for entry in read_now(ledger)
                 for image in entry.images
             }
 
@@ -352,14 +357,14 @@ async def test_images_that_are_gone_have_expired_unless_they_are_young(
 ) -> None:
     async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(3)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             await covered(client, songs, ledger)
-            for entry in list(ledger.entries()):
+            for entry in read_now(ledger):
                 finished = datetime.now(UTC) - timedelta(days=days)
                 await ledger.covered(entry, attrs.evolve(entry.details, completed_at=finished))
             sandbox.expire_images()
             outcomes = await covered(client, songs, ledger, into=tmp_path)
-            found = list(ledger.entries())
+            found = read_now(ledger)
             again = await covered(client, songs, ledger, into=tmp_path)
 
         kinds = [type(one.error) for one in outcomes if isinstance(one, Failed)]
@@ -375,15 +380,15 @@ async def test_a_new_title_of_images_that_are_gone_leaves_the_files_that_are_the
 ) -> None:
     async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
         (song,) = sandbox.add_music(1)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             await covered(client, [Track(song, title="Old")], ledger, into=tmp_path)
-            (entry,) = ledger.entries()
+            (entry,) = read_now(ledger)
             finished = datetime.now(UTC) - timedelta(days=15)
             await ledger.covered(entry, attrs.evolve(entry.details, completed_at=finished))
             await ledger.saved(entry, entry.files)
             sandbox.expire_images()
             (failed,) = await covered(client, [Track(song, title="New")], ledger, into=tmp_path)
-            (after,) = ledger.entries()
+            (after,) = read_now(ledger)
 
         assert isinstance(failed, Failed)
         assert failed.track.title == "New"
@@ -397,7 +402,7 @@ async def test_images_put_off_are_saved_by_the_next_catalog_on_the_open_ledger(
         songs = sandbox.add_music(2)
         folder = tmp_path / "covers"
         folder.touch()
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             with pytest.raises(DownloadError):
                 await covered(client, songs, ledger, into=folder)
             folder.unlink()
@@ -475,7 +480,7 @@ async def test_a_submit_that_an_earlier_process_left_in_doubt_is_completed_from_
         (song,) = sandbox.add_music(1)
         async with client_of(sandbox, callback_url=receiver.url(song)) as earlier:
             await earlier.submit(song)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             await ledger.take_in([Track(song)])
             (entry,) = await ledger.next_open(TrackState.WAITING, 0, 1)
             await ledger.submitting(entry)
@@ -491,7 +496,7 @@ async def test_a_catalog_that_changed_says_what_is_wanted_and_the_ledger_what_wa
 ) -> None:
     async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
         kept, dropped, paid, new = sandbox.add_music(4)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             await ledger.take_in([Track(one) for one in (kept, dropped, paid)])
             found = await ledger.next_open(TrackState.WAITING, 0, 10)
             await ledger.submitted(found[2], await client.submit(paid))
@@ -508,7 +513,7 @@ async def test_a_catalog_that_did_not_change_is_not_read_again(tmp_path: Path) -
     async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(3)
         catalog.write_text("\n".join([*songs, "not an id"]))
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             for _ in range(2):
                 await covered(client, read_catalog(catalog, on_bad=told.append), ledger)
             with pytest.raises(ValueError, match="line 4"):
@@ -521,7 +526,7 @@ async def test_a_catalog_that_did_not_change_is_not_read_again(tmp_path: Path) -
 async def test_a_bad_track_is_named_before_anything_is_submitted(tmp_path: Path) -> None:
     async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(3)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             for wrong, kind in (("", ValueError), ("two words", ValueError), (7, TypeError)):
                 with pytest.raises(kind):
                     await covered(client, [*songs, wrong], ledger)
@@ -534,7 +539,7 @@ async def test_a_bad_track_is_named_before_anything_is_submitted(tmp_path: Path)
                 await covered(client, [Track("a", columns={"x": object()})], ledger)
 
             assert not sandbox.journal.arrivals
-            assert ledger.totals()[TrackState.WAITING] == 0
+            assert states(ledger)[TrackState.WAITING] == 0
 
 
 @pytest.mark.parametrize("into", ["covers\0", "\ud800"])
@@ -562,16 +567,18 @@ async def test_a_feed_is_covered_as_it_comes(tmp_path: Path) -> None:
                 await gate.wait()
                 yield song
 
-        with Ledger(tmp_path / "covers.db") as ledger:
-            async with cover_catalog(client, feed(), ledger=ledger, into=tmp_path) as outcomes:
-                for song, gate in zip(songs, gates, strict=True):
-                    gate.set()
-                    outcome = await anext(outcomes)
-                    assert outcome.track.music_task_id == song
-                    await client.generate(sandbox.add_music(1)[0])  # an idle feed holds no slots
-                with pytest.raises(StopAsyncIteration):
-                    await anext(outcomes)
-                assert outcomes.progress.total == outcomes.progress.done == 6
+        async with (
+            Ledger(tmp_path / "covers.db") as ledger,
+            cover_catalog(client, feed(), ledger=ledger, into=tmp_path) as outcomes,
+        ):
+            for song, gate in zip(songs, gates, strict=True):
+                gate.set()
+                outcome = await anext(outcomes)
+                assert outcome.track.music_task_id == song
+                await client.generate(sandbox.add_music(1)[0])  # an idle feed holds no slots
+            with pytest.raises(StopAsyncIteration):
+                await anext(outcomes)
+            assert outcomes.progress.total == outcomes.progress.done == 6
 
 
 async def test_a_feed_that_breaks_ends_the_run_with_its_own_error(tmp_path: Path) -> None:
@@ -583,7 +590,7 @@ async def test_a_feed_that_breaks_ends_the_run_with_its_own_error(tmp_path: Path
             await until(lambda: sandbox.journal.bills)
             raise KeyError("the feed's own")
 
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             with pytest.raises(KeyError, match="the feed's own"):
                 await covered(client, feed(), ledger)
             await covered(client, songs, ledger)
@@ -604,7 +611,7 @@ def test_a_feed_that_breaks_ends_the_run_once_what_was_paid_for_is_finished(tmp_
                 await asyncio.sleep(5)
                 raise ClientUsageError("the feed's own")
 
-            with Ledger(tmp_path / "covers.db") as ledger:
+            async with Ledger(tmp_path / "covers.db") as ledger:
                 async with cover_catalog(client, feed(), ledger=ledger, into=tmp_path) as outcomes:
                     seen, reason = await ended(outcomes)
 
@@ -678,7 +685,7 @@ def test_a_client_closed_while_images_are_looked_for_ends_the_run_with_an_error(
         async with Sandbox(QUICK, clock=loop.time) as sandbox:
             url = sandbox.url.replace("127.0.0.1", "localhost")
             client = client_of(sandbox, base_url=url)
-            with Ledger(tmp_path / "covers.db") as ledger:
+            async with Ledger(tmp_path / "covers.db") as ledger:
                 songs = sandbox.add_music(3)
                 async with cover_catalog(client, songs, ledger=ledger, into=tmp_path) as outcomes:
                     await second.wait()
@@ -706,7 +713,7 @@ async def test_what_all_submits_would_meet_stops_the_run_and_fails_no_track(
     async with Sandbox(QUICK) as sandbox, client_of(sandbox, concurrency=5) as client:
         songs = sandbox.add_music(100)
         sandbox.script("submit", *[reply] * 100)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             async with cover_catalog(client, songs, ledger=ledger) as outcomes:
                 seen, reason = await ended(outcomes)
             assert isinstance(reason, kind)
@@ -724,7 +731,7 @@ async def test_a_key_that_is_refused_ends_the_waits_of_what_was_paid_for_too(
 ) -> None:
     async with Sandbox(Scenario(rate_limit=None, seconds=3_000)) as sandbox:
         songs = sandbox.add_music(150)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             async with (
                 client_of(sandbox, concurrency=150) as client,
                 cover_catalog(client, songs, ledger=ledger),
@@ -746,7 +753,7 @@ async def test_what_an_earlier_run_left_in_doubt_stays_so_until_a_submit_was_ans
 ) -> None:
     async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(2)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             await ledger.take_in([Track(song) for song in songs])
             doubted, _ = await ledger.next_open(TrackState.WAITING, 0, 2)
             await ledger.submitting(doubted)
@@ -769,7 +776,7 @@ def test_a_refusal_of_what_is_in_doubt_needs_attention_and_no_catalog_forgets_it
         clock = asyncio.get_running_loop().time
         async with Sandbox(QUICK, clock=clock) as sandbox:
             (song,) = sandbox.add_music(1)
-            with Ledger(tmp_path / "covers.db") as ledger:
+            async with Ledger(tmp_path / "covers.db") as ledger:
                 if earlier == "run":
                     await _die_in_doubt(sandbox, ledger, song)
                 else:
@@ -780,7 +787,7 @@ def test_a_refusal_of_what_is_in_doubt_needs_attention_and_no_catalog_forgets_it
                     cover_catalog(client, [song], ledger=ledger) as outcomes,
                 ):
                     (outcome,) = [one async for one in outcomes]
-                (entry,) = ledger.entries()
+                (entry,) = read_now(ledger)
 
                 assert isinstance(outcome, Failed)
                 assert outcome.error.possibly_billed
@@ -814,7 +821,7 @@ async def test_without_credits_what_is_paid_for_is_finished_and_the_rest_waits(
     scenario = Scenario(rate_limit=None, looks=4, image_size=16, credits=7)
     async with Sandbox(scenario) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(20)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             async with cover_catalog(client, songs, ledger=ledger, into=tmp_path) as outcomes:
                 seen, reason = await ended(outcomes)
             assert isinstance(reason, InsufficientCreditsError)
@@ -833,7 +840,7 @@ async def test_a_failed_cover_is_submitted_again_only_when_that_is_asked_for(
 ) -> None:
     async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(2, fails=True)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             outcomes = await covered(client, songs, ledger)
             assert [type(o.error) for o in outcomes if isinstance(o, Failed)] == [
                 CoverFailedError
@@ -853,12 +860,14 @@ async def test_a_failed_cover_is_submitted_again_though_its_callback_is_remember
 ) -> None:
     async with receiving() as receiver, Sandbox(Scenario(rate_limit=None)) as sandbox:
         (song,) = sandbox.add_music(1, fails=True)
-        async with client_of(sandbox, receiver=receiver) as client:
-            with Ledger(tmp_path / "covers.db") as ledger:
-                await covered(client, [song], ledger)
-                await until(lambda: receiver.notifier.named(song))
+        async with (
+            client_of(sandbox, receiver=receiver) as client,
+            Ledger(tmp_path / "covers.db") as ledger,
+        ):
+            await covered(client, [song], ledger)
+            await until(lambda: receiver.notifier.named(song))
 
-                await covered(client, [song], ledger, retry_failed=True)
+            await covered(client, [song], ledger, retry_failed=True)
 
         assert len(sandbox.journal.of("submit")) == 2
 
@@ -879,7 +888,7 @@ async def test_a_cover_that_cannot_be_found_needs_attention(
         songs = sandbox.add_music(2)
         async with client_of(sandbox) as somebody_else:
             await somebody_else.generate(songs[0])
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             outcomes = await covered(client, songs, ledger)
             failed = [one for one in outcomes if isinstance(one, Failed)]
             entry = entries(ledger)[songs[0]]
@@ -902,10 +911,10 @@ async def test_a_cover_task_that_vanished_needs_attention(tmp_path: Path) -> Non
     )
     async with Sandbox(QUICK) as sandbox, client_of(sandbox, poll=poll) as client:
         (song,) = sandbox.add_music(1)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             sandbox.scenario = Scenario(rate_limit=None, null_looks=1_000)
             (outcome,) = await covered(client, [song], ledger)
-            (entry,) = ledger.entries()
+            (entry,) = read_now(ledger)
 
         assert isinstance(outcome, Failed)
         assert isinstance(outcome.error, NotFoundError)
@@ -916,7 +925,7 @@ async def test_a_cover_task_that_vanished_needs_attention(tmp_path: Path) -> Non
 async def test_music_that_the_host_does_not_know_fails_alone(tmp_path: Path) -> None:
     async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(3)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             outcomes = await covered(client, [songs[0], "unknown", *songs[1:]], ledger)
             assert entries(ledger)["unknown"].state is TrackState.FAILED
 
@@ -929,7 +938,7 @@ async def test_music_that_the_host_does_not_know_fails_alone(tmp_path: Path) -> 
 async def test_a_cover_that_takes_too_long_is_left_to_the_next_run(tmp_path: Path) -> None:
     async with Sandbox(Scenario(rate_limit=None, seconds=3_000, image_size=16)) as sandbox:
         (song,) = sandbox.add_music(1)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             async with client_of(sandbox, poll=SLOW_POLL) as client:
                 (outcome,) = await covered(client, [song], ledger)
                 assert isinstance(outcome, Failed)
@@ -947,7 +956,7 @@ async def test_finishing_submits_nothing_more_and_collects_what_is_paid_for(
     scenario = Scenario(rate_limit=None, looks=3, image_size=16)
     async with Sandbox(scenario) as sandbox, client_of(sandbox, concurrency=4) as client:
         songs = sandbox.add_music(40)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             async with cover_catalog(client, songs, ledger=ledger, into=tmp_path) as outcomes:
                 seen = [await anext(outcomes)]
                 outcomes.finish()
@@ -969,7 +978,7 @@ async def test_finishing_takes_back_the_submits_that_wait_for_their_turn(tmp_pat
     limits = {"rate_limit": RateLimit(calls=5, seconds=3_600), "poll_rate_limit": NO_LIMIT}
     async with Sandbox(scenario) as sandbox, client_of(sandbox, **limits) as client:
         songs = sandbox.add_music(40)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             async with cover_catalog(client, songs, ledger=ledger, into=tmp_path) as outcomes:
                 await until(lambda: len(sandbox.journal.of("submit")) == 5)
                 outcomes.finish()
@@ -988,7 +997,7 @@ async def test_finishing_again_and_again_awaits_what_is_on_the_wire_all_the_same
     )
     async with Sandbox(slow) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(5)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             async with cover_catalog(client, songs, ledger=ledger, into=tmp_path) as outcomes:
                 await until(lambda: len(sandbox.journal.bills) == 5)
                 for _ in range(3):
@@ -1007,7 +1016,7 @@ async def test_a_feed_that_goes_on_for_ever_holds_up_no_ending(tmp_path: Path) -
                 yield song
             await asyncio.Event().wait()
 
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             async with cover_catalog(client, feed(), ledger=ledger) as outcomes:
                 seen = [await anext(outcomes) for _ in range(3)]
                 outcomes.finish()
@@ -1027,7 +1036,7 @@ async def test_what_a_feed_brought_and_nobody_submitted_is_remembered(tmp_path: 
 
     async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(5)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             await ledger.take_in([Track(song) for song in songs])
 
             assert len(await covered(client, nothing(), ledger)) == 5
@@ -1038,20 +1047,20 @@ async def test_retrying_what_failed_forgets_no_cover_when_the_catalog_is_bad(
 ) -> None:
     async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(2, fails=True)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             await covered(client, songs, ledger)
-            before = list(ledger.entries())
+            before = read_now(ledger)
             with pytest.raises(ValueError, match="empty"):
                 await covered(client, [*songs, ""], ledger, retry_failed=True)
 
-            assert list(ledger.entries()) == before
+            assert read_now(ledger) == before
             assert states(ledger) == {TrackState.FAILED: 2}
 
 
 async def test_how_far_it_is_is_known_from_the_start(tmp_path: Path) -> None:
     async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(4)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             await covered(client, songs[:2], ledger)
             async with cover_catalog(client, songs, ledger=ledger) as outcomes:
                 assert (
@@ -1097,7 +1106,7 @@ async def test_a_second_cancellation_leaves_no_work_behind(tmp_path: Path) -> No
     scenario = Scenario(rate_limit=None, looks=1, image_size=16, slow=1.0, slow_seconds=0.2)
     async with Sandbox(scenario) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(3)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             work = asyncio.ensure_future(covered(client, songs, ledger))
             await until(lambda: len(sandbox.journal.bills) == 3)
             for _ in range(3):
@@ -1115,16 +1124,19 @@ def test_a_second_cancellation_waits_for_no_answer(tmp_path: Path) -> None:
     async def scenario() -> tuple[float, Counter[TrackState]]:
         clock = asyncio.get_running_loop().time
         slow = Scenario(slow=1.0, slow_seconds=25)
-        async with Sandbox(slow, clock=clock) as sandbox, client_of(sandbox) as client:
-            with Ledger(tmp_path / "covers.db") as ledger:
-                work = asyncio.ensure_future(covered(client, sandbox.add_music(3), ledger))
-                await asyncio.sleep(1)
-                for _ in range(2):
-                    work.cancel()
-                    await asyncio.sleep(0.1)
-                with pytest.raises(asyncio.CancelledError):
-                    await work
-                return clock(), states(ledger)
+        async with (
+            Sandbox(slow, clock=clock) as sandbox,
+            client_of(sandbox) as client,
+            Ledger(tmp_path / "covers.db") as ledger,
+        ):
+            work = asyncio.ensure_future(covered(client, sandbox.add_music(3), ledger))
+            await asyncio.sleep(1)
+            for _ in range(2):
+                work.cancel()
+                await asyncio.sleep(0.1)
+            with pytest.raises(asyncio.CancelledError):
+                await work
+            return clock(), states(ledger)
 
     ended, left = virtual_time.run(scenario())
 
@@ -1146,7 +1158,7 @@ def test_a_run_left_while_somebody_else_awaits_its_submit_has_it_on_record(
                 async with cover_catalog(client, [song], ledger=ledger):
                     await asyncio.sleep(2)
 
-            with Ledger(tmp_path / "covers.db") as ledger:
+            async with Ledger(tmp_path / "covers.db") as ledger:
                 callers: list[Coroutine[Any, Any, object]] = [left(), client.submit(song)]
                 begun: list[asyncio.Task[object]] = []
                 for caller in callers if catalog_first else reversed(callers):
@@ -1177,7 +1189,7 @@ async def test_an_outage_is_no_tracks_fate(tmp_path: Path, trouble: Scenario) ->
     healthy = Scenario(rate_limit=None, looks=2, image_size=16)
     async with Sandbox(healthy) as sandbox, client_of(sandbox, concurrency=10) as client:
         songs = sandbox.add_music(40)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             async with cover_catalog(client, songs, ledger=ledger, into=tmp_path) as outcomes:
                 seen = [await anext(outcomes)]
                 sandbox.scenario = trouble
@@ -1198,15 +1210,17 @@ async def test_an_outage_does_not_use_up_the_time_that_a_cover_may_take(tmp_path
     healthy = Scenario(rate_limit=None, looks=2, image_size=16)
     async with Sandbox(healthy) as sandbox, client_of(sandbox, poll=SLOW_POLL) as client:
         songs = sandbox.add_music(10)
-        with Ledger(tmp_path / "covers.db") as ledger:
-            async with cover_catalog(client, songs, ledger=ledger) as outcomes:
-                await until(lambda: len(sandbox.journal.bills) == 10)
-                sandbox.scenario = Scenario(rate_limit=None, maintenance=1.0)
-                clock = asyncio.get_running_loop().time
-                ends = clock() + 2 * SLOW_POLL.timeout
-                await until(lambda: clock() > ends)
-                sandbox.scenario = healthy
-                seen = [outcome async for outcome in outcomes]
+        async with (
+            Ledger(tmp_path / "covers.db") as ledger,
+            cover_catalog(client, songs, ledger=ledger) as outcomes,
+        ):
+            await until(lambda: len(sandbox.journal.bills) == 10)
+            sandbox.scenario = Scenario(rate_limit=None, maintenance=1.0)
+            clock = asyncio.get_running_loop().time
+            ends = clock() + 2 * SLOW_POLL.timeout
+            await until(lambda: clock() > ends)
+            sandbox.scenario = healthy
+            seen = [outcome async for outcome in outcomes]
 
         assert [type(outcome) for outcome in seen] == [Covered] * 10
         assert len(sandbox.journal.bills) == 10
@@ -1222,7 +1236,7 @@ async def test_an_outage_of_the_image_host_pauses_downloads_and_submits(tmp_path
         client_of(sandbox, concurrency=5, retry=HURRIED) as client,
     ):
         songs = sandbox.add_music(60)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             async with cover_catalog(client, songs, ledger=ledger, into=tmp_path) as outcomes:
                 await until(lambda: client.breakers.images.is_open)
                 bills = len(sandbox.journal.bills)
@@ -1264,10 +1278,10 @@ async def test_a_song_that_breaks_the_server_stops_no_other(tmp_path: Path) -> N
         async with (
             poisoned(sandbox, songs[3]) as url,
             client_of(sandbox, base_url=url, concurrency=3, retry=retry) as client,
+            Ledger(tmp_path / "covers.db") as ledger,
         ):
-            with Ledger(tmp_path / "covers.db") as ledger:
-                outcomes = await covered(client, songs, ledger)
-                entry = entries(ledger)[songs[3]]
+            outcomes = await covered(client, songs, ledger)
+            entry = entries(ledger)[songs[3]]
 
         (failed,) = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
         assert failed.track.music_task_id == songs[3]
@@ -1283,7 +1297,7 @@ async def test_a_disk_that_takes_no_images_stops_submitting_and_loses_nothing(
         songs = sandbox.add_music(200)
         blocked = tmp_path / "covers"
         blocked.write_text("a file where the folder should be")
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             with pytest.raises(DownloadError):
                 await covered(client, songs, ledger, into=blocked)
             paid = len(sandbox.journal.bills)
@@ -1293,7 +1307,7 @@ async def test_a_disk_that_takes_no_images_stops_submitting_and_loses_nothing(
                 TrackState.WAITING: 200 - paid,
             }
             blocked.unlink()
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             await covered(client, songs, ledger, into=blocked)
             assert states(ledger) == {TrackState.SAVED: 200}
         assert billed(sandbox) == Counter(songs)
@@ -1306,7 +1320,7 @@ async def test_a_ledger_that_cannot_be_written_stops_everything_and_forgets_noth
     async with Sandbox(QUICK) as sandbox, client_of(sandbox, concurrency=5) as client:
         songs = sandbox.add_music(2_000)
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-        with Ledger(path) as ledger:
+        async with Ledger(path) as ledger:
             async with cover_catalog(client, songs, ledger=ledger) as outcomes:
                 for _ in range(5):
                     await anext(outcomes)
@@ -1317,17 +1331,15 @@ async def test_a_ledger_that_cannot_be_written_stops_everything_and_forgets_noth
             assert isinstance(reason, LedgerError)
             paid = set(billed(sandbox))
             assert 5 <= len(paid) < 2_000
-            known = {one for one, entry in entries(ledger).items() if entry.task is not None}
-            doubted = {
-                one
-                for one, entry in entries(ledger).items()
-                if entry.state is TrackState.SUBMITTING
-            }
-            assert paid <= known | {task.music_task_id for task in ledger.unwritten} | doubted
+            unwritten = {task.music_task_id for task in ledger.unwritten}  # what is left to write
+            found = entries(ledger)  # may be written by now
+            known = {one for one, entry in found.items() if entry.task is not None}
+            doubted = {one for one, entry in found.items() if entry.state is TrackState.SUBMITTING}
+            assert paid <= known | unwritten | doubted
         assert not ledger.unwritten
         assert paid <= {one for one, entry in entries(Ledger(path)).items() if entry.task}
 
-        with Ledger(path) as ledger:
+        async with Ledger(path) as ledger:
             rest = await covered(client, songs[:200], ledger)
             assert all(isinstance(one, Covered) for one in rest)
         assert set(billed(sandbox).values()) == {1}
@@ -1336,11 +1348,13 @@ async def test_a_ledger_that_cannot_be_written_stops_everything_and_forgets_noth
 async def test_one_ledger_serves_one_catalog_at_a_time(tmp_path: Path) -> None:
     async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(2)
-        with Ledger(tmp_path / "covers.db") as ledger:
-            async with cover_catalog(client, songs, ledger=ledger) as outcomes:
-                with pytest.raises(LedgerError, match="another catalog"):
-                    await covered(client, songs, ledger)
-                assert len(await _all(outcomes)) == 2
+        async with (
+            Ledger(tmp_path / "covers.db") as ledger,
+            cover_catalog(client, songs, ledger=ledger) as outcomes,
+        ):
+            with pytest.raises(LedgerError, match="another catalog"):
+                await covered(client, songs, ledger)
+            assert len(await _all(outcomes)) == 2
         with pytest.raises(LedgerError, match="not open"):
             await covered(client, songs, ledger)
 
@@ -1348,16 +1362,18 @@ async def test_one_ledger_serves_one_catalog_at_a_time(tmp_path: Path) -> None:
 async def test_who_asks_for_no_outcomes_holds_up_nothing_that_is_paid_for(tmp_path: Path) -> None:
     async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(20)
-        with Ledger(tmp_path / "covers.db") as ledger:
-            async with cover_catalog(client, songs, ledger=ledger, into=tmp_path):
-                await until(lambda: states(ledger) == {TrackState.SAVED: 20})
+        async with (
+            Ledger(tmp_path / "covers.db") as ledger,
+            cover_catalog(client, songs, ledger=ledger, into=tmp_path),
+        ):
+            await until(lambda: states(ledger) == {TrackState.SAVED: 20})
 
 
 async def test_a_client_closed_meanwhile_ends_the_run_and_leaves_the_rest(tmp_path: Path) -> None:
     async with Sandbox(Scenario(rate_limit=None, looks=50, image_size=16)) as sandbox:
         songs = sandbox.add_music(10)
         client = client_of(sandbox)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             async with cover_catalog(client, songs, ledger=ledger) as outcomes:
                 await until(lambda: len(sandbox.journal.of("details")) > 10)
                 await client.aclose()
@@ -1385,7 +1401,7 @@ def test_a_client_closed_while_it_saves_and_waits_for_slots_awaits_the_answers_t
 
             sandbox.script("image", Fault.SLOW, Fault.SLOW)
             sandbox.script("submit", Fault.NONE, Fault.SLOW)
-            with Ledger(tmp_path / "covers.db") as ledger:
+            async with Ledger(tmp_path / "covers.db") as ledger:
                 async with cover_catalog(client, feed(), ledger=ledger, into=tmp_path) as outcomes:
                     await asyncio.sleep(48)
                     async with client.slot():
@@ -1421,7 +1437,7 @@ async def test_in_a_storm_every_track_is_saved_and_billed_once(tmp_path: Path) -
     async with Sandbox(scenario) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(150)
         await client.credits()  # so that a gateway's answer is no sign of a wrong address
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             outcomes = await covered(client, songs, ledger, into=tmp_path)
             found = entries(ledger)
 

@@ -36,7 +36,7 @@ from canary import (
     environment,
     forms,
 )
-from conftest import FAST_POLL, NO_LIMIT, Ended, Run, thrown, until
+from conftest import FAST_POLL, NO_LIMIT, Ended, Run, read_now, thrown, until
 from peers import Peer, peer, waits_for_the_end
 from peers import answer as said
 from test_cli import a_free_port, finish, has_billed, needs_posix, start
@@ -651,7 +651,7 @@ async def test_every_error_there_is_holds_no_secret(observing: Observing, tmp_pa
         path = receiver.url("music")
         found.append(raised(partial(receiver.read, "GET", path, {}, b"")))
         (tmp_path / "not-a-ledger").write_text(API_KEY)
-        found.append(raised(Ledger(tmp_path / "not-a-ledger").totals))
+        found.append(raised(partial(read_now, tmp_path / "not-a-ledger")))
         for one in found:
             search.error("error", cast("BaseException", one))
 
@@ -672,12 +672,12 @@ async def test_nothing_public_shows_a_secret(observing: Observing, tmp_path: Pat
             async with at(sandbox, receiver=receiver) as client:
                 cover = await client.generate(song)
                 task = await client.submit(song)
-                with Ledger(tmp_path / "covers.db") as ledger:
+                async with Ledger(tmp_path / "covers.db") as ledger:
                     work = cover_catalog(client, [song], ledger=ledger, into=tmp_path)
                     async with work as outcomes:
                         shown: list[object] = [work, outcomes, outcomes.progress]
                         shown += [one async for one in outcomes]
-                    shown += [ledger, *ledger.entries()]
+                    shown += [ledger, *read_now(ledger)]
                 answer = await receiver.receive("POST", receiver.url(song), {}, b"{}")
                 callback = Callback(music_task_id=song, cover_task_id=cover.cover_task_id)
                 shown += [client, client.breakers.api, cover, task, receiver, receiver.notifier]

@@ -74,17 +74,10 @@ def patient(sandbox: Sandbox, **options: Any) -> SunoCoverClient:
 Blocks = Callable[[Path, Sandbox, AsyncExitStack], Awaitable[tuple[Ledger, SunoCoverClient]]]
 
 
-async def async_blocks(
-    path: Path, sandbox: Sandbox, stack: AsyncExitStack
-) -> tuple[Ledger, SunoCoverClient]:
-    ledger = await stack.enter_async_context(Ledger(path))
-    return ledger, await stack.enter_async_context(patient(sandbox))
-
-
 async def plain_blocks(
     path: Path, sandbox: Sandbox, stack: AsyncExitStack
 ) -> tuple[Ledger, SunoCoverClient]:
-    ledger = stack.enter_context(Ledger(path))
+    ledger = await stack.enter_async_context(Ledger(path))
     return ledger, await stack.enter_async_context(patient(sandbox))
 
 
@@ -153,19 +146,17 @@ async def test_a_closing_that_is_cancelled_goes_on_without_who_asked_for_it(leav
 
 
 @every_way
-@pytest.mark.parametrize("blocks", [async_blocks, plain_blocks], ids=names)
 @pytest.mark.usefixtures("nothing_is_left_open")
 @in_virtual_time
 async def test_blocks_that_are_left_together_write_what_was_paid_for_and_then_close(
-    blocks: Blocks, leave: Leave, tmp_path: Path
+    leave: Leave, tmp_path: Path
 ) -> None:
     path = tmp_path / "covers.db"
     async with host() as sandbox:
         songs = sandbox.add_music(1)
 
         async def run() -> list[Outcome]:
-            async with AsyncExitStack() as stack:
-                ledger, client = await blocks(path, sandbox, stack)
+            async with Ledger(path) as ledger, patient(sandbox) as client:
                 return await covered(client, songs, ledger, tmp_path)
 
         await leave(run)
@@ -219,7 +210,7 @@ async def test_closing_a_ledger_again_awaits_what_a_cancelled_closing_left(
         await ledger.aclose()
 
         assert written(path) == submitted(sandbox)
-        with Ledger(path):
+        async with Ledger(path):
             pass  # nobody holds it any more
         assert submits(sandbox) == songs
 
@@ -324,9 +315,7 @@ async def blocks_around_a_request_that_lingers(
 
 
 @pytest.mark.usefixtures("nothing_is_left_open")
-@pytest.mark.parametrize(
-    "blocks", [async_blocks, plain_blocks, blocks_around_a_request_that_lingers], ids=names
-)
+@pytest.mark.parametrize("blocks", [plain_blocks, blocks_around_a_request_that_lingers], ids=names)
 def test_a_loop_that_ends_first_leaves_a_row_that_the_next_run_resolves(
     blocks: Blocks, tmp_path: Path
 ) -> None:

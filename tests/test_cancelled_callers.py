@@ -240,7 +240,7 @@ async def test_a_catalog_left_on_the_wire_writes_what_was_paid_for(
     path = tmp_path / "covers.db"
     async with host() as sandbox, connect(sandbox, concurrency=3) as client:
         songs = sandbox.add_music(1)
-        with Ledger(path) as ledger:
+        async with Ledger(path) as ledger:
             run = partial(covered, client, songs, ledger, tmp_path)
             await leave(run)
 
@@ -258,7 +258,7 @@ async def test_the_next_run_joins_the_post_that_the_first_one_left(
 ) -> None:
     async with host() as sandbox, connect(sandbox, concurrency=3) as client:
         songs = sandbox.add_music(1)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             run = partial(covered, client, songs, ledger, tmp_path)
             await leave(run)
             assert left_early(leave)
@@ -341,7 +341,7 @@ async def test_a_catalog_that_is_left_submits_nothing_more_and_forgets_none_on_t
     slow = [Fault.SLOW] * 5
     async with host(SLOW, *slow) as sandbox, connect(sandbox, concurrency=5) as client:
         songs = sandbox.add_music(12)
-        with Ledger(path) as ledger:
+        async with Ledger(path) as ledger:
             await leave(partial(covered, client, songs, ledger))
             assert left_early(leave)
             await asyncio.sleep(LONG_AFTER)

@@ -24,7 +24,7 @@ import pytest
 import uvicorn
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from conftest import connect, until
+from conftest import connect, read_now, until
 from fastapi import FastAPI
 from leaving import by_song, paid, submits
 from starlette.applications import Starlette
@@ -354,22 +354,25 @@ async def test_a_browser_that_comes_back_joins_the_post_that_it_left(kind: Kind)
 async def test_a_browser_that_leaves_a_stream_of_a_catalog_leaves_one_post_which_is_written(
     kind: Kind, tmp_path: Path
 ) -> None:
-    with Ledger(tmp_path / "covers.db") as ledger:
-        async with staged(kind, ledger=ledger) as stage, stage.serving(streams_a_catalog(stage)):
-            page = await stage.begins_to_read()
-            await stage.on_the_wire()
+    async with (
+        Ledger(tmp_path / "covers.db") as ledger,
+        staged(kind, ledger=ledger) as stage,
+        stage.serving(streams_a_catalog(stage)),
+    ):
+        page = await stage.begins_to_read()
+        await stage.on_the_wire()
 
-            page.close()
-            await until(lambda: stage.left)
-            stage.answers.set()
-            await until(lambda: [*ledger.entries(TrackState.SUBMITTED)])
+        page.close()
+        await until(lambda: stage.left)
+        stage.answers.set()
+        await until(lambda: read_now(ledger, TrackState.SUBMITTED))
 
-            (entry,) = ledger.entries()
-            assert entry.task is not None
-            assert {entry.music_task_id: entry.task.cover_task_id} == paid(stage.sandbox)
-            _, body = await stage.asks()
-            assert body == WORKING.decode() + "Covered"
-            assert submits(stage.sandbox) == [stage.song]
+        (entry,) = read_now(ledger)
+        assert entry.task is not None
+        assert {entry.music_task_id: entry.task.cover_task_id} == paid(stage.sandbox)
+        _, body = await stage.asks()
+        assert body == WORKING.decode() + "Covered"
+        assert submits(stage.sandbox) == [stage.song]
 
 
 # --- a request has no more time ----------------------------------------------------------------
@@ -455,20 +458,19 @@ async def test_a_server_that_stops_after_its_browser_left_keeps_the_post_on_the_
 async def test_a_catalog_whose_server_stops_is_taken_up_by_the_next_without_a_second_post(
     kind: Kind, tmp_path: Path
 ) -> None:
-    with Ledger(tmp_path / "covers.db") as ledger:
-        async with staged(kind, ledger=ledger) as stage:
-            async with stage.serving(streams_a_catalog(stage)) as server:
-                page = await stage.begins_to_read()
-                await stage.on_the_wire()
+    async with Ledger(tmp_path / "covers.db") as ledger, staged(kind, ledger=ledger) as stage:
+        async with stage.serving(streams_a_catalog(stage)) as server:
+            page = await stage.begins_to_read()
+            await stage.on_the_wire()
 
-                server.should_exit = True
-                await until(lambda: stage.closing)
-                stage.answers.set()
-            page.close()
-            assert [*ledger.entries(TrackState.SUBMITTED)]  # the client's closing waited for it
+            server.should_exit = True
+            await until(lambda: stage.closing)
+            stage.answers.set()
+        page.close()
+        assert read_now(ledger, TrackState.SUBMITTED)  # the client's closing waited for it
 
-            stage.client = connect(stage.sandbox, concurrency=3)
-            async with stage.serving(streams_a_catalog(stage)):
-                _, body = await stage.asks()
-            assert body == WORKING.decode() + "Covered"
-            assert submits(stage.sandbox) == [stage.song]
+        stage.client = connect(stage.sandbox, concurrency=3)
+        async with stage.serving(streams_a_catalog(stage)):
+            _, body = await stage.asks()
+        assert body == WORKING.decode() + "Covered"
+        assert submits(stage.sandbox) == [stage.song]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import attrs
 import pytest
-from conftest import Run, billed, connect, until
+from conftest import Run, billed, connect, read_now, until
 from rich.console import Console
 from test_cli import (
     FULL,
@@ -54,11 +54,11 @@ from suno_cover_async import (
     read_catalog,
 )
 from suno_cover_async.cli.batch import Batch
+from suno_cover_async.cli.credits_used import CreditsUsed
 from suno_cover_async.cli.exits import ExitCode
 from suno_cover_async.cli.export import as_csv, guarded
 from suno_cover_async.cli.ledger import show_to_people
 from suno_cover_async.cli.ledger_follow_up import Command, LedgerFollowUp
-from suno_cover_async.cli.purse import Purse
 from suno_cover_async.cli.results import Results, When
 from suno_cover_async.sandbox import Kind, Reply, Sandbox, Scenario
 
@@ -99,8 +99,8 @@ def command_of(err: str, word: str) -> list[str]:
     return shlex.split(line)[1:]
 
 
-def states(ledger: Path) -> dict[str, int]:
-    return {state.value: many for state, many in Ledger(ledger).totals().items() if many}
+def states(ledger: Path) -> Counter[str]:
+    return Counter(entry.state.value for entry in read_now(ledger))
 
 
 # a run
@@ -198,7 +198,7 @@ async def test_covers_whose_images_are_gone_are_named_in_the_end(
         details = await client.generate("a")
     task = CoverTask(cover_task_id=details.cover_task_id, music_task_id="a")
     old = attrs.evolve(details, completed_at=datetime.now(UTC) - timedelta(days=20))
-    with Ledger(tmp_path / "covers.db") as ledger:
+    async with Ledger(tmp_path / "covers.db") as ledger:
         await ledger.take_in([Track("a", title="Song a")])
         [entry] = await ledger.next_open(TrackState.WAITING, 0, 1)
         await ledger.submitted(entry, task)
@@ -285,7 +285,7 @@ async def test_a_submit_without_an_answer_is_possibly_billed_and_the_next_run_fi
     run: Run, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     catalog(tmp_path, sandbox.add_music(["a"]))
-    with Ledger(tmp_path / "covers.db") as ledger:
+    async with Ledger(tmp_path / "covers.db") as ledger:
         await ledger.take_in([Track("a")])
         [entry] = await ledger.next_open(TrackState.WAITING, 0, 1)
         await ledger.submitting(entry)
@@ -475,7 +475,7 @@ async def test_strangers_titles_do_nothing_to_a_terminal_or_a_log(
     assert all(c.isprintable() or c in "\n\t" for c in said)
     assert "failed: [red]markup[/red] :smile:: cover task" in ended.err
     assert "failed: two?lines??and a tab: cover task" in ended.err
-    assert len(shown.out.splitlines()) == len(TrackState) + 1 + len(HOSTILE)
+    assert len(shown.out.splitlines()) == len(TrackState) + len(["run", ""]) + len(HOSTILE)
 
 
 # interruptions
@@ -632,7 +632,7 @@ async def test_a_ledger_that_somebody_has_is_not_shared(
 ) -> None:
     catalog(tmp_path, sandbox.add_music(1))
 
-    with Ledger(tmp_path / "covers.db"):
+    async with Ledger(tmp_path / "covers.db"):
         ended = await run(*batch(sandbox))
 
     assert ended.code == ExitCode.FAILED
@@ -738,7 +738,7 @@ async def test_a_log_has_one_line_of_progress_at_first(
     assert len(rest) == 2
 
 
-def test_the_balance_is_asked_for_at_first_once_a_minute_and_in_the_end() -> None:
+def test_the_balance_is_asked_for_at_first_once_a_minute_and_in_the_end(tmp_path: Path) -> None:
     asked: list[float] = []
     numbers = Progress()
 
@@ -747,21 +747,26 @@ def test_the_balance_is_asked_for_at_first_once_a_minute_and_in_the_end() -> Non
         return 100.0 - numbers.billed
 
     async def work() -> tuple[float | None, float | None]:
-        purse = Purse(ask, numbers)
-        async with purse.watched():
-            await asyncio.sleep(30)
-            numbers.billed = 3
-            await asyncio.sleep(200)
-            meanwhile = purse.used
-            numbers.billed = 4
-        return meanwhile, purse.used
+        async with Ledger(path) as ledger, ledger.lease("account"):
+            spent = CreditsUsed(ask, numbers, ledger)
+            async with spent.watched():
+                await asyncio.sleep(30)
+                numbers.billed = 3
+                await asyncio.sleep(200)
+                meanwhile = spent.used
+                numbers.billed = 4
+            return meanwhile, spent.used
+
+    path = tmp_path / "covers.db"
 
     assert in_virtual_time(work()) == (3.0, 4.0)
+    (run,) = asyncio.run(Ledger(path).runs())
+    assert (run.balance_before, run.balance_after, run.credits_used) == (100.0, 96.0, 4.0)
     assert asked == [0.0, 60.0, 230.0]
 
 
 @pytest.mark.parametrize("fails", [0, 1])
-def test_credits_are_unknown_where_a_balance_is(fails: int) -> None:
+def test_credits_are_unknown_where_a_balance_is(fails: int, tmp_path: Path) -> None:
     asked: list[int] = []
 
     async def ask() -> float:
@@ -771,10 +776,11 @@ def test_credits_are_unknown_where_a_balance_is(fails: int) -> None:
         return 7.0
 
     async def work() -> float | None:
-        purse = Purse(ask, Progress())
-        async with purse.watched():
-            await asyncio.sleep(1)
-        return purse.used
+        async with Ledger(tmp_path / "covers.db") as ledger, ledger.lease("account"):
+            spent = CreditsUsed(ask, Progress(), ledger)
+            async with spent.watched():
+                await asyncio.sleep(1)
+            return spent.used
 
     assert in_virtual_time(work()) is None
 
@@ -791,7 +797,7 @@ async def a_ledger(path: Path) -> None:
         Track("failed", title=HOSTILE[1], columns={"=artist": "@x", "Artist": None}),
         Track("waiting", title="two\r\nlines"),
     ]
-    with Ledger(path) as ledger:
+    async with Ledger(path) as ledger:
         await ledger.take_in(tracks)
         saved, failed, _ = await ledger.next_open(TrackState.WAITING, 0, 9)
         for entry in (saved, failed):
@@ -813,7 +819,7 @@ async def a_ledger(path: Path) -> None:
 async def test_show_counts_and_lists_what_failed(run: Run, tmp_path: Path) -> None:
     await a_ledger(tmp_path / "covers.db")
 
-    with Ledger(tmp_path / "covers.db"):  # as a batch has it
+    async with Ledger(tmp_path / "covers.db"):  # as a batch has it
         shown = await run("ledger", "show", "covers.db")
     others = await run(
         "ledger", "show", "covers.db", "--state", "saved", "--state", "waiting", "--limit", "1"
@@ -843,7 +849,7 @@ async def test_show_on_a_terminal_is_a_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize("width", [40, 80, 120])
 async def test_ids_are_shown_whole_whatever_the_width(width: int, tmp_path: Path) -> None:
     ids = [f"{number:032x}" for number in range(2)]
-    with Ledger(tmp_path / "covers.db") as ledger:
+    async with Ledger(tmp_path / "covers.db") as ledger:
         await ledger.take_in([Track(one, title="A long title, " * 9) for one in ids])
         for entry in await ledger.next_open(TrackState.WAITING, 0, 9):
             task = CoverTask(cover_task_id="c" * 32, music_task_id=entry.music_task_id)
@@ -852,7 +858,7 @@ async def test_ids_are_shown_whole_whatever_the_width(width: int, tmp_path: Path
     there = console(width)
 
     ledger = Ledger(tmp_path / "covers.db")
-    show_to_people(there, ledger.name, ledger.totals(), list(ledger.entries()))
+    show_to_people(there, ledger.name, await ledger.totals(), (), read_now(ledger))
 
     assert all(one in said(there) for one in ids)
     assert said(there).count("c" * 32) == 2
@@ -864,7 +870,7 @@ async def test_an_export_has_a_row_for_each_track_and_is_a_catalog(
 ) -> None:
     await a_ledger(tmp_path / "covers.db")
 
-    with Ledger(tmp_path / "covers.db"):
+    async with Ledger(tmp_path / "covers.db"):
         ended = await run(
             *("ledger", "export", "covers.db", "--format", kind, "--out", f"out.{kind}")
         )
@@ -904,13 +910,13 @@ async def test_an_export_that_the_ledger_outgrows_is_refused(tmp_path: Path) -> 
     path = tmp_path / "covers.db"
     await a_ledger(path)
     lines = as_csv(Ledger(path), [])
-    next(lines)
+    await anext(lines)
 
-    with Ledger(path) as ledger:
+    async with Ledger(path) as ledger:
         await ledger.take_in([Track("new", columns={"new": 1})])
 
     with pytest.raises(ValueError, match="export it again"):
-        list(lines)
+        [line async for line in lines]
 
 
 async def test_an_export_may_be_of_some_states(run: Run, tmp_path: Path) -> None:
@@ -999,7 +1005,7 @@ async def test_another_catalog_on_the_same_ledger_says_what_it_drops(
     run: Run, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     songs = sandbox.add_music(3)
-    with Ledger(tmp_path / "covers.db") as ledger:
+    async with Ledger(tmp_path / "covers.db") as ledger:
         await ledger.take_in([Track(song) for song in songs])
     catalog(tmp_path, songs[:1])
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import wall_clock
 from canary import API_KEY, Search
+from conftest import read_now
 from virtual_time import VirtualTimeLoop, run
 
 from suno_cover_async import (
@@ -129,12 +130,12 @@ def test_a_catalog_that_sleeps_goes_on_when_it_is_run_again(at: float, tmp_path:
                 async with cover_catalog(client, tracks, ledger=ledger, into=tmp_path) as outcomes:
                     return len([outcome async for outcome in outcomes])
 
-            with Ledger(tmp_path / "covers.db") as ledger:
+            async with Ledger(tmp_path / "covers.db") as ledger:
                 asyncio.get_running_loop().call_at(at, leap)
                 await covered()
                 await covered()
 
-                assert Counter(entry.state for entry in ledger.entries()) == {
+                assert Counter(entry.state for entry in read_now(ledger)) == {
                     TrackState.SAVED: len(songs)
                 }
             assert Counter(bill.music_task_id for bill in sandbox.journal.bills) == Counter(songs)

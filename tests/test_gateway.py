@@ -19,7 +19,7 @@ from typing import Any
 import attrs
 import pytest
 from answering import ONCE, QUICK, Stage, page, play, reply, text
-from conftest import NO_LIMIT, Run, billed, connect, covered_to_its_end, states
+from conftest import NO_LIMIT, Run, billed, connect, covered_to_its_end, read_now, states
 from test_cli import at, sandbox_with
 
 from suno_cover_async import (
@@ -545,7 +545,7 @@ def test_a_catalog_takes_a_gateways_answer_among_good_ones_for_no_songs_outcome(
         songs = here.sandbox.add_music(6)
         await here.client.credits()
         here.sandbox.script(kind, Fault.NONE, odd, Fault.NONE, odd)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             outcomes, reason = await covered_to_its_end(here.client, songs, ledger)
 
             assert reason is None
@@ -563,7 +563,7 @@ def test_a_wrong_address_ends_the_run_and_marks_no_track(name: str, tmp_path: Pa
     async def scene(here: Stage) -> None:
         songs = here.sandbox.add_music(20)
         here.sandbox.script("submit", *[odd] * 20)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             outcomes, reason = await covered_to_its_end(here.client, songs, ledger)
             sent = len(here.moments("submit"))
             left = states(ledger)
@@ -590,12 +590,14 @@ def test_a_ledger_with_a_submitted_track_of_this_base_url_shows_that_the_address
 
     async def scene(here: Stage) -> None:
         songs = here.sandbox.add_music(3)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             await covered_to_its_end(here.client, songs[:1], ledger)
         here.sandbox.script("submit", odd)
-        async with connect(here.sandbox) as another_process:
-            with Ledger(tmp_path / "covers.db") as ledger:
-                outcomes, reason = await covered_to_its_end(another_process, songs, ledger)
+        async with (
+            connect(here.sandbox) as another_process,
+            Ledger(tmp_path / "covers.db") as ledger,
+        ):
+            outcomes, reason = await covered_to_its_end(another_process, songs, ledger)
 
         assert reason is None
         assert [type(outcome) for outcome in outcomes] == [Covered] * 2
@@ -608,13 +610,15 @@ def test_the_same_ledger_shows_nothing_of_another_base_url(tmp_path: Path) -> No
 
     async def scene(here: Stage) -> None:
         songs = here.sandbox.add_music(3)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             await covered_to_its_end(here.client, songs[:1], ledger)
         here.sandbox.script("submit", *[odd] * 9)
         elsewhere = here.sandbox.url.replace("127.0.0.1", "localhost")
-        async with connect(here.sandbox, base_url=elsewhere) as moved:
-            with Ledger(tmp_path / "covers.db") as ledger:
-                _, reason = await covered_to_its_end(moved, songs, ledger)
+        async with (
+            connect(here.sandbox, base_url=elsewhere) as moved,
+            Ledger(tmp_path / "covers.db") as ledger,
+        ):
+            _, reason = await covered_to_its_end(moved, songs, ledger)
 
         assert type(reason) is WrongAddressError
         assert elsewhere in str(reason)
@@ -631,7 +635,7 @@ def test_a_run_that_goes_on_at_a_wrong_address_leaves_what_was_paid_for_as_it_wa
     async def scene(here: Stage) -> None:
         songs = here.sandbox.add_music(5)
         here.sandbox.scenario = attrs.evolve(QUICK, looks=None, seconds=1_000)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             async with cover_catalog(here.client, songs, ledger=ledger):
                 while len(here.sandbox.journal.bills) < 6:  # noqa: ASYNC110 - a list, no event
                     await asyncio.sleep(0.01)
@@ -685,9 +689,9 @@ def test_a_ledger_of_before_is_read_as_it_is_and_learns_base_urls_when_it_is_wri
 
     async def scene(here: Stage) -> None:
         here.sandbox.add_music(["old-song"])
-        read = [entry.music_task_id for entry in Ledger(path).entries()]
+        read = [entry.music_task_id for entry in read_now(Ledger(path))]
         unchanged = path.read_bytes() == was
-        with Ledger(path) as ledger:
+        async with Ledger(path) as ledger:
             knew = await ledger.has_answered(here.sandbox.url)
             outcomes, _ = await covered_to_its_end(here.client, ["old-song"], ledger)
             knows = await ledger.has_answered(here.sandbox.url)
@@ -699,26 +703,26 @@ def test_a_ledger_of_before_is_read_as_it_is_and_learns_base_urls_when_it_is_wri
 
     play(scene)
     with contextlib.closing(sqlite3.connect(path)) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (1,)
-        assert len(database.execute("SELECT * FROM answered").fetchall()) == 1
+        assert database.execute("PRAGMA user_version").fetchone() == (2,)
+        assert len(database.execute("SELECT * FROM base_urls").fetchall()) == 1
 
 
 async def test_a_base_url_is_noted_with_the_track_that_it_accepted_or_not_at_all(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "covers.db"
-    with Ledger(path) as ledger:
+    async with Ledger(path) as ledger:
         await ledger.take_in([Track("a-song")])
         [entry] = await ledger.next_open(TrackState.WAITING, 0, 1)
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
             database.execute(
-                "CREATE TRIGGER full BEFORE INSERT ON answered "
+                "CREATE TRIGGER full BEFORE INSERT ON base_urls "
                 "BEGIN SELECT RAISE(ABORT, 'no room'); END"
             )
         task = CoverTask(cover_task_id="its-cover", music_task_id="a-song")
         with pytest.raises(sqlite3.IntegrityError, match="no room"):
             await ledger.submitted(entry, task, base_url="https://api.example.com")
-        [after] = ledger.entries()
+        [after] = read_now(ledger)
 
     assert after.state is TrackState.WAITING
 
@@ -847,7 +851,7 @@ async def retries_without_a_code(here: Stage, kind: Kind, odd: Reply) -> None:
 
 async def ends_the_run(here: Stage, kind: Kind, odd: Reply) -> None:
     here.sandbox.script(kind, *[odd] * 9)
-    with Ledger(None) as ledger:
+    async with Ledger(None) as ledger:
         songs = [here.song]
         await ledger.take_in([Track(here.song)])
         if kind == "details":

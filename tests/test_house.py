@@ -11,7 +11,7 @@ from suno_cover_async import errors
 PACKAGE = Path(suno_cover_async.__file__).parent
 
 FLOORS = [
-    {"_version", "addresses", "text", "redaction", "formats", "json_text"},
+    {"_version", "addresses", "text", "redaction", "formats", "json_text", "records"},
     {"validation"},
     {"models", "policies", "credentials"},
     {"errors", "durations"},
@@ -26,13 +26,15 @@ FLOORS = [
         "lines",
     },
     {"circuit_breaker", "fields"},
-    {"codec", "notifier", "entries", "gateway", "outcomes"},
+    {"codec", "notifier", "entry", "gateway", "outcomes"},
     {"requests"},
     {"responses", "retry"},
-    {"state", "files", "cover_polling", "verification", "catalog", "commits"},
-    {"poller", "asgi", "ledger_file", "exchange"},
-    {"transport", "downloader", "receiver", "sandbox", "ledger"},
-    {"submitter", "agenda", "fates"},
+    {"state", "files", "cover_polling", "verification", "catalog", "store", "sqlite_failures"},
+    {"poller", "asgi", "sqlite_lock", "sqlite_tables", "exchange"},
+    {"transport", "downloader", "receiver", "sandbox", "ledger_steps", "sqlite_file"},
+    {"submitter", "fates", "sqlite_store"},
+    {"ledger"},
+    {"agenda"},
     {"runtime"},
     {"service"},
     {"client"},
@@ -90,7 +92,7 @@ def test_imports_only_point_down_the_floors(room: str) -> None:
     ("library", "owners"),
     [
         ("backoff", {"retry", "circuit_breaker", "rate_limiter"}),
-        ("cattrs", {"codec", "cli"}),
+        ("cattrs", {"codec", "records", "cli"}),
         (
             "aiohttp",
             {

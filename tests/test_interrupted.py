@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import read_now
 
 from suno_cover_async import Ledger, LedgerError, TrackState
 from suno_cover_async.sandbox import Sandbox, Scenario
@@ -85,7 +86,7 @@ async def test_a_second_process_is_told_who_holds_the_ledger_and_submits_nothing
             async with catalogs.child(sandbox, **given) as second:
                 await second.hear()
             with pytest.raises(LedgerError, match=f"in use by process {first.process.pid} on "):
-                Ledger(tmp_path / "covers.db").__enter__()
+                await Ledger(tmp_path / "covers.db").__aenter__()
 
         assert "imported" in second.told
         assert "opened" not in second.told
@@ -106,7 +107,7 @@ async def test_a_stopped_run_is_taken_up_by_the_next(
             stopped.process.send_signal(sign)
             await stopped.hear()
         known = catalogs.audit(list(bills), ledger, ended=False)
-        unknown = [*ledger.entries(TrackState.SUBMITTING)]
+        unknown = read_now(ledger, TrackState.SUBMITTING)
         async with catalogs.child(sandbox, **given) as next_one:
             await next_one.hear()
 

@@ -2,18 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from platform import node
 from typing import Any
 
 import attrs
 import pytest
 from bad_disk import disk_of_its_own, run, strace
+from conftest import read_now
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suno_cover_async.entries import LedgerEntry, TrackState
+from suno_cover_async.entry import LedgerEntry, TrackState
 from suno_cover_async.errors import (
     ClientUsageError,
     CoverExpiredError,
@@ -24,6 +26,7 @@ from suno_cover_async.errors import (
 from suno_cover_async.ledger import Ledger
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, Track
 
+ACCOUNT = "0123456789abcdef"
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 TASK = CoverTask(cover_task_id="c1", music_task_id="m1")
 FILES = (Path("covers/Song.png"), Path("covers/Söng 🎵 (2).png"))
@@ -41,14 +44,19 @@ def details(cover_task_id: str = "c1", completed_at: datetime | None = NOON) -> 
 
 
 @pytest.fixture(params=["file", "private"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger(tmp_path / "covers.db" if request.param == "file" else None) as ledger:
+async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
+    async with Ledger(tmp_path / "covers.db" if request.param == "file" else None) as ledger:
         yield ledger
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "covers.db"
+
+
+async def opened_and_closed(path: Path) -> None:
+    async with Ledger(path):
+        pass
 
 
 async def entries(ledger: Ledger) -> list[LedgerEntry]:
@@ -84,7 +92,7 @@ STEPS: dict[str, tuple[list[Step], dict[str, Any]]] = {
     "taken in": ([], {"state": TrackState.WAITING}),
     "submitting": (
         [lambda ledger, entry: ledger.submitting(entry)],
-        {"state": TrackState.SUBMITTING},
+        {"state": TrackState.SUBMITTING, "submits": 1},
     ),
     "not sent after all": (
         [
@@ -110,7 +118,7 @@ STEPS: dict[str, tuple[list[Step], dict[str, Any]]] = {
         [*COVERED, lambda ledger, entry: ledger.put_off(entry)],
         {"state": TrackState.COVERED} | FINISHED,
     ),
-    "saved": (SAVED, {"state": TrackState.SAVED, "files": FILES} | FINISHED),
+    "saved": (SAVED, {"state": TrackState.SAVED, "files": FILES, "saved_on": node()} | FINISHED),
     "failed": (
         [
             *SUBMITTED,
@@ -140,25 +148,26 @@ async def test_each_step_is_read_back_at_once_and_by_the_next_run(path: Path, na
     steps, expected = STEPS[name]
     track = Track("m1", title="Song", columns={"album": "A", "no": 1})
     wanted = LedgerEntry(number=1, tracks=(track,), **expected)
-    with Ledger(path) as ledger:
+    async with Ledger(path) as ledger:
         entry = await entry_of(ledger, track)
         for step in steps:
             await step(ledger, entry)
         at_once = await entries(ledger)
-        from_outside = list(ledger.entries())
-    with Ledger(path) as ledger:
+        from_outside = [entry async for entry in ledger.entries()]
+    async with Ledger(path) as ledger:
         later = await entries(ledger)
 
     assert at_once == from_outside == later == [wanted]
-    assert ledger.totals() == {state: int(state is wanted.state) for state in TrackState}
-    assert list(ledger.entries(wanted.state)) == [wanted]
-    assert not list(ledger.entries(*(state for state in TrackState if state is not wanted.state)))
+    others = [state for state in TrackState if state is not wanted.state]
+    assert await ledger.totals() == {state: int(state is wanted.state) for state in TrackState}
+    assert [entry async for entry in ledger.entries(wanted.state)] == [wanted]
+    assert not [entry async for entry in ledger.entries(*others)]
 
 
 @pytest.mark.parametrize("name", STEPS)
 async def test_a_ledger_without_a_file_takes_the_same_steps(name: str) -> None:
     steps, expected = STEPS[name]
-    with Ledger(None) as ledger:
+    async with Ledger(None) as ledger:
         entry = await entry_of(ledger)
         for step in steps:
             await step(ledger, entry)
@@ -166,9 +175,11 @@ async def test_a_ledger_without_a_file_takes_the_same_steps(name: str) -> None:
         assert await entries(ledger) == [LedgerEntry(number=1, tracks=(Track("m1"),), **expected)]
         assert (await ledger.count())[expected["state"]] == 1
         with pytest.raises(LedgerError, match="has no file"):
-            next(ledger.entries())
+            await anext(ledger.entries())
         with pytest.raises(LedgerError, match="has no file"):
-            ledger.totals()
+            await ledger.totals()
+        with pytest.raises(LedgerError, match="has no file"):
+            await ledger.runs()
 
 
 async def test_a_step_changes_its_own_entry_only(ledger: Ledger) -> None:
@@ -241,7 +252,7 @@ def test_whatever_a_catalog_says_is_read_back(pages: list[list[Track]]) -> None:
         wanted.setdefault(track.music_task_id, {})[track.title] = track
 
     async def act() -> tuple[list[int], list[LedgerEntry]]:
-        with Ledger(None) as ledger:
+        async with Ledger(None) as ledger:
             added = [await ledger.take_in(page) for page in pages]
             return added, await entries(ledger)
 
@@ -329,7 +340,7 @@ async def test_a_column_that_json_does_not_know_is_refused_where_it_is_handed_in
 
 
 async def test_another_catalog_drops_only_what_nothing_was_sent_for(path: Path) -> None:
-    with Ledger(path) as ledger:
+    async with Ledger(path) as ledger:
         for number, (steps, _) in enumerate(STEPS.values()):
             entry = await entry_of(ledger, f"m{number}")
             for step in steps:
@@ -345,10 +356,10 @@ async def test_another_catalog_drops_only_what_nothing_was_sent_for(path: Path) 
 
 
 async def test_a_catalog_is_known_once_it_is_whole_and_by_its_own_fingerprint(path: Path) -> None:
-    with Ledger(path) as ledger:
+    async with Ledger(path) as ledger:
         known = [await ledger.holds("a"), await ledger.holds(None)]
         await ledger.took_in("a")
-    with Ledger(path) as ledger:
+    async with Ledger(path) as ledger:
         known += [await ledger.holds("a"), await ledger.holds("b"), await ledger.holds(None)]
         await ledger.took_in(None)
         known += [await ledger.holds("a"), await ledger.holds(None)]
@@ -415,7 +426,7 @@ async def test_open_entries_come_in_the_catalogs_order_page_by_page(ledger: Ledg
 async def test_the_oldest_images_are_saved_first_and_those_put_off_in_the_next_run(
     path: Path,
 ) -> None:
-    with Ledger(path) as ledger:
+    async with Ledger(path) as ledger, ledger.lease(ACCOUNT):
         await ledger.take_in([Track(f"m{n}") for n in range(5)])
         for entry, age in zip(await entries(ledger), [2, 5, 1, 4, 3], strict=True):
             await ledger.covered(entry, details(completed_at=NOON - timedelta(days=age)))
@@ -423,7 +434,7 @@ async def test_the_oldest_images_are_saved_first_and_those_put_off_in_the_next_r
         await ledger.put_off(oldest[0])
         await ledger.saved(oldest[1], FILES)
         this_run = [entry.number for entry in await ledger.next_unsaved(9)]
-    with Ledger(path) as ledger:
+    async with Ledger(path) as ledger, ledger.lease(ACCOUNT):
         next_run = [entry.number for entry in await ledger.next_unsaved(9)]
 
     assert [entry.number for entry in oldest] == [2, 4]
@@ -448,32 +459,32 @@ async def test_a_ledger_that_is_not_open_says_so_at_once(path: Path) -> None:
     ledger = Ledger(path)
     with pytest.raises(LedgerError, match="is not open; use it as `async with"):
         ledger.count()
-    with ledger:
+    async with ledger:
         await ledger.take_in([Track("m1")])
-    ledger.close()
+    await ledger.aclose()
 
     with pytest.raises(LedgerError, match="is not open; use it as `async with"):
         ledger.take_in([Track("m2")])
-    with ledger:
+    async with ledger:
         assert len(await entries(ledger)) == 1
 
 
 async def test_closing_writes_what_is_queued(path: Path) -> None:
-    with Ledger(path) as ledger:
+    async with Ledger(path) as ledger:
         entry = await entry_of(ledger)
         ledger.submitted(entry, TASK).cancel()
 
-    assert [entry.task for entry in ledger.entries()] == [TASK]
+    assert [entry.task async for entry in ledger.entries()] == [TASK]
     assert ledger.unwritten == ()
 
 
 async def test_one_catalog_uses_a_ledger_at_a_time(ledger: Ledger) -> None:
-    async with ledger.lease():
+    async with ledger.lease(ACCOUNT):
         with pytest.raises(LedgerError, match="in use by another"):
-            await ledger.lease().__aenter__()
+            await ledger.lease(ACCOUNT).__aenter__()
         with pytest.raises(ClientUsageError, match="leave its block"):
-            ledger.close()
-    async with ledger.lease():
+            await ledger.aclose()
+    async with ledger.lease(ACCOUNT):
         pass
 
 
@@ -500,7 +511,7 @@ RUN = """
         await asyncio.gather(*(work() for _ in range(3)))
 
     async def main():
-        with Ledger(sys.argv[1]) as ledger:
+        async with Ledger(sys.argv[1]) as ledger:
             await ledger.take_in([Track(f"m{n}") for n in range(20)])
             say("took in")
             await workers(ledger, await ledger.next_open(TrackState.WAITING, 0, 100))
@@ -523,8 +534,8 @@ def test_killed_at_any_sync_a_run_keeps_every_step_that_was_done(path: Path, syn
     prefix = strace("-P", f"{path}-wal", "-e", "trace=fdatasync", "-e", kill)
     code, said = run(RUN, path, prefix=prefix)
     asked, had = progress(said, "asks"), progress(said, "has")
-    with Ledger(path):
-        found = {entry.music_task_id: entry for entry in Ledger(path).entries()}
+    asyncio.run(opened_and_closed(path))
+    found = {entry.music_task_id: entry for entry in read_now(path)}
 
     assert code == -9
     assert len(found) == 20 or "took in" not in said
@@ -590,8 +601,7 @@ TROUBLE = """
     trouble = FullDisk() if sys.argv[2] == "full disk" else SizeLimit()
 
     async def main():
-        ledger = Ledger(sys.argv[1])
-        ledger.__enter__()
+        ledger = await Ledger(sys.argv[1]).__aenter__()
         await ledger.take_in([Track(f"m{n}") for n in range(400)])
         entries = await ledger.next_open(TrackState.WAITING, 0, 400)
         await ledger.submitted(entries[0], task(entries[0]))
@@ -615,7 +625,7 @@ TROUBLE = """
         say(unwritten == [f"c{n + 1}" for n in range(known, known + 100)])
         if sys.argv[3] == "never":
             try:
-                ledger.close()
+                await ledger.aclose()
             except LedgerError as error:
                 say(error)
             say(unwritten == [task.cover_task_id for task in ledger.unwritten])
@@ -624,17 +634,21 @@ TROUBLE = """
         if sys.argv[3] == "while open":
             await ledger.take_in([Track("after-all")])
             say([task.cover_task_id for task in ledger.unwritten])
-        ledger.close()
+        await ledger.aclose()
         say([task.cover_task_id for task in ledger.unwritten])
         return known + 100
 
     count = asyncio.run(main())
-    known = {entry.music_task_id: entry.task for entry in Ledger(sys.argv[1]).entries()}
+    known = {entry.music_task_id: entry.task for entry in read(sys.argv[1])}
     say({name for name, task in known.items() if task} == {f"m{n}" for n in range(count)})
     if sys.argv[3] == "never":
         trouble.end()
-    with Ledger(sys.argv[1]) as ledger:
-        say(ledger.totals()[TrackState.SUBMITTING], "after-all" in known)
+    async def end():
+        async with Ledger(sys.argv[1]) as ledger:
+            totals = await ledger.totals()
+            say(totals[TrackState.SUBMITTING], "after-all" in known)
+
+    asyncio.run(end())
 """
 
 
@@ -650,7 +664,7 @@ def test_on_a_full_disk_nothing_known_is_lost_while_room_may_still_be_made(
 
     assert said[0] == "unwritten"
     assert "cannot be written" in said[1]
-    assert "so nothing more is submitted; make room or mend the disk" in said[1]
+    assert "so nothing more is submitted; make room on the disk or repair it" in said[1]
     assert said[3:5] == ["{'LedgerError'} 100", "True"]
     if mended == "never":
         assert "cannot be written" in said[5]
@@ -663,7 +677,7 @@ def test_on_a_full_disk_nothing_known_is_lost_while_room_may_still_be_made(
 
 DISK_ERRS = """
     async def main():
-        with Ledger(sys.argv[1]) as ledger:
+        async with Ledger(sys.argv[1]) as ledger:
             await ledger.take_in([Track(f"m{n}") for n in range(20)])
             for entry in await ledger.next_open(TrackState.WAITING, 0, 20):
                 noted = ledger.submitted if entry.number % 2 else ledger.submitting
@@ -695,7 +709,7 @@ def test_a_disk_that_errs_for_a_while_stops_submits_and_costs_no_cover_task(
     prefix = strace("-P", f"{path}-wal", "-e", f"trace={call}", "-e", f"inject={fault}")
     code, said = run(DISK_ERRS, path, prefix=prefix)
     failed = [int(line.split()[1]) for line in said if line.startswith("failed")]
-    states = {entry.number: entry.state for entry in Ledger(path).entries()}
+    states = {entry.number: entry.state for entry in read_now(path)}
 
     assert code == 0
     assert failed == list(range(failed[0], failed[-1] + 1))

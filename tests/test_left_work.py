@@ -13,7 +13,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from conftest import billed, connect, until
+from conftest import billed, connect, read_now, until
 from leaving import host_in_a_thread, submits
 
 from suno_cover_async import (
@@ -87,8 +87,8 @@ async def test_what_brings_the_tracks_may_close_what_its_catalog_uses(
             await until(lambda: sandbox.journal.bills)
 
         assert submits(sandbox) == [song]
-        assert [entry.state for entry in Ledger(path).entries()] == [TrackState.SUBMITTED]
-        with Ledger(path):  # it is not in use any more
+        assert [entry.state for entry in read_now(Ledger(path))] == [TrackState.SUBMITTED]
+        async with Ledger(path):  # it is not in use any more
             pass
 
 

@@ -36,7 +36,7 @@ HAPPENED = [
     "submit: refused with 402",
     "looks at tracks that are saved",
     "looks at tracks that are failed",
-    "looks at tracks that are needs attention",
+    "looks at tracks that are attention",
     "tracks that are saved in the end",
     "images struck by a fault",
 ]

@@ -350,7 +350,7 @@ async def a_ledger(_: Sandbox, folder: Path) -> list[list[str]]:
         Track(f"song{number}", title=text, columns={text: text, "tags": [text, text]})
         for number, text in enumerate(texts)
     ]
-    with Ledger(folder / "covers.db") as ledger:
+    async with Ledger(folder / "covers.db") as ledger:
         await ledger.take_in(tracks)
         for entry, text in zip(
             await ledger.next_open(TrackState.WAITING, 0, 99), texts, strict=True

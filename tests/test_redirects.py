@@ -14,7 +14,7 @@ import aiohttp
 import own_internet
 import pytest
 import trustme
-from conftest import FAST_POLL, FAST_RETRY, NO_LIMIT, connect, until
+from conftest import FAST_POLL, FAST_RETRY, NO_LIMIT, connect, read_now, until
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from peers import Peer, answer, peer, redirect
@@ -290,13 +290,13 @@ async def test_a_catalog_that_is_redirected_stops_and_the_next_run_finds_what_wa
         songs = sandbox.add_music(6)
         away = Reply(status=status, headers={"Location": "https://a.example/"}, executes=True)
         sandbox.script("submit", away)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             with pytest.raises(UnexpectedResponseError, match="check the base URL"):
                 await cover_all(sandbox, songs, ledger)
             billed = [bill.music_task_id for bill in sandbox.journal.bills]
-            doubted = [entry.music_task_id for entry in ledger.entries(TrackState.SUBMITTING)]
+            doubted = [entry.music_task_id for entry in read_now(ledger, TrackState.SUBMITTING)]
             await cover_all(sandbox, songs, ledger)
-            totals = ledger.totals()
+            totals = await ledger.totals()
 
         assert doubted == billed
         assert totals[TrackState.COVERED] + totals[TrackState.SAVED] == 6

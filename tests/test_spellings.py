@@ -397,7 +397,7 @@ def test_a_catalog_without_credits_stops_and_does_not_loop(host: Host, tmp_path:
         songs = here.sandbox.add_music(20)
         refused = said(429, "Insufficient balance, please recharge")
         here.sandbox.script("submit", refused, refused, refused, *[refused] * 50)
-        with Ledger(tmp_path / "covers.db") as ledger:
+        async with Ledger(tmp_path / "covers.db") as ledger:
             outcomes, reason = await covered_to_its_end(here.client, songs, ledger)
             left = states(ledger)
             here.sandbox._scripts.clear()  # somebody paid

@@ -26,8 +26,9 @@ FOR_OTHERS = (
         "catalog",
         "lines",
         "ledger",
-        "ledger_file",
-        "commits",
+        "ledger_steps",
+        "sqlite_file",
+        "sqlite_store",
     }
     | {"sandbox", "cli"}
 )

@@ -101,13 +101,14 @@ def live(jumps: Jumps) -> Day:
         offset.value = days * DAY
         seen.append(round((datetime.now(UTC) - true) / timedelta(days=1)))
 
-    with tempfile.TemporaryDirectory() as folder, Ledger(f"{folder}/covers.db") as ledger:
+    with tempfile.TemporaryDirectory() as folder:
 
         async def day() -> Trace:
             loop = asyncio.get_running_loop()
-            for moment, off in jumps:
-                loop.call_at(moment, jump, off)
-            return await _day(ledger, Path(folder))
+            async with Ledger(f"{folder}/covers.db") as ledger:
+                for moment, off in jumps:
+                    loop.call_at(moment, jump, off)
+                return await _day(ledger, Path(folder))
 
         return Day(run(day()), seen)
 

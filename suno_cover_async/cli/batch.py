@@ -29,9 +29,9 @@ from suno_cover_async import (
     cover_catalog,
 )
 from suno_cover_async.cli.console import is_live, say, stderr
+from suno_cover_async.cli.credits_used import CreditsUsed
 from suno_cover_async.cli.exits import ExitCode, exit_code, explain
 from suno_cover_async.cli.progress import Pause, Standing, progress
-from suno_cover_async.cli.purse import Purse
 from suno_cover_async.cli.records import OutcomeRecord, SummaryRecord
 from suno_cover_async.cli.report import FollowUp, Report, count, summarise
 from suno_cover_async.cli.results import Results
@@ -73,7 +73,7 @@ class Batch:
     _ledger: Ledger = attrs.field(init=False)
     _speed: Speed = attrs.field(factory=Speed, init=False)
     _run: CatalogRun | None = attrs.field(default=None, init=False)
-    _purse: Purse | None = attrs.field(default=None, init=False)
+    _credits_used: CreditsUsed | None = attrs.field(default=None, init=False)
     _errors: dict[type[Exception], Exception] = attrs.field(init=False)
     _reason: Exception | None = attrs.field(default=None, init=False)
     _with_outcome: set[str] = attrs.field(factory=set[str], init=False)
@@ -164,10 +164,10 @@ class Batch:
         """Ask for the balance, where this run may be billed and a ledger file is kept."""
         if self.ledger_path is None:
             return
-        self._purse = Purse(self.client.credits, run.progress)
+        self._credits_used = CreditsUsed(self.client.credits, run.progress, self._ledger)
         totals = await self._ledger.count()
         if any(totals[state] for state in _UNPAID):
-            await stack.enter_async_context(self._purse.watched())
+            await stack.enter_async_context(self._credits_used.watched())
 
     async def _hear_the_rest(self, run: CatalogRun) -> None:
         """Hear of what ended while it was being stopped."""
@@ -209,7 +209,7 @@ class Batch:
             failed=numbers.failed,
             in_flight={} if self._run is None else self._run.in_flight,
             per_minute=self._speed.per_minute(time.monotonic()),
-            credits_used=None if self._purse is None else self._purse.used,
+            credits_used=None if self._credits_used is None else self._credits_used.used,
             finishing=self._finishing,
             pause=self._pause(),
         )
@@ -225,7 +225,7 @@ class Batch:
             numbers=numbers,
             was_idle=self._was_idle,
             bad_lines=self.bad_lines,
-            credits_used=None if self._purse is None else self._purse.used,
+            credits_used=None if self._credits_used is None else self._credits_used.used,
             reason=self._reason,
             unwritten=self._ledger.unwritten,
             unfinished=self._unfinished,

@@ -3,7 +3,9 @@
 It knows click, and the modules beside it that do the work.
 """
 
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,7 +16,7 @@ from suno_cover_async.cli.console import say, stderr
 from suno_cover_async.cli.exits import ExitCode
 from suno_cover_async.cli.export import ExportFormat, export
 from suno_cover_async.cli.intake import Intake, opened
-from suno_cover_async.cli.ledger import show
+from suno_cover_async.cli.ledger import forget_account, show
 from suno_cover_async.cli.ledger_follow_up import Command, LedgerFollowUp
 from suno_cover_async.cli.listening import Door, with_door
 from suno_cover_async.cli.options import (
@@ -162,7 +164,7 @@ _states = click.option(
 
 @click.group("ledger", short_help="See what a ledger knows, or export it.")
 def ledger() -> None:
-    """See what a ledger knows, or export it; also while a batch is running."""
+    """See what a ledger knows, also while a batch is running, or whose it is."""
 
 
 @ledger.command("show", short_help="Count tracks by state, and list those that failed.")
@@ -178,8 +180,7 @@ def ledger() -> None:
 def _show(path: Path, names: tuple[str, ...], limit: int) -> int:
     """Count the tracks of LEDGER by state, and list those that failed or need attention."""
     states = [_STATES[name] for name in names] or [TrackState.FAILED, TrackState.ATTENTION]
-    show(Ledger(path), states, limit=limit)
-    return ExitCode.DONE
+    return run(_done(show(Ledger(path), states, limit=limit)))
 
 
 @ledger.command("export", short_help="Write a row for each track, as CSV or JSON.")
@@ -200,5 +201,21 @@ def _export(path: Path, kind: ExportFormat, names: tuple[str, ...], out: Path | 
 
     What is written can be read as a catalog again.
     """
-    export(Ledger(path), [_STATES[name] for name in names], kind, out=out, beside=path)
+    states = [_STATES[name] for name in names]
+    return run(_done(export(Ledger(path), states, kind, out=out, beside=path)))
+
+
+@ledger.command("forget-account", short_help="Let a ledger follow its account to a new key.")
+@_ledger_file
+def _forget_account(path: Path) -> int:
+    """Let LEDGER belong to no account, until the next batch says whose it is.
+
+    A ledger belongs to one account, which it knows by a fingerprint of host and key. Use this when
+    that account only got a new key; with another account, what was paid for would not be found.
+    """
+    return run(_done(forget_account(path)))
+
+
+async def _done(work: Coroutine[Any, Any, None]) -> int:
+    await work
     return ExitCode.DONE

@@ -10,35 +10,49 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Container, Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, cast
+
+import attrs
 
 from suno_cover_async import Ledger, LedgerEntry, TrackState
 from suno_cover_async.cli.console import result
 from suno_cover_async.files import PartFile
+from suno_cover_async.records import make_converter
 from suno_cover_async.text import is_seen, printable
 
 ExportFormat = Literal["csv", "jsonl"]
 Row = dict[str, object]
 
 _BOM = "\ufeff"  # without it Excel takes UTF-8 for its own old encoding
-_OWN = (
-    "music_task_id",
-    "title",
-    "state",
-    "cover_task_id",
-    "adopted",
-    "images",
-    "files",
-    "completed_at",
-    "error",
-    "reason",
-)
 _THEIRS = "catalog."
 
 
-def export(
+@attrs.frozen(kw_only=True)
+class ExportRow:
+    """What a ledger says of one of a music task's titles; the catalog's own columns come after."""
+
+    music_task_id: str
+    title: str
+    state: TrackState
+    cover_task_id: str | None
+    adopted: bool | None
+    images: tuple[str, ...]
+    files: tuple[Path, ...]
+    saved_on: str | None
+    completed_at: datetime | None
+    error: str | None
+    reason: str | None
+    submits: int
+
+
+_CONVERTER = make_converter(datetimes="ISO 8601")
+_OWN = tuple(attrs.fields_dict(ExportRow))
+
+
+async def export(
     ledger: Ledger,
     states: Sequence[TrackState],
     kind: ExportFormat,
@@ -64,36 +78,43 @@ def export(
         _refuse(out, beside)
     lines = as_csv(ledger, states) if kind == "csv" else _jsonl(ledger, states)
     if out is None:
-        for line in lines:
+        async for line in lines:
             result(line.removesuffix("\n"))
     else:
-        _write(out, lines)
+        await _write(out, lines)
 
 
-def rows(entries: Iterable[LedgerEntry]) -> Iterator[Row]:
-    """Make a row for each of a music task's names.
+async def rows(entries: AsyncIterable[LedgerEntry]) -> AsyncIterator[Row]:
+    """Make a row for each of a music task's titles.
 
     Where the catalog has a column that is called as one of ours, it goes by `catalog.` and its
     name.
     """
-    for entry in entries:
-        task, each = entry.task, len(entry.images)
+    async for entry in entries:
         for number, track in enumerate(entry.tracks):
-            row: Row = {
-                "music_task_id": track.music_task_id,
-                "title": track.title,
-                "state": entry.state.value,
-                "cover_task_id": task and task.cover_task_id,
-                "adopted": task and task.adopted,
-                "images": list(entry.images),
-                "files": list(map(str, entry.files[number * each :][:each])),
-                "completed_at": entry.completed_at and entry.completed_at.isoformat(),
-                "error": entry.error,
-                "reason": entry.reason,
-            }
+            row: Row = _CONVERTER.unstructure(_row(entry, number))
             for name, value in track.columns.items():
                 row[_unlike(row, name)] = value
             yield row
+
+
+def _row(entry: LedgerEntry, number: int) -> ExportRow:
+    """Say all of one title of an entry; its files are those that bear this title."""
+    track, task, each = entry.tracks[number], entry.task, len(entry.images)
+    return ExportRow(
+        music_task_id=track.music_task_id,
+        title=track.title,
+        state=entry.state,
+        cover_task_id=task.cover_task_id if task else None,
+        adopted=task.adopted if task else None,
+        images=entry.images,
+        files=entry.files[number * each :][:each],
+        saved_on=entry.saved_on,
+        completed_at=entry.completed_at,
+        error=entry.error,
+        reason=entry.reason,
+        submits=entry.submits,
+    )
 
 
 def _unlike(taken: Container[str], name: str) -> str:
@@ -102,18 +123,18 @@ def _unlike(taken: Container[str], name: str) -> str:
     return name
 
 
-def _jsonl(ledger: Ledger, states: Sequence[TrackState]) -> Iterator[str]:
-    for row in rows(ledger.entries(*states)):
+async def _jsonl(ledger: Ledger, states: Sequence[TrackState]) -> AsyncIterator[str]:
+    async for row in rows(ledger.entries(*states)):
         yield json.dumps(row) + "\n"
 
 
-def as_csv(ledger: Ledger, states: Sequence[TrackState]) -> Iterator[str]:
+async def as_csv(ledger: Ledger, states: Sequence[TrackState]) -> AsyncIterator[str]:
     """Make the lines of a CSV; raises as `export` does."""
     names: dict[str, None] = dict.fromkeys(_OWN)
-    for row in rows(ledger.entries(*states)):
+    async for row in rows(ledger.entries(*states)):
         names.update(dict.fromkeys(row))
     yield _BOM + _record(_header(names))
-    for row in rows(ledger.entries(*states)):
+    async for row in rows(ledger.entries(*states)):
         if not row.keys() <= names.keys():
             raise ValueError("the ledger was given a new catalog meanwhile; export it again")
         yield _record(_cell(row.get(name)) for name in names)
@@ -178,16 +199,20 @@ def _refuse(out: Path, ledger: Path) -> None:
     shown = printable(str(out))
     if out.exists() and not out.is_file():
         raise ValueError(f"--out {shown} is no plain file; leave --out away and use > instead")
-    real = Path(os.path.realpath(ledger))
-    if os.path.realpath(out) in {f"{real}{suffix}" for suffix in ("", "-wal", "-shm", ".lock")}:
+    real = _real(ledger)
+    if str(_real(out)) in {f"{real}{suffix}" for suffix in ("", "-wal", "-shm", ".lock")}:
         raise ValueError(f"--out {shown} is the ledger itself; give another file")
 
 
-def _write(out: Path, lines: Iterable[str]) -> None:
-    final = Path(os.path.realpath(out))
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+async def _write(out: Path, lines: AsyncIterable[str]) -> None:
+    final = _real(out)
     part = PartFile(final.parent)
     try:
-        for line in lines:
+        async for line in lines:
             part.write(line.encode())
         part.finish(final)
     except BaseException:

@@ -1,4 +1,4 @@
-"""Work on the ledger's database: in order, in shared commits, answered once it is on the disk."""
+"""Work on the ledger's database: in order, a commit a step, answered once it is on the disk."""
 
 import asyncio
 import contextlib
@@ -14,22 +14,23 @@ from bad_disk import run, strace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from suno_cover_async.commits import Commits, Work
-
-
-class DiskError(Exception):
-    """What the owner makes of a commit that failed."""
+from suno_cover_async.errors import LedgerError
+from suno_cover_async.sqlite_store import _Writer
+from suno_cover_async.store import Work
 
 
 class Book:
-    """A database whose words are written through `Commits`, and read from beside."""
+    """A database whose words are written by a ledger's thread, and read from beside."""
 
     def __init__(self, path: Path) -> None:
         self._beside = sqlite3.connect(path, timeout=0, isolation_level=None)
         self._beside.execute("PRAGMA journal_mode = WAL")
         self._beside.execute("CREATE TABLE IF NOT EXISTS words (word TEXT UNIQUE, size INT)")
         database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-        self.commits = Commits(database, lambda error: DiskError(str(error)))
+        self.writer = _Writer(database, None, "of words")
+
+    def do(self, work: Work[Any], *, keep: bool = False) -> "asyncio.Future[Any]":
+        return self.writer.do(work, keep=keep)
 
     def words(self) -> list[str]:
         """Read what is committed, in the order in which it was written."""
@@ -45,8 +46,8 @@ class Book:
     def shut(self) -> None:
         if self._beside.in_transaction:
             self.allow()
-        with contextlib.suppress(DiskError):
-            self.commits.close()
+        with contextlib.suppress(LedgerError):
+            self.writer.close()
         self._beside.close()
 
 
@@ -58,34 +59,34 @@ def book(tmp_path: Path) -> Iterator[Book]:
 
 
 def writes(word: str) -> Work[str]:
-    def work(database: sqlite3.Connection) -> str:
-        database.execute("INSERT INTO words VALUES (?, 1)", (word,))
+    def work(there: Any) -> str:
+        there._database.execute("INSERT INTO words VALUES (?, 1)", (word,))
         return f"wrote {word}"
 
     return work
 
 
-def wrong(database: sqlite3.Connection) -> None:
-    database.execute("INSERT INTO words VALUES ('half done', 1)")
+def wrong(there: Any) -> None:
+    there._database.execute("INSERT INTO words VALUES ('half done', 1)")
     raise TypeError("not so")
 
 
 class Held:
     """Keeps the thread busy until it is let go, so that other work queues up."""
 
-    def __init__(self, commits: Commits) -> None:
+    def __init__(self, book: Book) -> None:
         self._busy, self.go = threading.Event(), threading.Event()
-        commits.do(self._wait)
+        book.do(self._wait)
         assert self._busy.wait(10)
 
-    def _wait(self, _: sqlite3.Connection) -> None:
+    def _wait(self, _: object) -> None:
         self._busy.set()
         assert self.go.wait(10)
 
 
 async def test_work_is_done_in_the_order_of_calls_and_its_value_comes_back(book: Book) -> None:
     words = [f"word {n}" for n in range(300)]
-    answers = await asyncio.gather(*(book.commits.do(writes(word)) for word in words))
+    answers = await asyncio.gather(*(book.do(writes(word)) for word in words))
 
     assert answers == [f"wrote {word}" for word in words]
     assert book.words() == words
@@ -93,41 +94,41 @@ async def test_work_is_done_in_the_order_of_calls_and_its_value_comes_back(book:
 
 async def test_what_was_answered_is_committed(book: Book) -> None:
     for n in range(50):
-        await book.commits.do(writes(str(n)))
+        await book.do(writes(str(n)))
 
         assert len(book.words()) == n + 1
 
 
 MANY_AND_SINGLE = """
-    import sqlite3, threading
-    from suno_cover_async.commits import Commits
-    from suno_cover_async.ledger_file import open_to_write
-    database, hold = open_to_write(Path(sys.argv[1]))
+    import threading
+    from suno_cover_async.sqlite_store import SqliteStore
 
     def work(n):
-        return lambda database: database.execute("INSERT INTO runs VALUES (?, NULL)", (n,)) and n
+        return lambda there: there.add_run(n, 0.0)
 
     async def main():
-        commits = Commits(database, lambda error: error)
+        store = SqliteStore(Path(sys.argv[1]))
+        await store.open()
         for n in range(8):
-            await commits.do(work(n))
+            await store.do(work(n))
             say("done", n)
         busy, go = threading.Event(), threading.Event()
-        commits.do(lambda _: (busy.set(), go.wait()))
+        store.do(lambda _: (busy.set(), go.wait()))
         busy.wait()
-        many = [commits.do(work(n)) for n in range(100)]
+        many = [store.do(work(n)) for n in range(8, 28)]
         go.set()
-        await asyncio.gather(*many)
-        say("done many")
+        for one in many:
+            await one
+            say("done one of many")
         if sys.argv[2] == "die":
             os.kill(os.getpid(), signal.SIGKILL)
-        commits.close()
+        await store.aclose()
 
     asyncio.run(main())
 """
 
 
-def test_nothing_is_answered_before_it_is_synced_and_what_waits_shares_a_sync(
+def test_nothing_is_answered_before_it_is_synced_and_each_step_has_a_sync_of_its_own(
     tmp_path: Path,
 ) -> None:
     log = tmp_path / "log"
@@ -136,12 +137,16 @@ def test_nothing_is_answered_before_it_is_synced_and_what_waits_shares_a_sync(
     )
     code, said = run(MANY_AND_SINGLE, tmp_path / "covers.db", "close", prefix=slow)
 
-    assert (code, said[-1]) == (0, "done many")
-    assert syncs_before_each_answer(log) == [1] * 8 + [1]  # one of the last for 100 rows
+    assert (code, said[-1]) == (0, "done one of many")
+    syncs = syncs_before_each_answer(log)
+    assert syncs[:8] == [1] * 8
+    assert sum(syncs[8:]) == 20
+    for known in range(1, 21):  # the next step is being written while this one is told of
+        assert sum(syncs[8:][:known]) >= known
 
 
 def syncs_before_each_answer(log: Path) -> list[int]:
-    """Count the syncs of the WAL, and assert that it holds nothing unsynced at any answer."""
+    """Count the syncs of the WAL, and assert that it holds nothing unsynced at a single answer."""
     counts: list[int] = []
     unsynced, syncs, calls = False, 0, dict[str, str]()
     opened = False
@@ -158,7 +163,7 @@ def syncs_before_each_answer(log: Path) -> list[int]:
         elif call.startswith("fdatasync") and ".db-wal>" in call and "= 0" in call:
             unsynced, syncs = False, syncs + 1
         elif call.startswith("write(1<") and "done" in call:
-            assert not unsynced, text
+            assert not unsynced or "of many" in call, text
             counts.append(syncs if opened else 1)
             syncs, opened = 0, True
     return counts
@@ -168,23 +173,23 @@ def test_who_dies_right_after_the_answer_has_lost_nothing(tmp_path: Path) -> Non
     path = tmp_path / "covers.db"
     code, said = run(MANY_AND_SINGLE, path, "die")
 
-    assert (code, said[-1]) == (-9, "done many")
+    assert (code, said[-1]) == (-9, "done one of many")
     with sqlite3.connect(path) as database:
         (count,) = database.execute("SELECT count(*) FROM runs").fetchone()
     database.close()
-    assert count == 1 + 8 + 100
+    assert count == 8 + 20
 
 
 async def test_who_no_longer_waits_loses_nothing(book: Book) -> None:
     async def wait(word: str) -> None:
-        await book.commits.do(writes(word))
+        await book.do(writes(word))
 
-    held = Held(book.commits)
+    held = Held(book)
     waiter = asyncio.create_task(wait("cancelled waiter"))
     await asyncio.sleep(0)
     waiter.cancel()
-    book.commits.do(writes("cancelled future")).cancel()
-    last = book.commits.do(writes("last"))
+    book.do(writes("cancelled future")).cancel()
+    last = book.do(writes("last"))
     held.go.set()
 
     assert await last == "wrote last"
@@ -197,7 +202,7 @@ def test_several_event_loops_are_answered_each_in_its_own(book: Book) -> None:
 
     async def write(name: str) -> None:
         for n in range(50):
-            future = book.commits.do(writes(f"{name} {n}"))
+            future = book.do(writes(f"{name} {n}"))
             future.add_done_callback(
                 lambda _: threads_of_answers.setdefault(name, set()).add(
                     threading.current_thread().name
@@ -222,14 +227,15 @@ def test_several_event_loops_are_answered_each_in_its_own(book: Book) -> None:
 
 def test_an_event_loop_that_ended_holds_up_no_other(book: Book) -> None:
     async def leave() -> Held:
-        held = Held(book.commits)
-        book.commits.do(writes("left behind"))
+        held = Held(book)
+        book.do(writes("left behind"))
         return held
 
     async def stay(held: Held) -> str:
-        future = book.commits.do(writes("awaited"))
+        future = book.do(writes("awaited"))
         held.go.set()
-        return await future
+        written: str = await future
+        return written
 
     held = asyncio.run(leave())
 
@@ -238,53 +244,53 @@ def test_an_event_loop_that_ended_holds_up_no_other(book: Book) -> None:
 
 
 async def test_closing_finishes_what_is_queued_and_ends_the_thread(book: Book) -> None:
-    futures = [book.commits.do(writes(str(n))) for n in range(100)]
-    book.commits.close()
+    futures = [book.do(writes(str(n))) for n in range(100)]
+    book.writer.close()
 
     assert len(book.words()) == 100
     assert len(await asyncio.gather(*futures)) == 100
-    assert "suno-cover-ledger" not in {thread.name for thread in threading.enumerate()}
+    assert not [one for one in threading.enumerate() if "suno-cover-ledger" in one.name]
 
 
 async def test_closing_twice_is_fine_and_use_after_it_is_refused_at_once(book: Book) -> None:
-    book.commits.close()
-    book.commits.close()
+    book.writer.close()
+    book.writer.close()
 
     with pytest.raises(RuntimeError):
-        book.commits.do(writes("too late"))
+        book.do(writes("too late"))
 
 
 async def test_when_a_commit_fails_each_who_waits_gets_an_error_of_its_own(book: Book) -> None:
     book.refuse()
-    futures = [book.commits.do(writes(str(n)), keep=n % 2 == 0) for n in range(4)]
+    futures = [book.do(writes(str(n)), keep=n % 2 == 0) for n in range(4)]
     errors = await asyncio.gather(*futures, return_exceptions=True)
 
-    assert [type(error) for error in errors] == [DiskError] * 4
+    assert [type(error) for error in errors] == [LedgerError] * 4
     assert len({id(error) for error in errors}) == 4
     assert "locked" in str(errors[0])
 
 
 async def test_facts_that_were_not_written_are_written_first_and_nothing_else(book: Book) -> None:
     book.refuse()
-    facts = [book.commits.do(writes(f"fact {n}"), keep=True) for n in range(3)]
-    wishes = [book.commits.do(writes(f"wish {n}")) for n in range(3)]
+    facts = [book.do(writes(f"fact {n}"), keep=True) for n in range(3)]
+    wishes = [book.do(writes(f"wish {n}")) for n in range(3)]
     await asyncio.gather(*facts, *wishes, return_exceptions=True)
-    late = book.commits.do(writes("late fact"), keep=True)
+    late = book.do(writes("late fact"), keep=True)
     await asyncio.gather(late, return_exceptions=True)
-    kept = len(book.commits.unwritten)
+    kept = len(book.writer.unwritten)
     book.allow()
-    await book.commits.do(writes("next"))
+    await book.do(writes("next"))
 
     assert kept == 4
     assert book.words() == ["fact 0", "fact 1", "fact 2", "late fact", "next"]
-    assert book.commits.unwritten == ()
+    assert book.writer.unwritten == ()
 
 
 async def test_closing_tries_once_more(book: Book) -> None:
     book.refuse()
-    await asyncio.gather(book.commits.do(writes("fact"), keep=True), return_exceptions=True)
+    await asyncio.gather(book.do(writes("fact"), keep=True), return_exceptions=True)
     book.allow()
-    book.commits.close()
+    book.writer.close()
 
     assert book.words() == ["fact"]
 
@@ -292,57 +298,58 @@ async def test_closing_tries_once_more(book: Book) -> None:
 async def test_closing_says_what_it_could_not_write(book: Book) -> None:
     book.refuse()
     fact = writes("fact")
-    await asyncio.gather(book.commits.do(fact, keep=True), return_exceptions=True)
+    await asyncio.gather(book.do(fact, keep=True), return_exceptions=True)
 
-    with pytest.raises(DiskError, match="locked"):
-        book.commits.close()
-    assert book.commits.unwritten == (fact,)
+    with pytest.raises(LedgerError, match="locked"):
+        book.writer.close()
+    assert book.writer.unwritten == (fact,)
 
 
 async def test_closing_after_a_wish_failed_is_no_error(book: Book) -> None:
     book.refuse()
-    await asyncio.gather(book.commits.do(writes("wish")), return_exceptions=True)
+    await asyncio.gather(book.do(writes("wish")), return_exceptions=True)
     book.allow()
-    book.commits.close()
+    book.writer.close()
 
     assert book.words() == []
 
 
-async def test_a_disk_that_is_full_in_the_middle_of_the_work_undoes_all_of_the_group(
+async def test_a_disk_that_is_full_in_the_middle_of_a_step_undoes_that_step_alone(
     book: Book,
 ) -> None:
-    def much(database: sqlite3.Connection) -> None:
-        database.execute("PRAGMA max_page_count = 40")
-        database.execute("INSERT INTO words VALUES (?, 1)", ("x" * 1_000_000,))
+    def much(there: Any) -> None:
+        there._database.execute("INSERT INTO words VALUES ('half', 1)")
+        there._database.execute("PRAGMA max_page_count = 40")
+        there._database.execute("INSERT INTO words VALUES (?, 1)", ("x" * 1_000_000,))
 
-    def room(database: sqlite3.Connection) -> None:
-        database.execute("PRAGMA max_page_count = 100000")
+    def room(there: Any) -> None:
+        there._database.execute("PRAGMA max_page_count = 100000")
 
-    held = Held(book.commits)
-    group: list[asyncio.Future[Any]] = [
-        book.commits.do(writes("fact"), keep=True),
-        book.commits.do(writes("wish")),
-        book.commits.do(much),
+    held = Held(book)
+    steps: list[asyncio.Future[Any]] = [
+        book.do(writes("fact"), keep=True),
+        book.do(much),
+        book.do(writes("wish")),
     ]
     held.go.set()
-    errors = await asyncio.gather(*group, return_exceptions=True)
+    answers = await asyncio.gather(*steps, return_exceptions=True)
     seen = book.words()
-    await book.commits.do(room)
+    await book.do(room)
 
-    assert [str(error) for error in errors] == ["database or disk is full"] * 3
-    assert seen == []
-    assert book.words() == ["fact"]
+    assert (answers[0], answers[2]) == ("wrote fact", "wrote wish")
+    assert "database or disk is full" in str(answers[1])
+    assert seen == book.words() == ["fact", "wish"]
 
 
 async def test_wrong_work_is_undone_alone_and_only_who_wanted_it_hears_of_it(book: Book) -> None:
-    await book.commits.do(writes("taken"))
-    held = Held(book.commits)
+    await book.do(writes("taken"))
+    held = Held(book)
     group: list[asyncio.Future[Any]] = [
-        book.commits.do(writes("before"), keep=True),
-        book.commits.do(wrong),
-        book.commits.do(writes("taken"), keep=True),
-        book.commits.do(writes("\ud800"), keep=True),
-        book.commits.do(writes("after"), keep=True),
+        book.do(writes("before"), keep=True),
+        book.do(wrong),
+        book.do(writes("taken"), keep=True),
+        book.do(writes("\ud800"), keep=True),
+        book.do(writes("after"), keep=True),
     ]
     held.go.set()
     answers = await asyncio.gather(*group, return_exceptions=True)
@@ -360,15 +367,15 @@ async def test_wrong_work_is_undone_alone_and_only_who_wanted_it_hears_of_it(boo
 async def test_wrong_work_is_not_done_again_and_again(book: Book) -> None:
     book.refuse()
     group: list[asyncio.Future[Any]] = [
-        book.commits.do(wrong, keep=True),
-        book.commits.do(writes("fact"), keep=True),
+        book.do(wrong, keep=True),
+        book.do(writes("fact"), keep=True),
     ]
     await asyncio.gather(*group, return_exceptions=True)
     book.allow()
-    await book.commits.do(writes("next"))
+    await book.do(writes("next"))
 
     assert book.words() == ["fact", "next"]
-    assert book.commits.unwritten == ()
+    assert book.writer.unwritten == ()
 
 
 @given(steps=st.lists(st.sampled_from(["fact", "wish", "wrong", "refuse", "allow"]), max_size=25))
@@ -391,20 +398,20 @@ def test_in_any_order_of_outages_facts_are_written_in_order_and_wishes_at_once_o
                 continue
             word = f"{step} {n}"
             work = wrong if step == "wrong" else writes(word)
-            future: asyncio.Future[object] = book.commits.do(work, keep=step == "fact")
+            future: asyncio.Future[object] = book.do(work, keep=step == "fact")
             await asyncio.gather(future, return_exceptions=True)
-            assert isinstance(future.exception(), DiskError) == refused
+            assert isinstance(future.exception(), LedgerError) == refused
             kept += [word] if step == "fact" else []
             if not refused:
                 written += kept + ([word] if step == "wish" else [])
                 kept.clear()
-            assert len(book.commits.unwritten) == len(kept)
+            assert len(book.writer.unwritten) == len(kept)
         return written + kept
 
     expected = asyncio.run(act())
     if book._beside.in_transaction:
         book.allow()
-    book.commits.close()
+    book.writer.close()
 
     assert book.words() == expected
     book.shut()

@@ -7,19 +7,22 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
-from suno_cover_async import Progress, SunoCoverError
+from suno_cover_async import Ledger, LedgerError, Progress, SunoCoverError
 
-_REST = 60.0  # seconds between two looks
+_REST = 60.0  # seconds between two requests
 _PATIENCE = 10.0  # seconds for the last one
 
 
-class Purse:
-    """The balance before the first cover of this run, and the latest one."""
+class CreditsUsed:
+    """The balance before the first cover of this run, and the latest one; the ledger notes both."""
 
-    def __init__(self, ask: Callable[[], Awaitable[float]], numbers: Progress) -> None:
-        """Look at nothing yet; `ask` brings the balance."""
+    def __init__(
+        self, ask: Callable[[], Awaitable[float]], numbers: Progress, ledger: Ledger
+    ) -> None:
+        """Ask nothing yet; `ask` brings the balance."""
         self._ask = ask
-        self._tally = numbers
+        self._numbers = numbers
+        self._ledger = ledger
         self._first: float | None = None
         self._latest: float | None = None
 
@@ -32,7 +35,7 @@ class Purse:
 
     @contextlib.asynccontextmanager
     async def watched(self) -> AsyncGenerator[None, None]:
-        """Look now, at most once a minute while covers are billed, and in the end."""
+        """Ask now, at most once a minute while covers are billed, and in the end."""
         watch = asyncio.create_task(self._watch())
         last = None
         try:
@@ -42,16 +45,18 @@ class Purse:
             self._latest = last
             watch.cancel()
             await asyncio.wait([watch])
+        await self._note(after=last)
 
     async def _watch(self) -> None:
         balance = await self._balance()
-        if self._tally.billed:
+        if self._numbers.billed:
             return  # too late: some of it was spent before
         self._first = balance
+        await self._note(before=balance)
         known = 0
         while self._first is not None:
             await asyncio.sleep(_REST)
-            billed = self._tally.billed
+            billed = self._numbers.billed
             if billed != known:
                 balance = await self._balance()
                 if balance is not None:
@@ -64,6 +69,10 @@ class Purse:
             async with asyncio.timeout(_PATIENCE):
                 return await self._balance()
         return None
+
+    async def _note(self, **balance: float | None) -> None:
+        with contextlib.suppress(LedgerError):  # the batch itself says what is wrong with it
+            await self._ledger.note_balance(**balance)
 
     async def _balance(self) -> float | None:
         with contextlib.suppress(SunoCoverError):

@@ -7,18 +7,22 @@ import random
 import re
 import shutil
 import sqlite3
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from platform import node
 
 import pytest
 from bad_disk import disk_of_its_own, go_on, line, run, start, strace
+from conftest import read_now
 
-from suno_cover_async.entries import TrackState
+from suno_cover_async.entry import TrackState
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger import Ledger
 from suno_cover_async.models import CoverTask, Track
+from suno_cover_async.sqlite_file import open_to_write
 
 APPLICATION = 0x53434F56
 
@@ -27,14 +31,14 @@ def fill(path: Path | str, tracks: int = 3) -> None:
     """Have a ledger with some tracks there, and close it."""
 
     async def take_in() -> None:
-        with Ledger(path) as ledger:
+        async with Ledger(path) as ledger:
             await ledger.take_in([Track(f"m{n}", title=f"Song {n}") for n in range(tracks)])
 
     asyncio.run(take_in())
 
 
 def ids(path: Path | str) -> list[str]:
-    return [entry.music_task_id for entry in Ledger(path).entries()]
+    return [entry.music_task_id for entry in read_now(Path(path))]
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -45,23 +49,40 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 def refusal(path: Path | str) -> str:
     """Open a ledger, which is refused, and return the reason."""
-    with pytest.raises(LedgerError) as refused, Ledger(path):
-        pass
+    with pytest.raises(LedgerError) as refused:
+        open_and_close(path)
     return str(refused.value)
 
 
+def open_and_close(path: Path | str) -> None:
+    async def act() -> None:
+        async with Ledger(path):
+            pass
+
+    with ThreadPoolExecutor(1) as thread:  # where a test's own event loop runs as well
+        thread.submit(asyncio.run, act()).result()
+
+
+def totals(path: Path) -> dict[TrackState, int]:
+    return asyncio.run(Ledger(path).totals())
+
+
 HOLD = """
-    with Ledger(sys.argv[1]) as ledger:
-        say("held")
-        sys.stdin.read()
-        async def more():
+    async def hold():
+        async with Ledger(sys.argv[1]) as ledger:
+            say("held")
+            sys.stdin.read()
             await ledger.take_in([Track("late")])
-        asyncio.run(more())
+
+    asyncio.run(hold())
 """
 OPEN = """
-    try:
-        with Ledger(sys.argv[1]) as ledger:
+    async def open():
+        async with Ledger(sys.argv[1]):
             say("opened")
+
+    try:
+        asyncio.run(open())
     except LedgerError as error:
         say(error)
 """
@@ -129,7 +150,7 @@ def test_a_new_ledgers_name_is_on_the_disk_before_it_is_used(tmp_path: Path) -> 
 
 FILL = """
     async def main():
-        with Ledger(sys.argv[1]) as ledger:
+        async with Ledger(sys.argv[1]) as ledger:
             await ledger.take_in([Track(f"m{n}") for n in range(500)])
             say("written")
 
@@ -227,7 +248,7 @@ def test_what_is_no_ledger_is_refused_with_the_reason_and_left_as_it_is(
     with pytest.raises(LedgerError, match=re.escape(reason)):
         ids(path)
     with pytest.raises(LedgerError, match=re.escape(reason)):
-        Ledger(path).totals()
+        totals(path)
     assert contents(tmp_path) == before
     assert not (tmp_path / "covers.db.lock").exists()
 
@@ -279,15 +300,15 @@ def test_a_newer_ledger_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "covers.db"
     fill(path)
     with contextlib.closing(sqlite3.connect(path)) as database:
-        database.execute("PRAGMA user_version = 2")
+        database.execute("PRAGMA user_version = 3")
     before = contents(tmp_path)
 
-    assert "is of version 2, and this is suno_cover_async for version 1" in refusal(path)
+    assert "is of version 3, and this is suno_cover_async for version 2" in refusal(path)
     assert contents(tmp_path) == before
-    with pytest.raises(LedgerError, match="is of version 2"):
+    with pytest.raises(LedgerError, match="is of version 3"):
         ids(path)
-    with pytest.raises(LedgerError, match="is of version 2"):
-        Ledger(path).totals()
+    with pytest.raises(LedgerError, match="is of version 3"):
+        totals(path)
 
 
 def test_a_ledger_says_whose_it_is_and_of_which_version(tmp_path: Path) -> None:
@@ -297,7 +318,7 @@ def test_a_ledger_says_whose_it_is_and_of_which_version(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as database:
         pragmas = ("application_id", "user_version", "journal_mode")
         answers = [database.execute(f"PRAGMA {pragma}").fetchone()[0] for pragma in pragmas]
-    assert answers == [APPLICATION, 1, "wal"]
+    assert answers == [APPLICATION, 2, "wal"]
 
 
 def test_whichever_page_is_lost_the_ledger_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
@@ -337,7 +358,7 @@ def test_a_ledger_that_is_cut_off_is_refused_and_left_as_it_is(tmp_path: Path, s
 
 DIE = """
     async def main():
-        ledger = Ledger(sys.argv[1]).__enter__()
+        ledger = await Ledger(sys.argv[1]).__aenter__()
         await ledger.took_in("whole")
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -370,7 +391,7 @@ def test_whatever_bytes_are_flipped_a_ledger_is_read_or_refused_as_one(tmp_path:
     read = refused = 0
 
     async def use() -> None:
-        with Ledger(path) as ledger:
+        async with Ledger(path) as ledger:
             await ledger.next_open(TrackState.WAITING, 0, 100)
             await ledger.next_unsaved(100)
             await ledger.count()
@@ -400,7 +421,7 @@ def test_an_entry_that_no_longer_makes_sense_is_named(tmp_path: Path) -> None:
         database.execute("UPDATE tracks SET names = '{\"Song' WHERE number = 2")
 
     async def find() -> None:
-        with Ledger(path) as ledger:
+        async with Ledger(path) as ledger:
             await ledger.next_open(TrackState.WAITING, 0, 100)
 
     with pytest.raises(LedgerError, match="entry 2 is damaged"):
@@ -418,8 +439,8 @@ def test_an_entry_that_no_longer_makes_sense_is_named(tmp_path: Path) -> None:
         *(f"files = '{files}'" for files in ("[null]", '["\\u0000"]', '"ab"', "[" * 5_000)),
         *(f"cover_task_id = '{task}'" for task in ("a b", "\x1b[2J", "é", "x" * 129)),
         *(f"completed_at = {seconds}" for seconds in ("1e300", "-1e300", "1e17", "-62135600000")),
-        "state = 7",
-        "state = -1",
+        "adopted = 2",
+        "retried = 2",
         "music_task_id = 'a b'",
     ],
 )
@@ -433,17 +454,25 @@ def test_an_entry_of_whatever_nonsense_is_named(tmp_path: Path, wreck: str) -> N
         ids(path)
 
 
-@pytest.mark.parametrize("state", [7, -1])
+@pytest.mark.parametrize("state", ["unknown", "", "SAVED", 7])
+@pytest.mark.parametrize("is_checked", [True, False])
 def test_an_entry_in_a_state_that_nobody_knows_is_not_left_out_of_the_count(
-    tmp_path: Path, state: int
+    tmp_path: Path, state: object, *, is_checked: bool
 ) -> None:
     path = tmp_path / "covers.db"
     fill(path)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA ignore_check_constraints = ON")
+        if not is_checked:
+            database.execute("PRAGMA writable_schema = ON")
+            database.execute(
+                "UPDATE sqlite_schema SET sql = replace(sql, 'CHECK (', 'CHECK (1 OR ')"
+            )
         database.execute("UPDATE tracks SET state = ? WHERE number = 2", (state,))
 
-    with pytest.raises(LedgerError, match="entry 2 is damaged"):
-        Ledger(path).totals()
+    for read in (totals, ids):
+        with pytest.raises(LedgerError, match="is damaged" if is_checked else "entry 2 is damaged"):
+            read(path)
 
 
 @pytest.mark.parametrize("names", ['{"Song', "[" * 5_000, "5", '{"Song": null}'])
@@ -455,31 +484,33 @@ def test_a_catalog_is_not_taken_in_over_a_damaged_entry(tmp_path: Path, names: s
         database.execute("UPDATE tracks SET names = ? WHERE number = 2", (names,))
 
     async def take_in() -> None:
-        with Ledger(path) as ledger:
+        async with Ledger(path) as ledger:
             await ledger.take_in([Track(known, title="Another name")])
 
     with pytest.raises(LedgerError, match="entry 2 is damaged"):
         asyncio.run(take_in())
 
 
-@pytest.mark.parametrize("runs", ["DELETE FROM runs", "UPDATE runs SET number = 'many'", "DROP"])
-def test_a_ledger_that_knows_no_runs_is_refused(tmp_path: Path, runs: str) -> None:
+@pytest.mark.parametrize(
+    "wreck",
+    [
+        "DELETE FROM ledger",
+        "INSERT INTO ledger VALUES (NULL, NULL)",
+        *(f"DROP TABLE {table}" for table in ("ledger", "base_urls", "runs", "tracks", "choices")),
+        "PRAGMA user_version = 0",
+    ],
+)
+def test_a_ledger_in_which_something_is_missing_is_refused(tmp_path: Path, wreck: str) -> None:
     path = tmp_path / "covers.db"
     fill(path)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
-        if runs != "DELETE FROM runs":  # whoever else writes to it keeps no types
-            database.execute("DROP TABLE runs")
-        if runs.startswith("UPDATE"):
-            database.execute("CREATE TABLE runs (number, catalog)")
-            database.execute("INSERT INTO runs VALUES (0, NULL)")
-        if runs != "DROP":
-            database.execute(runs)
+        database.execute(wreck)
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     damaged = path.read_bytes()
 
-    with pytest.raises(LedgerError, match="damaged"), Ledger(path):
-        pass
-
+    assert "is damaged" in refusal(path)
+    with pytest.raises(LedgerError, match="is damaged"):
+        ids(path)
     assert path.read_bytes() == damaged
 
 
@@ -513,11 +544,11 @@ def test_after_the_holder_was_killed_the_next_one_gets_in(tmp_path: Path) -> Non
 
 
 RACE = """
-    from suno_cover_async.ledger_file import Hold
+    from suno_cover_async.sqlite_lock import FileLock
     say("ready")
     sys.stdin.readline()
     try:
-        hold = Hold(Path(sys.argv[1]))
+        lock = FileLock(Path(sys.argv[1]))
     except LedgerError as error:
         say(error)
     else:
@@ -554,10 +585,10 @@ def test_two_opens_in_one_process_are_refused_and_leave_the_first_in_possession(
     path = tmp_path / "covers.db"
 
     async def act() -> list[str]:
-        with Ledger(path) as ledger:
+        async with Ledger(path) as ledger:
             await ledger.take_in([Track("m0")])
             with pytest.raises(LedgerError, match="is open already"):
-                ledger.__enter__()
+                await ledger.__aenter__()
             assert f"in use by process {os.getpid()} on" in refusal(path)
             assert "that is this program" in refusal(path)
             assert ids(path) == ["m0"]
@@ -571,12 +602,12 @@ def test_two_opens_in_one_process_are_refused_and_leave_the_first_in_possession(
     assert ids(path) == ["m0", "m1"]
 
 
-def test_by_another_name_it_is_the_same_ledger(tmp_path: Path) -> None:
+async def test_by_another_name_it_is_the_same_ledger(tmp_path: Path) -> None:
     path, link = tmp_path / "covers.db", tmp_path / "elsewhere" / "link.db"
     link.parent.mkdir()
     link.symlink_to(path)
-    fill(link)  # made where the link leads
-    with Ledger(path):
+    await asyncio.to_thread(fill, link)  # made where the link leads
+    async with Ledger(path):
         reason = refusal(link)
 
     assert "in use by process" in reason
@@ -612,18 +643,21 @@ def test_a_lock_that_is_no_lock_is_named(tmp_path: Path) -> None:
 
 def test_a_ledger_is_read_while_another_process_writes_and_neither_waits(tmp_path: Path) -> None:
     path = tmp_path / "covers.db"
-    fill(path)
-    with start(HOLD, path) as writer:
-        assert line(writer) == "held"
+    fill(path, tracks=2_500)  # several pages
+    known = [f"m{n}" for n in range(2_500)]
+
+    async def read(writer: "subprocess.Popen[str]") -> list[str]:
         entries = Ledger(path).entries()
-        first = next(entries).music_task_id
+        first = await anext(entries)
         go_on(writer)  # it adds an entry, and ends
         assert writer.wait(10) == 0
-        rest = [entry.music_task_id for entry in entries]
+        return [first.music_task_id, *[entry.music_task_id async for entry in entries]]
 
-        assert [first, *rest] == ["m0", "m1", "m2"]
-    assert ids(path) == ["m0", "m1", "m2", "late"]
-    assert Ledger(path).totals()[TrackState.WAITING] == 4
+    with start(HOLD, path) as writer:
+        assert line(writer) == "held"
+        assert asyncio.run(read(writer)) == known
+    assert ids(path) == [*known, "late"]
+    assert totals(path)[TrackState.WAITING] == 2_501
 
 
 def test_a_ledger_whose_holder_was_killed_is_read_as_far_as_it_was_written(tmp_path: Path) -> None:
@@ -648,12 +682,16 @@ READ_ONLY = """
     for name in sys.argv[2:]:
         shutil.copy(name, sys.argv[1])
     subprocess.run(["mount", "-o", "remount,ro", sys.argv[1]], check=True)
+
+    async def open(ledger):
+        async with Ledger(ledger):
+            say("opened")
+
     for ledger in (path, killed):
-        say([entry.music_task_id for entry in Ledger(ledger).entries()])
-        say(sum(Ledger(ledger).totals().values()))
+        say([entry.music_task_id for entry in read(ledger)])
+        say(sum(asyncio.run(Ledger(ledger).totals()).values()))
         try:
-            with Ledger(ledger):
-                say("opened")
+            asyncio.run(open(ledger))
         except LedgerError as error:
             say(error)
     say(sorted(path.name for path in path.parent.iterdir()))
@@ -699,19 +737,19 @@ ODD = [
 
 
 @pytest.mark.parametrize("name", ODD, ids=ascii)
-def test_any_name_a_file_may_have_is_good_for_a_ledger(
+async def test_any_name_a_file_may_have_is_good_for_a_ledger(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    fill(tmp_path / name)
-    fill(name, tracks=4)
+    await asyncio.to_thread(fill, tmp_path / name)
+    await asyncio.to_thread(fill, name, tracks=4)
 
     assert ids(name) == ids(tmp_path / name) == ["m0", "m1", "m2", "m3"]
     assert {file.name for file in tmp_path.iterdir()} - {f"{name}-wal", f"{name}-shm"} == {
         name,
         f"{name}.lock",
     }
-    with Ledger(name):
+    async with Ledger(name):
         assert "in use" in refusal(tmp_path / name)
 
 
@@ -719,27 +757,26 @@ def test_any_name_a_file_may_have_is_good_for_a_ledger(
 
 
 def test_a_ledger_is_opened_with_full_sync(tmp_path: Path) -> None:
-    with Ledger(tmp_path / "covers.db") as ledger:
-        assert ledger._commits is not None
-        database = ledger._commits._database  # idle; how it syncs is seen in test_commits.py
-        modes = [
-            database.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("journal_mode", "synchronous")
-        ]
+    database, lock = open_to_write(tmp_path / "covers.db")
+    modes = [
+        database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
+    ]
+    database.close()
+    lock.release()
 
-    assert modes == ["wal", 2]
+    assert modes == ["wal", 2]  # how it syncs is seen in test_sqlite_store.py
 
 
 def test_a_cover_task_of_one_run_is_there_in_the_next(tmp_path: Path) -> None:
     path = tmp_path / "covers.db"
 
     async def submit() -> None:
-        with Ledger(path) as ledger:
+        async with Ledger(path) as ledger:
             await ledger.take_in([Track("m0")])
             (entry,) = await ledger.next_open(TrackState.WAITING, 0, 9)
             await ledger.submitted(entry, CoverTask(cover_task_id="c0", music_task_id="m0"))
 
     asyncio.run(submit())
-    (entry,) = Ledger(path).entries()
+    (entry,) = read_now(path)
 
     assert entry.task == CoverTask(cover_task_id="c0", music_task_id="m0")

@@ -1,0 +1,120 @@
+"""Values to plain data and back: what a row of a ledger, and a record that is written, is made by.
+
+It owns one cattrs converter, strict in both directions: datetimes as ISO 8601 or seconds since
+1970, paths as text, enums by their value, tuples as lists. It must not know what the values mean.
+"""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+from cattrs import Converter
+
+T = TypeVar("T")
+
+JSON_TEXT = "JSON text"
+"""`Annotated[T, JSON_TEXT]` is written as the text of a JSON document, for one column of a row."""
+
+
+def make_converter(*, datetimes: Literal["ISO 8601", "seconds"]) -> Converter:
+    """Make a converter.
+
+    It refuses what is not written as it writes: a number is no text, null is no empty list. What is
+    declared as `object` is JSON already, and stays as it is.
+
+    Args:
+        datetimes: How to write them: as text with a time zone, or as seconds since 1970.
+    """
+    # Detailed errors of cattrs show the values, which strangers may have written.
+    converter = Converter(detailed_validation=False, unstruct_collection_overrides={tuple: list})
+    converter.register_structure_hook_func(_is_object, lambda value, _: value)
+    converter.register_unstructure_hook_func(_is_object, lambda value: value)
+    converter.register_structure_hook(str, lambda value, _: _text(value))
+    converter.register_structure_hook(int, lambda value, _: _typed(value, int))
+    converter.register_structure_hook(float, lambda value, _: _number(value))
+    converter.register_structure_hook(bool, lambda value, _: _boolean(value))
+    converter.register_structure_hook(Path, lambda value, _: _path(value))
+    converter.register_unstructure_hook(Path, str)
+    converter.register_structure_hook_factory(_is_tuple, _tuples)
+    converter.register_structure_hook_factory(_is_json, _from_json)
+    converter.register_unstructure_hook_factory(_is_json, _to_json)
+    if datetimes == "seconds":
+        converter.register_structure_hook(datetime, lambda value, _: _from_seconds(value))
+        converter.register_unstructure_hook(datetime, datetime.timestamp)
+    else:
+        converter.register_structure_hook(datetime, lambda value, _: _from_iso(value))
+        converter.register_unstructure_hook(datetime, datetime.isoformat)
+    return converter
+
+
+def _is_object(kind: Any) -> bool:
+    return kind is object
+
+
+def _is_tuple(kind: Any) -> bool:
+    return get_origin(kind) is tuple and get_args(kind)[1:] == (...,)
+
+
+def _is_json(kind: Any) -> bool:
+    return get_origin(kind) is Annotated and JSON_TEXT in kind.__metadata__
+
+
+def _tuples(kind: Any, converter: Converter) -> Callable[[Any, Any], tuple[Any, ...]]:
+    inner = get_args(kind)[0]
+    read = converter.get_structure_hook(inner)
+
+    def structure(value: Any, _: Any) -> tuple[Any, ...]:
+        _typed(value, list)
+        return tuple(read(item, inner) for item in value)
+
+    return structure
+
+
+def _from_json(kind: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+    inner = get_args(kind)[0]
+    read = converter.get_structure_hook(inner)
+    return lambda text, _: read(json.loads(_text(text)), inner)
+
+
+def _to_json(kind: Any, converter: Converter) -> Callable[[Any], str]:
+    write = converter.get_unstructure_hook(get_args(kind)[0])
+    return lambda value: json.dumps(write(value))
+
+
+def _typed(value: Any, kind: type[T]) -> T:
+    if type(value) is not kind:
+        raise TypeError(f"a {kind.__name__} is expected, not a {type(value).__name__}")
+    return value
+
+
+def _text(value: Any) -> str:
+    return _typed(value, str)
+
+
+def _number(value: Any) -> float:
+    return float(value) if type(value) is int else _typed(value, float)
+
+
+def _boolean(value: Any) -> bool:
+    if type(value) is not bool and _typed(value, int) not in {0, 1}:  # as SQLite has them
+        raise ValueError("true or false is expected")
+    return bool(value)
+
+
+def _path(value: Any) -> Path:
+    if "\0" in _text(value):
+        raise ValueError("no system has a path with NUL in it")
+    return Path(value)
+
+
+def _from_seconds(value: Any) -> datetime:
+    return datetime.fromtimestamp(_number(value), UTC)
+
+
+def _from_iso(value: Any) -> datetime:
+    moment = datetime.fromisoformat(_text(value))
+    if moment.tzinfo is None:
+        raise ValueError("a datetime without a time zone")
+    return moment.astimezone(UTC)
