@@ -117,7 +117,7 @@ async def ended(outcomes: CatalogRun) -> tuple[list[Outcome], SunoCoverError | N
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Let the others run until something is so; what takes 100 s hangs, however busy the machine."""
+    """Let the others run until something is so; what takes 100 s hangs, on any machine."""
     async with asyncio.timeout(100):
         while not condition():  # noqa: ASYNC110 - the journal is a list, not an event
             await asyncio.sleep(0)
