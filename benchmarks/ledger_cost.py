@@ -29,15 +29,13 @@ from suno_cover_async.entry import LedgerEntry
 
 AT_ONCE = 100
 CHEAP = 0.002
-NOTES = (
-    "UPDATE tracks SET state = 'submitting', submits = 1 WHERE number = ?2",
-    "UPDATE tracks SET state = 'submitted', cover_task_id = ?1, adopted = 0 WHERE number = ?2",
-    (
-        "UPDATE tracks SET state = 'covered', images = ?1, created_at = 1, completed_at = 2 "
-        "WHERE number = ?2"
-    ),
-    "UPDATE tracks SET state = 'saved', files = ?1 WHERE number = ?2",
+CHANGES = (
+    "state = 'submitting', submits = 1",
+    "state = 'submitted', cover_task_id = ?1, adopted = 0",
+    "state = 'covered', images = ?1, created_at = 1, completed_at = 2",
+    "state = 'saved', files = ?1",
 )
+NOTES = [f"UPDATE tracks SET {change} WHERE number = ?2" for change in CHANGES]  # noqa: S608 - ours
 Cost = tuple[float, float]
 
 

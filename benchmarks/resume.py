@@ -48,13 +48,10 @@ async def build(folder: Path, tracks: int) -> None:
 
 def save(ledger: Path, tracks: int) -> None:
     """Write into the file that the first tracks are covered and saved."""
-    row = (
-        "state = 'saved', cover_task_id = ?, images = ?, created_at = ?, completed_at = ?, "
-        "files = ?"
-    )
+    given = "cover_task_id = ?, images = ?, created_at = ?, completed_at = ?, files = ?"
     with closing(sqlite3.connect(ledger)) as database, database:
         database.executemany(
-            f"UPDATE tracks SET {row} WHERE number = ?",  # noqa: S608 - columns of ours
+            f"UPDATE tracks SET state = 'saved', {given} WHERE number = ?",  # noqa: S608 - columns of ours
             map(_saved, range(1, tracks + 1)),
         )
 

@@ -86,8 +86,7 @@ def page(states: Iterable[TrackState], after: int, limit: int) -> Work[list[Ledg
 
 def unsaved(run: int, limit: int) -> Work[list[LedgerEntry]]:
     """Find covers whose images are not saved, the oldest first, less those put off."""
-    state = TrackState.COVERED.value
-    return lambda there: [read_entry(row) for row in there.unsaved(state, run, limit)]
+    return lambda there: [read_entry(row) for row in there.unsaved(run, limit)]
 
 
 def holds(fingerprint: str | None) -> Work[bool]:

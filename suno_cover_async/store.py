@@ -76,8 +76,8 @@ class Transaction(Protocol):
         """Return tracks in these states (none stands for all), whose number is above `after`."""
         ...
 
-    def unsaved(self, state: str, run: int, limit: int) -> Sequence[Row]:
-        """Return tracks in this state, oldest covers first, but none that `put_off` leaves out."""
+    def unsaved(self, run: int, limit: int) -> Sequence[Row]:
+        """Return tracks that are covered and not put off in this run, the oldest covers first."""
         ...
 
     def track(self, number: int) -> Row:

@@ -505,7 +505,8 @@ async def test_a_damaged_ledger_stops_a_catalog_before_anything_is_sent(
         async with Ledger(path) as ledger:
             await ledger.take_in([Track(song) for song in songs])
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
-            database.execute("UPDATE tracks SET names = ?, state = 1 WHERE number = 2", (names,))
+            wreck = "UPDATE tracks SET names = ?, state = 'submitting' WHERE number = 2"
+            database.execute(wreck, (names,))
 
         async def cover() -> None:
             async with (

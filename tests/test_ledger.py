@@ -478,6 +478,34 @@ async def test_closing_writes_what_is_queued(path: Path) -> None:
     assert ledger.unwritten == ()
 
 
+async def test_whoever_is_cancelled_while_a_ledger_opens_leaves_it_closed(path: Path) -> None:
+    opening = asyncio.create_task(Ledger(path).__aenter__())
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+
+    async with Ledger(path):
+        pass  # nobody holds it
+
+
+UNCLOSED = """
+    async def main():
+        ledger = await Ledger(sys.argv[1]).__aenter__()
+        for number in range(50):
+            ledger.take_in([Track(f"m{number}")])
+
+    asyncio.run(main())
+"""
+
+
+def test_a_program_that_ends_without_closing_its_ledger_writes_what_it_was_told(path: Path) -> None:
+    code, _ = run(UNCLOSED, path)
+
+    assert code == 0
+    assert len(read_now(path)) == 50
+
+
 async def test_one_catalog_uses_a_ledger_at_a_time(ledger: Ledger) -> None:
     async with ledger.lease(ACCOUNT):
         with pytest.raises(LedgerError, match="in use by another"):

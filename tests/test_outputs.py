@@ -369,6 +369,12 @@ async def an_export(sandbox: Sandbox, folder: Path) -> list[list[str]]:
     return [["ledger", "export", "covers.db", "--format", kind] for kind in kinds]
 
 
+async def an_account(_: Sandbox, folder: Path) -> list[list[str]]:
+    async with Ledger(folder / "\x1b[2J"):
+        pass
+    return [["ledger", "forget-account", name] for name in ("\x1b[2J", "\x1b]0;x\x07")]
+
+
 async def nothing_foreign(_: Sandbox, __: Path) -> list[list[str]]:
     """Show nothing but what the sandbox of the same process made up."""
     return []
@@ -385,6 +391,7 @@ CASES: dict[str, Case] = {
     "batch": a_catalog,
     "ledger show": a_ledger,
     "ledger export": an_export,
+    "ledger forget-account": an_account,
     "sandbox": odd_options,
     "demo": nothing_foreign,
 }
@@ -452,7 +459,7 @@ for arguments in json.load(open("calls.json")):
     [
         ("generate", "details", "credits"),
         ("batch", "sandbox"),
-        ("ledger show",),
+        ("ledger show", "ledger forget-account"),
         ("ledger export",),
     ],
     ids=str,
