@@ -13,6 +13,7 @@ from suno_cover_async import (
     CallbackRefusedError,
     CoverDetails,
     CoverStatus,
+    MusicDetails,
     codec,
 )
 from suno_cover_async.fields import Times
@@ -148,6 +149,43 @@ def test_what_cannot_be_the_url_of_an_image_is_left_out(odd: str) -> None:
     success = PENDING | {"successFlag": 1, "response": {"images": ["https://x/1", odd]}}
 
     assert codec.decode_details(success).images == ("https://x/1",)
+
+
+def test_a_url_has_at_most_8192_characters() -> None:
+    longest = "https://x/" + "y" * 8182
+    success = PENDING | {"successFlag": 1, "response": {"images": [longest, longest + "y"]}}
+
+    assert codec.decode_details(success).images == (longest,)
+
+
+@pytest.mark.parametrize("none", [0, 200, "0", "200", 200.0, "", "CREATE_FAILED", True, [], None])
+def test_a_code_that_says_that_there_was_no_error_is_none(none: object) -> None:
+    assert codec.decode_details(PENDING | {"errorCode": none}).error_code is None
+
+
+def test_what_is_not_there_yet_is_written_as_null() -> None:
+    pending = CoverDetails(cover_task_id="a", status=CoverStatus.PENDING)
+    written = codec.encode_details(pending)
+
+    assert written == {
+        "taskId": "a",
+        "parentTaskId": None,
+        "successFlag": 0,
+        "response": None,
+        "createTime": None,
+        "completeTime": None,
+        "errorCode": None,
+        "errorMessage": None,
+    }
+    music = codec.encode_music(MusicDetails(music_task_id="m", status="PENDING"))
+    assert music == {"taskId": "m", "status": "PENDING", "response": None}
+
+
+@pytest.mark.parametrize("odd", [5, None, [], {}, True])
+def test_a_submission_whose_fields_are_no_texts_has_none(odd: object) -> None:
+    found = codec.decode_submission(json.dumps({"taskId": odd, "callBackUrl": odd}))
+
+    assert found == codec.Submission(music_task_id=None, callback_url=None)
 
 
 def test_a_cover_has_no_more_images_than_anybody_could_want() -> None:

@@ -1,9 +1,7 @@
 """JSON text: an object or None, whatever comes, at most 100 levels deep on every Python."""
 
-import time
-from collections.abc import Callable
-
 import pytest
+from cpu_time import effort
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -90,14 +88,3 @@ def test_to_measure_the_depth_takes_no_longer_than_a_walk(piece: str) -> None:
     walked = effort(lambda: sum(character.isspace() for character in hostile))
 
     assert measured < 10 * walked
-
-
-def effort(work: Callable[[], object]) -> float:
-    """Return the seconds of CPU that something takes, best of three."""
-
-    def once() -> float:
-        began = time.process_time()
-        work()
-        return time.process_time() - began
-
-    return min(once() for _ in range(3))
