@@ -61,10 +61,10 @@ class CoverService:
             concurrency: How many covers may be in flight at once.
             session: A borrowed session for the API; None opens one.
         """
-        self.account = account
-        self.state = CoverState(poll.not_found_grace)
-        self.poll = poll
-        self.concurrency = concurrency
+        self.account: Account = account
+        self.state: CoverState = CoverState(poll.not_found_grace)
+        self.poll: PollPolicy = poll
+        self.concurrency: int = concurrency
         self._notifier = notifier
         self._callback_url = callback_url
         self._session = session
