@@ -51,12 +51,12 @@ class SunoCoverClient:
             together with `callback_url`.
         concurrency: How many covers `generate` keeps in flight at once. As many as the limit
             needs: 500 keep 20 requests in 10 s busy with covers that take four minutes.
-        rate: The account's limit; give a `RateLimiter` instead to share one limiter among
+        rate_limit: The account's limit; give a `RateLimiter` instead to share one limiter among
             several clients of one account.
-        poll_rate: A limit of its own for looks; None makes them share `rate`. Whether looks
-            count against the account's limit is documented nowhere.
-        poll: When to look again.
-        retry: How hard to try.
+        poll_rate_limit: A limit of its own for polls; None makes them share `rate_limit`. Whether
+            polls count against the account's limit is documented nowhere.
+        poll: When to poll.
+        retry: How often a request is repeated, and for how long.
         session: A borrowed session, used for the API and never closed; images are never fetched
             through it. On it, aiohttp's own repetition of a GET after a dropped connection goes
             uncounted by the limiter, and what a host sends unasked on a connection that idles is

@@ -45,7 +45,7 @@ class SunoCoverError(Exception):
         http_status: The HTTP status of the answer, where there was one.
         music_task_id: The music task in question, where known.
         cover_task_id: The cover task in question, where known.
-        perhaps_billed: An attempt went out and its answer was lost, so that a cover may have been
+        possibly_billed: An attempt was sent and its answer was lost, so that a cover may have been
             made and billed. Where that was an attempt of this very call, the error is `retryable`:
             submitting again brings that cover back (unless the address is wrong, or the API's own
             answer cannot be read). Where an earlier call left the music `possibly_billed` and this

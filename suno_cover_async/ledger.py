@@ -1,7 +1,7 @@
 """What a catalog's run remembers: how far each track is, in a file that survives everything.
 
 It owns who may use a ledger, from opening to closing. What each step means is `ledger_steps.py`'s,
-what an entry says `entry.py`'s, where it is kept `store.py`'s; who does what next is `batch.py`'s.
+what an entry says `entry.py`'s, where it is kept `store.py`'s; who does what next is `runner.py`'s.
 """
 
 import asyncio

@@ -195,7 +195,7 @@ class Notifier:
         """Note that a cover finished, and that a poll found out before any callback."""
         if self._trust.missed():
             _log.warning(
-                "covers finish without their callbacks at %s: %s polling as often as without a "
+                "covers finish without their callbacks at %s: %s Polling as often as without a "
                 "receiver until one comes",
                 self._address,
                 self._suspicion(),

@@ -12,6 +12,7 @@ A waiter costs a future and a timer, a polled cover task a timer; only a poll un
 """
 
 import asyncio
+import math
 import weakref
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -151,7 +152,7 @@ class Poller:
             born=now if born is None else born,
             due=(now if born is None else born) + age,
             expects_callback=expects_callback,
-            polled_at=-float("inf") if born is None else None,
+            polled_at=-math.inf if born is None else None,
         )
         if self._notifier.is_expecting_callbacks:
             # Weakly, for the waiters of an event loop that nobody closed.

@@ -200,14 +200,14 @@ class RateLimiter:
 class Backpressure:
     """How long all requests pause after the host refused one for coming too often.
 
-    A sane `Retry-After` is obeyed, up to `longest_pause` seconds. Without one the pause is one
+    A sane `Retry-After` is obeyed, up to `max_retry_after` seconds. Without one the pause is one
     window plus jitter, doubling with every further refusal up to 60 s, until a request is accepted.
     """
 
-    def __init__(self, rate_limit: RateLimit, longest_pause: float) -> None:
+    def __init__(self, rate_limit: RateLimit, max_retry_after: float) -> None:
         """Start without a pause."""
         self._window = rate_limit.seconds
-        self._longest_pause = longest_pause
+        self._max_retry_after = max_retry_after
         self._until = -math.inf
         self._start_anew()
 
@@ -219,7 +219,7 @@ class Backpressure:
         if acquired_at >= self._until:
             self._pause = next(self._pauses)
         own = self._pause * random.uniform(1.0, 1.1)
-        wait = own if retry_after is None else min(retry_after, self._longest_pause)
+        wait = own if retry_after is None else min(retry_after, self._max_retry_after)
         self._until = max(self._until, now + wait)
         return self._until
 

@@ -89,8 +89,8 @@ async def cover_catalog(
     are unread, no further track starts until they are read.
 
     An outage fails no track. All requests pause while one at a time probes, after
-    `RetryPolicy.probe_first` seconds growing to `probe_longest`; then the run goes on. Other calls
-    of this client wait meanwhile, up to their own time-outs.
+    `RetryPolicy.probe_delay` seconds growing to `max_probe_delay`; then the run goes on. Other
+    calls of this client wait meanwhile, up to their own time-outs.
 
     Leaving the block early stops the run: nothing more is submitted, the answer of a submit on the
     wire is awaited and recorded, and the next run goes on with the rest. A cancellation while the
@@ -166,7 +166,7 @@ class CatalogRun:
     for before it raises, as far as that is possible; the next run goes on with the rest.
 
     Attributes:
-        tally: How far the run is.
+        progress: How far the run is.
     """
 
     def __init__(
@@ -231,7 +231,7 @@ class CatalogRun:
         return dict(self._in_flight)
 
     async def count(self) -> None:
-        """Count the tracks of the ledger into `tally`."""
+        """Count the tracks of the ledger into `progress`."""
         found = await self._ledger.count()
         progress, state = self.progress, TrackState
         progress.total = sum(found.values())
@@ -456,10 +456,8 @@ class CatalogRun:
         except SunoCoverError as error:
             what = consequence_of(error, Step.SAVE)
             if isinstance(error, CoverExpiredError) and entry.is_young:
-                what, error.retryable = (
-                    Consequence.LEFT,
-                    True,
-                )  # the API still keeps them: the image host errs
+                # The API still keeps them: the image host errs.
+                what, error.retryable = Consequence.LEFT, True
             if entry.files and what in {Consequence.FAILED, Consequence.ATTENTION}:
                 await self._ledger.saved(entry, entry.files)  # under its other names
                 return [Failed(track=track, error=error) for track in nameless]

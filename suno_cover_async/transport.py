@@ -73,7 +73,7 @@ class Transport:
     """Requests of one account, in one event loop."""
 
     def __init__(self, account: Account, exchange: Exchange) -> None:
-        """Send through `exchange`; whoever made it stops it."""
+        """Send through `exchange`."""
         self._account = account
         self._exchange = exchange
         self.closing: Closing = Closing(_closed)

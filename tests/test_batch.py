@@ -1286,7 +1286,7 @@ async def test_a_song_that_breaks_the_server_stops_no_other(tmp_path: Path) -> N
         (failed,) = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
         assert failed.track.music_task_id == songs[3]
         assert isinstance(failed.error, ServerError)
-        assert entry.state is TrackState.SUBMITTING  # perhaps billed, for all we know
+        assert entry.state is TrackState.SUBMITTING  # possibly billed
         assert len(outcomes) == 30
 
 

@@ -448,7 +448,7 @@ def test_requests_that_a_dead_loop_left_in_flight_do_not_jam_the_window() -> Non
 
 @given(waits=st.lists(st.one_of(st.none(), st.floats(0.1, 500)), min_size=1, max_size=40))
 def test_own_pauses_double_up_to_60_s_and_retry_after_is_obeyed(waits: list[float | None]) -> None:
-    backpressure = Backpressure(RateLimit(calls=20, seconds=10), longest_pause=120)
+    backpressure = Backpressure(RateLimit(calls=20, seconds=10), max_retry_after=120)
     now = 0.0
 
     for refusals, retry_after in enumerate(waits):
@@ -463,7 +463,7 @@ def test_own_pauses_double_up_to_60_s_and_retry_after_is_obeyed(waits: list[floa
 
 
 def test_refusals_of_one_burst_count_as_one() -> None:
-    backpressure = Backpressure(RateLimit(calls=20, seconds=10), longest_pause=120)
+    backpressure = Backpressure(RateLimit(calls=20, seconds=10), max_retry_after=120)
 
     until = [backpressure.refused(acquired_at=0, now=0.1, retry_after=None) for _ in range(20)]
 
@@ -471,7 +471,7 @@ def test_refusals_of_one_burst_count_as_one() -> None:
 
 
 def test_an_accepted_request_ends_the_doubling() -> None:
-    backpressure = Backpressure(RateLimit(calls=20, seconds=10), longest_pause=120)
+    backpressure = Backpressure(RateLimit(calls=20, seconds=10), max_retry_after=120)
     until = backpressure.refused(acquired_at=0, now=0, retry_after=None)
     until = backpressure.refused(acquired_at=until, now=until, retry_after=None)
     backpressure.accepted(acquired_at=until)

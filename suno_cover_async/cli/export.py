@@ -1,6 +1,6 @@
 """`ledger export`: all that a ledger knows, a row for each track, for spreadsheets and programs.
 
-It owns the columns, and what a spreadsheet must not take for a formula. CoverState stays flat: the
+It owns the columns, and what a spreadsheet must not take for a formula. Memory stays flat: the
 ledger is read once for the names of the columns, and once more for the rows.
 """
 

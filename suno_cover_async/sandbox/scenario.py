@@ -143,10 +143,10 @@ class Scenario:
         failures: Share of covers that fail, 0 to 1; `add_music(fails=...)` decides for its own.
         credits: The balance at first, at least 0.
         price: Credits per cover, at least 0.
-        rate: The limit on arrivals of API requests, in any window; None: no limit. A refused
+        rate_limit: The limit on arrivals of API requests, in any window; None: no limit. A refused
             request takes no place in the window; a lost one does.
-        counted: Which requests count against `rate`, any of submit, details, credits, music; the
-            others are never refused by it. (Whether looks count is documented nowhere.)
+        counted: Which requests count against `rate_limit`, any of submit, details, credits, music;
+            the others are never refused by it. (Whether looks count is documented nowhere.)
         too_often_code: The code for calling too often: 405, 429 or 430.
         no_credits_code: The code when the balance is too small: 402 or 429.
         retry_after: The exact text of the `Retry-After` header of such refusals; None: no header.
