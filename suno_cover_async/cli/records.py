@@ -11,26 +11,24 @@ from pathlib import Path
 from typing import Literal
 
 import attrs
-import cattrs
 
 from suno_cover_async import CoverDetails, Covered, Failed, LedgerEntry, Outcome, Progress
 from suno_cover_async.cli.exits import explain
+from suno_cover_async.records import make_converter
 
 State = Literal["saved", "left", "failed", "unfinished"]
 
-_converter = cattrs.Converter()
-_converter.register_unstructure_hook(Path, str)
-_converter.register_unstructure_hook(datetime, datetime.isoformat)
+_CONVERTER = make_converter(datetimes="ISO 8601")
 
 
 def as_json(record: object) -> str:
     """Write a record as one line of JSON, in ASCII."""
-    return json.dumps(_converter.unstructure(record))
+    return json.dumps(_CONVERTER.unstructure(record))
 
 
 def facts(record: "DetailsRecord") -> dict[str, str | int | Sequence[str] | None]:
     """Return a record's fields as they are in JSON, by name."""
-    return dict(_converter.unstructure(record))
+    return dict(_CONVERTER.unstructure(record))
 
 
 @attrs.frozen(kw_only=True)
