@@ -69,19 +69,13 @@ class Submitter:
                 began ends in an error that may pass, it is followed by one of this policy.
         """
         while True:
-            shared = self._under_way.get(music_task_id)
-            is_ours = shared is None or not shared.joinable
-            if shared is None or not shared.joinable:
-                work = self._submit(music_task_id, patience, policy, ending=shared)
-                forget = partial(self._forget_ended, music_task_id)
-                self.state.under_way.add(music_task_id)
-                shared = self._under_way[music_task_id] = SingleFlight(
-                    work, ended=forget, stopped=_stopped
-                )
+            known = self._under_way.get(music_task_id)
+            joined = known if known is not None and known.joinable else None
+            flight = joined or self._begin(music_task_id, patience, policy, ending=known)
             try:
-                task = await shared.join()
+                task = await flight.join()
             except SunoCoverError as error:
-                if is_ours or policy is None or not error.retryable:
+                if joined is None or policy is None or not error.retryable:
                     raise
             else:
                 self.state.claim(music_task_id)
@@ -100,6 +94,22 @@ class Submitter:
             shared.stop()
         for shared in submits:
             await shared.ended()
+
+    def _begin(
+        self,
+        music_task_id: str,
+        patience: float,
+        policy: RetryPolicy | None,
+        *,
+        ending: SingleFlight[CoverTask] | None,
+    ) -> SingleFlight[CoverTask]:
+        """Begin a submit, which waits for the one that is `ending`."""
+        work = self._submit(music_task_id, patience, policy, ending=ending)
+        forget = partial(self._forget_ended, music_task_id)
+        self.state.under_way.add(music_task_id)
+        flight = SingleFlight(work, ended=forget, stopped=_stopped)
+        self._under_way[music_task_id] = flight
+        return flight
 
     def _forget_ended(self, music_task_id: str) -> None:
         shared = self._under_way.get(music_task_id)
