@@ -9,13 +9,13 @@ import copy
 import logging
 import random
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TypeGuard
 
 import attrs
-import backoff
 
+from suno_cover_async.delays import doubling
 from suno_cover_async.errors import (
     ClientUsageError,
     DownloadError,
@@ -172,7 +172,7 @@ class CircuitBreaker:
 
     def _open(self, error: SunoCoverError) -> None:
         self.times_opened += 1
-        delays = backoff.expo(factor=self._probe_delay, max_value=self._max_probe_delay)
+        delays = doubling(self._probe_delay, self._max_probe_delay)
         self._outage = _Outage(self.name, error, self.times_opened, delays)
         _log.warning(
             "%s is in trouble (%s); requests to it pause, with a probe every %g to %g s",
@@ -219,7 +219,7 @@ class _Outage:
     """One time of trouble: those who wait for its end, and the one among them who probes."""
 
     def __init__(
-        self, name: str, error: SunoCoverError, number: int, delays: Generator[float]
+        self, name: str, error: SunoCoverError, number: int, delays: Iterator[float]
     ) -> None:
         self._name = name
         self._loop = asyncio.get_running_loop()
@@ -228,7 +228,6 @@ class _Outage:
         self.probe: Admission | None = None
         self._number = number
         self._delays = delays
-        next(delays)  # a wait generator of backoff's yields nothing first
         self._line: deque[asyncio.Future[Admission]] = deque()
         self._postpone(error)
 

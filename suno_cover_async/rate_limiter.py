@@ -10,8 +10,7 @@ import random
 from collections import deque
 from typing import NamedTuple
 
-import backoff
-
+from suno_cover_async.delays import doubling
 from suno_cover_async.errors import ClientUsageError
 from suno_cover_async.policies import RateLimit
 
@@ -229,9 +228,7 @@ class Backpressure:
             self._start_anew()
 
     def _start_anew(self) -> None:
-        longest = max(_LONGEST_OWN_PAUSE, self._window)
-        self._pauses = backoff.expo(factor=self._window, max_value=longest)
-        next(self._pauses)  # a wait generator of backoff's yields nothing first
+        self._pauses = doubling(self._window, max(_LONGEST_OWN_PAUSE, self._window))
         self._pause = 0.0
 
 

@@ -1,8 +1,7 @@
 """The retry loop: which failure is worth another attempt, and how long to wait before it.
 
-It is the only loop that repeats requests; API calls, submits and downloads all go through it. The
-delays come from backoff's wait generators; backoff's own decorators are not used, since they follow
-the wall clock and warn on Python 3.14. How an attempt is made is the caller's business.
+It is the only loop that repeats requests; API calls, submits and downloads all go through it. How
+an attempt is made is the caller's business.
 """
 
 import asyncio
@@ -11,9 +10,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 import attrs
-import backoff
 
 from suno_cover_async.circuit_breaker import Admission, CircuitBreaker
+from suno_cover_async.delays import doubling
 from suno_cover_async.errors import RateLimitError, SunoCoverError, UnexpectedResponseError
 from suno_cover_async.policies import RetryPolicy
 
@@ -117,8 +116,7 @@ class _History:
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
-        self._delays = backoff.expo(factor=policy.initial_delay, max_value=policy.max_delay)
-        next(self._delays)  # a wait generator of backoff's yields nothing first
+        self._delays = doubling(policy.initial_delay, policy.max_delay)
         self._attempts = 0
         self._resubmits = 0
         self._lone_probes = 0

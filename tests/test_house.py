@@ -11,7 +11,7 @@ from suno_cover_async import errors
 PACKAGE = Path(suno_cover_async.__file__).parent
 
 FLOORS = [
-    {"_version", "addresses", "text", "redaction", "formats", "json_text", "records"},
+    {"_version", "addresses", "text", "redaction", "formats", "json_text", "records", "delays"},
     {"validation"},
     {"models", "policies", "credentials"},
     {"errors", "durations"},
@@ -91,7 +91,7 @@ def test_imports_only_point_down_the_floors(room: str) -> None:
 @pytest.mark.parametrize(
     ("library", "owners"),
     [
-        ("backoff", {"retry", "circuit_breaker", "rate_limiter"}),
+        ("backoff", {"delays"}),
         ("cattrs", {"codec", "records"}),
         (
             "aiohttp",
