@@ -39,6 +39,18 @@ def task(entry):
     return CoverTask(cover_task_id=f"c{entry.number}", music_task_id=entry.music_task_id)
 """
 
+# A script: it opens a ledger, or says why that is refused.
+OPEN = """
+    async def open():
+        async with Ledger(sys.argv[1]):
+            say("opened")
+
+    try:
+        asyncio.run(open())
+    except LedgerError as error:
+        say(error)
+"""
+
 
 def child(script: str, *arguments: object, prefix: Iterable[str] = ()) -> list[str]:
     """Return the command of a process that runs a script on the ledger's modules."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bad_disk import run, strace
+from bad_disk import OPEN, run, strace
 from conftest import read_now
 
 from suno_cover_async.entry import LedgerEntry, TrackState
@@ -170,18 +170,6 @@ def test_the_two_versions_are_alike_for_a_ledger_that_is_new(path: Path, tmp_pat
     open_and_close(tmp_path / "new.db")
 
     assert schema(path) == schema(tmp_path / "new.db")
-
-
-OPEN = """
-    async def open():
-        async with Ledger(sys.argv[1]):
-            say("opened")
-
-    try:
-        asyncio.run(open())
-    except LedgerError as error:
-        say(error)
-"""
 
 
 @pytest.mark.parametrize(("call", "stride"), [("fdatasync", 1), ("pwrite64", 4)])

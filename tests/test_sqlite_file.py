@@ -15,7 +15,7 @@ from pathlib import Path
 from platform import node
 
 import pytest
-from bad_disk import disk_of_its_own, go_on, line, run, start, strace
+from bad_disk import OPEN, disk_of_its_own, go_on, line, run, start, strace
 from conftest import read_now
 
 from suno_cover_async.entry import TrackState
@@ -75,16 +75,6 @@ HOLD = """
             await ledger.take_in([Track("late")])
 
     asyncio.run(hold())
-"""
-OPEN = """
-    async def open():
-        async with Ledger(sys.argv[1]):
-            say("opened")
-
-    try:
-        asyncio.run(open())
-    except LedgerError as error:
-        say(error)
 """
 
 # Made whole or not at all
