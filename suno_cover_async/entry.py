@@ -109,6 +109,13 @@ class LedgerEntry:
         )
 
 
+def credits_used(before: float | None, after: float | None) -> float | None:
+    """Return what an account lost between two balances; None if unknown, as after a top-up."""
+    if before is None or after is None or after > before:
+        return None
+    return before - after
+
+
 @attrs.frozen(kw_only=True)
 class LedgerRun:
     """What one run did: one catalog, from its beginning to its end or a crash.
@@ -135,10 +142,7 @@ class LedgerRun:
     @property
     def credits_used(self) -> float | None:
         """What the account lost meanwhile; None where that is unknown, as after a top-up."""
-        before, after = self.balance_before, self.balance_after
-        if before is None or after is None or after > before:
-            return None
-        return before - after
+        return credits_used(self.balance_before, self.balance_after)
 
 
 @attrs.frozen(kw_only=True)

@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from suno_cover_async import Ledger, LedgerError, Progress, SunoCoverError
+from suno_cover_async.entry import credits_used
 
 _REST = 60.0  # seconds between two requests
 _PATIENCE = 10.0  # seconds for the last one
@@ -29,9 +30,7 @@ class CreditsUsed:
     @property
     def used(self) -> float | None:
         """The credits used, as far as is known; None when it is not, as after a top-up."""
-        if self._first is None or self._latest is None or self._latest > self._first:
-            return None
-        return self._first - self._latest
+        return credits_used(self._first, self._latest)
 
     @contextlib.asynccontextmanager
     async def watched(self) -> AsyncGenerator[None, None]:
