@@ -1,8 +1,8 @@
 """Run a catalog: submit, wait for and save each track, as fast as the limit allows.
 
 It owns the order in which steps become durable, how many tracks are in flight, and when the run
-ends. The ledger remembers the tracks, `agenda.py` says which comes next, `fates.py` what an error
-means; the client submits, waits and downloads.
+ends. The ledger remembers the tracks, `queues.py` says which comes next, `error_policy.py` what an
+error means; the client submits, waits and downloads.
 """
 
 import asyncio
@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
 from suno_cover_async import validation
-from suno_cover_async.agenda import DownloadQueue, TrackQueue
 from suno_cover_async.catalog import Catalog
 from suno_cover_async.client import SunoCoverClient, covers_of
 from suno_cover_async.entry import LedgerEntry, TrackState
+from suno_cover_async.error_policy import Consequence, consequence_of
 from suno_cover_async.errors import (
     ClientUsageError,
     CoverExpiredError,
@@ -36,7 +36,6 @@ from suno_cover_async.errors import (
     LedgerError,
     SunoCoverError,
 )
-from suno_cover_async.fates import Consequence, consequence_of
 from suno_cover_async.files import file_stem, in_thread, sweep
 from suno_cover_async.ledger import Ledger
 from suno_cover_async.models import CoverDetails, CoverTask, Track
@@ -50,6 +49,7 @@ from suno_cover_async.outcomes import (
     Step,
 )
 from suno_cover_async.policies import RetryPolicy
+from suno_cover_async.queues import DownloadQueue, TrackQueue
 from suno_cover_async.service import CoverService
 from suno_cover_async.tasks import begin_work
 

@@ -26,6 +26,7 @@ from peers import Peer, Tail, answer, peer, waits_for_the_end
 
 from suno_cover_async.addresses import is_public
 from suno_cover_async.downloader import ImageDownloader
+from suno_cover_async.error_policy import Consequence, consequence_of
 from suno_cover_async.errors import (
     ClientBlockedError,
     ClientUsageError,
@@ -33,7 +34,6 @@ from suno_cover_async.errors import (
     DownloadError,
     SunoCoverError,
 )
-from suno_cover_async.fates import Consequence, consequence_of
 from suno_cover_async.files import file_stem, in_thread, sweep
 from suno_cover_async.outcomes import Step
 

@@ -21,8 +21,8 @@ FOR_OTHERS = (
     | {
         "runner",
         "outcomes",
-        "agenda",
-        "fates",
+        "queues",
+        "error_policy",
         "catalog",
         "lines",
         "ledger",

@@ -3,7 +3,7 @@
 import pytest
 
 from suno_cover_async import errors
-from suno_cover_async.fates import Consequence, consequence_of
+from suno_cover_async.error_policy import Consequence, consequence_of
 from suno_cover_async.models import CoverDetails, CoverStatus
 from suno_cover_async.outcomes import Step
 
