@@ -12,7 +12,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from suno_cover_async import Covered, InFlight, Outcome, Step, Track
+from suno_cover_async import InFlight, Outcome, Step, Track
+from suno_cover_async.cli.records import OutcomeRecord
 from suno_cover_async.text import printable
 
 GAP = 2  # columns between two cells
@@ -81,10 +82,7 @@ class Rows:
         """Note what became of a track."""
         row = self._row(outcome.track, time.monotonic())
         row.ended = time.monotonic()
-        if isinstance(outcome, Covered):
-            row.state = "saved"
-        else:
-            row.state = "left" if outcome.error.retryable else "failed"
+        row.state = OutcomeRecord.of(outcome).state
 
     def draw(self, in_flight: Mapping[str, InFlight], *, moving: bool) -> Table:
         """Draw all rows, with what is being done now; nothing moves in the last picture."""
