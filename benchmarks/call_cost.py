@@ -42,7 +42,8 @@ import nginx
 from contest import Contender, Figures
 from yarl import URL
 
-from suno_cover_async import CoverDetails, CoverStatus, RateLimit, SunoCoverClient, codec, requests
+from suno_cover_async import CoverDetails, CoverStatus, RateLimit, SunoCoverClient
+from suno_cover_async.protocol import codec, requests
 
 LEVELS = (1, 10, 50)
 GOAL = max(LEVELS)

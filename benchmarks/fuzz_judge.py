@@ -12,7 +12,7 @@ import attrs
 from hostile_callbacks import CEILING, shown
 
 from suno_cover_async import SunoCoverError
-from suno_cover_async.text import printable
+from suno_cover_async.common.text import printable
 
 __all__ = [
     "CEILING",

@@ -26,19 +26,15 @@ from suno_cover_async import (
     MusicDetails,
     SunoCoverError,
     Track,
-    codec,
-    fields,
-    gateway,
     hosts,
     read_catalog,
-    requests,
-    responses,
 )
-from suno_cover_async.credentials import ApiKey
-from suno_cover_async.durations import Durations
-from suno_cover_async.exchange import MOST_BYTES
-from suno_cover_async.lines import BadLine
-from suno_cover_async.validation import is_task_id
+from suno_cover_async.batch.line_reader import BadLine
+from suno_cover_async.common.validation import is_task_id
+from suno_cover_async.covers.durations import Durations
+from suno_cover_async.http.credentials import ApiKey
+from suno_cover_async.http.exchange import MOST_BYTES
+from suno_cover_async.protocol import codec, fields, gateway, requests, responses
 
 SAMPLES = Path(__file__).parent.parent / "tests/samples/api_samples.json"
 MUSIC = "73d6128b3523a0079df10da9471017c8"

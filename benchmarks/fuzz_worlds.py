@@ -38,12 +38,12 @@ from suno_cover_async import (
     SunoCoverError,
     Track,
     TrackState,
-    codec,
 )
-from suno_cover_async.cli.export import as_csv
-from suno_cover_async.cli.ledger import show_to_people
-from suno_cover_async.sqlite_file import open_to_write
-from suno_cover_async.validation import is_task_id
+from suno_cover_async.cli.commands.ledger import show_to_people
+from suno_cover_async.cli.output.export import as_csv
+from suno_cover_async.common.validation import is_task_id
+from suno_cover_async.ledger.sqlite.database import open_to_write
+from suno_cover_async.protocol import codec
 
 COLUMNS = (
     *("music_task_id", "names", "state", "cover_task_id", "adopted", "images", "created_at"),

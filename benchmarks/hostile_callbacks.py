@@ -27,7 +27,8 @@ from urllib.parse import quote
 
 import attrs
 
-from suno_cover_async import CallbackReceiver, CallbackRefusedError, __version__, codec, signatures
+from suno_cover_async import CallbackReceiver, CallbackRefusedError, __version__
+from suno_cover_async.protocol import codec, signatures
 
 CEILING = 0.05
 """Seconds of CPU that one input may take: 64 KiB of well-formed JSON take about 10 ms."""

@@ -25,7 +25,7 @@ import catalogs
 from catalog_child import song
 
 from suno_cover_async import CoverDetails, CoverStatus, CoverTask, Ledger, Track, TrackState
-from suno_cover_async.entry import LedgerEntry
+from suno_cover_async.ledger.entry import LedgerEntry
 
 AT_ONCE = 100
 CHEAP = 0.002

@@ -35,10 +35,10 @@ from suno_cover_async import (
     RateLimit,
     SunoCoverClient,
 )
-from suno_cover_async.notifier import Notifier
-from suno_cover_async.poller import Poller
+from suno_cover_async.covers.notifier import Notifier
+from suno_cover_async.covers.poller import Poller
+from suno_cover_async.covers.state import CoverState
 from suno_cover_async.sandbox import Sandbox, Scenario
-from suno_cover_async.state import CoverState
 
 MOST_BLOCKS = 500
 WAITERS = 20

@@ -27,15 +27,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import contest
 
-from suno_cover_async import (
-    CoverDetails,
-    CoverStatus,
-    CoverTask,
-    RateLimit,
-    SunoCoverClient,
-    codec,
-    requests,
-)
+from suno_cover_async import CoverDetails, CoverStatus, CoverTask, RateLimit, SunoCoverClient
+from suno_cover_async.protocol import codec, requests
 
 MOST_BYTES = 3000
 MOST_LAG_MS = 50.0

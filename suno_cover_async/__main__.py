@@ -7,7 +7,7 @@ streams are not open.
 import os
 import sys
 
-from suno_cover_async.cli.exits import ExitCode
+from suno_cover_async.cli.exit_codes import ExitCode
 
 _LIBRARIES = {"PIL": "pillow", "click": "click", "rich": "rich"}
 
@@ -16,7 +16,7 @@ def main() -> int:
     """Run the command line and return the exit code; see `suno-cover --help`."""
     _open_streams()
     try:
-        from suno_cover_async.cli.commands import main as run  # noqa: PLC0415 - may be missing
+        from suno_cover_async.cli.app import main as run  # noqa: PLC0415 - may be missing
     except ModuleNotFoundError as error:
         missing = _LIBRARIES.get((error.name or "").partition(".")[0])
         if missing is None:

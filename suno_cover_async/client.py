@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 import aiohttp
 
-from suno_cover_async import validation
-from suno_cover_async.circuit_breaker import Breakers, CircuitBreaker
-from suno_cover_async.cover_polling import id_of
-from suno_cover_async.credentials import ApiKey
-from suno_cover_async.files import file_stem
+from suno_cover_async.common import validation
+from suno_cover_async.covers.cover_polling import id_of
+from suno_cover_async.covers.notifier import Notifier
+from suno_cover_async.covers.service import CoverService
 from suno_cover_async.hosts import SUNOAPI, BaseUrl, Host
+from suno_cover_async.http.credentials import ApiKey
+from suno_cover_async.http.transport import Account
+from suno_cover_async.images.files import file_stem
 from suno_cover_async.models import CoverDetails, CoverTask, MusicDetails
-from suno_cover_async.notifier import Notifier
 from suno_cover_async.policies import PollPolicy, RateLimit, RetryPolicy
-from suno_cover_async.rate_limiter import Backpressure, RateLimiter
-from suno_cover_async.service import CoverService
-from suno_cover_async.transport import Account
+from suno_cover_async.resilience.circuit_breaker import Breakers, CircuitBreaker
+from suno_cover_async.resilience.rate_limiter import Backpressure, RateLimiter
 
 if TYPE_CHECKING:  # whoever has no receiver starts without aiohttp.web
-    from suno_cover_async.receiver import CallbackReceiver
+    from suno_cover_async.callbacks.receiver import CallbackReceiver
 
 NO_CALLBACK_URL = "https://example.com/suno-cover-async/no-callback"
 """Sent when there is no callback URL: the API requires one and does not check it [seen live]."""

@@ -6,8 +6,8 @@ recorded traffic. Nothing here does I/O; `responses.py` and the client read thes
 
 import attrs
 
-from suno_cover_async import validation
-from suno_cover_async.validation import checked
+from suno_cover_async.common import validation
+from suno_cover_async.common.validation import checked
 
 
 @attrs.define(eq=False)

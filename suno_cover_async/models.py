@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import attrs
 
-from suno_cover_async.validation import checked, task_id
+from suno_cover_async.common.validation import checked, task_id
 
 
 class CoverStatus(enum.Enum):

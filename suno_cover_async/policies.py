@@ -7,7 +7,7 @@ import random
 
 import attrs
 
-from suno_cover_async.validation import checked, count, positive, positive_or_none
+from suno_cover_async.common.validation import checked, count, positive, positive_or_none
 
 _BATCH_FACTOR = 3  # of a track in trouble while all others fare well
 

@@ -22,8 +22,8 @@ package.__path__ = [sys.argv.pop(1)]
 sys.modules["suno_cover_async"] = package
 from pathlib import Path
 from suno_cover_async.errors import LedgerError
-from suno_cover_async.entry import TrackState
-from suno_cover_async.ledger import Ledger
+from suno_cover_async.ledger.entry import TrackState
+from suno_cover_async.ledger.ledger import Ledger
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, Track
 
 def say(*words):

@@ -35,8 +35,8 @@ from suno_cover_async import (
     TrackState,
     cover_catalog,
 )
-from suno_cover_async.cli.commands import main
-from suno_cover_async.notifier import CallbackEvent, Notifier, Subscription
+from suno_cover_async.cli.app import main
+from suno_cover_async.covers.notifier import CallbackEvent, Notifier, Subscription
 from suno_cover_async.sandbox import Sandbox
 
 settings.register_profile("untimed", deadline=None)  # machines are shared; what hangs has failed

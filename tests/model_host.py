@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from suno_cover_async import codec
+from suno_cover_async.protocol import codec
 from suno_cover_async.sandbox import DuplicateId, Fault, Reply
 
 RETRY_AFTER = [None, None, "3", "90", "86400000", "-1", "Wed, 21 Oct 2199 07:28:00 GMT"]

@@ -31,14 +31,8 @@ from model_laws import FINAL, Laws
 from model_world import CALM, FAILING, RESTART, SONGS, Call, World, registered
 from virtual_time import VirtualTimeLoop
 
-from suno_cover_async import (
-    CoverDetails,
-    CoverFailedError,
-    CoverStatus,
-    CoverTask,
-    TrackState,
-    codec,
-)
+from suno_cover_async import CoverDetails, CoverFailedError, CoverStatus, CoverTask, TrackState
+from suno_cover_async.protocol import codec
 from suno_cover_async.sandbox import Fault, Kind, Reply
 
 TMPFS = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it

@@ -28,8 +28,8 @@ from suno_cover_async import (
     SunoCoverClient,
     cover_catalog,
 )
-from suno_cover_async.outcomes import Outcome
-from suno_cover_async.runner import CatalogRun
+from suno_cover_async.batch.outcomes import Outcome
+from suno_cover_async.batch.runner import CatalogRun
 from suno_cover_async.sandbox import Sandbox, Scenario
 
 T = TypeVar("T")

@@ -23,10 +23,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from suno_cover_async import Ledger, LedgerError, Track, cover_catalog
-from suno_cover_async.credentials import ApiKey
-from suno_cover_async.exchange import MOST_BYTES
-from suno_cover_async.json_text import json_object
-from suno_cover_async.redaction import written as forms_of
+from suno_cover_async.http.credentials import ApiKey
+from suno_cover_async.http.exchange import MOST_BYTES
+from suno_cover_async.protocol.json_text import json_object
+from suno_cover_async.protocol.redaction import written as forms_of
 from suno_cover_async.sandbox import Sandbox, Scenario
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"

@@ -58,9 +58,9 @@ from suno_cover_async import (
     cover_catalog,
     errors,
 )
-from suno_cover_async.cli.commands import commands
-from suno_cover_async.cli.contact_sheet import contact_sheet
-from suno_cover_async.cli.exits import ExitCode
+from suno_cover_async.cli.app import commands
+from suno_cover_async.cli.exit_codes import ExitCode
+from suno_cover_async.cli.output.contact_sheet import contact_sheet
 from suno_cover_async.sandbox import Fault, Kind, Reply, Sandbox, Scenario
 
 ONCE = RetryPolicy(max_attempts=1, attempt_timeout=0.2)

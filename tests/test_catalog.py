@@ -18,8 +18,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from suno_cover_async.catalog import read_catalog
-from suno_cover_async.lines import BadLine
+from suno_cover_async.batch.catalog import read_catalog
+from suno_cover_async.batch.line_reader import BadLine
 from suno_cover_async.models import Track
 
 MIB = 2**20

@@ -33,7 +33,7 @@ from suno_cover_async import (
     TransportError,
     UnexpectedResponseError,
 )
-from suno_cover_async.circuit_breaker import Admission, CircuitBreaker
+from suno_cover_async.resilience.circuit_breaker import Admission, CircuitBreaker
 from suno_cover_async.sandbox import Fault, Reply, Sandbox, Scenario
 
 DOWN = TransportError("no answer")

@@ -23,8 +23,8 @@ from PIL import Image
 
 from suno_cover_async import PollPolicy, SunoCoverClient, errors
 from suno_cover_async import cli as package
-from suno_cover_async.cli.exits import ExitCode, advise, exit_code, explain
-from suno_cover_async.cli.generate import generate
+from suno_cover_async.cli.commands.generate import generate
+from suno_cover_async.cli.exit_codes import ExitCode, advise, exit_code, explain
 from suno_cover_async.sandbox import DuplicateId, Kind, Reply, Sandbox, Scenario
 
 MODULE = (sys.executable, "-m", "suno_cover_async")

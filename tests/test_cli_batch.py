@@ -53,13 +53,13 @@ from suno_cover_async import (
     TrackState,
     read_catalog,
 )
-from suno_cover_async.cli.batch import Batch
-from suno_cover_async.cli.credits_used import CreditsUsed
-from suno_cover_async.cli.exits import ExitCode
-from suno_cover_async.cli.export import as_csv, guarded
-from suno_cover_async.cli.ledger import show_to_people
-from suno_cover_async.cli.ledger_follow_up import Command, LedgerFollowUp
-from suno_cover_async.cli.results import Results, When
+from suno_cover_async.cli.commands.catalog_run import Batch
+from suno_cover_async.cli.commands.credits_used import CreditsUsed
+from suno_cover_async.cli.commands.ledger import show_to_people
+from suno_cover_async.cli.exit_codes import ExitCode
+from suno_cover_async.cli.output.export import as_csv, guarded
+from suno_cover_async.cli.output.follow_up import Command, LedgerFollowUp
+from suno_cover_async.cli.output.results import Results, When
 from suno_cover_async.sandbox import Kind, Reply, Sandbox, Scenario
 
 QUICK = Scenario(seconds=0.02, image_size=16)

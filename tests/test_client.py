@@ -48,9 +48,9 @@ from suno_cover_async import (
     SunoCoverError,
     TransportError,
     UnexpectedResponseError,
-    codec,
 )
-from suno_cover_async.circuit_breaker import Admission
+from suno_cover_async.protocol import codec
+from suno_cover_async.resilience.circuit_breaker import Admission
 from suno_cover_async.sandbox import Fault, Reply, Sandbox, Scenario
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")

@@ -9,14 +9,9 @@ from conftest import SAMPLES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suno_cover_async import (
-    CallbackRefusedError,
-    CoverDetails,
-    CoverStatus,
-    MusicDetails,
-    codec,
-)
-from suno_cover_async.fields import Times
+from suno_cover_async import CallbackRefusedError, CoverDetails, CoverStatus, MusicDetails
+from suno_cover_async.protocol import codec
+from suno_cover_async.protocol.fields import Times
 
 DATA = {
     case: sample["body"]["data"] for case, sample in SAMPLES.items() if case.startswith("details_")

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from conftest import FAST_RETRY, NO_LIMIT
 
-from suno_cover_async import CoverDetails, CoverStatus, SunoCoverClient, SunoCoverError, codec
+from suno_cover_async import CoverDetails, CoverStatus, SunoCoverClient, SunoCoverError
+from suno_cover_async.protocol import codec
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 

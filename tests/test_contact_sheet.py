@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFont
 
-from suno_cover_async.cli.contact_sheet import clipped, contact_sheet
+from suno_cover_async.cli.output.contact_sheet import clipped, contact_sheet
 
 MOST_PIXELS = 24_000_000
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from virtual_time import run
 
 from suno_cover_async import CoverDetails, CoverStatus, PollPolicy
-from suno_cover_async.notifier import Notifier
-from suno_cover_async.poller import Poller
-from suno_cover_async.state import CoverState
+from suno_cover_async.covers.notifier import Notifier
+from suno_cover_async.covers.poller import Poller
+from suno_cover_async.covers.state import CoverState
 
 WAITS = 5_000
 

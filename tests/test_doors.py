@@ -24,10 +24,11 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from suno_cover_async import codec, requests
+from suno_cover_async.callbacks.receiver import CallbackReceiver
 from suno_cover_async.models import Callback, CoverTask
-from suno_cover_async.receiver import CallbackReceiver
-from suno_cover_async.sandbox import Delivery, Sandbox, Scenario, courier
+from suno_cover_async.protocol import codec, requests
+from suno_cover_async.sandbox import Delivery, Sandbox, Scenario
+from suno_cover_async.sandbox import callback_sender as courier
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 

@@ -23,9 +23,9 @@ from suno_cover_async import (
     RateLimit,
     RateLimiter,
 )
-from suno_cover_async.notifier import Notifier
-from suno_cover_async.poller import Poller
-from suno_cover_async.state import CoverState
+from suno_cover_async.covers.notifier import Notifier
+from suno_cover_async.covers.poller import Poller
+from suno_cover_async.covers.state import CoverState
 
 COVERS = 2_000
 ANSWER = 0.2

@@ -3,9 +3,9 @@
 import pytest
 
 from suno_cover_async import errors
-from suno_cover_async.error_policy import Consequence, consequence_of
+from suno_cover_async.batch.error_policy import Consequence, consequence_of
+from suno_cover_async.batch.outcomes import Step
 from suno_cover_async.models import CoverDetails, CoverStatus
-from suno_cover_async.outcomes import Step
 
 FAILED_COVER = errors.CoverFailedError(CoverDetails(cover_task_id="c", status=CoverStatus.FAILED))
 FULL_DISK = errors.DownloadError("cannot save")

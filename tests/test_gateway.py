@@ -3,9 +3,9 @@
 import pytest
 from cpu_time import effort
 
-from suno_cover_async.exchange import MOST_BYTES
-from suno_cover_async.gateway import Answer, error_of
 from suno_cover_async.hosts import BaseUrl
+from suno_cover_async.http.exchange import MOST_BYTES
+from suno_cover_async.protocol.gateway import Answer, error_of
 
 PIECES = (
     *("error ", "error code:", "error<span>", "<span ", "error" + " " * 300, "<title", "<title>"),

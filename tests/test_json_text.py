@@ -5,7 +5,7 @@ from cpu_time import effort
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suno_cover_async.json_text import MOST_LEVELS, json_object
+from suno_cover_async.protocol.json_text import MOST_LEVELS, json_object
 
 
 @given(text=st.text(max_size=200) | st.from_regex(r"[\[\]{}\",:0-9eEnulNaIfity.\\-]{0,80}"))

@@ -15,7 +15,6 @@ from conftest import read_now
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suno_cover_async.entry import LedgerEntry, TrackState
 from suno_cover_async.errors import (
     ClientUsageError,
     CoverExpiredError,
@@ -23,7 +22,8 @@ from suno_cover_async.errors import (
     LedgerError,
     ServerError,
 )
-from suno_cover_async.ledger import Ledger
+from suno_cover_async.ledger.entry import LedgerEntry, TrackState
+from suno_cover_async.ledger.ledger import Ledger
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, Track
 
 ACCOUNT = "0123456789abcdef"

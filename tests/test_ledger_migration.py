@@ -19,9 +19,9 @@ import pytest
 from bad_disk import OPEN, run, strace
 from conftest import read_now
 
-from suno_cover_async.entry import LedgerEntry, TrackState
 from suno_cover_async.errors import LedgerError
-from suno_cover_async.ledger import Ledger
+from suno_cover_async.ledger.entry import LedgerEntry, TrackState
+from suno_cover_async.ledger.ledger import Ledger
 from suno_cover_async.models import CoverTask, Track
 
 SAMPLES = Path(__file__).parent / "samples"

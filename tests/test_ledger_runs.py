@@ -32,8 +32,8 @@ from suno_cover_async import (
     TrackState,
     cover_catalog,
 )
+from suno_cover_async.ledger.sqlite.store import SqliteStore
 from suno_cover_async.sandbox import Fault, Sandbox, Scenario
-from suno_cover_async.sqlite_store import SqliteStore
 
 QUICK = Scenario(rate_limit=None, looks=1, image_size=16)
 ACCOUNT = "0123456789abcdef"

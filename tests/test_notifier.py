@@ -25,9 +25,9 @@ from suno_cover_async import (
     PollPolicy,
     SunoCoverError,
 )
-from suno_cover_async.notifier import Notifier
-from suno_cover_async.poller import Poller
-from suno_cover_async.state import CoverState
+from suno_cover_async.covers.notifier import Notifier
+from suno_cover_async.covers.poller import Poller
+from suno_cover_async.covers.state import CoverState
 
 SONG = "73d6128b3523a0079df10da9471017c8"
 ID = "21aee3c3c2a01fa5e030b3799fa4dd56"

@@ -37,12 +37,12 @@ from suno_cover_async import (
     Track,
     TrackState,
 )
-from suno_cover_async.cli.commands import commands
-from suno_cover_async.cli.console import copyable, logging_to, say
-from suno_cover_async.cli.export import guarded
-from suno_cover_async.files import file_stem
+from suno_cover_async.cli.app import commands
+from suno_cover_async.cli.output.console import copyable, logging_to, say
+from suno_cover_async.cli.output.export import guarded
+from suno_cover_async.common.text import printable
+from suno_cover_async.images.files import file_stem
 from suno_cover_async.sandbox import Reply, Sandbox, Scenario
-from suno_cover_async.text import printable
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
@@ -444,7 +444,7 @@ def assert_fit_for_a_spreadsheet(text: str) -> None:
 
 ALL_IN_ONE = """
 import json, sys
-from suno_cover_async.cli.commands import main
+from suno_cover_async.cli.app import main
 for arguments in json.load(open("calls.json")):
     try:
         main(arguments)
@@ -506,7 +506,7 @@ def test_only_one_module_of_the_command_line_writes() -> None:
     }
     found = {
         (file.name, ast.unparse(node.func))
-        for file in folder.glob("*.py")
+        for file in folder.rglob("*.py")
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in writers
     }

@@ -23,10 +23,10 @@ from suno_cover_async import (
     SunoCoverError,
     TransportError,
 )
-from suno_cover_async.cover_polling import Waiter
-from suno_cover_async.notifier import Notifier
-from suno_cover_async.poller import Poller
-from suno_cover_async.state import CoverState
+from suno_cover_async.covers.cover_polling import Waiter
+from suno_cover_async.covers.notifier import Notifier
+from suno_cover_async.covers.poller import Poller
+from suno_cover_async.covers.state import CoverState
 
 ID = "21aee3c3c2a01fa5e030b3799fa4dd56"
 PENDING = CoverDetails(cover_task_id=ID, status=CoverStatus.PENDING)

@@ -19,8 +19,8 @@ from suno_cover_async import (
     Step,
     Track,
 )
-from suno_cover_async.cli.progress import Lines, Pause, Standing, progress
-from suno_cover_async.cli.speed import Speed
+from suno_cover_async.cli.output.progress import Lines, Pause, Standing, progress
+from suno_cover_async.cli.output.throughput import Speed
 
 
 def console(width: int = 80, height: int = 25) -> Console:

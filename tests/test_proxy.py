@@ -13,7 +13,7 @@ import attrs
 import pytest
 from conftest import until
 
-from suno_cover_async import requests
+from suno_cover_async.protocol import requests
 from suno_cover_async.sandbox import FaultProxy, Sandbox, Scenario, Wire, WireFault
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")

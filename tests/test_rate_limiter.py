@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from virtual_time import run
 
 from suno_cover_async import ClientUsageError, PollPolicy, RateLimit, RateLimiter, RetryPolicy
-from suno_cover_async.durations import Durations
-from suno_cover_async.rate_limiter import Backpressure, Permit
-from suno_cover_async.tasks import Closing
+from suno_cover_async.common.tasks import Closing
+from suno_cover_async.covers.durations import Durations
+from suno_cover_async.resilience.rate_limiter import Backpressure, Permit
 
 
 @contextlib.asynccontextmanager

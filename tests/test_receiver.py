@@ -25,11 +25,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from suno_cover_async import CallbackAnswer, CallbackReceiver, codec, signatures
+from suno_cover_async import CallbackAnswer, CallbackReceiver
+from suno_cover_async.covers.notifier import CallbackEvent
 from suno_cover_async.errors import CallbackRefusedError
 from suno_cover_async.models import Callback, CoverTask
-from suno_cover_async.notifier import CallbackEvent
-from suno_cover_async.sandbox import courier
+from suno_cover_async.protocol import codec, signatures
+from suno_cover_async.sandbox import callback_sender as courier
 
 PUBLIC_URL = "https://me.example/suno"
 SECRET = "XyZZy-the-secret-of-the-urls"

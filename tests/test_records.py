@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suno_cover_async.records import JSON_TEXT, make_converter
+from suno_cover_async.common.records import JSON_TEXT, make_converter
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 JSON = st.recursive(

@@ -33,9 +33,9 @@ from suno_cover_async import (
     UnexpectedResponseError,
     cover_catalog,
 )
-from suno_cover_async.addresses import is_loopback
+from suno_cover_async.common.addresses import is_loopback
+from suno_cover_async.common.validation import base_url
 from suno_cover_async.sandbox import Reply, Sandbox, Scenario
-from suno_cover_async.validation import base_url
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 

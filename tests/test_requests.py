@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from conftest import SAMPLES
 
-from suno_cover_async import KIE, CoverTask, codec, requests
+from suno_cover_async import KIE, CoverTask
+from suno_cover_async.protocol import codec, requests
 
 PENDING = SAMPLES["details_pending"]["body"]["data"]
 

@@ -10,20 +10,11 @@ from conftest import SAMPLES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suno_cover_async import (
-    APIBOX,
-    KIE,
-    SUNOAPI,
-    CoverStatus,
-    CoverTask,
-    Host,
-    errors,
-    requests,
-    responses,
-)
-from suno_cover_async.gateway import Answer
+from suno_cover_async import APIBOX, KIE, SUNOAPI, CoverStatus, CoverTask, Host, errors
 from suno_cover_async.hosts import BaseUrl
-from suno_cover_async.responses import retry_after
+from suno_cover_async.protocol import requests, responses
+from suno_cover_async.protocol.gateway import Answer
+from suno_cover_async.protocol.responses import retry_after
 
 MUSIC = "73d6128b3523a0079df10da9471017c8"
 COVER = "21aee3c3c2a01fa5e030b3799fa4dd56"

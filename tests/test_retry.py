@@ -18,8 +18,8 @@ from suno_cover_async import (
     TransportError,
     UnexpectedResponseError,
 )
-from suno_cover_async.circuit_breaker import Admission, CircuitBreaker
-from suno_cover_async.retry import FailedAttempt, NotSent, plainly, retry
+from suno_cover_async.resilience.circuit_breaker import Admission, CircuitBreaker
+from suno_cover_async.resilience.retry import FailedAttempt, NotSent, plainly, retry
 
 
 def failed(

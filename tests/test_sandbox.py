@@ -23,8 +23,8 @@ from aiohttp import web
 from conftest import until
 from PIL import Image
 
-from suno_cover_async.fields import Times
 from suno_cover_async.policies import RateLimit
+from suno_cover_async.protocol.fields import Times
 from suno_cover_async.sandbox import Delivery, DuplicateId, Fault, Reply, Sandbox, Scenario
 
 SUBMIT = "/api/v1/suno/cover/generate"

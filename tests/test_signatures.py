@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suno_cover_async import signatures
 from suno_cover_async.errors import CallbackRefusedError
-from suno_cover_async.signatures import Secrets, Signature
+from suno_cover_async.protocol import signatures
+from suno_cover_async.protocol.signatures import Secrets, Signature
 
 MUSIC = "73d6128b3523a0079df10da9471017c8"
 COVER = "21aee3c3c2a01fa5e030b3799fa4dd56"

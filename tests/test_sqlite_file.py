@@ -18,11 +18,11 @@ import pytest
 from bad_disk import OPEN, disk_of_its_own, go_on, line, run, start, strace
 from conftest import read_now
 
-from suno_cover_async.entry import TrackState
 from suno_cover_async.errors import LedgerError
-from suno_cover_async.ledger import Ledger
+from suno_cover_async.ledger.entry import TrackState
+from suno_cover_async.ledger.ledger import Ledger
+from suno_cover_async.ledger.sqlite.database import open_to_write
 from suno_cover_async.models import CoverTask, Track
-from suno_cover_async.sqlite_file import open_to_write
 
 APPLICATION = 0x53434F56
 
@@ -534,7 +534,7 @@ def test_after_the_holder_was_killed_the_next_one_gets_in(tmp_path: Path) -> Non
 
 
 RACE = """
-    from suno_cover_async.sqlite_lock import FileLock
+    from suno_cover_async.ledger.sqlite.lock import FileLock
     say("ready")
     sys.stdin.readline()
     try:

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from suno_cover_async.errors import LedgerError
-from suno_cover_async.sqlite_store import _Writer
-from suno_cover_async.store import Work
+from suno_cover_async.ledger.sqlite.store import _Writer
+from suno_cover_async.ledger.store import Work
 
 
 class Book:
@@ -101,7 +101,7 @@ async def test_what_was_answered_is_committed(book: Book) -> None:
 
 MANY_AND_SINGLE = """
     import threading
-    from suno_cover_async.sqlite_store import SqliteStore
+    from suno_cover_async.ledger.sqlite.store import SqliteStore
 
     def work(n):
         return lambda there: there.add_run(n, 0.0)

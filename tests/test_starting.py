@@ -16,22 +16,7 @@ FOREIGN = {
     "cattrs": "records",
     "typing_extensions": "cattrs needs it; aiohttp as well, before Python 3.13",
 }
-FOR_OTHERS = (
-    {"receiver", "verification", "asgi", "handler", "signatures"}  # callbacks
-    | {
-        "runner",
-        "outcomes",
-        "queues",
-        "error_policy",
-        "catalog",
-        "lines",
-        "ledger",
-        "ledger_steps",
-        "sqlite_file",
-        "sqlite_store",
-    }
-    | {"sandbox", "cli"}
-)
+FOR_OTHERS = {"callbacks", "batch", "ledger", "sandbox", "cli"}
 
 
 def after(*lines: str) -> set[str]:
@@ -44,7 +29,7 @@ def after(*lines: str) -> set[str]:
 
 
 def ours(modules: set[str]) -> set[str]:
-    """The rooms among them."""
+    """The folders and modules at the top among them."""
     return {name.split(".")[1] for name in modules if name.startswith("suno_cover_async.")}
 
 
@@ -63,7 +48,7 @@ def test_a_plain_client_loads_what_aiohttp_loads_and_the_libraries_that_are_name
 def test_the_package_by_itself_loads_nothing_yet() -> None:
     loaded = after("import suno_cover_async")
 
-    assert ours(loaded) == {"_version"}
+    assert ours(loaded) == {"common"}
     assert not {"aiohttp", "attr", "asyncio"} & loaded
 
 
@@ -75,14 +60,14 @@ def test_an_error_and_a_value_load_no_client() -> None:
 
 @pytest.mark.parametrize("name", sorted(suno_cover_async.__all__))
 def test_every_name_is_fetched_once_from_the_room_that_is_said(name: str) -> None:
-    if name in suno_cover_async._ROOM_OF:
+    if name in suno_cover_async._MODULE_OF:
         vars(suno_cover_async).pop(name, None)
 
     found = getattr(suno_cover_async, name)
 
     assert vars(suno_cover_async)[name] is found
     if isinstance(found, type):
-        assert found.__module__ == f"suno_cover_async.{suno_cover_async._ROOM_OF[name]}"
+        assert found.__module__ == f"suno_cover_async.{suno_cover_async._MODULE_OF[name]}"
 
 
 def test_a_room_is_there_without_an_import_of_its_own() -> None:

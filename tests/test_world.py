@@ -14,7 +14,9 @@ from PIL import Image
 
 from suno_cover_async.models import CoverStatus
 from suno_cover_async.policies import RateLimit
-from suno_cover_async.sandbox import Fault, Lognormal, Scenario, courier, forgery, images
+from suno_cover_async.sandbox import Fault, Lognormal, Scenario, images
+from suno_cover_async.sandbox import callback_sender as courier
+from suno_cover_async.sandbox import forged_callbacks as forgery
 from suno_cover_async.sandbox.scenario import Mishap
 from suno_cover_async.sandbox.world import Notice, World
 

@@ -25,7 +25,7 @@ from suno_cover_async import (
     WrongAddressError,
     cover_catalog,
 )
-from suno_cover_async.cli.exits import ExitCode, exit_code
+from suno_cover_async.cli.exit_codes import ExitCode, exit_code
 from suno_cover_async.errors import AuthenticationError, InsufficientCreditsError
 from suno_cover_async.sandbox import Fault, Kind
 

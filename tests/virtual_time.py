@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from suno_cover_async.sqlite_store import _Writer
+from suno_cover_async.ledger.sqlite.store import _Writer
 
 T = TypeVar("T")
 

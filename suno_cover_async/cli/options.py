@@ -15,19 +15,13 @@ from typing import Any, ClassVar, TypeVar, cast
 import attrs
 import click
 
-from suno_cover_async import (
-    SUNOAPI,
-    CallbackReceiver,
-    PollPolicy,
-    RetryPolicy,
-    SunoCoverClient,
-    validation,
-)
+from suno_cover_async import SUNOAPI, CallbackReceiver, PollPolicy, RetryPolicy, SunoCoverClient
 from suno_cover_async import cli as package
-from suno_cover_async.cli.console import logging_to, stderr
-from suno_cover_async.cli.exits import ExitCode
-from suno_cover_async.credentials import ApiKey
+from suno_cover_async.cli.exit_codes import ExitCode
+from suno_cover_async.cli.output.console import logging_to, stderr
+from suno_cover_async.common import validation
 from suno_cover_async.hosts import HOSTS
+from suno_cover_async.http.credentials import ApiKey
 
 F = TypeVar("F", bound=Callable[..., object])
 

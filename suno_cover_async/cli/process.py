@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
-from suno_cover_async.cli.console import say, stderr
+from suno_cover_async.cli.output.console import say, stderr
 
 _PATIENCE = 0.2  # seconds of cleaning up that need no explanation
 _ENDING = [signal.SIGINT, signal.SIGTERM]

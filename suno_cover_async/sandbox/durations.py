@@ -6,8 +6,8 @@ from typing import Any
 
 import attrs
 
-from suno_cover_async.sandbox import bounds
-from suno_cover_async.validation import checked, positive
+from suno_cover_async.common.validation import checked, positive
+from suno_cover_async.sandbox import validators as bounds
 
 
 @attrs.frozen(kw_only=True)

@@ -1,7 +1,7 @@
 """How the pretend host behaves, and what goes wrong there: small values that compose.
 
 It knows which faults of requests and which mishaps of callbacks there are, and how often they
-strike; how they are done to a socket is `server.py`'s and `courier.py`'s to know.
+strike; how they are done to a socket is `server.py`'s and `callback_sender.py`'s to know.
 """
 
 import enum
@@ -11,10 +11,11 @@ from typing import Any, Literal, TypeVar, get_args
 
 import attrs
 
-from suno_cover_async.fields import Times
+from suno_cover_async.common.validation import checked, count, positive
 from suno_cover_async.policies import RateLimit
-from suno_cover_async.sandbox import bounds, durations
-from suno_cover_async.validation import checked, count, positive
+from suno_cover_async.protocol.fields import Times
+from suno_cover_async.sandbox import durations
+from suno_cover_async.sandbox import validators as bounds
 
 T = TypeVar("T")
 

@@ -1,7 +1,7 @@
 """The pretend host on a real socket of this machine.
 
 It owns the server, its clock and its dice, and does to each request what the scenario or a script
-says. What the API answers is `api.py`'s to know.
+says. What the API answers is `routes.py`'s to know.
 """
 
 import asyncio
@@ -17,8 +17,10 @@ from typing import Any, Self
 import attrs
 from aiohttp import web
 
-from suno_cover_async.sandbox import api, breakage, images
-from suno_cover_async.sandbox.courier import Courier
+from suno_cover_async.sandbox import images
+from suno_cover_async.sandbox import routes as api
+from suno_cover_async.sandbox import socket_faults as breakage
+from suno_cover_async.sandbox.callback_sender import Courier
 from suno_cover_async.sandbox.journal import Arrival, Journal
 from suno_cover_async.sandbox.scenario import Fault, Kind, Reply, Scenario
 from suno_cover_async.sandbox.world import World

@@ -1,0 +1,84 @@
+"""What an error means for one track of a catalog, and for the rest of the run.
+
+It knows errors and steps; `runner.py` acts on what it says.
+"""
+
+import enum
+
+from suno_cover_async.batch.outcomes import Step
+from suno_cover_async.errors import (
+    APIError,
+    AuthenticationError,
+    ClientBlockedError,
+    ClientUsageError,
+    CoverExistsError,
+    CoverExpiredError,
+    CoverFailedError,
+    InsufficientCreditsError,
+    SunoCoverError,
+    UnexpectedResponseError,
+    WrongAddressError,
+)
+
+
+class Consequence(enum.Enum):
+    """What the run does after an error.
+
+    Attributes:
+        LEFT: The next run goes on with the track.
+        FAILED: The track has no cover, or none any more.
+        ATTENTION: The track is possibly billed and has no cover: a person must check it.
+        WRONG_TASK: Likewise; its cover task turned out to be another song's, or nobody's.
+        STOP_SUBMITTING: The track is left, nothing more is submitted, what is paid for is finished.
+        ABORT: The track is left, and all others too.
+    """
+
+    LEFT = "left"
+    FAILED = "failed"
+    ATTENTION = "attention"
+    WRONG_TASK = "wrong task"
+    STOP_SUBMITTING = "stop submitting"
+    ABORT = "abort"
+
+
+def consequence_of(error: SunoCoverError, step: Step) -> Consequence:
+    """Decide what follows from an error that retries did not overcome."""
+    if _is_about_saving(error, step) or isinstance(error, InsufficientCreditsError):
+        return Consequence.STOP_SUBMITTING
+    if isinstance(error, _ALL_ALIKE) or _is_unreadable_submit(error, step):
+        return Consequence.ABORT
+    if error.retryable and not _is_refused_after_a_lost_answer(error, step):
+        return Consequence.LEFT
+    if isinstance(error, CoverFailedError | CoverExpiredError):
+        return Consequence.FAILED
+    if step is Step.SUBMIT:
+        is_paid = error.possibly_billed or isinstance(error, CoverExistsError)
+        return Consequence.ATTENTION if is_paid else Consequence.FAILED
+    return Consequence.WRONG_TASK if _is_of_another_song(error) else Consequence.ATTENTION
+
+
+_ALL_ALIKE = (AuthenticationError, ClientBlockedError, ClientUsageError, WrongAddressError)
+
+
+def _is_about_saving(error: SunoCoverError, step: Step) -> bool:
+    """Whether no image can be saved: the disk or the image host refuses all."""
+    blocked = step is Step.SAVE and isinstance(error, ClientBlockedError)
+    return blocked or isinstance(error.__cause__, OSError)
+
+
+def _is_unreadable_submit(error: SunoCoverError, step: Step) -> bool:
+    """Whether the API answered a submit in an unknown form, as it would the next one."""
+    is_answer = isinstance(error, UnexpectedResponseError) and error.http_status is not None
+    return step is Step.SUBMIT and is_answer and not error.retryable
+
+
+def _is_refused_after_a_lost_answer(error: SunoCoverError, step: Step) -> bool:
+    """Whether the API refused to repeat a submit that may have been executed."""
+    is_refusal = isinstance(error, APIError) and not type(error).retryable
+    return step is Step.SUBMIT and is_refusal and error.possibly_billed
+
+
+def _is_of_another_song(error: SunoCoverError) -> bool:
+    return isinstance(error, CoverExistsError) or (
+        isinstance(error, UnexpectedResponseError) and error.http_status is None
+    )

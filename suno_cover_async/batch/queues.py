@@ -1,0 +1,116 @@
+"""The queues of a run: which track it covers next, and which images it saves next.
+
+They own the order: tracks that are paid for come first, then those possibly billed, then the rest
+as the catalog has them; images come by age. They read the ledger and change nothing.
+"""
+
+import asyncio
+from collections import deque
+
+from suno_cover_async.ledger.entry import LedgerEntry, TrackState
+from suno_cover_async.ledger.ledger import Ledger
+
+_PAGE = 100
+
+
+class TrackQueue:
+    """The open entries of the ledger, each once a run."""
+
+    def __init__(self, ledger: Ledger, *, complete: bool) -> None:
+        """Start; `complete` says that the ledger gets no further entries while the run lasts."""
+        self._ledger = ledger
+        self._complete = complete
+        self._only_paid = False
+        self._closed = False
+        self._states = deque([TrackState.SUBMITTED, TrackState.SUBMITTING, TrackState.WAITING])
+        self._page: deque[LedgerEntry] = deque()
+        self._after = 0
+        self._turn = asyncio.Lock()
+        self._ready = asyncio.Event()
+        self._ready.set()
+
+    def grown(self) -> None:
+        """Note that the ledger has further entries."""
+        self._ready.set()
+
+    def completed(self) -> None:
+        """Note that the ledger gets no further entries."""
+        self._complete = True
+        self._ready.set()
+
+    def finish(self) -> None:
+        """Read no further page, except of tracks that are paid for."""
+        self._only_paid = True
+        self.completed()
+
+    def close(self) -> None:
+        """Return no further entry."""
+        self._closed = True
+        self.completed()
+
+    async def ready(self) -> bool:
+        """Wait until there may be a next entry; False when there are no more."""
+        await self._ready.wait()
+        return bool(self._states)
+
+    async def next(self) -> LedgerEntry | None:
+        """Return the next entry; None if there is none now."""
+        async with self._turn:
+            self._ready.clear()  # first: the ledger may grow while it is read
+            while self._states and not self._page:
+                state, complete = self._states[0], self._complete
+                if self._only_paid and state is not TrackState.SUBMITTED:
+                    break
+                self._page.extend(await self._ledger.next_open(state, self._after, _PAGE))
+                if self._page:
+                    self._after = self._page[-1].number
+                elif state is TrackState.WAITING and not complete:
+                    return None
+                else:
+                    self._states.popleft()
+                    self._after = 0
+            self._ready.set()
+            if self._page and not self._closed:
+                return self._page.popleft()
+            self._states.clear()
+            return None
+
+
+class DownloadQueue:
+    """The covers whose images are not saved, the oldest first, for several workers."""
+
+    def __init__(self, ledger: Ledger, workers: int) -> None:
+        """Start; at most `workers` entries are taken and not left."""
+        self._ledger = ledger
+        self._workers = workers
+        self._under_way: set[int] = set()
+        self._complete = False
+        self._turn = asyncio.Lock()
+        self._news = asyncio.Event()
+
+    def grown(self) -> None:
+        """Note that there is a further cover."""
+        self._news.set()
+
+    def completed(self) -> None:
+        """Note that there are no further covers."""
+        self._complete = True
+        self._news.set()
+
+    async def next(self) -> LedgerEntry | None:
+        """Take the next entry, which must be given to `leave`; None when there are no more."""
+        async with self._turn:
+            while True:
+                self._news.clear()  # first: there may be news while the ledger is read
+                complete = self._complete
+                for entry in await self._ledger.next_unsaved(self._workers):
+                    if entry.number not in self._under_way:
+                        self._under_way.add(entry.number)
+                        return entry
+                if complete:
+                    return None
+                await self._news.wait()
+
+    def leave(self, entry: LedgerEntry) -> None:
+        """Return an entry that is saved or put off."""
+        self._under_way.discard(entry.number)

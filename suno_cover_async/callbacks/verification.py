@@ -1,0 +1,121 @@
+"""Who is let in: a request is checked step by step, and everything refused gets one answer.
+
+It owns the order of the checks, what of a request is read, and the bound on its body. Pure: it
+knows no server and no waiting. Tokens and signatures are `signatures.py`'s, the body's words
+`codec.py`'s.
+"""
+
+import contextlib
+import re
+import time
+from collections.abc import Generator, Iterable, Mapping
+from typing import Any, cast
+
+import attrs
+
+from suno_cover_async.common import validation
+from suno_cover_async.errors import CallbackRefusedError
+from suno_cover_async.models import Callback
+from suno_cover_async.protocol import codec, signatures
+
+_Pairs = Iterable[tuple[str | bytes, str | bytes]]
+Headers = Mapping[str, str] | _Pairs
+
+LARGEST_BODY = 64 * 1024
+
+_TIMESTAMP = "x-webhook-timestamp"  # both headers: documented by kie.ai
+_SIGNATURE = "x-webhook-signature"
+_READ = {"content-encoding", "content-type", "content-length", _TIMESTAMP, _SIGNATURE}
+_JSON = re.compile(
+    r"application/([a-z0-9!#$&^_.-]+\+)?json[ \t]*(;.*)?", re.ASCII | re.IGNORECASE | re.DOTALL
+)
+_LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
+
+
+@attrs.frozen(kw_only=True)
+class CallbackAnswer:
+    """What to answer: status, body and content type, and no header that depends on the caller."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+
+
+ACCEPTED = CallbackAnswer(status=200, body=b'{"status": "received"}')
+REFUSED = CallbackAnswer(status=400, body=b'{"status": "refused"}')
+
+
+@attrs.frozen(kw_only=True)
+class Head:
+    """What is proven, or promised, before the body was read."""
+
+    music_task_id: str
+    signature: signatures.Signature | None
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Verifier:
+    """The checks, in two steps: what needs no body, then the body."""
+
+    secrets: signatures.Secrets
+    hmac_keys: signatures.Secrets | None
+
+    def head(self, method: str, path: str, headers: Headers) -> Head:
+        """Check all that needs no body; raises CallbackRefusedError."""
+        if method != "POST":
+            raise CallbackRefusedError("the method is not POST")
+        music_task_id = signatures.music_task_of(self.secrets, path.partition("?")[0])
+        fields = _fields(headers)
+        if fields.get("content-encoding", "identity").lower() != "identity":
+            raise CallbackRefusedError("the body is compressed")
+        if not _JSON.fullmatch(fields.get("content-type", "application/json")):
+            raise CallbackRefusedError("the content type is not JSON")
+        signature = None
+        if self.hmac_keys is not None:
+            signature = signatures.read_signature(fields.get(_TIMESTAMP), fields.get(_SIGNATURE))
+        length = fields.get("content-length", "0")
+        if not _LENGTH.fullmatch(length) or int(length) > LARGEST_BODY:
+            raise CallbackRefusedError("the body is too large")
+        return Head(music_task_id=music_task_id, signature=signature)
+
+    def body(self, head: Head, body: bytes) -> Callback:
+        """Check and read the body that came with a head; raises CallbackRefusedError."""
+        kind: type[object] = type(body)
+        if kind is not bytes or len(body) > LARGEST_BODY:
+            raise CallbackRefusedError("the body is too large, or not bytes")
+        cover_task_id = codec.decode_callback(body)
+        if self.hmac_keys is not None and head.signature is not None:
+            signatures.verify(self.hmac_keys, head.signature, cover_task_id, now=time.time())
+        return Callback(music_task_id=head.music_task_id, cover_task_id=cover_task_id)
+
+
+@contextlib.contextmanager
+def refusing() -> Generator[None, None, None]:
+    """Refuse whatever strange input leads to; a cancellation passes."""
+    try:
+        yield
+    except CallbackRefusedError:
+        raise
+    except Exception as error:  # noqa: BLE001 - of strangers' input, nothing else may come
+        kind = type(error).__name__
+    else:
+        return
+    raise CallbackRefusedError(f"it cannot be read: {kind}")
+
+
+def _fields(headers: Headers) -> dict[str, str]:
+    """Choose the headers that are read, with names in lower case; empty ones count as absent."""
+    fields: dict[str, str] = {}
+    items: Any = getattr(headers, "items", None)
+    for name, value in cast("_Pairs", items() if items else headers):
+        known = _text(name).lower()
+        if known in fields:
+            raise CallbackRefusedError("a header stands twice")
+        if known in _READ:
+            fields[known] = _text(value).strip(" \t")
+    return {name: value for name, value in fields.items() if value}
+
+
+def _text(value: str | bytes) -> str:
+    text = value.decode("latin-1") if isinstance(value, bytes) else value
+    return validation.instance("a header", text, str)

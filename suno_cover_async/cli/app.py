@@ -1,0 +1,194 @@
+"""The commands: their arguments, options and help, and what every error ends in.
+
+It knows click, and the modules beside it that do the work; `process.py` runs them.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from suno_cover_async import SunoCoverError, __version__
+from suno_cover_async.cli.commands.batch import batch, ledger
+from suno_cover_async.cli.commands.demo import demo
+from suno_cover_async.cli.commands.details import show_credits, show_details
+from suno_cover_async.cli.commands.generate import generate
+from suno_cover_async.cli.commands.listening import Door, with_door
+from suno_cover_async.cli.commands.sandbox import serve
+from suno_cover_async.cli.exit_codes import ExitCode, advise, exit_code, explain
+from suno_cover_async.cli.options import (
+    EPILOG,
+    Connection,
+    Seconds,
+    connected,
+    image_folder,
+    refuse_key,
+    with_json,
+)
+from suno_cover_async.cli.output.console import refuse, say, stderr
+from suno_cover_async.cli.process import run
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EPILOG,
+)
+@click.version_option(__version__, prog_name="suno-cover")
+@refuse_key
+def commands() -> None:
+    """Cover art for finished AI-generated songs, without ever paying twice.
+
+    The API key is read from SUNO_API_KEY, from a file or from standard input (--key-file),
+    never from the command line. The demo needs none: suno-cover demo
+    """
+
+
+@commands.command("generate", short_help="Cover songs and save the images.", epilog=EPILOG)
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@image_folder("covers", "Where to save the images.")
+@with_json
+@with_door
+@connected
+def _generate(
+    ids: tuple[str, ...], into: Path, as_json: bool, connection: Connection, door: Door | None
+) -> int:
+    """Cover songs and save their images, many at once.
+
+    ID is the id of a music task; - reads ids from standard input, one a line. The paths of saved
+    images go to standard output, or with --json an object for each song and a summary; all else
+    goes to standard error. A song that fails stops no other.
+
+    Ctrl-C finishes what is paid for, Ctrl-C again stops now. The same command goes on, and never
+    pays twice.
+
+    With --listen and --public-url the API's callbacks end the waits. Their URLs are signed with
+    SUNO_CALLBACK_SECRET, or with a secret of this run; kie.ai's own signature is checked as well
+    where SUNO_CALLBACK_HMAC_KEY is set.
+    """
+    if "-" in ids and connection.key_file == "-":
+        raise click.UsageError("standard input cannot hold both the ids and the key")
+    client = connection.client(None if door is None else door.receiver)
+    options = [
+        *("--out", str(into)),
+        *(["--json"] if as_json else ()),
+        *connection.arguments(),
+        *(door.arguments() if door else ()),
+    ]
+    act = generate(client, _all_ids(ids), into=into, with_json=as_json, options=options)
+    work = act.run()
+    if door is not None:
+        work = door.through(work, expected=lambda: act.billed > 0)
+    return run(work, finish=act.finish)
+
+
+@commands.command("details", short_help="Show a cover task.", epilog=EPILOG)
+@click.argument("cover_task_id")
+@click.option("--wait", is_flag=True, help="Wait until it is finished.")
+@image_folder(None, "Save the images here, if it is a success.")
+@with_json
+@connected
+def _details(
+    cover_task_id: str, wait: bool, into: Path | None, as_json: bool, connection: Connection
+) -> int:
+    """Show a cover task by its id, which submitting a song returned."""
+    client = connection.client()
+    return run(show_details(client, cover_task_id, wait=wait, into=into, with_json=as_json))
+
+
+@commands.command("credits", short_help="Show the account's balance.", epilog=EPILOG)
+@with_json
+@connected
+def _credits(as_json: bool, connection: Connection) -> int:
+    """Show the account's balance."""
+    return run(show_credits(connection.client(), with_json=as_json))
+
+
+@commands.command("sandbox", short_help="Run a pretend API on this machine.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8480,
+    show_default=True,
+    help="Where to listen; 0 takes a free one.",
+)
+@click.option(
+    "--seconds",
+    type=Seconds(0),
+    default=5.0,
+    show_default=True,
+    help="How long a cover takes.",
+)
+@click.option(
+    "--music",
+    type=click.IntRange(0, 1_000_000),
+    default=12,
+    show_default=True,
+    help="How many finished songs there are.",
+)
+@click.option(
+    "--catalog",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write the songs there as a .csv, for suno-cover batch.",
+)
+def _sandbox(port: int, seconds: float, music: int, catalog: Path | None) -> int:
+    """Run a pretend API on this machine until Ctrl-C, to try things out for nothing.
+
+    Every request is shown as it arrives. Ended by Ctrl-C or SIGTERM, the exit code is 0.
+    """
+    return run(serve(port=port, seconds=seconds, music=music, catalog=catalog))
+
+
+@commands.command("demo", short_help="See a dozen covers made: no account, about ten seconds.")
+@image_folder("suno-cover-demo", "Where to save the images.")
+def _demo(into: Path) -> int:
+    """Cover a dozen made-up songs in a sandbox on this machine, in about ten seconds.
+
+    It needs no account, no key and no network, and leaves 24 images and one contact sheet.
+    """
+    return run(demo(into=into))
+
+
+commands.add_command(batch)
+commands.add_command(ledger)
+
+
+def _all_ids(ids: Sequence[str]) -> list[str]:
+    """Return the ids; a `-` stands for those on standard input."""
+    found: list[str] = []
+    for one in ids:
+        if one == "-":
+            text = sys.stdin.buffer.read().decode("utf-8-sig", "replace")
+            found += filter(None, map(str.strip, text.splitlines()))
+        else:
+            found.append(one)
+    if not found:
+        raise click.UsageError("no ids on standard input")
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; an error becomes a line on standard error and an exit code."""
+    try:
+        code = commands.main(arguments, prog_name="suno-cover", standalone_mode=False)
+    except click.ClickException as error:
+        refuse(error)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    except (SunoCoverError, ValueError, OSError) as error:
+        return _failed(error)
+    except Exception as error:
+        if {"-v", "-vv", "--verbose"} & set(arguments or sys.argv):
+            raise
+        say(stderr(), f"Error: unexpected {type(error).__name__}; --verbose shows where", "red")
+        return ExitCode.FAILED
+    return code if isinstance(code, int) else ExitCode.DONE
+
+
+def _failed(error: Exception) -> int:
+    say(stderr(), f"Error: {explain(error)}", "red")
+    advice = advise(error)
+    if advice is not None:
+        say(stderr(), f"next: {advice}")
+    return exit_code([error])

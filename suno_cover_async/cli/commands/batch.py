@@ -1,0 +1,221 @@
+"""The commands about whole catalogs: `batch`, `ledger show` and `ledger export`.
+
+It knows click, and the modules beside it that do the work.
+"""
+
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import click
+
+from suno_cover_async import Ledger, RetryPolicy, TrackState
+from suno_cover_async.batch.catalog import Format
+from suno_cover_async.cli.commands.catalog_input import Intake, opened
+from suno_cover_async.cli.commands.catalog_run import Batch
+from suno_cover_async.cli.commands.ledger import forget_account, show
+from suno_cover_async.cli.commands.listening import Door, with_door
+from suno_cover_async.cli.exit_codes import ExitCode
+from suno_cover_async.cli.options import (
+    CONCURRENCY,
+    EPILOG,
+    Connection,
+    connected,
+    image_folder,
+    with_json,
+)
+from suno_cover_async.cli.output.console import say, stderr
+from suno_cover_async.cli.output.export import ExportFormat, export
+from suno_cover_async.cli.output.follow_up import Command, LedgerFollowUp
+from suno_cover_async.cli.output.results import Results, When, is_watched
+from suno_cover_async.cli.process import run
+
+_LONGEST_PAUSE = 3600.0  # seconds of a Retry-After: a batch can wait where a person cannot
+_STATES = {state.name.lower(): state for state in TrackState}
+_PATH = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command("batch", short_help="Cover a whole catalog; run again, it goes on.", epilog=EPILOG)
+@click.argument("catalog", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option(
+    "--ledger",
+    "ledger_path",
+    type=_PATH,
+    default="covers.db",
+    show_default=True,
+    help="Where to remember how far each track is.",
+)
+@image_folder("covers", "Where to save the images.")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(("csv", "jsonl", "txt")),
+    help="What the catalog is. [default: by its suffix; of standard input, by its first line]",
+)
+@click.option("--skip-bad", is_flag=True, help="Leave out lines that name no track.")
+@click.option(
+    "--retry-failed",
+    is_flag=True,
+    help="Try again what failed before. A cover that failed may be billed again.",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=CONCURRENCY,
+    show_default=True,
+    help="How many covers are in flight at once.",
+)
+@with_json
+@with_door
+@connected
+def batch(
+    *,
+    catalog: str,
+    ledger_path: Path,
+    into: Path,
+    kind: Format | None,
+    skip_bad: bool,
+    retry_failed: bool,
+    concurrency: int,
+    as_json: bool,
+    connection: Connection,
+    door: Door | None,
+) -> int:
+    """Cover a whole catalog; run again, it goes on where it stopped, and never pays twice.
+
+    CATALOG is a .csv or .jsonl with a music_task_id for each track, perhaps a title, or a .txt of
+    ids; - reads standard input. It is read to its end before anything is submitted.
+
+    The paths of saved images go to standard output, or with --json an object for each track and a
+    summary. A terminal shows progress in place of paths.
+
+    Ctrl-C finishes what is paid for, Ctrl-C again stops now.
+    """
+    if catalog == "-" and connection.key_file == "-":
+        raise click.UsageError("standard input cannot hold both the catalog and the key")
+    client = connection.client(
+        None if door is None else door.receiver,
+        concurrency=concurrency,
+        retry=RetryPolicy(max_retry_after=_LONGEST_PAUSE),
+    )
+    options = {
+        "--out": str(into),
+        "--format": kind,
+        "--concurrency": None if concurrency == CONCURRENCY else str(concurrency),
+    }
+    flags = {"--skip-bad": skip_bad, "--json": as_json}
+    words = [
+        *(word for name, value in options.items() if value is not None for word in (name, value)),
+        *(flag for flag, given in flags.items() if given),
+        *connection.arguments(),
+        *(door.arguments() if door else ()),
+    ]
+    with opened(catalog, kind) as intake:
+        if not _is_usable(intake, skip_bad=skip_bad):
+            return ExitCode.USAGE
+        when = When.NEVER if is_watched() and not as_json else When.NOW  # the folder is named
+        command = Command(catalog=catalog, ledger=str(ledger_path), options=words)
+        act = Batch(
+            client=client,
+            tracks=intake.catalog,
+            bad_lines=intake.bad,
+            ledger_path=ledger_path,
+            into=into,
+            results=Results(with_json=as_json, when=when),
+            follow_up=LedgerFollowUp(stderr(), command),
+            retry_failed=retry_failed,
+        )
+        work = act.run()
+        if door is not None:
+            work = door.through(work, expected=lambda: act.billed > 0)
+        return run(work, finish=act.finish)
+
+
+def _is_usable(intake: Intake, *, skip_bad: bool) -> bool:
+    """Say what is wrong with the catalog; returns whether the run can start."""
+    console = stderr()
+    if intake.bad:
+        lines = "1 line that names" if intake.bad == 1 else f"{intake.bad:,} lines that name"
+        what = f"{intake.name} has {lines} no track"
+        if skip_bad:
+            say(console, f"{what}, left out:", "yellow")
+        else:
+            say(console, f"Error: {what}; nothing was submitted:", "red")
+        intake.say_bad(console)
+        if not skip_bad:
+            advice = "fix these lines, then run the command again, or leave them out: --skip-bad"
+            say(console, f"next: {advice}")
+            return False
+    if not intake.tracks:
+        say(console, f"Error: there are no tracks in {intake.name}", "red")
+        return False
+    return True
+
+
+_ledger_file = click.argument("path", metavar="LEDGER", type=_PATH)
+_states = click.option(
+    "--state",
+    "names",
+    multiple=True,
+    type=click.Choice(tuple(_STATES)),
+    help="Only tracks in this state; may be given several times.",
+)
+
+
+@click.group("ledger", short_help="See what a ledger knows, or export it.")
+def ledger() -> None:
+    """See what a ledger knows, also while a batch is running, or whose it is."""
+
+
+@ledger.command("show", short_help="Count tracks by state, and list those that failed.")
+@_ledger_file
+@_states
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=50,
+    show_default=True,
+    help="The most tracks to list.",
+)
+def _show(path: Path, names: tuple[str, ...], limit: int) -> int:
+    """Count the tracks of LEDGER by state, and list those that failed or need attention."""
+    states = [_STATES[name] for name in names] or [TrackState.FAILED, TrackState.ATTENTION]
+    return run(_done(show(Ledger(path), states, limit=limit)))
+
+
+@ledger.command("export", short_help="Write a row for each track, as CSV or JSON.")
+@_ledger_file
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(("csv", "jsonl")),
+    required=True,
+    help="csv for spreadsheets: a BOM, and a ' before what would run as a formula; jsonl is exact.",
+)
+@_states
+@click.option(
+    "--out", type=_PATH, metavar="FILE", help="Write it there, whole or not at all. [default: -]"
+)
+def _export(path: Path, kind: ExportFormat, names: tuple[str, ...], out: Path | None) -> int:
+    """Write a row for each track of LEDGER: where it stands, its files, the catalog's own columns.
+
+    What is written can be read as a catalog again.
+    """
+    states = [_STATES[name] for name in names]
+    return run(_done(export(Ledger(path), states, kind, out=out, beside=path)))
+
+
+@ledger.command("forget-account", short_help="Let a ledger follow its account to a new key.")
+@_ledger_file
+def _forget_account(path: Path) -> int:
+    """Let LEDGER belong to no account, until the next batch says whose it is.
+
+    A ledger belongs to one account, which it knows by a fingerprint of host and key. Use this when
+    that account only got a new key; with another account, what was paid for would not be found.
+    """
+    return run(_done(forget_account(path)))
+
+
+async def _done(work: Coroutine[Any, Any, None]) -> int:
+    await work
+    return ExitCode.DONE

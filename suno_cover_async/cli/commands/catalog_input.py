@@ -1,0 +1,98 @@
+"""The catalog of a command line: read to its end and checked before anything is submitted.
+
+It knows where a catalog comes from and which lines are bad; it knows nothing of covers.
+"""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import BinaryIO
+
+import attrs
+from rich.console import Console
+
+from suno_cover_async import BadLine, Catalog, read_catalog
+from suno_cover_async.batch.catalog import Format
+from suno_cover_async.cli.output.console import say
+from suno_cover_async.common.text import printable
+
+_MOST_NAMED = 20
+
+
+@attrs.define(eq=False, kw_only=True)
+class Intake:
+    """A catalog, and what the first reading of it found.
+
+    Attributes:
+        catalog: The tracks, to be read again without the bad lines.
+        name: Its name for people.
+        tracks: How many lines name a track.
+        bad: How many lines do not.
+        named: The first of those.
+    """
+
+    catalog: Catalog
+    name: str
+    tracks: int = 0
+    bad: int = 0
+    named: list[BadLine] = attrs.field(factory=list[BadLine])
+
+    def note(self, line: BadLine) -> None:
+        """Count a bad line."""
+        self.bad += 1
+        if len(self.named) < _MOST_NAMED:
+            self.named.append(line)
+
+    def say_bad(self, console: Console) -> None:
+        """Name the bad lines."""
+        for line in self.named:
+            say(console, f"{self.name}, {line}", "yellow", indent=2)
+        more = self.bad - len(self.named)
+        if more:
+            say(console, f"and {more:,} more", "yellow", indent=2)
+
+
+@contextmanager
+def opened(source: str, kind: Format | None) -> Generator[Intake, None, None]:
+    """Read a catalog to its end; `-` is standard input. A stream is copied into a file.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is no catalog, or its format is unknown.
+    """
+    path = Path(source)
+    if source != "-" and path.is_file():
+        yield _checked(path, kind, printable(source))
+        return
+    with tempfile.TemporaryFile() as kept:
+        with nullcontext(sys.stdin.buffer) if source == "-" else path.open("rb") as stream:
+            shutil.copyfileobj(stream, kept)
+        yield _checked(kept, kind, "standard input" if source == "-" else printable(source))
+
+
+def _checked(source: Path | BinaryIO, kind: Format | None, name: str) -> Intake:
+    try:
+        intake = Intake(catalog=_read(source, kind, None), name=name)
+        for _ in _read(source, kind, intake.note):
+            intake.tracks += 1
+    except ValueError as error:
+        if kind is None:
+            error.add_note("if it is of another format, say so: --format csv, jsonl or txt")
+        raise
+    intake.catalog = _read(source, kind, _skip if intake.bad else None)
+    return intake
+
+
+def _read(
+    source: Path | BinaryIO, kind: Format | None, on_bad: Callable[[BadLine], object] | None
+) -> Catalog:
+    if not isinstance(source, Path):
+        source.seek(0)
+    return read_catalog(source, format=kind, on_bad=on_bad)
+
+
+def _skip(_: BadLine) -> None:
+    """Leave a bad line out; the first reading named it."""

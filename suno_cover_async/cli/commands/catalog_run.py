@@ -1,0 +1,276 @@
+"""One run over a catalog: cover it, show how it goes, and say in the end where all stands.
+
+`batch`, `generate` and `demo` are such runs. It knows `cover_catalog` and when to ask for the
+balance; how things look and read is the business of the modules beside it.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import attrs
+
+from suno_cover_async import (
+    CatalogRun,
+    CircuitBreaker,
+    Failed,
+    Ledger,
+    LedgerEntry,
+    LedgerError,
+    Outcome,
+    Progress,
+    SunoCoverClient,
+    SunoCoverError,
+    Track,
+    TrackState,
+    cover_catalog,
+)
+from suno_cover_async.cli.commands.credits_used import CreditsUsed
+from suno_cover_async.cli.exit_codes import ExitCode, exit_code, explain
+from suno_cover_async.cli.output.console import is_live, say, stderr
+from suno_cover_async.cli.output.progress import Pause, Standing, progress
+from suno_cover_async.cli.output.records import OutcomeRecord, SummaryRecord
+from suno_cover_async.cli.output.report import FollowUp, Report, count, summarise
+from suno_cover_async.cli.output.results import Results
+from suno_cover_async.cli.output.throughput import Speed
+from suno_cover_async.ledger.ledger import Totals
+
+_UNPAID = (TrackState.SUBMITTING, TrackState.WAITING)
+_PAID = (TrackState.SUBMITTED, TrackState.COVERED)
+_PAGE = 1_000
+
+
+@attrs.define(eq=False, kw_only=True)
+class Batch:
+    """One run over a catalog.
+
+    Attributes:
+        client: What to cover with; closed in the end.
+        tracks: The catalog, judged already.
+        ledger_path: Where to remember. None remembers for this run only: then each track without
+            an outcome is named in the end, the balance is not asked for, and an outage is not
+            waited out for longer than retries and time-outs allow.
+        into: The folder of the images.
+        results: What goes to standard output.
+        follow_up: Says what failed, and how to go on.
+        retry_failed: Begin anew with what failed before.
+        bad_lines: How many lines of the catalog name no track.
+        refused: Errors of what was given in place of tracks.
+    """
+
+    client: SunoCoverClient
+    tracks: Iterable[Track]
+    ledger_path: Path | None
+    into: Path
+    results: Results
+    follow_up: FollowUp
+    retry_failed: bool = False
+    bad_lines: int = 0
+    refused: Sequence[Exception] = ()
+    _ledger: Ledger = attrs.field(init=False)
+    _speed: Speed = attrs.field(factory=Speed, init=False)
+    _run: CatalogRun | None = attrs.field(default=None, init=False)
+    _credits_used: CreditsUsed | None = attrs.field(default=None, init=False)
+    _errors: dict[type[Exception], Exception] = attrs.field(init=False)
+    _reason: Exception | None = attrs.field(default=None, init=False)
+    _with_outcome: set[str] = attrs.field(factory=set[str], init=False)
+    _unfinished: Sequence[LedgerEntry] = attrs.field(default=(), init=False)
+    _ended_before: int = attrs.field(default=0, init=False)
+    _was_idle: bool = attrs.field(default=False, init=False)
+    _can_finish: bool = attrs.field(default=False, init=False)
+    _finishing: bool = attrs.field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Prepare; nothing is opened yet."""
+        self._ledger = Ledger(self.ledger_path)
+        self._errors = {type(error): error for error in self.refused}
+
+    async def run(self) -> int:
+        """Cover it, and return the exit code."""
+        try:
+            await self._cover()
+        except (SunoCoverError, OSError) as error:
+            if self._run is None:
+                raise
+            self._reason = error
+        except asyncio.CancelledError:
+            say(stderr(), "interrupted", "yellow")
+            raise
+        finally:
+            if self._run is not None:
+                self._conclude(self._run.progress)
+        return self._code()
+
+    def finish(self) -> bool:
+        """Submit nothing more and end with what is paid for; tells whether that is possible."""
+        if self._run is None or not self._can_finish:
+            return False
+        self._run.finish()
+        self._finishing = True
+        self._ledger.count().add_done_callback(_say_finishing)
+        return True
+
+    @property
+    def billed(self) -> int:
+        """How many covers this run was billed for."""
+        return 0 if self._run is None else self._run.progress.billed
+
+    async def _cover(self) -> None:
+        async with self._ledger:
+            try:
+                async with self.client:
+                    await self._cover_with_all_open()
+            finally:
+                if self.ledger_path is None:
+                    self._unfinished = await self._without_outcome()
+
+    async def _cover_with_all_open(self) -> None:
+        work = cover_catalog(
+            self.client,
+            self.tracks,
+            ledger=self._ledger,
+            into=self.into,
+            retry_failed=self.retry_failed,
+            wait_out_outages=self.ledger_path is not None,
+        )
+        try:
+            async with work as self._run:
+                self._ended_before = self._run.progress.done + self._run.progress.failed
+                self._was_idle = not self._run.progress.left
+                await self._follow(self._run)
+        except asyncio.CancelledError:
+            if self._run is not None:
+                await self._hear_the_rest(self._run)
+            raise
+
+    async def _follow(self, run: CatalogRun) -> None:
+        """Hear of every outcome, up to the last one or the reason to stop."""
+        self._can_finish = True
+        async with contextlib.AsyncExitStack() as stack:
+            show = _nothing if self._was_idle else stack.enter_context(self._progress())
+            await self._watch_the_balance(run, stack)
+            try:
+                async for outcome in run:
+                    self._hear(outcome)
+                    show(outcome)
+            except SunoCoverError as error:
+                self._reason = error
+        self._can_finish = False
+
+    async def _watch_the_balance(self, run: CatalogRun, stack: contextlib.AsyncExitStack) -> None:
+        """Ask for the balance, where this run may be billed and a ledger file is kept."""
+        if self.ledger_path is None:
+            return
+        self._credits_used = CreditsUsed(self.client.credits, run.progress, self._ledger)
+        totals = await self._ledger.count()
+        if any(totals[state] for state in _UNPAID):
+            await stack.enter_async_context(self._credits_used.watched())
+
+    async def _hear_the_rest(self, run: CatalogRun) -> None:
+        """Hear of what ended while it was being stopped."""
+        with contextlib.suppress(SunoCoverError):
+            async for outcome in run:
+                self._hear(outcome)
+
+    def _hear(self, outcome: Outcome) -> None:
+        self.results.add(OutcomeRecord.of(outcome))
+        self.follow_up.hear(outcome)
+        if isinstance(outcome, Failed):
+            self._errors.setdefault(type(outcome.error), outcome.error)
+        if self.ledger_path is None:
+            self._with_outcome.add(outcome.track.music_task_id)
+        if self._run is not None:
+            numbers = self._run.progress
+            self._speed.note(time.monotonic(), numbers.done + numbers.failed - self._ended_before)
+
+    async def _without_outcome(self) -> list[LedgerEntry]:
+        """Read the tracks that had no outcome in this run: what is paid for first."""
+        found: list[LedgerEntry] = []
+        with contextlib.suppress(LedgerError):
+            for state in (*_PAID, *_UNPAID):
+                after = 0
+                while page := await self._ledger.next_open(state, after, _PAGE):
+                    after = page[-1].number
+                    found += [one for one in page if one.music_task_id not in self._with_outcome]
+        return found
+
+    def _progress(self) -> contextlib.AbstractContextManager[Callable[[Outcome], None]]:
+        live = is_live(stderr()) and not self.results.tear_a_display
+        return progress(stderr(), self._standing, live=live)
+
+    def _standing(self) -> Standing:
+        numbers = Progress() if self._run is None else self._run.progress
+        return Standing(
+            total=numbers.total,
+            done=numbers.done,
+            failed=numbers.failed,
+            in_flight={} if self._run is None else self._run.in_flight,
+            per_minute=self._speed.per_minute(time.monotonic()),
+            credits_used=None if self._credits_used is None else self._credits_used.used,
+            finishing=self._finishing,
+            pause=self._pause(),
+        )
+
+    def _pause(self) -> Pause | None:
+        breakers = self.client.breakers
+        paused = map(_pause, (breakers.api, breakers.submit, breakers.images))
+        return next(filter(None, paused), None)
+
+    def _conclude(self, numbers: Progress) -> None:
+        report = Report(
+            into=self.into,
+            numbers=numbers,
+            was_idle=self._was_idle,
+            bad_lines=self.bad_lines,
+            credits_used=None if self._credits_used is None else self._credits_used.used,
+            reason=self._reason,
+            unwritten=self._ledger.unwritten,
+            unfinished=self._unfinished,
+        )
+        self.results.end(
+            map(OutcomeRecord.unfinished, self._unfinished),
+            SummaryRecord.of(
+                numbers,
+                credits_used=report.credits_used,
+                reason=report.reason,
+                bad_lines=report.bad_lines,
+            ),
+        )
+        summarise(stderr(), report, self.follow_up.noun)
+        self.follow_up.say_next(report)
+        if self.results.trouble is not None:
+            say(stderr(), f"Error: {explain(self.results.trouble)}", "red")
+
+    def _code(self) -> ExitCode:
+        """Choose the exit code; what earlier runs left failed makes it no better."""
+        ended_by = [error for error in (self._reason, self.results.trouble) if error is not None]
+        code = exit_code([*ended_by, *self._errors.values()])
+        numbers = Progress() if self._run is None else self._run.progress
+        if code is ExitCode.DONE:
+            return ExitCode.FAILED if numbers.failed or numbers.left else ExitCode.DONE
+        return ExitCode.FAILED if code is ExitCode.TIMED_OUT and numbers.failed else code
+
+
+def _nothing(_: Outcome) -> None:
+    """Show nothing."""
+
+
+def _pause(breaker: CircuitBreaker) -> Pause | None:
+    since, error = breaker.opened_at, breaker.last_error
+    if since is None or error is None:
+        return None
+    ago = timedelta(seconds=time.monotonic() - since)
+    return Pause(what=breaker.name, since=datetime.now().astimezone() - ago, trouble=explain(error))
+
+
+def _say_finishing(counted: "asyncio.Future[Totals]") -> None:
+    if counted.cancelled() or counted.exception() is not None:
+        return
+    paid = sum(counted.result()[state] for state in _PAID)
+    covers = f"{count(paid, 'cover')} that {'is' if paid == 1 else 'are'}"
+    what = f"finishing {covers} paid for" if paid else "finishing what is under way"
+    more = "Ctrl-C again stops now, nothing is lost: the same command goes on"
+    say(stderr(), f"{what}; {more}", "yellow")

@@ -1,0 +1,141 @@
+"""`generate`: cover songs by their ids. It is a batch whose ledger is kept in memory.
+
+It owns how ids become tracks, and what is said of songs that no ledger file remembers: each one
+that is paid for and not finished is named with its cover task id.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from suno_cover_async import Failed, LedgerEntry, Outcome, SunoCoverClient, Track, TrackState
+from suno_cover_async.cli.commands.catalog_run import Batch
+from suno_cover_async.cli.exit_codes import advise, explain
+from suno_cover_async.cli.output.console import copyable, is_live, say, stderr
+from suno_cover_async.cli.output.follow_up import command_line
+from suno_cover_async.cli.output.records import OutcomeRecord
+from suno_cover_async.cli.output.report import Report, are, count, say_failure
+from suno_cover_async.cli.output.results import Results, When, is_watched
+from suno_cover_async.cli.output.rows import named
+from suno_cover_async.common.text import printable
+
+_MOST_IDS = 20  # more make no command that anybody would copy
+_PAID = {TrackState.SUBMITTED, TrackState.COVERED}
+
+
+def generate(
+    client: SunoCoverClient,
+    ids: Iterable[str],
+    *,
+    into: Path,
+    with_json: bool,
+    options: Sequence[str],
+) -> Batch:
+    """Prepare to cover the songs of these ids, each once; what is no id fails alone.
+
+    Args:
+        client: What to cover with; closed in the end.
+        ids: The music tasks.
+        into: The folder of the images.
+        with_json: Write a record for each song, not just its files.
+        options: Those of a command that goes on with what is left.
+    """
+    tracks, refused = list[Track](), dict[str, ValueError]()
+    for one in dict.fromkeys(ids):
+        try:
+            tracks.append(Track(one))
+        except ValueError as error:
+            refused[one] = error
+    results = Results(with_json=with_json, when=When.AT_END if is_watched() else When.NOW)
+    for one, reason in refused.items():
+        results.add(OutcomeRecord.refused(one, reason))
+    return Batch(
+        client=client,
+        tracks=tracks,
+        refused=list(refused.values()),
+        bad_lines=len(refused),
+        ledger_path=None,
+        into=into,
+        results=results,
+        follow_up=SongsFollowUp(stderr(), options, refused),
+    )
+
+
+class SongsFollowUp:
+    """Names each song that failed or is left, since no ledger file does."""
+
+    noun = "song"
+
+    def __init__(
+        self, console: Console, options: Sequence[str], refused: dict[str, ValueError]
+    ) -> None:
+        """Say nothing yet; `refused` are ids that name no song."""
+        self._console = console
+        self._options = options
+        self._refused = refused
+        self._failed: list[Failed] = []
+
+    def hear(self, outcome: Outcome) -> None:
+        """Note a failure; say it at once where no display shows it."""
+        if isinstance(outcome, Failed):
+            self._failed.append(outcome)
+            if not is_live(self._console):
+                say_failure(self._console, outcome)
+
+    def say_next(self, report: Report) -> None:
+        """Say what failed, why, and what is left; then the command that goes on."""
+        failed = [one for one in self._failed if not one.error.retryable]
+        left = [one for one in self._failed if one.error.retryable]
+        if self._refused:
+            names = "names" if len(self._refused) == 1 else "name"
+            what = f"{count(len(self._refused), 'id')} {names} no song:"
+            say(self._console, what, "red")
+            self._say_alike([(repr(one), error) for one, error in self._refused.items()])
+        if failed:
+            say(self._console, f"{count(len(failed), 'song')} failed:", "bold red")
+            self._say_alike([(named(one.track), one.error) for one in failed])
+        if left:
+            say(self._console, f"{count(len(left), 'song')} {are(len(left))} left:", "yellow")
+            self._say_alike([(named(one.track), one.error) for one in left])
+        self._say_unfinished(report.unfinished)
+        again = [one.track.music_task_id for one in left]
+        again += [entry.music_task_id for entry in report.unfinished]
+        if again:
+            self._say_how_to_go_on(again)
+
+    def _say_alike(self, failures: Iterable[tuple[str, Exception]]) -> None:
+        """Say why songs failed, and what to do; each reason once, below the songs it is of."""
+        alike: dict[tuple[str, str | None], list[str]] = {}
+        for name, error in failures:
+            alike.setdefault((explain(error), advise(error)), []).append(name)
+        for (reason, advice), names in alike.items():
+            for name in names:
+                say(self._console, name, indent=2)
+            say(self._console, reason, "red", indent=4)
+            if advice is not None:
+                say(self._console, f"next: {advice}", indent=4)
+
+    def _say_unfinished(self, entries: Sequence[LedgerEntry]) -> None:
+        paid = [entry for entry in entries if entry.state in _PAID]
+        unsure = [entry for entry in entries if entry.state is TrackState.SUBMITTING]
+        if paid:
+            what = f"{count(len(paid), 'song')} {are(len(paid))} paid for and not finished:"
+            say(self._console, what, "yellow")
+        for entry in paid:
+            task = printable(entry.task.cover_task_id if entry.task else "")
+            say(self._console, f"{named(entry.tracks[0])}: cover task {task}", indent=2)
+        if unsure:
+            say(self._console, f"{count(len(unsure), 'song')} possibly billed:", "yellow")
+        for entry in unsure:
+            say(self._console, named(entry.tracks[0]), indent=2)
+        rest = len(entries) - len(paid) - len(unsure)
+        if rest:
+            say(self._console, f"{count(rest, 'song')} not submitted", "yellow")
+
+    def _say_how_to_go_on(self, ids: Sequence[str]) -> None:
+        if len(ids) > _MOST_IDS:
+            say(self._console, "go on with the same command; submitting again never pays twice")
+            return
+        say(self._console, "go on with this; submitting again never pays twice:")
+        copyable(self._console, command_line("generate", *self._options, "--", *ids))

@@ -1,0 +1,166 @@
+"""`ledger show`: how many tracks are how far, what runs cost, which tracks failed, and why.
+
+It knows the ledger as anybody may read it, also while a batch is running; and `forget-account`.
+"""
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from suno_cover_async import Ledger, LedgerEntry, LedgerRun, TrackState
+from suno_cover_async.cli.output.console import is_live, result, say, stderr, stdout
+from suno_cover_async.common.records import make_converter
+from suno_cover_async.common.text import printable
+from suno_cover_async.ledger.ledger import Totals
+
+_LONGEST_REASON = 500
+_LONGEST_TITLE = 80
+_USUAL_ID = 32  # characters, which are to be copied
+_NARROWEST_TABLE = 80
+_RUNS = 5  # of the latest
+_CONVERTER = make_converter(datetimes="ISO 8601")
+_STYLES = {
+    TrackState.SAVED: "green",
+    TrackState.FAILED: "bold red",
+    TrackState.ATTENTION: "yellow",
+}
+
+
+async def show(ledger: Ledger, states: Sequence[TrackState], *, limit: int) -> None:
+    """Write the counts, the latest runs and the tracks in these states to standard output.
+
+    Raises:
+        LedgerError: The ledger cannot be read.
+    """
+    totals = await ledger.totals()
+    runs = tuple(reversed(await ledger.runs(_RUNS)))
+    entries: list[LedgerEntry] = []
+    async with contextlib.aclosing(ledger.entries(*states)) as found:
+        async for entry in found:
+            if len(entries) == limit:
+                break
+            entries.append(entry)
+    if is_live(stdout()):
+        show_to_people(stdout(), ledger.name, totals, runs, entries)
+    else:
+        _show_to_programs(totals, runs, entries)
+    more = sum(totals[state] for state in set(states)) - limit
+    if more > 0:
+        say(stderr(), f"and {more:,} more; --limit shows more, `ledger export` writes them all")
+
+
+async def forget_account(path: Path) -> None:
+    """Let a ledger belong to no account.
+
+    Raises:
+        LedgerError: There is none, or it cannot be written.
+    """
+    ledger = Ledger(path)
+    await ledger.totals()  # opening it for writing would make one where there is none
+    async with ledger:
+        await ledger.forget_account()
+    say(stderr(), f"{ledger.name} belongs to no account now; the next batch says whose it is")
+
+
+def _show_to_programs(
+    totals: Totals, runs: Iterable[LedgerRun], entries: Iterable[LedgerEntry]
+) -> None:
+    """Write lines whose fields are apart by tabs: counts, runs, an empty line, then the tracks."""
+    for state, many in totals.items():
+        result(f"{state.value}\t{many}")
+    for run in runs:
+        fields = _CONVERTER.unstructure(run).values()
+        result("\t".join(("run", *("" if field is None else str(field) for field in fields))))
+    for number, entry in enumerate(entries):
+        if not number:
+            result("")
+        result("\t".join((*_names(entry), _reason(entry))))
+
+
+def show_to_people(
+    console: Console,
+    name: str,
+    totals: Totals,
+    runs: Sequence[LedgerRun],
+    entries: Sequence[LedgerEntry],
+) -> None:
+    """Draw the counts, the runs and a table; where that is too narrow, what would be in it."""
+    say(console, f"{name}: {sum(totals.values()):,} tracks")
+    for state, many in totals.items():
+        if many:
+            say(console, f"{many:>11,}  {state.value}", _STYLES.get(state, ""))
+    if runs:
+        say(console, "latest runs:")
+    for run in runs:
+        say(console, _run_in_words(run), indent=2)
+    console.print()
+    if console.width < _NARROWEST_TABLE:
+        for entry in entries:
+            _show_narrowly(console, entry)
+    elif entries:
+        console.print(_table(entries))
+
+
+def _run_in_words(run: LedgerRun) -> str:
+    """Say in a line when a run was, what it submitted, and what it cost as far as is known."""
+    words = f"{run.began_at.astimezone():%F %H:%M}"
+    if run.ended_at is None:
+        words += ", not ended"
+    else:
+        words += f", for {_time(run.ended_at - run.began_at)}"
+    words += f": {run.submitted:,} submitted, {run.adopted:,} adopted"
+    if run.credits_used is not None:
+        words += f", {run.credits_used:,.10g} credits"
+    return words
+
+
+def _time(took: timedelta) -> str:
+    """Say how long something took, as exactly as people want to know."""
+    minutes, seconds = divmod(round(took.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{seconds} s"
+
+
+def _show_narrowly(console: Console, entry: LedgerEntry) -> None:
+    title, music_task_id, state, cover_task_id = _names(entry)
+    say(console, f"{state}: {title or music_task_id}", _STYLES.get(entry.state, ""))
+    for line in (music_task_id, cover_task_id, _reason(entry)):
+        if line:
+            say(console, line, indent=2)
+
+
+def _table(entries: Iterable[LedgerEntry]) -> Table:
+    table = Table(box=box.SIMPLE, expand=False, pad_edge=False, show_edge=False)
+    table.add_column("track", ratio=1, overflow="fold")
+    table.add_column("state", overflow="fold")
+    table.add_column("music task, cover task", overflow="fold", min_width=_USUAL_ID)
+    for entry in entries:
+        title, music_task_id, _, cover_task_id = _names(entry)
+        table.add_row(
+            Group(Text(title, "bold"), Text(_reason(entry), "dim")),
+            Text(entry.state.value, _STYLES.get(entry.state, "")),
+            Text(f"{music_task_id}\n{cover_task_id}".rstrip()),
+        )
+    return table
+
+
+def _names(entry: LedgerEntry) -> tuple[str, str, str, str]:
+    """Return the title, the music task, the state and the cover task, as they can be shown."""
+    title = ", ".join(track.title for track in entry.tracks if track.title)
+    cover_task_id = entry.task.cover_task_id if entry.task else ""
+    return (
+        printable(title, _LONGEST_TITLE),
+        entry.music_task_id,
+        entry.state.value,
+        printable(cover_task_id),
+    )
+
+
+def _reason(entry: LedgerEntry) -> str:
+    return printable(entry.reason or "", _LONGEST_REASON)

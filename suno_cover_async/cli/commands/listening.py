@@ -1,0 +1,139 @@
+"""`--listen`: a receiver of the command's own, so that callbacks end its waits.
+
+It knows the two options, where the receiver's secrets come from, and that they are never
+arguments, where every user of the machine could read them.
+"""
+
+import contextlib
+import functools
+import os
+import secrets
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from typing import Any, TypeVar, cast
+
+import attrs
+import click
+
+from suno_cover_async import Callback, CallbackReceiver
+from suno_cover_async.cli.exit_codes import ExitCode
+from suno_cover_async.cli.options import with_options
+from suno_cover_async.cli.output.console import say, stderr
+from suno_cover_async.common.text import printable
+
+F = TypeVar("F", bound=Callable[..., object])
+
+SECRET_VARIABLE = "SUNO_CALLBACK_SECRET"  # noqa: S105 - its name
+HMAC_VARIABLE = "SUNO_CALLBACK_HMAC_KEY"
+
+_HIGHEST_PORT = 65_535
+
+
+@attrs.frozen(kw_only=True)
+class Door:
+    """Where callbacks come in, how the API reaches it from outside, and what came."""
+
+    host: str
+    port: int
+    public_url: str
+    receiver: CallbackReceiver
+    callbacks: list[Callback]
+
+    def arguments(self) -> list[str]:
+        """Write the options again, for a command that goes on where this one stopped."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return ["--listen", f"{host}:{self.port}", "--public-url", self.public_url]
+
+    async def through(
+        self, work: Coroutine[Any, Any, int], *, expected: Callable[[], bool] = lambda: True
+    ) -> int:
+        """Do the work while listening; where that is not possible, it never begins.
+
+        Args:
+            work: What brings an exit code.
+            expected: Whether callbacks should have come, once all is done.
+        """
+        with contextlib.closing(work):
+            async with self.open():
+                code = await work
+                if code == ExitCode.DONE and expected():
+                    self.judge()
+                return code
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncGenerator[None, None]:
+        """Listen, and say so; raises OSError where that is not possible."""
+        where = printable(f"{self.host} port {self.port}")
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self.receiver.listen(self.host, self.port))
+            except OSError as error:
+                error.add_note(
+                    f"listen elsewhere than on {where}, where what is behind --public-url leads; "
+                    "127.0.0.1 behind a proxy, or 0.0.0.0 for all addresses"
+                )
+                raise
+            say(stderr(), f"listening for callbacks on {where}, as {printable(self.public_url)}")
+            yield
+
+    def judge(self) -> None:
+        """Say so if all was covered and no callback came."""
+        if not self.callbacks:
+            where = printable(self.public_url)
+            what = (
+                f"no callback came to {where}: is it the right way here? All was found by looking"
+            )
+            say(stderr(), what, "yellow")
+
+
+def with_door(function: F) -> F:
+    """Give a command `--listen` and `--public-url`, as one `door` argument, which may be None."""
+
+    @functools.wraps(function)
+    def command(*args: Any, listen: str | None, public_url: str | None, **more: Any) -> object:
+        return function(*args, door=_door(listen, public_url), **more)
+
+    return cast("F", with_options(command, _OPTIONS))
+
+
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option(
+        "--listen",
+        metavar="HOST:PORT",
+        help="Let callbacks in here, and wait for them in place of looking often.",
+    ),
+    click.option(
+        "--public-url",
+        metavar="URL",
+        help="Where the API reaches what listens, through your proxy or tunnel.",
+    ),
+)
+
+
+def _door(listen: str | None, public_url: str | None) -> Door | None:
+    if listen is None and public_url is None:
+        return None
+    if listen is None or public_url is None:
+        raise click.UsageError("--listen and --public-url belong together: give both, or none")
+    host, port = _place(listen)
+    came: list[Callback] = []
+    try:
+        receiver = CallbackReceiver(
+            public_url=public_url,
+            secret=os.environ.get(SECRET_VARIABLE) or secrets.token_urlsafe(32),
+            hmac_key=os.environ.get(HMAC_VARIABLE) or None,
+            on_callback=came.append,
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error).replace("public_url", "--public-url")) from None
+    return Door(host=host, port=port, public_url=public_url, receiver=receiver, callbacks=came)
+
+
+def _place(listen: str) -> tuple[str, int]:
+    host, colon, port = listen.rpartition(":")
+    number = int(port) if port.isascii() and port.isdecimal() and len(port) < 6 else -1  # noqa: PLR2004
+    if not (colon and host and 1 <= number <= _HIGHEST_PORT):
+        raise click.UsageError(
+            "--listen must be HOST:PORT, such as 127.0.0.1:8481 behind a proxy, 0.0.0.0:8481 for "
+            f"all addresses, or [::1]:8481, not {listen[:80]!r}"
+        )
+    return host.removeprefix("[").removesuffix("]"), number

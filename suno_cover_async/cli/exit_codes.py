@@ -1,0 +1,94 @@
+"""How the command line ends: the exit codes, and an error as one line with a next step.
+
+It knows errors; it knows neither click nor rich, and prints nothing.
+"""
+
+import enum
+import errno
+from collections.abc import Sequence
+
+from suno_cover_async import errors
+from suno_cover_async.common.text import printable
+
+_LONGEST = 500
+
+
+class ExitCode(enum.IntEnum):
+    """What the exit code of `suno-cover` means; the package's docstring has the table."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    KEY = 3
+    CREDITS = 4
+    TIMED_OUT = 5
+    NOT_INSTALLED = 6
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+def exit_code(failures: Sequence[Exception]) -> ExitCode:
+    """Choose the code that tells most about these failures; DONE when there are none."""
+    for kind, code in _WEIGHTIEST:
+        if any(isinstance(error, kind) for error in failures):
+            return code
+    for kind, code in _UNANIMOUS:
+        if failures and all(isinstance(error, kind) for error in failures):
+            return code
+    return ExitCode.FAILED if failures else ExitCode.DONE
+
+
+_WEIGHTIEST: tuple[tuple[type[Exception], ExitCode], ...] = (
+    (errors.AuthenticationError, ExitCode.KEY),
+    (errors.InsufficientCreditsError, ExitCode.CREDITS),
+    (errors.WrongAddressError, ExitCode.USAGE),
+)
+_UNANIMOUS: tuple[tuple[type[Exception], ExitCode], ...] = (
+    (errors.CoverTimeoutError, ExitCode.TIMED_OUT),
+    (ValueError, ExitCode.USAGE),
+)
+
+
+def explain(error: Exception) -> str:
+    """Say what happened, in one line without control characters."""
+    words = str(error)
+    if isinstance(error, OSError) and error.strerror and not error.filename:
+        words = error.strerror
+    return printable(words, _LONGEST) or type(error).__name__
+
+
+def advise(error: Exception) -> str | None:
+    """Say what to do next, where the error's own message does not; a note on it goes first."""
+    for note in getattr(error, "__notes__", ()):
+        return str(note)
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return "give another --port; 0 takes a free one"
+    for kind, advice in _ADVICE:
+        if isinstance(error, kind):
+            return advice
+    if isinstance(error, errors.SunoCoverError) and error.retryable:
+        return _AGAIN
+    return None
+
+
+_AGAIN = "run the same command again"
+_ADVICE: tuple[tuple[type[Exception], str], ...] = (
+    (errors.CoverTimeoutError, f"{_AGAIN}: it waits on, and never pays twice"),
+    (errors.TransportError, "check the network, and --base-url or --host; then " + _AGAIN),
+    (errors.WrongAddressError, "check --base-url or --host; then " + _AGAIN),
+    (errors.NotFoundError, "check the id, --host, and that the key is of the same account"),
+    (errors.DownloadError, _AGAIN),
+    (
+        errors.CoverExpiredError,
+        "nothing: the images are gone for good, and the song can have no second cover set",
+    ),
+    (errors.CoverFailedError, "generate the music again, or ask the host about this cover task"),
+    (
+        errors.CoverExistsError,
+        "look up its cover task id, then: suno-cover details COVER_TASK_ID --out DIR",
+    ),
+    (
+        errors.InvalidRequestError,
+        "check the id: it must be that of a finished music task on this host and account",
+    ),
+)

@@ -1,0 +1,4 @@
+"""What people and programs read: progress, results, reports, files.
+
+It decides nothing; the commands do.
+"""

@@ -1,0 +1,144 @@
+"""Where the command line says things: standard error for people, standard output for results.
+
+It knows terminals and text; it knows nothing of covers. No text is ever read as markup, and what
+goes to people, or to any terminal, is made harmless here once more, whoever forgot to.
+"""
+
+import io
+import logging
+import os
+import re
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from suno_cover_async.common.text import printable
+
+_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
+
+
+class _Console(Console):
+    """A console that goes on when it cannot be written; rich's own would end the process."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        try:
+            super().print(*objects, **options)
+        except OSError:
+            self.on_broken_pipe()
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        _silence(sys.stderr if self.stderr else sys.stdout)
+
+
+@cache
+def stderr() -> Console:
+    """Return the one console on standard error: a second would write across its live display."""
+    return _Console(stderr=True, markup=False, highlight=False, emoji=False)
+
+
+@cache
+def stdout() -> Console:
+    """Return the console on standard output, for tables that somebody looks at."""
+    return _Console(markup=False, highlight=False, emoji=False)
+
+
+def is_live(console: Console) -> bool:
+    """Whether somebody watches the console on a terminal that can redraw lines."""
+    return console.file.isatty() and not console.is_dumb_terminal
+
+
+def say(console: Console, line: str, style: str = "", *, indent: int = 0) -> None:
+    """Say a line; on a terminal it wraps at words, elsewhere it stays one line."""
+    line = printable(line, len(line))
+    if console.is_terminal:
+        console.print(Padding.indent(Text(line, style), indent))
+    else:
+        console.print(Text(" " * indent + line, style), soft_wrap=True)
+
+
+def copyable(console: Console, line: str, *, indent: int = 2) -> None:
+    """Say a line to be copied: never broken, so that a paste of it is what it was."""
+    console.print(Text(" " * indent + printable(line, len(line)), "bold"), soft_wrap=True)
+
+
+def refuse(error: click.ClickException) -> None:
+    """Say why a command line makes no sense, in click's words, which quote some of it as it is."""
+    words = io.StringIO()
+    error.show(words)
+    for line in words.getvalue().splitlines():
+        click.echo(printable(line, len(line)), err=True)
+
+
+def result(line: str) -> None:
+    """Write a result to standard output; once nobody reads it any more, do nothing.
+
+    Programs get it as it is; a terminal, only what can be seen of it.
+
+    Whoever closes the pipe early, as `head` does, wants no more lines; what is paid for is
+    collected all the same.
+
+    Raises:
+        OSError: It cannot be written, on a full disk for instance; later results go nowhere.
+    """
+    if sys.stdout.isatty():
+        lines = re.split(r"\r?\n", line.removeprefix("\ufeff"))
+        line = "\n".join(printable(one, len(one)) for one in lines)
+    try:
+        click.echo(line.encode(errors="surrogateescape"))
+    except BrokenPipeError:
+        _silence(sys.stdout)
+    except OSError as error:
+        _silence(sys.stdout)
+        reason = f"standard output cannot be written: {error.strerror}"
+        raise OSError(error.errno, reason) from None
+
+
+def as_path(path: Path) -> str:
+    """Write a path so that no program takes it for an option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
+
+
+def _silence(stream: TextIO) -> None:
+    """Let all further output go nowhere, also that of the interpreter's own last flush."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+class _ConsoleHandler(logging.Handler):
+    """Log lines above a live display instead of through it."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        first, *rest = self.format(record).splitlines()
+        for line in (first, *(f"    {more}" for more in rest)):  # so that none looks like a record
+            text = printable(line, len(line))
+            self._console.print(Text(text, "dim"), soft_wrap=True)
+
+
+@contextmanager
+def logging_to(console: Console, verbose: int) -> Generator[None, None, None]:
+    """Show the package's log: warnings, and from `verbose` 1 and 2 on more."""
+    logger = logging.getLogger("suno_cover_async")
+    handler = _ConsoleHandler(console)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(_LEVELS[min(verbose, len(_LEVELS) - 1)])
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(handler)

@@ -1,0 +1,236 @@
+"""Many covers on one picture: a card for each track, its images side by side over its title.
+
+It owns the layout and the drawing. It knows files and titles; it knows no client, no API and
+nothing about where the files came from, so it trusts none of them: a broken, missing or absurdly
+large image becomes a placeholder.
+"""
+
+import math
+import unicodedata
+import warnings
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TypeAlias
+
+import attrs
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from suno_cover_async.common.text import is_seen
+
+Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+_PAGE = "#12141a"
+_CARD = "#1d2029"
+_HOLE = "#2a2e3a"
+_CROSS = "#4a5063"
+_INK = "#eceef4"
+_FAINT = "#8b91a3"
+
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+_LARGEST_IMAGE = 64_000_000  # pixels; a header alone may claim any number
+_LARGEST_SHEET = 24_000_000  # pixels
+_THUMBS = (240, 180, 120, 80)
+_MOST_ABREAST = 4
+_LONGEST_TITLE = 200
+_WIDE_FONTS = (
+    "NotoSansCJK-Regular.ttc",
+    "msyh.ttc",
+    "PingFang.ttc",
+    "Arial Unicode.ttf",
+    "DejaVuSans.ttf",
+    "NotoSans-Regular.ttf",
+    "arial.ttf",
+)
+
+
+@attrs.frozen(kw_only=True)
+class _Layout:
+    """Where everything goes, in pixels; all follows from the side of a thumbnail."""
+
+    thumb: int
+    abreast: int
+    cards: int
+    left_out: int
+
+    @property
+    def gap(self) -> int:
+        return max(6, self.thumb // 15)
+
+    @property
+    def ink(self) -> int:
+        return max(11, self.thumb // 12)
+
+    @property
+    def card(self) -> tuple[int, int]:
+        wide = self.gap + self.abreast * (self.thumb + self.gap)
+        return wide, self.thumb + 3 * self.gap + self.ink
+
+    @property
+    def columns(self) -> int:
+        """Columns that make the sheet about three wide to two high."""
+        wide, high = self.card
+        return max(1, min(self.cards, round(math.sqrt(self.cards * 1.5 * high / wide))))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        wide, high = self.card
+        lines = -(-self.cards // self.columns)
+        edge = 2 * self.gap
+        footer = 2 * self.ink if self.left_out else 0
+        return (
+            2 * edge + self.columns * (wide + self.gap) - self.gap,
+            2 * edge + lines * (high + self.gap) - self.gap + footer,
+        )
+
+    def corner(self, index: int) -> tuple[int, int]:
+        """Find the upper left corner of a card."""
+        wide, high = self.card
+        line, column = divmod(index, self.columns)
+        return 2 * self.gap + column * (wide + self.gap), 2 * self.gap + line * (high + self.gap)
+
+    @property
+    def fits(self) -> bool:
+        wide, high = self.size
+        return wide * high <= _LARGEST_SHEET
+
+
+def contact_sheet(rows: Sequence[tuple[str, Sequence[Path]]], target: Path) -> Path:
+    """Draw the covers of many tracks on one PNG of at most 24 million pixels.
+
+    Thumbnails shrink as tracks grow many; beyond about 1,000 tracks the rest is left out, and
+    the sheet says how many.
+
+    Args:
+        rows: A title and its image files, for each track; up to four images are shown.
+        target: The PNG to write, replaced at once when it is complete.
+
+    Returns:
+        The target.
+
+    Raises:
+        OSError: The target cannot be written.
+    """
+    layout = _lay_out(rows)
+    sheet = Image.new("RGB", layout.size, _PAGE)
+    for index, (title, files) in enumerate(rows[: layout.cards]):
+        sheet.paste(_card(layout, title, files), layout.corner(index))
+    if layout.left_out:
+        _footer(sheet, layout)
+    part = target.with_name(f"{target.name}.part")
+    sheet.save(part, format="PNG")
+    part.replace(target)
+    return target
+
+
+def _lay_out(rows: Sequence[tuple[str, Sequence[Path]]]) -> _Layout:
+    """Choose the largest thumbnails that fit; leave tracks out only when the smallest do not."""
+    abreast = max((min(len(files), _MOST_ABREAST) for _, files in rows), default=1) or 1
+
+    def sized(thumb: int, cards: int) -> _Layout:
+        left_out = len(rows) - cards
+        return _Layout(thumb=thumb, abreast=abreast, cards=cards, left_out=left_out)
+
+    for thumb in _THUMBS:
+        layout = sized(thumb, len(rows))
+        if layout.fits:
+            return layout
+    cards = len(rows)
+    while not (layout := sized(_THUMBS[-1], cards)).fits:
+        cards = cards * 9 // 10
+    return layout
+
+
+def _card(layout: _Layout, title: str, files: Sequence[Path]) -> Image.Image:
+    """Draw one track: its thumbnails, and its title below them."""
+    card = _rounded(Image.new("RGB", layout.card, _CARD), radius=layout.gap, behind=_PAGE)
+    gap, thumb = layout.gap, layout.thumb
+    for place in range(layout.abreast):
+        picture = _thumbnail(files[place], thumb) if place < len(files) else _placeholder(thumb)
+        corner = gap + place * (thumb + gap), gap
+        card.paste(_rounded(picture, radius=gap // 2, behind=_CARD), corner)
+    title, font = _legible(title, layout.ink)
+    words = clipped(title, font, layout.card[0] - 3 * gap)
+    ImageDraw.Draw(card).text(
+        (gap + gap // 4, thumb + 2 * gap + layout.ink // 2), words, _INK, font, anchor="lm"
+    )
+    return card
+
+
+def _footer(sheet: Image.Image, layout: _Layout) -> None:
+    wide, high = layout.size
+    words = f"and {layout.left_out:,} more tracks"
+    font = ImageFont.load_default(layout.ink)
+    ImageDraw.Draw(sheet).text((wide // 2, high - 2 * layout.gap), words, _FAINT, font, anchor="ms")
+
+
+def _legible(title: str, size: int) -> tuple[str, Font]:
+    """Find a font for a title; where the machine has none, bring the title to plain letters."""
+    if title.isascii():
+        return title, ImageFont.load_default(size)
+    font = _wide_font(size)
+    if font is not None:
+        return title, font
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
+    return plain or title, ImageFont.load_default(size)
+
+
+@cache
+def _wide_font(size: int) -> Font | None:
+    """Open a font of this machine that knows more than ASCII, as Pillow's own does not."""
+    for name in _WIDE_FONTS:
+        try:
+            return ImageFont.truetype(name, size)
+        except OSError:
+            continue
+    return None
+
+
+def clipped(title: str, font: Font, width: float) -> str:
+    """Shorten a title to a width in pixels, with an ellipsis where something was cut off."""
+    words = " ".join("".join(c if is_seen(c) else " " for c in title).split())
+    if len(words) <= _LONGEST_TITLE and font.getlength(words) <= width:
+        return words
+    for end in range(min(len(words), _LONGEST_TITLE), 0, -1):
+        shorter = f"{words[:end].rstrip()}…"
+        if font.getlength(shorter) <= width:
+            return shorter
+    return "…"
+
+
+def _thumbnail(file: Path, side: int) -> Image.Image:
+    """Read an image, cropped to a square; a placeholder where that cannot be done safely."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(file, formats=_FORMATS) as image:
+                if image.width * image.height > _LARGEST_IMAGE:
+                    return _placeholder(side)
+                image.draft("RGB", (side, side))
+                whole = ImageOps.fit(image.convert("RGBA"), (side, side))
+    except Exception:  # noqa: BLE001 - a decoder fed with garbage raises whatever it likes
+        return _placeholder(side)
+    canvas = Image.new("RGB", whole.size, _HOLE)
+    canvas.paste(whole, mask=whole)
+    return canvas
+
+
+def _placeholder(side: int) -> Image.Image:
+    """Draw what stands in the place of an image that cannot be shown."""
+    hole = Image.new("RGB", (side, side), _HOLE)
+    near, far = side * 3 // 8, side * 5 // 8
+    pen = ImageDraw.Draw(hole)
+    pen.line((near, near, far, far), _CROSS, width=max(2, side // 40))
+    pen.line((near, far, far, near), _CROSS, width=max(2, side // 40))
+    return hole
+
+
+def _rounded(picture: Image.Image, *, radius: int, behind: str) -> Image.Image:
+    """Round the corners of a picture, over the colour behind it."""
+    finer = 4  # drawn larger and shrunk, since Pillow draws no smooth edges
+    mask = Image.new("L", (picture.width * finer, picture.height * finer), 0)
+    edges = (0, 0, mask.width - 1, mask.height - 1)
+    ImageDraw.Draw(mask).rounded_rectangle(edges, radius * finer, fill=255)
+    whole = Image.new("RGB", picture.size, behind)
+    whole.paste(picture, mask=mask.reduce(finer))
+    return whole

@@ -1,0 +1,119 @@
+"""What to do after a run with a ledger file, which remembers each track: the commands that go on.
+
+It knows outcomes and how the run was started; it knows no client and no ledger.
+"""
+
+import shlex
+from collections.abc import Sequence
+
+import attrs
+from rich.console import Console
+
+from suno_cover_async import CoverExpiredError, Failed, Outcome, Track
+from suno_cover_async.cli.output.console import copyable, say
+from suno_cover_async.cli.output.report import Report, are, count, say_failure
+from suno_cover_async.cli.output.rows import named
+from suno_cover_async.common.text import printable
+
+_MOST_TOLD = 50  # failures, as they come
+_MOST_EXPIRED = 20
+_LONGEST_COMMAND = 10_000
+
+
+@attrs.frozen(kw_only=True)
+class Command:
+    """How this run was started, for whoever starts the next one.
+
+    Attributes:
+        catalog: The catalog, as given.
+        ledger: The ledger's path.
+        options: All options but `--retry-failed`: what it retried must not be retried twice.
+    """
+
+    catalog: str
+    ledger: str
+    options: Sequence[str]
+
+    def again(self, *more: str) -> str:
+        """Write the command that goes on."""
+        options = ["--ledger", self.ledger, *self.options, *more]
+        if self.catalog.startswith("-") and self.catalog != "-":
+            return command_line("batch", *options, "--", self.catalog)
+        return command_line("batch", self.catalog, *options)
+
+    def show(self) -> str:
+        """Write the command that shows what failed."""
+        dashed = ["--"] if self.ledger.startswith("-") else []
+        return command_line("ledger", "show", *dashed, self.ledger)
+
+
+class LedgerFollowUp:
+    """Says the first failures as they come, and names the commands that say and do the rest."""
+
+    noun = "track"
+
+    def __init__(self, console: Console, command: Command) -> None:
+        """Say nothing yet."""
+        self._console = console
+        self._command = command
+        self._told = 0
+        self._expired = 0
+        self._first_expired: list[Track] = []
+
+    def hear(self, outcome: Outcome) -> None:
+        """Say a failure in one line; after many, only where all are named."""
+        if not isinstance(outcome, Failed):
+            return
+        self._note_if_expired(outcome)
+        self._told += 1
+        if self._told <= _MOST_TOLD:
+            say_failure(self._console, outcome)
+        elif self._told == _MOST_TOLD + 1:
+            say(self._console, "further failures are counted only; this command names them:", "red")
+            copyable(self._console, self._command.show())
+
+    def say_next(self, report: Report) -> None:
+        """Say what is gone, left out, failed and left, each with its command."""
+        if self._expired:
+            self._say_expired()
+        if report.bad_lines:
+            lines = count(report.bad_lines, "line")
+            say(self._console, f"left out: {lines} of the catalog without a track", "yellow")
+        if report.numbers.failed:
+            self._say_failed(report.numbers.failed)
+        if report.numbers.left:
+            self._say_left(report.numbers.left)
+
+    def _note_if_expired(self, failed: Failed) -> None:
+        if isinstance(failed.error, CoverExpiredError) and not failed.error.retryable:
+            self._expired += 1
+            if len(self._first_expired) < _MOST_EXPIRED:
+                self._first_expired.append(failed.track)
+
+    def _say_expired(self) -> None:
+        many = f"{count(self._expired, 'cover')} expired"
+        gone = f"{many}: the images are gone for good, and there is no second set"
+        say(self._console, gone, "red")
+        for track in self._first_expired:
+            say(self._console, named(track), indent=2)
+        more = self._expired - len(self._first_expired)
+        if more:
+            say(self._console, f"and {more:,} more", indent=2)
+
+    def _say_failed(self, many: int) -> None:
+        needs = "needs" if many == 1 else "need"
+        what = f"{count(many, 'track')} failed or {needs} attention; which, and why:"
+        say(self._console, what, "red")
+        copyable(self._console, self._command.show())
+        say(self._console, "to try again; a cover that failed may be billed again:")
+        copyable(self._console, self._command.again("--retry-failed"))
+
+    def _say_left(self, many: int) -> None:
+        what = f"{count(many, 'track')} {are(many)} left; the same command goes on"
+        say(self._console, f"{what}, and never pays twice:", "yellow")
+        copyable(self._console, self._command.again())
+
+
+def command_line(*words: str) -> str:
+    """Write a command so that a shell reads it as it is meant."""
+    return printable(shlex.join(["suno-cover", *words]), _LONGEST_COMMAND)

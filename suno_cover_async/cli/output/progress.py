@@ -1,0 +1,223 @@
+"""Show the progress of a run: a bar on a terminal, with rows for tracks where they fit; else lines.
+
+It knows one value that says what to show, and rich; it knows no client and decides nothing.
+"""
+
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+
+import attrs
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from suno_cover_async import InFlight, Outcome
+from suno_cover_async.cli.output.console import say
+from suno_cover_async.cli.output.rows import GAP, Rows, clock
+
+_FRAMES_PER_SECOND = 8
+_WIDEST_BAR, _NARROWEST_BAR = 40, 8
+_LINES_BESIDE_ROWS = 5  # a prompt above, a blank line, the bar, the notes, the cursor's own
+_LEAST_SECONDS = 10.0  # between two lines
+_LEAST_SHARE = 0.01  # of all, between two lines
+
+
+@attrs.frozen(kw_only=True)
+class Pause:
+    """Why nothing goes on: what is in trouble, since when, and what the last probe came to."""
+
+    what: str
+    since: datetime
+    trouble: str
+
+
+@attrs.frozen(kw_only=True)
+class Standing:
+    """How far a run is.
+
+    Attributes:
+        total: All tracks.
+        done: Those that have their images.
+        failed: Those that have none, or need attention.
+        in_flight: Those being worked on, by music task id.
+        per_minute: How many end in a minute; None while that is not known.
+        credits_used: By this run; None while that is not known.
+        finishing: Whether only what is paid for goes on.
+        pause: Why nothing goes on, while nothing does.
+    """
+
+    total: int
+    done: int
+    failed: int = 0
+    in_flight: Mapping[str, InFlight] = attrs.field(factory=dict[str, InFlight])
+    per_minute: float | None = None
+    credits_used: float | None = None
+    finishing: bool = False
+    pause: Pause | None = None
+
+    @property
+    def ended(self) -> int:
+        """Those that no further work is done for."""
+        return self.done + self.failed
+
+    def notes(self) -> Iterator[tuple[str, str]]:
+        """Say what there is to say beside the numbers, the most important first, with styles."""
+        if self.pause is not None:
+            pause = self.pause
+            words = f"{pause.what} paused since {pause.since:%H:%M}, probing: {pause.trouble}"
+            yield words, "yellow"
+            return
+        if self.finishing:
+            yield "finishing", "yellow"
+        if self.failed:
+            yield f"{self.failed:,} failed", "bold red"
+        if self.per_minute is not None and not self.finishing and self.ended < self.total:
+            left = _length(60 * (self.total - self.ended) / self.per_minute)
+            yield f"about {left} left", ""
+        if self.in_flight:
+            yield f"{len(self.in_flight):,} in flight", "magenta"
+        if self.per_minute is not None:
+            yield f"{self.per_minute:,.1f} a minute", ""
+        if self.credits_used is not None:
+            yield f"{amount(self.credits_used)} credits used", "dim"
+
+
+@contextmanager
+def progress(
+    console: Console, standing: Callable[[], Standing], *, live: bool
+) -> Generator[Callable[[Outcome], None], None, None]:
+    """Show how far a run is; yields what is to be called with every outcome.
+
+    Args:
+        console: Where to show it.
+        standing: Returns how far the run is.
+        live: Redraw a picture; else write a line now and then.
+    """
+    if not live:
+        lines = Lines(console, standing)
+        yield lambda _: lines.move()
+        return
+    picture = _Picture(console, standing)
+    drawn = Live(
+        get_renderable=picture.draw,
+        console=console,
+        refresh_per_second=_FRAMES_PER_SECOND,
+        redirect_stdout=False,
+        transient=not picture.has_rows,
+    )
+    with drawn:
+        drawn.refresh()  # at once, not with the first frame
+        try:
+            yield picture.rows.end
+        finally:
+            picture.is_over = True  # the last picture is one of what was, and stays
+
+
+class Lines:
+    """A line now and then, so that a log of a week can be read."""
+
+    def __init__(
+        self,
+        console: Console,
+        standing: Callable[[], Standing],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin with a line; `standing` returns how far the run is."""
+        self._console = console
+        self._standing = standing
+        self._clock = clock
+        self._said_at = clock()
+        self._said = standing().ended
+        self.say()
+
+    def move(self) -> None:
+        """Note that something ended; say so if the last line is old enough."""
+        now = self._standing()
+        late = self._clock() - self._said_at >= _LEAST_SECONDS
+        if late and now.ended - self._said >= _LEAST_SHARE * now.total:
+            self._said_at, self._said = self._clock(), now.ended
+            self.say()
+
+    def say(self) -> None:
+        """Say how far the run is."""
+        standing = self._standing()
+        words = [
+            f"{standing.done:,} of {standing.total:,}",
+            *(note for note, _ in standing.notes()),
+        ]
+        now = datetime.now().astimezone()
+        say(self._console, f"{now:%Y-%m-%d %H:%M:%S} {', '.join(words)}")
+
+
+class _Picture:
+    """Rows where they fit, one bar, and a line of notes, drawn again and again.
+
+    Attributes:
+        rows: What is known of each track of this run.
+        is_over: Nothing is in flight any more.
+    """
+
+    def __init__(self, console: Console, standing: Callable[[], Standing]) -> None:
+        self._began = time.monotonic()
+        self._console = console
+        self._standing = standing
+        first = standing()
+        self._most_rows = first.total - first.ended
+        self.rows: Rows = Rows(console)
+        self.is_over: bool = False
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether the terminal is high enough for the rows."""
+        return self._most_rows + _LINES_BESIDE_ROWS <= self._console.height
+
+    def draw(self) -> RenderableType:
+        standing = self._standing()
+        bar, notes = self._bar(standing), self._notes(standing)
+        if not self.has_rows:
+            return Group(bar, notes)
+        rows = self.rows.draw(standing.in_flight, moving=not self.is_over)
+        return Group(rows, Text(), bar) if self.is_over else Group(rows, Text(), bar, notes)
+
+    def _bar(self, standing: Standing) -> Table:
+        words = [Text(f"{standing.done:,} of {standing.total:,}", no_wrap=True)]
+        took = Text(clock(time.monotonic() - self._began), "dim", no_wrap=True)
+        room = self._console.width - len(words[0]) - GAP - 1
+        if room - len(took) - GAP >= _NARROWEST_BAR:
+            words.append(took)
+            room -= len(took) + GAP
+        wide = max(1, min(_WIDEST_BAR, room))
+        table = Table.grid(padding=(0, GAP, 0, 0))
+        table.add_row(ProgressBar(max(standing.total, 1), standing.ended, wide), *words)
+        return table
+
+    def _notes(self, standing: Standing) -> Text:
+        """Put on one line what fits, the most important first."""
+        line = Text(no_wrap=True, overflow="ellipsis")
+        for note, style in standing.notes():
+            gap = " " * GAP if line else ""
+            if line and len(line) + len(gap) + len(note) > self._console.width - 1:
+                break
+            line.append(gap).append(note, style)
+        return line
+
+
+def amount(number: float) -> str:
+    """Write credits: whole numbers without a fraction."""
+    return f"{number:,.2f}".removesuffix(".00")
+
+
+def _length(seconds: float) -> str:
+    """Say how long, in two units at most."""
+    minutes = round(seconds / 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min" if minutes else f"{max(1, round(seconds))} s"

@@ -1,0 +1,129 @@
+"""What is said when a run ends: what was saved, what it cost, and why it stopped.
+
+It knows the numbers of a run; what is left, and how to go on, is a follow-up's to say, since that
+differs with and without a ledger file.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import attrs
+from rich.console import Console
+
+from suno_cover_async import CoverTask, Failed, LedgerEntry, Outcome, Progress
+from suno_cover_async.cli.exit_codes import advise, explain
+from suno_cover_async.cli.output.console import say
+from suno_cover_async.cli.output.progress import amount
+from suno_cover_async.cli.output.rows import named
+from suno_cover_async.common.text import printable
+
+_MOST_UNWRITTEN = 100
+
+
+@attrs.frozen(kw_only=True)
+class Report:
+    """Where all stands when a run ends.
+
+    Attributes:
+        into: The folder of the images.
+        numbers: How far the run is.
+        was_idle: There was nothing to do.
+        bad_lines: The catalog's lines that name no track.
+        credits_used: By this run; None where that is not known.
+        reason: Why it stopped before all was done, where an error was why.
+        unwritten: Cover tasks that are paid for, and that the ledger could not note.
+        unfinished: What had no outcome in this run, where no ledger file remembers it.
+    """
+
+    into: Path
+    numbers: Progress
+    was_idle: bool
+    bad_lines: int
+    credits_used: float | None
+    reason: Exception | None
+    unwritten: Sequence[CoverTask]
+    unfinished: Sequence[LedgerEntry]
+
+
+class FollowUp(Protocol):
+    """Says what failed, what is left, and how to go on.
+
+    Attributes:
+        noun: What it calls the tracks: "track" or "song".
+    """
+
+    noun: str
+
+    def hear(self, outcome: Outcome) -> None:
+        """Note an outcome; perhaps say at once that a track failed."""
+
+    def say_next(self, report: Report) -> None:
+        """Say what is left, and what to do next."""
+
+
+def summarise(console: Console, report: Report, noun: str) -> None:
+    """Say what was saved, what it cost, and why the run stopped."""
+    numbers = report.numbers
+    saved = f"{numbers.done:,} of {count(numbers.total, noun)}"
+    if report.was_idle and numbers.total:
+        say(console, f"nothing left to do: {saved} {are(numbers.done)} saved", "green")
+    elif numbers.total:
+        where = printable(str(report.into))
+        say(console, f"saved {saved} in {where}", "green" if numbers.done else "")
+        _say_numbers(console, report)
+    if report.reason is not None:
+        _say_reason(console, report.reason)
+    if report.unwritten:
+        _say_unwritten(console, report.unwritten)
+
+
+def say_failure(console: Console, failed: Failed) -> None:
+    """Say in one line that a track failed, or is left to the next run, and why."""
+    error = failed.error
+    what, style = ("left for now", "yellow") if error.retryable else ("failed", "red")
+    say(console, f"{what}: {named(failed.track)}: {explain(error)}", style)
+
+
+def count(number: int, noun: str) -> str:
+    """Write a number of things."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def are(number: int) -> str:
+    """Write "is" or "are"."""
+    return "is" if number == 1 else "are"
+
+
+def _say_numbers(console: Console, report: Report) -> None:
+    numbers = report.numbers
+    words = [
+        f"billed {numbers.billed:,}",
+        f"adopted {numbers.adopted:,}",
+        f"possibly billed {numbers.possibly_billed:,}",
+        f"failed {numbers.failed:,}",
+        f"left {numbers.left:,}",
+    ]
+    if report.credits_used is not None:
+        words.append(f"credits used {amount(report.credits_used)}")
+    say(console, ", ".join(words))
+    if numbers.possibly_billed:
+        hint = "possibly billed: the next run finds out, and never pays twice"
+        say(console, hint, "yellow", indent=2)
+
+
+def _say_reason(console: Console, reason: Exception) -> None:
+    say(console, f"Error: {explain(reason)}", "bold red")
+    advice = advise(reason)
+    if advice is not None:
+        say(console, f"next: {advice}")
+
+
+def _say_unwritten(console: Console, unwritten: Sequence[CoverTask]) -> None:
+    say(console, "paid for, and not in the ledger; the next run finds them again:", "red")
+    for task in unwritten[:_MOST_UNWRITTEN]:
+        music, cover = printable(task.music_task_id), printable(task.cover_task_id)
+        say(console, f"music task {music}: cover task {cover}", indent=2)
+    more = len(unwritten) - _MOST_UNWRITTEN
+    if more > 0:
+        say(console, f"and {more:,} more", indent=2)

@@ -1,0 +1,255 @@
+"""The notifier: wakes those who wait for a cover when its callback comes.
+
+It knows ids, and who waits for which; it knows neither HTTP nor signatures, and asks nobody. It may
+be called from any thread, and each waiter is woken in an event loop of its own.
+
+No callback is lost: it is noted before anybody is woken, and whoever subscribes later is notified
+at once. Notes are kept, since several may wait, each in its own time. Those that nobody waits for
+are bounded: the oldest are dropped.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Generator
+from typing import Self
+
+from suno_cover_async.covers.durations import Trust
+from suno_cover_async.models import Callback, CoverTask
+
+_MOST_NOTES = 4096
+_MOST_NAMED = 4  # cover tasks that callbacks may name for one music task
+
+_log = logging.getLogger("suno_cover_async")
+
+
+class Subscription:
+    """One waiter's subscription: the ids it concerns, and a function to call."""
+
+    __slots__ = ("_certain", "_loop", "_notify", "cover_task_id", "music_task_id")
+
+    def __init__(
+        self,
+        music_task_id: str | None,
+        cover_task_id: str | None,
+        notify: Callable[[], object],
+        *,
+        certain: bool = False,
+    ) -> None:
+        """Belong to the running event loop, where `notify` is called.
+
+        Args:
+            music_task_id: Which music task it concerns; None for any.
+            cover_task_id: Which cover task it concerns; None for any.
+            notify: Called for each callback.
+            certain: The two are known to belong to each other.
+        """
+        self.music_task_id: str | None = music_task_id
+        self.cover_task_id: str | None = cover_task_id
+        self._notify = notify
+        self._certain = certain
+        self._loop = asyncio.get_running_loop()
+
+    @classmethod
+    def of(cls, task: CoverTask | str, notify: Callable[[], object]) -> Self:
+        """Subscribe to a cover task."""
+        if isinstance(task, str):
+            return cls(None, task, notify)
+        return cls(task.music_task_id, task.cover_task_id, notify, certain=not task.adopted)
+
+    def concerns(self, callback: Callback) -> bool:
+        """Tell whether a callback is what this one waits for."""
+        return self.music_task_id in {None, callback.music_task_id} and self.cover_task_id in {
+            None,
+            callback.cover_task_id,
+        }
+
+    def contradicts(self, callback: Callback) -> bool:
+        """Tell whether it names another cover task of this music, or other music of its task."""
+        same_music = self.music_task_id == callback.music_task_id
+        return self._certain and same_music != (self.cover_task_id == callback.cover_task_id)
+
+    def notify(self) -> None:
+        """Have the function called in its event loop; from any thread."""
+        with contextlib.suppress(RuntimeError):  # its event loop is closed
+            self._loop.call_soon_threadsafe(self._notify)
+
+
+class CallbackEvent:
+    """Set by callbacks, for one who awaits them."""
+
+    def __init__(self) -> None:
+        """Begin without a callback."""
+        self._came = asyncio.Event()
+        self.notify: Callable[[], None] = self._came.set
+
+    async def wait(self, until: float) -> bool:
+        """Wait until a moment of the loop's clock; tell whether a callback came since last time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await self._came.wait()
+        came = self._came.is_set()
+        self._came.clear()
+        return came
+
+
+class Notifier:
+    """Brings callbacks to those who wait for covers."""
+
+    def __init__(self, address: str | None = None) -> None:
+        """Begin; without an address no callbacks are expected.
+
+        Args:
+            address: Where callbacks come in, for people to read.
+        """
+        self._address = address
+        self._trust = Trust() if address else Trust(patience=0)
+        self._refusals = 0
+        self._last_refusal = ""
+        self._notes: dict[str, tuple[str, ...]] = {}
+        self._subscriptions: dict[str, list[Subscription]] = {}
+        self._left: deque[Subscription] = deque()
+        self._lock = threading.Lock()
+
+    @property
+    def is_expecting_callbacks(self) -> bool:
+        """Whether callbacks can come at all."""
+        return self._address is not None
+
+    @property
+    def is_reliable(self) -> bool:
+        """Whether the callback of a cover that finishes can be counted on."""
+        return self._trust.given
+
+    def notify(self, callback: Callback) -> bool:
+        """Note a callback and wake who waits for it; False, and nothing done, if it cannot be true.
+
+        It cannot when we know the music's own cover task, or the cover task's own music, and it
+        says otherwise.
+        """
+        with self._locked():
+            ids = (callback.music_task_id, callback.cover_task_id)
+            subscriptions = {
+                subscription for one in ids for subscription in self._subscriptions.get(one, ())
+            }
+            if any(subscription.contradicts(callback) for subscription in subscriptions):
+                return False
+            self._note(callback)
+            concerned = [
+                subscription for subscription in subscriptions if subscription.concerns(callback)
+            ]
+            for subscription in concerned:
+                subscription.notify()
+            if concerned:  # the callbacks of covers waited for elsewhere say nothing of ours
+                self._trust.came()
+        return True
+
+    def refused(self, reason: str) -> None:
+        """Note that something came in that was no callback, in case callbacks are missed."""
+        self._refusals += 1
+        self._last_refusal = reason
+
+    @contextlib.contextmanager
+    def expecting(self, music_task_id: str) -> Generator[CallbackEvent, None, None]:
+        """Subscribe to the callback of a submit that was not answered yet."""
+        event = CallbackEvent()
+        subscription = Subscription(music_task_id, None, event.notify)
+        self.subscribe(subscription)
+        try:
+            yield event
+        finally:
+            self.unsubscribe(subscription)
+
+    def subscribe(self, subscription: Subscription) -> None:
+        """Notify a subscription of what it concerns, at once if that came already."""
+        with self._locked():
+            for one in _ids(subscription):
+                self._subscriptions.setdefault(one, []).append(subscription)
+            if self._is_noted(subscription):
+                subscription.notify()
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """End a subscription."""
+        self._left.append(subscription)
+        if not self._lock.locked():
+            with self._locked():
+                pass
+
+    def named(self, music_task_id: str) -> tuple[str, ...]:
+        """Tell which cover tasks callbacks named for a music task, the latest first; unproven."""
+        with self._locked():
+            return self._notes.get(music_task_id, ())[::-1]
+
+    def forget(self, music_task_id: str, cover_task_id: str) -> None:
+        """Drop a cover task that was named, and disproved."""
+        with self._locked():
+            named = self._notes.pop(music_task_id, ())
+            left = tuple(one for one in named if one != cover_task_id)
+            if left:
+                self._notes[music_task_id] = left
+
+    def missed(self) -> None:
+        """Note that a cover finished, and that a poll found out before any callback."""
+        if self._trust.missed():
+            _log.warning(
+                "covers finish without their callbacks at %s: %s Polling as often as without a "
+                "receiver until one comes",
+                self._address,
+                self._suspicion(),
+            )
+
+    def _suspicion(self) -> str:
+        if not self._refusals:
+            return "can the API reach it?"
+        return (
+            f"{self._refusals} requests were refused there, the last because {self._last_refusal}; "
+            "is the secret the same everywhere, and the hmac_key right?"
+        )
+
+    @contextlib.contextmanager
+    def _locked(self) -> Generator[None, None, None]:
+        """Hold the lock, after the subscriptions that ended were removed.
+
+        To unsubscribe never waits for the lock: a waiter of a dead event loop unsubscribes when it
+        is collected as garbage, perhaps on the very thread that holds the lock.
+        """
+        with self._lock:
+            while self._left:
+                subscription = self._left.popleft()
+                for one in _ids(subscription):
+                    others = [
+                        other for other in self._subscriptions[one] if other is not subscription
+                    ]
+                    if others:
+                        self._subscriptions[one] = others
+                    else:
+                        del self._subscriptions[one]
+            yield
+
+    def _is_noted(self, subscription: Subscription) -> bool:
+        if subscription.music_task_id is None:
+            return any(subscription.cover_task_id in named for named in self._notes.values())
+        named = self._notes.get(subscription.music_task_id, ())
+        return (
+            bool(named)
+            if subscription.cover_task_id is None
+            else subscription.cover_task_id in named
+        )
+
+    def _note(self, callback: Callback) -> None:
+        """Keep what was named, the latest last; what somebody waits for never gives way."""
+        named = self._notes.pop(callback.music_task_id, ())
+        others = [one for one in named if one != callback.cover_task_id]
+        self._notes[callback.music_task_id] = (*others, callback.cover_task_id)[-_MOST_NAMED:]
+        too_many = max(len(self._notes) - _MOST_NOTES, 0)
+        unwanted = (one for one in self._notes if one not in self._subscriptions)
+        for one in list(itertools.islice(unwanted, too_many)):
+            del self._notes[one]
+
+
+def _ids(subscription: Subscription) -> list[str]:
+    both = (subscription.music_task_id, subscription.cover_task_id)
+    return [one for one in dict.fromkeys(both) if one is not None]

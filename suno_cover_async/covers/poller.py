@@ -1,0 +1,285 @@
+"""The poller: asks the API how far cover tasks are, once for all who wait for the same one.
+
+It owns when a poll is made, and how many at once. What a poll means is `cover_polling.py`'s; how it
+is made is a function handed in.
+
+A callback makes the next poll due at once, and proves nothing: the poll decides. While a callback
+is expected, polls are a rare fallback. After a callback that was wrong or too early, polls come in
+the rhythm of a new task, and further callbacks bring them no closer together than the policy's
+shortest interval.
+
+A waiter costs a future and a timer, a polled cover task a timer; only a poll under way is a task.
+"""
+
+import asyncio
+import math
+import weakref
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from suno_cover_async.common import validation
+from suno_cover_async.common.tasks import settled
+from suno_cover_async.covers.cover_polling import (
+    EARLY,
+    CoverPolling,
+    Waiter,
+    check_parent,
+    closed_while_waiting,
+    id_of,
+)
+from suno_cover_async.covers.notifier import Notifier, Subscription
+from suno_cover_async.covers.state import CoverState
+from suno_cover_async.errors import SunoCoverError
+from suno_cover_async.models import CoverDetails, CoverTask
+from suno_cover_async.policies import PollPolicy
+
+_POLLS_AT_ONCE = 200
+_QUEUED_POLLS = 20  # while the limiter is the bottleneck
+_HELD_SECONDS = 1.0
+
+
+class Poller:
+    """Polls cover tasks, for all who wait in one event loop."""
+
+    def __init__(
+        self,
+        ask: Callable[[str], Awaitable[CoverDetails | None]],
+        policy: PollPolicy,
+        state: CoverState,
+        is_busy: Callable[[], bool],
+        notifier: Notifier,
+    ) -> None:
+        """Poll through `ask`; `is_busy` tells whether polls queue for the limiter."""
+        self._ask = ask
+        self._policy = policy
+        self._state = state
+        self._is_busy = is_busy
+        self._notifier = notifier
+        self._pollings: dict[str, CoverPolling] = {}
+        self._polls_under_way = 0
+        self._held: dict[CoverPolling, None] = {}  # due while enough polls were under way, in order
+        self._held_timer: asyncio.TimerHandle | None = None
+
+    async def poll(self, task: CoverTask | str) -> CoverDetails | None:
+        """Poll once; None for `data: null`.
+
+        Raises:
+            CoverExistsError: An adopted task belongs to other music.
+            UnexpectedResponseError: An accepted one does.
+        """
+        details = await self._ask(id_of(task))
+        if details is not None:
+            check_parent(task, details)
+            self._state.learn(details)
+        return details
+
+    def waiting(self, task: CoverTask | str, deadline: float) -> Waiter:
+        """Wait for a cover task inside an `async with` block.
+
+        Args:
+            task: The cover task; the details must be of its music.
+            deadline: Until when, by the loop's clock.
+        """
+        return Waiter(self.join, self.leave, task, deadline)
+
+    def join(self, waiter: Waiter) -> CoverPolling:
+        """Take in one more who waits."""
+        cover_task_id = id_of(waiter.task)
+        polling = self._pollings.get(cover_task_id)
+        if polling is None or polling.end is not None:
+            polling = self._pollings[cover_task_id] = self._begin(waiter.task)
+        polling.waiters.append(waiter)
+        if waiter.last_poll < polling.wakes_at:
+            self._schedule(polling)
+        return polling
+
+    async def leave(
+        self, waiter: Waiter, polling: CoverPolling, error: BaseException | None
+    ) -> None:
+        """Let one go; the polls end with the last."""
+        if isinstance(error, SunoCoverError):
+            self._state.ended(waiter.task, error)
+        polling.waiters.remove(waiter)
+        if polling.waiters:
+            return
+        if self._pollings.get(polling.cover_task_id) is polling:
+            del self._pollings[polling.cover_task_id]
+        if polling.subscription is not None:
+            self._notifier.unsubscribe(polling.subscription)
+        self._unschedule(polling)
+        if polling.request is not None:
+            polling.request.cancel()
+            await settled(polling.request)
+
+    def notify(self, polling: CoverPolling) -> None:
+        """Have a poll follow a callback."""
+        self._unschedule(polling)
+        polling.is_notified = True
+        if polling.request is None:
+            self._plan(polling)
+
+    async def stop(self) -> None:
+        """End all polls; whoever waits gets a `ClientUsageError`."""
+        pollings = list(self._pollings.values())
+        for polling in pollings:
+            polling.finish(closed_while_waiting(polling.cover_task_id))
+            self._unschedule(polling)
+        requests = [polling.request for polling in pollings if polling.request is not None]
+        for request in requests:
+            request.cancel()
+        for request in requests:
+            await settled(request)
+
+    @property
+    def fallback_delay(self) -> float:
+        """The age in seconds at which the callback of a task should have come."""
+        learned = self._state.durations.fallback_delay(self._policy.min_interval)
+        return validation.given(self._policy.fallback_delay, learned)
+
+    def _begin(self, task: CoverTask | str) -> CoverPolling:
+        """Begin to poll: at once a task whose age is not known."""
+        now = asyncio.get_running_loop().time()
+        born = self._state.born(id_of(task), now)
+        expects_callback = born is not None and self._notifier.is_reliable
+        if born is None:
+            age = 0.0
+        elif expects_callback:
+            age = self.fallback_delay
+        else:
+            age = self._initial_delay(busy=False)
+        polling = CoverPolling(
+            cover_task_id=id_of(task),
+            born=now if born is None else born,
+            due=(now if born is None else born) + age,
+            expects_callback=expects_callback,
+            polled_at=-math.inf if born is None else None,
+        )
+        if self._notifier.is_expecting_callbacks:
+            # Weakly, for the waiters of an event loop that nobody closed.
+            notify = partial(_notify, weakref.ref(self), weakref.ref(polling))
+            polling.subscription = Subscription.of(task, notify)
+            self._notifier.subscribe(polling.subscription)
+        return polling
+
+    def _initial_delay(self, *, busy: bool) -> float:
+        learned = self._state.durations.initial_delay(busy=busy)
+        return validation.given(self._policy.initial_delay, learned)
+
+    def _are_enough(self) -> bool:
+        """Tell whether no further poll may begin, but those that callbacks ask for."""
+        return self._polls_under_way >= (_QUEUED_POLLS if self._is_busy() else _POLLS_AT_ONCE)
+
+    def _plan(self, polling: CoverPolling) -> None:
+        """Choose when to poll next."""
+        now = asyncio.get_running_loop().time()
+        if not polling.is_notified:
+            polling.due = now + polling.delay(self._policy, reliable=self._notifier.is_reliable)
+        elif polling.confirmed_at is not None:
+            polling.due = polling.confirmed_at + self._policy.min_interval
+        else:
+            polling.due = now
+        self._schedule(polling)
+
+    def _schedule(self, polling: CoverPolling) -> None:
+        """Set the timer for the next poll, unless a poll is under way or held."""
+        is_idle = polling.request is None and polling not in self._held
+        if polling.waiters and is_idle and not polling.is_over:
+            polling.wake_at(polling.next_poll, self._wake)
+
+    def _unschedule(self, polling: CoverPolling) -> None:
+        polling.cancel_timer()
+        self._held.pop(polling, None)
+        self._watch_held()
+
+    def _wake(self, polling: CoverPolling) -> None:
+        """Poll now, unless every waiter has timed out, or enough polls are under way.
+
+        While polls queue in the limiter, one that is not worth it yet is postponed: a poll that
+        tells nothing new takes the permit of another cover's.
+        """
+        polling.cancel_timer()
+        if not polling.has_time:
+            return
+        now = asyncio.get_running_loop().time()
+        owes_last_poll = polling.owes_last_poll
+        if not (owes_last_poll or polling.is_notified) and self._is_busy():
+            polling.due = max(polling.due, self._worth(polling))
+        if not (owes_last_poll or polling.due <= now + EARLY):
+            self._schedule(polling)
+        elif self._are_enough() and not polling.is_notified:
+            self._hold(polling)
+        else:
+            self._send(polling, now)
+
+    def _worth(self, polling: CoverPolling) -> float:
+        """Tell when a poll is worth its permit while polls queue."""
+        if polling.polled_at is None:
+            return polling.born + self._initial_delay(busy=True)
+        return polling.polled_at + self._policy.max_interval
+
+    def _hold(self, polling: CoverPolling) -> None:
+        """Postpone a poll until fewer are under way, or until the limiter is not busy any more."""
+        self._held[polling] = None
+        self._watch_held()
+
+    def _watch_held(self) -> None:
+        """Have a timer while polls are held: the limiter tells nobody that it is busy no more."""
+        if self._held and self._held_timer is None:
+            loop = asyncio.get_running_loop()
+            self._held_timer = loop.call_later(_HELD_SECONDS, self._recheck_held)
+        elif not self._held and self._held_timer is not None:
+            self._held_timer.cancel()
+            self._held_timer = None
+
+    def _recheck_held(self) -> None:
+        self._held_timer = None
+        self._wake_held()
+
+    def _wake_held(self) -> None:
+        """Wake what was held, in order, until enough polls are under way again."""
+        while self._held and not self._are_enough():
+            polling = next(iter(self._held))
+            del self._held[polling]
+            self._wake(polling)
+        self._watch_held()
+
+    def _send(self, polling: CoverPolling, now: float) -> None:
+        was_notified, polling.is_notified, polling.polled_at = polling.is_notified, False, now
+        if was_notified:
+            polling.confirmed_at = now
+        else:
+            self._polls_under_way += 1
+        polling.request = asyncio.create_task(self.poll(polling.cover_task_id))
+        polling.request.add_done_callback(partial(self._answered, polling, was_notified))
+
+    def _answered(
+        self,
+        polling: CoverPolling,
+        was_notified: bool,
+        request: "asyncio.Task[CoverDetails | None]",
+    ) -> None:
+        """Tell what a poll saw, and choose when to poll again."""
+        polling.request = None
+        if not was_notified:
+            self._polls_under_way -= 1
+        if request.cancelled():
+            error: BaseException | None = closed_while_waiting(polling.cover_task_id)
+        else:
+            error = request.exception()
+        if error is not None:
+            polling.record_failure(error)
+        else:
+            polling.record(request.result(), self._policy.not_found_grace)
+        if not polling.is_over:
+            self._plan(polling)
+        elif polling.expects_callback and polling.confirmed_at is None and polling.end is None:
+            self._notifier.missed()
+        self._wake_held()
+
+
+def _notify(
+    poller: "weakref.ReferenceType[Poller]", polling: "weakref.ReferenceType[CoverPolling]"
+) -> None:
+    here, waited_for = poller(), polling()
+    if here is not None and waited_for is not None:
+        here.notify(waited_for)

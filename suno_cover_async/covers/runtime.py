@@ -1,0 +1,195 @@
+"""What lives in one event loop and ends with it: connections, looks, and submits under way.
+
+It puts together what the verbs of `client.py` use; it knows no verb.
+"""
+
+import asyncio
+import errno
+import socket
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import attrs
+
+from suno_cover_async.common.addresses import Address, is_loopback
+from suno_cover_async.common.connector import Connector
+from suno_cover_async.common.tasks import is_part_of
+from suno_cover_async.covers.notifier import Notifier
+from suno_cover_async.covers.poller import Poller
+from suno_cover_async.covers.state import CoverState
+from suno_cover_async.covers.submitter import Submitter
+from suno_cover_async.errors import DownloadError, SunoCoverError
+from suno_cover_async.http.credentials import USER_AGENT
+from suno_cover_async.http.exchange import Exchange
+from suno_cover_async.http.transport import Account, Transport
+from suno_cover_async.images.downloader import ImageDownloader
+from suno_cover_async.models import CoverDetails
+from suno_cover_async.policies import PollPolicy, RetryPolicy
+from suno_cover_async.protocol import requests
+from suno_cover_async.resilience.circuit_breaker import Admission, CircuitBreaker
+from suno_cover_async.resilience.retry import NOT_SENT, FailedAttempt, NotSent, plainly, retry
+
+_DOWNLOADS_AT_ONCE = 16
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Runtime:
+    """The tools of one client in one event loop.
+
+    Attributes:
+        transport: Makes the API calls.
+        images: Fetches images.
+        poller: Looks at cover tasks, for all who wait.
+        submitter: Takes submits.
+        image_breaker: Holds downloads back while the image host is in trouble.
+        slots: The covers that may be in flight.
+        users: Tasks that may still record what submits bring after they were cancelled.
+        loop: The event loop.
+    """
+
+    transport: Transport
+    images: ImageDownloader
+    poller: Poller
+    submitter: Submitter
+    retry: RetryPolicy
+    image_breaker: CircuitBreaker
+    slots: asyncio.Semaphore
+    users: set[asyncio.Task[None]]
+    downloads: asyncio.Semaphore = attrs.field(
+        factory=lambda: asyncio.Semaphore(_DOWNLOADS_AT_ONCE)
+    )
+    loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop)
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncGenerator[None, None]:
+        """Hold a slot, once there is one."""
+        await self.transport.closing.unless_closed(self.slots.acquire())
+        try:
+            yield
+        finally:
+            self.slots.release()
+
+    async def save(
+        self, images: Sequence[str], stem: Path, policy: RetryPolicy | None = None
+    ) -> list[Path | BaseException]:
+        """Fetch all images at once, each to its end whatever becomes of the others."""
+        return await self.transport.closing.unless_closed(self._save(images, stem, policy))
+
+    async def _save(
+        self, images: Sequence[str], stem: Path, policy: RetryPolicy | None
+    ) -> list[Path | BaseException]:
+        fetches = [
+            self._fetch(url, stem.with_name(f"{stem.name}-{number}"), policy)
+            for number, url in enumerate(images, start=1)
+        ]
+        return await asyncio.gather(*fetches, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """End all that is under way.
+
+        A submit on the wire is finished, and a catalog that was left records it before this
+        returns.
+        """
+        self.transport.closing.close()
+        await self.poller.stop()
+        await self.submitter.stop()
+        others = [user for user in self.users if not is_part_of(user)]
+        leaving = [user for user in others if user.cancelling() and user.get_loop() is self.loop]
+        if leaving:
+            await asyncio.wait(leaving)
+
+    async def _fetch(self, url: str, target: Path, policy: RetryPolicy | None) -> Path:
+        async def attempt(admission: Admission) -> Path | FailedAttempt | NotSent:
+            async with self.downloads:
+                if not self.image_breaker.is_current(admission):
+                    return NOT_SENT
+                began = self.loop.time()
+                try:
+                    return await self.images.fetch(url, target)
+                except SunoCoverError as error:
+                    return FailedAttempt(error=error, took=self.loop.time() - began)
+
+        return await retry(
+            attempt,
+            policy or self.retry,
+            self.image_breaker,
+            partial(DownloadError, retryable=True),
+            plainly,
+        )
+
+
+async def open_runtime(
+    stack: AsyncExitStack,
+    *,
+    account: Account,
+    session: aiohttp.ClientSession | None,
+    concurrency: int,
+    poll: PollPolicy,
+    state: CoverState,
+    notifier: Notifier,
+    callback_url: Callable[[str], str],
+    users: set[asyncio.Task[None]],
+) -> Runtime:
+    """Open everything in the running event loop, without suspending; the stack closes it."""
+    owned = session is None
+    if session is None:
+        session = await stack.enter_async_context(_own_session(account))
+    on_loopback = is_loopback(urlsplit(account.base_url).hostname)
+    images = ImageDownloader(loopback=on_loopback, user_agent=USER_AGENT)
+    stack.push_async_callback(images.close)
+    exchange = Exchange(
+        session, account.base_url, account.key, seconds=account.retry.attempt_timeout, owned=owned
+    )
+    transport = Transport(account, exchange)
+
+    def look(cover_task_id: str) -> Coroutine[Any, Any, CoverDetails | None]:
+        return transport.get(
+            requests.details(cover_task_id), through=account.poll_limiter, urgent=True
+        )
+
+    state.left_under_way()  # by an event loop that was closed without ending its tasks
+    poller = Poller(look, poll, state, lambda: account.poll_limiter.busy, notifier)
+    runtime = Runtime(
+        transport=transport,
+        images=images,
+        poller=poller,
+        submitter=Submitter(
+            transport=transport,
+            poller=poller,
+            state=state,
+            notifier=notifier,
+            callback_url=callback_url,
+            poll=poll,
+        ),
+        retry=account.retry,
+        image_breaker=account.breakers.images,
+        slots=asyncio.Semaphore(concurrency),
+        users=users,
+    )
+    stack.push_async_callback(runtime.stop)
+    return runtime
+
+
+def _own_session(account: Account) -> aiohttp.ClientSession:
+    """Make a session without cookies, and without aiohttp's hidden cap of 100 connections."""
+    is_plain = urlsplit(account.base_url).scheme == "http"
+    return aiohttp.ClientSession(
+        headers=account.key.headers(),
+        connector=Connector(
+            limit=0, ttl_dns_cache=300, socket_factory=_open_at_home if is_plain else None
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+def _open_at_home(address: Address) -> socket.socket:
+    """Open a connection's socket, unless a name such as `localhost` leads to another machine."""
+    family, kind, protocol, _, place = address
+    if not is_loopback(str(place[0])):
+        raise PermissionError(errno.EACCES, "it is not on this machine, so http is refused")
+    return socket.socket(family=family, type=kind, proto=protocol)

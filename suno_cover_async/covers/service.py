@@ -1,0 +1,270 @@
+"""What one client does with covers, in whichever event loop it is used.
+
+It joins the account, what is remembered of covers, and what lives in one event loop. The client
+checks arguments and calls it; `cover_catalog` calls it with its own retry policy and records more.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+
+import aiohttp
+
+from suno_cover_async.common.loop_local import LoopLocal
+from suno_cover_async.covers.cover_polling import id_of, unknown_cover_task
+from suno_cover_async.covers.notifier import Notifier
+from suno_cover_async.covers.runtime import Runtime, open_runtime
+from suno_cover_async.covers.state import CoverState, PossiblyBilled
+from suno_cover_async.errors import (
+    ClientUsageError,
+    CoverExpiredError,
+    CoverFailedError,
+    CoverTimeoutError,
+    MusicFailedError,
+    NotFoundError,
+    SunoCoverError,
+)
+from suno_cover_async.http.transport import Account
+from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
+from suno_cover_async.policies import PollPolicy, RetryPolicy
+from suno_cover_async.protocol import requests
+
+
+class CoverService:
+    """The operations behind `SunoCoverClient`; arguments are checked there.
+
+    Attributes:
+        account: Where requests go, and what limits them.
+        state: What is remembered of covers.
+        poll: When to poll, and how long a wait lasts by default.
+        concurrency: How many covers may be in flight at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        account: Account,
+        notifier: Notifier,
+        callback_url: Callable[[str], str],
+        poll: PollPolicy,
+        concurrency: int,
+        session: aiohttp.ClientSession | None,
+    ) -> None:
+        """Open nothing yet; the first operation opens what its event loop needs.
+
+        Args:
+            account: Where requests go.
+            notifier: Brings callbacks.
+            callback_url: Tells where the host shall call for a music task.
+            poll: When to poll.
+            concurrency: How many covers may be in flight at once.
+            session: A borrowed session for the API; None opens one.
+        """
+        self.account: Account = account
+        self.state: CoverState = CoverState(poll.not_found_grace)
+        self.poll: PollPolicy = poll
+        self.concurrency: int = concurrency
+        self._notifier = notifier
+        self._callback_url = callback_url
+        self._session = session
+        self._users = set[asyncio.Task[None]]()
+        self._loops = LoopLocal(self._open, ClientUsageError)
+
+    async def enter(self) -> Runtime:
+        """Return what lives in the running event loop, opened at first use.
+
+        Raises:
+            ClientUsageError: The client is closed, or in use in another running event loop.
+        """
+        return await self._loops.enter()
+
+    async def aclose(self) -> None:
+        """Close it, in a task that no caller can cancel; see `SunoCoverClient.aclose`."""
+        await self._loops.aclose()
+
+    @contextlib.asynccontextmanager
+    async def slot(self) -> AsyncGenerator[None, None]:
+        """Wait for the right to have one more cover in flight, and hold it inside the block."""
+        runtime = await self.enter()
+        async with runtime.slot():
+            yield
+
+    async def submit(
+        self, music_task_id: str, *, patience: float, policy: RetryPolicy | None = None
+    ) -> CoverTask:
+        """Submit, or join a submit of this music task that is under way.
+
+        Args:
+            music_task_id: The music task.
+            patience: The most seconds to wait for the callback of a submit whose answer was lost.
+            policy: How often to try; None takes the account's policy.
+        """
+        runtime = await self.enter()
+        return await runtime.submitter.submit(music_task_id, patience, policy)
+
+    async def settled(self, music_task_id: str) -> None:
+        """Wait for a submit that all its callers have left; return at once if there is none."""
+        runtime = self._loops.current
+        if runtime is not None:
+            await runtime.submitter.settled(music_task_id)
+
+    async def wait(self, task: CoverTask | str, patience: float) -> CoverDetails:
+        """Wait, for at most `patience` seconds, for a cover task to succeed."""
+        runtime = await self.enter()
+        deadline = runtime.loop.time() + patience
+        async with runtime.poller.waiting(task, deadline) as waiter:
+            details = await waiter.finished()
+        self.state.settle(details)
+        if details.status is CoverStatus.FAILED:
+            raise CoverFailedError(details)
+        return details
+
+    async def watch(
+        self, task: CoverTask | str, patience: float
+    ) -> AsyncGenerator[CoverDetails, None]:
+        """Yield the details at the first poll and at every change of status, up to the last."""
+        runtime = await self.enter()
+        deadline = runtime.loop.time() + patience
+        details = None
+        async with runtime.poller.waiting(task, deadline) as waiter:
+            while details is None or not details.finished:
+                details = await waiter.after(details)
+                if details.finished:
+                    self.state.settle(details)
+                yield details
+
+    async def details(self, task: CoverTask | str) -> CoverDetails:
+        """Poll a cover task once; PENDING while the API does not show it yet."""
+        runtime = await self.enter()
+        found = await runtime.poller.poll(task)
+        if found is not None:
+            return found
+        cover_task_id = id_of(task)
+        if self.state.born(cover_task_id, runtime.loop.time()) is None:
+            raise unknown_cover_task(cover_task_id)
+        return CoverDetails(cover_task_id=cover_task_id, status=CoverStatus.PENDING)
+
+    async def credits(self) -> float:
+        """Ask for the account's balance."""
+        runtime = await self.enter()
+        return await runtime.transport.get(requests.credit(self.account.host))
+
+    async def music_details(self, music_task_id: str) -> MusicDetails:
+        """Poll a music task once."""
+        runtime = await self.enter()
+        found = await runtime.transport.get(
+            requests.music(music_task_id), through=self.account.poll_limiter
+        )
+        if found is None:
+            raise NotFoundError(
+                f"the API knows no music task {music_task_id}; check the id and the account",
+                music_task_id=music_task_id,
+            )
+        return found
+
+    async def wait_for_music(self, music_task_id: str, patience: float) -> MusicDetails:
+        """Wait, for at most `patience` seconds, until a music task is ready for a cover."""
+        runtime = await self.enter()
+        try:
+            async with asyncio.timeout(patience):
+                return await runtime.transport.closing.unless_closed(
+                    self._ready_music(music_task_id)
+                )
+        except TimeoutError:
+            pass
+        raise CoverTimeoutError(
+            f"music task {music_task_id} is not ready in time; wait for it again later",
+            music_task_id=music_task_id,
+        )
+
+    async def download(
+        self, details: CoverDetails, stem: Path, *, policy: RetryPolicy | None = None
+    ) -> tuple[Path, ...]:
+        """Save the images of a cover, all at once, whole or not at all.
+
+        Where they are gone, the details are polled once more: the API may name others by now.
+
+        Args:
+            details: Of a success.
+            stem: What the files are called, less `-1.png`, `-2.png`.
+            policy: How often to try; None takes the account's policy.
+        """
+        runtime = await self.enter()
+        outcomes = await runtime.save(details.images, stem, policy)
+        if any(isinstance(outcome, CoverExpiredError) for outcome in outcomes):
+            fresh = details
+            with contextlib.suppress(NotFoundError):  # it is gone as well
+                fresh = await self.details(_task_of(details))
+            is_success = fresh.status is CoverStatus.SUCCESS
+            if is_success and fresh.images and fresh.images != details.images:
+                outcomes = await runtime.save(fresh.images, stem, policy)
+        return tuple(_file(outcome, details) for outcome in outcomes)
+
+    def mark_possibly_billed(self, music_task_id: str, *, failed: CoverTask | None = None) -> None:
+        """Note that an earlier process may have submitted this music task.
+
+        Args:
+            music_task_id: The music task.
+            failed: A cover task of it that failed; a callback that named it tells nothing new.
+        """
+        self.state.possibly_billed[music_task_id] = PossiblyBilled()
+        if failed is not None:
+            self._notifier.forget(music_task_id, failed.cover_task_id)
+
+    def used_by(self, work: asyncio.Task[None]) -> None:
+        """Have closing wait for the work of a catalog that was cancelled.
+
+        It records what submits bring, and ends by itself once they are answered.
+        """
+        self._users.add(work)
+        work.add_done_callback(self._users.discard)
+
+    async def _open(self, stack: contextlib.AsyncExitStack) -> Runtime:
+        return await open_runtime(
+            stack,
+            account=self.account,
+            session=self._session,
+            concurrency=self.concurrency,
+            poll=self.poll,
+            state=self.state,
+            notifier=self._notifier,
+            callback_url=self._callback_url,
+            users=self._users,
+        )
+
+    async def _ready_music(self, music_task_id: str) -> MusicDetails:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        while True:
+            found = await self._music_unless_in_trouble(music_task_id)
+            if found and found.failed:
+                raise MusicFailedError(found)
+            if found and found.ready:
+                return found
+            await asyncio.sleep(self.poll.interval(clock() - began))
+
+    async def _music_unless_in_trouble(self, music_task_id: str) -> MusicDetails | None:
+        try:
+            return await self.music_details(music_task_id)
+        except SunoCoverError as error:
+            if not error.retryable:
+                raise
+            return None
+
+
+def _task_of(details: CoverDetails) -> CoverTask | str:
+    """Name the cover task with its music, where that is known, so that no other's is taken."""
+    if details.music_task_id is None:
+        return details.cover_task_id
+    return CoverTask(cover_task_id=details.cover_task_id, music_task_id=details.music_task_id)
+
+
+def _file(outcome: Path | BaseException, details: CoverDetails) -> Path:
+    """Return the file, or raise the error of its download with the ids added."""
+    if isinstance(outcome, Path):
+        return outcome
+    if isinstance(outcome, SunoCoverError):
+        outcome.music_task_id = details.music_task_id
+        outcome.cover_task_id = details.cover_task_id
+    raise outcome

@@ -1,0 +1,241 @@
+"""Submitting: at most one submit per music task under way, and no cover task lost on the way.
+
+It owns what becomes of a submit: joined by others, left by its callers, answered, or completed from
+its callback. How a request is made, and made again, is `transport.py`'s.
+
+Each submit runs in a task that no caller owns. When its last caller is cancelled, that task is
+cancelled once: an attempt that was not sent is taken back, one on the wire is finished and its
+answer kept, and no further attempt is made.
+"""
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Callable
+from functools import partial
+
+import attrs
+
+from suno_cover_async.common.tasks import SingleFlight
+from suno_cover_async.covers.notifier import CallbackEvent, Notifier
+from suno_cover_async.covers.poller import Poller
+from suno_cover_async.covers.state import CoverState, PossiblyBilled
+from suno_cover_async.errors import (
+    ClientUsageError,
+    CoverExistsError,
+    SunoCoverError,
+    WrongAddressError,
+)
+from suno_cover_async.http.transport import Transport
+from suno_cover_async.models import CoverStatus, CoverTask
+from suno_cover_async.policies import PollPolicy, RetryPolicy
+from suno_cover_async.protocol import requests
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Submitter:
+    """Takes the submits of one event loop.
+
+    Attributes:
+        transport: Makes the requests.
+        poller: Looks at what callbacks name.
+        memory: What the client remembers.
+        notifier: Where callbacks ring.
+        callback_url: Where the host shall call for a music task.
+        poll: How often to look at what a callback named.
+        loop: The event loop.
+    """
+
+    transport: Transport
+    poller: Poller
+    state: CoverState
+    notifier: Notifier
+    callback_url: Callable[[str], str]
+    poll: PollPolicy
+    loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
+    _under_way: dict[str, SingleFlight[CoverTask]] = attrs.field(
+        factory=dict[str, SingleFlight[CoverTask]], init=False
+    )
+
+    async def submit(
+        self, music_task_id: str, patience: float, policy: RetryPolicy | None = None
+    ) -> CoverTask:
+        """Submit, or join a submit of this music task that is under way.
+
+        Args:
+            music_task_id: The music task.
+            patience: The most seconds to wait for the callback of a submit whose answer is lost.
+            policy: How often to try; None takes the account's policy. Where a submit that others
+                began ends in an error that may pass, it is followed by one of this policy.
+        """
+        while True:
+            known = self._under_way.get(music_task_id)
+            joined = known if known is not None and known.joinable else None
+            flight = joined or self._begin(music_task_id, patience, policy, ending=known)
+            try:
+                task = await flight.join()
+            except SunoCoverError as error:
+                if joined is None or policy is None or not error.retryable:
+                    raise
+            else:
+                self.state.claim(music_task_id)
+                return task
+
+    async def settled(self, music_task_id: str) -> None:
+        """Wait for a submit that all its callers have left, and that nobody has joined since."""
+        shared = self._under_way.get(music_task_id)
+        if shared is not None and not shared.joinable:
+            await shared.ended()
+
+    async def stop(self) -> None:
+        """End all that is under way: nothing more is sent, and what is on the wire is finished."""
+        submits = list(self._under_way.values())
+        for shared in submits:
+            shared.stop()
+        for shared in submits:
+            await shared.ended()
+
+    def _begin(
+        self,
+        music_task_id: str,
+        patience: float,
+        policy: RetryPolicy | None,
+        *,
+        ending: SingleFlight[CoverTask] | None,
+    ) -> SingleFlight[CoverTask]:
+        """Begin a submit, which waits for the one that is `ending`."""
+        work = self._submit(music_task_id, patience, policy, ending=ending)
+        forget = partial(self._forget_ended, music_task_id)
+        self.state.under_way.add(music_task_id)
+        flight = SingleFlight(work, ended=forget, stopped=_stopped)
+        self._under_way[music_task_id] = flight
+        return flight
+
+    def _forget_ended(self, music_task_id: str) -> None:
+        shared = self._under_way.get(music_task_id)
+        if shared is not None and shared.has_ended:
+            del self._under_way[music_task_id]
+            self.state.under_way.discard(music_task_id)
+
+    async def _submit(
+        self,
+        music_task_id: str,
+        patience: float,
+        policy: RetryPolicy | None,
+        *,
+        ending: SingleFlight[CoverTask] | None,
+    ) -> CoverTask:
+        """Submit, unless the cover task is known: a cancelled submit, or a callback, brought it."""
+        if ending is not None:
+            try:
+                await ending.ended()
+            except asyncio.CancelledError:
+                # It may be on the wire. `_under_way` holds this task in its place, so whoever waits
+                # for all that is under way, as closing does, waits for both.
+                await ending.ended()
+                raise
+        unclaimed = self.state.unclaimed.get(music_task_id)
+        if unclaimed is not None:
+            return unclaimed
+        with self.notifier.expecting(music_task_id) as event:
+            failed: set[str] = set()  # earlier: what is submitted now is not among them
+            known = await self._confirmed(music_task_id, failed)
+            return known or await self._sent(music_task_id, event, patience, failed, policy)
+
+    async def _sent(
+        self,
+        music_task_id: str,
+        event: CallbackEvent,
+        patience: float,
+        failed: set[str],
+        policy: RetryPolicy | None,
+    ) -> CoverTask:
+        was_possibly_billed = music_task_id in self.state.possibly_billed
+        call = requests.submit(music_task_id, self.callback_url(music_task_id), self.state.owner_of)
+        if was_possibly_billed:
+            # The host must be done with the earlier submit before this one arrives.
+            await asyncio.sleep(self.state.possibly_billed[music_task_id].delay(_now()))
+        try:
+            return await self.transport.submit(
+                call, keep=self._keep, doubt=self._doubt, policy=policy
+            )
+        except SunoCoverError as error:
+            trouble = error
+        if isinstance(trouble, WrongAddressError):
+            raise trouble
+        exists = isinstance(trouble, CoverExistsError)
+        if trouble.possibly_billed or (was_possibly_billed and (exists or trouble.retryable)):
+            if not exists:  # nothing but the callback can name one that exists
+                patience = min(patience, self.poller.fallback_delay)
+            task = await self._called_back(music_task_id, event, patience, failed)
+            if task is not None:
+                return task
+        if exists and not trouble.possibly_billed:
+            self.state.possibly_billed.pop(music_task_id, None)
+        elif was_possibly_billed:
+            trouble.possibly_billed = True  # this refusal tells nothing of the earlier submit
+        raise trouble
+
+    async def _called_back(
+        self, music_task_id: str, event: CallbackEvent, patience: float, failed: set[str]
+    ) -> CoverTask | None:
+        """Wait for the callback of a submit that may have been billed."""
+        if not self.notifier.is_reliable:
+            return await self._confirmed(music_task_id, failed)
+        clock = asyncio.get_running_loop().time
+        until, next_look = clock() + patience, -math.inf
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                while True:
+                    unconfirmed = self.notifier.named(music_task_id)
+                    await event.wait(next_look if unconfirmed else until)
+                    await asyncio.sleep(next_look - clock())
+                    next_look = clock() + self.poll.min_interval
+                    task = await self._confirmed(music_task_id, failed)
+                    if task is not None:
+                        return task
+        return None
+
+    async def _confirmed(self, music_task_id: str, failed: set[str]) -> CoverTask | None:
+        """Find the cover task among those that callbacks named; its details must confirm it.
+
+        One is forgotten only when it is disproved. One that failed is no reason not to submit,
+        unless it may be what a lost answer of ours would have named.
+        """
+        for cover_task_id in self.notifier.named(music_task_id):
+            if cover_task_id in failed:
+                continue
+            task = CoverTask(cover_task_id=cover_task_id, music_task_id=music_task_id, adopted=True)
+            try:
+                found = await self.poller.poll(task)
+            except CoverExistsError:  # it belongs to other music
+                self.notifier.forget(music_task_id, cover_task_id)
+                continue
+            except SunoCoverError:
+                continue
+            if found is None or found.music_task_id != music_task_id:
+                continue
+            if (
+                found.status is CoverStatus.FAILED
+                and music_task_id not in self.state.possibly_billed
+            ):
+                failed.add(cover_task_id)
+                continue
+            self._keep(task)
+            return task
+        return None
+
+    def _keep(self, task: CoverTask) -> None:
+        self.state.accepted(task, _now())
+
+    def _doubt(self, call: requests.Call[CoverTask]) -> None:
+        if not self.loop.is_closed():  # else the next event loop takes note of it as it begins
+            self.state.possibly_billed[call.music_task_id or ""] = PossiblyBilled(self.loop.time())
+
+
+def _stopped() -> ClientUsageError:
+    return ClientUsageError("the client was closed while it was at work; see `unclaimed`")
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,256 @@
+"""What a ledger says of one music task and of one run, and how a row writes that down.
+
+It owns the states, what a row's columns mean, and what is refused as damaged: anybody may have
+written to the file. What is done to rows, and when, is `steps.py`'s.
+"""
+
+import contextlib
+import enum
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import attrs
+
+from suno_cover_async.common.records import JSON_TEXT, make_converter
+from suno_cover_async.common.validation import task_id
+from suno_cover_async.errors import LedgerError
+from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, Track
+
+T = TypeVar("T")
+Plain = str | int | float | None
+Row = Mapping[str, object]
+
+_KEPT = timedelta(days=14)
+_NONSENSE = (
+    *(ValueError, TypeError, LookupError, AttributeError),
+    *(ArithmeticError, RecursionError, OSError),
+)
+
+
+class TrackState(enum.Enum):
+    """How far a track is; the values are what a ledger's file and the command line say.
+
+    Attributes:
+        WAITING: Nothing was sent for it.
+        SUBMITTING: A submit may have gone out; what it came to is not known. It is submitted again
+            by the next run, which never pays twice.
+        SUBMITTED: It has a cover task, which is paid for and to be waited for.
+        COVERED: The cover is finished; its images are not saved.
+        SAVED: Its images are files.
+        FAILED: It has no cover, or none any more, and why is known.
+        ATTENTION: Somebody must look: there is a cover that cannot be found or fetched, or there
+            may be, of a submit whose answer was lost, and the next one was refused.
+    """
+
+    WAITING = "waiting"
+    SUBMITTING = "submitting"
+    SUBMITTED = "submitted"
+    COVERED = "covered"
+    SAVED = "saved"
+    FAILED = "failed"
+    ATTENTION = "attention"
+
+
+@attrs.frozen(kw_only=True)
+class LedgerEntry:
+    """What a ledger says of one music task.
+
+    Attributes:
+        number: Its place in the ledger, from 1.
+        tracks: Its titles, at least one, each with the columns of the last line that gave it.
+        state: How far it is.
+        task: Its cover task, once that is known; the last one that failed, while SUBMITTING.
+        images: The image URLs, once the cover is finished.
+        created_at: When the host created the cover task, where it said so, in UTC.
+        completed_at: When the cover was finished, by the host's clock or else by ours, in UTC.
+        files: The saved images.
+        saved_on: The name of the machine that saved them, where that is known.
+        error: The name of the error that it ended in, such as `CoverFailedError`.
+        reason: That error's message.
+        submits: How often a submit of it was begun anew. One that is repeated because its answer
+            was lost counts once.
+    """
+
+    number: int
+    tracks: tuple[Track, ...]
+    state: TrackState
+    task: CoverTask | None = None
+    images: tuple[str, ...] = ()
+    created_at: datetime | None = None
+    completed_at: datetime | None = None
+    files: tuple[Path, ...] = ()
+    saved_on: str | None = None
+    error: str | None = None
+    reason: str | None = None
+    submits: int = 0
+
+    @property
+    def music_task_id(self) -> str:
+        """The music task."""
+        return self.tracks[0].music_task_id
+
+    @property
+    def is_young(self) -> bool:
+        """Whether the API still keeps its images: it does so for 14 days [documented]."""
+        return self.completed_at is not None and datetime.now(UTC) - self.completed_at < _KEPT
+
+    @property
+    def details(self) -> CoverDetails:
+        """Of a cover that is finished, as far as the ledger knows them."""
+        return CoverDetails(
+            cover_task_id=self.task.cover_task_id if self.task else "",
+            music_task_id=self.music_task_id,
+            status=CoverStatus.SUCCESS,
+            images=self.images,
+            created_at=self.created_at,
+            completed_at=self.completed_at,
+        )
+
+
+def credits_used(before: float | None, after: float | None) -> float | None:
+    """Return what an account lost between two balances; None if unknown, as after a top-up."""
+    if before is None or after is None or after > before:
+        return None
+    return before - after
+
+
+@attrs.frozen(kw_only=True)
+class LedgerRun:
+    """What one run did: one catalog, from its beginning to its end or a crash.
+
+    Attributes:
+        number: Which run of this ledger, from 1.
+        began_at: When it began, in UTC.
+        ended_at: When it ended; None while it goes on, and for good where it was killed.
+        balance_before: The account's credits before it spent any, where that was asked for.
+        balance_after: The account's credits in the end. What others spent of the account
+            meanwhile, or paid into it, is in it too.
+        submitted: Submits that the API accepted as new: what was billed.
+        adopted: Submits that brought a cover task which existed already.
+    """
+
+    number: int
+    began_at: datetime
+    ended_at: datetime | None
+    balance_before: float | None
+    balance_after: float | None
+    submitted: int
+    adopted: int
+
+    @property
+    def credits_used(self) -> float | None:
+        """What the account lost meanwhile; None where that is unknown, as after a top-up."""
+        return credits_used(self.balance_before, self.balance_after)
+
+
+@attrs.frozen(kw_only=True)
+class TrackRow:
+    """A row of the table `tracks`, column by column.
+
+    Attributes:
+        names: The columns of each title.
+        retried: A cover of it failed and is to be made again; no submit was begun since.
+    """
+
+    number: int
+    music_task_id: str
+    names: Annotated[dict[str, dict[str, object]], JSON_TEXT] = attrs.field(
+        validator=attrs.validators.min_len(1)
+    )
+    state: TrackState
+    cover_task_id: str | None
+    adopted: bool
+    images: Annotated[tuple[str, ...], JSON_TEXT]
+    created_at: datetime | None
+    completed_at: datetime | None
+    files: Annotated[tuple[Path, ...], JSON_TEXT]
+    saved_on: str | None
+    error: str | None
+    reason: str | None
+    submits: int
+    retried: bool
+
+    @property
+    def entry(self) -> LedgerEntry:
+        """What the row says."""
+        return LedgerEntry(
+            number=self.number,
+            tracks=tuple(
+                Track(self.music_task_id, title=title, columns=columns)
+                for title, columns in self.names.items()
+            ),
+            state=self.state,
+            task=self._task,
+            images=self.images,
+            created_at=self.created_at,
+            completed_at=self.completed_at,
+            files=self.files,
+            saved_on=self.saved_on,
+            error=self.error,
+            reason=self.reason,
+            submits=self.submits,
+        )
+
+    @property
+    def _task(self) -> CoverTask | None:
+        if self.cover_task_id is None:
+            return None
+        return CoverTask(
+            cover_task_id=task_id("cover_task_id", self.cover_task_id),
+            music_task_id=self.music_task_id,
+            adopted=self.adopted,
+        )
+
+
+_CONVERTER = make_converter(datetimes="seconds")
+_read_track: Callable[[Row, type[TrackRow]], TrackRow] = _CONVERTER.get_structure_hook(TrackRow)
+_read_run: Callable[[Row, type[LedgerRun]], LedgerRun] = _CONVERTER.get_structure_hook(LedgerRun)
+_WRITERS = {
+    name: _CONVERTER.get_unstructure_hook(field.type)
+    for kind in (TrackRow, LedgerRun)
+    for name, field in attrs.fields_dict(kind).items()
+}
+
+TRACK_COLUMNS = tuple(attrs.fields_dict(TrackRow))
+RUN_COLUMNS = tuple(attrs.fields_dict(LedgerRun))
+
+
+def read_track(row: Row) -> TrackRow:
+    """Read a row of `tracks`; raises LedgerError for what was never written by us."""
+    return _known(f"entry {row['number']}", lambda: _read_track(row, TrackRow))
+
+
+def read_entry(row: Row) -> LedgerEntry:
+    """Read what a row of `tracks` says; raises as `read_track` does."""
+    return _known(f"entry {row['number']}", lambda: _read_track(row, TrackRow).entry)
+
+
+def read_run(row: Row) -> LedgerRun:
+    """Read a row of `runs`; raises as `read_track` does."""
+    return _known(f"run {row['number']}", lambda: _read_run(row, LedgerRun))
+
+
+def read_state(number: int, state: object) -> TrackState:
+    """Read a state, as of the entry `number`; raises as `read_track` does."""
+    return _known(f"entry {number}", lambda: TrackState(state))
+
+
+def write_columns(**values: Any) -> dict[str, Plain]:
+    """Write values as the columns of these names hold them.
+
+    Raises:
+        TypeError: A catalog's column holds what JSON does not know.
+        RecursionError: It is nested too deeply.
+    """
+    return {name: _WRITERS[name](value) for name, value in values.items()}
+
+
+def _known(what: str, read: Callable[[], T]) -> T:
+    with contextlib.suppress(*_NONSENSE):
+        return read()
+    raise LedgerError(
+        f"the ledger's {what} is damaged: bring back a copy of the ledger, or move it away and "
+        "begin anew, which costs requests and never a second payment"
+    )

@@ -1,0 +1,230 @@
+"""The file of a ledger: made whole, opened to write or to read, refused when it is another's.
+
+It knows SQLite and the file system. It must not know what a row means, nor any statement on one.
+"""
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+
+from suno_cover_async.errors import LedgerError
+from suno_cover_async.images.files import sync_directory
+from suno_cover_async.ledger.sqlite import tables
+from suno_cover_async.ledger.sqlite.failures import ANOTHER_PATH, NO_USE, damaged, shown, unusable
+from suno_cover_async.ledger.sqlite.lock import FileLock
+
+_SHORTEST = 512  # bytes of a database that is not empty
+_WAL_PAGES = 10_000  # 40 MB: fewer rewrites of the same pages while a catalog is taken in
+_BUSY_SECONDS = 30.0  # somebody may be reading the whole of it
+
+
+def open_to_write(ledger: Path) -> tuple[sqlite3.Connection, FileLock]:
+    """Open a ledger, made first where there is none, and migrated where it is of an older version.
+
+    Returns:
+        A connection in autocommit mode, for one thread at a time, and the right to use it. What it
+        commits is on the disk.
+
+    Raises:
+        LedgerError: Somebody else has it, it is no ledger, of a newer version, damaged, or cannot
+            be written.
+    """
+    ledger = _real(ledger)
+    if ledger.exists():
+        _refuse_foreign(ledger)
+    lock = FileLock(ledger)
+    try:
+        return _open_to_write(ledger), lock
+    except NO_USE as error:
+        problem = unusable(ledger, error)
+    except LedgerError as error:
+        problem = error
+    lock.release()
+    raise problem
+
+
+def _open_to_write(ledger: Path) -> sqlite3.Connection:
+    if not ledger.exists():
+        _make(ledger)
+    _refuse_damaged(ledger)
+    database = _connect(ledger, "rw")
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute("PRAGMA fullfsync = ON")  # on macOS, where fsync alone leaves it in caches
+        database.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
+        if tables.version_of(database) < tables.VERSION:
+            tables.migrate(database)
+    except BaseException:
+        database.close()  # which rolls back what was not committed
+        raise
+    return database
+
+
+def open_privately() -> sqlite3.Connection:
+    """Open a ledger of this process alone, which is gone when it is closed.
+
+    SQLite keeps it in memory while it is small, and on the disk from then on.
+    """
+    database = _nameless()
+    database.execute("PRAGMA synchronous = OFF")
+    tables.make(database)
+    return database
+
+
+def open_to_read(ledger: Path) -> sqlite3.Connection:
+    """Open a ledger for reading only, as it is now; somebody else may be writing to it.
+
+    One of an older version is copied, and the copy is migrated: whoever reads changes nothing.
+
+    Returns:
+        A connection in a transaction that goes on until it is closed, for one thread at a time.
+
+    Raises:
+        LedgerError: There is none, or it is no ledger, of a newer version, or damaged.
+    """
+    ledger = _real(ledger)
+    if not ledger.exists():
+        raise LedgerError(f"there is no ledger at {shown(ledger)}; check the path")
+    _refuse_foreign(ledger)
+    try:
+        return _open_to_read(ledger)
+    except NO_USE as error:
+        problem = unusable(ledger, error)
+    raise problem
+
+
+def _open_to_read(ledger: Path) -> sqlite3.Connection:
+    database = _readable(ledger)
+    try:
+        database.execute("BEGIN")
+        version = _check(database, ledger)
+        if version == tables.VERSION:
+            return database
+        copy = _nameless()
+        try:
+            database.backup(copy)
+            tables.migrate(copy)
+        except BaseException:
+            copy.close()
+            raise
+    except BaseException:
+        database.close()
+        raise
+    database.close()
+    return copy
+
+
+def _readable(ledger: Path) -> sqlite3.Connection:
+    """Connect; a disk that cannot be written has no room for what WAL wants beside the file."""
+    database = _connect(ledger, "ro")
+    try:
+        tables.version_of(database)
+    except sqlite3.OperationalError:
+        database.close()
+        if _beside(ledger, "-wal").exists():
+            raise
+        database = _connect(ledger, "ro&immutable=1")
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database
+
+
+def _make(ledger: Path) -> None:
+    """Make a ledger that is there whole or not at all."""
+    wal = _beside(ledger, "-wal")
+    if wal.exists() and wal.stat().st_size:  # a reader leaves an empty one
+        raise LedgerError(
+            f"{shown(wal)} is there without {shown(ledger)}, which it belongs to; bring that back, "
+            "or move the rest away as well"
+        )
+    unfinished = _beside(ledger, ".new")
+    try:
+        for leftover in (unfinished, _beside(unfinished, "-wal"), _beside(unfinished, "-shm")):
+            leftover.unlink(missing_ok=True)
+        with contextlib.closing(sqlite3.connect(unfinished, isolation_level=None)) as database:
+            database.execute("PRAGMA journal_mode = WAL")
+            tables.make(database)
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # on closing, nobody hears it fail
+        unfinished.rename(ledger)
+        sync_directory(ledger.absolute().parent)
+    except (sqlite3.Error, OSError) as error:
+        problem = unusable(ledger, error)
+    else:
+        return
+    raise problem
+
+
+def _refuse_foreign(ledger: Path) -> None:
+    """Refuse what is no ledger of ours, without leaving a trace beside it."""
+    if ledger.is_dir():
+        raise LedgerError(f"{shown(ledger)} is a folder; give the path of a file in it")
+    try:
+        with contextlib.closing(_connect(ledger, "ro&immutable=1")) as database:
+            database.execute("PRAGMA writable_schema = ON")  # though pages are only in the WAL yet
+            (application,) = database.execute("PRAGMA application_id").fetchone()
+    except NO_USE as error:
+        problem = unusable(ledger, error)
+    else:
+        if application == tables.APPLICATION:
+            return
+        size = ledger.stat().st_size
+        what = "it is another program's database" if size >= _SHORTEST else f"it has {size} bytes"
+        problem = LedgerError(f"{shown(ledger)} is no ledger: {what}; {ANOTHER_PATH}")
+    raise problem
+
+
+def _refuse_damaged(ledger: Path) -> None:
+    """Check it through a connection that cannot change it; the others do so when they close."""
+    mode = "ro" if _beside(ledger, "-wal").exists() else "ro&immutable=1"
+    with contextlib.closing(_connect(ledger, mode)) as database:
+        _check(database, ledger)
+
+
+def _check(database: sqlite3.Connection, ledger: Path) -> int:
+    """Refuse a ledger that is newer than we are, or not whole; returns its version."""
+    version = tables.version_of(database)
+    if version > tables.VERSION:
+        raise LedgerError(
+            f"the ledger {shown(ledger)} is of version {version}, and this is suno_cover_async for "
+            f"version {tables.VERSION}; install a newer suno_cover_async"
+        )
+    damage = tables.damage_of(database, version)
+    if damage:
+        raise damaged(ledger, damage)
+    return version
+
+
+def _connect(ledger: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{ledger.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def _nameless() -> sqlite3.Connection:
+    """Make a database that nobody else sees."""
+    return sqlite3.connect("", isolation_level=None, check_same_thread=False)
+
+
+def _real(ledger: Path) -> Path:
+    """Follow links, so that one file has one lock; a path that cannot be looked at is refused."""
+    real = Path(os.path.realpath(ledger))
+    try:
+        real.stat()  # where `exists` says no from Python 3.14 on, this tells why
+    except FileNotFoundError:
+        return real
+    except OSError as error:
+        problem = unusable(ledger, error)
+    else:
+        return real
+    raise problem
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)

@@ -1,0 +1,247 @@
+"""A ledger in a SQLite file: one thread that writes, one step at a time, one transaction a step.
+
+It owns the order of steps, when a step is done, and what becomes of one that could not be written.
+It must not know any statement, nor what a step means.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+
+from suno_cover_async.errors import LedgerError
+from suno_cover_async.images.files import in_thread
+from suno_cover_async.ledger.sqlite.database import open_privately, open_to_read, open_to_write
+from suno_cover_async.ledger.sqlite.failures import (
+    NO_USE,
+    commit_failed,
+    is_trouble,
+    shown,
+    unusable,
+)
+from suno_cover_async.ledger.sqlite.lock import FileLock
+from suno_cover_async.ledger.sqlite.tables import transaction
+from suno_cover_async.ledger.store import Snapshot, Work
+
+T = TypeVar("T")
+
+
+class SqliteStore:
+    """Keeps a ledger in a file, or, without one, for as long as it is open.
+
+    What its methods promise is said in `store.Store`.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        """Name the file; nothing is opened yet."""
+        self._path = path
+        self._writer: _Writer | None = None
+        self._is_open = False
+
+    @property
+    def name(self) -> str:
+        """What people know it by: its path."""
+        return "of this run" if self._path is None else shown(self._path)
+
+    @property
+    def unwritten(self) -> tuple[Work[object], ...]:
+        """The steps to be kept whose commit failed, and that were not written since."""
+        return () if self._writer is None else self._writer.unwritten
+
+    async def open(self) -> None:
+        """Open it for writing."""
+        try:
+            await self._off_the_loop(self._open)
+        except asyncio.CancelledError:
+            await self.aclose()  # it may be open by now
+            raise
+
+    def _open(self) -> None:
+        lock = None
+        if self._path is None:
+            database = open_privately()
+        else:
+            database, lock = open_to_write(self._path)
+        self._writer, self._is_open = _Writer(database, lock, self.name), True
+
+    async def aclose(self) -> None:
+        """Finish what is queued, and close it."""
+        if self._writer is not None and self._is_open:
+            self._is_open = False
+            await self._off_the_loop(self._writer.close)
+
+    async def _off_the_loop(self, act: Callable[[], None]) -> None:
+        """Do it in a thread where a disk may take its time."""
+        if self._path is None:
+            act()
+        else:
+            await in_thread(act)
+
+    def do(self, work: Work[T], *, keep: bool = False) -> "asyncio.Future[T]":
+        """Queue a step."""
+        if self._writer is None or not self._is_open:
+            raise LedgerError(
+                f"the ledger {self.name} is not open; use it as `async with Ledger(…)`"
+            )
+        return self._writer.do(work, keep=keep)
+
+    @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[Snapshot, None]:
+        """Read it as it is now."""
+        if self._path is None:
+            raise LedgerError("this ledger has no file to read")
+        snapshot = _Snapshot(self._path)
+        try:
+            await in_thread(snapshot.open)
+            yield snapshot
+        finally:
+            await in_thread(snapshot.close)
+
+
+class _Snapshot:
+    """A connection that reads, in whatever thread, one read at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._database: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        self._database = open_to_read(self._path)
+
+    def close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+
+    async def read(self, work: Work[T]) -> T:
+        return await in_thread(partial(self._read, work))
+
+    def _read(self, work: Work[T]) -> T:
+        if self._database is None:
+            raise LedgerError("this ledger was closed")
+        try:
+            return work(transaction(self._database))
+        except NO_USE as error:
+            problem = unusable(self._path, error)
+        raise problem
+
+
+@attrs.frozen(kw_only=True)
+class _Step:
+    """Work, and who waits for it.
+
+    Attributes:
+        work: What to do.
+        keep: It states a fact: when it cannot be written now, it is to be written later.
+        future: Done after the commit.
+    """
+
+    work: Work[Any]
+    keep: bool
+    future: "asyncio.Future[Any]"
+
+
+class _Writer:
+    """A thread that takes steps in the order of calls, and answers once a step is on the disk.
+
+    The executor's own futures are given to nobody: whoever awaits a step and is cancelled must not
+    cancel the step. That of the event loop may be cancelled, or its loop be gone, by the time the
+    step is done.
+    """
+
+    def __init__(self, database: sqlite3.Connection, lock: FileLock | None, name: str) -> None:
+        self._database = database
+        self._lock = lock
+        self._name = name
+        self._transaction = transaction(database)
+        self._trouble: Exception | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="suno-cover-ledger")
+        self.unwritten: tuple[Work[object], ...] = ()
+
+    def do(self, work: Work[T], *, keep: bool) -> "asyncio.Future[T]":
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._thread.submit(self._take, _Step(work=work, keep=keep, future=future))
+        return future
+
+    def close(self) -> None:
+        """Finish what is queued, try once more what could not be written, and let others have it.
+
+        Raises:
+            LedgerError: Something is left unwritten.
+        """
+        self._thread.shutdown()  # it refuses further steps, and waits for those that are queued
+        try:
+            self._write_the_unwritten()
+        except _CommitFailedError as failure:
+            self._trouble = failure.reason
+        self._database.close()
+        if self._lock is not None:
+            self._lock.release()
+        if self.unwritten and self._trouble is not None:
+            raise commit_failed(self._name, self._trouble)
+
+    def _take(self, step: _Step) -> None:
+        answer: Any
+        try:
+            self._write_the_unwritten()
+            (answer,) = self._commit([step.work])
+        except _CommitFailedError as failure:
+            self._trouble = failure.reason
+            if step.keep:
+                self.unwritten += (step.work,)
+            answer = commit_failed(self._name, failure.reason)
+        with contextlib.suppress(RuntimeError):  # that event loop is closed, nobody waits in it
+            step.future.get_loop().call_soon_threadsafe(_answer, step.future, answer)
+
+    def _write_the_unwritten(self) -> None:
+        # One transaction for all: a disk that was full has little room.
+        if self.unwritten:
+            self._commit(self.unwritten)
+            self.unwritten = ()
+
+    def _commit(self, works: Sequence[Work[Any]]) -> list[Any]:
+        """Do work in one transaction; returns the values, and the errors of what is wrong."""
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            answers = [self._attempt(work) for work in works]
+            self._database.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - whatever it is, this thread must go on
+            with contextlib.suppress(sqlite3.Error):  # it may have rolled back by itself
+                self._database.execute("ROLLBACK")
+            raise _CommitFailedError(error) from None
+        return answers
+
+    def _attempt(self, work: Work[Any]) -> Any:
+        """Do the work; when it is wrong, undo it alone and return its error."""
+        self._database.execute("SAVEPOINT work")
+        try:
+            answer = work(self._transaction)
+        except Exception as error:
+            if is_trouble(error):
+                raise
+            self._database.execute("ROLLBACK TO work")
+            answer = error
+        self._database.execute("RELEASE work")
+        return answer
+
+
+class _CommitFailedError(Exception):
+    """A transaction came to nothing, for a reason that is not the work's."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+def _answer(future: "asyncio.Future[Any]", answer: Any) -> None:
+    if future.done():
+        return
+    if isinstance(answer, Exception):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)

@@ -1,0 +1,266 @@
+"""A ledger in SQLite: its tables, how older ones become those, and every statement on them.
+
+It must not know files, threads or what a state means; transactions are begun and ended elsewhere.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+
+from suno_cover_async.errors import LedgerError
+from suno_cover_async.ledger.entry import RUN_COLUMNS, TRACK_COLUMNS, Plain, Row
+from suno_cover_async.ledger.store import Transaction
+
+APPLICATION = 0x53434F56
+"""What SQLite's `application_id` says: "SCOV", in the file's header."""
+
+VERSION = 2
+"""What SQLite's `user_version` says."""
+
+_SCHEMA = """
+    CREATE TABLE ledger (account TEXT, catalog TEXT) STRICT;
+    CREATE TABLE base_urls (base_url TEXT PRIMARY KEY) STRICT;
+    CREATE TABLE runs (
+        number INTEGER PRIMARY KEY,
+        began_at REAL NOT NULL,
+        ended_at REAL,
+        balance_before REAL,
+        balance_after REAL,
+        submitted INTEGER NOT NULL DEFAULT 0,
+        adopted INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE TABLE tracks (
+        number INTEGER PRIMARY KEY,
+        music_task_id TEXT NOT NULL UNIQUE,
+        names TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN (
+            'waiting', 'submitting', 'submitted', 'covered', 'saved', 'failed', 'attention'
+        )),
+        cover_task_id TEXT,
+        adopted INTEGER NOT NULL DEFAULT 0,
+        images TEXT NOT NULL DEFAULT '[]',
+        created_at REAL,
+        completed_at REAL,
+        files TEXT NOT NULL DEFAULT '[]',
+        saved_on TEXT,
+        error TEXT,
+        reason TEXT,
+        submits INTEGER NOT NULL DEFAULT 0,
+        retried INTEGER NOT NULL DEFAULT 0,
+        put_off INTEGER
+    ) STRICT;
+    CREATE TABLE choices (
+        number INTEGER PRIMARY KEY REFERENCES tracks,
+        decision TEXT NOT NULL CHECK (decision IN ('image', 'neither', 'later')),
+        image INTEGER,
+        revision INTEGER NOT NULL,
+        decided_at REAL NOT NULL
+    ) STRICT;
+"""
+_INDEXES = """
+    CREATE INDEX tracks_by_state ON tracks (state, number);
+    CREATE INDEX tracks_by_age ON tracks (completed_at) WHERE state = 'covered';
+"""
+_TABLES = {
+    1: {"runs", "tracks"},
+    2: {"ledger", "base_urls", "runs", "tracks", "choices"},
+}
+_ROW_OF_ITS_OWN = {  # of which there is one, however often the ledger was used
+    1: ("SELECT count(*), min(typeof(number)) FROM runs", (1, "integer")),
+    2: ("SELECT count(*) FROM ledger", (1,)),
+}
+
+# Version 1 had numbers for states, counted its openings in `runs`, and got the table `answered`
+# later. What it left to a next run is left to no run now: any that comes is a next one.
+_FROM_VERSION_1 = (
+    """
+    CREATE TABLE IF NOT EXISTS answered (base_url TEXT PRIMARY KEY) STRICT;
+    DROP INDEX tracks_by_state;
+    DROP INDEX tracks_by_age;
+    ALTER TABLE tracks RENAME TO old_tracks;
+    ALTER TABLE runs RENAME TO old_runs;
+    """,
+    _SCHEMA,
+    """
+    INSERT INTO ledger SELECT NULL, catalog FROM old_runs;
+    INSERT INTO base_urls SELECT base_url FROM answered;
+    INSERT INTO tracks
+        SELECT
+            number, music_task_id, names,
+            CASE state
+                WHEN 0 THEN 'waiting'
+                WHEN 1 THEN 'submitting'
+                WHEN 2 THEN 'submitted'
+                WHEN 3 THEN 'covered'
+                WHEN 4 THEN 'saved'
+                WHEN 5 THEN 'failed'
+                WHEN 6 THEN 'attention'
+                ELSE 'unknown'
+            END,
+            cover_task_id, adopted, coalesce(images, '[]'), created_at, completed_at,
+            coalesce(files, '[]'), NULL, error, reason, state <> 0, 0, NULL
+        FROM old_tracks ORDER BY number;
+    DROP TABLE answered;
+    DROP TABLE old_runs;
+    DROP TABLE old_tracks;
+    """,
+    _INDEXES,
+)
+
+
+def make(database: sqlite3.Connection) -> None:
+    """Make the tables of a new ledger, in a transaction."""
+    database.execute("BEGIN")
+    _run(database, (_SCHEMA, "INSERT INTO ledger VALUES (NULL, NULL)", _INDEXES))
+    database.execute(f"PRAGMA application_id = {APPLICATION}")
+    database.execute(f"PRAGMA user_version = {VERSION}")
+    database.execute("COMMIT")
+
+
+def migrate(database: sqlite3.Connection) -> None:
+    """Make a ledger of an older version one of this version, in a transaction.
+
+    Raises:
+        sqlite3.Error: It cannot be; it is as it was, once the transaction is rolled back.
+    """
+    database.execute("BEGIN IMMEDIATE")
+    _run(database, _FROM_VERSION_1)
+    database.execute(f"PRAGMA user_version = {VERSION}")
+    database.execute("COMMIT")
+
+
+def version_of(database: sqlite3.Connection) -> int:
+    """Return the version of a ledger."""
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def damage_of(database: sqlite3.Connection, version: int) -> str:
+    """Say what is wrong with a ledger of this version; the empty string if nothing is."""
+    (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        return str(verdict)
+    tables = {name for (name,) in database.execute("SELECT name FROM sqlite_schema")}
+    missing = _TABLES.get(version, {"version"}) - tables
+    if missing:
+        return f"it has no {min(missing)}"
+    query, expected = _ROW_OF_ITS_OWN[version]
+    if database.execute(query).fetchone() != expected:
+        return "it does not know what it is a ledger of"
+    return ""
+
+
+def _run(database: sqlite3.Connection, scripts: Iterable[str]) -> None:
+    # Not by `executescript`, which commits first.
+    for statement in ";".join(scripts).split(";"):
+        if statement.strip():
+            database.execute(statement)
+
+
+def transaction(database: sqlite3.Connection) -> Transaction:
+    """Return the statements on a connection; whoever calls begins and ends the transaction."""
+    return _Transaction(database)
+
+
+class _Transaction:
+    """The statements; what each one does is said in `store.Transaction`."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def account(self) -> str | None:
+        account: str | None
+        (account,) = self._database.execute("SELECT account FROM ledger").fetchone()
+        return account
+
+    def set_account(self, account: str | None) -> None:
+        self._database.execute("UPDATE ledger SET account = ?", (account,))
+
+    def has_base_url(self, base_url: str) -> bool:
+        query = "SELECT count(*) FROM base_urls WHERE base_url = ?"
+        (found,) = self._database.execute(query, (base_url,)).fetchone()
+        return bool(found)
+
+    def add_base_url(self, base_url: str) -> None:
+        self._database.execute("INSERT OR IGNORE INTO base_urls VALUES (?)", (base_url,))
+
+    def drop_base_urls(self) -> None:
+        self._database.execute("DELETE FROM base_urls")
+
+    def catalog(self) -> str | None:
+        fingerprint: str | None
+        (fingerprint,) = self._database.execute("SELECT catalog FROM ledger").fetchone()
+        return fingerprint
+
+    def set_catalog(self, fingerprint: str | None) -> None:
+        self._database.execute("UPDATE ledger SET catalog = ?", (fingerprint,))
+
+    def last_run(self) -> int:
+        (number,) = self._database.execute("SELECT max(number) FROM runs").fetchone()
+        return number or 0
+
+    def add_run(self, number: int, began_at: float) -> None:
+        statement = "INSERT INTO runs (number, began_at) VALUES (?, ?)"
+        self._database.execute(statement, (number, began_at))
+
+    def change_run(self, number: int, columns: Mapping[str, Plain]) -> None:
+        self._update("runs", number, columns)
+
+    def count_submit(self, number: int, *, adopted: bool) -> None:
+        counted = "adopted" if adopted else "submitted"
+        statement = f"UPDATE runs SET {counted} = {counted} + 1 WHERE number = ?"  # noqa: S608 - columns of ours
+        self._database.execute(statement, (number,))
+
+    def runs(self, limit: int) -> list[Row]:
+        return self._rows(RUN_COLUMNS, "FROM runs ORDER BY number DESC LIMIT ?", limit)
+
+    def counts(self) -> list[tuple[object, int, int]]:
+        query = "SELECT state, count(*), min(number) FROM tracks GROUP BY state"
+        return self._database.execute(query).fetchall()
+
+    def page(self, states: Sequence[str], after: int, limit: int) -> list[Row]:
+        where = "number > ?"
+        if len(states) == 1:
+            where = "state = ? AND number > ?"
+        elif states:  # in the order of their numbers; the index has them state by state
+            where = f"+state IN ({', '.join('?' * len(states))}) AND number > ?"
+        rest = f"FROM tracks WHERE {where} ORDER BY number LIMIT ?"
+        return self._rows(TRACK_COLUMNS, rest, *states, after, limit)
+
+    def unsaved(self, run: int, limit: int) -> list[Row]:
+        # Left to itself, SQLite takes the other index and sorts all of them each time.
+        table = "tracks INDEXED BY tracks_by_age"
+        where = "state = 'covered' AND put_off IS NOT ?"
+        rest = f"FROM {table} WHERE {where} ORDER BY completed_at LIMIT ?"
+        return self._rows(TRACK_COLUMNS, rest, run, limit)
+
+    def track(self, number: int) -> Row:
+        return self._only(f"entry {number}", "number = ?", number)
+
+    def find(self, music_task_id: str) -> Row:
+        return self._only(f"entry of {music_task_id}", "music_task_id = ?", music_task_id)
+
+    def add(self, music_task_id: str, names: str) -> bool:
+        statement = "INSERT INTO tracks (music_task_id, names) VALUES (?, ?) ON CONFLICT DO NOTHING"
+        return self._database.execute(statement, (music_task_id, names)).rowcount == 1
+
+    def change(self, number: int, columns: Mapping[str, Plain]) -> None:
+        self._update("tracks", number, columns)
+
+    def drop(self, state: str) -> int:
+        return self._database.execute("DELETE FROM tracks WHERE state = ?", (state,)).rowcount
+
+    def _update(self, table: str, number: int, columns: Mapping[str, Plain]) -> None:
+        if not columns:
+            return
+        changes = ", ".join(f"{column} = ?" for column in columns)
+        statement = f"UPDATE {table} SET {changes} WHERE number = ?"  # noqa: S608 - columns of ours
+        self._database.execute(statement, (*columns.values(), number))
+
+    def _only(self, what: str, where: str, value: Plain) -> Row:
+        for row in self._rows(TRACK_COLUMNS, f"FROM tracks WHERE {where}", value):
+            return row
+        raise LedgerError(f"the ledger's {what} is gone: does another program write to the ledger?")
+
+    def _rows(self, columns: Sequence[str], rest: str, *values: Plain) -> list[Row]:
+        found = self._database.execute(f"SELECT {', '.join(columns)} {rest}", values)
+        return [dict(zip(columns, row, strict=True)) for row in found]

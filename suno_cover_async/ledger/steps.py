@@ -1,0 +1,245 @@
+"""What each step of a ledger means: from which state to which, and what is noted with it.
+
+It owns the rules; which transaction, where and how durable is the store's business.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from platform import node
+from typing import Any
+
+import attrs
+
+from suno_cover_async.errors import CoverFailedError, LedgerError
+from suno_cover_async.ledger.entry import (
+    LedgerEntry,
+    Plain,
+    TrackRow,
+    TrackState,
+    read_entry,
+    read_state,
+    read_track,
+    write_columns,
+)
+from suno_cover_async.ledger.store import Transaction, Work
+from suno_cover_async.models import CoverDetails, CoverTask, Track
+
+Totals = dict[TrackState, int]
+
+_PAGE = 1_000
+_ENDED = (TrackState.FAILED, TrackState.ATTENTION)
+
+
+def begin_run(account: str, ledger: str) -> Work[int]:
+    """Begin a run of this account; a ledger of none becomes the account's.
+
+    Returns:
+        The run's number.
+
+    Raises:
+        LedgerError: When done: the ledger belongs to another account. No run was begun.
+    """
+    began_at = datetime.now(UTC).timestamp()
+
+    def work(there: Transaction) -> int:
+        owner = there.account()
+        if owner is None:
+            there.set_account(account)
+        elif owner != account:
+            raise LedgerError(
+                f"the ledger {ledger} belongs to another account (another key or another host), "
+                "and nothing was sent: use that key and that host; if that account only got a new "
+                f"key, run `suno-cover ledger forget-account {ledger}` and begin again"
+            )
+        number = there.last_run() + 1
+        there.add_run(number, began_at)
+        return number
+
+    return work
+
+
+def change_run(number: int, **values: Any) -> Work[None]:
+    """Note something of a run."""
+    columns = write_columns(**values)
+    return lambda there: there.change_run(number, columns)
+
+
+def forget_account(there: Transaction) -> None:
+    """Let the next run say whose the ledger is; where the API answered is the account's too."""
+    there.set_account(None)
+    there.drop_base_urls()
+
+
+def count(there: Transaction) -> Totals:
+    """Count the music tasks by state."""
+    counted = {read_state(first, state): many for state, many, first in there.counts()}
+    return {state: counted.get(state, 0) for state in TrackState}
+
+
+def page(states: Iterable[TrackState], after: int, limit: int) -> Work[list[LedgerEntry]]:
+    """Find entries in these states whose number is above `after`, in order."""
+    names = [state.value for state in states]
+    return lambda there: [read_entry(row) for row in there.page(names, after, limit)]
+
+
+def unsaved(run: int, limit: int) -> Work[list[LedgerEntry]]:
+    """Find covers whose images are not saved, the oldest first, less those put off."""
+    return lambda there: [read_entry(row) for row in there.unsaved(run, limit)]
+
+
+def holds(fingerprint: str | None) -> Work[bool]:
+    """Tell whether the catalog taken in last is whole, and the one of this fingerprint."""
+    return lambda there: fingerprint is not None and there.catalog() == fingerprint
+
+
+def forget_waiting(there: Transaction) -> int:
+    """Drop what nothing was sent for, and return how many that were."""
+    there.set_catalog(None)
+    return there.drop(TrackState.WAITING.value)
+
+
+def take_in(tracks: Sequence[Track]) -> Work[int]:
+    """Add tracks, in order, and return how many music tasks were new.
+
+    Raises:
+        TypeError: At once: a column's value is none of JSON's.
+        ValueError: At once: columns are nested too deeply.
+    """
+    try:
+        rows = [(track.music_task_id, _names({track.title: track.columns})) for track in tracks]
+    except RecursionError:
+        raise ValueError("a track's columns are nested too deeply") from None
+    return lambda there: sum(_take_in(there, *row) for row in rows)
+
+
+def _take_in(there: Transaction, music_task_id: str, names: str) -> bool:
+    if there.add(music_task_id, names):
+        return True
+    known = read_track(there.find(music_task_id))
+    new: dict[str, dict[str, object]] = json.loads(names)
+    changes: dict[str, Plain] = {"names": _names(known.names | new)}
+    if known.state is TrackState.SAVED and not new.keys() <= known.names.keys():
+        changes |= write_columns(state=TrackState.COVERED)  # the new name wants its files as well
+    there.change(known.number, changes)
+    return False
+
+
+def _names(columns: Mapping[str, Mapping[str, object]]) -> str:
+    return str(write_columns(names=columns)["names"])
+
+
+def retry_failed(there: Transaction) -> None:
+    """Begin anew with what failed or needs attention."""
+    ended, after = [state.value for state in _ENDED], 0
+    while rows := there.page(ended, after, _PAGE):
+        for row in map(read_track, rows):
+            there.change(row.number, _begun_anew(row))
+            after = row.number
+
+
+def _begun_anew(row: TrackRow) -> dict[str, Plain]:
+    """Poll again what has a cover task that did not fail; submit the others again.
+
+    Where there was a cover, or may be one, it stays possibly billed until then.
+    """
+    has_failed = row.error == CoverFailedError.__name__
+    state = TrackState.WAITING
+    if has_failed or (row.cover_task_id is None and row.state is TrackState.ATTENTION):
+        state = TrackState.SUBMITTING
+    elif row.cover_task_id is not None:
+        state = TrackState.SUBMITTED
+    return write_columns(state=state, error=None, reason=None, retried=row.retried or has_failed)
+
+
+def submitting(number: int) -> Work[None]:
+    """Note that a submit may go out; it counts, unless it repeats one that may have gone out."""
+
+    def work(there: Transaction) -> None:
+        row = read_track(there.track(number))
+        begins = row.retried or row.state is TrackState.WAITING
+        changes = write_columns(
+            state=TrackState.SUBMITTING, submits=row.submits + begins, retried=False
+        )
+        there.change(number, changes)
+
+    return work
+
+
+def unsent(number: int) -> Work[None]:
+    """Note that no submit went out after all, and take it out of the count."""
+
+    def work(there: Transaction) -> None:
+        row = read_track(there.track(number))
+        if row.state is TrackState.SUBMITTING:
+            there.change(number, write_columns(state=TrackState.WAITING, submits=row.submits - 1))
+
+    return work
+
+
+@attrs.frozen(kw_only=True)
+class Submitted:
+    """The step that notes a cover task, which is paid for, and can say which.
+
+    It reads nothing of the row: a fact that costs money is written whatever else is damaged.
+    """
+
+    number: int
+    task: CoverTask
+    run: int
+    base_url: str | None
+
+    def __call__(self, there: Transaction) -> None:
+        """Write it, count it, and note where the API accepted it."""
+        there.change(
+            self.number,
+            write_columns(
+                state=TrackState.SUBMITTED,
+                cover_task_id=self.task.cover_task_id,
+                adopted=self.task.adopted,
+            ),
+        )
+        there.count_submit(self.run, adopted=self.task.adopted)
+        if self.base_url is not None:
+            there.add_base_url(self.base_url)
+
+
+def covered(number: int, details: CoverDetails) -> Work[None]:
+    """Note a finished cover."""
+    columns = write_columns(
+        state=TrackState.COVERED,
+        images=details.images,
+        created_at=details.created_at,
+        completed_at=details.completed_at or datetime.now(UTC),
+    )
+    return lambda there: there.change(number, columns)
+
+
+def saved(entry: LedgerEntry, files: Sequence[Path]) -> Work[None]:
+    """Note the files of a cover; one that got a further name meanwhile is not saved yet."""
+    titles = {track.title for track in entry.tracks}
+    columns = write_columns(files=tuple(files), saved_on=node())
+
+    def work(there: Transaction) -> None:
+        is_whole = read_track(there.track(entry.number)).names.keys() <= titles
+        state = TrackState.SAVED if is_whole else TrackState.COVERED
+        there.change(entry.number, columns | write_columns(state=state))
+
+    return work
+
+
+def ended(
+    number: int, state: TrackState, error: Exception, *, task_known: bool = True
+) -> Work[None]:
+    """Note that an entry failed or needs attention; perhaps its cover task is another's."""
+    reason = str(error).encode(errors="replace").decode()  # halves of characters have no UTF-8
+    columns = write_columns(state=state, error=type(error).__name__, reason=reason)
+    if not task_known:
+        columns |= write_columns(cover_task_id=None)
+    return lambda there: there.change(number, columns)
+
+
+def put_off(number: int, run: int) -> Work[None]:
+    """Leave a cover's images to the next run."""
+    return lambda there: there.change(number, {"put_off": run})

@@ -1,0 +1,156 @@
+"""What an answer means that is not the API's, but that of a gateway in front of it.
+
+A gateway is whatever may answer in the API's place: a proxy, a load balancer, Cloudflare, a web
+framework's own error handler, or another host altogether where the base URL is wrong. Its HTTP
+status says whether to retry, whether this client is blocked, or whether the address is wrong. It
+never decides about a song. What the API's own answers mean is `responses.py`'s to say.
+
+Source of the Cloudflare codes and of `cf-mitigated`:
+developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-1xxx-errors.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from suno_cover_async import errors
+from suno_cover_async.common.text import printable
+from suno_cover_async.hosts import BaseUrl
+from suno_cover_async.protocol.fields import whole_number
+from suno_cover_async.protocol.json_text import is_object
+
+_BLOCKED = frozenset({*range(1005, 1013), 1020, 1106})  # by network, country, client or rule
+_RATE_LIMITED = 1015
+_FORBIDDEN = 403
+_TOO_MANY = 429
+_PASSING = frozenset({408, 425})
+_SUCCESS = 2  # hundred
+_SERVER_ERROR = 5  # hundred
+
+_LOOKED_AT = 16_384  # characters of a page: Cloudflare's own have the code within the first 8,000
+_LONGEST_PART = 200
+# Cloudflare writes "error code: 1010" as the whole of a plain text, and in HTML, which names
+# Cloudflare, "Error 1020", where spans may stand around each word. Nothing here backtracks: a
+# hostile page must not take long.
+_PLAIN_CODE = re.compile(r"error code: (1[0-9]{3})", re.IGNORECASE)
+_CLOUDFLARE = re.compile(r"cloudflare|cf-error", re.IGNORECASE)
+_CODE = re.compile(
+    r'(?:\berror(?: code)?:?|\bcf-error-code"[^<>]{0,80}+>)'
+    r"(?:\s++|</?span[^<>]{0,80}+>){0,8}+(1[0-9]{3})(?![0-9])",
+    re.IGNORECASE,
+)
+_BLOCK_PAGES = ("Attention Required! | Cloudflare", "used Cloudflare to restrict access")
+_MARKUP = re.compile(r"\s*<[!?a-z]", re.IGNORECASE)
+_TITLE = re.compile(r"<title[^<>]{0,200}+>([^<]{1,400})", re.IGNORECASE)
+# RFC 9457, and what frameworks and other gateways write.
+_JSON_PARTS = ("title", "error", "error_msg", "message", "Message", "detail")
+_TAG = re.compile(r"<[^<>]{0,400}+>")
+_NO_TEXT = "\ufffd"  # in place of bytes that are no UTF-8
+
+
+class Answer(NamedTuple):
+    """An HTTP answer, as far as it matters.
+
+    Attributes:
+        status: The HTTP status.
+        text: The body.
+        retry_after: The seconds of its `Retry-After` header, where that makes sense.
+        challenged: It has the header `cf-mitigated`: Cloudflare wants a browser to prove itself.
+    """
+
+    status: int
+    text: str
+    retry_after: float | None = None
+    challenged: bool = False
+
+
+def error_of(
+    answer: Answer, body: Mapping[str, Any] | None, base_url: BaseUrl
+) -> errors.SunoCoverError:
+    """Name the error that a gateway's answer means; its `code` is None.
+
+    Args:
+        answer: The answer.
+        body: The JSON object in it, where there is one.
+        base_url: Where it came from. Once the API has answered there, an answer that nothing else
+            explains is a passing fault; before that, the address is wrong.
+    """
+    shown = f"HTTP {answer.status} from a gateway, not the API: {_said(answer, body)}"
+    is_broken = answer.status // 100 == _SERVER_ERROR or answer.status in _PASSING
+    cloudflare = _cloudflare_code(answer, body, is_page=not is_broken)
+    is_limited = answer.status == _TOO_MANY or cloudflare == _RATE_LIMITED
+    is_blocked = cloudflare in _BLOCKED or (not is_limited and _is_block_page(answer))
+    if answer.challenged or is_blocked:
+        return errors.ClientBlockedError(
+            f"{shown}; the User-Agent or this network is blocked (Cloudflare's 1010 and its like): "
+            "call from another network, or ask the host"
+        )
+    if is_limited or is_broken:
+        error = errors.RateLimitError(shown) if is_limited else errors.ServerError(shown)
+        error.retry_after = answer.retry_after
+        return error
+    if base_url.has_answered or _is_unreadable(answer, body):
+        return errors.UnexpectedResponseError(f"{shown}; call again", retryable=True)
+    return errors.WrongAddressError(
+        f"{base_url.url} does not answer as the Cover API does: {shown}; check the base URL and "
+        "the host (redirects are never followed)"
+    )
+
+
+def _cloudflare_code(
+    answer: Answer, body: Mapping[str, Any] | None, *, is_page: bool
+) -> int | None:
+    """Find the number of Cloudflare's error, 1xxx; None where there is none, or it is another's.
+
+    Databases and frameworks number their errors likewise: MySQL's 1020 is a conflict of writers.
+
+    Args:
+        answer: The answer.
+        body: The JSON object in it, where there is one.
+        is_page: It may be an HTML page of Cloudflare's with a number: those come with a 4xx.
+    """
+    if body is not None:
+        return whole_number(body.get("error_code")) if body.get("cloudflare_error") else None
+    text = answer.text[:_LOOKED_AT]
+    found = _PLAIN_CODE.fullmatch(text.strip())
+    if not found and is_page and _CLOUDFLARE.search(text):
+        found = _CODE.search(text)
+    return int(found[1]) if found else None
+
+
+def _is_block_page(answer: Answer) -> bool:
+    """Whether it is a page of Cloudflare's firewall, which may have no number."""
+    text = answer.text[:_LOOKED_AT]
+    return answer.status == _FORBIDDEN and any(page in text for page in _BLOCK_PAGES)
+
+
+def _is_unreadable(answer: Answer, body: Mapping[str, Any] | None) -> bool:
+    """Whether it may be the API's answer, lost on the way: cut off, or a 2xx empty or garbled."""
+    if body is not None:
+        return False
+    text = answer.text[:_LOOKED_AT].strip()
+    if text.startswith("{"):
+        return True
+    if answer.status // 100 != _SUCCESS:
+        return False
+    is_text = _NO_TEXT not in text and all(c.isprintable() or c.isspace() for c in text)
+    return not text or not (is_text or _MARKUP.match(text))
+
+
+def _said(answer: Answer, body: Mapping[str, Any] | None) -> str:
+    """Quote what people are to read: JSON's title and detail, a page's title, or the first line."""
+    text = answer.text[:_LOOKED_AT].strip()
+    if body is not None:
+        parts = _texts(body) or _texts(body.get("error"))
+        return ": ".join(parts) or printable(" ".join(text.split()), _LONGEST_PART)
+    title = _TITLE.search(text)
+    line = (title[1] if title else _TAG.sub("", text)).strip().partition("\n")[0]
+    return printable(" ".join(line[:_LONGEST_PART].split())) or "an empty body"
+
+
+def _texts(record: object) -> list[str]:
+    """Read what a JSON object says under the usual names."""
+    if not is_object(record):
+        return []
+    found = [record[key] for key in _JSON_PARTS if isinstance(record.get(key), str)]
+    return [printable(part.strip(), _LONGEST_PART) for part in found if part.strip()]

@@ -1,0 +1,295 @@
+"""The circuit breaker: while a host is in trouble, one request at a time probes it, and rarely.
+
+It owns what counts as trouble of a host, and whose turn it is to probe. It knows seconds and errors
+and sends nothing; requests are sent by `transport.py`, repeated by `retry.py`.
+"""
+
+import asyncio
+import copy
+import logging
+import random
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TypeGuard
+
+import attrs
+
+from suno_cover_async.errors import (
+    ClientUsageError,
+    DownloadError,
+    MaintenanceError,
+    RateLimitError,
+    ServerError,
+    SunoCoverError,
+    TransportError,
+    UnexpectedResponseError,
+)
+from suno_cover_async.resilience.delays import doubling
+
+_FAILURES_IN_A_ROW = 5
+
+_log = logging.getLogger("suno_cover_async")
+
+
+def is_trouble(outcome: object) -> TypeGuard[SunoCoverError]:
+    """Tell whether an error says that the host, or the way to it, is out of order."""
+    return isinstance(outcome, TransportError | ServerError | MaintenanceError) or (
+        isinstance(outcome, UnexpectedResponseError | DownloadError)  # a gateway's page
+        and outcome.retryable
+    )
+
+
+@attrs.define(eq=False)
+class Admission:
+    """The right to send one request, given by a breaker.
+
+    Attributes:
+        times_opened: How often the breaker had opened when this was given.
+        waited: The seconds spent waiting for it.
+    """
+
+    times_opened: int
+    waited: float = 0.0
+
+
+class CircuitBreaker:
+    """Admits requests. While the host is in trouble it is open: it admits one probe at a time.
+
+    A breaker works while it is `armed`, in that event loop; otherwise it admits every request. It
+    opens at the fifth failure in a row. Then those who wait probe one by one, in the order they
+    came: `probe_delay` seconds after it opened, and after each failed probe twice as long, up to
+    `max_probe_delay`, jittered by a tenth. Any answer of the host closes it, a refusal included. A
+    refusal for calling too often changes nothing.
+
+    Attributes:
+        times_opened: How often it has opened so far.
+        name: What is in trouble while it is open.
+    """
+
+    def __init__(
+        self, probe_delay: float = 1.0, max_probe_delay: float = 30.0, *, name: str = "the API"
+    ) -> None:
+        """Start closed and unarmed; the delays are seconds, the name is for people."""
+        self.times_opened: int = 0
+        self.name = name
+        self._probe_delay = probe_delay
+        self._max_probe_delay = max_probe_delay
+        self._loop: asyncio.AbstractEventLoop | None = None  # where it is armed
+        self._armed = 0
+        self._failures = 0
+        self._outage: _Outage | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it holds requests back."""
+        return self._outage is not None
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether it is open, and anybody probes or waits for it to close."""
+        return self._outage is not None and self._outage.is_awaited
+
+    @property
+    def opened_at(self) -> float | None:
+        """When it opened, by the loop's clock; None while it is closed."""
+        return self._outage.since if self._outage else None
+
+    @property
+    def last_error(self) -> SunoCoverError | None:
+        """The error of the last probe, at first the one that opened it; None while closed."""
+        return self._outage.error if self._outage else None
+
+    @contextmanager
+    def armed(self) -> Generator[None]:
+        """Watch for trouble inside the block; it closes when the last such block is left."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # what another one left behind is over
+            self._close()
+            self._loop, self._armed = loop, 0
+        self._armed += 1
+        try:
+            yield
+        finally:
+            if loop is self._loop:
+                self._armed -= 1
+                if not self._armed:
+                    self._close()
+                    self._loop = None
+
+    async def wait_until_closed(self) -> None:
+        """Wait until it is closed, or nobody is left who could find out that it may be."""
+        while (outage := self._here()) and outage.is_awaited:
+            await asyncio.wait([outage.over], timeout=self._probe_delay)
+
+    def admit(self) -> Admission | None:
+        """Admit a request, to be `release`d after it; None while it is open."""
+        return None if self._here() else Admission(self.times_opened)
+
+    async def wait_for_admission(self, timeout: float | None) -> Admission | str:
+        """Wait until it closes, or until it is the caller's turn to probe.
+
+        Args:
+            timeout: The most seconds to wait; None waits as long as the outage lasts.
+
+        Returns:
+            An admission, to be `release`d after the request; when the time was up, a sentence that
+            says why there is none.
+        """
+        outage = self._here()
+        return await outage.wait(timeout) if outage else Admission(self.times_opened)
+
+    def is_current(self, admission: Admission) -> bool:
+        """Tell whether a request may still be sent: it is closed, or this is the probe."""
+        outage = self._here()
+        return outage is None or outage.probe is admission
+
+    def record(self, admission: Admission, outcome: object) -> None:
+        """Learn from what a request came to: an answer, or an error in its place."""
+        if self._loop is None or asyncio.get_running_loop() is not self._loop:
+            return
+        if isinstance(outcome, RateLimitError | ClientUsageError):
+            return
+        if not is_trouble(outcome):
+            self._recover()
+        elif self._outage:
+            self._outage.record(admission, outcome)
+        elif admission.times_opened == self.times_opened:  # others are news of a past outage
+            self._failures += 1
+            if self._failures == _FAILURES_IN_A_ROW:
+                self._open(outcome)
+
+    def release(self, admission: Admission) -> None:
+        """Be done with an admission, whatever came of it; the next in line may probe."""
+        if self._outage:
+            self._outage.release(admission)
+
+    def _here(self) -> "_Outage | None":
+        """Return the outage, if it is one of the running event loop."""
+        if self._outage is None or asyncio.get_running_loop() is not self._loop:
+            return None
+        return self._outage
+
+    def _open(self, error: SunoCoverError) -> None:
+        self.times_opened += 1
+        delays = doubling(self._probe_delay, self._max_probe_delay)
+        self._outage = _Outage(self.name, error, self.times_opened, delays)
+        _log.warning(
+            "%s is in trouble (%s); requests to it pause, with a probe every %g to %g s",
+            *(self.name, error, self._probe_delay, self._max_probe_delay),
+        )
+
+    def _recover(self) -> None:
+        if self._outage:
+            lasted = asyncio.get_running_loop().time() - self._outage.since
+            _log.warning("%s answers again after %.1f s", self.name, lasted)
+        self._close()
+
+    def _close(self) -> None:
+        self._failures = 0
+        outage, self._outage = self._outage, None
+        if outage:
+            outage.end()
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Breakers:
+    """The three breakers of one client; they work while a catalog runs.
+
+    Attributes:
+        api: For all API requests but submits.
+        submit: For submits, which may be in trouble while all else works.
+        images: For downloads of images.
+    """
+
+    api: CircuitBreaker
+    submit: CircuitBreaker
+    images: CircuitBreaker
+
+    @contextmanager
+    def armed(self) -> Generator[None]:
+        """Arm all three inside the block."""
+        with ExitStack() as stack:
+            for breaker in (self.api, self.submit, self.images):
+                stack.enter_context(breaker.armed())
+            yield
+
+
+class _Outage:
+    """One time of trouble: those who wait for its end, and the one among them who probes."""
+
+    def __init__(
+        self, name: str, error: SunoCoverError, number: int, delays: Iterator[float]
+    ) -> None:
+        self._name = name
+        self._loop = asyncio.get_running_loop()
+        self.since = self._loop.time()
+        self.over: asyncio.Future[None] = self._loop.create_future()
+        self.probe: Admission | None = None
+        self._number = number
+        self._delays = delays
+        self._line: deque[asyncio.Future[Admission]] = deque()
+        self._postpone(error)
+
+    async def wait(self, timeout: float | None) -> Admission | str:
+        came = self._loop.time()
+        place: asyncio.Future[Admission] = self._loop.create_future()
+        self._line.append(place)
+        self._probe_next()
+        try:
+            await asyncio.wait([place], timeout=timeout)
+        except asyncio.CancelledError:
+            if not place.cancel():  # it was given in the very moment of the cancellation
+                self.release(place.result())
+            raise
+        now = self._loop.time()
+        if place.cancel():
+            return (
+                f"{self._name} has been in trouble for {now - self.since:.0f} s ({self.error}); "
+                "nothing was sent: try again later"
+            )
+        admission = place.result()
+        admission.waited = now - came
+        return admission
+
+    @property
+    def is_awaited(self) -> bool:
+        return self.probe is not None or any(not place.done() for place in self._line)
+
+    def record(self, admission: Admission, error: SunoCoverError) -> None:
+        if admission is self.probe:
+            self._postpone(error)
+
+    def release(self, admission: Admission) -> None:
+        if admission is self.probe:
+            self.probe = None
+            self._probe_next()
+
+    def end(self) -> None:
+        """Admit everybody."""
+        self._due.cancel()
+        if self._loop.is_closed():
+            return
+        self.over.set_result(None)
+        for place in self._line:
+            if not place.done():
+                place.set_result(Admission(self._number))
+
+    def _postpone(self, error: SunoCoverError) -> None:
+        """Set the time of the next probe."""
+        self.error = copy.copy(error)  # whoever raises the original gives it a traceback
+        self._is_due = False
+        delay = next(self._delays) * random.uniform(0.9, 1.1)
+        self._due = self._loop.call_later(delay, self._fall_due)
+
+    def _fall_due(self) -> None:
+        self._is_due = True
+        self._probe_next()
+
+    def _probe_next(self) -> None:
+        """Let the next in line probe if it is time, and nobody does."""
+        while self._line and self._line[0].done():
+            self._line.popleft()
+        if self._is_due and self._line and self.probe is None:
+            self.probe = Admission(self._number)
+            self._line.popleft().set_result(self.probe)

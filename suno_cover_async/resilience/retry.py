@@ -1,0 +1,174 @@
+"""The retry loop: which failure is worth another attempt, and how long to wait before it.
+
+It is the only loop that repeats requests; API calls, submits and downloads all go through it. How
+an attempt is made is the caller's business.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol, TypeVar
+
+import attrs
+
+from suno_cover_async.errors import RateLimitError, SunoCoverError, UnexpectedResponseError
+from suno_cover_async.policies import RetryPolicy
+from suno_cover_async.resilience.circuit_breaker import Admission, CircuitBreaker
+from suno_cover_async.resilience.delays import doubling
+
+T = TypeVar("T")
+
+SOONEST_RESUBMIT = 1.0
+"""Seconds before a possibly billed submit may be repeated."""
+
+_MAX_RESUBMITS = 3
+_MAX_LONE_PROBES = 50  # 24 minutes of an outage that nobody but this call could find to be over
+
+
+@attrs.frozen(kw_only=True)
+class FailedAttempt:
+    """What an attempt came to when it brought no value.
+
+    Attributes:
+        error: What to raise, if this was the last attempt.
+        took: The seconds the attempt took, queueing excluded.
+        possibly_billed: A submit was sent, and no answer tells whether it was executed.
+    """
+
+    error: SunoCoverError
+    took: float
+    possibly_billed: bool = False
+
+
+class NotSent:
+    """Nothing was sent, since the breaker opened while the request waited for its permit."""
+
+
+NOT_SENT = NotSent()
+
+
+class Wait(Protocol):
+    """Waits for something; it may end the wait, for instance when the client closes."""
+
+    def __call__(self, work: Coroutine[Any, Any, T], /) -> Awaitable[T]:
+        """Wait for the work."""
+        ...
+
+
+def plainly(work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+    """Wait for something to its end."""
+    return work
+
+
+async def retry(
+    attempt: Callable[[Admission], Awaitable[T | FailedAttempt | NotSent]],
+    policy: RetryPolicy,
+    breaker: CircuitBreaker,
+    not_admitted: Callable[[str], SunoCoverError],
+    wait: Wait,
+) -> T:
+    """Attempt until a value comes, or the policy's limits are reached.
+
+    A possibly billed submit is repeated not sooner than 1 s later: the API makes one cover per
+    music task, so the repetition brings back the first one's id. It is repeated at most 3 times,
+    or without a time limit as often as any other request, if its error may pass.
+
+    Args:
+        attempt: Makes one request with an admission of the breaker. It returns failures, since
+            raising would chain them.
+        policy: The limits.
+        breaker: It admits each attempt, and learns what came of it.
+        not_admitted: Makes the error of a call that the breaker did not admit in time.
+        wait: Every wait between attempts goes through it.
+
+    Raises:
+        SunoCoverError: The last attempt's error.
+    """
+    history: _History | None = None  # made after a first failure, so that a success costs nothing
+    while True:
+        admission = breaker.admit()
+        if admission is None:
+            history = history or _History(policy)
+            admitted = await wait(breaker.wait_for_admission(history.time_left))
+            if isinstance(admitted, str):
+                raise history.last(not_admitted(admitted))
+            admission = admitted
+            history.spent += admission.waited
+        try:
+            outcome = await attempt(admission)
+            if not isinstance(outcome, FailedAttempt):
+                if isinstance(outcome, NotSent):
+                    continue
+                breaker.record(admission, None)
+                return outcome
+            breaker.record(admission, outcome.error)
+        finally:
+            breaker.release(admission)
+        history = history or _History(policy)
+        delay = history.next_delay(outcome, breaker)
+        if delay is None:
+            raise history.last(outcome.error)
+        await wait(asyncio.sleep(delay))
+
+
+class _History:
+    """The failed attempts of one call: their number, the seconds they took, the next delay."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._delays = doubling(policy.initial_delay, policy.max_delay)
+        self._attempts = 0
+        self._resubmits = 0
+        self._lone_probes = 0
+        self._possibly_billed = False
+        self.spent = 0.0
+
+    @property
+    def time_left(self) -> float | None:
+        """The seconds left to wait for an admission; None for any."""
+        limit = self._policy.total_timeout
+        return None if limit is None else limit - self.spent
+
+    def next_delay(self, failed: FailedAttempt, breaker: CircuitBreaker) -> float | None:
+        """Return the seconds until the next attempt; None if there is to be none."""
+        self._possibly_billed = self._possibly_billed or failed.possibly_billed
+        if not (failed.possibly_billed or failed.error.retryable):
+            return None
+        self._count(failed, breaker)
+        delay = self._delay(failed)
+        self.spent += failed.took + delay
+        is_over = (
+            self._attempts >= self._policy.max_attempts
+            or self._resubmits > _MAX_RESUBMITS
+            or self._lone_probes >= _MAX_LONE_PROBES
+            or (self._policy.total_timeout is not None and self.spent > self._policy.total_timeout)
+        )
+        return None if is_over else delay
+
+    def last(self, error: SunoCoverError) -> SunoCoverError:
+        """Complete the error that the call ends with."""
+        if self._possibly_billed:
+            error.possibly_billed = True
+            if not isinstance(error, UnexpectedResponseError):  # which says so itself
+                error.retryable = True  # a cover may be waiting to be adopted
+        return error
+
+    def _count(self, failed: FailedAttempt, breaker: CircuitBreaker) -> None:
+        """Count the attempt, unless it says nothing of this call and there is no time limit."""
+        is_patient = self._policy.total_timeout is None
+        if is_patient and isinstance(failed.error, RateLimitError):
+            return
+        if is_patient and breaker.is_open:
+            # An outage fails no track. But if no other request waits for its end, nobody can tell
+            # it from trouble of this call alone, which must end some day.
+            self._lone_probes += not breaker.is_awaited
+            return
+        self._attempts += 1
+        if failed.possibly_billed and not (is_patient and failed.error.retryable):
+            self._resubmits += 1
+
+    def _delay(self, failed: FailedAttempt) -> float:
+        shortest = SOONEST_RESUBMIT if failed.possibly_billed else 0.0
+        if isinstance(failed.error, RateLimitError):  # the limiter makes all requests wait
+            return shortest
+        return max(next(self._delays) * random.uniform(0.5, 1.0), shortest)

@@ -1,0 +1,79 @@
+"""One end of a connection: messages read as a whole, and passed on whole, in pieces or twice.
+
+It knows of HTTP only where a message ends.
+"""
+
+import asyncio
+import math
+import re
+from typing import cast
+
+import attrs
+
+from suno_cover_async.common.connector import arrivals
+from suno_cover_async.sandbox import socket_faults as breakage
+
+_END_OF_HEAD = b"\r\n\r\n"
+_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
+_PIECES = 1_000
+_BLOCK = 65_536
+
+
+@attrs.frozen
+class End:
+    """Whoever asks, or the host."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The connection itself."""
+        return cast("asyncio.Transport", self.writer.transport)
+
+    async def read(self, *, is_bodyless: bool = False) -> bytes:
+        """Read a whole message; raises `IncompleteReadError` with what there is of one."""
+        head = b""
+        try:
+            head = await self.reader.readuntil(_END_OF_HEAD)
+            length = None if is_bodyless else _LENGTH.search(head)
+            return head + await self.reader.readexactly(int(length[1]) if length else 0)
+        except asyncio.IncompleteReadError as error:
+            raise asyncio.IncompleteReadError(head + error.partial, None) from None
+        except asyncio.LimitOverrunError as error:
+            raise ConnectionResetError from error
+
+    async def write(self, message: bytes) -> None:
+        """Pass a message on."""
+        self.writer.write(message)
+        await self.writer.drain()
+
+    async def trickle(self, message: bytes) -> None:
+        """Pass it on byte by byte; what is long, in a thousand pieces."""
+        size = math.ceil(len(message) / _PIECES)
+        for start in range(0, len(message), size):
+            await self.write(message[start : start + size])
+            await asyncio.sleep(0)
+
+    async def write_twice(self, answer: bytes, pause: float) -> None:
+        """Pass it on, and once more after a pause, unless something came meanwhile."""
+        if not pause:
+            await self.write(answer * 2)
+            return
+        transport = self.transport
+        transport.pause_reading()  # so that the system knows what came
+        await self.write(answer)
+        await asyncio.sleep(pause)
+        if not transport.is_closing() and not arrivals(transport)():
+            await self.write(answer)
+        transport.resume_reading()
+
+    async def gone(self) -> None:
+        """Wait until it is left."""
+        while await self.reader.read(_BLOCK):
+            pass
+
+    def reset(self) -> None:
+        """End it with a TCP reset."""
+        if not self.transport.is_closing():
+            breakage.reset(self.transport)
