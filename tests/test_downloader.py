@@ -27,6 +27,7 @@ from peers import Peer, Tail, answer, peer, waits_for_the_end
 from suno_cover_async.batch.error_policy import Consequence, consequence_of
 from suno_cover_async.batch.outcomes import Step
 from suno_cover_async.common.addresses import is_public
+from suno_cover_async.common.disk import in_thread
 from suno_cover_async.errors import (
     ClientBlockedError,
     ClientUsageError,
@@ -35,7 +36,7 @@ from suno_cover_async.errors import (
     SunoCoverError,
 )
 from suno_cover_async.images.downloader import ImageDownloader
-from suno_cover_async.images.files import file_stem, in_thread, sweep
+from suno_cover_async.images.files import file_stem, sweep
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 1000 + b"IEND\xaeB`\x82"
 IMAGES = {
@@ -897,7 +898,8 @@ async def test_a_full_disk_is_named_and_leaves_no_file(
 def test_an_image_is_on_the_disk_before_it_has_its_name(tmp_path: Path) -> None:
     log = tmp_path / "log"
     script = """
-    from suno_cover_async.images.files import PartFile
+    from suno_cover_async.common.disk import in_thread
+from suno_cover_async.images.files import PartFile
     part = PartFile(Path(sys.argv[1]))
     part.write(b"a" * 100_000)
     part.finish(Path(sys.argv[1]) / "a.png", b"b" * 100_000, b"c")
@@ -1058,6 +1060,7 @@ def test_names_that_no_encoding_can_write_are_still_told_apart() -> None:
 
 def test_a_title_makes_a_file_where_the_system_can_write_no_accents_too(tmp_path: Path) -> None:
     script = f"""
+from suno_cover_async.common.disk import in_thread
 from suno_cover_async.images.files import file_stem
 for title in ({"Größe 7f3a"!a}, {"Grüße 7f3a"!a}):
     open(file_stem(title), "x")

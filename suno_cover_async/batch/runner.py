@@ -38,6 +38,7 @@ from suno_cover_async.batch.outcomes import (
 from suno_cover_async.batch.queues import DownloadQueue, TrackQueue
 from suno_cover_async.client import SunoCoverClient, covers_of
 from suno_cover_async.common import validation
+from suno_cover_async.common.disk import in_thread
 from suno_cover_async.common.tasks import begin_work
 from suno_cover_async.covers.service import CoverService
 from suno_cover_async.errors import (
@@ -47,7 +48,7 @@ from suno_cover_async.errors import (
     LedgerError,
     SunoCoverError,
 )
-from suno_cover_async.images.files import file_stem, in_thread, sweep
+from suno_cover_async.images.files import file_stem, sweep
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState
 from suno_cover_async.ledger.ledger import Ledger
 from suno_cover_async.models import CoverDetails, CoverTask, Track

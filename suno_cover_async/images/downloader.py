@@ -21,6 +21,7 @@ from yarl import URL  # aiohttp's own URL type: what is checked is what is asked
 
 from suno_cover_async.common.addresses import Address, is_loopback, is_public
 from suno_cover_async.common.connector import Connector
+from suno_cover_async.common.disk import in_thread
 from suno_cover_async.common.tasks import cancellations_of_this_task
 from suno_cover_async.common.text import printable
 from suno_cover_async.errors import (
@@ -31,7 +32,7 @@ from suno_cover_async.errors import (
     SunoCoverError,
 )
 from suno_cover_async.images import formats
-from suno_cover_async.images.files import PartFile, in_thread, on_disk
+from suno_cover_async.images.files import PartFile, on_disk
 
 _OK = 200
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -3,7 +3,6 @@
 It knows disks and threads; what the bytes are, and where they come from, is its callers' business.
 """
 
-import asyncio
 import contextlib
 import hashlib
 import os
@@ -14,12 +13,10 @@ import unicodedata
 from collections.abc import Callable
 from io import BufferedWriter
 from pathlib import Path
-from typing import TypeVar
 
+from suno_cover_async.common.disk import in_thread, sync_directory
 from suno_cover_async.common.text import is_seen, printable
 from suno_cover_async.errors import DownloadError
-
-T = TypeVar("T")
 
 _DEAD_SECONDS = 3600.0
 _PART = re.compile(r"cover-[0-9a-f]{16}\.part")
@@ -84,16 +81,6 @@ def sweep(directory: Path) -> None:
                 part.unlink()
 
 
-def sync_directory(directory: Path) -> None:
-    """Make a new name durable, where the system lets a directory be opened and synced."""
-    with contextlib.suppress(OSError):
-        handle = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
 async def on_disk(act: Callable[[], None], final: Path) -> None:
     """Do it in a thread; raises DownloadError with the system's words."""
     try:
@@ -104,25 +91,6 @@ async def on_disk(act: Callable[[], None], final: Path) -> None:
             f"cannot save {printable(str(final))}: {error.strerror or error} ({path}); make room "
             "or choose another directory, then download again"
         ) from error
-
-
-async def in_thread(act: Callable[[], T]) -> T:
-    """Do it in a thread, and to its end even when cancelled.
-
-    A thread cannot be stopped: whoever tidies up after a cancellation must find that it no
-    longer holds the file.
-    """
-    work = asyncio.get_running_loop().run_in_executor(None, act)
-    cancellation: asyncio.CancelledError | None = None
-    while not work.done():
-        try:
-            await asyncio.wait({work})
-        except asyncio.CancelledError as error:
-            cancellation = error
-    if cancellation is not None:
-        work.exception()  # looked at, so that asyncio does not report it as forgotten
-        raise cancellation
-    return work.result()
 
 
 _LONGEST_STEM = 100

@@ -8,8 +8,8 @@ import os
 import sqlite3
 from pathlib import Path
 
+from suno_cover_async.common.disk import sync_directory
 from suno_cover_async.errors import LedgerError
-from suno_cover_async.images.files import sync_directory
 from suno_cover_async.ledger.sqlite import tables
 from suno_cover_async.ledger.sqlite.failures import ANOTHER_PATH, NO_USE, damaged, shown, unusable
 from suno_cover_async.ledger.sqlite.lock import FileLock

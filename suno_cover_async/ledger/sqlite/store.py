@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 import attrs
 
+from suno_cover_async.common.disk import in_thread
 from suno_cover_async.errors import LedgerError
-from suno_cover_async.images.files import in_thread
 from suno_cover_async.ledger.sqlite.database import open_privately, open_to_read, open_to_write
 from suno_cover_async.ledger.sqlite.failures import (
     NO_USE,
