@@ -67,7 +67,7 @@ from suno_cover_async.sandbox.scenario import API_KINDS
 LIMIT = RateLimit(calls=20, seconds=10)
 SIGMA = 0.4
 KNOWN = 20  # covers that ours has made before
-STRANGERS = frozenset(map(song, range(KNOWN)))
+OTHERS = frozenset(map(song, range(KNOWN)))
 PATIENCE = 1200.0  # seconds for one contender
 
 OURS = (
@@ -171,12 +171,12 @@ async def covered(
 ) -> int:
     """Cover all songs with one client, which has met this host before."""
     counts = CASES[given.case[0]].polls_count
-    looks = RateLimit(calls=given.poll_calls, seconds=LIMIT.seconds / given.scale)
+    polls = RateLimit(calls=given.poll_calls, seconds=LIMIT.seconds / given.scale)
     options = policies(given.scale) | {"poll": scaled(given.scale), "receiver": receiver}
     async with SunoCoverClient(
         base_url=given.url,
         concurrency=given.concurrency,
-        poll_rate_limit=None if counts else looks,
+        poll_rate_limit=None if counts else polls,
         **options,
     ) as client:
         await meet(client, given)
@@ -200,7 +200,7 @@ def scaled(scale: float) -> PollPolicy:
 
 async def meet(client: SunoCoverClient, given: argparse.Namespace) -> None:
     """Let a client learn how long covers take here, and leave the limit's window empty."""
-    tasks = await asyncio.gather(*map(client.submit, sorted(STRANGERS)))
+    tasks = await asyncio.gather(*map(client.submit, sorted(OTHERS)))
     await asyncio.sleep(3 * CASES[given.case[0]].median / given.scale)
     await asyncio.gather(*map(client.details, tasks))
     await asyncio.sleep(3 * LIMIT.seconds / given.scale)
@@ -340,26 +340,26 @@ class Run:
         asked, bills = self.asked(), self.billed()
         delays = [late for cover, late in self.journal.delays().items() if cover in bills]
         took = asked[-1].at - asked[0].at
-        looks = Counter(one.cover_task_id for one in asked if one.kind == "details")
+        polls = Counter(one.cover_task_id for one in asked if one.kind == "details")
         return {
             "requests for each": len(asked) / self.covers,
             "took, s": took * self.scale,
-            "times the floor": took / self.floor(),
-            "times the strict floor": took / self.strict_floor(),
+            "times the floor": took / self.least(),
+            "times the strict floor": took / self.strict_least(),
             "refused": sum(not one.admitted for one in asked),
             "billed": len(bills),
             "billed again": sum(bills.values()) - len(bills),
             "noticed": len(delays),
             "delay, median, s": statistics.median(delays) * self.scale,
             "delay, p99, s": nearly_all(delays) * self.scale,
-            "seen at the first look": sum(one == 1 for one in looks.values()) / self.covers,
+            "seen at the first look": sum(one == 1 for one in polls.values()) / self.covers,
             **self.phases(asked),
         }
 
     def billed(self) -> Counter[str]:
         """Count the bills of each cover task, those of songs covered before left out."""
         bills = self.journal.bills
-        return Counter(one.cover_task_id for one in bills if one.music_task_id not in STRANGERS)
+        return Counter(one.cover_task_id for one in bills if one.music_task_id not in OTHERS)
 
     def asked(self) -> list[Arrival]:
         """Choose the requests that the contest is about."""
@@ -374,19 +374,19 @@ class Run:
 
     @staticmethod
     def _is_strange(one: Arrival) -> bool:
-        return one.music_task_id in STRANGERS
+        return one.music_task_id in OTHERS
 
     @property
     def limit(self) -> RateLimit:
         """The limit, as fast as the server."""
         return RateLimit(calls=LIMIT.calls, seconds=LIMIT.seconds / self.scale)
 
-    def floor(self) -> float:
+    def least(self) -> float:
         """Return the seconds that the fewest requests need at the rate."""
         requests = self.covers * (2 if self.case.polls_count else 1)
         return requests / self.limit.calls * self.limit.seconds
 
-    def strict_floor(self) -> float:
+    def strict_least(self) -> float:
         """Return the seconds from first to last request of a client that knows every end."""
         ends = {
             one.cover_task_id: one.finished_at
@@ -435,14 +435,14 @@ def ideal(
         sent.append(max(earliest, sent[-1], sent[-rate_limit.calls] + rate_limit.seconds))
         return sent[-1]
 
-    def look() -> float:
+    def poll() -> float:
         end = heapq.heappop(ends)
         return send(end) if polls_count else end
 
     for took in durations:
-        room = look() if len(ends) == at_once else 0.0
-        heapq.heappush(ends, send(room) + took)
-    return [look() for _ in range(len(ends))][-1]
+        least_busy = poll() if len(ends) == at_once else 0.0
+        heapq.heappush(ends, send(least_busy) + took)
+    return [poll() for _ in range(len(ends))][-1]
 
 
 # --- what is printed -----------------------------------------------------------------------------

@@ -57,7 +57,7 @@ async def measure(covers: int, at_once: int, port: int) -> dict[str, dict[str, f
     async with receiver.listen("127.0.0.1", port):
         return {
             "callbacks": await one_way(covers, at_once, USUAL, receiver, SCENARIO),
-            "looks": await one_way(covers, at_once, QUICK, None, SCENARIO),
+            "polls": await one_way(covers, at_once, QUICK, None, SCENARIO),
             "a third in trouble": await one_way(covers, at_once, QUICK, receiver, TROUBLED),
         }
 

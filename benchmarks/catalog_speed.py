@@ -43,13 +43,13 @@ async def measure(tracks: int, *, scale: float, folder: Path) -> dict[str, float
         findings = catalogs.audit(sandbox.journal.bills, Ledger(ledger), ended=True)
     took = child.told["ended"] - child.told["began"]
     asked = arrivals[-1].at - arrivals[0].at
-    floor = len(arrivals) / USUAL.calls * USUAL.seconds / scale
+    least = len(arrivals) / USUAL.calls * USUAL.seconds / scale
     return {
         "tracks": tracks,
         "seconds": took,
         "seconds, first to last request": asked,
-        "floor, seconds": floor,
-        "times the floor": asked / floor,
+        "floor, seconds": least,
+        "times the floor": asked / least,
         "requests for each cover": len(arrivals) / tracks,
         "covers an hour, unscaled": 3600 * tracks / (took * scale),
         "refused": sum(not arrival.admitted for arrival in arrivals),

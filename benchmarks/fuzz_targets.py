@@ -44,7 +44,7 @@ STATUSES = (200, 201, 204, 301, 400, 401, 402, 403, 404, 405, 409, 422, 429, 430
 _LONGEST_URL = 8192
 _MOST_URLS = 64
 _A_DAY = 86_400.0
-_LONGEST_LOOK = 1_800.0
+_LONGEST_POLL = 1_800.0
 _KEY = ApiKey("sk-7f3a/9c")
 _KEY.check()
 
@@ -147,7 +147,7 @@ def _check_details(details: CoverDetails) -> None:
             hold(abs(kept - moment) < timedelta(seconds=1), "a moment that cannot be kept")
     durations = Durations()
     durations.learn((details.duration or timedelta()).total_seconds())
-    hold(0 < durations.initial_delay(busy=True) <= _LONGEST_LOOK, "a first look that never comes")
+    hold(0 < durations.initial_delay(busy=True) <= _LONGEST_POLL, "a first look that never comes")
     for times in fields.Times:
         written = json.loads(json.dumps(codec.encode_details(details, times)))
         hold(codec.decode_details(written) == _in_ms(details), "read back, it differs")

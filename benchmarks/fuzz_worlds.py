@@ -60,12 +60,12 @@ def opened() -> Generator[dict[str, Target], None, None]:
     memory = Path("/dev/shm")  # noqa: S108 - a disk would be synced for each input
     place = memory if memory.is_dir() else None
     with tempfile.TemporaryDirectory(dir=place) as folder, asyncio.Runner() as runner:
-        room = _Room(Path(folder), runner)
-        room.fill()
+        files = _Folder(Path(folder), runner)
+        files.fill()
         server = runner.run(_Server.started())
         worlds = (
-            Target(name="ledger-bytes", strike=room.open_wrecked, seeds=room.wrecks),
-            Target(name="ledger-rows", strike=room.open_rows, seeds=_rows, longest=1 << 18),
+            Target(name="ledger-bytes", strike=files.open_wrecked, seeds=files.wrecks),
+            Target(name="ledger-rows", strike=files.open_rows, seeds=_rows, longest=1 << 18),
             Target(
                 name="http",
                 strike=lambda given: runner.run(server.ask(given)),
@@ -117,7 +117,7 @@ def wrecked(*patches: tuple[int, int, int], base: int = 0) -> bytes:
 
 
 @attrs.frozen
-class _Room:
+class _Folder:
     """A folder with a few good ledgers, and one to be opened in their place."""
 
     _folder: Path

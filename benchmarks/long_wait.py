@@ -42,7 +42,7 @@ from suno_cover_async.sandbox import Sandbox, Scenario
 
 MOST_BLOCKS = 500
 WAITERS = 20
-LOOKS_A_WAIT = 100
+POLLS_A_WAIT = 100
 NO_LIMIT = RateLimit(calls=1_000_000, seconds=0.1)
 
 
@@ -58,36 +58,36 @@ class Gauge:
     """
 
     wanted: int
-    looks: int = 0
+    polls: int = 0
     blocks: list[int] = attrs.field(factory=list[int])
     bytes: list[int] = attrs.field(factory=list[int])
 
     @property
     def is_over(self) -> bool:
         """Whether all looks were made."""
-        return self.looks >= self.wanted
+        return self.polls >= self.wanted
 
     @property
     def grown(self) -> int:
         """How many blocks there are more at the end."""
         return self.blocks[-1] - self.blocks[0]
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Count one."""
-        self.looks += 1
-        if self.looks in {self.wanted // 10, self.wanted}:
+        self.polls += 1
+        if self.polls in {self.wanted // 10, self.wanted}:
             gc.collect()
             self.blocks.append(sys.getallocatedblocks())
             if tracemalloc.is_tracing():
                 self.bytes.append(tracemalloc.get_traced_memory()[0])
 
 
-async def looks_alone(gauge: Gauge) -> None:
+async def polls_alone(gauge: Gauge) -> None:
     """Have waiters come and go at a poller that asks nobody; one wait in three is cancelled."""
     dice = random.Random(2026)
 
     async def ask(cover_task_id: str) -> CoverDetails:
-        gauge.look()
+        gauge.poll()
         return CoverDetails(cover_task_id=cover_task_id, status=CoverStatus.GENERATING)
 
     async def wait(patience: float) -> None:
@@ -97,7 +97,7 @@ async def looks_alone(gauge: Gauge) -> None:
 
     async def wait_again_and_again() -> None:
         while not gauge.is_over:
-            patience = dice.uniform(1, 2 * LOOKS_A_WAIT * schedule.max_interval)
+            patience = dice.uniform(1, 2 * POLLS_A_WAIT * schedule.max_interval)
             with contextlib.suppress(CoverTimeoutError, TimeoutError):
                 async with asyncio.timeout(dice.uniform(0.7, 1.7) * patience):
                     await wait(patience)
@@ -109,10 +109,10 @@ async def looks_alone(gauge: Gauge) -> None:
             group.create_task(wait_again_and_again())
 
 
-async def looks_through_a_client(gauge: Gauge) -> None:
+async def polls_through_a_client(gauge: Gauge) -> None:
     """Wait for one cover again and again; the sandbox's own notes are thrown away in between."""
     clock = asyncio.get_running_loop().time
-    patience = LOOKS_A_WAIT * PollPolicy().max_interval
+    patience = POLLS_A_WAIT * PollPolicy().max_interval
     async with (
         Sandbox(Scenario(rate_limit=None, seconds=1e9), clock=clock) as sandbox,
         SunoCoverClient(sandbox.api_key, base_url=sandbox.url, rate_limit=NO_LIMIT) as client,
@@ -124,12 +124,12 @@ async def looks_through_a_client(gauge: Gauge) -> None:
             made = len(sandbox.journal.of("details"))
             sandbox.journal.arrivals.clear()
             for _ in range(made):
-                gauge.look()
+                gauge.poll()
 
 
-def measure(work: Callable[[Gauge], Coroutine[Any, Any, None]], looks: int) -> Gauge:
+def measure(work: Callable[[Gauge], Coroutine[Any, Any, None]], polls: int) -> Gauge:
     """Make so many looks in virtual time."""
-    gauge = Gauge(looks)
+    gauge = Gauge(polls)
     run(work(gauge))
     return gauge
 
@@ -137,22 +137,22 @@ def measure(work: Callable[[Gauge], Coroutine[Any, Any, None]], looks: int) -> G
 def main(arguments: Sequence[str] | None = None) -> int:
     """Look a million times, and some times through a client, and judge."""
     options = catalogs.parser(__doc__)
-    options.add_argument("--looks", type=int, default=1_000_000)
-    options.add_argument("--looks-through-a-client", type=int, default=20_000)
+    options.add_argument("--polls", type=int, default=1_000_000)
+    options.add_argument("--polls-through-a-client", type=int, default=20_000)
     options.add_argument("--trace", action="store_true", help="count bytes as well")
     given = options.parse_args(arguments)
     if given.trace:
         tracemalloc.start()
     figures, is_flat = dict[str, float](), True
-    for name, work, looks in (
-        ("alone", looks_alone, given.looks),
-        ("through a client", looks_through_a_client, given.looks_through_a_client),
+    for name, work, polls in (
+        ("alone", polls_alone, given.polls),
+        ("through a client", polls_through_a_client, given.polls_through_a_client),
     ):
         began = time.monotonic()
-        gauge = measure(work, looks)
+        gauge = measure(work, polls)
         is_flat = is_flat and gauge.grown <= MOST_BLOCKS
         figures |= {
-            f"{name}, looks": gauge.looks,
+            f"{name}, looks": gauge.polls,
             f"{name}, blocks at a tenth": gauge.blocks[0],
             f"{name}, blocks at the end": gauge.blocks[-1],
             f"{name}, seconds": time.monotonic() - began,

@@ -54,7 +54,7 @@ Count = Callable[[], int]
 
 
 @attrs.frozen(kw_only=True)
-class Verdict:
+class Result:
     """What came of a catalog that met an outage; durations as if nothing were scaled."""
 
     kind: str
@@ -142,7 +142,7 @@ KINDS: dict[str, Any] = {
 }
 
 
-async def suffer(kind: str, seconds: float, *, tracks: int, scale: float, folder: Path) -> Verdict:
+async def suffer(kind: str, seconds: float, *, tracks: int, scale: float, folder: Path) -> Result:
     """Cover a catalog and let the host be out of order in the middle of it."""
     scenario = Scenario(scale=scale, seconds=(20, 60), image_size=16)
     ledger, connects = Ledger(folder / "covers.db"), Connects()
@@ -162,7 +162,7 @@ async def suffer(kind: str, seconds: float, *, tracks: int, scale: float, folder
         failed = await patiently(work)
         back = [one.at for one in journal.arrivals if one.at >= end and one.kind in kinds]
         findings = catalogs.audit(journal.bills, ledger, ended=True)
-        return Verdict(
+        return Result(
             kind=kind,
             lasted=seconds,
             tried=tries,
@@ -215,9 +215,9 @@ def probes_due(seconds: float) -> int:
 
 async def suffer_all(
     cases: Sequence[tuple[str, float]], *, tracks: int, scale: float
-) -> list[Verdict]:
+) -> list[Result]:
     """Suffer one outage after the other."""
-    verdicts: list[Verdict] = []
+    verdicts: list[Result] = []
     for kind, seconds in cases:
         with tempfile.TemporaryDirectory() as folder:
             verdicts.append(

@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Hold them against each other, and judge."""
     given = contest.parser(__doc__, rounds=25).parse_args(arguments)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    room = sizes()
+    weights = sizes()
     found = contest.held(CHILD, CONTENDERS, given.rounds + 1)
     counted = {name: rounds[1:] for name, rounds in found.items()}
     rows = {
@@ -98,11 +98,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, figures in contest.medians(counted).items()
     }
     if given.json:
-        print(json.dumps({"imports": rows, "sizes": room}))
+        print(json.dumps({"imports": rows, "sizes": weights}))
     else:
         print(contest.versions(CONTENDERS))
         show(rows)
-        show(room)
+        show(weights)
     return 1 if any(rows[name]["times"] > most for name, most in ALLOWED.items()) else 0
 
 

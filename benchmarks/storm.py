@@ -28,7 +28,7 @@ MOST_RUNS = 10
 NO_LIMIT = RateLimit(calls=1_000_000, seconds=0.1)
 SCENARIO = Scenario(
     rate_limit=None,
-    looks=1,
+    polls=1,
     image_size=16,
     lost_requests=0.02,
     lost_answers=0.06,

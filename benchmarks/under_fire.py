@@ -55,7 +55,7 @@ async def endure(
     options = policies(storm.SCALE) | {"rate_limit": storm.NO_LIMIT, "concurrency": concurrency}
     options["retry"] = attrs.evolve(options["retry"], attempt_timeout=attempt)
     wire = attrs.evolve(WIRE, stall=stall, seed=seed)
-    scenario = Scenario(rate_limit=None, looks=1, image_size=SIZE)
+    scenario = Scenario(rate_limit=None, polls=1, image_size=SIZE)
     async with Sandbox(scenario) as sandbox, FaultProxy(sandbox.url, wire) as proxy:
         songs = sandbox.add_music(song(number) for number in range(tracks))
         while left and runs < storm.MOST_RUNS:

@@ -85,9 +85,9 @@ async def prepared(name: str, number: int, url: str) -> AsyncGenerator[Waits, No
     if name == BARE:
         yield (asyncio.sleep(PATIENCE) for _ in range(number))
         return
-    looks = QUICK if name == FLOWING else LIMIT
+    polls = QUICK if name == FLOWING else LIMIT
     async with SunoCoverClient(
-        "key", base_url=url, rate_limit=NO_LIMIT, poll_rate_limit=looks
+        "key", base_url=url, rate_limit=NO_LIMIT, poll_rate_limit=polls
     ) as client:
         tasks: list[CoverTask] | list[str]
         if name == SUBMITTED:

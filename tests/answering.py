@@ -17,7 +17,7 @@ from conftest import FAST_POLL, connect
 from suno_cover_async import CoverTask, RateLimit, RetryPolicy, SunoCoverClient, SunoCoverError
 from suno_cover_async.sandbox import Kind, Reply, Sandbox, Scenario
 
-QUICK = Scenario(rate_limit=None, looks=1, image_size=16)
+QUICK = Scenario(rate_limit=None, polls=1, image_size=16)
 ONCE = RetryPolicy(max_attempts=1)
 PLENTY = RateLimit(calls=1_000_000, seconds=10)  # a pause lasts for one window of it
 

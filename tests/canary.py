@@ -85,7 +85,7 @@ class Search:
     def __init__(self, *secrets: str, piece: int = _PIECE) -> None:
         """Look for these; a piece of so many characters is enough."""
         self.hits: dict[str, str] = {}
-        self.looked = 0
+        self.searched = 0
         self._piece = piece
         self._pieces: set[str] = set()
         for secret in secrets:
@@ -103,7 +103,7 @@ class Search:
 
     def text(self, place: str, text: str | bytes) -> None:
         """Look into a text, or into bytes."""
-        self.looked += 1
+        self.searched += 1
         for reading in _readings(text):
             folded = reading.casefold()
             found = next((piece for piece in self._pieces if piece in folded), None)

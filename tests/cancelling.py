@@ -318,14 +318,18 @@ class _Play:
                 songs=sandbox.add_music(self.verb.songs),
             )
             if weather.has_outages:
-                for gate in (client.breakers.api, client.breakers.submit, client.breakers.images):
-                    stack.enter_context(gate.armed())
+                for breaker in (
+                    client.breakers.api,
+                    client.breakers.submit,
+                    client.breakers.images,
+                ):
+                    stack.enter_context(breaker.armed())
             await self.verb.before(self.stage)
             await weather.comes(self.stage)
             sandbox.scenario = weather.scenario
             await self.be_struck()
-            await self.look_around()
-        self.look_back()
+            await self.check_all()
+        self.check_after()
 
     async def second(self) -> None:
         """Go on in another event loop, with the same client."""
@@ -335,8 +339,8 @@ class _Play:
         gc.collect()  # what an exit leaves to it
         async with self.stage.sandbox:
             self._sockets = _sockets()
-            await self.look_around()
-        self.look_back()
+            await self.check_all()
+        self.check_after()
 
     # What strikes, and how the work ends
 
@@ -423,7 +427,7 @@ class _Play:
         return self.weather.may_fail or self.is_closed
 
     @property
-    def _leaves_no_doubt(self) -> bool:
+    def _leaves_nothing_possibly_billed(self) -> bool:
         """Whether every submit that went out was answered, and its answer awaited."""
         return self.weather.is_sure and self.strike.way != "exit"
 
@@ -434,14 +438,14 @@ class _Play:
 
     # What is left
 
-    async def look_around(self) -> None:
+    async def check_all(self) -> None:
         stage, weather = self.stage, self.weather
         await asyncio.sleep(_SETTLED)
         if weather.scenario.slow:  # whoever was cancelled has left, and an answer is to come
             await asyncio.sleep(ATTEMPT)
-        self._look_for_records()
-        self._look_for(_OURS)
-        self._look_for_timers(_OF_WHO_IS_GONE)
+        self._search_records()
+        self._search_for(_OURS)
+        self._search_timers(_OF_WHO_IS_GONE)
         self._clear_up()
         if self.is_closed:
             stage.client = _client(stage.sandbox, rate_limit=weather.rate_limit)
@@ -451,7 +455,7 @@ class _Play:
         if not weather.receives and _sockets() != self._sockets:
             self.find(f"connections: {_sockets() - self._sockets} more")
 
-    def look_back(self) -> None:
+    def check_after(self) -> None:
         loop = asyncio.get_running_loop()
         timers = [timer for timer in loop._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
         if timers:
@@ -459,7 +463,7 @@ class _Play:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         if tasks:
             self.find(f"tasks: {tasks}")
-        self._look_for(_OURS | {"_Outage"})
+        self._search_for(_OURS | {"_Outage"})
         for file in self.folder.glob("covers/*"):
             if file.suffix != ".png" or not file.read_bytes().endswith(_LAST_OF_PNG):
                 self.find(f"half a file: {file}")
@@ -467,20 +471,20 @@ class _Play:
         if not (self.is_closed or all(arrival.admitted for arrival in arrivals)):
             self.find("refused for calling too often")
 
-    def _look_for(self, kinds: set[str]) -> None:
+    def _search_for(self, kinds: set[str]) -> None:
         gc.collect()
         names = [type(one).__name__ for one in gc.get_objects()]
         left = Counter(name for name in names if name in kinds)
         if left:
             self.find(f"left in memory: {dict(left)}")
 
-    def _look_for_timers(self, owners: set[str]) -> None:
+    def _search_timers(self, owners: set[str]) -> None:
         for timer in asyncio.get_running_loop()._scheduled:  # type: ignore[attr-defined]
             owner = type(getattr(timer._callback, "__self__", None)).__name__
             if not timer.cancelled() and owner in owners:
                 self.find(f"left a timer: {timer}")
 
-    def _look_for_records(self) -> None:
+    def _search_records(self) -> None:
         """See that no song was billed without anybody knowing of it."""
         client = self.stage.client
         known = {task.music_task_id for task in client.unclaimed} | {*client.possibly_billed}
@@ -493,9 +497,9 @@ class _Play:
         for bill in self.stage.sandbox.journal.bills:
             if bill.music_task_id not in known:
                 self.find(f"a bill without a record: {bill}")
-        in_doubt = read_now(self.ledger, TrackState.SUBMITTING)
-        if self._leaves_no_doubt and (client.possibly_billed or in_doubt):
-            self.find(f"in doubt without a reason: {client.possibly_billed or in_doubt}")
+        possibly_billed = read_now(self.ledger, TrackState.SUBMITTING)
+        if self._leaves_nothing_possibly_billed and (client.possibly_billed or possibly_billed):
+            self.find(f"in doubt without a reason: {client.possibly_billed or possibly_billed}")
 
     async def _go_on(self, client: SunoCoverClient) -> None:
         """Have all that was begun, with nothing paid for twice, no slot lost and no queue left."""
@@ -512,7 +516,7 @@ class _Play:
             submits = sum(submit.admitted for submit in arrived)  # a new client may be refused
             if states - {TrackState.SAVED}:
                 self.find(f"the next run leaves {states}")
-            if self._leaves_no_doubt and submits > len(songs):
+            if self._leaves_nothing_possibly_billed and submits > len(songs):
                 self.find(f"{submits} submits of {len(songs)} songs")
         await asyncio.gather(*(client.generate(song) for song in songs))
         bills = Counter(bill.music_task_id for bill in stage.sandbox.journal.bills)

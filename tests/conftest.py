@@ -172,12 +172,12 @@ async def receiving(**options: Any) -> AsyncIterator[CallbackReceiver]:
 def listening(notifier: Notifier, task: CoverTask | str) -> Iterator[CallbackEvent]:
     """Listen as whoever waits for a cover task does."""
     event = CallbackEvent()
-    bell = Subscription.of(task, event.notify)
-    notifier.subscribe(bell)
+    subscription = Subscription.of(task, event.notify)
+    notifier.subscribe(subscription)
     try:
         yield event
     finally:
-        notifier.unsubscribe(bell)
+        notifier.unsubscribe(subscription)
 
 
 @attrs.frozen

@@ -30,7 +30,7 @@ class Served:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
     async def _serve(self) -> None:
-        async with Sandbox(Scenario(rate_limit=None, looks=1)) as sandbox:
+        async with Sandbox(Scenario(rate_limit=None, polls=1)) as sandbox:
             self.url, self.key = sandbox.url, sandbox.api_key
             (song,) = sandbox.add_music(1)
             poll = PollPolicy(initial_delay=0.001)
@@ -72,12 +72,12 @@ async def by_aiohttp(served: Served) -> float:
     headers = {"Authorization": f"Bearer {served.key}", "User-Agent": "me/1"}
     async with aiohttp.ClientSession(headers=headers) as session:
 
-        async def look() -> object:
+        async def poll() -> object:
             params = {"taskId": served.cover_task_id}
             async with session.get(served.url + DETAILS, params=params) as response:
                 return await response.json()
 
-        return await counted(look)
+        return await counted(poll)
 
 
 async def by_us(served: Served) -> float:

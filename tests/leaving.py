@@ -32,7 +32,7 @@ LEAVES_AT = 1.0
 ANSWERED_AT = 20.0
 LONG_AFTER = 60.0
 AGAIN_AND_AGAIN = 0
-SLOW = Scenario(rate_limit=None, looks=1, image_size=16, slow_seconds=ANSWERED_AT)
+SLOW = Scenario(rate_limit=None, polls=1, image_size=16, slow_seconds=ANSWERED_AT)
 ALWAYS_SLOW = attrs.evolve(SLOW, slow=1.0, faults_on={"submit"})
 ON_THE_WAY = attrs.evolve(SLOW, delay=(5.0, 5.0))
 

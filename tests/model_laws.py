@@ -87,17 +87,17 @@ class Laws:
         self._events = events
         self._scenarios: list[tuple[float, Scenario]] = [(0.0, world.sandbox.scenario)]
         self.lied: set[str] = set()  # cover tasks that the host told stories of
-        self.stranger_named = False
+        self.other_named = False
         self._ends: dict[str, CoverStatus] = {}
         self._before: dict[str, LedgerEntry] = {}
         self._arrivals_before = 0
-        self._looked = 0.0
+        self._polled = 0.0
 
     def changed(self, now: float) -> None:
         """Hear that the host behaves otherwise from now on."""
         scenario = self._world.sandbox.scenario
         self._scenarios.append((now, scenario))
-        self.stranger_named |= scenario.duplicate_id is DuplicateId.WRONG
+        self.other_named |= scenario.duplicate_id is DuplicateId.WRONG
 
     def hold(self) -> None:
         """Look whether everything is as it must be."""
@@ -137,10 +137,10 @@ class Laws:
         for song in SONGS:
             submits = self._submits(life, song)
             asked = any(call.submits and call.song == song for call in life.calls)
-            if song in self._world.in_doubt and submits and not asked:
+            if song in self._world.possibly_billed and submits and not asked:
                 assert submits[0].at >= life.born + SOONEST - A_MOMENT, (song, submits[0])
             for first, second in pairwise(submits):
-                unclear = first.unclear and not self._looked_at(song, first, second)
+                unclear = first.unclear and not self._polled_for(song, first, second)
                 wait = SOONEST if unclear else 0.0
                 assert second.at >= first.until + wait - A_MOMENT, (song, first, second)
                 assert not first.accepted or self._asked_again(life, song, first, second), (
@@ -154,7 +154,7 @@ class Laws:
                     assert sum(one.unclear for one in made) <= MOST_UNCLEAR, (song, made)
                     assert len(made) <= TRIES, (song, made)
 
-    def _looked_at(self, song: str, first: Submit, second: Submit) -> bool:
+    def _polled_for(self, song: str, first: Submit, second: Submit) -> bool:
         """Whether a callback had named the cover in doubt, and a look had confirmed it."""
         return any(
             one.cover_task_id == self._world.bills().get(song) and one.code == 200
@@ -208,7 +208,7 @@ class Laws:
         if isinstance(call.result, CoverTask):
             self._events["cover tasks adopted"] += call.result.adopted
             assert call.result.music_task_id == call.song
-            strange = call.result.adopted and self.stranger_named
+            strange = call.result.adopted and self.other_named
             assert call.result.cover_task_id == cover or strange, (call, cover)
         if isinstance(error, CoverFailedError):
             self._is_true(call, error.details)
@@ -250,7 +250,7 @@ class Laws:
         if entry.state in {TrackState.SUBMITTING, TrackState.ATTENTION}:
             return True
         task = entry.task
-        strange = self.stranger_named and entry.state is TrackState.SUBMITTED  # looks will tell
+        strange = self.other_named and entry.state is TrackState.SUBMITTED  # looks will tell
         return task is not None and (task.cover_task_id == cover or (strange and task.adopted))
 
     @staticmethod
@@ -275,7 +275,7 @@ class Laws:
         new, self._arrivals_before = arrivals[self._arrivals_before :], len(arrivals)
         submitted = {arrival.music_task_id for arrival in new if arrival.kind == "submit"}
         before, self._before = self._before, entries
-        since, self._looked = self._looked, self._world.now
+        since, self._polled = self._polled, self._world.now
         if any(run.anew and run.began >= since for run in life.runs):
             return
         for song, entry in before.items():
@@ -285,7 +285,7 @@ class Laws:
                 continue
             assert after.state in NEXT[entry.state], (entry, after)
             if entry.state in FINAL:
-                self._events[f"looks at tracks that are {entry.state.value}"] += 1
+                self._events[f"checks of tracks that are {entry.state.value}"] += 1
                 assert after == entry, (entry, after)
             if entry.state in {*FINAL, *PAID}:
                 calls = (call for call in life.calls if call.submits and call.song == song)

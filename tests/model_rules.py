@@ -186,7 +186,7 @@ class Callers(RuleBasedStateMachine):
         self.laws.hold()
         known = [song for song in self.world.bills() if self.laws.callers_know(life, song)]
         self.world.told_before.update(known)
-        self.world.in_doubt = set()
+        self.world.possibly_billed = set()
         self._count("clients closed")
 
     async def _crash(self) -> None:
@@ -201,7 +201,7 @@ class Callers(RuleBasedStateMachine):
             if not knows and self.laws.callers_know(life, song):
                 self.world.forgotten.add(song)
         open_ones = [one for one in entries.values() if one.state is TrackState.SUBMITTING]
-        self.world.in_doubt = {one.music_task_id for one in open_ones}
+        self.world.possibly_billed = {one.music_task_id for one in open_ones}
         self._count("crashes")
         self._count("crashes that found an open submit", bool(open_ones))
         billed = sum(one.music_task_id in bills for one in open_ones)
@@ -241,13 +241,15 @@ class Callers(RuleBasedStateMachine):
 
         self.happen(work())
 
-    @rule(song=songs, flag=st.sampled_from(CoverStatus), stranger=st.booleans(), null=st.booleans())
-    def lie(self, song: str, flag: CoverStatus, *, stranger: bool, null: bool) -> None:
+    @rule(
+        song=songs, flag=st.sampled_from(CoverStatus), other_cover=st.booleans(), null=st.booleans()
+    )
+    def lie(self, song: str, flag: CoverStatus, *, other_cover: bool, null: bool) -> None:
         """Have the host say of a cover what is not true, or not any more, or not yet."""
         cover = self.world.bills().get(song)
         if cover is None:
             return
-        music = "somebody-elses-song" if stranger else song
+        music = "somebody-elses-song" if other_cover else song
         images = ("https://127.0.0.1/none.png",) * 2 if flag is CoverStatus.SUCCESS else ()
         details = CoverDetails(cover_task_id=cover, music_task_id=music, status=flag, images=images)
         data = None if null else codec.encode_details(details)
@@ -263,7 +265,7 @@ class Callers(RuleBasedStateMachine):
         copies=st.integers(1, 2),
         code=st.sampled_from([200, 501]),
     )
-    def ring(self, song: str, of: str, copies: int, code: int, *, forged: bool) -> None:
+    def notify(self, song: str, of: str, copies: int, code: int, *, forged: bool) -> None:
         """Have somebody call back, who may know the URL, and may know what to say."""
         receiver = self.world.living.receiver
         if receiver is None:
@@ -276,9 +278,9 @@ class Callers(RuleBasedStateMachine):
         body = codec.encode_callback(code, "news", cover_task_id=cover, images=None)
         if not forged:
             self._count("callbacks of another cover, from whoever knows the URL", of != "right")
-        self.happen(self._ring(url, body, copies, forged=forged))
+        self.happen(self._notify(url, body, copies, forged=forged))
 
-    async def _ring(self, url: str, body: bytes, copies: int, *, forged: bool) -> None:
+    async def _notify(self, url: str, body: bytes, copies: int, *, forged: bool) -> None:
         await asyncio.sleep(JUST_NOW)
         before = len(self.world.sandbox.journal.arrivals)
         async with aiohttp.ClientSession() as session:

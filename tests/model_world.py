@@ -243,7 +243,8 @@ class World:
         self.is_up = True
         self.outages: list[float] = []
         self.told_before: set[str] = set()  # songs whose cover somebody was told of in past lives
-        self.in_doubt: set[str] = set()  # what the ledger called submitting at the last crash
+        # What the ledger called submitting at the last crash.
+        self.possibly_billed: set[str] = set()
         self.forgotten: set[str] = set()  # billed to a life that died, and had no ledger for it
         self.ledger = folder / "0" / "covers.db"
         self._front: web.AppRunner | None = None

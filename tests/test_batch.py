@@ -54,7 +54,7 @@ from suno_cover_async.sandbox.scenario import DuplicateId, Fault, Reply
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
-QUICK = Scenario(rate_limit=None, looks=1, image_size=16)
+QUICK = Scenario(rate_limit=None, polls=1, image_size=16)
 PATIENT = RetryPolicy(initial_delay=0.001, max_delay=0.01, probe_delay=0.005, max_probe_delay=0.02)
 HURRIED = RetryPolicy(initial_delay=0.001, max_delay=0.01, max_attempts=1)
 SLOW_POLL = PollPolicy(initial_delay=0.01, min_interval=0.01, max_interval=0.02, timeout=0.2)
@@ -138,7 +138,7 @@ async def test_images_that_an_earlier_run_did_not_want_are_saved_by_one_that_doe
 async def test_a_submit_is_on_record_before_it_goes_out_and_its_task_before_anything_else(
     tmp_path: Path,
 ) -> None:
-    scenario = Scenario(rate_limit=None, looks=2, image_size=16, delay=(0.002, 0.01))
+    scenario = Scenario(rate_limit=None, polls=2, image_size=16, delay=(0.002, 0.01))
     async with Sandbox(scenario) as sandbox, client_of(sandbox, concurrency=7) as client:
         sandbox.add_music(40)
         ledger = Ledger(tmp_path / "covers.db")
@@ -169,7 +169,7 @@ async def _all(outcomes: AsyncIterator[Outcome]) -> list[Outcome]:
 
 
 async def test_no_more_tracks_are_in_flight_than_the_client_allows(tmp_path: Path) -> None:
-    scenario = Scenario(rate_limit=None, looks=3, image_size=16)
+    scenario = Scenario(rate_limit=None, polls=3, image_size=16)
     async with Sandbox(scenario) as sandbox, client_of(sandbox, concurrency=3) as client:
         songs = sandbox.add_music(25)
         most = 0
@@ -560,19 +560,19 @@ async def test_a_folder_that_can_be_nowhere_is_named_before_anything_is_submitte
 async def test_a_feed_is_covered_as_it_comes(tmp_path: Path) -> None:
     async with Sandbox(QUICK) as sandbox, client_of(sandbox, concurrency=2) as client:
         songs = sandbox.add_music(6)
-        gates = [asyncio.Event() for _ in songs]
+        breakers = [asyncio.Event() for _ in songs]
 
         async def feed() -> AsyncIterator[str]:
-            for song, gate in zip(songs, gates, strict=True):
-                await gate.wait()
+            for song, breaker in zip(songs, breakers, strict=True):
+                await breaker.wait()
                 yield song
 
         async with (
             Ledger(tmp_path / "covers.db") as ledger,
             cover_catalog(client, feed(), ledger=ledger, into=tmp_path) as outcomes,
         ):
-            for song, gate in zip(songs, gates, strict=True):
-                gate.set()
+            for song, breaker in zip(songs, breakers, strict=True):
+                breaker.set()
                 outcome = await anext(outcomes)
                 assert outcome.track.music_task_id == song
                 await client.generate(sandbox.add_music(1)[0])  # an idle feed holds no slots
@@ -666,7 +666,7 @@ def test_a_feed_that_ends_cancelled_by_nobody_of_us_ends_the_run_with_an_error()
     assert "the track iterator was cancelled" in str(reason)
 
 
-def test_a_client_closed_while_images_are_looked_for_ends_the_run_with_an_error(
+def test_a_client_closed_while_images_are_polled_for_ends_the_run_with_an_error(
     tmp_path: Path,
 ) -> None:
     async def scenario() -> BaseException | None:
@@ -721,9 +721,9 @@ async def test_what_all_submits_would_meet_stops_the_run_and_fails_no_track(
             assert outcomes.progress.left == 100
             sent = len(sandbox.journal.of("submit"))
             assert sent <= 5
-            in_doubt = sent if kind is UnexpectedResponseError else 0  # before its redirect
-            assert states(ledger)[TrackState.WAITING] == 100 - in_doubt
-            assert states(ledger)[TrackState.SUBMITTING] == in_doubt
+            possibly_billed = sent if kind is UnexpectedResponseError else 0  # before its redirect
+            assert states(ledger)[TrackState.WAITING] == 100 - possibly_billed
+            assert states(ledger)[TrackState.SUBMITTING] == possibly_billed
 
 
 async def test_a_key_that_is_refused_ends_the_waits_of_what_was_paid_for_too(
@@ -739,12 +739,12 @@ async def test_a_key_that_is_refused_ends_the_waits_of_what_was_paid_for_too(
                 await until(lambda: len(sandbox.journal.bills) == 150)
             refusals = [Reply(body=b'{"code":401,"msg":"no"}')] * 300
             sandbox.script("details", *refusals)
-            looks = len(sandbox.journal.of("details"))
+            polls = len(sandbox.journal.of("details"))
             async with client_of(sandbox, concurrency=2) as client:
                 with pytest.raises(AuthenticationError):
                     await covered(client, songs, ledger)
 
-            assert len(sandbox.journal.of("details")) <= looks + 2
+            assert len(sandbox.journal.of("details")) <= polls + 2
             assert states(ledger) == {TrackState.SUBMITTED: 150}
 
 
@@ -778,7 +778,7 @@ def test_a_refusal_of_what_is_in_doubt_needs_attention_and_no_catalog_forgets_it
             (song,) = sandbox.add_music(1)
             async with Ledger(tmp_path / "covers.db") as ledger:
                 if earlier == "run":
-                    await _die_in_doubt(sandbox, ledger, song)
+                    await _die_possibly_billed(sandbox, ledger, song)
                 else:
                     sandbox.script("submit", Fault.LOST_ANSWER)
                 sandbox.script("submit", PROCESSED)
@@ -807,7 +807,7 @@ def test_a_refusal_of_what_is_in_doubt_needs_attention_and_no_catalog_forgets_it
     virtual_time.run(scenario())
 
 
-async def _die_in_doubt(sandbox: Sandbox, ledger: Ledger, song: str) -> None:
+async def _die_possibly_billed(sandbox: Sandbox, ledger: Ledger, song: str) -> None:
     await ledger.take_in([Track(song)])
     (entry,) = await ledger.next_open(TrackState.WAITING, 0, 1)
     await ledger.submitting(entry)
@@ -818,7 +818,7 @@ async def _die_in_doubt(sandbox: Sandbox, ledger: Ledger, song: str) -> None:
 async def test_without_credits_what_is_paid_for_is_finished_and_the_rest_waits(
     tmp_path: Path,
 ) -> None:
-    scenario = Scenario(rate_limit=None, looks=4, image_size=16, credits=7)
+    scenario = Scenario(rate_limit=None, polls=4, image_size=16, credits=7)
     async with Sandbox(scenario) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(20)
         async with Ledger(tmp_path / "covers.db") as ledger:
@@ -883,7 +883,7 @@ async def test_a_failed_cover_is_submitted_again_though_its_callback_is_remember
 async def test_a_cover_that_cannot_be_found_needs_attention(
     tmp_path: Path, scenario: DuplicateId, kind: type[SunoCoverError], task_known: bool
 ) -> None:
-    rule = Scenario(rate_limit=None, looks=1, image_size=16, duplicate_id=scenario)
+    rule = Scenario(rate_limit=None, polls=1, image_size=16, duplicate_id=scenario)
     async with Sandbox(rule) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(2)
         async with client_of(sandbox) as somebody_else:
@@ -912,7 +912,7 @@ async def test_a_cover_task_that_vanished_needs_attention(tmp_path: Path) -> Non
     async with Sandbox(QUICK) as sandbox, client_of(sandbox, poll=poll) as client:
         (song,) = sandbox.add_music(1)
         async with Ledger(tmp_path / "covers.db") as ledger:
-            sandbox.scenario = Scenario(rate_limit=None, null_looks=1_000)
+            sandbox.scenario = Scenario(rate_limit=None, null_polls=1_000)
             (outcome,) = await covered(client, [song], ledger)
             (entry,) = read_now(ledger)
 
@@ -944,16 +944,16 @@ async def test_a_cover_that_takes_too_long_is_left_to_the_next_run(tmp_path: Pat
                 assert isinstance(outcome, Failed)
                 assert isinstance(outcome.error, CoverTimeoutError)
                 assert states(ledger) == {TrackState.SUBMITTED: 1}
-                looks = len(sandbox.journal.of("details"))
+                polls = len(sandbox.journal.of("details"))
                 (outcome,) = await covered(client, [song], ledger)
-            assert len(sandbox.journal.of("details")) > looks
+            assert len(sandbox.journal.of("details")) > polls
             assert len(sandbox.journal.of("submit")) == 1
 
 
 async def test_finishing_submits_nothing_more_and_collects_what_is_paid_for(
     tmp_path: Path,
 ) -> None:
-    scenario = Scenario(rate_limit=None, looks=3, image_size=16)
+    scenario = Scenario(rate_limit=None, polls=3, image_size=16)
     async with Sandbox(scenario) as sandbox, client_of(sandbox, concurrency=4) as client:
         songs = sandbox.add_music(40)
         async with Ledger(tmp_path / "covers.db") as ledger:
@@ -974,7 +974,7 @@ async def test_finishing_submits_nothing_more_and_collects_what_is_paid_for(
 
 
 async def test_finishing_takes_back_the_submits_that_wait_for_their_turn(tmp_path: Path) -> None:
-    scenario = Scenario(rate_limit=None, looks=1, image_size=16)
+    scenario = Scenario(rate_limit=None, polls=1, image_size=16)
     limits = {"rate_limit": RateLimit(calls=5, seconds=3_600), "poll_rate_limit": NO_LIMIT}
     async with Sandbox(scenario) as sandbox, client_of(sandbox, **limits) as client:
         songs = sandbox.add_music(40)
@@ -993,7 +993,7 @@ async def test_finishing_again_and_again_awaits_what_is_on_the_wire_all_the_same
     tmp_path: Path,
 ) -> None:
     slow = Scenario(
-        rate_limit=None, looks=1, image_size=16, slow=1.0, slow_seconds=0.1, faults_on={"submit"}
+        rate_limit=None, polls=1, image_size=16, slow=1.0, slow_seconds=0.1, faults_on={"submit"}
     )
     async with Sandbox(slow) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(5)
@@ -1103,7 +1103,7 @@ def test_what_is_done_for_each_track_in_flight_is_known(tmp_path: Path) -> None:
 
 
 async def test_a_second_cancellation_leaves_no_work_behind(tmp_path: Path) -> None:
-    scenario = Scenario(rate_limit=None, looks=1, image_size=16, slow=1.0, slow_seconds=0.2)
+    scenario = Scenario(rate_limit=None, polls=1, image_size=16, slow=1.0, slow_seconds=0.2)
     async with Sandbox(scenario) as sandbox, client_of(sandbox) as client:
         songs = sandbox.add_music(3)
         async with Ledger(tmp_path / "covers.db") as ledger:
@@ -1178,15 +1178,15 @@ def test_a_run_left_while_somebody_else_awaits_its_submit_has_it_on_record(
 @pytest.mark.parametrize(
     "trouble",
     [
-        Scenario(rate_limit=None, looks=2, image_size=16, maintenance=1.0),
-        Scenario(rate_limit=None, looks=2, image_size=16, html=1.0),
-        Scenario(rate_limit=None, looks=2, image_size=16, lost_requests=1.0),
-        Scenario(rate_limit=None, looks=2, image_size=16, server_errors=1.0),
+        Scenario(rate_limit=None, polls=2, image_size=16, maintenance=1.0),
+        Scenario(rate_limit=None, polls=2, image_size=16, html=1.0),
+        Scenario(rate_limit=None, polls=2, image_size=16, lost_requests=1.0),
+        Scenario(rate_limit=None, polls=2, image_size=16, server_errors=1.0),
     ],
     ids=["maintenance", "gateway", "no answers", "500"],
 )
 async def test_an_outage_is_no_tracks_fate(tmp_path: Path, trouble: Scenario) -> None:
-    healthy = Scenario(rate_limit=None, looks=2, image_size=16)
+    healthy = Scenario(rate_limit=None, polls=2, image_size=16)
     async with Sandbox(healthy) as sandbox, client_of(sandbox, concurrency=10) as client:
         songs = sandbox.add_music(40)
         async with Ledger(tmp_path / "covers.db") as ledger:
@@ -1207,7 +1207,7 @@ async def test_an_outage_is_no_tracks_fate(tmp_path: Path, trouble: Scenario) ->
 
 
 async def test_an_outage_does_not_use_up_the_time_that_a_cover_may_take(tmp_path: Path) -> None:
-    healthy = Scenario(rate_limit=None, looks=2, image_size=16)
+    healthy = Scenario(rate_limit=None, polls=2, image_size=16)
     async with Sandbox(healthy) as sandbox, client_of(sandbox, poll=SLOW_POLL) as client:
         songs = sandbox.add_music(10)
         async with (
@@ -1227,9 +1227,9 @@ async def test_an_outage_does_not_use_up_the_time_that_a_cover_may_take(tmp_path
 
 
 async def test_an_outage_of_the_image_host_pauses_downloads_and_submits(tmp_path: Path) -> None:
-    healthy = Scenario(rate_limit=None, looks=1, image_size=16)
+    healthy = Scenario(rate_limit=None, polls=1, image_size=16)
     broken = Scenario(
-        rate_limit=None, looks=1, image_size=16, lost_requests=1.0, faults_on=frozenset({"image"})
+        rate_limit=None, polls=1, image_size=16, lost_requests=1.0, faults_on=frozenset({"image"})
     )
     async with (
         Sandbox(broken) as sandbox,
@@ -1273,7 +1273,7 @@ async def poisoned(sandbox: Sandbox, poison: str) -> AsyncIterator[str]:
 
 async def test_a_song_that_breaks_the_server_stops_no_other(tmp_path: Path) -> None:
     retry = RetryPolicy(max_attempts=1, probe_delay=0.005, max_probe_delay=0.02)
-    async with Sandbox(Scenario(rate_limit=None, looks=1, image_size=16)) as sandbox:
+    async with Sandbox(Scenario(rate_limit=None, polls=1, image_size=16)) as sandbox:
         songs = sandbox.add_music(30)
         async with (
             poisoned(sandbox, songs[3]) as url,
@@ -1370,7 +1370,7 @@ async def test_who_asks_for_no_outcomes_holds_up_nothing_that_is_paid_for(tmp_pa
 
 
 async def test_a_client_closed_meanwhile_ends_the_run_and_leaves_the_rest(tmp_path: Path) -> None:
-    async with Sandbox(Scenario(rate_limit=None, looks=50, image_size=16)) as sandbox:
+    async with Sandbox(Scenario(rate_limit=None, polls=50, image_size=16)) as sandbox:
         songs = sandbox.add_music(10)
         client = client_of(sandbox)
         async with Ledger(tmp_path / "covers.db") as ledger:
@@ -1424,7 +1424,7 @@ def test_a_client_closed_while_it_saves_and_waits_for_slots_awaits_the_answers_t
 async def test_in_a_storm_every_track_is_saved_and_billed_once(tmp_path: Path) -> None:
     scenario = Scenario(
         rate_limit=None,
-        looks=1,
+        polls=1,
         image_size=16,
         lost_requests=0.05,
         lost_answers=0.05,

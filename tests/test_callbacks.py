@@ -174,7 +174,7 @@ async def test_what_a_callback_claims_is_confirmed_before_it_is_believed() -> No
         assert Counter(bill.music_task_id for bill in sandbox.journal.bills) == {song: 1, other: 1}
 
 
-async def test_a_claim_that_cannot_be_looked_into_now_is_kept_for_the_next_submit() -> None:
+async def test_a_claim_that_cannot_be_checked_now_is_kept_for_the_next_submit() -> None:
     scenario = attrs.evolve(QUICK, duplicate_id=DuplicateId.ABSENT)
     async with Sandbox(scenario) as sandbox, receiving() as receiver:
         [song] = sandbox.add_music()
@@ -192,7 +192,7 @@ async def test_a_claim_that_cannot_be_looked_into_now_is_kept_for_the_next_submi
 
 
 @pytest.mark.parametrize("code", [400, 401, 402, 404, 422])
-async def test_a_claim_outlives_a_look_that_was_refused(code: int) -> None:
+async def test_a_claim_outlives_a_poll_that_was_refused(code: int) -> None:
     """Only a look that shows other music disproves it."""
     scenario = attrs.evolve(QUICK, duplicate_id=DuplicateId.ABSENT)
     poll = PollPolicy(min_interval=0.05, timeout=10)
@@ -248,8 +248,8 @@ async def test_two_clients_with_one_receiver_take_nothing_from_each_other() -> N
             assert await late == first
 
 
-async def test_a_callback_that_outruns_the_hosts_own_details_is_looked_into_again() -> None:
-    scenario = attrs.evolve(QUICK, null_looks=2, duplicate_id=DuplicateId.ABSENT)
+async def test_a_callback_that_outruns_the_hosts_own_details_is_polled_again() -> None:
+    scenario = attrs.evolve(QUICK, null_polls=2, duplicate_id=DuplicateId.ABSENT)
     poll = PollPolicy(min_interval=0.05, timeout=10)
     async with Sandbox(scenario) as sandbox, receiving() as receiver:
         [song] = sandbox.add_music()
@@ -260,7 +260,7 @@ async def test_a_callback_that_outruns_the_hosts_own_details_is_looked_into_agai
         assert task.cover_task_id == sandbox.journal.bills[0].cover_task_id
 
 
-async def test_a_cover_that_exists_and_is_never_named_is_uncertain_no_longer() -> None:
+async def test_a_cover_that_exists_and_is_never_named_is_possibly_billed_no_longer() -> None:
     scenario = attrs.evolve(QUICK, lost_callbacks=1.0, duplicate_id=DuplicateId.ABSENT)
     poll = PollPolicy(fallback_delay=0.1, timeout=0.2)
     async with Sandbox(scenario) as sandbox, receiving() as receiver:
@@ -310,8 +310,8 @@ async def test_a_cover_that_exists_without_our_doing_is_not_waited_for() -> None
     scenario = attrs.evolve(QUICK, duplicate_id=DuplicateId.ABSENT)
     async with Sandbox(scenario) as sandbox, receiving() as receiver:
         [song] = sandbox.add_music()
-        async with connect(sandbox) as stranger:
-            await stranger.generate(song)
+        async with connect(sandbox) as other_cover:
+            await other_cover.generate(song)
         async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
             with pytest.raises(CoverExistsError):
                 await client.generate(song)
@@ -375,9 +375,7 @@ async def test_a_cover_that_failed_before_is_not_taken_for_the_one_that_was_paid
         assert details.cover_task_id != failed.value.cover_task_id
 
 
-async def test_an_error_that_waiting_cannot_mend_is_told_at_once_however_uncertain_the_song() -> (
-    None
-):
+async def test_an_error_that_waiting_cannot_repair_is_raised_at_once_for_any_song() -> None:
     async with Sandbox(QUICK) as sandbox, receiving() as receiver:
         [song] = sandbox.add_music()
         sandbox.script("submit", Fault.LOST_REQUEST)
@@ -392,7 +390,9 @@ async def test_an_error_that_waiting_cannot_mend_is_told_at_once_however_uncerta
                 await client.submit(song)
 
 
-async def test_a_flood_of_rings_for_a_lost_answer_brings_looks_no_closer_than_allowed() -> None:
+async def test_a_flood_of_notifications_for_a_lost_answer_brings_polls_no_closer_than_allowed() -> (
+    None
+):
     scenario = attrs.evolve(QUICK, seconds=1000, duplicate_id=DuplicateId.ABSENT)
     poll = attrs.evolve(PATIENT, min_interval=0.2)
     async with Sandbox(scenario) as sandbox, receiving() as receiver:
@@ -406,9 +406,9 @@ async def test_a_flood_of_rings_for_a_lost_answer_brings_looks_no_closer_than_al
             with pytest.raises(CoverExistsError):
                 await generating
 
-        looks = [arrival.at for arrival in sandbox.journal.of("details")]
-        assert len(looks) >= 3
-        assert all(b - a >= 0.19 for a, b in itertools.pairwise(looks))
+        polls = [arrival.at for arrival in sandbox.journal.of("details")]
+        assert len(polls) >= 3
+        assert all(b - a >= 0.19 for a, b in itertools.pairwise(polls))
 
 
 async def test_closing_ends_a_submit_that_waits_for_its_callback() -> None:
@@ -426,7 +426,7 @@ async def test_closing_ends_a_submit_that_waits_for_its_callback() -> None:
         assert client.possibly_billed == (song,)
 
 
-async def test_callbacks_that_never_come_cost_one_look_for_safety() -> None:
+async def test_callbacks_that_never_come_cost_one_poll_for_safety() -> None:
     soon = attrs.evolve(PATIENT, fallback_delay=0.5)
     asked = await generated(attrs.evolve(QUICK, lost_callbacks=1.0), soon)
 
@@ -436,8 +436,8 @@ async def test_callbacks_that_never_come_cost_one_look_for_safety() -> None:
 async def test_an_adopted_task_is_polled_since_its_callback_goes_elsewhere() -> None:
     async with Sandbox(attrs.evolve(QUICK, seconds=0.3)) as sandbox, receiving() as receiver:
         [song] = sandbox.add_music()
-        async with connect(sandbox) as stranger:
-            await stranger.submit(song)
+        async with connect(sandbox) as other_cover:
+            await other_cover.submit(song)
         async with connect(sandbox, receiver=receiver) as client:  # with the quick polls of tests
             await client.generate(song)
 
@@ -486,7 +486,7 @@ async def test_one_process_receives_and_another_waits() -> None:
         assert requests(sandbox) == ["submit", "details"]
 
 
-async def test_a_flood_of_rings_leaves_submits_a_quarter_of_the_limit() -> None:
+async def test_a_flood_of_notifications_leaves_submits_a_quarter_of_the_limit() -> None:
     """Somebody holds our tokens and rings for every cover that is waited for, without end."""
     limit = RateLimit(calls=20, seconds=0.5)
     poll = attrs.evolve(PATIENT, min_interval=0.001)
@@ -509,8 +509,8 @@ async def test_a_flood_of_rings_leaves_submits_a_quarter_of_the_limit() -> None:
         arrivals = sandbox.journal.arrivals
         assert all(arrival.admitted for arrival in arrivals)
         last = sandbox.journal.of("submit")[-1].at
-        looks = sum(arrival.at < last for arrival in sandbox.journal.of("details"))
-        assert 20 <= looks <= 3 * len(songs) + 20
+        polls = sum(arrival.at < last for arrival in sandbox.journal.of("details"))
+        assert 20 <= polls <= 3 * len(songs) + 20
 
 
 async def test_1000_covers_with_a_third_of_the_callbacks_lost_doubled_early_late_or_forged() -> (

@@ -93,7 +93,7 @@ def observing(caplog: pytest.LogCaptureFixture) -> Observing:
         search.records(caplog.records)
         for warning in warned:
             search.text("warning", str(warning.message))
-        assert search.looked
+        assert search.searched
         assert not search.hits
 
     return observed
@@ -107,7 +107,7 @@ def at(place: Peer | Sandbox, **options: Any) -> SunoCoverClient:
 Verb = Callable[[SunoCoverClient], Coroutine[Any, Any, object]]
 
 
-def looks(song: str) -> list[Verb]:
+def polls(song: str) -> list[Verb]:
     """Name every kind of request."""
     return [
         lambda client: client.details("cover"),
@@ -126,7 +126,7 @@ async def tried(
 ) -> list[object]:
     """Do it all, and look at what comes of it; returns that."""
     found: list[object] = []
-    for number, verb in enumerate(verbs or looks("music")):
+    for number, verb in enumerate(verbs or polls("music")):
         try:
             value = await verb(client)
         except SunoCoverError as error:
@@ -277,7 +277,7 @@ async def test_no_fault_of_the_api_shows_a_secret(observing: Observing) -> None:
             for song, fault in zip(songs, Fault, strict=True):
                 for kind in ("details", "credits", "music", "submit"):
                     sandbox.script(kind, fault)
-                found += await tried(search, client, looks(song))
+                found += await tried(search, client, polls(song))
         search.value("receiver", receiver)
 
     failed = [one for one in found if isinstance(one, SunoCoverError)]
@@ -357,7 +357,7 @@ async def test_a_key_that_the_api_sends_back_in_any_form_is_shown_nowhere(
                 for verb, body in (*said, *((1, page) for page in pages)):
                     sandbox.script(KINDS[verb], Reply(body=body.encode()))
                     song = "music" if KINDS[verb] == "music" else next(songs)
-                    await tried(search, client, [looks(song)[verb]])
+                    await tried(search, client, [polls(song)[verb]])
                 search.value("unclaimed", client.unclaimed)
 
     assert len(sandbox.journal.arrivals) == len(forms(API_KEY)) * (len(ECHOED) + 2)
@@ -398,7 +398,7 @@ async def test_a_key_in_a_head_is_shown_nowhere(observing: Observing, *, borrowe
             echo, line = (words.replace("{}", API_KEY) for words in (header, status))
             place.otherwise = said(b'{"code": 401, "msg": "no"}', echo, status=line)
             if not (borrowed and header.startswith("Set-Cookie")):  # aiohttp logs odd names there
-                await tried(search, client, looks("music")[1:])
+                await tried(search, client, polls("music")[1:])
 
     assert len(place.received) > 2 * len(heads)
 
@@ -522,7 +522,7 @@ async def test_a_callers_own_timeout_in_the_middle_of_an_answer_knows_no_secret(
     async with observing() as search, peer(begun) as place:
         place.tail = waits_for_the_end
         async with at(place, retry=RetryPolicy(max_attempts=1, attempt_timeout=0.2)) as client:
-            for verb in looks("music")[:3]:
+            for verb in polls("music")[:3]:
                 with pytest.raises(TimeoutError) as caught:
                     async with asyncio.timeout(0.05):
                         await verb(client)
@@ -559,7 +559,7 @@ async def test_the_error_of_a_borrowed_sessions_middleware_passes_without_what_k
     ):
         search.tokens(receiver, "music")
         # An interrupt in one of our own tasks would end the loop, as asyncio has it.
-        for verb in looks("music")[1 : 2 if kind == "interrupt" else None]:
+        for verb in polls("music")[1 : 2 if kind == "interrupt" else None]:
             with pytest.raises((OwnError, KeyboardInterrupt)) as caught:
                 await verb(client)
             search.error(kind, caught.value)
@@ -720,7 +720,7 @@ def test_a_wrong_argument_of_a_client_leaves_no_key_in_a_frame(wrong: dict[str, 
     for key in (API_KEY, f"{API_KEY}\n"):
         search.error("wrong", raised(partial(SunoCoverClient, key, **wrong)))
 
-    assert search.looked
+    assert search.searched
     assert not search.hits
 
 

@@ -216,7 +216,7 @@ async def test_a_caller_cancelled_at_any_suspension_leaves_at_once_and_costs_one
 @every_way
 @in_virtual_time
 async def test_a_cover_that_was_polled_for_is_polled_for_again(leave: Leave) -> None:
-    drawn = attrs.evolve(SLOW, seconds=40.0, looks=None)
+    drawn = attrs.evolve(SLOW, seconds=40.0, polls=None)
     poll = PollPolicy(initial_delay=0.5, min_interval=0.5, max_interval=5.0, timeout=100)
     async with host(drawn, Fault.NONE) as sandbox, connect(sandbox, poll=poll) as client:
         (song,) = sandbox.add_music(1)
@@ -291,7 +291,7 @@ async def test_a_catalog_without_a_ledger_leaves_what_was_paid_for_to_the_client
 async def test_a_catalog_without_a_ledger_left_at_any_suspension_costs_one_post_a_song(
     times: int,
 ) -> None:
-    never = attrs.evolve(SLOW, seconds=10_000.0, looks=None)
+    never = attrs.evolve(SLOW, seconds=10_000.0, polls=None)
     poll = PollPolicy(initial_delay=5.0, min_interval=5.0, max_interval=10.0, timeout=12.0)
     async with host(never) as sandbox, connect(sandbox, concurrency=3, poll=poll) as client:
         for suspension in itertools.count(1):

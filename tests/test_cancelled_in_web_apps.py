@@ -35,7 +35,7 @@ from starlette.routing import Route
 from suno_cover_async import Ledger, SunoCoverClient, TrackState, cover_catalog
 from suno_cover_async.sandbox import Sandbox, Scenario
 
-QUICK = Scenario(rate_limit=None, looks=1, image_size=16)
+QUICK = Scenario(rate_limit=None, polls=1, image_size=16)
 WORKING = b"working\n"
 LATER = "later"
 

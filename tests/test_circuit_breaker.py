@@ -45,23 +45,23 @@ def now() -> float:
 
 
 async def send(
-    gate: CircuitBreaker, outcome: object = None, *, took: float = 0.0, patience: float = LONG
+    breaker: CircuitBreaker, outcome: object = None, *, took: float = 0.0, patience: float = LONG
 ) -> float:
     """Send a request that comes to `outcome`; return when it was let in."""
-    passage = gate.admit() or await gate.wait_for_admission(patience)
-    assert isinstance(passage, Admission), passage
+    admission = breaker.admit() or await breaker.wait_for_admission(patience)
+    assert isinstance(admission, Admission), admission
     at = now()
     try:
         await asyncio.sleep(took)
-        gate.record(passage, outcome)
+        breaker.record(admission, outcome)
     finally:
-        gate.release(passage)
+        breaker.release(admission)
     return at
 
 
-async def fail(gate: CircuitBreaker, times: int = 5) -> None:
+async def fail(breaker: CircuitBreaker, times: int = 5) -> None:
     for _ in range(times):
-        await send(gate, DOWN)
+        await send(breaker, DOWN)
 
 
 async def turns(number: int = 5) -> None:
@@ -70,28 +70,28 @@ async def turns(number: int = 5) -> None:
 
 
 @contextlib.asynccontextmanager
-async def shut(gate: CircuitBreaker | None = None) -> AsyncIterator[CircuitBreaker]:
+async def shut(breaker: CircuitBreaker | None = None) -> AsyncIterator[CircuitBreaker]:
     """Have an armed gate that has just closed."""
-    gate = gate or CircuitBreaker()
-    with gate.armed():
-        await fail(gate)
-        assert gate.is_open
-        yield gate
+    breaker = breaker or CircuitBreaker()
+    with breaker.armed():
+        await fail(breaker)
+        assert breaker.is_open
+        yield breaker
 
 
 def test_unarmed_everybody_passes_at_once_and_nothing_is_counted() -> None:
     async def scenario() -> None:
-        gate = CircuitBreaker()
-        await fail(gate, 100)
+        breaker = CircuitBreaker()
+        await fail(breaker, 100)
         assert now() == 0
-        assert gate.admit()
-        with gate.armed():
-            await fail(gate, 4)
+        assert breaker.admit()
+        with breaker.armed():
+            await fail(breaker, 4)
 
-            assert not gate.is_open
-            assert (gate.times_opened, gate.opened_at, gate.last_error) == (0, None, None)
-        await fail(gate, 100)
-        assert not gate.is_open
+            assert not breaker.is_open
+            assert (breaker.times_opened, breaker.opened_at, breaker.last_error) == (0, None, None)
+        await fail(breaker, 100)
+        assert not breaker.is_open
 
     run(scenario())
 
@@ -107,19 +107,19 @@ def test_unarmed_everybody_passes_at_once_and_nothing_is_counted() -> None:
 )
 def test_it_closes_at_the_fifth_trouble_in_a_row(trouble: SunoCoverError) -> None:
     async def scenario() -> None:
-        gate = CircuitBreaker()
-        with gate.armed():
+        breaker = CircuitBreaker()
+        with breaker.armed():
             await asyncio.sleep(7)
             for _ in range(4):
-                await send(gate, trouble)
-            assert not gate.is_open
-            await send(gate, trouble)
+                await send(breaker, trouble)
+            assert not breaker.is_open
+            await send(breaker, trouble)
 
-            assert gate.is_open
-            assert (gate.times_opened, gate.opened_at) == (1, 7)
-            assert type(gate.last_error) is type(trouble)
-            assert str(gate.last_error) == str(trouble)
-            assert gate.last_error is not trouble  # whoever raises that gives it a traceback
+            assert breaker.is_open
+            assert (breaker.times_opened, breaker.opened_at) == (1, 7)
+            assert type(breaker.last_error) is type(trouble)
+            assert str(breaker.last_error) == str(trouble)
+            assert breaker.last_error is not trouble  # whoever raises that gives it a traceback
 
     run(scenario())
 
@@ -140,16 +140,16 @@ def test_it_closes_at_the_fifth_trouble_in_a_row(trouble: SunoCoverError) -> Non
 )
 def test_any_answer_is_good_news_whether_open_or_closed(good: object) -> None:
     async def scenario() -> None:
-        gate = CircuitBreaker()
-        with gate.armed():
+        breaker = CircuitBreaker()
+        with breaker.armed():
             for _ in range(5):
-                await fail(gate, 4)
-                await send(gate, good)
-            assert gate.times_opened == 0
-            await fail(gate)
-            assert gate.is_open
-            await send(gate, good)
-            assert not gate.is_open
+                await fail(breaker, 4)
+                await send(breaker, good)
+            assert breaker.times_opened == 0
+            await fail(breaker)
+            assert breaker.is_open
+            await send(breaker, good)
+            assert not breaker.is_open
 
     run(scenario())
 
@@ -157,32 +157,32 @@ def test_any_answer_is_good_news_whether_open_or_closed(good: object) -> None:
 @pytest.mark.parametrize("silent", [RateLimitError("429"), ClientUsageError("closed")])
 def test_what_says_nothing_of_the_host_changes_nothing(silent: SunoCoverError) -> None:
     async def scenario() -> None:
-        gate = CircuitBreaker()
-        with gate.armed():
+        breaker = CircuitBreaker()
+        with breaker.armed():
             for _ in range(10):
-                await send(gate, silent)
-            await fail(gate, 4)
-            await send(gate, silent)
-            assert not gate.is_open
-            await send(gate, DOWN)
-            assert gate.is_open
-            first = await send(gate, silent)
-            second = await send(gate, silent)
+                await send(breaker, silent)
+            await fail(breaker, 4)
+            await send(breaker, silent)
+            assert not breaker.is_open
+            await send(breaker, DOWN)
+            assert breaker.is_open
+            first = await send(breaker, silent)
+            second = await send(breaker, silent)
 
             assert 0.9 <= first <= 1.1
             assert second == first  # a probe without a verdict leaves the next one its turn
-            assert gate.is_open
+            assert breaker.is_open
 
     run(scenario())
 
 
-async def probing(gate: CircuitBreaker, callers: int, until: float, took: float) -> list[Any]:
+async def probing(breaker: CircuitBreaker, callers: int, until: float, took: float) -> list[Any]:
     """Have callers try again and again, all in vain; return who was let in when, and left."""
     probes: list[tuple[int, float, float]] = []
 
     async def caller(number: int) -> None:
         while True:
-            began = await send(gate, DOWN, took=took)
+            began = await send(breaker, DOWN, took=took)
             probes.append((number, began, now()))
 
     tasks = [asyncio.create_task(caller(number)) for number in range(callers)]
@@ -196,8 +196,8 @@ async def probing(gate: CircuitBreaker, callers: int, until: float, took: float)
 @pytest.mark.parametrize("took", [0.0, 3.0])
 def test_one_probes_at_a_time_after_waits_that_double_from_1_s_to_30_s(took: float) -> None:
     async def scenario() -> tuple[float, list[Any]]:
-        async with shut() as gate:
-            return now(), await probing(gate, 7, 1000, took)
+        async with shut() as breaker:
+            return now(), await probing(breaker, 7, 1000, took)
 
     closed, probes = run(scenario())
 
@@ -211,8 +211,8 @@ def test_one_probes_at_a_time_after_waits_that_double_from_1_s_to_30_s(took: flo
 
 def test_probes_are_taken_in_order_and_who_failed_goes_to_the_back() -> None:
     async def scenario() -> list[Any]:
-        async with shut() as gate:
-            return await probing(gate, 5, 1000, 1.0)
+        async with shut() as breaker:
+            return await probing(breaker, 5, 1000, 1.0)
 
     order = [number for number, _, _ in run(scenario())]
 
@@ -222,38 +222,38 @@ def test_probes_are_taken_in_order_and_who_failed_goes_to_the_back() -> None:
 
 def test_the_longest_wait_holds_from_the_first_one_on() -> None:
     async def scenario() -> float:
-        async with shut(CircuitBreaker(probe_delay=100, max_probe_delay=10)) as gate:
-            return await send(gate)
+        async with shut(CircuitBreaker(probe_delay=100, max_probe_delay=10)) as breaker:
+            return await send(breaker)
 
     assert 9 <= run(scenario()) <= 11
 
 
 def test_a_probe_that_succeeds_lets_everybody_in_and_resets_the_wait() -> None:
     async def scenario() -> None:
-        async with shut() as gate:
+        async with shut() as breaker:
             for _ in range(4):
-                await send(gate, DOWN)
-            waiting = [asyncio.create_task(send(gate, took=2.0)) for _ in range(20)]
+                await send(breaker, DOWN)
+            waiting = [asyncio.create_task(send(breaker, took=2.0)) for _ in range(20)]
             first, *others = await asyncio.gather(*waiting)
             assert {*others} == {first + 2.0}
-            assert not gate.is_open
-            assert (gate.opened_at, gate.last_error, gate.times_opened) == (None, None, 1)
-            await fail(gate, 5)
+            assert not breaker.is_open
+            assert (breaker.opened_at, breaker.last_error, breaker.times_opened) == (None, None, 1)
+            await fail(breaker, 5)
             closed = now()
-            assert gate.times_opened == 2
-            assert closed + 0.9 <= await send(gate) <= closed + 1.1
+            assert breaker.times_opened == 2
+            assert closed + 0.9 <= await send(breaker) <= closed + 1.1
 
     run(scenario())
 
 
 def test_a_good_answer_to_what_was_under_way_lets_everybody_in() -> None:
     async def scenario() -> list[float]:
-        gate = CircuitBreaker()
-        with gate.armed():
-            under_way = asyncio.create_task(send(gate, took=0.5))
+        breaker = CircuitBreaker()
+        with breaker.armed():
+            under_way = asyncio.create_task(send(breaker, took=0.5))
             await turns()
-            await fail(gate)
-            waiting = [asyncio.create_task(send(gate)) for _ in range(3)]
+            await fail(breaker)
+            waiting = [asyncio.create_task(send(breaker)) for _ in range(3)]
             await under_way
             return await asyncio.gather(*waiting)
 
@@ -262,59 +262,59 @@ def test_a_good_answer_to_what_was_under_way_lets_everybody_in() -> None:
 
 def test_trouble_of_what_was_under_way_changes_nothing_then_nor_later() -> None:
     async def scenario() -> None:
-        gate = CircuitBreaker()
-        with gate.armed():
+        breaker = CircuitBreaker()
+        with breaker.armed():
             under_way = [
-                asyncio.create_task(send(gate, ServerError("500"), took=took))
+                asyncio.create_task(send(breaker, ServerError("500"), took=took))
                 for took in [0.5] * 9 + [20] * 9
             ]
             await turns()
-            await fail(gate)
-            first = await send(gate, DOWN)
-            assert str(gate.last_error) == "no answer"
+            await fail(breaker)
+            first = await send(breaker, DOWN)
+            assert str(breaker.last_error) == "no answer"
             assert 0.9 <= first <= 1.1
-            second = await send(gate)
+            second = await send(breaker)
             assert 1.8 <= second - first <= 2.2
             await asyncio.wait(under_way)  # the last of them after it opened
             assert now() == 20
-            assert not gate.is_open
-            assert gate.times_opened == 1
+            assert not breaker.is_open
+            assert breaker.times_opened == 1
 
     run(scenario())
 
 
 def test_a_probe_of_a_past_outage_is_none_of_this_one() -> None:
     async def scenario() -> None:
-        gate = CircuitBreaker()
-        with gate.armed():
-            under_way = asyncio.create_task(send(gate, took=1.5))
+        breaker = CircuitBreaker()
+        with breaker.armed():
+            under_way = asyncio.create_task(send(breaker, took=1.5))
             await turns()
-            await fail(gate)
-            old = await gate.wait_for_admission(
+            await fail(breaker)
+            old = await breaker.wait_for_admission(
                 LONG
             )  # the probe, when something else opens the gate
             assert isinstance(old, Admission)
-            assert gate.is_current(old)
+            assert breaker.is_current(old)
             await under_way
-            assert gate.is_current(old)
-            await fail(gate)
-            assert not gate.is_current(old)
-            probe = await gate.wait_for_admission(LONG)
+            assert breaker.is_current(old)
+            await fail(breaker)
+            assert not breaker.is_current(old)
+            probe = await breaker.wait_for_admission(LONG)
             assert isinstance(probe, Admission)
-            assert gate.is_current(probe)
-            gate.record(old, ServerError("500"))
-            gate.release(old)
-            assert str(gate.last_error) == "no answer"
-            assert isinstance(await gate.wait_for_admission(60), str)
+            assert breaker.is_current(probe)
+            breaker.record(old, ServerError("500"))
+            breaker.release(old)
+            assert str(breaker.last_error) == "no answer"
+            assert isinstance(await breaker.wait_for_admission(60), str)
 
     run(scenario())
 
 
 def test_a_probe_that_is_cancelled_leaves_its_turn_to_the_next() -> None:
     async def scenario() -> tuple[float, float]:
-        async with shut() as gate:
-            probe = asyncio.create_task(send(gate, took=LONG))
-            following = asyncio.create_task(send(gate))
+        async with shut() as breaker:
+            probe = asyncio.create_task(send(breaker, took=LONG))
+            following = asyncio.create_task(send(breaker))
             await asyncio.sleep(50)
             probe.cancel()
             return now(), await following
@@ -325,18 +325,18 @@ def test_a_probe_that_is_cancelled_leaves_its_turn_to_the_next() -> None:
 
 def test_a_turn_given_in_the_moment_of_a_cancellation_is_passed_on() -> None:
     async def scenario() -> bool:
-        async with shut() as gate:
-            probe = await gate.wait_for_admission(LONG)
+        async with shut() as breaker:
+            probe = await breaker.wait_for_admission(LONG)
             assert isinstance(probe, Admission)
-            first = asyncio.create_task(send(gate))
-            following = asyncio.create_task(send(gate))
+            first = asyncio.create_task(send(breaker))
+            following = asyncio.create_task(send(breaker))
             await turns()
-            gate.release(probe)
+            breaker.release(probe)
             first.cancel()
             async with asyncio.timeout(10):
                 await asyncio.wait([first, following])
             assert first.cancelled()
-            return not gate.is_open
+            return not breaker.is_open
 
     assert run(scenario())
 
@@ -372,7 +372,7 @@ async def world(plan: list[Caller], recovers: float) -> list[tuple[float, float]
 
     Nobody but one at a time is let in before the host is back.
     """
-    gate = CircuitBreaker()
+    breaker = CircuitBreaker()
     inside = 0
 
     async def caller(its: Caller) -> tuple[float, float]:
@@ -380,17 +380,17 @@ async def world(plan: list[Caller], recovers: float) -> list[tuple[float, float]
         await at(its.comes)
         came = now()
         while True:
-            passage = await gate.wait_for_admission(LONG)
-            assert isinstance(passage, Admission)
+            admission = await breaker.wait_for_admission(LONG)
+            assert isinstance(admission, Admission)
             inside += 1
-            assert inside == 1 or not gate.is_open
+            assert inside == 1 or not breaker.is_open
             try:
                 down = now() < recovers
                 await asyncio.sleep(its.took / 10)
-                gate.record(passage, DOWN if down else None)
+                breaker.record(admission, DOWN if down else None)
             finally:
                 inside -= 1
-                gate.release(passage)
+                breaker.release(admission)
             if not down:
                 return came, now()
 
@@ -399,7 +399,7 @@ async def world(plan: list[Caller], recovers: float) -> list[tuple[float, float]
             await at(its.cancelled)
             task.cancel()
 
-    async with shut(gate):
+    async with shut(breaker):
         tasks = [asyncio.create_task(caller(its)) for its in plan]
         dooms = [doomed(its, task) for its, task in zip(plan, tasks, strict=True)]
         async with asyncio.timeout(10_000):
@@ -426,29 +426,29 @@ def test_no_turn_is_lost_in_any_order_of_coming_probing_and_cancellation(
 @pytest.mark.parametrize("patience", [0.0, 0.5, 60.0])
 def test_patience_ends_in_a_sentence_that_says_what_is_wrong(patience: float) -> None:
     async def scenario() -> str:
-        async with shut() as gate:
-            probe = asyncio.create_task(send(gate, ServerError("HTTP 500"), took=70))
+        async with shut() as breaker:
+            probe = asyncio.create_task(send(breaker, ServerError("HTTP 500"), took=70))
             await turns()
-            ended = await gate.wait_for_admission(patience)
+            ended = await breaker.wait_for_admission(patience)
             assert now() == patience
             assert isinstance(ended, str)
             failed = await probe + 70
-            assert 1.8 <= await send(gate) - failed <= 2.2  # who left holds up nobody
+            assert 1.8 <= await send(breaker) - failed <= 2.2  # who left holds up nobody
             return ended
 
     assert f"in trouble for {patience:.0f} s (no answer)" in run(scenario())
 
 
-def test_the_seconds_at_the_closed_gate_are_told() -> None:
+def test_the_seconds_at_the_open_breaker_are_told() -> None:
     async def scenario() -> tuple[float, float, float]:
-        async with shut() as gate:
-            probe = asyncio.create_task(send(gate, took=5))
+        async with shut() as breaker:
+            probe = asyncio.create_task(send(breaker, took=5))
             await asyncio.sleep(2)
-            passage = await gate.wait_for_admission(LONG)
-            assert isinstance(passage, Admission)
-            free = await gate.wait_for_admission(LONG)
+            admission = await breaker.wait_for_admission(LONG)
+            assert isinstance(admission, Admission)
+            free = await breaker.wait_for_admission(LONG)
             assert isinstance(free, Admission)
-            return await probe, passage.waited, free.waited
+            return await probe, admission.waited, free.waited
 
     probed, waited, free = run(scenario())
     assert waited == pytest.approx(probed + 5 - 2)
@@ -457,88 +457,91 @@ def test_the_seconds_at_the_closed_gate_are_told() -> None:
 
 def test_whoever_waits_for_the_opening_is_woken_and_holds_up_nobody() -> None:
     async def scenario() -> None:
-        gate = CircuitBreaker()
-        await gate.wait_until_closed()
-        async with shut(gate):
-            candidate = asyncio.create_task(gate.wait_for_admission(LONG))
+        breaker = CircuitBreaker()
+        await breaker.wait_until_closed()
+        async with shut(breaker):
+            candidate = asyncio.create_task(breaker.wait_for_admission(LONG))
             await turns()
-            waiting = [asyncio.create_task(gate.wait_until_closed()) for _ in range(3)]
+            waiting = [asyncio.create_task(breaker.wait_until_closed()) for _ in range(3)]
             await turns()
             waiting[0].cancel()
             await turns()
             assert [task.done() for task in waiting] == [True, False, False]
-            gate.record(Admission(times_opened=1), "an answer")
+            breaker.record(Admission(times_opened=1), "an answer")
             await turns()
             assert all(task.done() for task in waiting)
             assert isinstance(await candidate, Admission)
-            await gate.wait_until_closed()
+            await breaker.wait_until_closed()
 
     run(scenario())
 
 
 def test_it_opens_when_the_last_who_armed_it_leaves() -> None:
     async def scenario() -> None:
-        gate = CircuitBreaker()
-        with gate.armed():
-            async with shut(gate):
-                waiting = [asyncio.create_task(send(gate)) for _ in range(3)]
-                waiting.append(asyncio.create_task(gate.wait_until_closed()))  # type: ignore[arg-type]
+        breaker = CircuitBreaker()
+        with breaker.armed():
+            async with shut(breaker):
+                waiting = [asyncio.create_task(send(breaker)) for _ in range(3)]
+                waiting.append(asyncio.create_task(breaker.wait_until_closed()))  # type: ignore[arg-type]
                 await turns()
             await turns()
-            assert gate.is_open
+            assert breaker.is_open
             assert not any(task.done() for task in waiting)
-        assert not gate.is_open
+        assert not breaker.is_open
         await turns()
         assert now() == 0
         assert all(task.done() for task in waiting)
-        with gate.armed():
-            await fail(gate, 4)
-            assert not gate.is_open
-            await fail(gate, 1)
-            assert gate.times_opened == 2
+        with breaker.armed():
+            await fail(breaker, 4)
+            assert not breaker.is_open
+            await fail(breaker, 1)
+            assert breaker.times_opened == 2
 
     run(scenario())
 
 
 def test_another_loop_finds_it_open_and_can_arm_it_anew() -> None:
-    gate = CircuitBreaker()
+    breaker = CircuitBreaker()
 
     async def scenario() -> float:
-        async with shut(gate):
-            waiting = [asyncio.create_task(send(gate)) for _ in range(3)]
+        async with shut(breaker):
+            waiting = [asyncio.create_task(send(breaker)) for _ in range(3)]
             waited = await asyncio.gather(*waiting)
         return waited[0]
 
     for times_opened in (1, 2, 3):
         assert 0.9 <= run(scenario()) <= 1.1
-        assert not gate.is_open
-        assert gate.times_opened == times_opened
+        assert not breaker.is_open
+        assert breaker.times_opened == times_opened
 
 
 @pytest.mark.parametrize("closed", [True, False])
 def test_what_a_loop_that_stopped_left_behind_stops_no_other(closed: bool) -> None:
-    gate, stopped = CircuitBreaker(), VirtualTimeLoop()
+    breaker, stopped = CircuitBreaker(), VirtualTimeLoop()
 
     async def arm_for_ever() -> None:
-        async with shut(gate):
+        async with shut(breaker):
             waiting.extend(
-                [asyncio.create_task(send(gate)), asyncio.create_task(gate.wait_until_closed())]
+                [
+                    asyncio.create_task(send(breaker)),
+                    asyncio.create_task(breaker.wait_until_closed()),
+                ]
             )
             await asyncio.Event().wait()
 
     async def elsewhere() -> None:
-        await fail(gate, 10)
-        await send(gate)
-        passage = await gate.wait_for_admission(0)
-        assert isinstance(passage, Admission)
-        assert gate.is_current(passage)
-        await gate.wait_until_closed()
-        assert gate.times_opened == 1
-        async with shut(gate):
-            assert gate.times_opened == 2
-            assert 0.9 <= await send(gate) <= 1.1
-        with gate.armed():
-            assert not gate.is_open
+        await fail(breaker, 10)
+        await send(breaker)
+        admission = await breaker.wait_for_admission(0)
+        assert isinstance(admission, Admission)
+        assert breaker.is_current(admission)
+        await breaker.wait_until_closed()
+        assert breaker.times_opened == 1
+        async with shut(breaker):
+            assert breaker.times_opened == 2
+            assert 0.9 <= await send(breaker) <= 1.1
+        with breaker.armed():
+            assert not breaker.is_open
 
     waiting: list[asyncio.Task[Any]] = []
     catalog = stopped.create_task(arm_for_ever())
@@ -557,16 +560,16 @@ def test_what_a_loop_that_stopped_left_behind_stops_no_other(closed: bool) -> No
 
 
 def test_who_leaves_one_loop_late_disarms_no_other() -> None:
-    gate = CircuitBreaker()
-    late = gate.armed()
+    breaker = CircuitBreaker()
+    late = breaker.armed()
 
     async def arm() -> None:
         late.__enter__()
 
     async def arm_anew() -> None:
-        async with shut(gate):
+        async with shut(breaker):
             late.__exit__(None, None, None)
-            assert gate.is_open
+            assert breaker.is_open
 
     run(arm())
     run(arm_anew())
@@ -576,10 +579,10 @@ def test_a_warning_says_that_it_closed_and_another_that_it_opened(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def scenario() -> None:
-        async with shut() as gate:
+        async with shut() as breaker:
             await asyncio.sleep(12.34)
-            await send(gate)
-            await send(gate)
+            await send(breaker)
+            await send(breaker)
 
     run(scenario())
 
@@ -596,7 +599,7 @@ def test_a_warning_says_that_it_closed_and_another_that_it_opened(
 
 NOWHERE = "http://127.0.0.1:9"
 BROKEN = Scenario(rate_limit=None, server_errors=1.0)
-HEALTHY = Scenario(rate_limit=None, looks=1)
+HEALTHY = Scenario(rate_limit=None, polls=1)
 PROBING = RetryPolicy(
     initial_delay=0.001, max_delay=0.01, max_attempts=50, probe_delay=0.01, max_probe_delay=0.05
 )
@@ -607,8 +610,8 @@ sockets = pytest.mark.usefixtures("no_task_is_left_behind")
 
 async def break_down(client: SunoCoverClient) -> None:
     """Have looks close the gate."""
-    looks = [client.details(f"cover-{number}") for number in range(5)]
-    await asyncio.gather(*looks, return_exceptions=True)
+    polls = [client.details(f"cover-{number}") for number in range(5)]
+    await asyncio.gather(*polls, return_exceptions=True)
     assert client.breakers.api.is_open
 
 
@@ -646,7 +649,7 @@ async def test_while_the_host_is_broken_nothing_but_probes_goes_out() -> None:
 
 @sockets
 async def test_work_goes_on_when_the_host_that_was_gone_is_back() -> None:
-    sandbox = Sandbox(Scenario(rate_limit=None, looks=1))
+    sandbox = Sandbox(Scenario(rate_limit=None, polls=1))
     async with contextlib.AsyncExitStack() as stack:
         async with sandbox:
             client = await stack.enter_async_context(connect(sandbox, retry=PROBING))
@@ -682,7 +685,7 @@ async def test_unarmed_every_request_has_its_own_tries() -> None:
 
 
 @sockets
-async def test_a_refusal_opens_the_gate_and_calling_too_often_does_not() -> None:
+async def test_a_refusal_opens_the_breaker_and_calling_too_often_does_not() -> None:
     retry = RetryPolicy(max_attempts=1, probe_delay=0.01, max_probe_delay=0.05)
     rate_limit = RateLimit(calls=1000, seconds=0.01)
     async with (
@@ -772,7 +775,7 @@ async def test_a_submit_in_doubt_stays_so_when_an_outage_outlasts_it() -> None:
 
 
 @sockets
-async def test_submits_in_trouble_pause_by_themselves_while_looks_go_on() -> None:
+async def test_submits_in_trouble_pause_by_themselves_while_polls_go_on() -> None:
     no_submits = attrs.evolve(BROKEN, faults_on=frozenset({"submit"}))
     async with Sandbox(no_submits) as sandbox, connect(sandbox, retry=RARELY) as client:
         songs = sandbox.add_music(30)

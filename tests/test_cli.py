@@ -273,7 +273,7 @@ async def test_ids_of_no_song_alone_are_a_usage_error_and_nothing_is_asked(
 
 
 async def test_a_timeout_says_how_to_go_on_and_going_on_pays_nothing(run: Run) -> None:
-    async with sandbox_with(Scenario(looks=6)) as sandbox:
+    async with sandbox_with(Scenario(polls=6)) as sandbox:
         sandbox.add_music(["slow"])
 
         late = await run("generate", "slow", "--timeout", "0.1", *at(sandbox))
@@ -324,7 +324,7 @@ async def test_the_command_to_go_on_with_takes_any_id(run: Run) -> None:
         assert len(sandbox.journal.bills) == 2
 
 
-async def test_a_duplicate_without_its_id_says_what_to_look_for(run: Run) -> None:
+async def test_a_duplicate_without_its_id_says_what_to_search_for(run: Run) -> None:
     async with sandbox_with(Scenario(duplicate_id=DuplicateId.ABSENT)) as sandbox:
         sandbox.add_music(["song"])
         await run("generate", "song", *at(sandbox))
@@ -436,7 +436,7 @@ async def test_a_stream_that_cannot_be_written_loses_no_cover(
 
 
 @needs_full
-async def test_a_look_that_cannot_be_written_is_a_failure(sandbox: Sandbox) -> None:
+async def test_a_poll_that_cannot_be_written_is_a_failure(sandbox: Sandbox) -> None:
     ended = await finish(await start("credits", *at(sandbox), program=redirected(f">{FULL}")))
 
     assert ended.code == ExitCode.FAILED
@@ -758,15 +758,15 @@ async def test_credits_are_a_bare_number_or_json(run: Run) -> None:
 async def test_details_can_wait_and_save_by_the_cover_task_id_alone(
     run: Run, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    sandbox.scenario = Scenario(looks=6)
+    sandbox.scenario = Scenario(polls=6)
     sandbox.add_music(["song"])
     await run("generate", "song", "--timeout", "0.1", *at(sandbox))
     task = sandbox.journal.bills[0].cover_task_id
 
-    look = await run("details", task, "--json", *at(sandbox))
+    poll = await run("details", task, "--json", *at(sandbox))
     ended = await run("details", task, "--wait", "--out", "art", *at(sandbox))
 
-    assert json.loads(look.out)["status"] in {"PENDING", "GENERATING"}
+    assert json.loads(poll.out)["status"] in {"PENDING", "GENERATING"}
     assert ended.code == ExitCode.DONE
     assert "SUCCESS" in ended.out
     assert names(tmp_path / "art") == ["song-1.png", "song-2.png"]

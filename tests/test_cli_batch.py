@@ -291,12 +291,12 @@ async def test_a_submit_without_an_answer_is_possibly_billed_and_the_next_run_fi
         await ledger.submitting(entry)
     sandbox.scenario = Scenario(credits=0)
 
-    scarce = await run(*batch(sandbox))
+    stopped = await run(*batch(sandbox))
     sandbox.scenario = QUICK
     shown = await run("ledger", "show", "covers.db", "--state", "submitting")
 
-    assert "possibly billed 1, failed 0, left 1" in scarce.err
-    assert "possibly billed: the next run finds out, and never pays twice" in scarce.err
+    assert "possibly billed 1, failed 0, left 1" in stopped.err
+    assert "possibly billed: the next run finds out, and never pays twice" in stopped.err
     assert "\ta\tsubmitting\t" in shown.out
 
 
@@ -714,7 +714,7 @@ async def terminated_at(words: str, *arguments: str, cwd: Path) -> str:
 
 
 @needs_posix
-async def test_json_on_a_terminal_leaves_no_room_for_a_bar(
+async def test_json_on_a_terminal_leaves_no_space_for_a_bar(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
     catalog(tmp_path, sandbox.add_music(["good"]))

@@ -55,14 +55,14 @@ from suno_cover_async.sandbox import Fault, Reply, Sandbox, Scenario
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
-FREE = Scenario(rate_limit=None, looks=1)
+FREE = Scenario(rate_limit=None, polls=1)
 
 
 # --- looking and waiting --------------------------------------------------------------------
 
 
 async def test_watch_yields_every_change_of_status_up_to_the_last() -> None:
-    async with Sandbox(Scenario(rate_limit=None, looks=4)) as sandbox, connect(sandbox) as client:
+    async with Sandbox(Scenario(rate_limit=None, polls=4)) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
         task = await client.submit(music)
 
@@ -82,7 +82,7 @@ async def test_watch_yields_a_failure_and_does_not_raise_it() -> None:
         assert seen[-1].error_message
 
 
-async def test_leaving_a_watch_early_ends_its_looks() -> None:
+async def test_leaving_a_watch_early_ends_its_polls() -> None:
     async with (
         Sandbox(Scenario(rate_limit=None, seconds=60)) as sandbox,
         connect(sandbox) as client,
@@ -93,14 +93,14 @@ async def test_leaving_a_watch_early_ends_its_looks() -> None:
         async with contextlib.aclosing(client.watch(task)) as changes:
             async for _ in changes:
                 break
-        looks = len(sandbox.journal.of("details"))
+        polls = len(sandbox.journal.of("details"))
         await client.credits()
 
-        assert len(sandbox.journal.of("details")) == looks
+        assert len(sandbox.journal.of("details")) == polls
 
 
 async def test_null_right_after_the_submit_is_pending() -> None:
-    scenario = Scenario(rate_limit=None, looks=1, null_looks=3)
+    scenario = Scenario(rate_limit=None, polls=1, null_polls=3)
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         music, other = sandbox.add_music(2)
         task = await client.submit(music)
@@ -110,7 +110,7 @@ async def test_null_right_after_the_submit_is_pending() -> None:
         assert (await client.generate(other)).status is CoverStatus.SUCCESS
 
 
-async def test_an_unknown_cover_task_is_not_found_at_once_by_a_look_and_after_grace_by_a_wait() -> (
+async def test_an_unknown_cover_task_is_not_found_at_once_by_a_poll_and_after_grace_by_a_wait() -> (
     None
 ):
     poll = PollPolicy(min_interval=0.01, max_interval=0.02, not_found_grace=0.05)
@@ -122,7 +122,7 @@ async def test_an_unknown_cover_task_is_not_found_at_once_by_a_look_and_after_gr
             await client.wait("nobody")
 
 
-async def test_a_wait_by_id_alone_looks_at_once_and_survives_another_day() -> None:
+async def test_a_wait_by_id_alone_polls_at_once_and_survives_another_day() -> None:
     async with Sandbox(FREE) as sandbox:
         (music,) = sandbox.add_music(1)
         async with connect(sandbox) as client:
@@ -150,7 +150,7 @@ async def test_a_timeout_names_what_to_wait_for_and_loses_nothing() -> None:
         assert details.status is CoverStatus.SUCCESS
 
 
-async def test_the_first_look_comes_when_the_hosts_own_durations_say_so() -> None:
+async def test_the_first_poll_comes_when_the_hosts_own_durations_say_so() -> None:
     poll = PollPolicy(min_interval=0.01, max_interval=0.01)
     async with (
         Sandbox(Scenario(rate_limit=None, seconds=0.3)) as sandbox,
@@ -163,9 +163,9 @@ async def test_the_first_look_comes_when_the_hosts_own_durations_say_so() -> Non
 
         await client.generate(second)
 
-        looks = sandbox.journal.of("details")[before:]
-        assert len(looks) <= 3
-        assert 0.25 <= looks[0].at - sandbox.journal.of("submit")[1].at < 5
+        polls = sandbox.journal.of("details")[before:]
+        assert len(polls) <= 3
+        assert 0.25 <= polls[0].at - sandbox.journal.of("submit")[1].at < 5
 
 
 async def until_finished(client: SunoCoverClient, task: CoverTask) -> None:
@@ -175,7 +175,7 @@ async def until_finished(client: SunoCoverClient, task: CoverTask) -> None:
 
 async def test_generate_keeps_at_most_concurrency_covers_in_flight() -> None:
     async with (
-        Sandbox(Scenario(rate_limit=None, looks=3)) as sandbox,
+        Sandbox(Scenario(rate_limit=None, polls=3)) as sandbox,
         connect(sandbox, concurrency=4) as client,
     ):
         await asyncio.gather(*(client.generate(music) for music in sandbox.add_music(20)))
@@ -183,16 +183,16 @@ async def test_generate_keeps_at_most_concurrency_covers_in_flight() -> None:
         in_flight, most = set[str](), 0
         for arrival in sandbox.journal.arrivals:
             task = arrival.cover_task_id or ""
-            looks = [a for a in sandbox.journal.of("details") if a.cover_task_id == task]
+            polls = [a for a in sandbox.journal.of("details") if a.cover_task_id == task]
             in_flight.add(task)
             most = max(most, len(in_flight))
-            if arrival is looks[-1]:
+            if arrival is polls[-1]:
                 in_flight.discard(task)
         assert most <= 4
 
 
 async def test_the_callback_url_is_handed_on() -> None:
-    async with Sandbox(Scenario(rate_limit=None, looks=1)) as sandbox:
+    async with Sandbox(Scenario(rate_limit=None, polls=1)) as sandbox:
         url = f"{sandbox.url}/somebody/elses?song=1"
         async with connect(sandbox, callback_url=url) as client:
             await client.generate(*sandbox.add_music(1))
@@ -286,7 +286,7 @@ async def test_both_images_are_saved_under_the_songs_name(tmp_path: Path) -> Non
 
 
 async def test_both_images_are_fetched_at_once(tmp_path: Path) -> None:
-    scenario = Scenario(rate_limit=None, looks=1, delay=(0.1, 0.1))
+    scenario = Scenario(rate_limit=None, polls=1, delay=(0.1, 0.1))
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
         await client.download(await client.generate(music), into=tmp_path)
@@ -326,14 +326,14 @@ async def test_gone_images_are_asked_for_once_more_and_then_expired(tmp_path: Pa
     async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
         details = await client.generate(music)
-        looks = len(sandbox.journal.of("details"))
+        polls = len(sandbox.journal.of("details"))
         sandbox.expire_images()
 
         with pytest.raises(CoverExpiredError) as caught:
             await client.download(details, into=tmp_path)
 
         assert caught.value.music_task_id == music
-        assert len(sandbox.journal.of("details")) == looks + 1
+        assert len(sandbox.journal.of("details")) == polls + 1
         assert list(tmp_path.iterdir()) == []
 
 
@@ -755,7 +755,7 @@ async def test_closing_ends_the_waits_with_an_error_and_no_task_is_left() -> Non
 
 
 @asynccontextmanager
-async def looking_up(**options: Any) -> AsyncGenerator[tuple[SunoCoverClient, CoverDetails]]:
+async def resolving(**options: Any) -> AsyncGenerator[tuple[SunoCoverClient, CoverDetails]]:
     """Have a client, and details, whose hosts' names are looked up without end."""
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
@@ -787,10 +787,10 @@ NAMED: dict[str, Callable[[SunoCoverClient, CoverDetails, Path], Awaitable[objec
 
 
 @pytest.mark.parametrize("verb", NAMED)
-async def test_closing_while_a_name_is_looked_up_is_an_error_and_no_cancellation(
+async def test_closing_while_a_name_is_resolved_is_an_error_and_no_cancellation(
     verb: str, tmp_path: Path
 ) -> None:
-    async with looking_up() as (client, details):
+    async with resolving() as (client, details):
         calls = [asyncio.ensure_future(NAMED[verb](client, details, tmp_path)) for _ in range(2)]
         await a_moment()
 
@@ -803,10 +803,10 @@ async def test_closing_while_a_name_is_looked_up_is_an_error_and_no_cancellation
 
 @pytest.mark.parametrize("steps", range(6))
 @pytest.mark.parametrize("verb", NAMED)
-async def test_a_cancellation_while_a_name_is_looked_up_passes_though_the_client_closes_too(
+async def test_a_cancellation_while_a_name_is_resolved_passes_though_the_client_closes_too(
     verb: str, tmp_path: Path, steps: int
 ) -> None:
-    async with looking_up() as (client, details):
+    async with resolving() as (client, details):
         call = asyncio.ensure_future(NAMED[verb](client, details, tmp_path))
         await a_moment()
         closing = asyncio.create_task(client.aclose())
@@ -820,8 +820,8 @@ async def test_a_cancellation_while_a_name_is_looked_up_passes_though_the_client
             await call
 
 
-async def test_a_borrowed_session_that_closes_while_a_name_is_looked_up_is_named() -> None:
-    async with aiohttp.ClientSession() as borrowed, looking_up(session=borrowed) as (client, _):
+async def test_a_borrowed_session_that_closes_while_a_name_is_resolved_is_named() -> None:
+    async with aiohttp.ClientSession() as borrowed, resolving(session=borrowed) as (client, _):
         call = asyncio.create_task(client.credits())
         await a_moment()
 
@@ -861,13 +861,13 @@ def test_closing_ends_every_wait_at_once_and_a_cancellation_still_passes(
         async with contextlib.AsyncExitStack() as stack:
             if wait == "limiter":
                 window.pause(600)
-            for gate in [client.breakers.api, client.breakers.submit, client.breakers.images]:
+            for breaker in [client.breakers.api, client.breakers.submit, client.breakers.images]:
                 if wait == "outage":
-                    stack.enter_context(gate.armed())
+                    stack.enter_context(breaker.armed())
                     for _ in range(5):
-                        gate.record(Admission(times_opened=0), TransportError("no answer"))
+                        breaker.record(Admission(times_opened=0), TransportError("no answer"))
                     # It probes without end.
-                    assert isinstance(await gate.wait_for_admission(60), Admission)
+                    assert isinstance(await breaker.wait_for_admission(60), Admission)
             for _ in range(2 if wait == "slots" else 0):
                 await stack.enter_async_context(client.slot())
             act = (NAMED | {"slot": slot})[verb]
@@ -904,9 +904,9 @@ async def test_an_odd_id_is_refused_before_anything_is_sent(odd: Any) -> None:
         for verb in (client.submit, client.generate, client.music_details, client.wait_for_music):
             with pytest.raises((ValueError, TypeError), match="music_task_id"):
                 await verb(odd)
-        for look in (client.wait, client.details):
+        for poll in (client.wait, client.details):
             with pytest.raises((ValueError, TypeError), match="task"):
-                await look(odd)
+                await poll(odd)
         with pytest.raises((ValueError, TypeError), match="task"):
             client.watch(odd)
 
@@ -926,7 +926,7 @@ def test_an_odd_key_is_refused_and_never_repeated(key: str) -> None:
     assert not key.strip() or key not in str(caught.value)
 
 
-def test_a_missing_key_says_where_it_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_key_says_where_it_is_searched_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SUNO_API_KEY", raising=False)
 
     with pytest.raises(ValueError, match="SUNO_API_KEY"):

@@ -22,7 +22,7 @@ from suno_cover_async.covers.state import CoverState
 WAITS = 5_000
 
 
-def test_a_look_with_all_its_layers_runs_little_more_instructions_than_plain_aiohttp() -> None:
+def test_a_poll_with_all_its_layers_runs_little_more_instructions_than_plain_aiohttp() -> None:
     quiet = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     command = [sys.executable, str(Path(__file__).with_name("instructions.py"))]
     ended = subprocess.run(command, env=quiet, stdout=subprocess.PIPE, check=True)  # noqa: S603

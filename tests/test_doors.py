@@ -27,8 +27,7 @@ from starlette.routing import Mount
 from suno_cover_async.callbacks.receiver import CallbackReceiver
 from suno_cover_async.models import Callback, CoverTask
 from suno_cover_async.protocol import codec, requests
-from suno_cover_async.sandbox import Delivery, Sandbox, Scenario
-from suno_cover_async.sandbox import callback_sender as courier
+from suno_cover_async.sandbox import Delivery, Sandbox, Scenario, callback_sender
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
@@ -217,21 +216,21 @@ def is_refused(answer: bytes) -> bool:
 
 @every_framework
 @pytest.mark.parametrize("hmac_key", [None, KEY])
-async def test_the_apis_callbacks_come_in_and_ring(
+async def test_the_apis_callbacks_come_in_and_notify(
     door: Door, sock: socket.socket, hmac_key: str | None
 ) -> None:
     receiver = at(sock, hmac_key=hmac_key)
     scenario = Scenario(seconds=0, rate_limit=None, hmac_key=hmac_key)
-    rang: list[bool] = []
+    notified: list[bool] = []
     async with door(receiver, sock), Sandbox(scenario) as sandbox:
         for fails in (False, True):
             task = await order(sandbox, receiver, fails=fails)
-            with listening(receiver.notifier, task) as bell:
-                rang.append(await bell.wait(asyncio.get_running_loop().time() + 10))
+            with listening(receiver.notifier, task) as subscription:
+                notified.append(await subscription.wait(asyncio.get_running_loop().time() + 10))
             assert receiver.notifier.named(task.music_task_id) == (task.cover_task_id,)
         statuses = [delivery.status for delivery in await delivered(sandbox, 2)]
 
-    assert rang == [True, True]
+    assert notified == [True, True]
     assert statuses == [200, 200]
 
 
@@ -311,7 +310,7 @@ async def test_listening_where_another_listens_is_an_os_error(sock: socket.socke
 
 
 def signed() -> dict[str, str]:
-    return courier.signature(KEY, COVER, int(time.time()))
+    return callback_sender.signature(KEY, COVER, int(time.time()))
 
 
 CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n"
@@ -373,16 +372,16 @@ async def test_every_refusal_is_the_same_to_the_byte_and_comes_at_once(
     receiver = at(sock, on_callback=called.append)
     known = CoverTask(cover_task_id=COVER, music_task_id=MUSIC)
     answers: dict[str, bytes] = {}
-    with listening(receiver.notifier, known) as bell:
+    with listening(receiver.notifier, known) as subscription:
         async with door(receiver, sock):
             for name, request in attacks(receiver).items():
                 async with asyncio.timeout(2):
                     answers[name] = await ask(receiver, request)
-        rang = await bell.wait(asyncio.get_running_loop().time())
+        notified = await subscription.wait(asyncio.get_running_loop().time())
 
     assert is_refused(answers["forged"])
     assert {name for name, one in answers.items() if one != answers["forged"]} == set()
-    assert not rang
+    assert not notified
     assert not called
     assert receiver.notifier.named(MUSIC) == ()
 

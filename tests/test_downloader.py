@@ -898,8 +898,7 @@ async def test_a_full_disk_is_named_and_leaves_no_file(
 def test_an_image_is_on_the_disk_before_it_has_its_name(tmp_path: Path) -> None:
     log = tmp_path / "log"
     script = """
-    from suno_cover_async.common.disk import in_thread
-from suno_cover_async.images.files import PartFile
+    from suno_cover_async.images.files import PartFile
     part = PartFile(Path(sys.argv[1]))
     part.write(b"a" * 100_000)
     part.finish(Path(sys.argv[1]) / "a.png", b"b" * 100_000, b"c")

@@ -38,7 +38,7 @@ class Cost:
     """What a catalog came to; seconds."""
 
     requests_per_cover: float
-    times_the_floor: float
+    times_the_least: float
     delay: float
     most_in_flight: int
 
@@ -64,7 +64,7 @@ class Host:
         asyncio.get_running_loop().call_at(end, self._notifier.notify, news)
         return task
 
-    async def look(self, cover_task_id: str) -> CoverDetails:
+    async def poll(self, cover_task_id: str) -> CoverDetails:
         await self._answer(urgent=True)
         born, end = self._covers[cover_task_id]
         is_there = end <= asyncio.get_running_loop().time()
@@ -90,7 +90,7 @@ async def covered(median: float, *, called_back: bool, concurrency: int = 500) -
     clock = asyncio.get_running_loop().time
     notifier = Notifier("https://me.example/suno" if called_back else None)
     host, state = Host(median, notifier), CoverState(grace=60)
-    poller = Poller(host.look, PollPolicy(), state, lambda: host.window.busy, notifier)
+    poller = Poller(host.poll, PollPolicy(), state, lambda: host.window.busy, notifier)
     slots = asyncio.Semaphore(concurrency)
     delays: list[float] = []
     in_flight: list[int] = [0]
@@ -108,18 +108,18 @@ async def covered(median: float, *, called_back: bool, concurrency: int = 500) -
     await asyncio.gather(*map(cover, range(COVERS)))
     return Cost(
         requests_per_cover=host.requests / COVERS,
-        times_the_floor=clock() / COVERS,  # two requests for each, at two a second
+        times_the_least=clock() / COVERS,  # two requests for each, at two a second
         delay=statistics.median(delays),
         most_in_flight=max(in_flight),
     )
 
 
 @pytest.mark.parametrize("median", [47, 146])
-def test_by_looks_a_catalog_takes_little_more_than_two_requests_a_cover(median: float) -> None:
+def test_by_polls_a_catalog_takes_little_more_than_two_requests_a_cover(median: float) -> None:
     cost = run(covered(median, called_back=False))
 
     assert cost.requests_per_cover <= 2.3
-    assert cost.times_the_floor <= 1.10 + 2.5 * median / COVERS  # the last ones take their time
+    assert cost.times_the_least <= 1.10 + 2.5 * median / COVERS  # the last ones take their time
     assert cost.delay <= 1.5 * median
 
 
@@ -133,12 +133,12 @@ def test_with_callbacks_it_takes_two_and_each_cover_is_noticed_soon(
     cost = run(covered(median, called_back=True))
 
     assert cost.requests_per_cover <= most
-    assert cost.times_the_floor <= 1.10 + 2.5 * median / COVERS
+    assert cost.times_the_least <= 1.10 + 2.5 * median / COVERS
     assert cost.delay <= 10
     assert cost.most_in_flight <= 2.5 * median
 
 
-def test_looks_that_are_worth_it_go_before_submits() -> None:
+def test_polls_that_are_worth_it_go_before_submits() -> None:
     cost = run(covered(47, called_back=False))
 
     assert cost.most_in_flight <= 250  # of 500 that may be: the rest would be noticed later only

@@ -10,13 +10,13 @@ from suno_cover_async.models import CoverDetails, CoverStatus
 FAILED_COVER = errors.CoverFailedError(CoverDetails(cover_task_id="c", status=CoverStatus.FAILED))
 FULL_DISK = errors.DownloadError("cannot save")
 FULL_DISK.__cause__ = OSError(28, "No space left on device")
-IN_DOUBT = errors.InvalidRequestError("no", retryable=True)
-REFUSED_IN_DOUBT = errors.InvalidRequestError("no")
-REFUSED_IN_DOUBT.possibly_billed = True
-KEY_REFUSED_IN_DOUBT = errors.AuthenticationError("no")
-KEY_REFUSED_IN_DOUBT.possibly_billed = True
-WRONG_ADDRESS_IN_DOUBT = errors.WrongAddressError("no", http_status=302, retryable=True)
-WRONG_ADDRESS_IN_DOUBT.possibly_billed = True
+POSSIBLY_BILLED = errors.InvalidRequestError("no", retryable=True)
+REFUSED_POSSIBLY_BILLED = errors.InvalidRequestError("no")
+REFUSED_POSSIBLY_BILLED.possibly_billed = True
+KEY_REFUSED_POSSIBLY_BILLED = errors.AuthenticationError("no")
+KEY_REFUSED_POSSIBLY_BILLED.possibly_billed = True
+WRONG_ADDRESS_POSSIBLY_BILLED = errors.WrongAddressError("no", http_status=302, retryable=True)
+WRONG_ADDRESS_POSSIBLY_BILLED.possibly_billed = True
 SUBMIT, WAIT, SAVE = Step
 
 
@@ -34,9 +34,9 @@ SUBMIT, WAIT, SAVE = Step
         (errors.TransportError("x"), SUBMIT, Consequence.LEFT),
         (errors.ServerError("x"), SUBMIT, Consequence.LEFT),
         (errors.RateLimitError("x"), SUBMIT, Consequence.LEFT),
-        (IN_DOUBT, SUBMIT, Consequence.LEFT),
-        (REFUSED_IN_DOUBT, SUBMIT, Consequence.ATTENTION),
-        (KEY_REFUSED_IN_DOUBT, SUBMIT, Consequence.ABORT),
+        (POSSIBLY_BILLED, SUBMIT, Consequence.LEFT),
+        (REFUSED_POSSIBLY_BILLED, SUBMIT, Consequence.ATTENTION),
+        (KEY_REFUSED_POSSIBLY_BILLED, SUBMIT, Consequence.ABORT),
         (errors.CoverTimeoutError("x"), WAIT, Consequence.LEFT),
         (errors.ImagesMissingError("x"), WAIT, Consequence.LEFT),
         (errors.DownloadError("x", retryable=True), SAVE, Consequence.LEFT),
@@ -52,7 +52,7 @@ SUBMIT, WAIT, SAVE = Step
         (errors.WrongAddressError("x", http_status=404), SUBMIT, Consequence.ABORT),
         (errors.WrongAddressError("x", http_status=404), WAIT, Consequence.ABORT),
         (errors.WrongAddressError("x", http_status=404), SAVE, Consequence.ABORT),
-        (WRONG_ADDRESS_IN_DOUBT, SUBMIT, Consequence.ABORT),
+        (WRONG_ADDRESS_POSSIBLY_BILLED, SUBMIT, Consequence.ABORT),
         (errors.CoverExistsError("x"), SUBMIT, Consequence.ATTENTION),
         (errors.NotFoundError("x"), WAIT, Consequence.ATTENTION),
         (errors.InvalidRequestError("x"), WAIT, Consequence.ATTENTION),

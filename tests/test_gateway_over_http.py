@@ -246,12 +246,12 @@ def test_a_submit_that_a_gateway_answered_is_possibly_billed_and_found_again(nam
         here.sandbox.script("submit", UNSURE[name])
 
         error = await here.error("submit")
-        uncertain = here.client.possibly_billed
+        possibly_billed = here.client.possibly_billed
         task = await here.client.submit(here.song)
 
         assert error.possibly_billed
         assert error.retryable
-        assert uncertain == (here.song,)
+        assert possibly_billed == (here.song,)
         assert task.adopted
         assert billed(here.sandbox)[here.song] == 1
         first, second = here.moments("submit")

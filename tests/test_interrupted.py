@@ -70,9 +70,9 @@ async def test_an_outage_is_sat_out_with_few_requests_and_fails_no_track(
 ) -> None:
     outages = scripts("outages")
 
-    verdict = await outages.suffer(kind, seconds, tracks=100, scale=200, folder=tmp_path)
+    result = await outages.suffer(kind, seconds, tracks=100, scale=200, folder=tmp_path)
 
-    assert verdict.is_good(200), verdict
+    assert result.is_good(200), result
 
 
 async def test_a_second_process_is_told_who_holds_the_ledger_and_submits_nothing(

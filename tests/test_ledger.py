@@ -681,25 +681,25 @@ TROUBLE = """
 
 
 @pytest.mark.parametrize("trouble", ["size limit", "full disk"])
-@pytest.mark.parametrize("mended", ["while open", "before closing", "never"])
-def test_on_a_full_disk_nothing_known_is_lost_while_room_may_still_be_made(
-    tmp_path: Path, trouble: str, mended: str
+@pytest.mark.parametrize("repaired", ["while open", "before closing", "never"])
+def test_on_a_full_disk_nothing_known_is_lost_while_space_may_still_be_made(
+    tmp_path: Path, trouble: str, repaired: str
 ) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     prefix = disk_of_its_own("1m", disk) if trouble == "full disk" else []
-    code, said = run(TROUBLE, disk / "covers.db", trouble, mended, prefix=prefix)
+    code, said = run(TROUBLE, disk / "covers.db", trouble, repaired, prefix=prefix)
 
     assert said[0] == "unwritten"
     assert "cannot be written" in said[1]
     assert "so nothing more is submitted; make room on the disk or repair it" in said[1]
     assert said[3:5] == ["{'LedgerError'} 100", "True"]
-    if mended == "never":
+    if repaired == "never":
         assert "cannot be written" in said[5]
         assert said[6] == "True"
     else:
-        assert said[5:-2] == ["[]"] * (2 if mended == "while open" else 1)
-    assert said[-2:] == ["True", f"0 {mended == 'while open'}"]
+        assert said[5:-2] == ["[]"] * (2 if repaired == "while open" else 1)
+    assert said[-2:] == ["True", f"0 {repaired == 'while open'}"]
     assert code == 0
 
 

@@ -35,7 +35,7 @@ from suno_cover_async import (
 from suno_cover_async.ledger.sqlite.store import SqliteStore
 from suno_cover_async.sandbox import Fault, Sandbox, Scenario
 
-QUICK = Scenario(rate_limit=None, looks=1, image_size=16)
+QUICK = Scenario(rate_limit=None, polls=1, image_size=16)
 ACCOUNT = "0123456789abcdef"
 FAILED = CoverFailedError(CoverDetails(cover_task_id="c1", status=CoverStatus.FAILED))
 
@@ -72,9 +72,9 @@ async def test_a_ledger_of_another_account_is_refused_and_nothing_is_sent(path: 
         async with Ledger(path) as ledger:
             await covered(client, songs[:1], ledger)
         before = len(sandbox.journal.arrivals)
-        async with connect(sandbox, host=KIE) as stranger, Ledger(path) as ledger:
+        async with connect(sandbox, host=KIE) as other_cover, Ledger(path) as ledger:
             with pytest.raises(LedgerError) as refused:
-                await covered(stranger, songs, ledger)
+                await covered(other_cover, songs, ledger)
             known = [entry.music_task_id for entry in read_now(ledger)]
 
         assert f"the ledger {path} belongs to another account" in str(refused.value)
@@ -366,21 +366,21 @@ async def test_whoever_stops_reading_leaves_nothing_open(path: Path) -> None:
     assert sorted(file.name for file in path.parent.iterdir()) == ["covers.db.lock", "moved.db"]
 
 
-async def feed(gate: asyncio.Event, songs: list[str]) -> AsyncIterator[str]:
+async def feed(breaker: asyncio.Event, songs: list[str]) -> AsyncIterator[str]:
     for song in songs:
         yield song
-    await gate.wait()
+    await breaker.wait()
 
 
 async def test_a_ledger_is_read_while_its_catalog_is_at_work(path: Path) -> None:
-    gate = asyncio.Event()
+    breaker = asyncio.Event()
     async with Sandbox(QUICK) as sandbox, connect(sandbox) as client, Ledger(path) as ledger:
         songs = sandbox.add_music(3)
-        async with cover_catalog(client, feed(gate, songs), ledger=ledger) as outcomes:
+        async with cover_catalog(client, feed(breaker, songs), ledger=ledger) as outcomes:
             await until(lambda: outcomes.progress.done == 3)
             found = [entry.state async for entry in ledger.entries()]
             totals, (run,) = await ledger.totals(), await ledger.runs()
-            gate.set()
+            breaker.set()
 
     assert found == [TrackState.COVERED] * 3
     assert totals[TrackState.COVERED] == 3

@@ -28,8 +28,8 @@ from suno_cover_async.sandbox import Fault, Sandbox, Scenario
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
-NEVER_READY = Scenario(rate_limit=None, looks=1_000_000, image_size=16)
-SLOW = Scenario(rate_limit=None, looks=1, image_size=16, slow_seconds=0.2)
+NEVER_READY = Scenario(rate_limit=None, polls=1_000_000, image_size=16)
+SLOW = Scenario(rate_limit=None, polls=1, image_size=16, slow_seconds=0.2)
 
 
 @pytest.mark.parametrize("has_ledger", [False, True])

@@ -22,8 +22,8 @@ async def test_a_thousand_requests_are_never_refused_and_use_95_percent_of_the_r
         arrivals = sandbox.journal.arrivals
         assert len(arrivals) == 1000
         assert all(arrival.admitted for arrival in arrivals)
-        floor = (1000 / rate_limit.calls - 1) * rate_limit.seconds
-        assert floor / (arrivals[-1].at - arrivals[0].at) >= 0.95
+        least = (1000 / rate_limit.calls - 1) * rate_limit.seconds
+        assert least / (arrivals[-1].at - arrivals[0].at) >= 0.95
 
 
 async def test_retries_count_too_and_none_is_refused_under_faults() -> None:
@@ -74,9 +74,9 @@ async def test_callers_who_leave_early_cause_no_refusal() -> None:
         assert all(arrival.admitted for arrival in sandbox.journal.arrivals)
 
 
-async def test_looks_share_the_limit_with_submits() -> None:
+async def test_polls_share_the_limit_with_submits() -> None:
     rate_limit = RateLimit(calls=10, seconds=0.3)
-    async with Sandbox(Scenario(rate_limit=rate_limit, looks=3)) as sandbox:
+    async with Sandbox(Scenario(rate_limit=rate_limit, polls=3)) as sandbox:
         async with connect(sandbox, rate_limit=rate_limit) as client:
             await asyncio.gather(*(client.generate(m) for m in sandbox.add_music(20)))
 
@@ -84,9 +84,9 @@ async def test_looks_share_the_limit_with_submits() -> None:
         assert all(arrival.admitted for arrival in sandbox.journal.arrivals)
 
 
-async def test_looks_have_a_limit_of_their_own_where_one_is_given() -> None:
+async def test_polls_have_a_limit_of_their_own_where_one_is_given() -> None:
     rate_limit, poll_rate_limit = RateLimit(calls=4, seconds=0.2), RateLimit(calls=100, seconds=0.2)
-    async with Sandbox(Scenario(rate_limit=None, looks=5)) as sandbox:
+    async with Sandbox(Scenario(rate_limit=None, polls=5)) as sandbox:
         async with connect(
             sandbox, rate_limit=rate_limit, poll_rate_limit=poll_rate_limit
         ) as client:

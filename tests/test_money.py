@@ -32,7 +32,7 @@ from suno_cover_async.sandbox import DuplicateId, Fault, Reply, Sandbox, Scenari
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
-FREE = Scenario(rate_limit=None, looks=1)
+FREE = Scenario(rate_limit=None, polls=1)
 
 
 async def test_generate_submits_waits_and_gives_two_images() -> None:
@@ -71,7 +71,7 @@ LOST_AFTER_TOO = [
 
 @pytest.mark.parametrize("fault", LOST_AFTER + LOST_AFTER_TOO, ids=lambda fault: repr(fault)[:60])
 async def test_a_lost_answer_never_pays_twice_and_loses_nothing(fault: Fault | Reply) -> None:
-    scenario = Scenario(rate_limit=None, looks=1, slow_seconds=5)
+    scenario = Scenario(rate_limit=None, polls=1, slow_seconds=5)
     retry = RetryPolicy(initial_delay=0.001, attempt_timeout=0.3)
     async with Sandbox(scenario) as sandbox, connect(sandbox, retry=retry) as client:
         (music,) = sandbox.add_music(1)
@@ -121,7 +121,7 @@ async def test_a_nonsense_timeout_is_refused_before_anything_is_paid() -> None:
         assert not sandbox.journal.arrivals
 
 
-async def test_an_ambiguous_submit_is_repeated_at_most_three_times() -> None:
+async def test_a_possibly_billed_submit_is_repeated_at_most_three_times() -> None:
     async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
         sandbox.script("submit", *[Fault.LOST_ANSWER] * 10)
@@ -137,7 +137,7 @@ async def test_an_ambiguous_submit_is_repeated_at_most_three_times() -> None:
 
 @pytest.mark.parametrize("code", [400, 409])
 async def test_a_song_covered_before_is_adopted(code: int) -> None:
-    scenario = Scenario(rate_limit=None, looks=1, duplicate_code=code)
+    scenario = Scenario(rate_limit=None, polls=1, duplicate_code=code)
     async with Sandbox(scenario) as sandbox, connect(sandbox) as first, connect(sandbox) as second:
         (music,) = sandbox.add_music(1)
         original = await first.generate(music)
@@ -151,7 +151,7 @@ async def test_a_song_covered_before_is_adopted(code: int) -> None:
 
 
 async def test_a_duplicate_without_an_id_is_an_error_of_its_own() -> None:
-    scenario = Scenario(rate_limit=None, looks=1, duplicate_id=DuplicateId.ABSENT)
+    scenario = Scenario(rate_limit=None, polls=1, duplicate_id=DuplicateId.ABSENT)
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
         await client.submit(music)
@@ -163,7 +163,7 @@ async def test_a_duplicate_without_an_id_is_an_error_of_its_own() -> None:
 
 
 async def test_another_songs_cover_is_never_taken_for_ours() -> None:
-    scenario = Scenario(rate_limit=None, looks=1, duplicate_id=DuplicateId.WRONG)
+    scenario = Scenario(rate_limit=None, polls=1, duplicate_id=DuplicateId.WRONG)
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
         await client.submit(music)
@@ -199,7 +199,7 @@ async def test_an_answer_to_another_songs_request_puts_a_submit_in_doubt(
 
 
 async def test_whose_a_cover_task_is_is_believed_until_its_details_say_otherwise() -> None:
-    scenario = Scenario(rate_limit=None, looks=1)
+    scenario = Scenario(rate_limit=None, polls=1)
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client, connect(sandbox) as other:
         ours, theirs = sandbox.add_music(2)
         task = await other.submit(theirs)
@@ -217,7 +217,7 @@ async def test_whose_a_cover_task_is_is_believed_until_its_details_say_otherwise
         assert billed(sandbox) == {ours: 1, theirs: 1}
 
 
-async def test_a_look_that_is_answered_about_another_task_is_made_again() -> None:
+async def test_a_poll_that_is_answered_about_another_task_is_made_again() -> None:
     async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
         foreign = b'{"code":200,"data":{"taskId":"another","successFlag":3}}'
@@ -264,8 +264,8 @@ async def test_concurrent_submits_of_one_song_are_one_request() -> None:
         assert len(sandbox.journal.of("submit")) == 1
 
 
-async def test_concurrent_generates_of_one_song_are_one_submit_and_one_stream_of_looks() -> None:
-    scenario = Scenario(rate_limit=None, looks=5)
+async def test_concurrent_generates_of_one_song_are_one_submit_and_one_stream_of_polls() -> None:
+    scenario = Scenario(rate_limit=None, polls=5)
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
 
@@ -276,8 +276,8 @@ async def test_concurrent_generates_of_one_song_are_one_submit_and_one_stream_of
         assert len(sandbox.journal.of("details")) == 5
 
 
-async def test_a_failed_cover_raises_on_that_very_look() -> None:
-    async with Sandbox(Scenario(rate_limit=None, looks=2)) as sandbox, connect(sandbox) as client:
+async def test_a_failed_cover_raises_on_that_very_poll() -> None:
+    async with Sandbox(Scenario(rate_limit=None, polls=2)) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1, fails=True)
 
         with pytest.raises(CoverFailedError) as caught:
@@ -331,7 +331,7 @@ async def test_a_redirect_is_refused_and_neither_body_nor_key_travels_on(status:
 
 
 async def test_each_waiter_checks_the_parent_whoever_came_first() -> None:
-    scenario = Scenario(rate_limit=None, looks=3)
+    scenario = Scenario(rate_limit=None, polls=3)
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client, connect(sandbox) as other:
         ours, theirs = sandbox.add_music(2)
         task = await other.submit(ours)  # so that only its details tell the client whose it is
@@ -396,15 +396,15 @@ def test_a_refusal_of_a_later_call_does_not_hide_that_a_bill_may_exist() -> None
                 await client.submit(music)
             with pytest.raises(InvalidRequestError) as caught:
                 await client.submit(music)
-            uncertain = client.possibly_billed
+            possibly_billed = client.possibly_billed
             assert (await client.submit(music)).adopted
-            return caught.value, uncertain, len(sandbox.journal.bills)
+            return caught.value, possibly_billed, len(sandbox.journal.bills)
 
-    error, uncertain, bills = virtual_time.run(scenario())
+    error, possibly_billed, bills = virtual_time.run(scenario())
 
     assert error.possibly_billed
     assert not error.retryable
-    assert uncertain == (error.music_task_id,)
+    assert possibly_billed == (error.music_task_id,)
     assert bills == 1
 
 
@@ -427,7 +427,7 @@ async def cancelled_on_the_wire(
 
 
 async def test_a_cancelled_submit_that_is_on_the_wire_is_finished_and_remembered() -> None:
-    scenario = Scenario(rate_limit=None, looks=1, delay=(0.05, 0.05))
+    scenario = Scenario(rate_limit=None, polls=1, delay=(0.05, 0.05))
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
         caller = asyncio.create_task(client.submit(music))
@@ -465,7 +465,7 @@ async def test_a_cancelled_submit_that_was_not_sent_never_is() -> None:
 
 
 async def test_one_cancelled_caller_takes_nothing_from_the_other() -> None:
-    scenario = Scenario(rate_limit=None, looks=1, delay=(0.02, 0.02))
+    scenario = Scenario(rate_limit=None, polls=1, delay=(0.02, 0.02))
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
         doomed = asyncio.create_task(client.submit(music))
@@ -514,7 +514,7 @@ async def test_a_cancellation_between_two_attempts_leaves_a_trace() -> None:
 
 
 async def test_who_submits_while_another_is_being_cancelled_gets_what_that_one_brings() -> None:
-    scenario = Scenario(rate_limit=None, looks=1, delay=(0.05, 0.05))
+    scenario = Scenario(rate_limit=None, polls=1, delay=(0.05, 0.05))
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
         first = await cancelled_on_the_wire(sandbox, client, music)
@@ -527,7 +527,7 @@ async def test_who_submits_while_another_is_being_cancelled_gets_what_that_one_b
 
 
 async def test_many_who_submit_while_another_is_being_cancelled_make_one_request() -> None:
-    scenario = Scenario(rate_limit=None, looks=1, delay=(0.05, 0.05))
+    scenario = Scenario(rate_limit=None, polls=1, delay=(0.05, 0.05))
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
         first = await cancelled_on_the_wire(sandbox, client, music)
@@ -544,7 +544,7 @@ async def test_many_who_submit_while_another_is_being_cancelled_make_one_request
 
 async def test_all_who_submit_while_another_is_being_cancelled_get_what_that_one_brings() -> None:
     scenario = Scenario(
-        rate_limit=None, looks=1, delay=(0.05, 0.05), duplicate_id=DuplicateId.ABSENT
+        rate_limit=None, polls=1, delay=(0.05, 0.05), duplicate_id=DuplicateId.ABSENT
     )
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
@@ -559,7 +559,7 @@ async def test_all_who_submit_while_another_is_being_cancelled_get_what_that_one
 
 
 async def test_two_callers_whose_time_is_up_together_forget_nothing() -> None:
-    scenario = Scenario(rate_limit=None, looks=1, delay=(0.1, 0.1))
+    scenario = Scenario(rate_limit=None, polls=1, delay=(0.1, 0.1))
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
 
@@ -577,7 +577,7 @@ async def test_two_callers_whose_time_is_up_together_forget_nothing() -> None:
 
 
 async def test_closing_does_not_hurry_a_submit_that_is_being_cancelled() -> None:
-    scenario = Scenario(rate_limit=None, looks=1, delay=(0.05, 0.05))
+    scenario = Scenario(rate_limit=None, polls=1, delay=(0.05, 0.05))
     async with Sandbox(scenario) as sandbox:
         client = connect(sandbox)
         caller = await cancelled_on_the_wire(sandbox, client, *sandbox.add_music(1))
@@ -592,7 +592,7 @@ async def test_closing_does_not_hurry_a_submit_that_is_being_cancelled() -> None
 
 
 async def test_closing_finishes_a_left_submit_that_another_caller_waits_for() -> None:
-    scenario = Scenario(rate_limit=None, looks=1, delay=(0.05, 0.05))
+    scenario = Scenario(rate_limit=None, polls=1, delay=(0.05, 0.05))
     async with Sandbox(scenario) as sandbox:
         client = connect(sandbox)
         (music,) = sandbox.add_music(1)
@@ -610,7 +610,7 @@ async def test_closing_finishes_a_left_submit_that_another_caller_waits_for() ->
 
 @pytest.mark.parametrize("turns", range(0, 400, 20))
 async def test_closing_at_any_moment_forgets_nothing_that_was_billed(turns: int) -> None:
-    async with Sandbox(Scenario(rate_limit=None, looks=2)) as sandbox:
+    async with Sandbox(Scenario(rate_limit=None, polls=2)) as sandbox:
         client = connect(sandbox)
         songs = sandbox.add_music(20)
         callers = [asyncio.create_task(client.generate(song)) for song in songs]
@@ -666,7 +666,7 @@ async def test_a_submit_that_begins_as_the_client_closes_is_never_sent_and_leave
 
 
 async def test_closing_finishes_a_submit_on_the_wire_and_tells_its_caller() -> None:
-    scenario = Scenario(rate_limit=None, looks=1, delay=(0.05, 0.05))
+    scenario = Scenario(rate_limit=None, polls=1, delay=(0.05, 0.05))
     async with Sandbox(scenario) as sandbox:
         client = connect(sandbox)
         (music,) = sandbox.add_music(1)

@@ -54,12 +54,12 @@ class World:
         self.notifier = notifier or Notifier("https://me.example/suno")
         self.state = CoverState(grace=60)
         self.finished = False
-        self.looks: list[float] = []
+        self.polls: list[float] = []
         self._latency = latency
-        self._lookout = Poller(self._look, schedule, self.state, lambda: False, self.notifier)
+        self._poller = Poller(self._poll, schedule, self.state, lambda: False, self.notifier)
 
-    async def _look(self, _: str) -> CoverDetails:
-        self.looks.append(self.now)
+    async def _poll(self, _: str) -> CoverDetails:
+        self.polls.append(self.now)
         await asyncio.sleep(self._latency)
         status = CoverStatus.SUCCESS if self.finished else CoverStatus.GENERATING
         images = ("u", "v") if self.finished else ()
@@ -83,7 +83,7 @@ class World:
     ) -> float:
         """Wait for the cover; return when it was there."""
         deadline = self.now + patience
-        async with self._lookout.waiting(task, deadline) as waiter:
+        async with self._poller.waiting(task, deadline) as waiter:
             details = await waiter.finished()
         self.state.settle(details)
         return self.now
@@ -95,7 +95,7 @@ class Plan:
 
     answered: tuple[int, int]
     finished: tuple[int, int]
-    rings: tuple[tuple[int, int], ...]
+    notifications: tuple[tuple[int, int], ...]
     cancelled: tuple[int, int]
     by_id: bool
 
@@ -105,7 +105,7 @@ plans = st.builds(
     Plan,
     answered=moments,
     finished=moments,
-    rings=st.lists(moments, max_size=3).map(tuple),
+    notifications=st.lists(moments, max_size=3).map(tuple),
     cancelled=moments,
     by_id=st.booleans(),
 )
@@ -118,19 +118,19 @@ async def at(moment: tuple[int, int]) -> None:
         await asyncio.sleep(0)
 
 
-async def happening(plan: Plan, true_ring_after: tuple[int, int]) -> tuple[float, float]:
+async def happening(plan: Plan, notified_after: tuple[int, int]) -> tuple[float, float]:
     """Play a plan with one true ring at its end; return when it rang and when it was heard."""
     world = World(latency=0.15)
-    rang = asyncio.get_running_loop().create_future()
+    notified = asyncio.get_running_loop().create_future()
 
     async def host() -> None:
         await at(plan.finished)
         world.finished = True
-        await at(true_ring_after)
+        await at(notified_after)
         assert world.notifier.notify(NEWS)
-        rang.set_result(world.now)
+        notified.set_result(world.now)
 
-    async def false_ring(moment: tuple[int, int]) -> None:
+    async def false_notification(moment: tuple[int, int]) -> None:
         await at(moment)
         world.notifier.notify(NEWS)
 
@@ -147,38 +147,38 @@ async def happening(plan: Plan, true_ring_after: tuple[int, int]) -> tuple[float
 
     async with asyncio.TaskGroup() as group:
         group.create_task(host())
-        for moment in plan.rings:
-            group.create_task(false_ring(moment))
+        for moment in plan.notifications:
+            group.create_task(false_notification(moment))
         heard = group.create_task(caller())
-    return max(rang.result(), (plan.answered[0] + plan.cancelled[0]) / 10), heard.result()
+    return max(notified.result(), (plan.answered[0] + plan.cancelled[0]) / 10), heard.result()
 
 
 @settings(max_examples=1500, deadline=None)
-@given(plan=plans, true_ring_after=moments)
-def test_no_ring_is_lost_in_any_order_of_ring_answer_look_and_cancellation(
-    plan: Plan, true_ring_after: tuple[int, int]
+@given(plan=plans, notified_after=moments)
+def test_no_notification_is_lost_in_any_order_of_notification_answer_poll_and_cancellation(
+    plan: Plan, notified_after: tuple[int, int]
 ) -> None:
-    rang, heard = run(happening(plan, true_ring_after))
+    notified, heard = run(happening(plan, notified_after))
 
     followed = (
         RARE.min_interval + 3 * 0.15 * 2
     )  # a false ring just before it, and the looks themselves
-    assert heard <= rang + followed
+    assert heard <= notified + followed
 
 
-def test_a_callback_ends_the_wait_at_once_and_costs_one_look() -> None:
+def test_a_callback_ends_the_wait_at_once_and_costs_one_poll() -> None:
     async def scenario() -> tuple[float, list[float]]:
         world = World()
         world.accept()
         waiting = asyncio.create_task(world.waited())
         await asyncio.sleep(47)
         world.finish()
-        return await waiting, world.looks
+        return await waiting, world.polls
 
-    end, looks = run(scenario())
+    end, polls = run(scenario())
 
     assert end == 47
-    assert looks == [47]
+    assert polls == [47]
 
 
 def test_a_callback_before_the_submits_answer_finds_its_waiter() -> None:
@@ -193,7 +193,7 @@ def test_a_callback_before_the_submits_answer_finds_its_waiter() -> None:
     assert run(scenario()) == 1
 
 
-def test_a_ring_whose_waiter_was_cancelled_is_heard_by_the_next() -> None:
+def test_a_notification_whose_waiter_was_cancelled_is_heard_by_the_next() -> None:
     async def scenario() -> float:
         world = World(latency=1)
         world.accept()
@@ -208,7 +208,7 @@ def test_a_ring_whose_waiter_was_cancelled_is_heard_by_the_next() -> None:
     assert run(scenario()) == 1.5 + 2
 
 
-def test_rings_are_coalesced_and_a_flood_of_them_brings_looks_no_closer_than_5_s() -> None:
+def test_notifications_are_coalesced_and_a_flood_of_them_brings_polls_no_closer_than_5_s() -> None:
     async def scenario() -> list[float]:
         world = World()
         world.accept()
@@ -220,15 +220,15 @@ def test_rings_are_coalesced_and_a_flood_of_them_brings_looks_no_closer_than_5_s
             await asyncio.sleep(0.1)
         world.finished = True
         await waiting
-        return world.looks
+        return world.polls
 
-    looks = run(scenario())
+    polls = run(scenario())
 
-    assert len(looks) <= 100 / 5 + 2
-    assert all(after - before >= 4.999 for before, after in itertools.pairwise(looks))
+    assert len(polls) <= 100 / 5 + 2
+    assert all(after - before >= 4.999 for before, after in itertools.pairwise(polls))
 
 
-def test_after_a_callback_that_was_too_early_looks_come_as_often_as_without_one() -> None:
+def test_after_a_callback_that_was_too_early_polls_come_as_often_as_without_one() -> None:
     async def scenario() -> list[float]:
         world = World()
         world.accept()
@@ -238,18 +238,18 @@ def test_after_a_callback_that_was_too_early_looks_come_as_often_as_without_one(
         await asyncio.sleep(107)
         world.finished = True
         await waiting
-        return world.looks
+        return world.polls
 
-    looks = run(scenario())
+    polls = run(scenario())
 
-    assert looks[0] == 40
-    pauses = [after - before for before, after in itertools.pairwise(looks)]
+    assert polls[0] == 40
+    pauses = [after - before for before, after in itertools.pairwise(polls)]
     assert pauses[0] <= 5.5
     assert 5.5 < pauses[-1] <= 0.15 * 107 * 1.1
 
 
-@pytest.mark.parametrize("rings", [1, 2])
-def test_no_ring_costs_the_last_look_before_the_deadline(rings: int) -> None:
+@pytest.mark.parametrize("notifications", [1, 2])
+def test_no_notification_costs_the_last_poll_before_the_deadline(notifications: int) -> None:
     async def scenario() -> float:
         world = World()
         world.accept()
@@ -258,7 +258,7 @@ def test_no_ring_costs_the_last_look_before_the_deadline(rings: int) -> None:
         world.notifier.notify(NEWS)  # too early
         await asyncio.sleep(0.7)
         world.finished = True
-        if rings == 2:
+        if notifications == 2:
             world.notifier.notify(NEWS)
         return await waiting
 
@@ -266,7 +266,7 @@ def test_no_ring_costs_the_last_look_before_the_deadline(rings: int) -> None:
 
 
 @pytest.mark.parametrize(("others", "joins", "mine"), [(900, 0, 40), (30, 29, 90)])
-def test_each_watcher_has_a_last_look_before_its_own_deadline(
+def test_each_watcher_has_a_last_poll_before_its_own_deadline(
     others: float, joins: float, mine: float
 ) -> None:
     """Its callback is lost, and the others' deadline is another one."""
@@ -288,18 +288,18 @@ def test_each_watcher_has_a_last_look_before_its_own_deadline(
     assert run(scenario()) <= joins + mine - 1.9
 
 
-def test_whoever_waits_for_what_a_look_saw_finished_has_it_at_once() -> None:
+def test_whoever_waits_for_what_a_poll_saw_finished_has_it_at_once() -> None:
     async def scenario() -> float:
         world = World()
         world.accept()
         world.finished = True
-        await world._lookout.poll(TASK)
+        await world._poller.poll(TASK)
         return await world.waited()
 
     assert run(scenario()) == 0
 
 
-def test_while_a_callback_is_awaited_looks_come_at_60_s_and_then_every_120_s() -> None:
+def test_while_a_callback_is_awaited_polls_come_at_60_s_and_then_every_120_s() -> None:
     async def scenario() -> list[float]:
         world = World(schedule=PollPolicy())
         world.accept()
@@ -307,7 +307,7 @@ def test_while_a_callback_is_awaited_looks_come_at_60_s_and_then_every_120_s() -
         await asyncio.sleep(500)
         waiting.cancel()
         await asyncio.wait([waiting])
-        return world.looks
+        return world.polls
 
     first, *others = run(scenario())
 
@@ -316,7 +316,7 @@ def test_while_a_callback_is_awaited_looks_come_at_60_s_and_then_every_120_s() -
     assert all(108 <= b - a <= 132 for a, b in itertools.pairwise([first, *others]))
 
 
-def test_the_first_safety_look_is_learned_from_the_host() -> None:
+def test_the_first_safety_poll_is_learned_from_the_host() -> None:
     async def scenario() -> float:
         world = World(schedule=PollPolicy())
         for seconds in range(1, 102):
@@ -328,7 +328,7 @@ def test_the_first_safety_look_is_learned_from_the_host() -> None:
     assert run(scenario()) == 100 + 5
 
 
-def test_an_adopted_task_is_looked_at_as_usual_and_may_ring_as_well() -> None:
+def test_an_adopted_task_is_polled_as_usual_and_may_notify_as_well() -> None:
     async def scenario() -> tuple[float, list[float]]:
         world = World(schedule=PollPolicy())
         adopted = attrs.evolve(TASK, adopted=True)
@@ -336,14 +336,14 @@ def test_an_adopted_task_is_looked_at_as_usual_and_may_ring_as_well() -> None:
         waiting = asyncio.create_task(world.waited(adopted))
         await asyncio.sleep(31)
         world.finish()
-        return await waiting, world.looks
+        return await waiting, world.polls
 
-    end, looks = run(scenario())
+    end, polls = run(scenario())
 
     assert end == 31
-    assert len(looks) > 4
-    assert looks[0] == 0
-    assert looks[-1] == 31
+    assert len(polls) > 4
+    assert polls[0] == 0
+    assert polls[-1] == 31
 
 
 def test_callbacks_that_go_elsewhere_are_not_counted_on_after_five_covers_without() -> None:
@@ -383,7 +383,7 @@ def test_many_callbacks_that_came_outweigh_some_that_did_not() -> None:
 
 
 @pytest.mark.parametrize("task", [TASK, attrs.evolve(TASK, adopted=True)])
-def test_covers_that_rang_early_or_were_never_to_ring_are_no_misses(task: CoverTask) -> None:
+def test_covers_that_notified_early_or_never_were_to_are_no_misses(task: CoverTask) -> None:
     async def scenario() -> bool:
         world = World(schedule=PollPolicy())
         for _ in range(10):
@@ -402,7 +402,7 @@ def test_covers_that_rang_early_or_were_never_to_ring_are_no_misses(task: CoverT
     assert run(scenario())
 
 
-def test_covers_that_rang_in_time_earn_trust() -> None:
+def test_covers_that_notified_in_time_earn_trust() -> None:
     async def scenario() -> bool:
         world = World()
         for _ in range(30):
@@ -445,7 +445,7 @@ def test_a_callback_that_contradicts_what_we_know_is_refused_and_changes_nothing
     async def scenario() -> None:
         world = World()
         world.accept()
-        with listening(world.notifier, TASK) as bell:
+        with listening(world.notifier, TASK) as subscription:
             swapped = Callback(music_task_id=SONG, cover_task_id=other(1))
             stolen = Callback(music_task_id=other(2), cover_task_id=ID)
 
@@ -453,7 +453,7 @@ def test_a_callback_that_contradicts_what_we_know_is_refused_and_changes_nothing
             assert not world.notifier.notify(stolen)
             assert world.notifier.named(SONG) == ()
             assert world.notifier.named(other(2)) == ()
-            assert not await bell.wait(1)
+            assert not await subscription.wait(1)
 
     run(scenario())
 
@@ -462,9 +462,9 @@ def test_an_adopted_id_does_not_keep_the_right_one_from_being_heard() -> None:
     async def scenario() -> tuple[str, ...]:
         notifier = Notifier()
         adopted = CoverTask(cover_task_id=other(1), music_task_id=SONG, adopted=True)
-        with listening(notifier, adopted) as bell:
+        with listening(notifier, adopted) as subscription:
             assert notifier.notify(NEWS)
-            assert not await bell.wait(1)  # it is no news of the adopted one
+            assert not await subscription.wait(1)  # it is no news of the adopted one
         return notifier.named(SONG)
 
     assert run(scenario()) == (ID,)
@@ -473,12 +473,12 @@ def test_an_adopted_id_does_not_keep_the_right_one_from_being_heard() -> None:
 def test_a_flood_of_unknown_ids_is_bounded_and_pushes_out_nothing_that_is_awaited() -> None:
     async def scenario() -> None:
         notifier = Notifier()
-        with notifier.expecting(SONG) as bell:
+        with notifier.expecting(SONG) as subscription:
             notifier.notify(NEWS)
             for number in range(100_000):
                 notifier.notify(Callback(music_task_id=other(number), cover_task_id=other(-number)))
 
-            assert await bell.wait(1)
+            assert await subscription.wait(1)
             assert notifier.named(SONG) == (ID,)
         kept = sum(bool(notifier.named(other(number))) for number in range(100_000))
         assert kept <= 4096
@@ -510,27 +510,27 @@ def test_the_holder_of_one_token_fills_no_memory_and_pushes_out_nobody_else() ->
     assert notifier.named(SONG) == (ID,)
 
 
-async def test_a_ring_from_another_thread_wakes_the_waiter() -> None:
+async def test_a_notification_from_another_thread_wakes_the_waiter() -> None:
     notifier, clock = Notifier(), asyncio.get_running_loop().time
-    with listening(notifier, TASK) as bell:
+    with listening(notifier, TASK) as subscription:
         thread = threading.Timer(0.05, notifier.notify, (NEWS,))  # when the loop has gone to sleep
         thread.start()
 
         began = clock()
-        assert await bell.wait(began + 20)
+        assert await subscription.wait(began + 20)
         assert clock() < began + 10
         thread.join()
 
 
-def test_a_ring_for_a_loop_that_is_closed_is_noted_for_the_next() -> None:
+def test_a_notification_for_a_loop_that_is_closed_is_noted_for_the_next() -> None:
     notifier = Notifier()
 
     async def listen() -> None:
         left.enter_context(listening(notifier, TASK))
 
     async def listen_again() -> bool:
-        with listening(notifier, TASK) as bell:
-            return await bell.wait(1)
+        with listening(notifier, TASK) as subscription:
+            return await subscription.wait(1)
 
     with ExitStack() as left:
         run(listen())
@@ -538,7 +538,7 @@ def test_a_ring_for_a_loop_that_is_closed_is_noted_for_the_next() -> None:
         assert run(listen_again())
 
 
-def test_a_waiter_that_is_collected_as_garbage_in_the_middle_of_a_ring_blocks_nobody() -> None:
+def test_a_waiter_that_is_collected_as_garbage_while_notified_blocks_nobody() -> None:
     notifier = Notifier()
     abandoned = asyncio.new_event_loop()
 

@@ -48,7 +48,7 @@ pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
 T = TypeVar("T")
 
-QUICK = Scenario(rate_limit=None, looks=1, image_size=16)
+QUICK = Scenario(rate_limit=None, polls=1, image_size=16)
 FORGED = "23:59:59 ERROR all is lost"
 
 COMMANDS_TO_TERMINALS = {
@@ -289,13 +289,13 @@ def batches(things: Iterable[T], many: int) -> list[list[T]]:
 async def some_refused(sandbox: Sandbox, _: Path) -> list[list[str]]:
     songs, more = batches(ids(len(HOSTILE)), 11)  # a client's limit is 20 calls in 10 s
     sandbox.script("submit", *map(said, HOSTILE.values()))
-    strangers = [text for text in HOSTILE.values() if "\0" not in text and is_text(text)]
+    others = [text for text in HOSTILE.values() if "\0" not in text and is_text(text)]
     where = [*at(sandbox), "-vv", "--out"]
     return [
         ["generate", *where, "covers", *songs],
         ["generate", *where, "covers", "--json", *more],
-        ["generate", *where, "covers", "--", *strangers],
-        *(["generate", "-" + text] for text in strangers),
+        ["generate", *where, "covers", "--", *others],
+        *(["generate", "-" + text] for text in others),
     ]
 
 
@@ -412,7 +412,7 @@ def leaves(group: click.Command, *above: str) -> list[str]:
     return found
 
 
-def test_every_command_is_among_those_whose_output_is_looked_at() -> None:
+def test_every_command_is_among_those_whose_output_is_tested() -> None:
     assert set(leaves(commands)) == set(CASES)
 
 

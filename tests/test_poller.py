@@ -38,7 +38,7 @@ IMAGELESS = CoverDetails(cover_task_id=ID, status=CoverStatus.SUCCESS)
 Seen = CoverDetails | SunoCoverError | None
 
 
-class Looks:
+class Polls:
     """What each look sees, the last one for ever; and when they were."""
 
     def __init__(self, seen: Iterable[Seen]) -> None:
@@ -53,18 +53,18 @@ class Looks:
         return seen
 
 
-Look = Callable[[], Awaitable[CoverDetails | None]]
+Poll = Callable[[], Awaitable[CoverDetails | None]]
 Then = Callable[[Poller], Awaitable[object]]
 
 
-def poller(look: Look, first_look: float | None = None) -> Poller:
+def poller(poll: Poll, first_poll: float | None = None) -> Poller:
     """Look at a cover task, submitted now if the age of its first look is given."""
     state = CoverState(grace=60)
-    if first_look is not None:
+    if first_poll is not None:
         now = asyncio.get_running_loop().time()
         state.accepted(CoverTask(cover_task_id=ID, music_task_id="m"), now)
-    schedule = PollPolicy(initial_delay=first_look)
-    return Poller(lambda _: look(), schedule, state, lambda: False, Notifier())
+    schedule = PollPolicy(initial_delay=first_poll)
+    return Poller(lambda _: poll(), schedule, state, lambda: False, Notifier())
 
 
 async def finished(out: Poller, deadline: float = 900.0) -> CoverDetails:
@@ -73,66 +73,66 @@ async def finished(out: Poller, deadline: float = 900.0) -> CoverDetails:
 
 
 def waiting(
-    *seen: Seen, first_look: float | None = None, timeout: float = 900.0, then: Then | None = None
+    *seen: Seen, first_poll: float | None = None, timeout: float = 900.0, then: Then | None = None
 ) -> tuple[object, list[float], float]:
     """Wait, looks being scripted; return what came, when the looks were, and the end."""
 
     async def scenario() -> tuple[object, list[float], float]:
-        looks = Looks(seen)
-        out = poller(looks, first_look)
+        polls = Polls(seen)
+        out = poller(polls, first_poll)
         try:
             outcome = await (then(out) if then else finished(out, timeout))
         except SunoCoverError as error:
             outcome = error
-        return outcome, looks.at, asyncio.get_running_loop().time()
+        return outcome, polls.at, asyncio.get_running_loop().time()
 
     return run(scenario())
 
 
 @pytest.mark.parametrize("last", [SUCCESS, FAILED])
-def test_the_wait_ends_on_the_very_look_that_sees_the_end(last: CoverDetails) -> None:
-    outcome, looks, end = waiting(PENDING, GENERATING, last)
+def test_the_wait_ends_on_the_very_poll_that_sees_the_end(last: CoverDetails) -> None:
+    outcome, polls, end = waiting(PENDING, GENERATING, last)
 
     assert outcome == last
-    assert len(looks) == 3
-    assert end == looks[-1]
+    assert len(polls) == 3
+    assert end == polls[-1]
 
 
-def test_a_47_s_cover_costs_few_looks_and_is_noticed_soon() -> None:
+def test_a_47_s_cover_costs_few_polls_and_is_noticed_soon() -> None:
     async def scenario() -> list[float]:
         clock = asyncio.get_running_loop().time
         at: list[float] = []
 
-        async def look() -> CoverDetails | None:
+        async def poll() -> CoverDetails | None:
             at.append(clock())
             return SUCCESS if clock() >= 47 else GENERATING
 
-        await finished(poller(look, first_look=20.0))
+        await finished(poller(poll, first_poll=20.0))
         return at
 
-    looks = run(scenario())
+    polls = run(scenario())
 
-    assert looks[0] == 20
-    assert len(looks) <= 7
-    assert looks[-1] - 47 <= 0.15 * 47 * 1.1
+    assert polls[0] == 20
+    assert len(polls) <= 7
+    assert polls[-1] - 47 <= 0.15 * 47 * 1.1
 
 
-def test_looks_grow_apart_from_5_to_30_s() -> None:
-    _, looks, _ = waiting(GENERATING)
+def test_polls_grow_apart_from_5_to_30_s() -> None:
+    _, polls, _ = waiting(GENERATING)
 
-    pauses = [after - before for before, after in itertools.pairwise(looks[:-1])]
+    pauses = [after - before for before, after in itertools.pairwise(polls[:-1])]
     assert all(4.5 <= pause <= 33 for pause in pauses)
     assert pauses[0] <= 5.5
     assert pauses[-1] >= 27
 
 
 def test_null_is_pending_for_60_s_and_unknown_after() -> None:
-    outcome, looks, end = waiting(None)
+    outcome, polls, end = waiting(None)
 
     assert isinstance(outcome, NotFoundError)
     assert outcome.cover_task_id == ID
     assert 60 < end <= 60 + 33
-    assert all(at <= 60 for at in looks[:-1])
+    assert all(at <= 60 for at in polls[:-1])
 
 
 def test_null_at_first_is_no_error() -> None:
@@ -141,11 +141,11 @@ def test_null_at_first_is_no_error() -> None:
     assert outcome == SUCCESS
 
 
-def test_a_success_without_images_is_looked_at_three_times_more() -> None:
-    outcome, looks, _ = waiting(IMAGELESS)
+def test_a_success_without_images_is_polled_three_times_more() -> None:
+    outcome, polls, _ = waiting(IMAGELESS)
 
     assert isinstance(outcome, ImagesMissingError)
-    assert len(looks) == 4
+    assert len(polls) == 4
 
 
 def test_images_that_come_late_are_waited_for() -> None:
@@ -163,11 +163,11 @@ def test_patience_ends_at_the_deadline_and_names_the_task() -> None:
     assert end == 900
 
 
-def test_a_last_look_comes_before_the_deadline_however_short_the_patience() -> None:
-    outcome, looks, _ = waiting(SUCCESS, first_look=20.0, timeout=4.0)
+def test_a_last_poll_comes_before_the_deadline_however_short_the_patience() -> None:
+    outcome, polls, _ = waiting(SUCCESS, first_poll=20.0, timeout=4.0)
 
     assert outcome == SUCCESS
-    assert looks == [pytest.approx(3.2)]
+    assert polls == [pytest.approx(3.2)]
 
 
 def test_an_outage_shorter_than_patience_costs_nothing() -> None:
@@ -184,14 +184,14 @@ def test_a_timeout_in_an_outage_tells_of_the_outage() -> None:
 
 
 def test_what_waiting_cannot_mend_ends_the_wait_at_once() -> None:
-    outcome, looks, _ = waiting(GENERATING, NotFoundError("gone"))
+    outcome, polls, _ = waiting(GENERATING, NotFoundError("gone"))
 
     assert isinstance(outcome, NotFoundError)
-    assert len(looks) == 2
+    assert len(polls) == 2
 
 
-def test_the_first_look_waits_for_nearly_all_to_be_finished_while_looks_have_to_queue() -> None:
-    async def first_look(*, busy: bool) -> float:
+def test_the_first_poll_waits_for_nearly_all_to_be_finished_while_polls_have_to_queue() -> None:
+    async def first_poll(*, busy: bool) -> float:
         clock = asyncio.get_running_loop().time
         state = CoverState(grace=60)
         for seconds in range(1, 102):
@@ -205,8 +205,8 @@ def test_the_first_look_waits_for_nearly_all_to_be_finished_while_looks_have_to_
         await finished(out)
         return clock()
 
-    assert run(first_look(busy=False)) == 26
-    assert run(first_look(busy=True)) == 96
+    assert run(first_poll(busy=False)) == 26
+    assert run(first_poll(busy=True)) == 96
 
 
 async def statuses(waiter: Waiter) -> list[CoverStatus]:
@@ -229,14 +229,14 @@ def test_each_watcher_sees_every_change_and_the_latest_first() -> None:
     ]
 
 
-def test_a_thousand_watchers_cost_one_stream_of_looks() -> None:
+def test_a_thousand_watchers_cost_one_stream_of_polls() -> None:
     async def watch(out: Poller) -> int:
         return len(await asyncio.gather(*(finished(out) for _ in range(1000))))
 
-    waiters, looks, _ = waiting(PENDING, GENERATING, SUCCESS, then=watch)
+    waiters, polls, _ = waiting(PENDING, GENERATING, SUCCESS, then=watch)
 
     assert waiters == 1000
-    assert len(looks) == 3
+    assert len(polls) == 3
 
 
 def test_a_cancelled_watcher_takes_nothing_from_the_others() -> None:
@@ -275,15 +275,15 @@ def test_a_new_watcher_of_a_dead_stream_gets_a_new_one() -> None:
     assert outcome == SUCCESS
 
 
-def test_nobody_is_looked_for_beyond_the_last_deadline() -> None:
+def test_nobody_is_polled_for_beyond_the_last_deadline() -> None:
     async def watch(out: Poller) -> None:
         async with out.waiting(ID, 100.0) as waiter:
             await waiter.after(None)
             await asyncio.sleep(10_000)  # in the middle of a `watch`
 
-    _, looks, _ = waiting(GENERATING, then=watch)
+    _, polls, _ = waiting(GENERATING, then=watch)
 
-    assert max(looks) <= 100
+    assert max(polls) <= 100
 
 
 def test_a_later_deadline_of_another_watcher_is_kept() -> None:
@@ -293,13 +293,13 @@ def test_a_later_deadline_of_another_watcher_is_kept() -> None:
                 await waiter.finished()
         return asyncio.get_running_loop().time()
 
-    end, looks, _ = waiting(GENERATING, then=watch)
+    end, polls, _ = waiting(GENERATING, then=watch)
 
     assert end == 500
-    assert 497 <= max(looks) <= 498.001  # a look just before the last one's time is the last one
+    assert 497 <= max(polls) <= 498.001  # a look just before the last one's time is the last one
 
 
-def test_the_deadline_of_who_left_costs_no_look() -> None:
+def test_the_deadline_of_who_left_costs_no_poll() -> None:
     async def watch(out: Poller) -> None:
         async with asyncio.timeout(1):
             await finished(out, 53.0)
@@ -310,12 +310,12 @@ def test_the_deadline_of_who_left_costs_no_look() -> None:
             await watch(out)
         return await other
 
-    _, looks, _ = waiting(GENERATING, then=both)
+    _, polls, _ = waiting(GENERATING, then=both)
 
-    assert pytest.approx(51) not in looks
+    assert pytest.approx(51) not in polls
 
 
-def test_whoever_comes_when_all_others_ran_out_of_time_is_looked_for() -> None:
+def test_whoever_comes_when_all_others_ran_out_of_time_is_polled_for() -> None:
     async def watch(out: Poller) -> float:
         async with out.waiting(ID, 10.0) as waiter:
             await waiter.after(None)
@@ -328,24 +328,24 @@ def test_whoever_comes_when_all_others_ran_out_of_time_is_looked_for() -> None:
     assert end == 1_000
 
 
-def test_while_looks_queue_a_cover_is_looked_at_every_30_s() -> None:
+def test_while_polls_queue_a_cover_is_polled_every_30_s() -> None:
     async def scenario() -> list[float]:
-        looks = Looks([GENERATING])
+        polls = Polls([GENERATING])
         state = CoverState(grace=60)
         state.accepted(CoverTask(cover_task_id=ID, music_task_id="m"), 0.0)
-        busy = Poller(lambda _: looks(), PollPolicy(), state, lambda: True, Notifier())
+        busy = Poller(lambda _: polls(), PollPolicy(), state, lambda: True, Notifier())
         with pytest.raises(CoverTimeoutError):
             await finished(busy, 200.0)
-        return looks.at
+        return polls.at
 
     assert run(scenario()) == [60, 90, 120, 150, 180, 198]
 
 
-def test_what_may_be_finished_long_since_is_looked_at_at_once_although_looks_queue() -> None:
+def test_what_may_be_finished_long_since_is_polled_at_once_although_polls_queue() -> None:
     async def scenario() -> float:
-        looks = Looks([SUCCESS])
+        polls = Polls([SUCCESS])
         state = CoverState(grace=60)
-        busy = Poller(lambda _: looks(), PollPolicy(), state, lambda: True, Notifier())
+        busy = Poller(lambda _: polls(), PollPolicy(), state, lambda: True, Notifier())
         await finished(busy)
         return asyncio.get_running_loop().time()
 
@@ -353,7 +353,7 @@ def test_what_may_be_finished_long_since_is_looked_at_at_once_although_looks_que
 
 
 @pytest.mark.parametrize(("busy", "at_once"), [(False, 200), (True, 20)])
-def test_few_looks_are_under_way_at_once_and_the_others_keep_their_turn(
+def test_few_polls_are_under_way_at_once_and_the_others_keep_their_turn(
     *, busy: bool, at_once: int
 ) -> None:
     order: list[str] = []
@@ -383,12 +383,12 @@ def test_few_looks_are_under_way_at_once_and_the_others_keep_their_turn(
     assert len(order) == 1000
 
 
-def test_a_look_that_a_callback_asks_for_does_not_queue_behind_others() -> None:
+def test_a_poll_that_a_callback_asks_for_does_not_queue_behind_others() -> None:
     async def scenario() -> list[tuple[str, float]]:
-        looks: list[tuple[str, float]] = []
+        polls: list[tuple[str, float]] = []
 
         async def ask(cover_task_id: str) -> CoverDetails:
-            looks.append((cover_task_id, asyncio.get_running_loop().time()))
+            polls.append((cover_task_id, asyncio.get_running_loop().time()))
             await asyncio.sleep(1000)
             return CoverDetails(cover_task_id=cover_task_id, status=CoverStatus.FAILED)
 
@@ -404,15 +404,15 @@ def test_a_look_that_a_callback_asks_for_does_not_queue_behind_others() -> None:
         await asyncio.sleep(10)
         notifier.notify(Callback(music_task_id="m", cover_task_id="0077"))
         await asyncio.gather(*waits)
-        return looks
+        return polls
 
-    looks = run(scenario())
+    polls = run(scenario())
 
-    assert ("0077", 10.0) in looks
-    assert [name for name, at in looks if at < 1] == [f"{number:04}" for number in range(20)]
+    assert ("0077", 10.0) in polls
+    assert [name for name, at in polls if at < 1] == [f"{number:04}" for number in range(20)]
 
 
-def test_whoever_leaves_takes_the_look_under_way_along() -> None:
+def test_whoever_leaves_takes_the_poll_under_way_along() -> None:
     async def scenario() -> int:
         async def ask(_: str) -> CoverDetails:
             await asyncio.sleep(1000)
@@ -427,7 +427,7 @@ def test_whoever_leaves_takes_the_look_under_way_along() -> None:
     assert run(scenario()) == 1
 
 
-def test_a_ring_in_the_last_seconds_before_the_deadline_is_followed() -> None:
+def test_a_notification_in_the_last_seconds_before_the_deadline_is_followed() -> None:
     async def scenario() -> CoverDetails:
         clock = asyncio.get_running_loop().time
         notifier = Notifier("https://me.example/suno")
@@ -447,9 +447,9 @@ def test_a_ring_in_the_last_seconds_before_the_deadline_is_followed() -> None:
 
 
 @pytest.mark.parametrize("timeout", [0.5, 1.5, 3.0])
-def test_a_short_wait_for_an_old_cover_task_has_its_look(timeout: float) -> None:
+def test_a_short_wait_for_an_old_cover_task_has_its_poll(timeout: float) -> None:
     async def scenario() -> CoverDetails:
-        out = poller(Looks([GENERATING, SUCCESS]), first_look=5.0)
+        out = poller(Polls([GENERATING, SUCCESS]), first_poll=5.0)
         other = asyncio.create_task(finished(out, 900.0))
         await asyncio.sleep(8)
         details = await finished(out, 8 + timeout)
@@ -459,7 +459,7 @@ def test_a_short_wait_for_an_old_cover_task_has_its_look(timeout: float) -> None
     assert run(scenario()) == SUCCESS
 
 
-def test_the_last_look_before_a_deadline_is_made_although_others_were_held_back() -> None:
+def test_the_last_poll_before_a_deadline_is_made_although_others_were_held_back() -> None:
     async def scenario() -> float:
         clock = asyncio.get_running_loop().time
         state = CoverState(grace=60)
@@ -487,14 +487,14 @@ def test_the_last_look_before_a_deadline_is_made_although_others_were_held_back(
     assert run(scenario()) == 29
 
 
-def test_looks_that_were_held_go_on_within_a_second_of_the_end_of_it() -> None:
+def test_polls_that_were_held_go_on_within_a_second_of_the_end_of_it() -> None:
     async def scenario() -> list[float]:
         clock = asyncio.get_running_loop().time
-        busy, looks = True, list[float]()
+        busy, polls = True, list[float]()
 
         async def ask(cover_task_id: str) -> CoverDetails:
             if cover_task_id == "x":
-                looks.append(clock())
+                polls.append(clock())
             await asyncio.sleep(100)
             return GENERATING
 
@@ -513,22 +513,22 @@ def test_looks_that_were_held_go_on_within_a_second_of_the_end_of_it() -> None:
         for wait in waits:
             wait.cancel()
         await asyncio.wait(waits)
-        return looks
+        return polls
 
     assert len(run(scenario())) == 1
 
 
-def test_deadlines_close_to_each_other_bring_no_looks_closer_than_a_second() -> None:
+def test_deadlines_close_to_each_other_bring_no_polls_closer_than_a_second() -> None:
     async def watch(out: Poller) -> None:
         waits = (finished(out, 100 + number / 10) for number in range(100))
         await asyncio.gather(*waits, return_exceptions=True)
 
-    _, looks, _ = waiting(GENERATING, then=watch)
+    _, polls, _ = waiting(GENERATING, then=watch)
 
-    assert all(after - before >= 1 for before, after in itertools.pairwise(looks))
+    assert all(after - before >= 1 for before, after in itertools.pairwise(polls))
 
 
-def test_whoever_left_costs_no_last_look() -> None:
+def test_whoever_left_costs_no_last_poll() -> None:
     async def watch(out: Poller) -> None:
         other = asyncio.create_task(finished(out, 900.0))
         with pytest.raises(TimeoutError):
@@ -537,12 +537,12 @@ def test_whoever_left_costs_no_last_look() -> None:
         with pytest.raises(CoverTimeoutError):
             await other
 
-    _, looks, _ = waiting(GENERATING, then=watch)
+    _, polls, _ = waiting(GENERATING, then=watch)
 
-    assert 98.0 not in looks
+    assert 98.0 not in polls
 
 
-def test_rings_near_the_deadline_of_one_cost_another_nothing() -> None:
+def test_notifications_near_the_deadline_of_one_cost_another_nothing() -> None:
     async def scenario() -> float:
         clock = asyncio.get_running_loop().time
         notifier, state = Notifier("https://me.example/suno"), CoverState(grace=60)
@@ -659,19 +659,19 @@ def test_trouble_that_passed_is_not_told_at_the_deadline() -> None:
     assert "no answer" not in str(outcome)
 
 
-def test_only_looks_in_a_row_without_images_count() -> None:
+def test_only_polls_in_a_row_without_images_count() -> None:
     outcome, _, _ = waiting(IMAGELESS, IMAGELESS, GENERATING, IMAGELESS, IMAGELESS, SUCCESS)
 
     assert outcome == SUCCESS
 
 
 def test_a_foreign_error_ends_the_wait() -> None:
-    async def look() -> CoverDetails:
+    async def poll() -> CoverDetails:
         raise ZeroDivisionError
 
     async def scenario() -> float:
         with pytest.raises(ZeroDivisionError):
-            await finished(poller(look))
+            await finished(poller(poll))
         return asyncio.get_running_loop().time()
 
     assert run(scenario()) == 0
@@ -687,15 +687,15 @@ def test_whoever_leaves_a_dead_stream_disturbs_no_new_one() -> None:
         await asyncio.gather(new, finished(out))
         return len(out._pollings)
 
-    streams, looks, _ = waiting(InvalidRequestError("odd"), GENERATING, SUCCESS, then=watch)
+    streams, polls, _ = waiting(InvalidRequestError("odd"), GENERATING, SUCCESS, then=watch)
 
     assert streams == 0
-    assert len(looks) == 3
+    assert len(polls) == 3
 
 
 def test_closing_ends_all_waits_and_leaves_no_timer() -> None:
     async def scenario() -> tuple[list[object], int]:
-        out = poller(Looks([GENERATING]))
+        out = poller(Polls([GENERATING]))
 
         async def one(number: int) -> None:
             async with out.waiting(f"{number:04}", 900) as waiter:

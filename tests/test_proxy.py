@@ -419,7 +419,7 @@ async def test_a_connection_that_the_host_ends_while_it_idles_ends_for_its_clien
 
 @pytest.mark.parametrize("named", ["proxy", "another host"])
 async def test_what_the_sandbox_answers_through_it_leads_to_images_through_it(named: str) -> None:
-    async with Sandbox(Scenario(looks=1)) as sandbox, FaultProxy(sandbox.url) as proxy:
+    async with Sandbox(Scenario(polls=1)) as sandbox, FaultProxy(sandbox.url) as proxy:
         (song,) = sandbox.add_music(1)
         host = {"proxy": proxy.url[7:], "another host": "127.0.0.1.example.com:80"}[named]
         head = f"Host: {host}\r\nUser-Agent: me\r\nAuthorization: Bearer {sandbox.api_key}\r\n"
@@ -431,8 +431,8 @@ async def test_what_the_sandbox_answers_through_it_leads_to_images_through_it(na
             client.ask((submit + body).encode())
             await client.reader.readuntil(b"}}")
             (bill,) = sandbox.journal.bills
-            look = f"GET {requests.DETAILS_PATH}?taskId={bill.cover_task_id} HTTP/1.1\r\n{head}\r\n"
-            client.ask(look.encode())
+            poll = f"GET {requests.DETAILS_PATH}?taskId={bill.cover_task_id} HTTP/1.1\r\n{head}\r\n"
+            client.ask(poll.encode())
             answer = await client.reader.readuntil(b".png")
 
         place = {"proxy": proxy.url, "another host": sandbox.url}[named]

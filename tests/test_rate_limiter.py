@@ -482,13 +482,13 @@ def test_an_accepted_request_ends_the_doubling() -> None:
 
 
 @given(age=st.floats(0, 10_000))
-def test_looks_come_every_15_percent_of_the_age_between_5_and_30_s(age: float) -> None:
+def test_polls_come_every_15_percent_of_the_age_between_5_and_30_s(age: float) -> None:
     pause = PollPolicy().interval(age)
 
     assert 0.9 * min(max(0.15 * age, 5), 30) <= pause <= 1.1 * min(max(0.15 * age, 5), 30)
 
 
-def test_the_first_look_is_learned_from_the_host() -> None:
+def test_the_first_poll_is_learned_from_the_host() -> None:
     durations = Durations()
     assert durations.initial_delay(busy=False) == 20
     assert durations.initial_delay(busy=True) == 60

@@ -118,7 +118,7 @@ def blocks(*, with_a_receiver: bool) -> list[Any]:
 
 @pytest.mark.parametrize("block", blocks(with_a_receiver=False))
 async def test_a_readme_block_runs_as_printed(block: str, tmp_path: Path) -> None:
-    async with Sandbox(Scenario(rate_limit=None, looks=1)) as sandbox:
+    async with Sandbox(Scenario(rate_limit=None, polls=1)) as sandbox:
         sandbox.add_music(dict.fromkeys(SONGS))
 
         printed, names = await ran(block, sandbox, tmp_path)

@@ -30,7 +30,7 @@ from suno_cover_async.covers.notifier import CallbackEvent
 from suno_cover_async.errors import CallbackRefusedError
 from suno_cover_async.models import Callback, CoverTask
 from suno_cover_async.protocol import codec, signatures
-from suno_cover_async.sandbox import callback_sender as courier
+from suno_cover_async.sandbox import callback_sender
 
 PUBLIC_URL = "https://me.example/suno"
 SECRET = "XyZZy-the-secret-of-the-urls"
@@ -58,7 +58,7 @@ def letter(cover_task_id: str = COVER) -> bytes:
 
 
 def signed(cover_task_id: str = COVER, *, age: int = 0, key: str = KEY) -> dict[str, str]:
-    return JSON | courier.signature(key, cover_task_id, int(time.time()) - age)
+    return JSON | callback_sender.signature(key, cover_task_id, int(time.time()) - age)
 
 
 @attrs.frozen(kw_only=True)
@@ -236,11 +236,11 @@ BELIEVABLE: dict[str, Callable[[], Request]] = {
 }
 
 
-async def heard(bell: CallbackEvent) -> bool:
+async def heard(subscription: CallbackEvent) -> bool:
     """Whether it rang: a ring takes a turn of the loop to arrive."""
     for _ in range(3):
         await asyncio.sleep(0)
-    return await bell.wait(asyncio.get_running_loop().time())
+    return await subscription.wait(asyncio.get_running_loop().time())
 
 
 def params(cases: dict[str, Callable[[], Request]]) -> pytest.MarkDecorator:
@@ -255,16 +255,16 @@ def reason_for(receiver: CallbackReceiver, request: Request) -> str:
 
 @params(BELIEVABLE)
 @pytest.mark.parametrize("hmac_key", [None, KEY])
-async def test_a_true_callback_is_received_and_rings(
+async def test_a_true_callback_is_received_and_notifies(
     request_of: Callable[[], Request], hmac_key: str | None
 ) -> None:
     receiver = make(hmac_key=hmac_key)
 
-    with listening(receiver.notifier, COVER) as bell:
+    with listening(receiver.notifier, COVER) as subscription:
         answer = await receiver.receive(*request_of().parts())
 
         assert answer == ACCEPTED
-        assert await heard(bell)
+        assert await heard(subscription)
     assert receiver.notifier.named(MUSIC) == (COVER,)
 
 
@@ -276,13 +276,13 @@ async def test_every_refusal_is_the_same_and_changes_nothing(
     receiver = make(hmac_key=KEY, on_callback=called.append)
 
     with (
-        listening(receiver.notifier, COVER) as bell,
+        listening(receiver.notifier, COVER) as subscription,
         receiver.notifier.expecting(MUSIC) as expecting,
     ):
         answer = await receiver.receive(*request_of().parts())
 
         assert answer == REFUSED
-        assert not await heard(bell)
+        assert not await heard(subscription)
         assert not await heard(expecting)
     assert receiver.notifier.named(MUSIC) == ()
     await receiver.receive(*Request(path=path_of(receiver, "other")).parts())
@@ -300,7 +300,7 @@ async def test_the_same_is_refused_where_nothing_is_signed(
     assert receiver.notifier.named(MUSIC) == ()
 
 
-def test_reading_rings_nobody() -> None:
+def test_reading_notifies_nobody() -> None:
     called: list[Callback] = []
     receiver = make(on_callback=called.append)
 
@@ -364,20 +364,20 @@ async def test_a_callback_that_contradicts_what_is_known_is_refused() -> None:
     receiver = make(on_callback=called.append)
     ours = CoverTask(cover_task_id=COVER, music_task_id=MUSIC)
 
-    with listening(receiver.notifier, ours) as bell:
+    with listening(receiver.notifier, ours) as subscription:
         other_cover = await receiver.receive(*but(body=letter("another-cover")).parts())
         other_music = await receiver.receive(*but(path=path_of(receiver, "other")).parts())
 
         assert (other_cover, other_music) == (REFUSED, REFUSED)
-        assert not await heard(bell)
+        assert not await heard(subscription)
         assert await receiver.receive(*Request().parts()) == ACCEPTED
-        assert await heard(bell)
+        assert await heard(subscription)
     assert receiver.notifier.named("other") == ()
     await until(lambda: called)
     assert called == [Callback(music_task_id=MUSIC, cover_task_id=COVER)]
 
 
-async def test_a_replay_only_rings_again() -> None:
+async def test_a_replay_only_notifies_again() -> None:
     receiver, request = make(hmac_key=KEY), Request()
 
     answers = [await receiver.receive(*request.parts()) for _ in range(3)]
@@ -526,15 +526,17 @@ def test_a_header_given_twice_is_seen_in_every_kind_of_headers() -> None:
 # --- callbacks that came in elsewhere ----------------------------------------------------------
 
 
-async def test_a_ring_from_another_process_wakes_the_waiter_and_calls_nobody() -> None:
+async def test_a_notification_from_another_process_wakes_the_waiter_and_calls_nobody() -> None:
     called: list[Callback] = []
     receiver = make(on_callback=called.append)
-    with listening(receiver.notifier, CoverTask(cover_task_id=COVER, music_task_id=MUSIC)) as bell:
+    with listening(
+        receiver.notifier, CoverTask(cover_task_id=COVER, music_task_id=MUSIC)
+    ) as subscription:
         told = receiver.notify(Callback(music_task_id=MUSIC, cover_task_id=COVER))
         lied = receiver.notify(Callback(music_task_id=MUSIC, cover_task_id="another-cover"))
 
         assert (told, lied) == (True, False)
-        assert await heard(bell)
+        assert await heard(subscription)
     assert not called
 
 
@@ -547,7 +549,7 @@ async def test_a_ring_from_another_process_wakes_the_waiter_and_calls_nobody() -
         (Callback(music_task_id="a b", cover_task_id=COVER), ValueError),
     ],
 )
-def test_only_a_callback_can_ring(callback: Any, error: type[Exception]) -> None:
+def test_only_a_callback_can_notify(callback: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="callback"):
         make().notify(callback)
 

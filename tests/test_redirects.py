@@ -43,7 +43,7 @@ KEY = "sk-canary-0b5e55ed"
 MUSIC = "a-song-to-be-covered"
 COVER = "its-cover-task"
 PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 100
-FREE = Scenario(rate_limit=None, looks=1)
+FREE = Scenario(rate_limit=None, polls=1)
 
 STATUSES = [301, 302, 303, 307, 308]
 
@@ -452,7 +452,7 @@ async def test_the_sandbox_calls_no_address_but_this_machines_own(host: str) -> 
 @pytest.mark.parametrize("status", STATUSES)
 async def test_the_sandbox_follows_no_redirect_of_a_callback(status: int) -> None:
     async with (
-        Sandbox(Scenario(rate_limit=None, looks=1, callback_pause=0)) as sandbox,
+        Sandbox(Scenario(rate_limit=None, polls=1, callback_pause=0)) as sandbox,
         peer() as away,
     ):
         async with peer(redirect(status, f"{away.url}/callback")) as listening:

@@ -134,15 +134,15 @@ async def test_a_submit_is_answered_as_documented() -> None:
     assert shape(body) == shape(SAMPLES["create_success"])
 
 
-async def test_details_look_as_recorded_at_every_status() -> None:
-    async with an_api(looks=3) as api:
+async def test_details_are_as_recorded_at_every_status() -> None:
+    async with an_api(polls=3) as api:
         cover_task_id = await api.cover()
-        looks = [await api.details(cover_task_id) for _ in range(3)]
+        polls = [await api.details(cover_task_id) for _ in range(3)]
         failing = await api.cover(fails=True)
         failed = [await api.details(failing) for _ in range(3)][-1]
 
     cases = ("details_pending", "details_generating", "details_success_live", "details_failed")
-    for body, case in zip([*looks, failed], cases, strict=True):
+    for body, case in zip([*polls, failed], cases, strict=True):
         assert shape(body) == shape(SAMPLES[case]), case
         assert body["data"]["successFlag"] == SAMPLES[case]["data"]["successFlag"], case
     assert failed["data"]["errorMessage"] == SAMPLES["details_failed"]["data"]["errorMessage"]
@@ -172,7 +172,7 @@ async def test_an_unknown_cover_task_is_null_data() -> None:
 
 
 async def test_a_new_cover_task_is_null_data_at_first() -> None:
-    async with an_api(null_looks=1) as api:
+    async with an_api(null_polls=1) as api:
         cover_task_id = await api.cover()
 
         assert (await api.details(cover_task_id))["data"] is None
@@ -410,11 +410,11 @@ async def test_images_and_unknown_routes_take_no_place_in_the_limit() -> None:
 async def test_what_a_scenario_does_not_count_is_never_refused(counted: set[str]) -> None:
     async with an_api(rate_limit=RateLimit(calls=1, seconds=60), counted=counted) as api:
         cover_task_id = await api.cover()
-        looks = [await api.details(cover_task_id) for _ in range(3)]
+        polls = [await api.details(cover_task_id) for _ in range(3)]
         _, credit = await api.get(CREDITS)
         _, second = await api.order(PLACEHOLDER)
 
-    assert {look["code"] for look in looks} == {200}
+    assert {poll["code"] for poll in polls} == {200}
     assert credit["code"] == (429 if "credits" in counted else 200)
     assert second == SAMPLES["rate_429"]
 
@@ -680,8 +680,8 @@ async def test_a_callback_tells_of_failure(mailbox: Mailbox) -> None:
     assert shape(letter) == shape(SAMPLES["callback_failure_501"])
 
 
-async def test_the_look_that_finishes_a_cover_sends_its_callback(mailbox: Mailbox) -> None:
-    async with an_api(looks=2) as api:
+async def test_the_poll_that_finishes_a_cover_sends_its_callback(mailbox: Mailbox) -> None:
+    async with an_api(polls=2) as api:
         _, body = await api.order(mailbox.url)
         await api.details(body["data"]["taskId"])
         assert mailbox.letters.empty()
@@ -765,7 +765,7 @@ async def test_a_doubled_callback_comes_once_more_than_the_others(mailbox: Mailb
     assert Counter(letters) == expected
 
 
-@pytest.mark.parametrize("fields", [{"seconds": 60}, {"looks": 9}])
+@pytest.mark.parametrize("fields", [{"seconds": 60}, {"polls": 9}])
 async def test_an_early_callback_is_answered_before_its_submit_is(
     mailbox: Mailbox, fields: dict[str, Any]
 ) -> None:
@@ -1006,25 +1006,25 @@ async def test_the_journal_knows_what_every_request_was() -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-async def test_the_journal_knows_when_a_cover_ended_and_which_look_was_told_first(
+async def test_the_journal_knows_when_a_cover_ended_and_which_poll_was_told_first(
     fails: bool,
 ) -> None:
-    async with an_api(seconds=0.1, null_looks=1) as api:
+    async with an_api(seconds=0.1, null_polls=1) as api:
         cover_task_id = await api.cover(fails=fails)
         for pause in (0, 0, 0.15, 0.05):
             await asyncio.sleep(pause)
             await api.details(cover_task_id)
-        async with calling(api.sandbox, Authorization="Bearer another") as stranger:
-            await stranger.get(DETAILS, taskId=cover_task_id)
+        async with calling(api.sandbox, Authorization="Bearer another") as other_cover:
+            await other_cover.get(DETAILS, taskId=cover_task_id)
 
     journal = api.sandbox.journal
-    submit, *looks = journal.arrivals
-    ended = looks[2].finished_at
-    assert [look.finished_at for look in looks] == [None, None, ended, ended, None]
+    submit, *polls = journal.arrivals
+    ended = polls[2].finished_at
+    assert [poll.finished_at for poll in polls] == [None, None, ended, ended, None]
     assert submit.finished_at is None
     assert ended is not None
     assert ended - journal.bills[0].at == pytest.approx(0.1)
-    assert journal.delays() == {cover_task_id: looks[2].at - ended}
+    assert journal.delays() == {cover_task_id: polls[2].at - ended}
 
 
 async def test_an_answer_that_nobody_could_read_told_of_no_end() -> None:
@@ -1036,20 +1036,20 @@ async def test_an_answer_that_nobody_could_read_told_of_no_end() -> None:
             target = f"{DETAILS}?taskId={cover_task_id}"
             await raw(api.sandbox, target, headers=f"User-Agent: {CURL}\r\n")
 
-    looks = api.sandbox.journal.of("details")
-    assert [one.finished_at is not None for one in looks] == [False] * 5 + [
+    polls = api.sandbox.journal.of("details")
+    assert [one.finished_at is not None for one in polls] == [False] * 5 + [
         True,
         True,
         False,
         False,
     ]
     assert api.sandbox.journal.delays() == {
-        cover_task_id: looks[5].at - (looks[5].finished_at or 0.0)
+        cover_task_id: polls[5].at - (polls[5].finished_at or 0.0)
     }
 
 
-async def test_an_end_that_the_look_itself_brings_is_noticed_at_once() -> None:
-    async with an_api(looks=1) as api:
+async def test_an_end_that_the_poll_itself_brings_is_noticed_at_once() -> None:
+    async with an_api(polls=1) as api:
         cover_task_id = await api.cover()
         await api.details(cover_task_id)
 

@@ -157,7 +157,7 @@ def test_nothing_may_stand_behind_the_token_or_right_before_the_id(added: str) -
 
 
 @given(one=ids, other=ids)
-def test_the_token_of_one_song_rings_for_no_other(one: str, other: str) -> None:
+def test_the_token_of_one_song_notifies_for_no_other(one: str, other: str) -> None:
     token = signatures.mint(OURS, one).partition(".")[2]
     encoded = signatures.mint(OURS, other).partition(".")[0]
 

@@ -200,11 +200,11 @@ def test_201_without_data_is_pending_even_after_the_grace(code: object, status: 
         here.sandbox.script("details", *[running] * 9)
         known = here.covered.cover_task_id
 
-        look = await here.client.details(known)
+        poll = await here.client.details(known)
         began = asyncio.get_running_loop().time()
         details = await here.client.wait(known, timeout=900)
 
-        assert (look.cover_task_id, look.status) == (known, CoverStatus.PENDING)
+        assert (poll.cover_task_id, poll.status) == (known, CoverStatus.PENDING)
         assert details.status is CoverStatus.SUCCESS
         assert asyncio.get_running_loop().time() - began > 60
         assert len(here.moments("details")) == 10
@@ -243,11 +243,11 @@ def test_music_with_201_and_no_data_is_pending_and_waited_for() -> None:
     async def scene(here: Stage) -> None:
         here.sandbox.script("music", *[said(201, "running")] * 3)
 
-        look = await here.client.music_details(here.song)
+        poll = await here.client.music_details(here.song)
         ready = await here.client.wait_for_music(here.song)
 
-        assert look == MusicDetails(music_task_id=here.song, status="PENDING")
-        assert not look.failed
+        assert poll == MusicDetails(music_task_id=here.song, status="PENDING")
+        assert not poll.failed
         assert ready.ready
 
     play(scene)

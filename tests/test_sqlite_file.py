@@ -210,7 +210,7 @@ def database_in_use(path: Path) -> None:
         Path(f"{path}{suffix}.copy").rename(f"{path}{suffix}")
 
 
-STRANGERS: dict[str, tuple[Callable[[Path], object], str]] = {
+OTHERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a text": (lambda path: path.write_text("id,title\n" * 100), "is no ledger;"),
     "a short text": (lambda path: path.write_text("x"), "is no ledger: it has 1 bytes"),
     "bytes": (lambda path: path.write_bytes(random.Random(1).randbytes(9000)), "is no ledger;"),
@@ -225,12 +225,12 @@ STRANGERS: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("stranger", STRANGERS)
+@pytest.mark.parametrize("other_cover", OTHERS)
 def test_what_is_no_ledger_is_refused_with_the_reason_and_left_as_it_is(
-    tmp_path: Path, stranger: str
+    tmp_path: Path, other_cover: str
 ) -> None:
     path = tmp_path / "covers.db"
-    make, reason = STRANGERS[stranger]
+    make, reason = OTHERS[other_cover]
     make(path)
     before = contents(tmp_path)
 

@@ -322,7 +322,7 @@ async def test_a_disk_that_is_full_in_the_middle_of_a_step_undoes_that_step_alon
         there._database.execute("PRAGMA max_page_count = 40")
         there._database.execute("INSERT INTO words VALUES (?, 1)", ("x" * 1_000_000,))
 
-    def room(there: Any) -> None:
+    def make_space(there: Any) -> None:
         there._database.execute("PRAGMA max_page_count = 100000")
 
     held = Held(book)
@@ -334,7 +334,7 @@ async def test_a_disk_that_is_full_in_the_middle_of_a_step_undoes_that_step_alon
     held.go.set()
     answers = await asyncio.gather(*steps, return_exceptions=True)
     seen = book.words()
-    await book.do(room)
+    await book.do(make_space)
 
     assert (answers[0], answers[2]) == ("wrote fact", "wrote wish")
     assert "database or disk is full" in str(answers[1])

@@ -59,7 +59,7 @@ def test_an_error_and_a_value_load_no_client() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(suno_cover_async.__all__))
-def test_every_name_is_fetched_once_from_the_room_that_is_said(name: str) -> None:
+def test_every_name_is_fetched_once_from_the_module_that_is_said(name: str) -> None:
     if name in suno_cover_async._MODULE_OF:
         vars(suno_cover_async).pop(name, None)
 
@@ -70,7 +70,7 @@ def test_every_name_is_fetched_once_from_the_room_that_is_said(name: str) -> Non
         assert found.__module__ == f"suno_cover_async.{suno_cover_async._MODULE_OF[name]}"
 
 
-def test_a_room_is_there_without_an_import_of_its_own() -> None:
+def test_a_module_is_there_without_an_import_of_its_own() -> None:
     loaded = after("import suno_cover_async", "suno_cover_async.errors.CoverTimeoutError")
 
     assert "errors" in ours(loaded)

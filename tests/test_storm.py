@@ -27,7 +27,7 @@ async def covered(client: SunoCoverClient, music_task_id: str) -> CoverDetails:
 async def test_in_a_storm_every_song_is_billed_once_and_every_cover_collected() -> None:
     scenario = Scenario(
         rate_limit=None,
-        looks=1,
+        polls=1,
         lost_answers=0.07,
         resets=0.07,
         truncated=0.07,

@@ -28,7 +28,7 @@ from suno_cover_async.sandbox.world import STYLES
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-FREE = Scenario(rate_limit=None, looks=1, image_size=16)
+FREE = Scenario(rate_limit=None, polls=1, image_size=16)
 IMPATIENT = RetryPolicy(initial_delay=0.001, max_delay=0.01, attempt_timeout=1.0)
 FAULTS = [fault for fault in WireFault if fault is not WireFault.NONE]
 NEVER_ARRIVED = {
@@ -107,7 +107,7 @@ async def test_whatever_strikes_a_submit_it_is_billed_once_and_its_cover_collect
     await asyncio.gather(*map(strike, FAULTS))
 
 
-async def test_whatever_strikes_a_look_it_is_made_again_and_nothing_is_submitted() -> None:
+async def test_whatever_strikes_a_poll_it_is_made_again_and_nothing_is_submitted() -> None:
     async def strike(fault: WireFault) -> None:
         async with under_fire(retry=IMPATIENT) as (sandbox, proxy, client):
             (song,) = sandbox.add_music(1)
@@ -118,8 +118,8 @@ async def test_whatever_strikes_a_look_it_is_made_again_and_nothing_is_submitted
 
             assert details.music_task_id == song
             assert len(sandbox.journal.of("submit")) == 1
-            looks = executed(sandbox, "details")
-            assert len(looks) == (1 if fault in ANSWERED | NEVER_ARRIVED else 2), fault
+            polls = executed(sandbox, "details")
+            assert len(polls) == (1 if fault in ANSWERED | NEVER_ARRIVED else 2), fault
 
     await asyncio.gather(*map(strike, FAULTS))
 

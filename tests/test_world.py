@@ -14,9 +14,14 @@ from PIL import Image
 
 from suno_cover_async.models import CoverStatus
 from suno_cover_async.policies import RateLimit
-from suno_cover_async.sandbox import Fault, Lognormal, Scenario, images
-from suno_cover_async.sandbox import callback_sender as courier
-from suno_cover_async.sandbox import forged_callbacks as forgery
+from suno_cover_async.sandbox import (
+    Fault,
+    Lognormal,
+    Scenario,
+    callback_sender,
+    forged_callbacks,
+    images,
+)
 from suno_cover_async.sandbox.scenario import Mishap
 from suno_cover_async.sandbox.world import Notice, World
 
@@ -42,8 +47,8 @@ def a_cover(world: World, now: float = 1000.0, *, fails: bool | None = None) -> 
 
 
 def statuses(world: World, cover_task_id: str, moments: list[float]) -> list[CoverStatus | None]:
-    looks = [world.look(cover_task_id, moment) for moment in moments]
-    return [None if look is None else look.status for look in looks]
+    polls = [world.poll(cover_task_id, moment) for moment in moments]
+    return [None if poll is None else poll.status for poll in polls]
 
 
 @given(
@@ -141,8 +146,8 @@ def test_time_finishes_a_cover_by_way_of_pending_and_generating() -> None:
     ]
 
 
-def test_looks_finish_a_cover_at_exactly_that_look() -> None:
-    world = a_world(looks=4, seconds=0)
+def test_polls_finish_a_cover_at_exactly_that_poll() -> None:
+    world = a_world(polls=4, seconds=0)
     _, cover_task_id = a_cover(world)
 
     assert statuses(world, cover_task_id, [1000.0] * 5) == [
@@ -154,8 +159,8 @@ def test_looks_finish_a_cover_at_exactly_that_look() -> None:
     ]
 
 
-def test_null_looks_come_first_and_do_not_count() -> None:
-    world = a_world(looks=2, null_looks=2)
+def test_null_polls_come_first_and_do_not_count() -> None:
+    world = a_world(polls=2, null_polls=2)
     _, cover_task_id = a_cover(world)
 
     assert statuses(world, cover_task_id, [1000.0] * 4) == [
@@ -167,14 +172,14 @@ def test_null_looks_come_first_and_do_not_count() -> None:
 
 
 def test_an_unknown_cover_task_is_nothing() -> None:
-    assert a_world().look("nobody", 1000.0) is None
+    assert a_world().poll("nobody", 1000.0) is None
 
 
 def test_moments_tell_the_duration_that_the_client_experiences() -> None:
     world = a_world(seconds=47, scale=10)
     music_task_id, cover_task_id = a_cover(world, 1005.0)
 
-    details = world.look(cover_task_id, 1100.0)
+    details = world.poll(cover_task_id, 1100.0)
 
     assert details is not None
     assert details.music_task_id == music_task_id
@@ -183,12 +188,12 @@ def test_moments_tell_the_duration_that_the_client_experiences() -> None:
 
 
 def test_a_success_may_hide_its_images_at_first() -> None:
-    world = a_world(seconds=0, imageless_looks=2)
+    world = a_world(seconds=0, imageless_polls=2)
     _, cover_task_id = a_cover(world)
 
-    looks = [world.look(cover_task_id, 1000.0) for _ in range(3)]
+    polls = [world.poll(cover_task_id, 1000.0) for _ in range(3)]
 
-    assert [look and len(look.images) for look in looks] == [0, 0, 2]
+    assert [poll and len(poll.images) for poll in polls] == [0, 0, 2]
 
 
 @pytest.mark.parametrize(("share", "fails"), [(1.0, None), (0.0, True)])
@@ -197,7 +202,7 @@ def test_a_failing_cover_says_why_and_shows_nothing(share: float, fails: bool | 
     _, cover_task_id = a_cover(world, fails=fails)
 
     assert statuses(world, cover_task_id, [1009.0]) == [CoverStatus.GENERATING]
-    details = world.look(cover_task_id, 1010.0)
+    details = world.poll(cover_task_id, 1010.0)
     assert details is not None
     assert (details.status, details.images) == (CoverStatus.FAILED, ())
     assert (details.error_code, bool(details.error_message)) == (500, True)
@@ -222,13 +227,13 @@ def test_a_callback_is_due_once_and_when_time_finishes_the_cover() -> None:
     assert (world.due(9999.0), world.next_due()) == ([], None)
 
 
-def test_a_callback_is_due_at_the_look_that_finishes_the_cover() -> None:
-    world = a_world(looks=2)
+def test_a_callback_is_due_at_the_poll_that_finishes_the_cover() -> None:
+    world = a_world(polls=2)
     _, cover_task_id = a_cover(world)
 
-    world.look(cover_task_id, 1001.0)
+    world.poll(cover_task_id, 1001.0)
     assert world.due(5000.0) == []
-    details = world.look(cover_task_id, 5001.0)
+    details = world.poll(cover_task_id, 5001.0)
     (callback,) = world.due(5001.0)
 
     assert details is not None
@@ -239,7 +244,7 @@ def test_an_image_knows_whose_it_is_and_is_kept_14_days() -> None:
     world = a_world(seconds=0)
     music_task_id, cover_task_id = a_cover(world)
 
-    details = world.look(cover_task_id, 1000.0)
+    details = world.poll(cover_task_id, 1000.0)
     assert details is not None
     found = [world.image(path) for path in details.images]
 
@@ -253,7 +258,7 @@ def test_an_image_knows_whose_it_is_and_is_kept_14_days() -> None:
 
 def test_images_expire_sooner_by_the_scale_or_by_order() -> None:
     world = a_world(seconds=0, scale=DAY)
-    first, second = (world.look(a_cover(world)[1], 1000.0) for _ in range(2))
+    first, second = (world.poll(a_cover(world)[1], 1000.0) for _ in range(2))
 
     assert first is not None
     assert second is not None
@@ -266,16 +271,16 @@ def test_images_expire_sooner_by_the_scale_or_by_order() -> None:
     assert (image.expires_at, expired.expires_at) == (1014.0, 1003.0)
 
 
-def test_the_stranger_is_a_finished_cover_of_another_music_task_for_free() -> None:
-    world = a_world(looks=3)
+def test_the_other_cover_is_a_finished_one_of_another_music_task_for_free() -> None:
+    world = a_world(polls=3)
     a_cover(world)
 
-    details = world.look(world.stranger(1000.0), 1000.0)
+    details = world.poll(world.other_cover(1000.0), 1000.0)
 
     assert details is not None
     assert details.status is CoverStatus.SUCCESS
     assert details.music_task_id not in {bill.music_task_id for bill in world.bills}
-    assert world.stranger(1001.0) == world.stranger(1002.0)
+    assert world.other_cover(1001.0) == world.other_cover(1002.0)
 
 
 def test_music_has_audio_once_it_is_ready() -> None:
@@ -300,7 +305,7 @@ def test_the_same_seed_makes_the_same_world() -> None:
     def tale(seed: int) -> list[object]:
         world = a_world(seed=seed, seconds=(1, 9), failures=0.5)
         covers = [a_cover(world)[1] for _ in range(20)]
-        return [world.look(cover, 2000.0) for cover in covers]
+        return [world.poll(cover, 2000.0) for cover in covers]
 
     assert tale(7) == tale(7)
     assert tale(7) != tale(8)
@@ -342,13 +347,13 @@ def test_a_lognormal_is_checked_by_itself_and_only_durations_take_one() -> None:
         a_lognormal(median="47")
 
 
-def test_a_finish_is_known_from_the_look_that_shows_it() -> None:
-    world = a_world(seconds=40, null_looks=1)
+def test_a_finish_is_known_from_the_poll_that_shows_it() -> None:
+    world = a_world(seconds=40, null_polls=1)
     _, cover_task_id = a_cover(world, 1000.0)
 
     known = list[float | None]()
     for now in (1041.0, 1050.0, 1060.0):
-        world.look(cover_task_id, now)
+        world.poll(cover_task_id, now)
         known.append(world.finished_at(cover_task_id))
 
     assert known == [None, 1040.0, 1040.0]
@@ -392,10 +397,10 @@ def test_faults_strike_only_what_they_are_meant_for() -> None:
         ("median", 0),
         ("sigma", -0.1),
         ("sigma", 5.1),
-        ("looks", 0),
+        ("polls", 0),
         ("scale", 0),
-        ("null_looks", -1),
-        ("imageless_looks", 0.5),
+        ("null_polls", -1),
+        ("imageless_polls", 0.5),
         ("failures", 1.1),
         ("credits", -1),
         ("price", float("inf")),
@@ -451,12 +456,12 @@ def test_mishaps_strike_as_often_as_their_shares_say() -> None:
 
 
 def test_the_same_seed_gives_the_same_mishaps() -> None:
-    def fates(seed: int) -> list[Mishap]:
+    def mishaps(seed: int) -> list[Mishap]:
         world = a_world(seed=seed, **MISHAPS)
         return [world._covers[a_cover(world)[1]].mishap for _ in range(50)]
 
-    assert fates(7) == fates(7)
-    assert fates(7) != fates(8)
+    assert mishaps(7) == mishaps(7)
+    assert mishaps(7) != mishaps(8)
 
 
 def test_mishaps_change_neither_ids_nor_durations_nor_failures() -> None:
@@ -488,7 +493,7 @@ def test_a_lost_callback_is_never_due_but_its_cover_finishes() -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-@pytest.mark.parametrize("fields", [{"seconds": 60}, {"looks": 9}])
+@pytest.mark.parametrize("fields", [{"seconds": 60}, {"polls": 9}])
 def test_an_early_cover_is_finished_when_it_is_submitted(
     fields: dict[str, Any], fails: bool
 ) -> None:
@@ -496,7 +501,7 @@ def test_an_early_cover_is_finished_when_it_is_submitted(
     _, cover_task_id = a_cover(world, fails=fails)
 
     (callback,) = world.due(1000.0)
-    details = world.look(cover_task_id, 1000.0)
+    details = world.poll(cover_task_id, 1000.0)
 
     assert (callback.cover_task_id, callback.mishap) == (cover_task_id, Mishap.EARLY)
     assert details is not None
@@ -515,9 +520,9 @@ def test_a_late_callback_is_due_long_after_its_cover_finished() -> None:
     assert [callback.cover_task_id for callback in world.due(1060.0)] == [cover_task_id]
 
 
-def test_a_callback_is_late_by_300_s_after_the_look_that_finishes_its_cover() -> None:
-    world = a_world(looks=1, late_callbacks=1)
-    world.look(a_cover(world)[1], 1001.0)
+def test_a_callback_is_late_by_300_s_after_the_poll_that_finishes_its_cover() -> None:
+    world = a_world(polls=1, late_callbacks=1)
+    world.poll(a_cover(world)[1], 1001.0)
 
     assert world.next_due() == 1301.0
 
@@ -534,7 +539,7 @@ def test_what_happens_on_the_way_is_due_in_time_and_marked(share: str, mishap: M
 
 
 def forged(url: str, cover_task_id: str = "c") -> Notice:
-    return forgery.forge(Notice(cover_task_id=cover_task_id, url=url, images=None))
+    return forged_callbacks.forge(Notice(cover_task_id=cover_task_id, url=url, images=None))
 
 
 @given(st.text("abcXYZ019-_.~", min_size=1, max_size=50), st.uuids())
@@ -578,16 +583,18 @@ def test_a_forged_callback_has_the_right_id_and_images_of_nobody() -> None:
     a_cover(world, fails=True)
     (real,) = world.due(1000.0)
 
-    made_up = forgery.forge(real)
+    made_up = forged_callbacks.forge(real)
 
-    assert made_up == forgery.forge(real)
+    assert made_up == forged_callbacks.forge(real)
     assert made_up.cover_task_id == real.cover_task_id
     assert made_up.images is not None
     assert [world.image(path) for path in made_up.images] == [None, None]
 
 
 def test_a_signature_matches_the_published_formula() -> None:
-    headers = courier.signature("test-webhook-key", "21aee3c3c2a01fa5e030b3799fa4dd56", 1760512082)
+    headers = callback_sender.signature(
+        "test-webhook-key", "21aee3c3c2a01fa5e030b3799fa4dd56", 1760512082
+    )
 
     assert headers == {
         "X-Webhook-Timestamp": "1760512082",
@@ -617,7 +624,7 @@ def test_a_signature_matches_the_published_formula() -> None:
     ],
 )
 def test_only_addresses_of_this_machine_are_its_own(url: str, own: bool) -> None:
-    assert courier.is_own(url) is own
+    assert callback_sender.is_own(url) is own
 
 
 def test_pictures_are_distinct_and_the_same_again() -> None:

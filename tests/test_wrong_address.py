@@ -134,7 +134,7 @@ def test_a_run_that_goes_on_at_a_wrong_address_leaves_what_was_paid_for_as_it_wa
 
     async def scene(here: Stage) -> None:
         songs = here.sandbox.add_music(5)
-        here.sandbox.scenario = attrs.evolve(QUICK, looks=None, seconds=1_000)
+        here.sandbox.scenario = attrs.evolve(QUICK, polls=None, seconds=1_000)
         async with Ledger(tmp_path / "covers.db") as ledger:
             async with cover_catalog(here.client, songs, ledger=ledger):
                 while len(here.sandbox.journal.bills) < 6:  # noqa: ASYNC110 - a list, no event
@@ -315,5 +315,5 @@ async def test_a_base_url_that_ends_in_api_v1_is_refused_with_the_right_one(
 @pytest.mark.parametrize(
     "url", ["https://api/v1", "https://a.example/v1", "https://a.example/api/v10", KIE.base_url]
 )
-def test_a_base_url_that_only_looks_so_is_taken(url: str) -> None:
+def test_a_base_url_that_only_seems_so_is_taken(url: str) -> None:
     assert SunoCoverClient("key", base_url=f"{url}/").base_url == url

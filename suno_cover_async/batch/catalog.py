@@ -251,11 +251,11 @@ class _Table:
         if row == self._header or not any(map(str.strip, row)):
             return None
         lacking = self._width - len(row)
-        if lacking > 0 and self._lines.in_doubt:
+        if lacking > 0 and self._lines.quotes_broken:
             raise ValueError("it has too few fields, and a quote above it went wrong")
         if any(map(str.strip, row[self._width :])):
             raise ValueError("it has more fields than the header; put what holds commas in quotes")
-        self._lines.in_doubt = False
+        self._lines.quotes_broken = False
         row += [""] * lacking
         title = "" if self._title is None else row[self._title].strip()
         columns = {name: row[place] for name, place in self._places.items()}

@@ -40,7 +40,7 @@ class Lines:
     def __init__(self, stream: BinaryIO, name: str) -> None:
         """Begin at the stream's first line; raises ValueError for UTF-16."""
         self.name = name
-        self.in_doubt: bool = False  # a quote went wrong, and no whole row came since
+        self.quotes_broken: bool = False  # a quote went wrong, and no whole row came since
         self.is_utf8: bool = True  # the record at hand
         self._lines = _split(stream)
         first = next(self._lines, b"")
@@ -93,7 +93,7 @@ class Lines:
         last = self._last
         self._unread(max(1, self._again - self._first + 1))
         self._again = max(self._again, last)
-        self.in_doubt = True
+        self.quotes_broken = True
         return self.bad(reason)
 
     @property

@@ -111,17 +111,17 @@ class OutcomeQueue:
     def __init__(self) -> None:
         """Begin empty."""
         self._unread: asyncio.Queue[Outcome | None] = asyncio.Queue()
-        self._room = asyncio.Semaphore(_MOST_UNREAD)
+        self._free = asyncio.Semaphore(_MOST_UNREAD)
 
-    async def has_room(self) -> None:
+    async def has_capacity(self) -> None:
         """Wait until every earlier `put` has ended and there is room for one more outcome."""
-        async with self._room:
+        async with self._free:
             pass
 
     async def put(self, outcomes: Iterable[Outcome]) -> None:
         """Add outcomes, in the order of calls."""
         for outcome in outcomes:
-            await self._room.acquire()
+            await self._free.acquire()
             self._unread.put_nowait(outcome)
 
     def end(self) -> None:
@@ -134,5 +134,5 @@ class OutcomeQueue:
         if outcome is None:
             self.end()
         else:
-            self._room.release()
+            self._free.release()
         return outcome

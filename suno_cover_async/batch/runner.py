@@ -301,7 +301,7 @@ class CatalogRun:
         # Readers come first: no track starts while the outcomes of others wait to be read. The task
         # takes its slot itself: one that is handed to a new task is lost where that is cancelled
         # before its first step.
-        await self._unread.has_room()
+        await self._unread.has_capacity()
         await self._images_can_be_had()
         async with self._covers.slot():
             entry = await self._tracks.next()
@@ -411,8 +411,8 @@ class CatalogRun:
         task = self._covers.state.unclaimed.get(entry.music_task_id)
         if task is not None:
             return await self._submitted(entry, task)
-        in_doubt = not submit.done() or entry.state is TrackState.SUBMITTING
-        if not in_doubt and not self._covers.state.is_possibly_billed(entry.music_task_id):
+        possibly_billed = not submit.done() or entry.state is TrackState.SUBMITTING
+        if not possibly_billed and not self._covers.state.is_possibly_billed(entry.music_task_id):
             await self._ledger.unsent(entry)
         if error is not None:
             raise error

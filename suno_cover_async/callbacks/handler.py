@@ -35,12 +35,12 @@ class Hook:
         if not callable(function):
             raise TypeError(f"on_callback must be callable, not {function!r:.80}")
         self._function = function
-        self._room = threading.BoundedSemaphore(_MOST_CALLS)
+        self._free = threading.BoundedSemaphore(_MOST_CALLS)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def call(self, callback: Callback) -> None:
         """Begin a call, if there is room; raises nothing."""
-        if not self._room.acquire(blocking=False):
+        if not self._free.acquire(blocking=False):
             _log.warning(
                 "on_callback was not called for music task %s: %d calls of it are running",
                 callback.music_task_id,
@@ -50,7 +50,7 @@ class Hook:
         try:
             self._begin(callback)
         except RuntimeError:
-            self._room.release()
+            self._free.release()
             _log.exception("no thread could be started for on_callback")
 
     def _begin(self, callback: Callback) -> None:
@@ -65,7 +65,7 @@ class Hook:
 
     def _ended(self, callback: Callback, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._room.release()
+        self._free.release()
         if task.cancelled():
             _log.warning(
                 "on_callback was not called, or not to its end, for music task %s: the event loop "
@@ -80,7 +80,7 @@ class Hook:
 
     def _run_in_thread(self, callback: Callback, loop: asyncio.AbstractEventLoop) -> None:
         with _reported(callback), contextlib.ExitStack() as stack:
-            stack.callback(self._room.release)
+            stack.callback(self._free.release)
             result = self._function(callback)
             if inspect.isawaitable(result):  # such as a lambda's that calls an `async def`
                 time.sleep(_HEAD_START)

@@ -29,7 +29,7 @@ class Durations:
         while looks have to queue (`busy`).
         """
         if not self._seconds:
-            return _FIRST_LOOK_BUSY if busy else _FIRST_LOOK_UNLEARNED
+            return _FIRST_POLL_BUSY if busy else _FIRST_POLL_UNLEARNED
         return self._percentile(0.95 if busy else 0.25)
 
     def fallback_delay(self, margin: float) -> float:
@@ -37,7 +37,7 @@ class Durations:
 
         That is the 99th percentile, and `margin` seconds for the callback's own way.
         """
-        return self._percentile(0.99) + margin if self._seconds else _SAFETY_LOOK_UNLEARNED
+        return self._percentile(0.99) + margin if self._seconds else _FALLBACK_UNLEARNED
 
     def _percentile(self, share: float) -> float:
         """Return the least duration that this share of all does not exceed."""
@@ -45,9 +45,9 @@ class Durations:
 
 
 _LONGEST_BELIEVED = 1_800.0
-_FIRST_LOOK_UNLEARNED = 20.0
-_FIRST_LOOK_BUSY = 60.0
-_SAFETY_LOOK_UNLEARNED = 60.0
+_FIRST_POLL_UNLEARNED = 20.0
+_FIRST_POLL_BUSY = 60.0
+_FALLBACK_UNLEARNED = 60.0
 
 
 class Trust:

@@ -147,13 +147,13 @@ async def open_runtime(
     )
     transport = Transport(account, exchange)
 
-    def look(cover_task_id: str) -> Coroutine[Any, Any, CoverDetails | None]:
+    def details(cover_task_id: str) -> Coroutine[Any, Any, CoverDetails | None]:
         return transport.get(
             requests.details(cover_task_id), through=account.poll_limiter, urgent=True
         )
 
     state.left_under_way()  # by an event loop that was closed without ending its tasks
-    poller = Poller(look, poll, state, lambda: account.poll_limiter.busy, notifier)
+    poller = Poller(details, poll, state, lambda: account.poll_limiter.busy, notifier)
     runtime = Runtime(
         transport=transport,
         images=images,

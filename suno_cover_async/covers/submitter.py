@@ -157,7 +157,7 @@ class Submitter:
             await asyncio.sleep(self.state.possibly_billed[music_task_id].delay(_now()))
         try:
             return await self.transport.submit(
-                call, keep=self._keep, doubt=self._doubt, policy=policy
+                call, keep=self._keep, on_possibly_billed=self._mark_possibly_billed, policy=policy
             )
         except SunoCoverError as error:
             trouble = error
@@ -183,14 +183,14 @@ class Submitter:
         if not self.notifier.is_reliable:
             return await self._confirmed(music_task_id, failed)
         clock = asyncio.get_running_loop().time
-        until, next_look = clock() + patience, -math.inf
+        until, next_poll = clock() + patience, -math.inf
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(until):
                 while True:
                     unconfirmed = self.notifier.named(music_task_id)
-                    await event.wait(next_look if unconfirmed else until)
-                    await asyncio.sleep(next_look - clock())
-                    next_look = clock() + self.poll.min_interval
+                    await event.wait(next_poll if unconfirmed else until)
+                    await asyncio.sleep(next_poll - clock())
+                    next_poll = clock() + self.poll.min_interval
                     task = await self._confirmed(music_task_id, failed)
                     if task is not None:
                         return task
@@ -228,7 +228,7 @@ class Submitter:
     def _keep(self, task: CoverTask) -> None:
         self.state.accepted(task, _now())
 
-    def _doubt(self, call: requests.Call[CoverTask]) -> None:
+    def _mark_possibly_billed(self, call: requests.Call[CoverTask]) -> None:
         if not self.loop.is_closed():  # else the next event loop takes note of it as it begins
             self.state.possibly_billed[call.music_task_id or ""] = PossiblyBilled(self.loop.time())
 

@@ -105,7 +105,7 @@ class Transport:
         call: Call[T],
         *,
         keep: Callable[[T], None],
-        doubt: Callable[[Call[T]], None],
+        on_possibly_billed: Callable[[Call[T]], None],
         policy: RetryPolicy | None = None,
     ) -> T:
         """Ask for something that costs money.
@@ -117,7 +117,8 @@ class Transport:
         Args:
             call: What to ask.
             keep: Called with what was accepted, before anything else happens.
-            doubt: Called after every attempt that was sent and that the API did not answer.
+            on_possibly_billed: Called after every attempt that was sent and not answered by the
+                API.
             policy: How often to try; None takes the account's policy.
 
         Raises:
@@ -129,7 +130,7 @@ class Transport:
             # The POST runs in a task that no caller's cancellation reaches: once the body was
             # sent, its answer must be read and kept, or a paid cover would be lost.
             body = SubmitBody(call.body or b"")
-            work = self._post(call, body, admission, keep, doubt)
+            work = self._post(call, body, admission, keep, on_possibly_billed)
             post = asyncio.create_task(work)
             try:
                 return await asyncio.shield(post)
@@ -153,17 +154,17 @@ class Transport:
         body: SubmitBody,
         admission: Admission,
         keep: Callable[[T], None],
-        doubt: Callable[[Call[T]], None],
+        on_possibly_billed: Callable[[Call[T]], None],
     ) -> T | FailedAttempt | NotSent:
         try:
             outcome = await self._attempt(call, self._account.limiter, body, False, admission)
         except BaseException:
             if body.sent:
-                doubt(call)
+                on_possibly_billed(call)
             raise
         if isinstance(outcome, FailedAttempt):
             if outcome.possibly_billed or outcome.error.possibly_billed:
-                doubt(call)
+                on_possibly_billed(call)
         elif not isinstance(outcome, NotSent):
             keep(outcome)
         return outcome

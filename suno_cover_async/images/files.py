@@ -118,8 +118,8 @@ def file_stem(name: str) -> str:
     if safe == name and len(name.encode()) <= _LONGEST_STEM and not _HASHED.fullmatch(name):
         return name
     digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:_HASH]
-    room = _LONGEST_STEM - len(digest) - 1
-    return f"{safe.encode()[:room].decode(errors='ignore')}-{digest}"
+    space = _LONGEST_STEM - len(digest) - 1
+    return f"{safe.encode()[:space].decode(errors='ignore')}-{digest}"
 
 
 def _safe(name: str) -> str:

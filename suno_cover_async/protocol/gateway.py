@@ -27,7 +27,9 @@ _PASSING = frozenset({408, 425})
 _SUCCESS = 2  # hundred
 _SERVER_ERROR = 5  # hundred
 
-_LOOKED_AT = 16_384  # characters of a page: Cloudflare's own have the code within the first 8,000
+_MOST_SEARCHED = (
+    16_384  # characters of a page: Cloudflare's own have the code within the first 8,000
+)
 _LONGEST_PART = 200
 # Cloudflare writes "error code: 1010" as the whole of a plain text, and in HTML, which names
 # Cloudflare, "Error 1020", where spans may stand around each word. Nothing here backtracks: a
@@ -111,7 +113,7 @@ def _cloudflare_code(
     """
     if body is not None:
         return whole_number(body.get("error_code")) if body.get("cloudflare_error") else None
-    text = answer.text[:_LOOKED_AT]
+    text = answer.text[:_MOST_SEARCHED]
     found = _PLAIN_CODE.fullmatch(text.strip())
     if not found and is_page and _CLOUDFLARE.search(text):
         found = _CODE.search(text)
@@ -120,7 +122,7 @@ def _cloudflare_code(
 
 def _is_block_page(answer: Answer) -> bool:
     """Whether it is a page of Cloudflare's firewall, which may have no number."""
-    text = answer.text[:_LOOKED_AT]
+    text = answer.text[:_MOST_SEARCHED]
     return answer.status == _FORBIDDEN and any(page in text for page in _BLOCK_PAGES)
 
 
@@ -128,7 +130,7 @@ def _is_unreadable(answer: Answer, body: Mapping[str, Any] | None) -> bool:
     """Whether it may be the API's answer, lost on the way: cut off, or a 2xx empty or garbled."""
     if body is not None:
         return False
-    text = answer.text[:_LOOKED_AT].strip()
+    text = answer.text[:_MOST_SEARCHED].strip()
     if text.startswith("{"):
         return True
     if answer.status // 100 != _SUCCESS:
@@ -139,7 +141,7 @@ def _is_unreadable(answer: Answer, body: Mapping[str, Any] | None) -> bool:
 
 def _said(answer: Answer, body: Mapping[str, Any] | None) -> str:
     """Quote what people are to read: JSON's title and detail, a page's title, or the first line."""
-    text = answer.text[:_LOOKED_AT].strip()
+    text = answer.text[:_MOST_SEARCHED].strip()
     if body is not None:
         parts = _texts(body) or _texts(body.get("error"))
         return ": ".join(parts) or printable(" ".join(text.split()), _LONGEST_PART)

@@ -109,8 +109,8 @@ def _refusal(
     said = _reason(body)
     kind = _kind(call, host, code, said)
     number = printable(str(code), _LONGEST_CODE)
-    verdict = f"{said or 'no reason given'} (code {number})"
-    error = kind(verdict + _ADVICE.get(kind, ""), code=code)
+    result = f"{said or 'no reason given'} (code {number})"
+    error = kind(result + _ADVICE.get(kind, ""), code=code)
     if isinstance(error, errors.APIError):
         error.retry_after = answer.retry_after
     return _about(error, call, answer)

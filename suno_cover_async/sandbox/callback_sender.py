@@ -13,7 +13,7 @@ from yarl import URL
 
 from suno_cover_async.common.addresses import is_loopback
 from suno_cover_async.protocol import codec, signatures
-from suno_cover_async.sandbox import forged_callbacks as forgery
+from suno_cover_async.sandbox import forged_callbacks
 from suno_cover_async.sandbox.journal import Delivery
 from suno_cover_async.sandbox.scenario import Mishap, Scenario
 from suno_cover_async.sandbox.world import Notice
@@ -55,7 +55,7 @@ def letter(callback: Notice, base_url: str) -> bytes:
 
 
 @attrs.define
-class Courier:
+class CallbackSender:
     """Delivers callbacks until it is closed, and notes every attempt."""
 
     deliveries: list[Delivery]
@@ -102,8 +102,8 @@ class Courier:
                 copies.create_task(self._deliver(callback, scenario, base_url, once))
 
     async def _forge(self, callback: Notice, scenario: Scenario, base_url: str) -> None:
-        forged, key = forgery.forge(callback), scenario.hmac_key
-        wrong_key = None if key is None else forgery.wrong_key(key)
+        forged, key = forged_callbacks.forge(callback), scenario.hmac_key
+        wrong_key = None if key is None else forged_callbacks.wrong_key(key)
         status = await self._post(forged, letter(forged, base_url), wrong_key)
         self._note(forged, status=status, forged=True)
 

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from suno_cover_async.common.validation import checked, positive
-from suno_cover_async.sandbox import validators as bounds
+from suno_cover_async.sandbox import validators
 
 
 @attrs.frozen(kw_only=True)
@@ -21,7 +21,7 @@ class Lognormal:
     """
 
     median: float = attrs.field(validator=checked(positive))
-    sigma: float = attrs.field(validator=bounds.spread)
+    sigma: float = attrs.field(validator=validators.spread)
 
     def draw(self, dice: random.Random) -> float:
         """Draw one duration."""
@@ -35,7 +35,7 @@ Seconds = float | tuple[float, float] | Lognormal
 def check(instance: object, attribute: "attrs.Attribute[Any]", value: Seconds) -> None:
     """Check what a scenario says about durations, as a validator."""
     if not isinstance(value, Lognormal):
-        bounds.span(instance, attribute, value)
+        validators.span(instance, attribute, value)
 
 
 def draw(seconds: Seconds, dice: random.Random) -> float:

@@ -240,9 +240,9 @@ def _shade(size: int) -> Image.Image:
     return _gradient(size, size * 3 // 10, [min(230, 2 * tone) for tone in range(_TONES)])
 
 
-def _fitting(text: str, size: int, room: int) -> _Font:
+def _fitting(text: str, size: int, space: int) -> _Font:
     wide = _font(size).getlength(text)
-    return _font(size) if wide <= room else _font(int(size * room / wide))
+    return _font(size) if wide <= space else _font(int(size * space / wide))
 
 
 @functools.lru_cache(maxsize=32)

@@ -166,14 +166,14 @@ def _submit(asked: Question, world: World) -> Reply:
 def _duplicate(world: World, cover_task_id: str, now: float) -> Reply:
     scenario = world.scenario
     wrong = scenario.duplicate_id is DuplicateId.WRONG
-    named = codec.encode_submitted(world.stranger(now) if wrong else cover_task_id)
+    named = codec.encode_submitted(world.other_cover(now) if wrong else cover_task_id)
     data = None if scenario.duplicate_id is DuplicateId.ABSENT else named
     code = scenario.duplicate_code
     return _refuse(scenario, code, _EXISTS[code], data)
 
 
 def _details(asked: Question, world: World) -> Reply:
-    found = world.look(asked.task_id or "", asked.at)
+    found = world.poll(asked.task_id or "", asked.at)
     if found is None:
         return _accept(None)
     urls = tuple(asked.base_url + path for path in found.images)

@@ -14,8 +14,7 @@ import attrs
 from suno_cover_async.common.validation import checked, count, positive
 from suno_cover_async.policies import RateLimit
 from suno_cover_async.protocol.fields import Times
-from suno_cover_async.sandbox import durations
-from suno_cover_async.sandbox import validators as bounds
+from suno_cover_async.sandbox import durations, validators
 
 T = TypeVar("T")
 
@@ -190,54 +189,54 @@ class Scenario:
     """
 
     seconds: durations.Seconds = attrs.field(default=0.05, validator=durations.check)
-    looks: int | None = attrs.field(
+    polls: int | None = attrs.field(
         default=None, validator=attrs.validators.optional(checked(count))
     )
     scale: float = attrs.field(default=1.0, validator=checked(positive))
-    null_looks: int = attrs.field(default=0, validator=bounds.whole)
-    imageless_looks: int = attrs.field(default=0, validator=bounds.whole)
-    failures: float = attrs.field(default=0.0, validator=bounds.share)
-    credits: float = attrs.field(default=1_000_000.0, validator=bounds.amount)
-    price: float = attrs.field(default=1.0, validator=bounds.amount)
+    null_polls: int = attrs.field(default=0, validator=validators.whole)
+    imageless_polls: int = attrs.field(default=0, validator=validators.whole)
+    failures: float = attrs.field(default=0.0, validator=validators.share)
+    credits: float = attrs.field(default=1_000_000.0, validator=validators.amount)
+    price: float = attrs.field(default=1.0, validator=validators.amount)
     rate_limit: RateLimit | None = _LIMIT
     counted: frozenset[Kind] = attrs.field(default=API_KINDS, converter=_kinds, validator=_limited)
     too_often_code: int = attrs.field(default=429, validator=attrs.validators.in_({405, 429, 430}))
     no_credits_code: int = attrs.field(default=402, validator=attrs.validators.in_({402, 429}))
-    retry_after: str | None = attrs.field(default=None, validator=bounds.header)
+    retry_after: str | None = attrs.field(default=None, validator=validators.header)
     http_errors: bool = False
     times: Times = Times.EPOCH_MS
     duplicate_code: int = attrs.field(default=400, validator=attrs.validators.in_({400, 409}))
     duplicate_id: DuplicateId = DuplicateId.RIGHT
     gone_status: int = attrs.field(default=404, validator=attrs.validators.in_({403, 404, 410}))
-    image_size: int = attrs.field(default=512, validator=bounds.pixels)
+    image_size: int = attrs.field(default=512, validator=validators.pixels)
     hmac_key: str | None = attrs.field(default=None, repr=False)
     callback_copies: int = attrs.field(default=1, validator=checked(count))
-    callback_pause: float = attrs.field(default=1.0, validator=bounds.amount)
-    lost_callbacks: float = attrs.field(default=0.0, validator=bounds.share)
-    doubled_callbacks: float = attrs.field(default=0.0, validator=bounds.share)
-    early_callbacks: float = attrs.field(default=0.0, validator=bounds.share)
-    late_callbacks: float = attrs.field(default=0.0, validator=bounds.share)
-    forged_callbacks: float = attrs.field(default=0.0, validator=bounds.share)
-    late_seconds: float = attrs.field(default=300.0, validator=bounds.amount)
-    lost_requests: float = attrs.field(default=0.0, validator=bounds.share)
-    lost_answers: float = attrs.field(default=0.0, validator=bounds.share)
-    resets: float = attrs.field(default=0.0, validator=bounds.share)
-    truncated: float = attrs.field(default=0.0, validator=bounds.share)
-    garbage: float = attrs.field(default=0.0, validator=bounds.share)
-    html: float = attrs.field(default=0.0, validator=bounds.share)
-    maintenance: float = attrs.field(default=0.0, validator=bounds.share)
-    server_errors: float = attrs.field(default=0.0, validator=bounds.share)
-    too_often: float = attrs.field(default=0.0, validator=bounds.share)
-    slow: float = attrs.field(default=0.0, validator=bounds.share)
-    slow_seconds: float = attrs.field(default=1.0, validator=bounds.amount)
+    callback_pause: float = attrs.field(default=1.0, validator=validators.amount)
+    lost_callbacks: float = attrs.field(default=0.0, validator=validators.share)
+    doubled_callbacks: float = attrs.field(default=0.0, validator=validators.share)
+    early_callbacks: float = attrs.field(default=0.0, validator=validators.share)
+    late_callbacks: float = attrs.field(default=0.0, validator=validators.share)
+    forged_callbacks: float = attrs.field(default=0.0, validator=validators.share)
+    late_seconds: float = attrs.field(default=300.0, validator=validators.amount)
+    lost_requests: float = attrs.field(default=0.0, validator=validators.share)
+    lost_answers: float = attrs.field(default=0.0, validator=validators.share)
+    resets: float = attrs.field(default=0.0, validator=validators.share)
+    truncated: float = attrs.field(default=0.0, validator=validators.share)
+    garbage: float = attrs.field(default=0.0, validator=validators.share)
+    html: float = attrs.field(default=0.0, validator=validators.share)
+    maintenance: float = attrs.field(default=0.0, validator=validators.share)
+    server_errors: float = attrs.field(default=0.0, validator=validators.share)
+    too_often: float = attrs.field(default=0.0, validator=validators.share)
+    slow: float = attrs.field(default=0.0, validator=validators.share)
+    slow_seconds: float = attrs.field(default=1.0, validator=validators.amount)
     faults_on: frozenset[Kind] = attrs.field(default=API_KINDS, converter=_kinds, validator=_known)
-    delay: tuple[float, float] | None = attrs.field(default=None, validator=bounds.span)
+    delay: tuple[float, float] | None = attrs.field(default=None, validator=validators.span)
     seed: int = 0
 
     def __attrs_post_init__(self) -> None:
         """Check that the faults leave room for each other, and the mishaps too."""
-        bounds.fit("lost_requests, lost_answers, ... slow", self.shares)
-        bounds.fit("lost_callbacks, ... forged_callbacks", self.callback_shares)
+        validators.fit("lost_requests, lost_answers, ... slow", self.shares)
+        validators.fit("lost_callbacks, ... forged_callbacks", self.callback_shares)
 
     @property
     def shares(self) -> tuple[tuple[Fault, float], ...]:

@@ -17,10 +17,9 @@ from typing import Any, Self
 import attrs
 from aiohttp import web
 
-from suno_cover_async.sandbox import images
+from suno_cover_async.sandbox import images, socket_faults
 from suno_cover_async.sandbox import routes as api
-from suno_cover_async.sandbox import socket_faults as breakage
-from suno_cover_async.sandbox.callback_sender import Courier
+from suno_cover_async.sandbox.callback_sender import CallbackSender
 from suno_cover_async.sandbox.journal import Arrival, Journal
 from suno_cover_async.sandbox.scenario import Fault, Kind, Reply, Scenario
 from suno_cover_async.sandbox.world import World
@@ -79,7 +78,7 @@ class Sandbox:
         self._scripts: dict[Kind, deque[Fault | Reply]] = {}
         self._port = port
         self._open = AsyncExitStack()
-        self._courier: Courier | None = None
+        self._callback_sender: CallbackSender | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._handlers: set[asyncio.Task[Any] | None] = set()
 
@@ -98,9 +97,9 @@ class Sandbox:
             listener.close()
             raise
         self._port = listener.sockets[0].getsockname()[1]
-        self._courier = Courier(self.journal.callbacks, self._clock)
+        self._callback_sender = CallbackSender(self.journal.callbacks, self._clock)
         self._open = AsyncExitStack()
-        self._open.push_async_callback(self._courier.aclose)
+        self._open.push_async_callback(self._callback_sender.aclose)
         self._open.push_async_callback(self._stop, listener, server)
         self._send_due()
         return self
@@ -109,7 +108,7 @@ class Sandbox:
         """Close every connection, and drop callbacks that are still on their way."""
         if self._alarm is not None:
             self._alarm.cancel()
-        self._courier = self._alarm = None
+        self._callback_sender = self._alarm = None
         await self._open.aclose()
 
     @property
@@ -173,13 +172,13 @@ class Sandbox:
     async def _stop(self, listener: asyncio.Server, server: web.Server) -> None:
         """Close the door first, then every connection."""
         try:
-            await breakage.hang_up(listener)
+            await socket_faults.hang_up(listener)
         finally:
             for task in filter(None, self._handlers):
                 task.cancel()
-            await breakage.settle()
+            await socket_faults.settle()
             await server.shutdown(_SHUTDOWN_SECONDS)
-            await breakage.settle()
+            await socket_faults.settle()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve a request to its end, even when its client leaves, as a host does."""
@@ -202,8 +201,8 @@ class Sandbox:
         reply = self._answer(step, asked)
         done = self._outcome(arrival, asked, step, reply)
         self.journal.arrivals[place] = done
-        if self._courier is not None:
-            await self._courier.tried(done.cover_task_id)
+        if self._callback_sender is not None:
+            await self._callback_sender.tried(done.cover_task_id)
         await self._travel(self.scenario.slow_seconds if step is Fault.SLOW else 0)
         return _send(request, step, reply)
 
@@ -290,10 +289,10 @@ class Sandbox:
 
     def _send_due(self) -> None:
         """Send the callbacks that are due, and wake up for the next one."""
-        if self._courier is None:
+        if self._callback_sender is None:
             return
         for callback in self._world.due(self._clock()):
-            self._courier.send(callback, self.scenario, self.url)
+            self._callback_sender.send(callback, self.scenario, self.url)
         if self._alarm is not None:
             self._alarm.cancel()
         due = self._world.next_due()
@@ -312,9 +311,9 @@ def _send(request: web.BaseRequest, step: Fault | Reply, reply: Reply) -> web.St
         case Fault.LOST_REQUEST | Fault.LOST_ANSWER:
             transport.close()
         case Fault.RESET:
-            breakage.reset(transport)
+            socket_faults.reset(transport)
         case Fault.TRUNCATED:
-            breakage.truncate(transport, reply)
+            socket_faults.truncate(transport, reply)
         case _:
             pass
     return web.Response(status=reply.status, body=reply.body, headers=reply.headers)

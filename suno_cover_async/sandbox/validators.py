@@ -47,10 +47,10 @@ def span(
     """Check a number of at least 0, or the lowest and the highest of such; None passes."""
     if value is None:
         return
-    bounds = value if isinstance(value, tuple) else (value, value)
-    for bound in bounds:
+    validators = value if isinstance(value, tuple) else (value, value)
+    for bound in validators:
         _number(attribute.name, bound, 0)
-    low, high = bounds
+    low, high = validators
     if low > high:
         raise ValueError(f"{attribute.name} must be (lowest, highest), not {value!r}")
 

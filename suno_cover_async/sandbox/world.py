@@ -58,12 +58,12 @@ class _Cover:
     callback_url: str | None
     created: float
     done: float | None
-    looks_needed: int | None
+    polls_needed: int | None
     fails: bool
     mishap: Mishap
-    looks: int = 0
+    polls: int = 0
     status: CoverStatus = CoverStatus.PENDING  # as the last look showed it
-    imageless_looks: int = 0
+    imageless_polls: int = 0
     images: tuple[str, ...] = ()
 
 
@@ -89,7 +89,7 @@ class World:
         self._unsent: list[tuple[float, str]] = []
         self._arrivals: deque[float] = deque()
         self._spent = 0.0
-        self._stranger: str | None = None
+        self._other_cover: str | None = None
 
     def add_music(
         self, music_task_ids: Iterable[str] | int, *, status: str, fails: bool | None
@@ -154,24 +154,24 @@ class World:
         self._charge(cover, now)
         return cover.cover_task_id
 
-    def stranger(self, now: float) -> str:
+    def other_cover(self, now: float) -> str:
         """Name a finished cover task that belongs to a music task of someone else."""
-        if self._stranger is None:
+        if self._other_cover is None:
             cover = self._open(self._new_id(), None, now, fails=False)
-            cover.done, cover.looks_needed = now, None
-            self._stranger = cover.cover_task_id
-        return self._stranger
+            cover.done, cover.polls_needed = now, None
+            self._other_cover = cover.cover_task_id
+        return self._other_cover
 
-    def look(self, cover_task_id: str, now: float) -> CoverDetails | None:
+    def poll(self, cover_task_id: str, now: float) -> CoverDetails | None:
         """Look at a cover task, which may be the look that finishes it."""
         cover = self._covers.get(cover_task_id)
         if cover is None:
             return None
-        cover.looks += 1
-        seen = cover.looks - self.scenario.null_looks
+        cover.polls += 1
+        seen = cover.polls - self.scenario.null_polls
         if seen <= 0:
             return None
-        if cover.looks_needed is not None and cover.done is None and seen >= cover.looks_needed:
+        if cover.polls_needed is not None and cover.done is None and seen >= cover.polls_needed:
             self._finish_at(cover, now)
         cover.status = self._status(cover, seen, now)
         return self._details(cover, cover.status)
@@ -243,12 +243,12 @@ class World:
             callback_url=callback_url,
             created=now,
             done=None,
-            looks_needed=self.scenario.looks,
+            polls_needed=self.scenario.polls,
             fails=fails,
             mishap=mishap,
         )
         self._covers[cover.cover_task_id] = cover
-        duration = None if cover.looks_needed else self.scenario.duration(self._dice)
+        duration = None if cover.polls_needed else self.scenario.duration(self._dice)
         if mishap is Mishap.EARLY:
             duration = 0.0
         if duration is not None:
@@ -294,8 +294,8 @@ class World:
         )
 
     def _visible_images(self, cover: _Cover) -> tuple[str, ...]:
-        if cover.imageless_looks < self.scenario.imageless_looks:
-            cover.imageless_looks += 1
+        if cover.imageless_polls < self.scenario.imageless_polls:
+            cover.imageless_polls += 1
             return ()
         return self._image_paths(cover)
 

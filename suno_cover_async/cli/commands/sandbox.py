@@ -16,7 +16,7 @@ from suno_cover_async.cli.output.console import result, say, stderr
 from suno_cover_async.common.text import printable
 from suno_cover_async.sandbox import Arrival, Delivery, Sandbox, Scenario
 
-_LOOK_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 _MOST_SHOWN = 12
 _GOOD = 200
 
@@ -70,17 +70,17 @@ async def _show_journal(console: Console, sandbox: Sandbox) -> None:
             called += 1
             _show_callback(console, delivery)
         shown, answered = answered, len(arrivals)
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 def _show_callback(console: Console, delivery: Delivery) -> None:
     """Show a callback that had somewhere to go."""
     if delivery.url == NO_CALLBACK_URL:
         return
-    verdict = str(delivery.status or "no answer")
+    result = str(delivery.status or "no answer")
     if delivery.skipped:
-        verdict = "not called: only this machine's own addresses are"
-    words = [_clock(delivery.at), "CALL", printable(delivery.url), verdict]
+        result = "not called: only this machine's own addresses are"
+    words = [_clock(delivery.at), "CALL", printable(delivery.url), result]
     say(console, "  ".join(words), "" if delivery.status == _GOOD else "red")
 
 
@@ -90,13 +90,13 @@ def _clock(at: float) -> str:
 
 
 def _show(console: Console, arrival: Arrival, *, bills: int) -> None:
-    verdict = arrival.code or arrival.status
+    result = arrival.code or arrival.status
     words = [
         _clock(arrival.at),
         f"{arrival.method:4}",
         printable(arrival.path),
-        str(verdict or "no answer"),
+        str(result or "no answer"),
     ]
     if arrival.kind == "submit":
         words.append(f"({bills} billed so far)")
-    say(console, "  ".join(words), "" if verdict == _GOOD else "red")
+    say(console, "  ".join(words), "" if result == _GOOD else "red")

@@ -186,11 +186,11 @@ class _Picture:
     def _bar(self, standing: Standing) -> Table:
         words = [Text(f"{standing.done:,} of {standing.total:,}", no_wrap=True)]
         took = Text(clock(time.monotonic() - self._began), "dim", no_wrap=True)
-        room = self._console.width - len(words[0]) - GAP - 1
-        if room - len(took) - GAP >= _NARROWEST_BAR:
+        space = self._console.width - len(words[0]) - GAP - 1
+        if space - len(took) - GAP >= _NARROWEST_BAR:
             words.append(took)
-            room -= len(took) + GAP
-        wide = max(1, min(_WIDEST_BAR, room))
+            space -= len(took) + GAP
+        wide = max(1, min(_WIDEST_BAR, space))
         table = Table.grid(padding=(0, GAP, 0, 0))
         table.add_row(ProgressBar(max(standing.total, 1), standing.ended, wide), *words)
         return table

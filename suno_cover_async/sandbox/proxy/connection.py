@@ -11,7 +11,7 @@ from typing import cast
 import attrs
 
 from suno_cover_async.common.connector import arrivals
-from suno_cover_async.sandbox import socket_faults as breakage
+from suno_cover_async.sandbox import socket_faults
 
 _END_OF_HEAD = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
@@ -76,4 +76,4 @@ class End:
     def reset(self) -> None:
         """End it with a TCP reset."""
         if not self.transport.is_closing():
-            breakage.reset(self.transport)
+            socket_faults.reset(self.transport)

@@ -9,7 +9,7 @@ import random
 
 import attrs
 
-from suno_cover_async.sandbox import validators as bounds
+from suno_cover_async.sandbox import validators
 from suno_cover_async.sandbox.scenario import draw
 
 
@@ -60,23 +60,23 @@ class Wire:
         seed: Of all chance here.
     """
 
-    refused: float = attrs.field(default=0.0, validator=bounds.share)
-    resets: float = attrs.field(default=0.0, validator=bounds.share)
-    cuts: float = attrs.field(default=0.0, validator=bounds.share)
-    stalls: float = attrs.field(default=0.0, validator=bounds.share)
-    trickles: float = attrs.field(default=0.0, validator=bounds.share)
-    garbage: float = attrs.field(default=0.0, validator=bounds.share)
-    echoes: float = attrs.field(default=0.0, validator=bounds.share)
-    refusal: float = attrs.field(default=0.02, validator=bounds.amount)
+    refused: float = attrs.field(default=0.0, validator=validators.share)
+    resets: float = attrs.field(default=0.0, validator=validators.share)
+    cuts: float = attrs.field(default=0.0, validator=validators.share)
+    stalls: float = attrs.field(default=0.0, validator=validators.share)
+    trickles: float = attrs.field(default=0.0, validator=validators.share)
+    garbage: float = attrs.field(default=0.0, validator=validators.share)
+    echoes: float = attrs.field(default=0.0, validator=validators.share)
+    refusal: float = attrs.field(default=0.02, validator=validators.amount)
     stall: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(bounds.amount)
+        default=None, validator=attrs.validators.optional(validators.amount)
     )
-    echo: float = attrs.field(default=0.01, validator=bounds.amount)
+    echo: float = attrs.field(default=0.01, validator=validators.amount)
     seed: int = 0
 
     def __attrs_post_init__(self) -> None:
         """Check that the faults leave room for each other."""
-        bounds.fit("refused, resets, ... echoes", self.shares)
+        validators.fit("refused, resets, ... echoes", self.shares)
 
     @property
     def shares(self) -> tuple[tuple[WireFault, float], ...]:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from suno_cover_async.common.addresses import is_loopback
-from suno_cover_async.sandbox import socket_faults as breakage
+from suno_cover_async.sandbox import socket_faults
 from suno_cover_async.sandbox.proxy.connection import End
 from suno_cover_async.sandbox.proxy.faults import Wire, WireFault
 
@@ -124,7 +124,7 @@ class FaultProxy:
                 carrier.cancel()
             self._release()
             await asyncio.gather(*self._carriers, return_exceptions=True)
-            await breakage.settle()
+            await socket_faults.settle()
 
     @property
     def url(self) -> str:
@@ -166,7 +166,7 @@ class FaultProxy:
         """Refuse what comes; whether anything was accepted until now."""
         listener, self._listener = self._listener, None
         if listener is not None:
-            await breakage.hang_up(listener)
+            await socket_faults.hang_up(listener)
         return listener is not None
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
