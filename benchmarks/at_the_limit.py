@@ -46,12 +46,14 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import attrs
 import contest
-from catalog_child import policies, song
+
+sys.path.append(str(Path(__file__).parents[1]))
 
 from suno_cover_async import (
     CallbackReceiver,
@@ -63,6 +65,7 @@ from suno_cover_async import (
 )
 from suno_cover_async.sandbox import Arrival, Journal, Kind, Lognormal, Sandbox, Scenario
 from suno_cover_async.sandbox.scenario import API_KINDS
+from tests.support.catalog_child import policies, song
 
 LIMIT = RateLimit(calls=20, seconds=10)
 SIGMA = 0.4

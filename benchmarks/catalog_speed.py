@@ -16,12 +16,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import catalogs
-from catalog_child import song
+sys.path.append(str(Path(__file__).parents[1]))
 
 from suno_cover_async import Ledger, RateLimit
 from suno_cover_async.sandbox import Sandbox, Scenario
 from suno_cover_async.sandbox.scenario import API_KINDS
+from tests.support import catalogs
+from tests.support.catalog_child import song
 
 USUAL = RateLimit(calls=20, seconds=10)
 SLOWEST = 1.25

@@ -21,11 +21,12 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import catalogs
-from catalog_child import song
+sys.path.append(str(Path(__file__).parents[1]))
 
 from suno_cover_async import CoverDetails, CoverStatus, CoverTask, Ledger, Track, TrackState
 from suno_cover_async.ledger.entry import LedgerEntry
+from tests.support import catalogs
+from tests.support.catalog_child import song
 
 AT_ONCE = 100
 CHEAP = 0.002

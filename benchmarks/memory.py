@@ -15,10 +15,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import catalogs
-from catalog_child import song
+sys.path.append(str(Path(__file__).parents[1]))
 
 from suno_cover_async.sandbox import Sandbox, Scenario
+from tests.support import catalogs
+from tests.support.catalog_child import song
 
 SIZES = (1_000, 100_000, 1_000_000)
 SCALE = 1000

@@ -20,11 +20,12 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-import catalogs
-from catalog_child import song
+sys.path.append(str(Path(__file__).parents[1]))
 
 from suno_cover_async import Ledger, TrackState, read_catalog
 from suno_cover_async.sandbox import Sandbox, Scenario
+from tests.support import catalogs
+from tests.support.catalog_child import song
 
 REACH = 2.0
 SAVED = 0.6

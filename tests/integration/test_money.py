@@ -1,0 +1,728 @@
+"""Never pay twice, never lose a cover: the sandbox's bills are the judge."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+import pytest
+
+from suno_cover_async import (
+    AuthenticationError,
+    ClientBlockedError,
+    ClientUsageError,
+    CoverDetails,
+    CoverExistsError,
+    CoverFailedError,
+    CoverStatus,
+    CoverTask,
+    InsufficientCreditsError,
+    InvalidRequestError,
+    RateLimit,
+    RateLimiter,
+    RetryPolicy,
+    SunoCoverClient,
+    SunoCoverError,
+    TransportError,
+    UnexpectedResponseError,
+)
+from suno_cover_async.sandbox import DuplicateId, Fault, Reply, Sandbox, Scenario
+from tests.support import virtual_time
+from tests.support.clients import FAST_RETRY, connect
+from tests.support.runs import billed
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
+
+FREE = Scenario(rate_limit=None, polls=1)
+
+
+async def test_generate_submits_waits_and_gives_two_images() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+
+        details = await client.generate(music)
+
+        assert details.status is CoverStatus.SUCCESS
+        assert details.music_task_id == music
+        assert len(details.images) == 2
+        assert billed(sandbox) == {music: 1}
+
+
+LOST_AFTER = [
+    Fault.LOST_ANSWER,
+    Fault.RESET,
+    Fault.TRUNCATED,
+    Fault.GARBAGE,
+    Fault.PAGE,
+    Fault.GATEWAY_AFTER,
+    Fault.SERVER_ERROR_AFTER,
+]
+
+
+LOST_AFTER_TOO = [
+    Fault.SLOW,
+    Reply(status=204, executes=True),
+    Reply(status=201, body=b"created", executes=True),
+    Reply(status=200, body=b'{"code":200,"msg":"success","data":null}', executes=True),
+    Reply(status=200, body=b'{"code":200,"msg":"success","data":{"taskId":5}}', executes=True),
+    Reply(status=504, body=b"<html>Gateway time-out</html>", executes=True),
+    Reply(status=200, body=b'{"code":408,"msg":"upstream"}', executes=True),
+]
+
+
+@pytest.mark.parametrize("fault", LOST_AFTER + LOST_AFTER_TOO, ids=lambda fault: repr(fault)[:60])
+async def test_a_lost_answer_never_pays_twice_and_loses_nothing(fault: Fault | Reply) -> None:
+    scenario = Scenario(rate_limit=None, polls=1, slow_seconds=5)
+    retry = RetryPolicy(initial_delay=0.001, attempt_timeout=0.3)
+    async with Sandbox(scenario) as sandbox, connect(sandbox, retry=retry) as client:
+        (music,) = sandbox.add_music(1)
+        await client.credits()  # so that a gateway's answer is no sign of a wrong address
+        sandbox.script("submit", fault)
+
+        task = await client.submit(music)
+
+        assert task.adopted
+        assert billed(sandbox) == {music: 1}
+        assert task.cover_task_id == sandbox.journal.bills[0].cover_task_id
+        first, second = sandbox.journal.of("submit")
+        assert second.at - first.at >= 1.0
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.LOST_REQUEST, Fault.GATEWAY, Fault.SERVER_ERROR, Fault.MAINTENANCE]
+)
+async def test_a_submit_that_was_not_executed_is_made_again(fault: Fault) -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        sandbox.script("submit", fault)
+
+        task = await client.submit(music)
+
+        assert not task.adopted
+        assert billed(sandbox) == {music: 1}
+
+
+async def test_a_submit_that_was_never_sent_is_tried_again_at_once_and_in_full() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    async with SunoCoverClient("key", base_url=url, retry=FAST_RETRY) as client:
+        async with asyncio.timeout(0.9):  # a possibly billed one would wait for 1 s
+            with pytest.raises(TransportError):
+                await client.submit("a-song")
+
+
+async def test_a_nonsense_timeout_is_refused_before_anything_is_paid() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+
+        for nonsense in (-1, float("nan"), "5"):
+            with pytest.raises((ValueError, TypeError), match="timeout"):
+                await client.generate(music, timeout=nonsense)  # type: ignore[arg-type]
+
+        assert not sandbox.journal.arrivals
+
+
+async def test_a_possibly_billed_submit_is_repeated_at_most_three_times() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        sandbox.script("submit", *[Fault.LOST_ANSWER] * 10)
+
+        with pytest.raises(SunoCoverError) as caught:
+            await client.submit(music)
+
+        assert caught.value.retryable
+        assert caught.value.music_task_id == music
+        assert len(sandbox.journal.of("submit")) == 4
+        assert billed(sandbox) == {music: 1}
+
+
+@pytest.mark.parametrize("code", [400, 409])
+async def test_a_song_covered_before_is_adopted(code: int) -> None:
+    scenario = Scenario(rate_limit=None, polls=1, duplicate_code=code)
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as first, connect(sandbox) as second:
+        (music,) = sandbox.add_music(1)
+        original = await first.generate(music)
+
+        adopted = await second.submit(music)
+        again = await second.generate(music)
+
+        assert adopted.adopted
+        assert again == original
+        assert billed(sandbox) == {music: 1}
+
+
+async def test_a_duplicate_without_an_id_is_an_error_of_its_own() -> None:
+    scenario = Scenario(rate_limit=None, polls=1, duplicate_id=DuplicateId.ABSENT)
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        await client.submit(music)
+
+        with pytest.raises(CoverExistsError) as caught:
+            await client.submit(music)
+
+        assert caught.value.music_task_id == music
+
+
+async def test_another_songs_cover_is_never_taken_for_ours() -> None:
+    scenario = Scenario(rate_limit=None, polls=1, duplicate_id=DuplicateId.WRONG)
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        await client.submit(music)
+
+        with pytest.raises(CoverExistsError, match="is said to belong to"):
+            await client.generate(music)
+        assert client.possibly_billed == (music,)
+
+
+OUT_OF_STEP = {  # answers to another request on the same connection
+    "the submit of another song": (200, '{"taskId":"COVER"}'),
+    "the refusal of another song": (409, '{"taskId":"COVER"}'),
+    "a look at another song's cover": (200, '{"taskId":"unheard-of","parentTaskId":"another"}'),
+}
+
+
+@pytest.mark.parametrize(("code", "data"), OUT_OF_STEP.values(), ids=OUT_OF_STEP)
+async def test_an_answer_to_another_songs_request_puts_a_submit_in_doubt(
+    code: int, data: str
+) -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        ours, theirs = sandbox.add_music(2)
+        other = await client.submit(theirs)
+        body = f'{{"code":{code},"data":{data.replace("COVER", other.cover_task_id)}}}'
+        sandbox.script("submit", Reply(body=body.encode(), executes=True))
+
+        details = await client.generate(ours)
+
+        assert details.music_task_id == ours
+        assert billed(sandbox) == {ours: 1, theirs: 1}
+        _, first, second = sandbox.journal.of("submit")
+        assert second.at - first.at >= 1.0
+
+
+async def test_whose_a_cover_task_is_is_believed_until_its_details_say_otherwise() -> None:
+    scenario = Scenario(rate_limit=None, polls=1)
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client, connect(sandbox) as other:
+        ours, theirs = sandbox.add_music(2)
+        task = await other.submit(theirs)
+        stray = b'{"code":200,"data":{"taskId":"%b"}}' % task.cover_task_id.encode()
+        sandbox.script("submit", Reply(body=stray, executes=True))
+        with pytest.raises(UnexpectedResponseError, match="is said to belong to"):
+            await client.generate(ours)
+
+        assert list(client.possibly_billed) == [ours]
+
+        covers = [await client.generate(song) for song in (theirs, ours)]
+
+        assert list(client.possibly_billed) == []
+        assert [cover.music_task_id for cover in covers] == [theirs, ours]
+        assert billed(sandbox) == {ours: 1, theirs: 1}
+
+
+async def test_a_poll_that_is_answered_about_another_task_is_made_again() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        foreign = b'{"code":200,"data":{"taskId":"another","successFlag":3}}'
+        sandbox.script("details", Reply(body=foreign), Reply(body=foreign))
+
+        details = await client.generate(music)
+
+        assert details.status is CoverStatus.SUCCESS
+        assert len(sandbox.journal.of("details")) == 3
+
+
+async def test_an_adopted_task_must_name_its_parent_in_the_end() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        task = await client.submit(music)
+        adopted = await client.submit(music)
+        parentless = (
+            b'{"code":200,"data":{"taskId":"%b","successFlag":1,"response":{"images":["u"]}}}'
+        )
+        sandbox.script("details", Reply(body=parentless % task.cover_task_id.encode()))
+
+        with pytest.raises(CoverExistsError):
+            await client.wait(adopted)
+
+
+async def test_details_of_an_accepted_task_that_name_another_song_are_refused() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        task = await client.submit(music)
+        foreign = b'{"code":200,"data":{"taskId":"%b","parentTaskId":"other","successFlag":2}}'
+        sandbox.script("details", Reply(body=foreign % task.cover_task_id.encode()))
+
+        with pytest.raises(UnexpectedResponseError, match="other"):
+            await client.wait(task)
+
+
+async def test_concurrent_submits_of_one_song_are_one_request() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+
+        tasks = await asyncio.gather(*(client.submit(music) for _ in range(50)))
+
+        assert len(set(tasks)) == 1
+        assert len(sandbox.journal.of("submit")) == 1
+
+
+async def test_concurrent_generates_of_one_song_are_one_submit_and_one_stream_of_polls() -> None:
+    scenario = Scenario(rate_limit=None, polls=5)
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+
+        details = await asyncio.gather(*(client.generate(music) for _ in range(50)))
+
+        assert len(set(details)) == 1
+        assert len(sandbox.journal.of("submit")) == 1
+        assert len(sandbox.journal.of("details")) == 5
+
+
+async def test_a_failed_cover_raises_on_that_very_poll() -> None:
+    async with Sandbox(Scenario(rate_limit=None, polls=2)) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1, fails=True)
+
+        with pytest.raises(CoverFailedError) as caught:
+            await client.generate(music)
+
+        assert caught.value.details.status is CoverStatus.FAILED
+        assert caught.value.music_task_id == music
+        assert len(sandbox.journal.of("details")) == 2
+
+
+async def test_no_credits_no_key_and_no_such_song_are_said_at_once() -> None:
+    async with Sandbox(Scenario(rate_limit=None, credits=0)) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+
+        with pytest.raises(InsufficientCreditsError):
+            await client.submit(music)
+        with pytest.raises(InvalidRequestError):
+            await client.submit("unknown-song")
+
+        assert len(sandbox.journal.of("submit")) == 2
+        assert not sandbox.journal.bills
+
+
+async def test_a_wrong_key_is_said_at_once() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox, api_key="wrong") as client:
+        with pytest.raises(AuthenticationError):
+            await client.credits()
+
+        assert len(sandbox.journal.arrivals) == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_refused_and_neither_body_nor_key_travels_on(status: int) -> None:
+    async with (
+        Sandbox(FREE) as sandbox,
+        Sandbox(FREE, api_key="other") as other,
+        connect(sandbox) as client,
+    ):
+        (music,) = sandbox.add_music(1)
+        away = Reply(status=status, headers={"Location": f"{other.url}/elsewhere"})
+        sandbox.script("submit", away)
+        sandbox.script("credits", away)
+
+        with pytest.raises(UnexpectedResponseError):
+            await client.submit(music)
+        with pytest.raises(UnexpectedResponseError):
+            await client.credits()
+
+        assert not other.journal.arrivals
+        assert len(sandbox.journal.arrivals) == 2
+
+
+async def test_each_waiter_checks_the_parent_whoever_came_first() -> None:
+    scenario = Scenario(rate_limit=None, polls=3)
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client, connect(sandbox) as other:
+        ours, theirs = sandbox.add_music(2)
+        task = await other.submit(ours)  # so that only its details tell the client whose it is
+        named = b'{"code":409,"msg":"Cover record already exists","data":{"taskId":"%b"}}'
+        wrong = Reply(body=named % task.cover_task_id.encode())
+        sandbox.script("submit", wrong, wrong)
+
+        for first, second in ((theirs, task), (task, theirs)):
+            waits = [
+                client.generate(who) if isinstance(who, str) else client.wait(who)
+                for who in (first, second)
+            ]
+            outcomes = dict(
+                zip(
+                    (first, second),
+                    await asyncio.gather(*waits, return_exceptions=True),
+                    strict=True,
+                )
+            )
+            assert isinstance(outcomes[theirs], CoverExistsError)
+            assert isinstance(outcomes[task], CoverDetails)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "error"),
+    [
+        (Reply(body=b'{"code":402,"msg":"Insufficient credits"}'), InsufficientCreditsError),
+        (Reply(status=403, body=b"error code: 1010"), ClientBlockedError),
+        (Reply(body=b'{"code":409,"msg":"exists","data":null}'), CoverExistsError),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+async def test_a_refusal_after_a_lost_answer_does_not_hide_that_a_bill_may_exist(
+    refusal: Reply, error: type[SunoCoverError]
+) -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        sandbox.script("submit", Fault.LOST_ANSWER, refusal)
+
+        with pytest.raises(error) as caught:
+            await client.submit(music)
+
+        assert caught.value.possibly_billed
+        assert caught.value.retryable
+        assert client.possibly_billed == (music,)
+        assert (await client.submit(music)).adopted
+        assert not client.possibly_billed
+        assert billed(sandbox) == {music: 1}
+
+
+def test_a_refusal_of_a_later_call_does_not_hide_that_a_bill_may_exist() -> None:
+    async def scenario() -> tuple[SunoCoverError, tuple[str, ...], int]:
+        clock = asyncio.get_running_loop().time
+        async with (
+            Sandbox(FREE, clock=clock) as sandbox,
+            connect(sandbox, retry=RetryPolicy(max_attempts=1)) as client,
+        ):
+            (music,) = sandbox.add_music(1)
+            refusal = Reply(body=b'{"code":422,"msg":"The record is being processed"}')
+            sandbox.script("submit", Fault.LOST_ANSWER, refusal)
+            with pytest.raises(TransportError):
+                await client.submit(music)
+            with pytest.raises(InvalidRequestError) as caught:
+                await client.submit(music)
+            possibly_billed = client.possibly_billed
+            assert (await client.submit(music)).adopted
+            return caught.value, possibly_billed, len(sandbox.journal.bills)
+
+    error, possibly_billed, bills = virtual_time.run(scenario())
+
+    assert error.possibly_billed
+    assert not error.retryable
+    assert possibly_billed == (error.music_task_id,)
+    assert bills == 1
+
+
+# --- cancellation ---------------------------------------------------------------------------
+
+
+async def arrived(sandbox: Sandbox, count: int) -> None:
+    await until(lambda: len(sandbox.journal.arrivals) >= count)
+
+
+async def cancelled_on_the_wire(
+    sandbox: Sandbox, client: SunoCoverClient, music_task_id: str
+) -> asyncio.Task[CoverTask]:
+    """Begin a submit, and cancel it once; its answer is still to come."""
+    caller = asyncio.create_task(client.submit(music_task_id))
+    await arrived(sandbox, 1)
+    caller.cancel()
+    await asyncio.sleep(0)
+    return caller
+
+
+async def test_a_cancelled_submit_that_is_on_the_wire_is_finished_and_remembered() -> None:
+    scenario = Scenario(rate_limit=None, polls=1, delay=(0.05, 0.05))
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        caller = asyncio.create_task(client.submit(music))
+        await arrived(sandbox, 1)
+
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        await client.settled(music)
+
+        (bill,) = sandbox.journal.bills
+        (task,) = client.unclaimed
+        assert task.cover_task_id == bill.cover_task_id
+        assert await client.submit(music) == task
+        assert not client.unclaimed
+        assert len(sandbox.journal.of("submit")) == 1
+
+
+async def test_a_cancelled_submit_that_was_not_sent_never_is() -> None:
+    async with (
+        Sandbox(FREE) as sandbox,
+        connect(sandbox, rate_limit=RateLimit(calls=1, seconds=60)) as client,
+    ):
+        (music,) = sandbox.add_music(1)
+        await client.credits()
+        caller = asyncio.create_task(client.submit(music))
+        await asyncio.sleep(0.01)
+
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+
+        assert not sandbox.journal.of("submit")
+        assert not client.unclaimed
+
+
+async def test_one_cancelled_caller_takes_nothing_from_the_other() -> None:
+    scenario = Scenario(rate_limit=None, polls=1, delay=(0.02, 0.02))
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        doomed = asyncio.create_task(client.submit(music))
+        other = asyncio.create_task(client.submit(music))
+        await arrived(sandbox, 1)
+
+        doomed.cancel()
+
+        task = await other
+        assert billed(sandbox) == {music: 1}
+        assert not task.adopted
+        await asyncio.wait([doomed])
+
+
+async def test_a_generate_cancelled_while_it_waits_is_taken_up_without_a_submit() -> None:
+    scenario = Scenario(rate_limit=None, seconds=0.3)
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        caller = asyncio.create_task(client.generate(music))
+        await arrived(sandbox, 3)
+
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        assert len(client.unclaimed) == 1
+        details = await client.generate(music)
+
+        assert details.status is CoverStatus.SUCCESS
+        assert len(sandbox.journal.of("submit")) == 1
+        assert not client.unclaimed
+
+
+async def test_a_cancellation_between_two_attempts_leaves_a_trace() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        sandbox.script("submit", Fault.LOST_ANSWER)
+        caller = asyncio.create_task(client.submit(music))
+        await until(lambda: client.possibly_billed)
+
+        caller.cancel()
+        await asyncio.wait([caller])
+
+        assert caller.cancelled()
+        assert client.possibly_billed == (music,)
+        assert len(sandbox.journal.of("submit")) == 1
+
+
+async def test_who_submits_while_another_is_being_cancelled_gets_what_that_one_brings() -> None:
+    scenario = Scenario(rate_limit=None, polls=1, delay=(0.05, 0.05))
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        first = await cancelled_on_the_wire(sandbox, client, music)
+
+        task = await client.submit(music)
+
+        assert first.cancelled()
+        assert task.cover_task_id == sandbox.journal.bills[0].cover_task_id
+        assert len(sandbox.journal.of("submit")) == 1
+
+
+async def test_many_who_submit_while_another_is_being_cancelled_make_one_request() -> None:
+    scenario = Scenario(rate_limit=None, polls=1, delay=(0.05, 0.05))
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        first = await cancelled_on_the_wire(sandbox, client, music)
+        others = [asyncio.create_task(client.submit(music)) for _ in range(5)]
+        await asyncio.sleep(0)
+        first.cancel()
+
+        tasks = await asyncio.gather(*others)
+
+        assert len(set(tasks)) == 1
+        assert len(sandbox.journal.of("submit")) == 1
+        assert billed(sandbox) == {music: 1}
+
+
+async def test_all_who_submit_while_another_is_being_cancelled_get_what_that_one_brings() -> None:
+    scenario = Scenario(
+        rate_limit=None, polls=1, delay=(0.05, 0.05), duplicate_id=DuplicateId.ABSENT
+    )
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        await cancelled_on_the_wire(sandbox, client, music)
+
+        tasks = await asyncio.gather(*(client.submit(music) for _ in range(5)))
+
+        assert {task.cover_task_id for task in tasks} == {
+            bill.cover_task_id for bill in sandbox.journal.bills
+        }
+        assert len(sandbox.journal.of("submit")) == 1
+
+
+async def test_two_callers_whose_time_is_up_together_forget_nothing() -> None:
+    scenario = Scenario(rate_limit=None, polls=1, delay=(0.1, 0.1))
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+
+        async def hurried() -> None:
+            async with asyncio.timeout(0.15):
+                await client.submit(music)
+
+        outcomes = await asyncio.gather(hurried(), hurried(), return_exceptions=True)
+
+        assert [type(outcome) for outcome in outcomes] == [TimeoutError, TimeoutError]
+        await client.settled(music)
+        assert [task.cover_task_id for task in client.unclaimed] == [
+            bill.cover_task_id for bill in sandbox.journal.bills
+        ]
+
+
+async def test_closing_does_not_hurry_a_submit_that_is_being_cancelled() -> None:
+    scenario = Scenario(rate_limit=None, polls=1, delay=(0.05, 0.05))
+    async with Sandbox(scenario) as sandbox:
+        client = connect(sandbox)
+        caller = await cancelled_on_the_wire(sandbox, client, *sandbox.add_music(1))
+
+        await client.aclose()
+        await asyncio.wait([caller])
+
+        assert [task.cover_task_id for task in client.unclaimed] == [
+            bill.cover_task_id for bill in sandbox.journal.bills
+        ]
+        assert len(sandbox.journal.bills) == 1
+
+
+async def test_closing_finishes_a_left_submit_that_another_caller_waits_for() -> None:
+    scenario = Scenario(rate_limit=None, polls=1, delay=(0.05, 0.05))
+    async with Sandbox(scenario) as sandbox:
+        client = connect(sandbox)
+        (music,) = sandbox.add_music(1)
+        await cancelled_on_the_wire(sandbox, client, music)
+        other = asyncio.create_task(client.submit(music))
+        await asyncio.sleep(0)
+
+        await client.aclose()
+        await asyncio.wait([other])
+
+        (bill,) = sandbox.journal.bills
+        assert [task.cover_task_id for task in client.unclaimed] == [bill.cover_task_id]
+        assert isinstance(other.exception(), ClientUsageError)
+
+
+@pytest.mark.parametrize("turns", range(0, 400, 20))
+async def test_closing_at_any_moment_forgets_nothing_that_was_billed(turns: int) -> None:
+    async with Sandbox(Scenario(rate_limit=None, polls=2)) as sandbox:
+        client = connect(sandbox)
+        songs = sandbox.add_music(20)
+        callers = [asyncio.create_task(client.generate(song)) for song in songs]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+        await client.aclose()
+        outcomes = await asyncio.gather(*callers, return_exceptions=True)
+
+        known = {task.cover_task_id for task in client.unclaimed}
+        known |= {cover.cover_task_id for cover in outcomes if isinstance(cover, CoverDetails)}
+        assert {
+            bill.cover_task_id
+            for bill in sandbox.journal.bills
+            if bill.music_task_id not in client.possibly_billed
+        } <= known
+        assert all(isinstance(o, CoverDetails | ClientUsageError) for o in outcomes)
+
+
+def test_a_submit_whose_borrowed_session_is_closed_under_it_stays_in_doubt() -> None:
+    async def scenario() -> tuple[bool, tuple[str, ...]]:
+        async with (
+            Sandbox(FREE) as sandbox,
+            aiohttp.ClientSession() as session,
+            connect(sandbox, session=session) as client,
+        ):
+            sandbox.script("submit", Fault.SLOW)
+            caller = asyncio.create_task(client.submit(*sandbox.add_music(["song"])))
+            await arrived(sandbox, 1)
+
+            await session.close()
+
+            with pytest.raises(ClientUsageError, match="session is closed") as caught:
+                await caller
+            return caught.value.possibly_billed, client.possibly_billed
+
+    assert virtual_time.run(scenario()) == (True, ("song",))
+
+
+async def test_a_submit_that_begins_as_the_client_closes_is_never_sent_and_leaves_its_slot() -> (
+    None
+):
+    window = RateLimiter(RateLimit(calls=1, seconds=60))
+    async with Sandbox(FREE) as sandbox:
+        async with connect(sandbox, rate_limit=window) as client:
+            caller = asyncio.create_task(client.submit(*sandbox.add_music(1)))
+            await asyncio.sleep(0)  # it has asked; the submit's own task has not begun
+
+        with pytest.raises(ClientUsageError):
+            await caller
+        assert not sandbox.journal.arrivals
+        assert window.acquire_nowait() is not None
+
+
+async def test_closing_finishes_a_submit_on_the_wire_and_tells_its_caller() -> None:
+    scenario = Scenario(rate_limit=None, polls=1, delay=(0.05, 0.05))
+    async with Sandbox(scenario) as sandbox:
+        client = connect(sandbox)
+        (music,) = sandbox.add_music(1)
+        caller = asyncio.create_task(client.submit(music))
+        await arrived(sandbox, 1)
+
+        await client.aclose()
+
+        with pytest.raises(SunoCoverError, match="closed"):
+            await caller
+        assert [t.cover_task_id for t in client.unclaimed] == [
+            bill.cover_task_id for bill in sandbox.journal.bills
+        ]
+
+
+Ask = Callable[[Sandbox, SunoCoverClient, str], Awaitable[None]]
+
+
+async def after_its_patience(sandbox: Sandbox, client: SunoCoverClient, music: str) -> None:
+    sandbox.script("submit", *[Fault.LOST_ANSWER] * 4)
+    with pytest.raises(TransportError):
+        await client.submit(music)
+
+
+async def cancelled_before_its_answer_was_lost(
+    sandbox: Sandbox, client: SunoCoverClient, music: str
+) -> None:
+    sandbox.script("submit", Fault.LOST_ANSWER)
+    await cancelled_on_the_wire(sandbox, client, music)
+    await client.settled(music)
+
+
+async def by_another_process(sandbox: Sandbox, client: SunoCoverClient, music: str) -> None:
+    async with connect(sandbox) as other:
+        await cancelled_before_its_answer_was_lost(sandbox, other, music)
+    client.mark_possibly_billed(music)
+
+
+@pytest.mark.parametrize(
+    "ask", [after_its_patience, cancelled_before_its_answer_was_lost, by_another_process]
+)
+def test_whoever_submits_after_a_submit_in_doubt_does_so_1_s_later_at_the_soonest(ask: Ask) -> None:
+    async def scenario() -> list[float]:
+        clock = asyncio.get_running_loop().time
+        async with Sandbox(FREE, clock=clock) as sandbox, connect(sandbox) as client:
+            (music,) = sandbox.add_music(1)
+            await ask(sandbox, client, music)
+
+            task = await client.submit(music)
+
+            assert task.adopted
+            assert billed(sandbox) == {music: 1}
+            return [submit.at for submit in sandbox.journal.of("submit")]
+
+    *_, last, after = virtual_time.run(scenario())
+
+    assert after - last >= 1.0

@@ -1,0 +1,184 @@
+"""README's Python blocks run as they are printed, against the sandbox instead of the API."""
+
+import asyncio
+import contextlib
+import io
+import re
+import runpy
+import sys
+import types
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import uvicorn
+from aiohttp import web
+from aiohttp.test_utils import unused_port
+from werkzeug.serving import make_server
+
+from suno_cover_async import SunoCoverClient
+from suno_cover_async.sandbox import Sandbox, Scenario
+from tests.support.waiting import until
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+SONGS = re.findall(r'"([0-9a-f]{32})"', README)
+PUBLIC = "https://me.example/suno"
+
+
+def pointed_at(sandbox: Sandbox, block: str, public_url: str) -> str:
+    """Send a block's client to the sandbox, unless the block has one of its own."""
+    if "Sandbox" in block:
+        return block
+    there = f"SunoCoverClient(api_key={sandbox.api_key!r}, base_url={sandbox.url!r}, "
+    quick = "" if "receiver" in block else "poll=QUICK, "
+    program = block.replace("SunoCoverClient(", there + quick).replace(PUBLIC, public_url)
+    policy = "from suno_cover_async import PollPolicy\nQUICK = PollPolicy(initial_delay=.01)\n"
+    return policy + program
+
+
+async def ran(
+    block: str, sandbox: Sandbox, folder: Path, public_url: str = PUBLIC
+) -> tuple[str, dict[str, Any]]:
+    """Run a block as a program in a thread; return what it printed and defined."""
+    program = folder / "block.py"
+    program.write_text(pointed_at(sandbox, block, public_url))
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        names = await asyncio.to_thread(runpy.run_path, str(program))
+    return printed.getvalue(), names
+
+
+@contextlib.asynccontextmanager
+async def served(names: dict[str, Any], port: int) -> AsyncIterator[str]:
+    """Serve the application of a block, by a server that is made for its kind."""
+    app: Any = names.get("app")
+    if "urlpatterns" in names:
+        app = django_application(names)
+    if isinstance(app, web.Application):
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        yield f"http://127.0.0.1:{port}"
+        await runner.cleanup()
+    elif "loop" in names:
+        flask = make_server("127.0.0.1", port, names["app"], threaded=True)
+        serving = asyncio.create_task(asyncio.to_thread(flask.serve_forever, 0.01))
+        yield f"http://127.0.0.1:{port}"
+        flask.shutdown()
+        await serving
+        flask.server_close()
+        await ended(names["client"], names["loop"])
+    else:
+        server = uvicorn.Server(
+            uvicorn.Config(app, port=port, log_config=None, ws="none", lifespan="auto")
+        )
+        serving = asyncio.create_task(server.serve())
+        await until(lambda: server.started)
+        yield f"http://127.0.0.1:{port}"
+        server.should_exit = True
+        await serving
+        if "client" in names:
+            await names["client"].aclose()
+
+
+def django_application(names: dict[str, Any]) -> Any:
+    from django.core.asgi import get_asgi_application  # noqa: PLC0415 - one framework of several
+
+    sys.modules["urls_of_the_block"] = module = types.ModuleType("urls_of_the_block")
+    vars(module).update(names)
+    return get_asgi_application()
+
+
+async def ended(client: SunoCoverClient, loop: asyncio.AbstractEventLoop) -> None:
+    """End a client that lives in an event loop of another thread, and its loop."""
+    await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(client.aclose(), loop))
+    loop.call_soon_threadsafe(loop.stop)
+    await until(lambda: not loop.is_running())
+    loop.close()
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    songs = dict.fromkeys(SONGS)
+    (tmp_path / "catalog.csv").write_text("\n".join(["music_task_id", *songs]))
+    monkeypatch.setenv("SUNO_CALLBACK_SECRET", "made-once-and-kept")
+
+
+def blocks(*, with_a_receiver: bool) -> list[Any]:
+    return [
+        pytest.param(block, id=f"block {number}")
+        for number, block in enumerate(BLOCKS)
+        if ("CallbackReceiver(" in block) is with_a_receiver
+    ]
+
+
+@pytest.mark.parametrize("block", blocks(with_a_receiver=False))
+async def test_a_readme_block_runs_as_printed(block: str, tmp_path: Path) -> None:
+    async with Sandbox(Scenario(rate_limit=None, polls=1)) as sandbox:
+        sandbox.add_music(dict.fromkeys(SONGS))
+
+        printed, names = await ran(block, sandbox, tmp_path)
+
+        if "into=" in block:
+            assert len(list((tmp_path / "covers").glob("*.png"))) >= 2
+            assert "covers" in printed
+        if "watch" in block:
+            assert "your cover is success" in printed
+        if "app" in names:
+            async with served(names, unused_port()) as url:
+                assert len(await covered(url)) == 2
+
+
+async def covered(url: str) -> list[str]:
+    """Ask a web application of a block for a cover."""
+    async with (
+        aiohttp.ClientSession() as browser,
+        browser.post(f"{url}/songs/{SONGS[0]}/cover") as answer,
+    ):
+        images: list[str] = (await answer.json())["images"]
+        return images
+
+
+@pytest.mark.parametrize("block", blocks(with_a_receiver=True))
+async def test_a_readme_block_with_a_receiver_is_called_and_wakes_its_client(
+    block: str, tmp_path: Path
+) -> None:
+    port = unused_port()
+    async with Sandbox(Scenario(rate_limit=None, seconds=0.2)) as sandbox:
+        sandbox.add_music(dict.fromkeys(SONGS))
+        configure_django()
+
+        printed, names = await ran(
+            block.replace("8481", str(port)), sandbox, tmp_path, f"http://127.0.0.1:{port}/suno"
+        )
+
+        if "main" in names:
+            assert "SUCCESS" in printed
+        else:
+            async with served(names, port) as url:
+                assert len(await covered(url)) == 2
+                assert await status_of(f"{names['receiver'].url(SONGS[0])}~") == 400
+        assert [call.status for call in sandbox.journal.callbacks] == [200]
+        assert len(sandbox.journal.arrivals) == 2
+
+
+def configure_django() -> None:
+    from django.conf import settings  # noqa: PLC0415 - one framework of several
+
+    if not settings.configured:
+        settings.configure(ROOT_URLCONF="urls_of_the_block", ALLOWED_HOSTS=["*"])
+
+
+async def status_of(forged: str) -> int:
+    body = {"code": 200, "msg": "success", "data": {"taskId": "21aee3c3", "images": None}}
+    async with aiohttp.ClientSession() as forger, forger.post(forged, json=body) as answer:
+        return answer.status
+
+
+def test_there_are_blocks_to_run() -> None:
+    assert len(blocks(with_a_receiver=False)) >= 5
+    assert len(blocks(with_a_receiver=True)) >= 5

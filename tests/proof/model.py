@@ -1,0 +1,76 @@
+"""Does any order of calls, faults, callbacks, crashes and time break a promise about money?
+
+Games against the client, its receiver and its ledger, at random, by the state machines of
+`tests/model_rules.py`: one of callers, one of catalogs as well. The host is the sandbox, the wire
+is real, time is virtual, and all policies are the usual ones. After each step the laws of
+`tests/model_laws.py` are held against the host's journal; in the end of each game all trouble
+ends, and every song must be covered, paid for once.
+
+A broken law is printed as a script, made as short as can be, and exits with 1. What truly happened
+is counted: a model in which nothing happens would prove nothing.
+"""
+
+import json
+import logging
+import platform
+import sys
+import time
+from argparse import ArgumentParser
+from collections import Counter
+from collections.abc import Sequence
+
+import hypothesis
+
+from suno_cover_async import __version__
+from tests.proof.model_rules import Callers, Catalogs, play
+
+FRESH = 50
+MACHINES: dict[str, type[Callers]] = {"callers": Callers, "catalogs": Catalogs}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Play, and tell what happened."""
+    options = ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("--examples", type=int, default=1000, help="games of each machine (1000)")
+    options.add_argument("--steps", type=int, default=50, help="steps of a game (50)")
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--only", choices=MACHINES, help="one machine")
+    options.add_argument("--json", action="store_true", help="print JSON")
+    given = options.parse_args(arguments)
+    logging.getLogger("suno_cover_async").setLevel(logging.CRITICAL)  # warns of all we do to it
+    began, figures = time.monotonic(), dict[str, object]()
+    for name in [given.only] if given.only else MACHINES:
+        figures[name] = play(
+            MACHINES[name],
+            given.examples,
+            given.steps,
+            seed=given.seed,
+            fresh=FRESH,
+            phases=[*hypothesis.Phase],
+        )
+    versions = {
+        "python": platform.python_version(),
+        "hypothesis": hypothesis.__version__,
+        "suno-cover-async": __version__,
+    }
+    figures["seconds"] = round(time.monotonic() - began, 1)
+    show(versions | figures, as_json=given.json)
+    return 0
+
+
+def show(figures: dict[str, object], *, as_json: bool) -> None:
+    """Print what happened."""
+    if as_json:
+        print(json.dumps(figures, indent=1))
+        return
+    for name, value in figures.items():
+        if not isinstance(value, Counter):
+            print(name, value)
+            continue
+        print(name)
+        for event, often in sorted(value.items()):
+            print(f"{often:>10}  {event}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""A quick share of `benchmarks/model.py`: the same machines, in games that are always the same."""
+
+from tests.proof.model_rules import Callers, Catalogs, play
+
+HAPPENED = [
+    "bills whose answer was lost",
+    "cover tasks adopted",
+    "submit: lost request",
+    "submit: lost answer",
+    "submit: server error after",
+    "submit: gateway after",
+    "submit: slow",
+    "submit: refused with 429",
+    "submit ended by RateLimitError",
+    "details: lost answer",
+    "generate ended by CoverDetails",
+    "generate ended by CoverFailedError",
+    "generate ended by CoverTimeoutError",
+    "generate: cancelled",
+    "submit: cancelled",
+    "callbacks early",
+    "callbacks late",
+    "callbacks doubled",
+    "callbacks lost",
+    "callbacks forged",
+    "callbacks of the model's, answered 200",
+    "callbacks of another cover, from whoever knows the URL",
+    "lies told",
+    "outages",
+    "clients closed",
+    "crashes",
+    "open submits at a crash, billed",
+    "runs left early",
+    "runs left at once",
+    "runs finished early",
+    "submit: refused with 402",
+    "checks of tracks that are saved",
+    "checks of tracks that are failed",
+    "checks of tracks that are attention",
+    "tracks that are saved in the end",
+    "images struck by a fault",
+]
+
+
+def test_whatever_happens_all_is_paid_once_known_to_somebody_and_final_in_the_end() -> None:
+    events = play(Callers, 40, 25, seed=4, fresh=8) + play(Catalogs, 30, 25, seed=4, fresh=6)
+
+    missing = [event for event in HAPPENED if not events[event]]
+    assert missing == []

@@ -1,0 +1,26 @@
+"""Waiting for what another task does, and errors thrown at a chosen suspension."""
+
+import asyncio
+import itertools
+import types
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the others run until something is so; what takes 100 s hangs, on any machine."""
+    async with asyncio.timeout(100):
+        while not condition():  # noqa: ASYNC110 - the journal is a list, not an event
+            await asyncio.sleep(0)
+
+
+@types.coroutine
+def thrown(work: Coroutine[Any, Any, object], after: int, error: BaseException) -> Any:
+    """Drive some work, and throw into its innermost frame at its n-th suspension."""
+    for number in itertools.count():
+        try:
+            waiting = work.throw(error) if number == after else work.send(None)
+        except StopIteration as done:
+            return done.value
+        yield waiting
+    return None

@@ -1,0 +1,160 @@
+"""Progress of a run, drawn for people: rows, a bar, notes, and lines for a log."""
+
+import io
+import re
+from datetime import UTC, datetime
+
+import pytest
+from rich.console import Console
+
+from suno_cover_async import (
+    CoverDetails,
+    Covered,
+    CoverStatus,
+    Failed,
+    InFlight,
+    InvalidRequestError,
+    Outcome,
+    ServerError,
+    Step,
+    Track,
+)
+from suno_cover_async.cli.output.progress import Lines, Pause, Standing, progress
+from suno_cover_async.cli.output.throughput import Speed
+from tests.support.terminal import console, said
+
+
+def test_further_lines_come_after_ten_seconds_and_one_percent() -> None:
+    there, now, done = Console(file=io.StringIO(), width=200), 0.0, 0
+    lines = Lines(there, lambda: Standing(total=1_000, done=done), lambda: now)
+    for seconds, ended in ((9, 500), (10, 500), (30, 509), (39, 509), (40, 510), (49, 900)):
+        now, done = float(seconds), ended
+        lines.move()
+
+    assert [line.split()[2] for line in said(there).splitlines()] == ["0", "500", "510"]
+
+
+DETAILS = CoverDetails(cover_task_id="c", status=CoverStatus.SUCCESS)
+
+
+def plain(there: Console) -> str:
+    """What was drawn, less what moves the cursor."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said(there))
+
+
+def pictures(there: Console, standings: list[Standing], outcomes: list[Outcome]) -> str:
+    """Draw the first standing, tell of the outcomes, and draw the last one at the end."""
+    left = list(standings)
+    with progress(there, lambda: left[0], live=True) as tell:
+        left[:] = left[-1:]
+        for outcome in outcomes:
+            tell(outcome)
+    return plain(there)
+
+
+@pytest.mark.parametrize("width", [30, 40, 80, 120])
+def test_what_is_shown_never_breaks_a_line(width: int) -> None:
+    busy = Standing(
+        total=100_000_000,
+        done=31_234_567,
+        failed=1_234,
+        in_flight=in_flight(100),
+        per_minute=61.4,
+        credits_used=312_345.25,
+        finishing=False,
+    )
+    trouble = "no answer from https://api.example: " + "x" * 200
+    moment = datetime(2026, 1, 2, 12, 3, tzinfo=UTC)
+    paused = Standing(total=10, done=1, pause=Pause(what="the API", since=moment, trouble=trouble))
+    few = Standing(total=3, done=0, in_flight=in_flight(3, title="x" * 200))
+    for standing, word in (
+        (busy, "31,234,567 of 100,000,000"),
+        (paused, "the API paused since"),
+        (few, "waiting"),
+    ):
+        drawn = pictures(console(width), [standing], [])
+
+        assert word in drawn
+        assert max(map(len, re.split(r"[\r\n]+", drawn))) <= width
+
+
+def test_there_is_a_row_for_each_track_where_all_fit() -> None:
+    begun = Standing(total=4, done=0, in_flight=in_flight(4))
+    one, two, three, _ = (of.track for of in begun.in_flight.values())
+    outcomes: list[Outcome] = [
+        Covered(track=one, details=DETAILS),
+        Failed(track=two, error=InvalidRequestError("x")),
+        Failed(track=three, error=ServerError("x")),
+    ]
+
+    high = pictures(console(height=9), [begun, Standing(total=4, done=1, failed=1)], outcomes)
+    low = pictures(console(height=8), [begun, Standing(total=4, done=1, failed=1)], outcomes)
+
+    rows = [line.split() for line in high.splitlines() if "title" in line]
+    states = ["waiting"] * 4 + ["saved", "failed", "left", "waiting"]
+    assert [state in row for state, row in zip(states, rows, strict=True)] == [True] * 8
+    assert [row[0] for row in rows[4:]] == ["✓", "✗", "·", "·"]
+    assert "title" not in low
+    assert "0 of 4" in low
+
+
+def test_the_rows_of_this_run_are_counted_without_what_ended_before() -> None:
+    resumed = Standing(total=1_000, done=997, in_flight=in_flight(3))
+
+    assert pictures(console(), [resumed], []).count("title") == 6  # at first, and in the end
+
+
+def test_the_last_picture_stays_with_its_rows_and_without_notes() -> None:
+    begun = Standing(total=1, done=0, in_flight=in_flight(1))
+
+    drawn = pictures(console(), [begun], [])
+
+    assert drawn.count("1 in flight") == 1
+    assert "0 of 1" in drawn.splitlines()[-1]
+    assert drawn.splitlines()[-3].startswith("·")
+
+
+def in_flight(many: int, title: str = "A title of some length") -> dict[str, InFlight]:
+    tracks = (Track(f"song{number}", title=title) for number in range(many))
+    return {
+        track.music_task_id: InFlight(track=track, step=Step.WAIT, since=0.0) for track in tracks
+    }
+
+
+def test_the_notes_begin_with_what_matters_most() -> None:
+    standing = Standing(
+        total=1_000,
+        done=300,
+        failed=3,
+        in_flight=in_flight(9),
+        per_minute=10.0,
+        credits_used=303.0,
+    )
+
+    notes = [note for note, _ in standing.notes()]
+
+    assert notes == [
+        *("3 failed", "about 1 h 10 min left", "9 in flight", "10.0 a minute"),
+        "303 credits used",
+    ]
+
+
+def test_nothing_is_foretold_before_there_is_a_rate() -> None:
+    speed = Speed()
+    unknown = speed.per_minute(5.0)
+    speed.note(5.0, 1)
+    speed.note(10.0, 6)
+    early = speed.per_minute(14.0)
+
+    assert (unknown, early) == (None, None)
+    assert speed.per_minute(15.0) == pytest.approx(30.0)
+
+
+def test_the_rate_is_that_of_the_last_five_minutes() -> None:
+    speed = Speed()
+    for second in range(1_000):
+        speed.note(float(second), 5 * second)
+    for second in range(1_000, 2_000):
+        speed.note(float(second), 4_000 + second)
+
+    assert speed.per_minute(2_000.0) == pytest.approx(60.0, rel=0.01)

@@ -1,0 +1,266 @@
+"""Ledgers of version 1, as the software of that version made them: read, moved on, never lost.
+
+`samples/ledger-v1.sql` is such a ledger, with a track in each state, and `samples/ledger-v1.json`
+what that version read in it.
+"""
+
+import asyncio
+import json
+import re
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from suno_cover_async.errors import LedgerError
+from suno_cover_async.ledger.entry import LedgerEntry, TrackState
+from suno_cover_async.ledger.ledger import Ledger
+from suno_cover_async.models import CoverTask, Track
+from tests.support.bad_disk import OPEN, run, strace
+from tests.support.runs import read_now
+
+SAMPLES = Path(__file__).parents[3] / "samples"
+SQL = (SAMPLES / "ledger-v1.sql").read_text()
+ROWS = re.compile(r'^INSERT INTO "tracks" .*?\);\n', re.DOTALL | re.MULTILINE)
+ACCOUNT = "0123456789abcdef"
+
+
+def old_ledger(path: Path, sql: str = SQL) -> Path:
+    """Make a ledger of version 1, in WAL mode as all are."""
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.executescript(sql)
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return old_ledger(tmp_path / "covers.db")
+
+
+def entry_of(known: dict[str, Any]) -> LedgerEntry:
+    """Say what this version is to read where version 1 read that."""
+    song, task = known["music_task_id"], known["task"]
+    created_at, completed_at = (
+        known[name] and datetime.fromisoformat(known[name])
+        for name in ("created_at", "completed_at")
+    )
+    return LedgerEntry(
+        number=known["number"],
+        tracks=tuple(Track(song, title=name, columns=c) for name, c in known["tracks"].items()),
+        state=TrackState[known["state"]],
+        task=task and CoverTask(cover_task_id=task[0], music_task_id=song, adopted=task[1]),
+        images=tuple(known["images"]),
+        files=tuple(map(Path, known["files"])),
+        error=known["error"],
+        reason=known["reason"],
+        submits=int(known["state"] != "WAITING"),  # it counted none: one at least
+        created_at=created_at,
+        completed_at=completed_at,
+    )
+
+
+EXPECTED = [entry_of(known) for known in json.loads((SAMPLES / "ledger-v1.json").read_text())]
+
+
+def version(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as database:
+        (number,) = database.execute("PRAGMA user_version").fetchone()
+    return int(number)
+
+
+def open_and_close(path: Path) -> None:
+    async def act() -> None:
+        async with Ledger(path):
+            pass
+
+    asyncio.run(act())
+
+
+def test_the_sample_has_a_track_in_each_state() -> None:
+    assert {entry.state for entry in EXPECTED} == {*TrackState}
+
+
+def test_an_old_ledger_is_read_and_left_as_it_is(path: Path) -> None:
+    before = path.read_bytes()
+    totals = asyncio.run(Ledger(path).totals())
+    read = read_now(path)
+    runs = asyncio.run(Ledger(path).runs())
+
+    assert read == EXPECTED
+    assert read_now(path, TrackState.SAVED) == [EXPECTED[6]]
+    assert sum(totals.values()) == len(EXPECTED)
+    assert runs == ()
+    assert path.read_bytes() == before
+
+
+def test_an_old_ledger_that_is_opened_is_a_new_one_with_the_same_entries(path: Path) -> None:
+    async def unsaved() -> list[str]:
+        async with Ledger(path) as ledger, ledger.lease(ACCOUNT):
+            return [entry.music_task_id for entry in await ledger.next_unsaved(9)]
+
+    async def use() -> tuple[bool, bool, LedgerEntry]:
+        async with Ledger(path) as ledger, ledger.lease(ACCOUNT):
+            knows_catalog = await ledger.holds("fingerprint")
+            knows_url = await ledger.has_answered("https://api.sunoapi.org")
+            (waiting,) = await ledger.next_open(TrackState.WAITING, 0, 9)
+            await ledger.submitting(waiting)
+            (submitting, *_) = await ledger.next_open(TrackState.SUBMITTING, 0, 9)
+            return knows_catalog, knows_url, submitting
+
+    open_and_close(path)
+    read = read_now(path)
+    again = version(path)
+    next_runs = [asyncio.run(unsaved()) for _ in range(3)]
+    knows_catalog, knows_url, submitting = asyncio.run(use())
+
+    assert (read, again) == (EXPECTED, 2)
+    assert (knows_catalog, knows_url) == (True, True)
+    assert next_runs == [["covered", "put-off", "saved-and-named-again"]] * 3
+    assert (submitting.music_task_id, submitting.submits) == ("waiting", 1)
+
+
+def test_a_ledger_of_before_base_urls_were_noted_is_moved_on_as_well(tmp_path: Path) -> None:
+    sql = "\n".join(line for line in SQL.splitlines() if "answered" not in line)
+    path = old_ledger(tmp_path / "covers.db", sql)
+
+    assert read_now(path) == EXPECTED
+    open_and_close(path)
+    assert (read_now(path), version(path)) == (EXPECTED, 2)
+
+
+def test_an_old_ledger_without_tracks_is_moved_on(tmp_path: Path) -> None:
+    path = old_ledger(tmp_path / "covers.db", ROWS.sub("", SQL))
+
+    assert read_now(path) == []
+    open_and_close(path)
+    assert (read_now(path), version(path)) == ([], 2)
+
+
+def test_what_a_killed_process_left_beside_an_old_ledger_is_read_and_moved_on(
+    tmp_path: Path,
+) -> None:
+    killed = tmp_path / "killed" / "covers.db"
+    killed.parent.mkdir()
+    path = old_ledger(tmp_path / "covers.db", ROWS.sub("", SQL))
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript("".join(ROWS.findall(SQL)))
+        for suffix in ("", "-wal"):  # as the kill left it, not as closing does
+            shutil.copy(f"{path}{suffix}", f"{killed}{suffix}")
+
+    assert Path(f"{killed}-wal").stat().st_size
+    assert read_now(killed) == EXPECTED
+    open_and_close(killed)
+    assert (read_now(killed), version(killed)) == (EXPECTED, 2)
+
+
+def test_the_two_versions_are_alike_for_a_ledger_that_is_new(path: Path, tmp_path: Path) -> None:
+    def schema(path: Path) -> set[str]:
+        with closing(sqlite3.connect(path)) as database:
+            query = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL"
+            return {" ".join(sql.split()) for (sql,) in database.execute(query)}
+
+    open_and_close(path)
+    open_and_close(tmp_path / "new.db")
+
+    assert schema(path) == schema(tmp_path / "new.db")
+
+
+@pytest.mark.parametrize(("call", "stride"), [("fdatasync", 1), ("pwrite64", 4)])
+def test_killed_at_any_write_a_ledger_is_of_the_old_version_or_of_the_new_and_whole(
+    tmp_path: Path, call: str, stride: int
+) -> None:
+    code, kills, versions = -9, 0, set[int]()
+    while code == -9:
+        folder = tmp_path / f"{kills}"
+        folder.mkdir()
+        path = old_ledger(folder / "covers.db")
+        kill = f"inject={call}:signal=SIGKILL:when={1 + stride * kills}"
+        traced = strace("-P", f"{path}-wal", "-P", str(path), "-e", f"trace={call}", "-e", kill)
+        code, _ = run(OPEN, path, prefix=traced)
+        read = read_now(path)  # first: whoever reads changes nothing
+        versions.add(version(path))
+        open_and_close(path)
+        kills += code == -9
+
+        assert read == EXPECTED
+        assert (read_now(path), version(path)) == (EXPECTED, 2)
+    assert kills >= {"fdatasync": 2, "pwrite64": 5}[call]
+    assert versions == {1, 2}
+
+
+@pytest.mark.parametrize("lasting", ["", "+"], ids=["for a moment", "from then on"])
+def test_a_disk_that_fills_meanwhile_leaves_the_old_version(tmp_path: Path, lasting: str) -> None:
+    refused = 0
+    for write in range(1, 40, 6):
+        folder = tmp_path / f"{write}"
+        folder.mkdir()
+        path = old_ledger(folder / "covers.db")
+        full = f"inject=pwrite64:error=ENOSPC:when={write}{lasting}"
+        traced = strace("-P", f"{path}-wal", "-e", "trace=pwrite64", "-e", full)
+        code, said = run(OPEN, path, prefix=traced)
+        refused += "cannot be used" in said[0]
+
+        assert code == 0
+        assert read_now(path) == EXPECTED
+        assert version(path) == (2 if said == ["opened"] else 1)
+        open_and_close(path)
+        assert (read_now(path), version(path)) == (EXPECTED, 2)
+    assert refused >= 2
+
+
+DAMAGE: dict[str, Callable[[sqlite3.Connection], object]] = {
+    "a state that nobody knows": lambda db: db.execute("UPDATE tracks SET state = 7"),
+    "no count of openings": lambda db: db.execute("DELETE FROM runs"),
+    "no runs": lambda db: db.execute("DROP TABLE runs"),
+    "no tracks": lambda db: db.execute("DROP TABLE tracks"),
+    "no index": lambda db: db.execute("DROP INDEX tracks_by_age"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_old_ledger_is_refused_and_left_as_it_is(path: Path, damage: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        DAMAGE[damage](database)
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before = path.read_bytes()
+
+    for use in (open_and_close, read_now):
+        with pytest.raises(LedgerError, match="is damaged"):
+            use(path)
+    assert path.read_bytes() == before
+
+
+def test_whichever_page_of_an_old_ledger_is_lost_it_is_refused_and_left_as_it_is(
+    path: Path,
+) -> None:
+    whole = path.read_bytes()
+    pages = range(4096, len(whole), 4096)
+    for page in pages:
+        path.write_bytes(whole[:page] + bytes(4096) + whole[page + 4096 :])
+        before = path.read_bytes()
+        for use in (open_and_close, read_now):
+            with pytest.raises(LedgerError, match="is damaged"):
+                use(path)
+        for leftover in ("-wal", "-shm"):
+            Path(f"{path}{leftover}").unlink(missing_ok=True)  # a reader's
+
+        assert path.read_bytes() == before
+    assert len(pages) > 5
+
+
+def test_an_entry_of_nonsense_in_an_old_ledger_is_named_by_whoever_reads_it(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("UPDATE tracks SET images = '[5]' WHERE number = 5")
+
+    with pytest.raises(LedgerError, match="entry 5 is damaged"):
+        read_now(path)
+    open_and_close(path)
+    with pytest.raises(LedgerError, match="entry 5 is damaged"):
+        read_now(path)
