@@ -17,7 +17,7 @@ from suno_cover_async import (
     SunoCoverClient,
 )
 from suno_cover_async.covers.notifier import CallbackEvent, Notifier, Subscription
-from suno_cover_async.sandbox import Sandbox
+from suno_cover_async.sandbox import Sandbox, Scenario
 
 FAST_POLL = PollPolicy(initial_delay=0.01, min_interval=0.01, max_interval=0.02, timeout=20)
 
@@ -26,6 +26,9 @@ FAST_RETRY = RetryPolicy(initial_delay=0.001, max_delay=0.01)
 
 
 NO_LIMIT = RateLimit(calls=1_000_000, seconds=0.1)
+
+# A sandbox that finishes a cover at its first poll, and refuses no call.
+FREE = Scenario(rate_limit=None, polls=1)
 
 
 def connect(sandbox: Sandbox, **options: Any) -> SunoCoverClient:

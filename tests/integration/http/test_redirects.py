@@ -32,24 +32,24 @@ from suno_cover_async import (
 )
 from suno_cover_async.common.addresses import is_loopback
 from suno_cover_async.common.validation import base_url
-from suno_cover_async.sandbox import Reply, Sandbox, Scenario
-from tests.support import own_internet
-from tests.support.clients import FAST_POLL, FAST_RETRY, NO_LIMIT, connect
+from suno_cover_async.sandbox import Reply, Sandbox
+from tests.support.clients import FAST_POLL, FAST_RETRY, FREE, NO_LIMIT, connect
 from tests.support.peers import Peer, answer, peer, redirect
+from tests.support.redirects import STATUSES
 from tests.support.runs import read_now
-from tests.support.waiting import until
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
 KEY = "sk-canary-0b5e55ed"
-MUSIC = "a-song-to-be-covered"
-COVER = "its-cover-task"
-PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 100
-FREE = Scenario(rate_limit=None, polls=1)
 
-STATUSES = [301, 302, 303, 307, 308]
+MUSIC = "a-song-to-be-covered"
+
+COVER = "its-cover-task"
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 100
 
 Act = Callable[[SunoCoverClient], Awaitable[object]]
+
 CALLS: dict[str, Act] = {
     "submit": lambda client: client.submit(MUSIC),
     "generate": lambda client: client.generate(MUSIC),
@@ -58,6 +58,7 @@ CALLS: dict[str, Act] = {
     "credits": lambda client: client.credits(),
     "music": lambda client: client.music_details(MUSIC),
 }
+
 PLACES: dict[str, str | None] = {  # {home} redirects, {port} is somebody else's
     "the same host": "{home}/elsewhere",
     "a path": "/elsewhere",
@@ -97,9 +98,6 @@ async def refused(act: Awaitable[object], home: Peer, status: int) -> Unexpected
     assert len(home.received) == 1
     assert home.received[0].count(KEY.encode()) == 1
     return caught.value
-
-
-# calls of the API
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -247,9 +245,6 @@ async def test_the_proxy_of_a_borrowed_session_is_not_shown_the_key_on_its_way_t
         assert KEY.encode() not in asked
 
 
-# a submit that was redirected
-
-
 @pytest.mark.parametrize("status", STATUSES)
 async def test_a_submit_that_was_executed_and_then_redirected_is_on_record_and_billed_once(
     status: int,
@@ -318,9 +313,6 @@ async def test_a_redirect_in_the_apis_own_words_means_what_they_say(status: int)
         assert len(home.received) == 1
 
 
-# images
-
-
 def details_of(*images: str) -> CoverDetails:
     return CoverDetails(
         cover_task_id=COVER, music_task_id=MUSIC, status=CoverStatus.SUCCESS, images=images
@@ -337,6 +329,7 @@ FOLLOWED = {  # and where the second request arrives
     "another host, with a fragment": ("other", "/elsewhere"),
     "no scheme": ("other", "/elsewhere"),
 }
+
 HEADERS = {b"host", b"accept", b"accept-encoding", b"user-agent"}
 
 
@@ -369,9 +362,6 @@ async def test_an_image_is_followed_by_hand_and_nothing_of_ours_goes_with_it(
             assert {line.partition(b":")[0].lower() for line in lines} == HEADERS
             assert KEY.encode() not in request
             assert b"suno-cover-async/" in request
-
-
-# where the key may go
 
 
 BASE_URLS = [
@@ -423,206 +413,3 @@ def test_what_is_checked_of_a_base_url_is_what_is_asked(scheme: str, authority: 
     assert asked.user is asked.password is None
     assert asked.host
     assert scheme == "https" or is_loopback(asked.host)
-
-
-# callbacks
-
-
-@pytest.mark.parametrize(
-    "host",
-    ["0.0.0.0", "[::]", "127.1", "2130706433", "localhost.", "127.0.0.1@10.0.0.1"],  # noqa: S104
-)
-async def test_the_sandbox_calls_no_address_but_this_machines_own(host: str) -> None:
-    async with Sandbox(FREE) as sandbox, peer(answer()) as listening:
-        url = f"http://{host}:{listening.port}/callback"
-        body = json.dumps({"taskId": sandbox.add_music(1)[0], "callBackUrl": url})
-        headers = {"Authorization": f"Bearer {sandbox.api_key}", "User-Agent": "test"}
-        submit = f"{sandbox.url}/api/v1/suno/cover/generate"
-        async with (
-            aiohttp.ClientSession(headers=headers) as session,
-            session.post(submit, data=body) as response,
-        ):
-            task = (await response.json())["data"]["taskId"]
-        async with connect(sandbox) as client:
-            await client.wait(task)
-        await until(lambda: sandbox.journal.callbacks)
-
-        assert all(delivery.skipped for delivery in sandbox.journal.callbacks)
-        assert not listening.received
-
-
-@pytest.mark.parametrize("status", STATUSES)
-async def test_the_sandbox_follows_no_redirect_of_a_callback(status: int) -> None:
-    async with (
-        Sandbox(Scenario(rate_limit=None, polls=1, callback_pause=0)) as sandbox,
-        peer() as away,
-    ):
-        async with peer(redirect(status, f"{away.url}/callback")) as listening:
-            async with connect(sandbox, callback_url=listening.url) as client:
-                await client.generate(*sandbox.add_music(1))
-            await until(lambda: len(sandbox.journal.callbacks) == 4)
-
-        assert [delivery.status for delivery in sandbox.journal.callbacks] == [status] * 4
-        assert not away.received
-
-
-# addresses that lead home, in a network of their own
-
-
-INTERNET, LOOPBACK = "https://api.example", "http://127.0.0.1"
-NOBODY = [
-    *(f"https://{name}/a.png" for name in own_internet.PRIVATE),
-    *("https://10.0.0.1/a.png", "https://169.254.169.254/a.png", "https://100.64.0.1/a.png"),
-    *("https://[fe80::1%25lo]/a.png", "https://[fe80::1%lo]/a.png", "https://[fe80::1]/a.png"),
-    *(
-        "https://[64:ff9b::7f00:1]/a.png",
-        "https://[2002:7f00:1::]/a.png",
-        "https://[fc00::1]/a.png",
-    ),
-    *("https://[::ffff:10.0.0.1]/a.png", "https://[::ffff:a00:1]/a.png", "https://167772161/a.png"),
-    *(
-        "https://0xa.1/a.png",
-        "https://012.0.0.1/a.png",
-        "https://10.1/a.png",
-        "https://10.0.0.1./a.png",
-    ),
-    *("https://\uff11\uff10.0.0.1/a.png", "https://10\u30020\u30020\u30021/a.png"),
-    *(
-        "https://%31%30.0.0.1/a.png",
-        "HTTPS://PRIVATE.EXAMPLE/a.png",
-        "https://private.example./a.png",
-    ),
-    *(
-        "https://10.0.0.1:8443/a.png",
-        "https://both.example:8443/a.png",
-        "https://10.0.0.1:80/a.png",
-    ),
-    *(
-        "https://0.0.0.0/a.png",
-        "https://[::]/a.png",
-        "https://0/a.png",
-        "https://zero.example/a.png",
-    ),
-    *("https://zero-6.example/a.png", "https://[::ffff:0.0.0.0]/a.png", "http://0.0.0.0/a.png"),
-    *("http://10.0.0.1/a.png", "http://private.example/a.png", "http://images.example/a.png"),
-    *("http://[::]/a.png", "http://zero.example/a.png"),
-]
-AT_HOME = [
-    *("https://127.0.0.1/a.png", "https://localhost/a.png", "https://LocalHost./a.png"),
-    *("https://home.example/a.png", "https://home-6.example/a.png", "https://[::1]/a.png"),
-    *("https://[::ffff:127.0.0.1]/a.png", "https://127.1/a.png", "https://0x7f.1/a.png"),
-    *("https://2130706433/a.png", "https://017700000001/a.png", "https://127.8.9.1/a.png"),
-    *("https://\uff4cocalhost/a.png", "https://\uff11\uff12\uff17.0.0.1/a.png"),
-    *("http://127.0.0.1/a.png", "http://localhost/a.png", "http://[::1]/a.png"),
-    *("http://127.1/a.png", "http://localhost./a.png", "http://home.example/a.png"),
-]
-SAVED = {  # and where from
-    "https://images.example/a.png": {(own_internet.PUBLIC, 443)},
-    "https://six.example/a.png": {(own_internet.PUBLIC_6, 443)},
-    "https://both.example/a.png": {(own_internet.PUBLIC, 443)},
-    "https://both-6.example/a.png": {(own_internet.PUBLIC_6, 443)},
-    "https://images.example/go/307///six.example/a.png": {
-        (own_internet.PUBLIC, 443),
-        (own_internet.PUBLIC_6, 443),
-    },
-}
-SAVED_AT_HOME = {
-    "http://127.0.0.1/a.png": {("127.0.0.1", 80)},
-    "http://[::1]/a.png": {("::1", 80)},
-    "http://[::ffff:127.0.0.1]/a.png": {("127.0.0.1", 80)},
-    "https://home.example/a.png": {("127.0.0.1", 443)},
-    "https://[::1]/a.png": {("::1", 443)},
-}
-REDIRECTED = [
-    f"https://images.example/go/{status}/{place}"
-    for status in STATUSES
-    for place in (
-        *("https://private.example/a.png", "//10.0.0.1/a.png", "https://127.0.0.1/a.png"),
-        *("http://images.example/a.png", "http://127.0.0.1/a.png", "https://zero.example/a.png"),
-        *("https://both.example:8443/a.png", "https://[64:ff9b::7f00:1]/a.png"),
-    )
-]
-REBOUND = "https://images.example/rebind"
-MOVED_LOCALHOST = ("http://localhost", "")
-QUESTIONS = [
-    *((INTERNET, url) for url in (*SAVED, *NOBODY, *AT_HOME, *REDIRECTED, REBOUND)),
-    *((LOOPBACK, url) for url in (*SAVED, *SAVED_AT_HOME, *NOBODY)),
-    MOVED_LOCALHOST,
-]
-
-
-@pytest.fixture(scope="module")
-def replies(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], own_internet.Reply]:
-    """All questions, asked once in a network of their own."""
-    answered = own_internet.ask(tmp_path_factory.mktemp("internet"), QUESTIONS)
-
-    def reply(base_url: str, url: str) -> own_internet.Reply:
-        found = answered[base_url, url]
-        assert not any(one.key for one in found.asked)
-        assert not any(one.port == own_internet.PROXY_PORT for one in found.asked)
-        return found
-
-    return reply
-
-
-Replies = Callable[[str, str], own_internet.Reply]
-
-
-@pytest.mark.parametrize("url", SAVED)
-@pytest.mark.parametrize("base", [INTERNET, LOOPBACK])
-def test_an_image_comes_from_the_public_addresses_of_its_host_alone(
-    base: str, url: str, replies: Replies
-) -> None:
-    reply = replies(base, url)
-
-    assert reply.error == ""
-    assert reply.places == SAVED[url]
-
-
-@pytest.mark.parametrize("url", [*NOBODY, *AT_HOME])
-def test_nobody_is_connected_to_at_an_address_that_is_not_public(
-    url: str, replies: Replies
-) -> None:
-    reply = replies(INTERNET, url)
-
-    assert reply.error == "DownloadError"
-    assert not reply.asked
-
-
-@pytest.mark.parametrize("url", NOBODY)
-def test_an_api_on_loopback_opens_no_other_address_of_this_machine(
-    url: str, replies: Replies
-) -> None:
-    reply = replies(LOOPBACK, url)
-
-    assert reply.error == "DownloadError"
-    assert not reply.asked
-
-
-@pytest.mark.parametrize("url", SAVED_AT_HOME)
-def test_an_api_on_loopback_may_have_its_images_there(url: str, replies: Replies) -> None:
-    reply = replies(LOOPBACK, url)
-
-    assert reply.error == ""
-    assert reply.places == SAVED_AT_HOME[url]
-
-
-@pytest.mark.parametrize("url", REDIRECTED)
-def test_a_redirect_leads_nobody_home_and_no_image_from_https_to_http(
-    url: str, replies: Replies
-) -> None:
-    reply = replies(INTERNET, url)
-
-    assert reply.error == "DownloadError"
-    assert reply.places == {(own_internet.PUBLIC, 443)}
-
-
-def test_a_name_that_moves_home_between_two_requests_gains_nothing(replies: Replies) -> None:
-    assert replies(INTERNET, REBOUND).places == {(own_internet.PUBLIC, 443)}
-
-
-def test_a_localhost_that_leads_elsewhere_is_sent_no_key_in_the_clear(replies: Replies) -> None:
-    reply = replies(*MOVED_LOCALHOST)
-
-    assert reply.error == "TransportError"
-    assert not reply.asked

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from platform import node
@@ -23,46 +22,23 @@ from suno_cover_async.errors import (
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState
 from suno_cover_async.ledger.ledger import Ledger
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, Track
-from tests.support.bad_disk import disk_of_its_own, run, strace
+from tests.support.bad_disk import run
+from tests.support.ledger_steps import (
+    COVERED,
+    FILES,
+    NOON,
+    SAVED,
+    SUBMITTED,
+    TASK,
+    Step,
+    details,
+    entries,
+)
 from tests.support.runs import read_now
 
 ACCOUNT = "0123456789abcdef"
-NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
-TASK = CoverTask(cover_task_id="c1", music_task_id="m1")
-FILES = (Path("covers/Song.png"), Path("covers/Söng 🎵 (2).png"))
+
 FAILED = CoverFailedError(CoverDetails(cover_task_id="c1", status=CoverStatus.FAILED))
-
-
-def details(cover_task_id: str = "c1", completed_at: datetime | None = NOON) -> CoverDetails:
-    return CoverDetails(
-        cover_task_id=cover_task_id,
-        status=CoverStatus.SUCCESS,
-        images=("https://images.example/1.png", "https://images.example/2.png"),
-        created_at=NOON - timedelta(seconds=41.25),
-        completed_at=completed_at,
-    )
-
-
-@pytest.fixture(params=["file", "private"])
-async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
-    async with Ledger(tmp_path / "covers.db" if request.param == "file" else None) as ledger:
-        yield ledger
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "covers.db"
-
-
-async def opened_and_closed(path: Path) -> None:
-    async with Ledger(path):
-        pass
-
-
-async def entries(ledger: Ledger) -> list[LedgerEntry]:
-    """Read all entries of an open ledger, which may have no file."""
-    found = [await ledger.next_open(state, 0, 10_000) for state in TrackState]
-    return sorted((entry for some in found for entry in some), key=lambda entry: entry.number)
 
 
 async def entry_of(ledger: Ledger, track: Track | str = "m1") -> LedgerEntry:
@@ -74,20 +50,13 @@ async def entry_of(ledger: Ledger, track: Track | str = "m1") -> LedgerEntry:
     )
 
 
-# Steps
-
-
-Step = Callable[[Ledger, LedgerEntry], "asyncio.Future[None]"]
-SUBMITTED: list[Step] = [lambda ledger, entry: ledger.submitted(entry, TASK)]
-COVERED: list[Step] = [*SUBMITTED, lambda ledger, entry: ledger.covered(entry, details())]
-SAVED: list[Step] = [*COVERED, lambda ledger, entry: ledger.saved(entry, FILES)]
-
 FINISHED = {
     "task": TASK,
     "images": details().images,
     "created_at": details().created_at,
     "completed_at": NOON,
 }
+
 STEPS: dict[str, tuple[list[Step], dict[str, Any]]] = {
     "taken in": ([], {"state": TrackState.WAITING}),
     "submitting": (
@@ -224,15 +193,15 @@ async def test_an_entry_tells_the_details_of_its_cover(ledger: Ledger) -> None:
     assert covered.details.duration == timedelta(seconds=41.25)
 
 
-# Catalogs
-
 # A lone half of a character is kept; two halves that follow each other become the character.
 TEXT = st.text().filter(lambda text: json.loads(json.dumps(text)) == text)
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=6,
 )
+
 TRACKS = st.builds(
     Track,
     st.sampled_from(["m1", "m2", "!'\"%;--", "~" * 128]),
@@ -367,7 +336,6 @@ async def test_a_catalog_is_known_once_it_is_whole_and_by_its_own_fingerprint(pa
     assert known == [False, False, True, False, False, False, False]
 
 
-NO_TASK = {"task": None}
 ENDS: dict[str, tuple[list[Step], TrackState, Exception, bool, TrackState, CoverTask | None]] = {
     "no task": ([], TrackState.FAILED, ServerError("x"), True, TrackState.WAITING, None),
     "failed": (SUBMITTED, TrackState.FAILED, FAILED, True, TrackState.SUBMITTING, TASK),
@@ -405,9 +373,6 @@ async def test_what_did_not_fail_is_not_begun_anew(ledger: Ledger) -> None:
     assert [entry for entry in after if before[entry.number - 1].state not in ended] == [
         entry for entry in before if entry.state not in ended
     ]
-
-
-# What is next
 
 
 async def test_open_entries_come_in_the_catalogs_order_page_by_page(ledger: Ledger) -> None:
@@ -450,9 +415,6 @@ async def test_without_a_file_images_are_put_off_as_well(ledger: Ledger) -> None
     await ledger.put_off(first)
 
     assert [entry.number for entry in await ledger.next_unsaved(9)] == [second.number]
-
-
-# Open and closed
 
 
 async def test_a_ledger_that_is_not_open_says_so_at_once(path: Path) -> None:
@@ -514,241 +476,3 @@ async def test_one_catalog_uses_a_ledger_at_a_time(ledger: Ledger) -> None:
             await ledger.aclose()
     async with ledger.lease(ACCOUNT):
         pass
-
-
-# Kills
-
-RUN = """
-    async def cover(ledger, entry):
-        name = entry.music_task_id
-        for step, act in (
-            ("submitting", lambda: ledger.submitting(entry)),
-            ("submitted", lambda: ledger.submitted(entry, task(entry))),
-            ("waiting", lambda: ledger.covered(entry, CoverDetails(
-                cover_task_id=f"c{entry.number}", status=CoverStatus.SUCCESS, images=("i", "j")))),
-            ("saved", lambda: ledger.saved(entry, [Path(f"{name}.png")])),
-        ):
-            say("asks", name, step)
-            await act()
-            say("has", name, step)
-
-    async def workers(ledger, entries):
-        async def work():
-            while entries:
-                await cover(ledger, entries.pop(0))
-        await asyncio.gather(*(work() for _ in range(3)))
-
-    async def main():
-        async with Ledger(sys.argv[1]) as ledger:
-            await ledger.take_in([Track(f"m{n}") for n in range(20)])
-            say("took in")
-            await workers(ledger, await ledger.next_open(TrackState.WAITING, 0, 100))
-
-    asyncio.run(main())
-"""
-ORDER = ["nothing", "submitting", "submitted", "waiting", "saved"]
-STATES = [
-    TrackState.WAITING,
-    TrackState.SUBMITTING,
-    TrackState.SUBMITTED,
-    TrackState.COVERED,
-    TrackState.SAVED,
-]
-
-
-@pytest.mark.parametrize("sync", [1, 2, 3, 4, 5, 6, 8, 11, 14, 18, 22, 26])
-def test_killed_at_any_sync_a_run_keeps_every_step_that_was_done(path: Path, sync: int) -> None:
-    kill = f"inject=fdatasync:signal=SIGKILL:when={sync}"
-    prefix = strace("-P", f"{path}-wal", "-e", "trace=fdatasync", "-e", kill)
-    code, said = run(RUN, path, prefix=prefix)
-    asked, had = progress(said, "asks"), progress(said, "has")
-    asyncio.run(opened_and_closed(path))
-    found = {entry.music_task_id: entry for entry in read_now(path)}
-
-    assert code == -9
-    assert len(found) == 20 or "took in" not in said
-    for name, entry in found.items():
-        far = STATES.index(entry.state)
-        assert had.get(name, 0) <= far <= asked.get(name, 0)
-        assert entry.task is None or entry.task.cover_task_id == f"c{entry.number}"
-        assert (entry.task is not None) == (far >= 2)
-        assert entry.images == (("i", "j") if far >= 3 else ())
-        assert entry.files == ((Path(f"{name}.png"),) if far == 4 else ())
-    assert sum(had.values()) >= sync - 5  # some had no time to be said
-
-
-def progress(said: list[str], verb: str) -> dict[str, int]:
-    """Tell how far each track is, by what a run said."""
-    steps = [line.split() for line in said if line.startswith(f"{verb} ")]
-    return {name: ORDER.index(step) for _, name, step in steps}
-
-
-def test_between_two_steps_of_a_track_there_is_a_sync(path: Path, tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    tracing = strace("-e", "trace=fdatasync,write", log=log)
-    code, _ = run(RUN.replace("range(3)", "range(1)"), path, prefix=tracing)
-    calls = [line.split(maxsplit=1)[1] for line in log.read_text().splitlines()]
-    synced: list[bool] = []
-    sync = False
-    for call in calls:
-        if call.startswith("fdatasync") and "covers.db-wal>" in call:
-            sync = True
-        elif '"asks ' in call:
-            sync = False
-        elif '"has ' in call:
-            synced.append(sync)
-
-    assert code == 0
-    assert synced == [True] * 80
-
-
-# Disks in trouble
-
-TROUBLE = """
-    import resource
-
-    class SizeLimit:  # no file may grow: as a disk that is full, seen from one process
-        def begin(self, path):
-            wal = os.stat(f"{path}-wal").st_size
-            resource.setrlimit(resource.RLIMIT_FSIZE, (wal, resource.RLIM_INFINITY))
-        def end(self):
-            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-
-    class FullDisk:
-        def begin(self, path):
-            self.ballast = Path(path).with_name("ballast")
-            with open(self.ballast, "wb", buffering=0) as file:
-                try:
-                    while file.write(b"x" * 512):
-                        pass
-                except OSError:
-                    pass
-        def end(self):
-            self.ballast.unlink()
-
-    trouble = FullDisk() if sys.argv[2] == "full disk" else SizeLimit()
-
-    async def main():
-        ledger = await Ledger(sys.argv[1]).__aenter__()
-        await ledger.take_in([Track(f"m{n}") for n in range(400)])
-        entries = await ledger.next_open(TrackState.WAITING, 0, 400)
-        await ledger.submitted(entries[0], task(entries[0]))
-        say("unwritten", *(task.cover_task_id for task in ledger.unwritten))
-        trouble.begin(sys.argv[1])
-        known = 1
-        while True:
-            try:
-                await ledger.submitted(entries[known], task(entries[known]))
-            except LedgerError as error:
-                say(error)
-                break
-            known += 1
-        say("first", f"c{known + 1}")
-        answers = await asyncio.gather(
-            ledger.submitting(entries[-1]),
-            *(ledger.submitted(entry, task(entry)) for entry in entries[known + 1:known + 100]),
-            return_exceptions=True)
-        say({type(answer).__name__ for answer in answers}, len({id(answer) for answer in answers}))
-        unwritten = [task.cover_task_id for task in ledger.unwritten]
-        say(unwritten == [f"c{n + 1}" for n in range(known, known + 100)])
-        if sys.argv[3] == "never":
-            try:
-                await ledger.aclose()
-            except LedgerError as error:
-                say(error)
-            say(unwritten == [task.cover_task_id for task in ledger.unwritten])
-            return known
-        trouble.end()
-        if sys.argv[3] == "while open":
-            await ledger.take_in([Track("after-all")])
-            say([task.cover_task_id for task in ledger.unwritten])
-        await ledger.aclose()
-        say([task.cover_task_id for task in ledger.unwritten])
-        return known + 100
-
-    count = asyncio.run(main())
-    known = {entry.music_task_id: entry.task for entry in read(sys.argv[1])}
-    say({name for name, task in known.items() if task} == {f"m{n}" for n in range(count)})
-    if sys.argv[3] == "never":
-        trouble.end()
-    async def end():
-        async with Ledger(sys.argv[1]) as ledger:
-            totals = await ledger.totals()
-            say(totals[TrackState.SUBMITTING], "after-all" in known)
-
-    asyncio.run(end())
-"""
-
-
-@pytest.mark.parametrize("trouble", ["size limit", "full disk"])
-@pytest.mark.parametrize("repaired", ["while open", "before closing", "never"])
-def test_on_a_full_disk_nothing_known_is_lost_while_space_may_still_be_made(
-    tmp_path: Path, trouble: str, repaired: str
-) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    prefix = disk_of_its_own("1m", disk) if trouble == "full disk" else []
-    code, said = run(TROUBLE, disk / "covers.db", trouble, repaired, prefix=prefix)
-
-    assert said[0] == "unwritten"
-    assert "cannot be written" in said[1]
-    assert "so nothing more is submitted; make room on the disk or repair it" in said[1]
-    assert said[3:5] == ["{'LedgerError'} 100", "True"]
-    if repaired == "never":
-        assert "cannot be written" in said[5]
-        assert said[6] == "True"
-    else:
-        assert said[5:-2] == ["[]"] * (2 if repaired == "while open" else 1)
-    assert said[-2:] == ["True", f"0 {repaired == 'while open'}"]
-    assert code == 0
-
-
-DISK_ERRS = """
-    async def main():
-        async with Ledger(sys.argv[1]) as ledger:
-            await ledger.take_in([Track(f"m{n}") for n in range(20)])
-            for entry in await ledger.next_open(TrackState.WAITING, 0, 20):
-                noted = ledger.submitted if entry.number % 2 else ledger.submitting
-                try:
-                    await noted(entry, *[task(entry)][:entry.number % 2])
-                except LedgerError as error:
-                    say("failed", entry.number, error)
-                else:
-                    say("done", entry.number)
-                say("unwritten", *(task.cover_task_id for task in ledger.unwritten))
-
-    asyncio.run(main())
-"""
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        "fdatasync:error=EIO:when=6..9",
-        "pwrite64:error=EIO:when=14..17",
-        "pwrite64:error=ENOSPC:when=16",
-    ],
-)
-def test_a_disk_that_errs_for_a_while_stops_submits_and_costs_no_cover_task(
-    path: Path, fault: str
-) -> None:
-    """That a submit may go out is not noted later: by then nobody means to send anything."""
-    call = fault.partition(":")[0]
-    prefix = strace("-P", f"{path}-wal", "-e", f"trace={call}", "-e", f"inject={fault}")
-    code, said = run(DISK_ERRS, path, prefix=prefix)
-    failed = [int(line.split()[1]) for line in said if line.startswith("failed")]
-    states = {entry.number: entry.state for entry in read_now(path)}
-
-    assert code == 0
-    assert failed == list(range(failed[0], failed[-1] + 1))
-    assert 1 < failed[0] < failed[-1] + 1 < 20
-    for line, left in zip(said[::2], said[1::2], strict=True):
-        number = int(line.split()[1])
-        assert ("SQLITE_IOERR" in line or "SQLITE_FULL" in line) == (number in failed)
-        unwritten = [f"c{n}" for n in failed if n % 2 and n <= number] if number in failed else []
-        assert left.split() == ["unwritten", *unwritten]
-    for number, state in states.items():
-        if number % 2:
-            assert state is TrackState.SUBMITTED
-        else:
-            assert state is (TrackState.WAITING if number in failed else TrackState.SUBMITTING)

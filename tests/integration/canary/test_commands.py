@@ -1,0 +1,147 @@
+"""No command shows a secret, and no file it writes holds one."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable
+from pathlib import Path
+
+import attrs
+import click
+import pytest
+
+from suno_cover_async import (
+    CallbackReceiver,
+)
+from suno_cover_async.cli.app import commands
+from suno_cover_async.cli.exit_codes import ExitCode
+from suno_cover_async.cli.output.contact_sheet import contact_sheet
+from suno_cover_async.sandbox import Reply, Sandbox, Scenario
+from tests.support.canary import (
+    API_KEY,
+    HMAC_KEY,
+    SECRET,
+    Search,
+    environment,
+)
+from tests.support.canary_calls import (
+    FAILED_COVER,
+    FREE,
+    raised,
+    word,
+)
+from tests.support.commands import Ended, Run, a_free_port, finish, has_billed, needs_posix, start
+
+DEVELOPER = (sys.executable, "-X", "dev", "-m", "suno_cover_async")
+
+
+async def commanded(
+    search: Search,
+    *arguments: str,
+    crash: Awaitable[object] | None = None,
+) -> Ended:
+    """Run a command to its end, or to a crash when that is awaited; look at all it shows."""
+    process = await start(*arguments, program=DEVELOPER, env=environment())
+
+    async def watch() -> None:
+        while process.returncode is None:
+            search.command_lines(process.pid)
+            await asyncio.sleep(0.05)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(watch())
+        if crash is not None:
+            await crash
+            process.send_signal(signal.SIGABRT)  # the developer's mode then shows all stacks
+        ended = await finish(process)
+    search.text(f"output of {arguments[0]}", ended.out)
+    search.text(f"errors of {arguments[0]}", ended.err)
+    return ended
+
+
+@needs_posix
+async def test_a_catalog_that_crashes_and_goes_on_leaves_no_secret_anywhere(
+    run: Run, tmp_path: Path
+) -> None:
+    search = Search(API_KEY, SECRET, HMAC_KEY)
+    stuck = Scenario(seconds=0.01, image_size=16, slow=1.0, slow_seconds=60, faults_on={"details"})
+    async with Sandbox(stuck, api_key=API_KEY) as sandbox:
+        titles = ["=cmd()", "\x1b[31mred", "<b>", "\u202etxt", "{} %s", "to be refused"]
+        songs = sandbox.add_music(len(titles))
+        rows = [f'{song},"{title}"' for song, title in zip(songs, titles, strict=True)]
+        catalog = tmp_path / "catalog.csv"
+        catalog.write_text("\n".join(["music_task_id,title", *rows[:-1]]))
+        batch = ("batch", "catalog.csv", "--base-url", sandbox.url, "--poll", "0.05", "-vv")
+        crashed = await commanded(search, *batch, crash=has_billed(sandbox, 3))
+        search.folder(tmp_path)
+        sandbox.scenario = FREE
+        catalog.write_text("\n".join(["music_task_id,title", *rows]))
+        sandbox.script("submit", word(422))
+        sandbox.script("details", word(200, {**FAILED_COVER, "taskId": API_KEY}))
+        sandbox.script("image", Reply(status=302, headers={"Location": f"{sandbox.url}/s/x"}))
+        again = await commanded(search, *batch)
+        shown = await run("ledger", "show", "covers.db")
+        for kind in ("csv", "jsonl"):
+            export = ("ledger", "export", "covers.db", "--format", kind)
+            assert (await run(*export, "--out", f"export.{kind}")).code == ExitCode.DONE
+    contact_sheet([("all", sorted(tmp_path.rglob("*.png")))], tmp_path / "sheet.png")
+
+    search.text("ledger show", shown.out + shown.err)
+    search.folder(tmp_path)
+    assert "Fatal Python error: Aborted" in crashed.err
+    assert again.code == ExitCode.FAILED
+    assert "[key]" in shown.out + shown.err + (tmp_path / "export.csv").read_text()
+    assert len(list(tmp_path.rglob("*.png"))) > 2
+    assert not search.hits
+
+
+@needs_posix
+async def test_no_command_shows_a_secret(tmp_path: Path) -> None:
+    search = Search(API_KEY, SECRET, HMAC_KEY)
+    scenario = attrs.evolve(FREE, seconds=0.02, hmac_key=HMAC_KEY)
+    async with Sandbox(scenario, api_key=API_KEY) as sandbox:
+        songs, port = sandbox.add_music(2), a_free_port()
+        place = ("--base-url", sandbox.url, "-vv")
+        url = f"http://127.0.0.1:{port}/suno"
+        minted = CallbackReceiver(public_url=url, secret=SECRET)
+        search.tokens(minted, *songs)
+        sandbox.script("credits", word(401), Reply(body=f"<{API_KEY}>".encode()))
+        door = ("--listen", f"127.0.0.1:{port}", "--public-url", url)
+        out = ("--out", str(tmp_path / "art"), "--json")
+        ended = await asyncio.gather(
+            commanded(search, "generate", *songs, *place, *door, *out),
+            commanded(search, "credits", *place),
+        )
+        called = list(sandbox.journal.callbacks)
+
+    assert [one.code for one in ended] == [ExitCode.DONE, ExitCode.KEY]
+    assert {delivery.status for delivery in called} == {200}
+    assert not search.hits
+
+
+@pytest.mark.parametrize(
+    ("odd", "words"),
+    [
+        (f"{API_KEY}\t", "credits"),
+        (f"{API_KEY}\n\n", "credits --key-file key"),
+        (f"{API_KEY}\udcff", "details cover --key-file key"),
+        (API_KEY, "details cover --timeout 5 --base-url ftp://x --key-file key"),
+        (API_KEY, "generate song --listen 127.0.0.1:1 --public-url nowhere"),
+    ],
+    ids=lambda text: text if API_KEY not in text else "odd",
+)
+def test_a_wrong_command_leaves_no_secret_in_a_frame(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, odd: str, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "key").write_bytes(odd.encode(errors="surrogateescape"))
+    own = {"SUNO_API_KEY": odd, "SUNO_CALLBACK_SECRET": SECRET, "SUNO_CALLBACK_HMAC_KEY": HMAC_KEY}
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    search = Search(API_KEY, SECRET, HMAC_KEY)
+
+    error = raised(lambda: commands.main(words.split(), "suno-cover", standalone_mode=False))
+    search.error(words, error)
+
+    assert isinstance(error, click.ClickException)
+    assert not search.hits

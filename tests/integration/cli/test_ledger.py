@@ -1,0 +1,231 @@
+"""`ledger show` and `ledger export`."""
+
+import json
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from suno_cover_async import (
+    CoverDetails,
+    CoverStatus,
+    CoverTask,
+    Ledger,
+    ServerError,
+    Track,
+    TrackState,
+    read_catalog,
+)
+from suno_cover_async.cli.commands.ledger import show_to_people
+from suno_cover_async.cli.exit_codes import ExitCode
+from suno_cover_async.cli.output.export import as_csv, guarded
+from tests.support.batch_commands import HOSTILE
+from tests.support.commands import (
+    Run,
+    needs_posix,
+    on_a_terminal,
+)
+from tests.support.runs import read_now
+from tests.support.terminal import console, said
+
+
+async def a_ledger(path: Path) -> None:
+    """Make one with a track in each of several states, with hostile words in it."""
+    hostile = ServerError("=1+1\x1b[2J")
+    tracks = [
+        Track("saved", title="Twice", columns={"artist": "Ann", "year": 1999, "state": "WA"}),
+        Track("saved", title='Once more, "twice"', columns={"tags": ["a", "b"]}),
+        Track("failed", title=HOSTILE[1], columns={"=artist": "@x", "Artist": None}),
+        Track("waiting", title="two\r\nlines"),
+    ]
+    async with Ledger(path) as ledger:
+        await ledger.take_in(tracks)
+        saved, failed, _ = await ledger.next_open(TrackState.WAITING, 0, 9)
+        for entry in (saved, failed):
+            task = CoverTask(cover_task_id=f"c-{entry.music_task_id}", music_task_id="x")
+            await ledger.submitted(entry, task)
+        images = ("https://x/1.png", "https://x/2.png")
+        details = CoverDetails(
+            cover_task_id="c-saved",
+            status=CoverStatus.SUCCESS,
+            images=images,
+            completed_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        )
+        await ledger.covered(saved, details)
+        files = [Path(f"covers/{name}.png") for name in ("t-1", "t-2", "o-1", "o-2")]
+        await ledger.saved(saved, files)
+        await ledger.ended(failed, TrackState.FAILED, hostile)
+
+
+async def test_show_counts_and_lists_what_failed(run: Run, tmp_path: Path) -> None:
+    await a_ledger(tmp_path / "covers.db")
+
+    async with Ledger(tmp_path / "covers.db"):  # as a batch has it
+        shown = await run("ledger", "show", "covers.db")
+    others = await run(
+        "ledger", "show", "covers.db", "--state", "saved", "--state", "waiting", "--limit", "1"
+    )
+
+    assert shown.code == ExitCode.DONE
+    assert "saved\t1\n" in shown.out
+    assert "waiting\t1\n" in shown.out
+    *_, last = shown.lines
+    assert last == f"{HOSTILE[1]}\tfailed\tfailed\tc-failed\t=1+1?[2J"
+    assert others.lines[-1].startswith('Twice, Once more, "twice"\tsaved\tsaved\tc-saved')
+    assert "and 1 more" in others.err
+
+
+@needs_posix
+async def test_show_on_a_terminal_is_a_table(tmp_path: Path) -> None:
+    await a_ledger(tmp_path / "covers.db")
+
+    screen = await on_a_terminal("ledger", "show", "covers.db", cwd=tmp_path)
+
+    assert "covers.db: 3 tracks" in screen
+    assert "music task, cover task" in screen
+    assert "=cmd|' /C calc'!A0" in screen
+    assert "\x1b[2J" not in screen
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+async def test_ids_are_shown_whole_whatever_the_width(width: int, tmp_path: Path) -> None:
+    ids = [f"{number:032x}" for number in range(2)]
+    async with Ledger(tmp_path / "covers.db") as ledger:
+        await ledger.take_in([Track(one, title="A long title, " * 9) for one in ids])
+        for entry in await ledger.next_open(TrackState.WAITING, 0, 9):
+            task = CoverTask(cover_task_id="c" * 32, music_task_id=entry.music_task_id)
+            await ledger.submitted(entry, task)
+            await ledger.ended(entry, TrackState.FAILED, ServerError("reason " * 20))
+    there = console(width)
+
+    ledger = Ledger(tmp_path / "covers.db")
+    show_to_people(there, ledger.name, await ledger.totals(), (), read_now(ledger))
+
+    assert all(one in said(there) for one in ids)
+    assert said(there).count("c" * 32) == 2
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+async def test_an_export_has_a_row_for_each_track_and_is_a_catalog(
+    kind: str, run: Run, tmp_path: Path
+) -> None:
+    await a_ledger(tmp_path / "covers.db")
+
+    async with Ledger(tmp_path / "covers.db"):
+        ended = await run(
+            *("ledger", "export", "covers.db", "--format", kind, "--out", f"out.{kind}")
+        )
+    piped = await run("ledger", "export", "covers.db", "--format", kind)
+
+    rows = [(track, dict(track.columns)) for track in read_catalog(tmp_path / f"out.{kind}")]
+    (one, first), (two, second), (bad, third), (last, fourth) = rows
+    assert (ended.code, ended.out) == (ExitCode.DONE, "")
+    written = (tmp_path / f"out.{kind}").read_bytes().decode()
+    assert piped.out.replace("\r\n", "\n") == written.replace("\r\n", "\n")
+    ids = [track.music_task_id for track, _ in rows]
+    assert ids == ["saved", "saved", "failed", "waiting"]
+    assert (one.title, two.title) == ("Twice", 'Once more, "twice"')
+    assert first["completed_at"] == "2026-01-02T03:04:05+00:00"
+    assert (first["catalog.state"], first["artist"]) == ("WA", "Ann")
+    assert third["cover_task_id"] == "c-failed"
+    assert third["error"] == "ServerError"
+    assert {fourth["cover_task_id"], fourth["adopted"]} <= {None, ""}
+    if kind == "csv":
+        assert written.startswith("\ufeffmusic_task_id,title,state,cover_task_id,adopted,images,")
+        assert first["files"] == "covers/t-1.png\ncovers/t-2.png"
+        assert second["files"] == "covers/o-1.png\ncovers/o-2.png"
+        assert (first["year"], second["tags"], first["adopted"]) == ("1999", "a\nb", "false")
+        assert bad.title == "'" + HOSTILE[1]
+        assert third["reason"] == "'=1+1?[2J"
+        assert third["'=artist"] == "'@x"
+        assert last.title == "two\r\nlines"
+    else:
+        assert first["files"] == ["covers/t-1.png", "covers/t-2.png"]
+        assert (first["year"], second["tags"]) == (1999, ["a", "b"])
+        assert bad.title == HOSTILE[1]
+        assert third["=artist"] == "@x"
+        assert last.title == "two\r\nlines"
+
+
+async def test_an_export_that_the_ledger_outgrows_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "covers.db"
+    await a_ledger(path)
+    lines = as_csv(Ledger(path), [])
+    await anext(lines)
+
+    async with Ledger(path) as ledger:
+        await ledger.take_in([Track("new", columns={"new": 1})])
+
+    with pytest.raises(ValueError, match="export it again"):
+        [line async for line in lines]
+
+
+async def test_an_export_may_be_of_some_states(run: Run, tmp_path: Path) -> None:
+    await a_ledger(tmp_path / "covers.db")
+
+    ended = await run(*("ledger", "export", "covers.db", "--format", "jsonl", "--state", "failed"))
+
+    assert [json.loads(line)["music_task_id"] for line in ended.lines] == ["failed"]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        *("=1+1", "+1", "-1", "@SUM(A1)", "\t1", "\r1", "\n1", "\0=1", "  =1", "\u00a0=1"),
+        *("\uff1d1", "\uff0b1", "\uff0d1", "\uff201", "\ufe661", "\u22121", "\u200b=1", "\ufeff=1"),
+    ],
+)
+def test_a_cell_that_a_spreadsheet_would_run_gets_a_quote(cell: str) -> None:
+    assert guarded(cell) == "'" + cell
+
+
+@pytest.mark.parametrize("cell", ["", " ", "a=1", "1-1", "'=1", "été", "\u4f60", "(=1)"])
+def test_any_other_cell_is_left_alone(cell: str) -> None:
+    assert guarded(cell) == cell
+
+
+async def test_an_export_is_there_whole_or_not_at_all(run: Run, tmp_path: Path) -> None:
+    await a_ledger(tmp_path / "covers.db")
+    (tmp_path / "out.csv").write_text("what was there")
+    with sqlite3.connect(tmp_path / "covers.db") as database:
+        database.execute("UPDATE tracks SET images = '{' WHERE music_task_id = 'failed'")
+    database.close()
+
+    ended = await run("ledger", "export", "covers.db", "--format", "jsonl", "--out", "out.csv")
+
+    assert ended.code == ExitCode.FAILED
+    assert "is damaged" in ended.err
+    assert (tmp_path / "out.csv").read_text() == "what was there"
+    assert not list(tmp_path.glob("*.part"))
+
+
+@needs_posix
+@pytest.mark.parametrize("out", ["covers.db", "./covers.db", "covers.db-wal", "link", "/dev/null"])
+async def test_an_export_is_never_written_over_the_ledger_or_a_device(
+    out: str, run: Run, tmp_path: Path
+) -> None:
+    await a_ledger(tmp_path / "covers.db")
+    (tmp_path / "link").symlink_to("covers.db")
+    before = (tmp_path / "covers.db").read_bytes()
+
+    ended = await run("ledger", "export", "covers.db", "--format", "csv", "--out", out)
+
+    assert ended.code == ExitCode.USAGE
+    assert "--out" in ended.err
+    assert (tmp_path / "covers.db").read_bytes() == before
+    assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize("what", ["show", "export"])
+async def test_what_is_no_ledger_is_named(what: str, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "foreign").write_text("no database" * 100)
+    more = ("--format", "csv") if what == "export" else ()
+
+    missing = await run("ledger", what, "covers.db", *more)
+    foreign = await run("ledger", what, "foreign", *more)
+
+    assert (missing.code, foreign.code) == (ExitCode.FAILED, ExitCode.FAILED)
+    assert "Error: there is no ledger at" in missing.err
+    assert "foreign is no ledger" in foreign.err
+    assert missing.out + foreign.out == ""

@@ -1,0 +1,72 @@
+"""`sandbox` and `demo`."""
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from suno_cover_async.cli.exit_codes import ExitCode
+from suno_cover_async.sandbox import Sandbox, Scenario
+from tests.support.commands import (
+    Run,
+    environment,
+    finish,
+    line_with,
+    names,
+    needs_posix,
+    sandbox_with,
+    start,
+)
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with sandbox_with(Scenario(seconds=0.02)) as sandbox:
+        yield sandbox
+
+
+@needs_posix
+async def test_the_sandbox_command_serves_what_it_says_until_it_is_ended(tmp_path: Path) -> None:
+    process = await start("sandbox", "--port", "0", "--seconds", "0", "--music", "3")
+    await line_with(process.stdout, "export SUNO_API_KEY=")
+    *_, url = (await line_with(process.stdout, "suno-cover credits")).split()
+    *_, song, _, _, _, _ = (await line_with(process.stdout, "suno-cover generate")).split()
+    environ = environment(SUNO_API_KEY="sandbox-key")
+    options = ("--poll", "0.05", "--base-url", url)
+
+    covered = await finish(await start("generate", song, *options, cwd=tmp_path, env=environ))
+    shown = await line_with(process.stderr, "POST")
+    process.send_signal(signal.SIGINT)
+    ended = await finish(process)
+
+    assert covered.code == ExitCode.DONE
+    assert "/api/v1/suno/cover/generate  200  (1 billed so far)" in shown
+    assert ended.code == ExitCode.DONE
+    assert "Traceback" not in ended.err
+
+
+async def test_the_sandbox_command_says_what_to_do_when_its_port_is_taken(
+    run: Run, sandbox: Sandbox
+) -> None:
+    ended = await run("sandbox", "--port", sandbox.url.rpartition(":")[2])
+
+    assert ended.code == ExitCode.FAILED
+    assert "next: give another --port; 0 takes a free one" in ended.err
+
+
+async def test_the_demo_covers_a_dozen_tracks_and_pays_for_each_once(tmp_path: Path) -> None:
+    keyless = {name: value for name, value in os.environ.items() if name != "SUNO_API_KEY"}
+
+    ended = await finish(await start("demo", cwd=tmp_path, env=keyless))
+
+    files = names(tmp_path / "suno-cover-demo")
+    sheet = tmp_path / "suno-cover-demo" / "contact-sheet.png"
+    assert ended.code == ExitCode.DONE
+    assert len(files) == 25
+    assert "12 covers for 12 songs" in ended.err
+    assert str(sheet.relative_to(tmp_path)) in ended.out
+    with Image.open(sheet) as image:
+        assert image.width > 1000

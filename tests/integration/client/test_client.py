@@ -1,0 +1,421 @@
+"""The verbs, against the sandbox."""
+
+import asyncio
+import contextlib
+import pickle
+import sys
+import traceback
+from typing import Any
+
+import aiohttp
+import pytest
+
+import suno_cover_async
+from suno_cover_async import (
+    APIBOX,
+    KIE,
+    SUNOAPI,
+    CoverStatus,
+    CoverTask,
+    CoverTimeoutError,
+    Host,
+    MusicFailedError,
+    NotFoundError,
+    PollPolicy,
+    RateLimit,
+    RateLimiter,
+    RateLimitError,
+    RetryPolicy,
+    SunoCoverClient,
+    SunoCoverError,
+)
+from suno_cover_async.sandbox import Fault, Sandbox, Scenario
+from tests.support.clients import FREE, connect
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
+
+
+async def test_watch_yields_every_change_of_status_up_to_the_last() -> None:
+    async with Sandbox(Scenario(rate_limit=None, polls=4)) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        task = await client.submit(music)
+
+        seen = [details.status async for details in client.watch(task)]
+
+        assert seen == [CoverStatus.PENDING, CoverStatus.GENERATING, CoverStatus.SUCCESS]
+
+
+async def test_watch_yields_a_failure_and_does_not_raise_it() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1, fails=True)
+        task = await client.submit(music)
+
+        seen = [details async for details in client.watch(task)]
+
+        assert seen[-1].status is CoverStatus.FAILED
+        assert seen[-1].error_message
+
+
+async def test_leaving_a_watch_early_ends_its_polls() -> None:
+    async with (
+        Sandbox(Scenario(rate_limit=None, seconds=60)) as sandbox,
+        connect(sandbox) as client,
+    ):
+        (music,) = sandbox.add_music(1)
+        task = await client.submit(music)
+
+        async with contextlib.aclosing(client.watch(task)) as changes:
+            async for _ in changes:
+                break
+        polls = len(sandbox.journal.of("details"))
+        await client.credits()
+
+        assert len(sandbox.journal.of("details")) == polls
+
+
+async def test_null_right_after_the_submit_is_pending() -> None:
+    scenario = Scenario(rate_limit=None, polls=1, null_polls=3)
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        music, other = sandbox.add_music(2)
+        task = await client.submit(music)
+
+        assert (await client.details(task.cover_task_id)).status is CoverStatus.PENDING
+        assert (await client.wait(task)).status is CoverStatus.SUCCESS
+        assert (await client.generate(other)).status is CoverStatus.SUCCESS
+
+
+async def test_an_unknown_cover_task_is_not_found_at_once_by_a_poll_and_after_grace_by_a_wait() -> (
+    None
+):
+    poll = PollPolicy(min_interval=0.01, max_interval=0.02, not_found_grace=0.05)
+    async with Sandbox(FREE) as sandbox, connect(sandbox, poll=poll) as client:
+        with pytest.raises(NotFoundError) as caught:
+            await client.details("nobody")
+        assert caught.value.cover_task_id == "nobody"
+        with pytest.raises(NotFoundError):
+            await client.wait("nobody")
+
+
+async def test_a_wait_by_id_alone_polls_at_once_and_survives_another_day() -> None:
+    async with Sandbox(FREE) as sandbox:
+        (music,) = sandbox.add_music(1)
+        async with connect(sandbox) as client:
+            task = await client.submit(music)
+        async with connect(sandbox, poll=PollPolicy()) as tomorrow:
+            details = await tomorrow.wait(task.cover_task_id)
+
+        assert details.music_task_id == music
+        assert len(sandbox.journal.of("details")) == 1
+
+
+async def test_a_timeout_names_what_to_wait_for_and_loses_nothing() -> None:
+    async with (
+        Sandbox(Scenario(rate_limit=None, seconds=0.3)) as sandbox,
+        connect(sandbox) as client,
+    ):
+        (music,) = sandbox.add_music(1)
+
+        with pytest.raises(CoverTimeoutError) as caught:
+            await client.generate(music, timeout=0.05)
+
+        assert caught.value.cover_task_id is not None
+        assert caught.value.music_task_id == music
+        details = await client.wait(caught.value.cover_task_id)
+        assert details.status is CoverStatus.SUCCESS
+
+
+async def test_the_first_poll_comes_when_the_hosts_own_durations_say_so() -> None:
+    poll = PollPolicy(min_interval=0.01, max_interval=0.01)
+    async with (
+        Sandbox(Scenario(rate_limit=None, seconds=0.3)) as sandbox,
+        connect(sandbox, poll=poll) as client,
+    ):
+        first, second = sandbox.add_music(2)
+        task = await client.submit(first)
+        await until_finished(client, task)
+        before = len(sandbox.journal.of("details"))
+
+        await client.generate(second)
+
+        polls = sandbox.journal.of("details")[before:]
+        assert len(polls) <= 3
+        assert 0.25 <= polls[0].at - sandbox.journal.of("submit")[1].at < 5
+
+
+async def until_finished(client: SunoCoverClient, task: CoverTask) -> None:
+    while not (await client.details(task)).finished:
+        pass
+
+
+async def test_generate_keeps_at_most_concurrency_covers_in_flight() -> None:
+    async with (
+        Sandbox(Scenario(rate_limit=None, polls=3)) as sandbox,
+        connect(sandbox, concurrency=4) as client,
+    ):
+        await asyncio.gather(*(client.generate(music) for music in sandbox.add_music(20)))
+
+        in_flight, most = set[str](), 0
+        for arrival in sandbox.journal.arrivals:
+            task = arrival.cover_task_id or ""
+            polls = [a for a in sandbox.journal.of("details") if a.cover_task_id == task]
+            in_flight.add(task)
+            most = max(most, len(in_flight))
+            if arrival is polls[-1]:
+                in_flight.discard(task)
+        assert most <= 4
+
+
+async def test_the_callback_url_is_handed_on() -> None:
+    async with Sandbox(Scenario(rate_limit=None, polls=1)) as sandbox:
+        url = f"{sandbox.url}/somebody/elses?song=1"
+        async with connect(sandbox, callback_url=url) as client:
+            await client.generate(*sandbox.add_music(1))
+            await until(lambda: sandbox.journal.callbacks)
+
+        assert sandbox.journal.callbacks[0].url == url
+
+
+async def test_what_a_timed_out_generate_left_is_settled_by_a_wait() -> None:
+    async with (
+        Sandbox(Scenario(rate_limit=None, seconds=0.2)) as sandbox,
+        connect(sandbox) as client,
+    ):
+        with pytest.raises(CoverTimeoutError) as caught:
+            await client.generate(*sandbox.add_music(1), timeout=0.05)
+        (left,) = client.unclaimed
+        assert left.cover_task_id == caught.value.cover_task_id
+
+        await client.wait(left)
+
+        assert not client.unclaimed
+
+
+@pytest.mark.parametrize("host", [SUNOAPI, KIE, APIBOX], ids=lambda host: host.name)
+async def test_credits_are_a_float_on_every_host(host: Host) -> None:
+    scenario = Scenario(rate_limit=None, credits=1025.6)
+    async with Sandbox(scenario) as sandbox, connect(sandbox, host=host) as client:
+        assert await client.credits() == 1025.6
+        assert sandbox.journal.arrivals[0].path == host.credits_path
+
+
+async def test_music_is_waited_for_until_it_is_ready() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1, status="GENERATING")
+        waiting = asyncio.create_task(client.wait_for_music(music))
+        await until(lambda: len(sandbox.journal.of("music")) >= 3)
+
+        sandbox.set_music(music, "SUCCESS")
+
+        assert (await waiting).ready
+
+
+async def test_failed_music_unknown_music_and_slow_music_are_told_apart() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (failed,) = sandbox.add_music(1, status="SENSITIVE_WORD_ERROR")
+        (slow,) = sandbox.add_music(1, status="PENDING")
+
+        with pytest.raises(MusicFailedError) as caught:
+            await client.wait_for_music(failed)
+        assert caught.value.details.status == "SENSITIVE_WORD_ERROR"
+        with pytest.raises(NotFoundError):
+            await client.wait_for_music("nobody")
+        sandbox.scenario = Scenario(rate_limit=None, slow_seconds=5)
+        sandbox.script("music", Fault.NONE, Fault.SLOW)
+        async with asyncio.timeout(2):
+            with pytest.raises(CoverTimeoutError) as late:
+                await client.wait_for_music(slow, timeout=0.2)
+        assert (late.value.music_task_id, late.value.cover_task_id) == (slow, None)
+
+
+async def test_trouble_that_passes_does_not_end_a_wait_for_music() -> None:
+    async with (
+        Sandbox(FREE) as sandbox,
+        connect(sandbox, retry=RetryPolicy(max_attempts=1)) as client,
+    ):
+        (music,) = sandbox.add_music(1)
+        sandbox.script("music", Fault.LOST_ANSWER, Fault.GATEWAY)
+
+        assert (await client.wait_for_music(music)).ready
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["", " ", "a b", "a\n", "a\x00", "ä", "x" * 129, "https://suno.com/song/1", 5, None, b"a"],
+)
+async def test_an_odd_id_is_refused_before_anything_is_sent(odd: Any) -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        for verb in (client.submit, client.generate, client.music_details, client.wait_for_music):
+            with pytest.raises((ValueError, TypeError), match="music_task_id"):
+                await verb(odd)
+        for poll in (client.wait, client.details):
+            with pytest.raises((ValueError, TypeError), match="task"):
+                await poll(odd)
+        with pytest.raises((ValueError, TypeError), match="task"):
+            client.watch(odd)
+
+        assert not sandbox.journal.arrivals
+
+
+@pytest.mark.parametrize("key", ["", " ", "se cret", "secret\n", "secret\x00", "sécret"])
+def test_an_odd_key_is_refused_and_never_repeated(key: str) -> None:
+    with pytest.raises(ValueError, match="api_key") as caught:
+        SunoCoverClient(key)
+
+    shown = "".join(
+        traceback.TracebackException.from_exception(caught.value, capture_locals=True).format()
+    )
+    ours = shown.split("suno_cover_async/client.py")[-1]
+    assert not key.strip() or key not in ours
+    assert not key.strip() or key not in str(caught.value)
+
+
+def test_a_missing_key_says_where_it_is_searched_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SUNO_API_KEY", raising=False)
+
+    with pytest.raises(ValueError, match="SUNO_API_KEY"):
+        SunoCoverClient()
+
+
+def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUNO_API_KEY", "from-the-environment")
+
+    SunoCoverClient()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.example.com",
+        "http://10.0.0.1",
+        "ftp://api.example.com",
+        "api.example.com",
+        "https://",
+        "https://user:word@api.example.com",
+        "https://api.example.com?x=1",
+        "https://api.example.com#x",
+        "https://api.example.com?",
+        "https://api.example.com#",
+        "https://api.example.com:99999",
+        "https://api example.com",
+        "http://127.0.0.1.example.com",
+        "http://localhost.example.com",
+    ],
+)
+def test_a_base_url_that_would_leak_the_key_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="base_url"):
+        SunoCoverClient("key", base_url=url)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://p.example/suno/", "http://127.0.0.1:1", "http://localhost", "http://[::1]:8"]
+)
+def test_https_anywhere_and_http_on_loopback_are_fine(url: str) -> None:
+    SunoCoverClient("key", base_url=url)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("concurrency", 0),
+        ("concurrency", 1.5),
+        ("concurrency", "9"),
+        ("callback_url", "ftp://x"),
+        ("callback_url", "x"),
+    ],
+)
+def test_nonsense_is_refused_by_the_name_of_its_argument(argument: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=argument):
+        SunoCoverClient(**({"api_key": "key"} | {argument: value}))
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("api_key", 5),
+        ("api_key", b"key"),
+        ("host", "kie"),
+        ("base_url", ""),
+        ("base_url", 5),
+        ("callback_url", ""),
+        ("rate_limit", 20),
+        ("rate_limit", None),
+        ("poll_rate_limit", 3),
+        ("poll", 5),
+        ("poll", None),
+        ("retry", 3),
+        ("session", "x"),
+        ("session", aiohttp.ClientSession),
+    ],
+)
+def test_a_wrong_kind_of_argument_is_refused_at_once_and_by_name(argument: str, value: Any) -> None:
+    with pytest.raises((ValueError, TypeError), match=argument):
+        SunoCoverClient(**({"api_key": "key"} | {argument: value}))
+
+
+@pytest.mark.parametrize("timeout", ["5", 10**400, 0, -1, float("nan"), float("inf")])
+async def test_a_nonsense_timeout_is_refused(timeout: Any) -> None:
+    async with SunoCoverClient("key") as client:
+        with pytest.raises((ValueError, TypeError), match="timeout"):
+            await client.wait("task", timeout=timeout)
+        with pytest.raises((ValueError, TypeError), match="timeout"):
+            await client.wait_for_music("song", timeout=timeout)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RateLimitError("x", code=429, http_status=200, music_task_id="m"),
+        CoverTimeoutError("x", cover_task_id="c"),
+        suno_cover_async.CoverFailedError(
+            suno_cover_async.CoverDetails(cover_task_id="c", status=CoverStatus.FAILED)
+        ),
+        MusicFailedError(suno_cover_async.MusicDetails(music_task_id="m", status="FAILED")),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_survive_pickling_with_their_facts(error: SunoCoverError) -> None:
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)
+    assert (copy.code, copy.music_task_id, copy.cover_task_id, copy.retryable) == (
+        error.code,
+        error.music_task_id,
+        error.cover_task_id,
+        error.retryable,
+    )
+
+
+async def test_two_clients_of_one_account_share_a_window() -> None:
+    rate_limit = RateLimit(calls=5, seconds=0.2)
+    window = RateLimiter(rate_limit)
+    async with Sandbox(Scenario(rate_limit=rate_limit)) as sandbox:
+        async with (
+            connect(sandbox, rate_limit=window) as first,
+            connect(sandbox, rate_limit=window) as second,
+        ):
+            await asyncio.gather(
+                *(client.credits() for client in (first, second) for _ in range(10))
+            )
+
+        assert all(arrival.admitted for arrival in sandbox.journal.arrivals)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="uvloop is not for Windows")
+def test_covers_are_made_on_uvloop_as_well() -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def cover() -> int:
+        limit = RateLimit(calls=20, seconds=0.2)
+        async with Sandbox(Scenario(rate_limit=limit, seconds=(0.05, 0.2))) as sandbox:
+            songs = sandbox.add_music(50)
+            async with connect(sandbox, rate_limit=limit) as client:
+                covers = await asyncio.gather(*map(client.generate, songs))
+            async with connect(sandbox, rate_limit=limit) as client:  # looks that are due at once
+                again = await asyncio.gather(*(client.wait(one.cover_task_id) for one in covers))
+            assert again == covers
+            return len(sandbox.journal.bills)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(cover()) == 50

@@ -1,0 +1,165 @@
+"""Private addresses, in a network of their own: nothing connects to them."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.support import own_internet
+from tests.support.redirects import SAVED, STATUSES
+
+pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
+
+INTERNET, LOOPBACK = "https://api.example", "http://127.0.0.1"
+
+NOBODY = [
+    *(f"https://{name}/a.png" for name in own_internet.PRIVATE),
+    *("https://10.0.0.1/a.png", "https://169.254.169.254/a.png", "https://100.64.0.1/a.png"),
+    *("https://[fe80::1%25lo]/a.png", "https://[fe80::1%lo]/a.png", "https://[fe80::1]/a.png"),
+    *(
+        "https://[64:ff9b::7f00:1]/a.png",
+        "https://[2002:7f00:1::]/a.png",
+        "https://[fc00::1]/a.png",
+    ),
+    *("https://[::ffff:10.0.0.1]/a.png", "https://[::ffff:a00:1]/a.png", "https://167772161/a.png"),
+    *(
+        "https://0xa.1/a.png",
+        "https://012.0.0.1/a.png",
+        "https://10.1/a.png",
+        "https://10.0.0.1./a.png",
+    ),
+    *("https://\uff11\uff10.0.0.1/a.png", "https://10\u30020\u30020\u30021/a.png"),
+    *(
+        "https://%31%30.0.0.1/a.png",
+        "HTTPS://PRIVATE.EXAMPLE/a.png",
+        "https://private.example./a.png",
+    ),
+    *(
+        "https://10.0.0.1:8443/a.png",
+        "https://both.example:8443/a.png",
+        "https://10.0.0.1:80/a.png",
+    ),
+    *(
+        "https://0.0.0.0/a.png",
+        "https://[::]/a.png",
+        "https://0/a.png",
+        "https://zero.example/a.png",
+    ),
+    *("https://zero-6.example/a.png", "https://[::ffff:0.0.0.0]/a.png", "http://0.0.0.0/a.png"),
+    *("http://10.0.0.1/a.png", "http://private.example/a.png", "http://images.example/a.png"),
+    *("http://[::]/a.png", "http://zero.example/a.png"),
+]
+
+AT_HOME = [
+    *("https://127.0.0.1/a.png", "https://localhost/a.png", "https://LocalHost./a.png"),
+    *("https://home.example/a.png", "https://home-6.example/a.png", "https://[::1]/a.png"),
+    *("https://[::ffff:127.0.0.1]/a.png", "https://127.1/a.png", "https://0x7f.1/a.png"),
+    *("https://2130706433/a.png", "https://017700000001/a.png", "https://127.8.9.1/a.png"),
+    *("https://\uff4cocalhost/a.png", "https://\uff11\uff12\uff17.0.0.1/a.png"),
+    *("http://127.0.0.1/a.png", "http://localhost/a.png", "http://[::1]/a.png"),
+    *("http://127.1/a.png", "http://localhost./a.png", "http://home.example/a.png"),
+]
+
+SAVED_AT_HOME = {
+    "http://127.0.0.1/a.png": {("127.0.0.1", 80)},
+    "http://[::1]/a.png": {("::1", 80)},
+    "http://[::ffff:127.0.0.1]/a.png": {("127.0.0.1", 80)},
+    "https://home.example/a.png": {("127.0.0.1", 443)},
+    "https://[::1]/a.png": {("::1", 443)},
+}
+
+REDIRECTED = [
+    f"https://images.example/go/{status}/{place}"
+    for status in STATUSES
+    for place in (
+        *("https://private.example/a.png", "//10.0.0.1/a.png", "https://127.0.0.1/a.png"),
+        *("http://images.example/a.png", "http://127.0.0.1/a.png", "https://zero.example/a.png"),
+        *("https://both.example:8443/a.png", "https://[64:ff9b::7f00:1]/a.png"),
+    )
+]
+
+REBOUND = "https://images.example/rebind"
+
+MOVED_LOCALHOST = ("http://localhost", "")
+
+QUESTIONS = [
+    *((INTERNET, url) for url in (*SAVED, *NOBODY, *AT_HOME, *REDIRECTED, REBOUND)),
+    *((LOOPBACK, url) for url in (*SAVED, *SAVED_AT_HOME, *NOBODY)),
+    MOVED_LOCALHOST,
+]
+
+
+@pytest.fixture(scope="module")
+def replies(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], own_internet.Reply]:
+    """All questions, asked once in a network of their own."""
+    answered = own_internet.ask(tmp_path_factory.mktemp("internet"), QUESTIONS)
+
+    def reply(base_url: str, url: str) -> own_internet.Reply:
+        found = answered[base_url, url]
+        assert not any(one.key for one in found.asked)
+        assert not any(one.port == own_internet.PROXY_PORT for one in found.asked)
+        return found
+
+    return reply
+
+
+Replies = Callable[[str, str], own_internet.Reply]
+
+
+@pytest.mark.parametrize("url", SAVED)
+@pytest.mark.parametrize("base", [INTERNET, LOOPBACK])
+def test_an_image_comes_from_the_public_addresses_of_its_host_alone(
+    base: str, url: str, replies: Replies
+) -> None:
+    reply = replies(base, url)
+
+    assert reply.error == ""
+    assert reply.places == SAVED[url]
+
+
+@pytest.mark.parametrize("url", [*NOBODY, *AT_HOME])
+def test_nobody_is_connected_to_at_an_address_that_is_not_public(
+    url: str, replies: Replies
+) -> None:
+    reply = replies(INTERNET, url)
+
+    assert reply.error == "DownloadError"
+    assert not reply.asked
+
+
+@pytest.mark.parametrize("url", NOBODY)
+def test_an_api_on_loopback_opens_no_other_address_of_this_machine(
+    url: str, replies: Replies
+) -> None:
+    reply = replies(LOOPBACK, url)
+
+    assert reply.error == "DownloadError"
+    assert not reply.asked
+
+
+@pytest.mark.parametrize("url", SAVED_AT_HOME)
+def test_an_api_on_loopback_may_have_its_images_there(url: str, replies: Replies) -> None:
+    reply = replies(LOOPBACK, url)
+
+    assert reply.error == ""
+    assert reply.places == SAVED_AT_HOME[url]
+
+
+@pytest.mark.parametrize("url", REDIRECTED)
+def test_a_redirect_leads_nobody_home_and_no_image_from_https_to_http(
+    url: str, replies: Replies
+) -> None:
+    reply = replies(INTERNET, url)
+
+    assert reply.error == "DownloadError"
+    assert reply.places == {(own_internet.PUBLIC, 443)}
+
+
+def test_a_name_that_moves_home_between_two_requests_gains_nothing(replies: Replies) -> None:
+    assert replies(INTERNET, REBOUND).places == {(own_internet.PUBLIC, 443)}
+
+
+def test_a_localhost_that_leads_elsewhere_is_sent_no_key_in_the_clear(replies: Replies) -> None:
+    reply = replies(*MOVED_LOCALHOST)
+
+    assert reply.error == "TransportError"
+    assert not reply.asked

@@ -1,0 +1,222 @@
+"""Where images may come from: redirects, schemes and private addresses."""
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from suno_cover_async.errors import (
+    DownloadError,
+)
+from suno_cover_async.images.downloader import ImageDownloader
+from tests.support.image_hosts import AGENT, PNG, downloading, names_in, refused
+from tests.support.peers import Peer, answer
+from tests.support.waiting import until
+
+
+def redirect(location: str, *headers: str, status: str = "302 Found") -> bytes:
+    return answer(b"", f"Location: {location}", *headers, status=status)
+
+
+async def test_neither_key_nor_cookie_nor_environment_reaches_the_image_host(
+    host: Peer, downloader: ImageDownloader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine localhost login someone password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    host.answers["/a"] = redirect("/b", "Set-Cookie: session=1; Path=/")
+    host.answers["/b"] = answer(PNG, "Set-Cookie: session=2; Path=/")
+
+    for name in ("one", "two"):
+        await downloader.fetch(f"http://localhost:{host.port}/a", tmp_path / name)
+
+    heads = [request.decode() for request in host.received]
+    assert len(heads) == 4
+    for head in heads:
+        names = {line.partition(":")[0].lower() for line in head.split("\r\n")[1:] if line}
+        assert names == {"host", "accept", "accept-encoding", "user-agent"}
+        assert f"User-Agent: {AGENT}" in head
+        assert "Accept-Encoding: identity" in head
+
+
+@pytest.mark.parametrize("status", ["301 M", "302 F", "303 S", "307 T", "308 P"])
+async def test_a_redirect_is_followed(
+    host: Peer, downloader: ImageDownloader, tmp_path: Path, status: str
+) -> None:
+    host.answers["/deep/a"] = redirect("../b?token=1", status=status)
+    host.answers["/b?token=1"] = answer(PNG)
+
+    path = await downloader.fetch(f"{host.url}/deep/a", tmp_path / "a")
+
+    assert path.read_bytes() == PNG
+    assert host.paths == ["/deep/a", "/b?token=1"]
+
+
+async def test_five_redirects_are_followed_and_a_sixth_is_not(
+    host: Peer, downloader: ImageDownloader, tmp_path: Path
+) -> None:
+    host.answers |= {f"/{n}": redirect(f"/{n + 1}") for n in range(6)}
+    host.answers["/6"] = answer(PNG)
+
+    await downloader.fetch(f"{host.url}/1", tmp_path / "a")
+    host.received.clear()
+    error = await refused(downloader.fetch(f"{host.url}/0", tmp_path / "b"))
+
+    assert host.paths == ["/0", "/1", "/2", "/3", "/4", "/5"]
+    assert isinstance(error, DownloadError)
+    assert not error.retryable
+
+
+async def test_a_loop_of_redirects_ends(
+    host: Peer, downloader: ImageDownloader, tmp_path: Path
+) -> None:
+    host.answers["/a"] = redirect("/a")
+
+    error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
+
+    assert "5 redirects" in str(error)
+    assert not error.retryable
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://example.com/a.png",
+        "http://10.0.0.1/a.png",
+        "https://10.0.0.1/a.png",
+        "https://169.254.169.254/latest/meta-data",
+        "https://[64:ff9b::7f00:1]/",
+        "https://[::ffff:10.0.0.1]/",
+        "https://0.0.0.0/",
+        "//10.0.0.1/",
+        "ftp://127.0.0.1/a.png",
+        "file:///etc/passwd",
+        "data:image/png;base64,AAAA",
+        "https://someone:secret@example.com/a.png",
+        "http://127.0.0.1:999999/",
+        "http://[::1/",
+        "https://[]@",
+        "",
+    ],
+)
+async def test_a_redirect_to_where_none_may_go_is_refused(
+    host: Peer, downloader: ImageDownloader, tmp_path: Path, location: str
+) -> None:
+    host.answers["/a"] = redirect(location)
+
+    error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
+
+    assert isinstance(error, DownloadError)
+    assert not error.retryable
+    assert "secret" not in str(error)
+    assert len(host.received) == 1
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("loopback", [False, True])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "a.png",
+        "//example.com/a.png",
+        "http://example.com/a.png",
+        "http://93.184.216.34/a.png",
+        "ftp://example.com/a.png",
+        "ws://localhost/a.png",
+        "file:///etc/passwd",
+        "data:image/png;base64,AAAA",
+        "https:///a.png",
+        "https://",
+        "https://someone:secret@example.com/a.png",
+        "https://:secret@example.com/a.png",
+        "https://example.com:99999/a.png",
+        "https://[::1/a.png",
+        "https://[]@",
+        f"https://{'a' * 64}.example/a.png",
+        "https://10.1.2.3/a.png",
+        "https://[fe80::1]/a.png",
+        "https://[fe80::1%25lo]/a.png",
+    ],
+)
+async def test_only_https_to_public_addresses_is_asked(
+    tmp_path: Path, url: str, loopback: bool
+) -> None:
+    async with downloading(loopback=loopback) as downloader:
+        error = await refused(downloader.fetch(url, tmp_path / "a"))
+
+    assert isinstance(error, DownloadError)
+    assert not error.retryable
+    assert "secret" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("part", "often"),
+    [("\ufdfa" * 8000, 1), ("\u337f\u337f\u337f." * 2000, 1), ("\ufdfa" * 250, 16)],
+)
+async def test_no_names_of_hosts_take_long_to_refuse(tmp_path: Path, part: str, often: int) -> None:
+    async with downloading() as downloader:
+        began = time.process_time()
+        fetches = (downloader.fetch(f"https://{n}{part}/", tmp_path / "a") for n in range(often))
+        errors = [await refused(fetch) for fetch in fetches]
+        took = time.process_time() - began
+
+    assert {(type(error), error.retryable) for error in errors} == {(DownloadError, False)}
+    assert took < (0.25 if sys.gettrace() else 0.05)
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "127.1", "2130706433", "0x7f000001"])
+async def test_loopback_is_refused_at_connect_unless_the_api_is_there(
+    host: Peer, tmp_path: Path, name: str
+) -> None:
+    url = f"https://{name}:{host.port}/a.png?token=secret"
+
+    async with downloading(loopback=False) as downloader:
+        error = await refused(downloader.fetch(url, tmp_path / "a"))
+
+    assert isinstance(error, DownloadError)
+    assert not error.retryable
+    assert name in str(error)
+    assert "secret" not in str(error)
+    _, writer = await asyncio.open_connection("127.0.0.1", host.port)
+    writer.close()
+    await until(lambda: host.received)
+    assert len(host.received) == 1  # ours, just now: connections are accepted in their order
+
+
+async def test_plain_http_is_refused_even_on_loopback_unless_the_api_is_there(
+    host: Peer, tmp_path: Path
+) -> None:
+    async with downloading(loopback=False) as downloader:
+        error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
+
+    assert "only https" in str(error)
+
+
+async def test_a_refused_address_is_named(tmp_path: Path) -> None:
+    async with downloading(loopback=False) as downloader:
+        error = await refused(downloader.fetch("https://localhost/a.png", tmp_path / "a"))
+
+    assert "which is no public address" in str(error)
+
+
+async def test_loopback_is_connected_to_when_the_api_is_there(
+    downloader: ImageDownloader, tmp_path: Path
+) -> None:
+    reached = asyncio.Event()
+
+    async def garbage(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reached.set()
+        writer.write(b"this is no TLS")
+        writer.close()
+
+    server = await asyncio.start_server(garbage, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        error = await refused(downloader.fetch(f"https://localhost:{port}/a", tmp_path / "a"))
+
+    assert reached.is_set()
+    assert error.retryable
