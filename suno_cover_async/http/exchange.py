@@ -130,8 +130,8 @@ class Exchange:
     def _is_of_closing(self, error: BaseException, cancellations: int) -> bool:
         """Return whether a CancelledError came from closing the connector, not from a caller."""
         # A connector that is closed during a DNS lookup cancels that lookup, and the CancelledError
-        # surfaces here. If it were raised, callers would see a cancellation that no caller requested,
-        # in place of the error that says the client was closed.
+        # surfaces here. If it were raised, callers would see a cancellation that none requested, in
+        # place of the error that says the client was closed.
         is_cancellation = isinstance(error, asyncio.CancelledError)
         is_ours = cancellations_of_this_task() <= cancellations
         return is_cancellation and self._session.closed and is_ours
