@@ -135,7 +135,7 @@ class CoverPolling:
             if the task's age is not known.
         is_notified: A callback came, and no poll has followed yet.
         confirmed_at: When a poll last followed a callback.
-        latest: The details that the last successful poll returned.
+        latest: The last details that waiters may see; never a success without images.
         record_error: The record's own error code and message, as the last poll returned them.
         trouble: The retryable error of the last poll; None if it succeeded.
         end: The error that ended the polls; None if they go on or ended with a last status.

@@ -176,7 +176,7 @@ class Notifier:
                 subscription.notify()
 
     def unsubscribe(self, subscription: Subscription) -> None:
-        """End a subscription; never wait for the lock."""
+        """End a subscription."""
         self._left.append(subscription)
         if not self._lock.locked():
             with self._locked():
@@ -199,18 +199,18 @@ class Notifier:
         """Record that a poll found a finished cover before its callback came."""
         if self._trust.missed():
             _log.warning(
-                "covers finish without their callbacks at %s: %s Polling as often as without a "
-                "receiver until one comes",
+                "covers finish without their callbacks at %s: %s. Polling as often as without a "
+                "receiver until a callback comes",
                 self._address,
                 self._suspicion(),
             )
 
     def _suspicion(self) -> str:
         if not self._refusals:
-            return "can the API reach it?"
+            return "check that the API can reach this address"
         return (
             f"{self._refusals} requests were refused there, the last because {self._last_refusal}; "
-            "is the secret the same everywhere, and the hmac_key right?"
+            "check that all processes use the same secret, and check the hmac_key"
         )
 
     @contextlib.contextmanager
@@ -218,8 +218,8 @@ class Notifier:
         """Hold the lock inside the block, after removing the subscriptions that ended."""
         # `unsubscribe` must never wait for the lock: a waiter of a closed event loop unsubscribes
         # when it is collected as garbage, and the collector may run on the thread that holds the
-        # lock, which would deadlock. So `unsubscribe` only appends to `_left`, and the next holder
-        # of the lock removes the subscription.
+        # lock, which would deadlock. So `unsubscribe` appends to `_left`, and takes the lock only
+        # if it is free; otherwise the next holder of the lock removes the subscription.
         with self._lock:
             while self._left:
                 subscription = self._left.popleft()

@@ -77,7 +77,7 @@ class Poller:
         """Return a waiter for a cover task, to be used in an `async with` block.
 
         Args:
-            task: The cover task; its details must name its music.
+            task: The cover task; details that name other music are refused.
             deadline: When the wait ends, by the loop's clock.
         """
         return Waiter(self.join, self.leave, task, deadline)

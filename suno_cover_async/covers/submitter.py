@@ -241,7 +241,7 @@ class Submitter:
 
 
 def _stopped() -> ClientUsageError:
-    return ClientUsageError("the client was closed while it was at work; see `unclaimed`")
+    return ClientUsageError("the client was closed during a submit; see `unclaimed`")
 
 
 def _now() -> float:

@@ -187,7 +187,7 @@ class RateLimiter:
         Raises:
             ClientUsageError: The last event loop is still running.
         """
-        # The server may receive requests of the last event loop now, so their permits return after
+        # The server may still receive requests of the last event loop, so their permits return after
         # two windows. Callers that wait in a loop that is only paused get False, and queue again
         # here once it runs; otherwise they would wait for ever in a queue that is not served.
         if self._loop is not None and self._loop.is_running():
