@@ -187,9 +187,9 @@ class RateLimiter:
         Raises:
             ClientUsageError: The last event loop is still running.
         """
-        # The server may still receive requests of the last event loop, so their permits return after
-        # two windows. Callers that wait in a loop that is only paused get False, and queue again
-        # here once it runs; otherwise they would wait for ever in a queue that is not served.
+        # The server may still receive requests of the last event loop, so their permits return
+        # after two windows. Callers that wait in a loop that is only paused get False, and queue
+        # again here once it runs; else they would wait for ever in a queue that is not served.
         if self._loop is not None and self._loop.is_running():
             raise ClientUsageError("a RateLimiter serves one running event loop at a time")
         left_in_flight = self.rate_limit.calls - self._free - len(self._returning)
