@@ -98,10 +98,11 @@ class Runtime:
         A submit on the wire is finished, and a cancelled catalog records its result, before this
         returns.
         """
-        # The order matters. No new call begins first; then the polls end; then the submits, whose
-        # answers must be kept. Catalogs come last: one that was cancelled still records what its
-        # submits brought, and would lose a paid cover if the connections or the ledger were closed
-        # before. A catalog that closes the client itself is not awaited: it would wait for itself.
+        # The order matters. First no new call may begin; then the polls end; then the submits,
+        # whose answers must be kept. Catalogs come last: a cancelled one still records what its
+        # submits brought, and would lose a paid cover if this returned earlier and the program
+        # closed the ledger. A catalog that closes the client itself is not awaited: it would wait
+        # for itself.
         self.transport.closing.close()
         await self.poller.stop()
         await self.submitter.stop()

@@ -158,8 +158,10 @@ class Transport:
         on_possibly_billed: Callable[[Call[T]], None],
     ) -> T | FailedAttempt | NotSent:
         """Make one attempt of a submit, and record its outcome before it is returned."""
-        # If this task is cancelled or its coroutine collected after the body was sent, no answer
-        # will be read. The submit may have been executed, so it is recorded as possibly billed.
+        # `keep` is called in this task, with no await after the answer: no cancellation can come
+        # between a paid cover and its record. If the task is cancelled or its coroutine collected
+        # after the body was sent, no answer will be read; the submit may have been executed, so it
+        # is recorded as possibly billed.
         try:
             outcome = await self._attempt(call, self._account.limiter, body, False, admission)
         except BaseException:
