@@ -158,7 +158,7 @@ class Transport:
         on_possibly_billed: Callable[[Call[T]], None],
     ) -> T | FailedAttempt | NotSent:
         """Make one attempt of a submit, and record its outcome before it is returned."""
-        # `keep` is called in this task, with no await after the answer: no cancellation can come
+        # `keep` is called in this task, which no caller's cancellation reaches, so none can come
         # between a paid cover and its record. If the task is cancelled or its coroutine collected
         # after the body was sent, no answer will be read; the submit may have been executed, so it
         # is recorded as possibly billed.
