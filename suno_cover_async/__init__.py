@@ -6,13 +6,14 @@
         details = await client.generate("73d6128b3523a0079df10da9471017c8")
         files = await client.download(details, into="covers")
 
-Everything public is imported from here, and nothing is defined here. Each name is fetched when
-somebody first asks for it, so that whoever wants a client starts without aiohttp.web and SQLite.
-The sandbox is `suno_cover_async.sandbox`.
+All public names are imported from here; none is defined here. Each name is loaded at its first use,
+so that a program that only needs a client does not load aiohttp.web and SQLite. The sandbox is
+`suno_cover_async.sandbox`.
 
-The folders, from the top: `cli` (the command line), `batch` (whole catalogs), `client` (the verbs),
-`callbacks` (the receiver), `covers` (submit, poll, notify), `http`, `images`, `ledger`, `protocol`
-(the API's language), `resilience` (limiter, breaker, retry), and `common`.
+The folders and modules, from the top layer down: `cli` (the command line), `batch` (whole
+catalogs), `client` (the public methods), `callbacks` (the receiver), `covers` (submit, poll,
+notify), `http`, `images`, `ledger`, `protocol` (requests, responses and their JSON), `resilience`
+(rate limiter, circuit breaker, retry), and `common`.
 """
 
 from importlib import import_module
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from suno_cover_async.common.version import __version__
 
-if TYPE_CHECKING:  # what is fetched below, for type checkers
+if TYPE_CHECKING:  # the names that __getattr__ loads, for type checkers
     from suno_cover_async.batch.catalog import Catalog, read_catalog
     from suno_cover_async.batch.line_reader import BadLine
     from suno_cover_async.batch.outcomes import Covered, Failed, InFlight, Outcome, Progress, Step
@@ -174,10 +175,10 @@ _MODULES = {
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
-if not TYPE_CHECKING:  # or a misspelt name would pass for one
+if not TYPE_CHECKING:  # else type checkers would accept misspelt names
 
     def __getattr__(name: str) -> object:
-        """Fetch what is asked for the first time (PEP 562); it is kept here from then on."""
+        """Load a public name at its first use (PEP 562), and keep it in this module."""
         if name in _MODULES:
             return import_module(f"{__name__}.{name}")
         if name not in _MODULE_OF:

@@ -1,7 +1,6 @@
-"""The door of the command line: `suno-cover`, and `python -m suno_cover_async`.
+"""The entry point of the command line: `suno-cover`, and `python -m suno_cover_async`.
 
-It knows only what to do when the command line's libraries are not installed, or when the standard
-streams are not open.
+It only handles missing libraries of the command line and standard streams that are not open.
 """
 
 import os
@@ -32,9 +31,9 @@ def main() -> int:
 
 
 def _open_streams() -> None:
-    """Let streams that were closed by `<&-` or `>&-` lead nowhere.
+    """Connect standard streams that were closed by `<&-` or `>&-` to the null device.
 
-    Else Python has None in their place, and the next socket gets their number.
+    Otherwise Python has None in their place, and the next socket gets their file number.
     """
     sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115, PTH123
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115, PTH123

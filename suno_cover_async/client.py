@@ -1,7 +1,7 @@
-"""The verbs: what people await.
+"""The public client: the methods that a program awaits.
 
-It puts the parts together; how a request is made, when, and what an answer means is said on the
-floors below.
+It checks arguments and connects the parts. How a request is made, when it is sent, and what its
+answer means is decided in the layers below.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from suno_cover_async.policies import PollPolicy, RateLimit, RetryPolicy
 from suno_cover_async.resilience.circuit_breaker import Breakers, CircuitBreaker
 from suno_cover_async.resilience.rate_limiter import Backpressure, RateLimiter
 
-if TYPE_CHECKING:  # whoever has no receiver starts without aiohttp.web
+if TYPE_CHECKING:  # a client without a receiver does not load aiohttp.web
     from suno_cover_async.callbacks.receiver import CallbackReceiver
 
 NO_CALLBACK_URL = "https://example.com/suno-cover-async/no-callback"
@@ -33,38 +33,38 @@ NO_CALLBACK_URL = "https://example.com/suno-cover-async/no-callback"
 
 
 class SunoCoverClient:
-    """Covers finished songs: submits, waits, looks and downloads.
+    """Makes covers of finished songs: submits, polls, waits and downloads.
 
-    Use it as an async context manager, or call `aclose` in the end. Make one per account and keep
-    it: it holds the limiter and the connections. It may be used from several event loops in turn,
-    and from any number of tasks at once.
+    Use it as an async context manager, or call `aclose` when done. Make one client per account and
+    keep it: it holds the rate limiter and the connections. Any number of tasks may use it at once,
+    and several event loops in turn.
 
     Args:
         api_key: The key; None reads the environment variable `SUNO_API_KEY`. Sent to the API
             only, never to the image host.
         host: `SUNOAPI`, `KIE`, `APIBOX`, or a `Host` of your own.
-        base_url: Overrides the host's; https, or http on loopback, without `/api/v1`.
-        callback_url: Somebody else's endpoint, which the API calls besides; None sends a
-            placeholder. This client then polls.
-        receiver: Your own endpoint, a `CallbackReceiver`: its callbacks wake whoever waits here,
-            and looks become rare. A callback proves nothing; each is confirmed by one look. Not
-            together with `callback_url`.
-        concurrency: How many covers `generate` keeps in flight at once. As many as the limit
-            needs: 500 keep 20 requests in 10 s busy with covers that take four minutes.
-        rate_limit: The account's limit; give a `RateLimiter` instead to share one limiter among
+        base_url: Overrides the host's base URL; https, or http on loopback, without `/api/v1`.
+        callback_url: An endpoint of another program, which the API also calls; None sends a
+            placeholder. This client polls in either case.
+        receiver: Your own endpoint, a `CallbackReceiver`: its callbacks wake the waiters of this
+            client, and polls become rare. A callback proves nothing; one poll confirms each.
+            Cannot be combined with `callback_url`.
+        concurrency: How many covers `generate` keeps in flight at once. With covers that take
+            four minutes, 500 are enough to use up a limit of 20 requests in 10 s.
+        rate_limit: The account's limit. Pass a `RateLimiter` instead to share one limiter among
             several clients of one account.
-        poll_rate_limit: A limit of its own for polls; None makes them share `rate_limit`. Whether
-            polls count against the account's limit is documented nowhere.
+        poll_rate_limit: A separate limit for polls; None makes them share `rate_limit`. Whether
+            polls count against the account's limit is not documented.
         poll: When to poll.
         retry: How often a request is repeated, and for how long.
         session: A borrowed session, used for the API and never closed; images are never fetched
-            through it. On it, aiohttp's own repetition of a GET after a dropped connection goes
-            uncounted by the limiter, and what a host sends unasked on a connection that idles is
-            taken for the next answer.
+            through it. It has two weaknesses: the limiter does not count a GET that aiohttp itself
+            repeats after a dropped connection, and aiohttp takes data that a host sends unasked on
+            an idle connection for the answer to the next request.
 
     Raises:
         TypeError: An argument is of the wrong type.
-        ValueError: An argument is wrong otherwise, or there is no key.
+        ValueError: An argument has an invalid value, or there is no key.
     """
 
     def __init__(
@@ -82,9 +82,9 @@ class SunoCoverClient:
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - a frozen value
         session: aiohttp.ClientSession | None = None,
     ) -> None:
-        """Check the arguments; nothing is opened before the first call."""
+        """Check the arguments; open nothing before the first call."""
         key = ApiKey(os.environ.get("SUNO_API_KEY") if api_key is None else api_key)
-        del api_key  # so that no traceback's locals show it
+        del api_key  # so that the locals shown in a traceback do not hold it
         key.check()
         validation.instance("host", host, Host)
         validation.instance("retry", retry, RetryPolicy)
@@ -128,92 +128,92 @@ class SunoCoverClient:
         await self.aclose()
 
     def __getstate__(self) -> NoReturn:
-        """Refuse to be pickled: it holds a key."""
+        """Refuse to be pickled: the client holds an API key."""
         raise TypeError("a SunoCoverClient holds an API key and is not pickled; make a new one")
 
     async def aclose(self) -> None:
-        """Close the connections; closing twice is fine.
+        """Close the client and its connections; closing it twice is allowed.
 
-        A submit whose request went out is finished first, for at most one attempt; see `unclaimed`.
-        Whoever still waits for anything gets a `ClientUsageError`. All this is done by a task of
-        the client's own: whoever is cancelled while it waits here leaves, and the task goes on.
+        A submit whose request was sent is finished first, which takes one attempt at most; see
+        `unclaimed`. All other waiters get a `ClientUsageError`. A task of the client does this:
+        cancelling the caller of `aclose` does not stop it.
         """
         await self._covers.aclose()
 
     @property
     def unclaimed(self) -> tuple[CoverTask, ...]:
-        """Cover tasks that were accepted, and whose covers nobody has yet.
+        """Cover tasks that were accepted, and whose covers no caller has received yet.
 
-        `generate` is waiting for them, or its caller was cancelled, or it ended in an error that
-        may pass. `submit` and `generate` of the same music task take them up again without a
-        request; so may `wait`.
+        `generate` is waiting for them, or its caller was cancelled, or it ended in a retryable
+        error. `submit` and `generate` of the same music task return them without another submit;
+        `wait` accepts them too.
         """
         return tuple(self._covers.state.unclaimed.values())
 
     @property
     def possibly_billed(self) -> tuple[str, ...]:
-        """Music tasks that may have been billed, for a cover that nobody knows how to find.
+        """Ids of music tasks that may have been billed, while their cover task is not known.
 
         Their submit ended without an answer of the API, or with the cover task of other music.
-        Submit them again to find out; that never pays twice. They leave with a cover task of
-        theirs, or with a `CoverExistsError`.
+        Submit them again to find out; that never pays twice. An id is removed once its cover task
+        is known, or once the API answers with a `CoverExistsError`.
         """
         return tuple(self._covers.state.possibly_billed)
 
     def is_possibly_billed(self, music_task_id: str) -> bool:
-        """Whether a submit of this music task may have been billed, whoever made it.
+        """Return whether a submit of this music task, by any caller, may have been billed.
 
-        It is under way, was answered within the last minute, or left the music task
-        `possibly_billed`. So a caller who was cancelled learns that others go on with the submit
-        that it had joined.
+        True if a submit is under way, was answered within the last minute, or left the music task
+        `possibly_billed`. After a cancellation this shows whether other callers continue the
+        submit that the cancelled caller had joined.
         """
         validation.task_id("music_task_id", music_task_id)
         return self._covers.state.is_possibly_billed(music_task_id)
 
     async def settled(self, music_task_id: str) -> None:
-        """Wait for the submit of this music task that all its callers have left.
+        """Wait until a submit of this music task whose callers were all cancelled has ended.
 
-        A cancelled `submit` leaves at once, and its request is finished all the same, within one
-        attempt. Afterwards `unclaimed` and `possibly_billed` tell what came of it. This returns at
-        once where no submit was left, or where another caller waits for it by now.
+        A cancelled `submit` returns at once, while its request is still finished, within one
+        attempt. Afterwards `unclaimed` and `possibly_billed` hold the result. Return at once if
+        there is no such submit, or if another caller has joined it.
         """
         validation.task_id("music_task_id", music_task_id)
         await self._covers.settled(music_task_id)
 
     def mark_possibly_billed(self, music_task_id: str, *, failed: CoverTask | None = None) -> None:
-        """Tell that somebody, such as an earlier process, may have submitted this music task.
+        """Record that another process may have submitted this music task.
 
-        It is `possibly_billed` then: the next submit of it waits for 1 s first, and is completed
-        from a callback where it can be.
+        The music task is then `possibly_billed`: its next submit waits for 1 s first, and may be
+        completed from a callback.
 
         Args:
             music_task_id: The music task.
-            failed: What became of it before; a callback that named this tells nothing new.
+            failed: An earlier cover task of it that failed; a callback that named it is ignored.
         """
         validation.task_id("music_task_id", music_task_id)
         self._covers.mark_possibly_billed(music_task_id, failed=failed)
 
     @property
     def account(self) -> str:
-        """A fingerprint of the key and the host's name, which tells accounts apart.
+        """A fingerprint of the key and the host's name, which identifies the account.
 
-        It is the same at another base URL of the host, such as a proxy's. The key cannot be found
-        from it.
+        It is the same at another base URL of the host, such as a proxy's. The key cannot be
+        computed from it.
         """
         account = self._covers.account
         return account.key.fingerprint(account.host.name)
 
     @property
     def base_url(self) -> str:
-        """Where this client calls, without a trailing slash."""
+        """The base URL that this client calls, without a trailing slash."""
         return self._covers.account.base_url
 
     def trust_base_url(self) -> None:
-        """Take the base URL for right, although the API has not answered there yet.
+        """Accept the base URL as correct before the API has answered there.
 
-        A gateway's answer is a passing fault then, and no longer a `WrongAddressError`. For whoever
-        knows from an earlier process that the API answers there; `cover_catalog` knows it from the
-        ledger.
+        A gateway's answer is then a retryable error and no longer a `WrongAddressError`. Call this
+        if an earlier process had an answer of the API there; `cover_catalog` calls it if the
+        ledger shows one.
         """
         self._covers.account.api.has_answered = True
 
@@ -224,36 +224,36 @@ class SunoCoverClient:
 
     @property
     def concurrency(self) -> int:
-        """How many covers may be in flight at once."""
+        """The number of covers that may be in flight at once."""
         return self._covers.concurrency
 
     @contextlib.asynccontextmanager
     async def slot(self) -> AsyncGenerator[None, None]:
-        """Wait for the right to have one more cover in flight, and hold it inside the block.
+        """Wait for one of the `concurrency` slots, and hold it inside the block.
 
-        `generate` and `cover_catalog` do; use it around a `submit` and `wait` of your own.
+        `generate` and `cover_catalog` use it; use it around your own `submit` and `wait`.
         """
         async with self._covers.slot():
             yield
 
     async def generate(self, music_task_id: str, *, timeout: float | None = None) -> CoverDetails:
-        """Submit a cover and wait for it; at most `concurrency` at once, the others queue.
+        """Submit a cover and wait for it; at most `concurrency` run at once, further ones queue.
 
         Args:
             music_task_id: The finished song.
-            timeout: Seconds to wait after the submit; None takes the poll schedule's, 900. With a
-                receiver, also the most to wait for the callback of a submit whose answer was lost
-                (of a submit that it joined, that one's).
+            timeout: Seconds to wait after the submit; None uses the poll policy's, 900. With a
+                receiver, it also bounds the wait for the callback of a submit whose answer was
+                lost (for a joined submit, the timeout of the call that began it does).
 
         Returns:
             Details of a success, with its images.
 
         Raises:
             CoverFailedError: The cover task failed.
-            CoverTimeoutError: It is not finished in time; generate again, or wait for its
-                `cover_task_id`, without paying twice.
+            CoverTimeoutError: The cover task is not finished in time. Generate again, or wait for
+                its `cover_task_id`; neither pays twice.
             SunoCoverError: As `submit` and `wait` raise.
-            ValueError: An argument is wrong.
+            ValueError: An argument has an invalid value.
         """
         validation.task_id("music_task_id", music_task_id)
         timeout = self._patience(timeout)
@@ -263,29 +263,30 @@ class SunoCoverClient:
                 return await self._covers.wait(task, timeout)
 
     async def submit(self, music_task_id: str) -> CoverTask:
-        """Ask for the cover of a finished song. This is what costs money.
+        """Request the cover of a finished song. This call costs money.
 
         The API makes one cover per music task [documented], so submitting again never pays twice:
-        it brings back the first one's cover task, `adopted`. An attempt whose answer was lost is
-        repeated by that rule, not sooner than 1 s later, be it by this call or by the next one.
-        Concurrent submits of one music task are one.
+        it returns the first submit's cover task, `adopted`. So an attempt whose answer was lost is
+        repeated, by this call or by the next one, but not sooner than 1 s later. Concurrent
+        submits of one music task share one request.
 
         With a receiver, a submit that may have been billed and ended without a cover task is
-        completed from its callback, once the details confirm it. For that it waits: as long as
-        for any cover (900 s by default) when the API says that the cover exists and not which,
-        else until the callback is overdue (60 s, or what was learned). A callback that came
-        before, even of an earlier run, spares the submit.
+        completed from its callback, once the details confirm it. The wait for that callback lasts
+        as long as for any cover (900 s by default) if the API says that a cover exists but does
+        not name it, else until the callback is overdue (after 60 s, or the age learned from
+        earlier covers). If a confirmed callback came before, even in an earlier run, no request
+        is sent.
 
-        Whoever is cancelled leaves at once. A request that was sent by then is finished in a task
-        of the client's own, and what it brings is `unclaimed`; one that was not sent never is. The
-        next call for this music task waits for that answer and makes no second request.
+        A cancelled caller returns at once. If its request was sent by then, a task of the client
+        finishes it, and its result is `unclaimed`; if not, it is never sent. The next call for
+        this music task waits for that answer and makes no second request.
 
         Raises:
-            CoverExistsError: There is a cover already and the API did not name its task.
-            InsufficientCreditsError: Nothing left to pay with.
-            InvalidRequestError: The host does not know the music task, for instance.
-            SunoCoverError: Anything else; when `retryable`, submit again.
-            ValueError: `music_task_id` is no id.
+            CoverExistsError: A cover exists and the API did not name its task.
+            InsufficientCreditsError: The account has too few credits.
+            InvalidRequestError: The request is invalid, such as a music task unknown to the host.
+            SunoCoverError: Any other error; if it is `retryable`, submit again.
+            ValueError: `music_task_id` is not a valid id.
         """
         validation.task_id("music_task_id", music_task_id)
         return await self._covers.submit(music_task_id, patience=self._covers.poll.timeout)
@@ -293,21 +294,22 @@ class SunoCoverClient:
     async def wait(self, task: CoverTask | str, *, timeout: float | None = None) -> CoverDetails:
         """Wait for a cover task to succeed.
 
-        Any number of callers waiting for one cover task cost one stream of looks. Trouble that may
-        pass, such as an outage, is waited out.
+        All callers that wait for one cover task share its polls. A poll that fails with a
+        retryable error, as during an outage, is repeated until the timeout.
 
         Args:
-            task: From `submit`, or a cover task id, even of another day.
-            timeout: Seconds; None takes the poll schedule's, 900.
+            task: From `submit`, or a cover task id, also one of an earlier day.
+            timeout: Seconds; None uses the poll policy's, 900.
 
         Raises:
             CoverFailedError: The cover task failed.
-            CoverTimeoutError: It is not finished in time; wait again.
+            CoverTimeoutError: The cover task is not finished in time; wait again.
             NotFoundError: The host knows no such cover task (once it is 60 s old).
-            ImagesMissingError: It is a success, yet four looks in a row named no images.
-            CoverExistsError: An adopted task turned out to belong to other music.
-            SunoCoverError: Anything else that waiting cannot mend.
-            ValueError: An argument is wrong.
+            ImagesMissingError: The cover task is a success, but four polls in a row named no
+                images.
+            CoverExistsError: An adopted task belongs to other music.
+            SunoCoverError: Any other error that waiting cannot fix.
+            ValueError: An argument has an invalid value.
         """
         validation.task_id("task", id_of(task))
         return await self._covers.wait(task, self._patience(timeout))
@@ -315,42 +317,42 @@ class SunoCoverClient:
     def watch(
         self, task: CoverTask | str, *, timeout: float | None = None
     ) -> AsyncGenerator[CoverDetails, None]:
-        """Yield the details at the first look and at every change of status, up to the last.
+        """Yield the details at the first poll and at every change of status, up to the last.
 
         The last one is a success or a failure; a failure is not raised. Arguments and errors are
-        those of `wait`, `CoverFailedError` excepted.
+        those of `wait`, except `CoverFailedError`.
         """
         validation.task_id("task", id_of(task))
         return self._covers.watch(task, self._patience(timeout))
 
     async def details(self, task: CoverTask | str) -> CoverDetails:
-        """Look at a cover task once.
+        """Poll a cover task once.
 
         The API may show a task only some seconds after its submit; until then it is PENDING.
 
         Raises:
             NotFoundError: The host knows no such cover task.
-            SunoCoverError: Anything else.
-            ValueError: `task` is no id.
+            SunoCoverError: Any other error.
+            ValueError: `task` is not a valid id.
         """
         validation.task_id("task", id_of(task))
         return await self._covers.details(task)
 
     async def credits(self) -> float:
-        """Ask for the account's balance.
+        """Return the account's balance, in credits.
 
         Raises:
-            SunoCoverError: What the last attempt came to.
+            SunoCoverError: The last attempt's error.
         """
         return await self._covers.credits()
 
     async def music_details(self, music_task_id: str) -> MusicDetails:
-        """Look at a music task once.
+        """Poll a music task once.
 
         Raises:
             NotFoundError: The host knows no such music task.
-            SunoCoverError: Anything else.
-            ValueError: `music_task_id` is no id.
+            SunoCoverError: Any other error.
+            ValueError: `music_task_id` is not a valid id.
         """
         validation.task_id("music_task_id", music_task_id)
         return await self._covers.music_details(music_task_id)
@@ -361,14 +363,14 @@ class SunoCoverClient:
         """Wait until a music task is ready for a cover.
 
         Args:
-            music_task_id: The song in the making.
-            timeout: Seconds; None takes the poll schedule's, 900.
+            music_task_id: The music task of a song that is being made.
+            timeout: Seconds; None uses the poll policy's, 900.
 
         Raises:
-            MusicFailedError: It failed, for good.
-            CoverTimeoutError: It is not ready in time; its `cover_task_id` is None.
-            SunoCoverError: As `music_details` raises, unless waiting may mend it.
-            ValueError: An argument is wrong.
+            MusicFailedError: The music task failed; that is final.
+            CoverTimeoutError: The music is not ready in time; its `cover_task_id` is None.
+            SunoCoverError: As `music_details` raises, except retryable errors.
+            ValueError: An argument has an invalid value.
         """
         validation.task_id("music_task_id", music_task_id)
         return await self._covers.wait_for_music(music_task_id, self._patience(timeout))
@@ -376,26 +378,26 @@ class SunoCoverClient:
     async def download(
         self, details: CoverDetails, into: str | os.PathLike[str], *, name: str | None = None
     ) -> tuple[Path, ...]:
-        """Save the images of a cover, all at once, whole or not at all.
+        """Save the images of a cover, concurrently; each file is written whole or not at all.
 
         Args:
             details: Of a success.
-            into: The directory; made if it is not there.
-            name: What the files are called after; None takes the music task id. Whoever gives
-                titles makes them unique, for instance by adding the id: files of the same name
-                are replaced. It is made safe for every file system, and `-1.png`, `-2.png` is
-                added, by what the images are.
+            into: The directory; created if it does not exist.
+            name: The stem of the file names; None uses the music task id. Titles must be unique,
+                for instance with the id added: files of the same name are replaced. The stem is
+                made safe for every file system, and `-1.png`, `-2.png` is added, with the
+                extension of the image's format.
 
         Returns:
             The files, in the order of `details.images`.
 
         Raises:
             CoverExpiredError: The images are gone (they are kept for 14 days).
-            DownloadError: An image could not be fetched, is none, or could not be saved.
-            ClientBlockedError: The image host's edge turned us away.
-            UnexpectedResponseError: The images are gone, and the API has come to say that the
-                cover task belongs to other music.
-            ValueError: The details have no images, or `into` can be no path.
+            DownloadError: An image could not be fetched, is not an image, or could not be saved.
+            ClientBlockedError: A gateway in front of the image host blocks this client.
+            UnexpectedResponseError: The images are gone, and the API now says that the cover task
+                belongs to other music.
+            ValueError: The details have no images, or `into` is not a valid path.
         """
         validation.instance("details", details, CoverDetails)
         if not details.images:
@@ -412,7 +414,7 @@ class SunoCoverClient:
 
 
 def covers_of(client: SunoCoverClient) -> CoverService:
-    """Return what a client works with, for `cover_catalog`."""
+    """Return the `CoverService` of a client, for `cover_catalog`."""
     return client._covers  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - its own module
 
 
@@ -421,13 +423,13 @@ def _breaker(retry: RetryPolicy, name: str) -> CircuitBreaker:
 
 
 def _check_receiver(receiver: object) -> None:
-    """Check the receiver by what a client needs of it: its class is not loaded for that."""
+    """Check the receiver by its notifier, so that its class need not be imported."""
     if receiver is not None and not isinstance(getattr(receiver, "notifier", None), Notifier):
         raise TypeError(f"receiver must be a CallbackReceiver, not {receiver!r:.80}")
 
 
 def _callback_url(given: str | None, receiver: "CallbackReceiver | None") -> Callable[[str], str]:
-    """Tell where the host shall call for a music task."""
+    """Return a function that returns the callback URL of a music task."""
     if receiver is not None:
         if given is not None:
             raise ValueError("give callback_url or receiver, not both: a submit has one URL")

@@ -1,16 +1,16 @@
-"""Everything that can go wrong, as one tree.
+"""The exceptions of this package, as one tree.
 
 ::
 
     SunoCoverError
     ├── TransportError              no readable answer: refused, reset, cut off, timed out
-    ├── UnexpectedResponseError     an answer that makes no sense, or names the wrong task
-    │   ├── ImagesMissingError      the cover is a success, yet no images are named
+    ├── UnexpectedResponseError     an answer that cannot be read, or names the wrong task
+    │   ├── ImagesMissingError      the cover is a success, but no images are named
     │   └── WrongAddressError       the base URL is not that of this API
     ├── APIError                    the API refused, or a gateway in its place
     │   ├── AuthenticationError         the key is missing, wrong or not allowed
-    │   ├── InsufficientCreditsError    nothing left to pay with
-    │   ├── InvalidRequestError         what was asked is not valid
+    │   ├── InsufficientCreditsError    the account has too few credits
+    │   ├── InvalidRequestError         the request is not valid
     │   ├── CoverExistsError            a cover exists, and its cover task id is not known
     │   ├── NotFoundError               no such task
     │   ├── RateLimitError              called too often
@@ -22,13 +22,13 @@
     ├── CoverTimeoutError           not finished in time (also a TimeoutError); wait again
     ├── CoverExpiredError           the images are gone (they are kept for 14 days)
     ├── DownloadError               an image could not be fetched or saved
-    ├── CallbackRefusedError        a callback that is not to be believed
-    ├── LedgerError                 the ledger could not keep its promise
-    └── ClientUsageError            the client is closed, or busy in another event loop
+    ├── CallbackRefusedError        a callback that is not authentic, or not readable
+    ├── LedgerError                 the ledger cannot be used safely
+    └── ClientUsageError            the client is closed, or in use in another event loop
 
-Nothing else leaves the package, but cancellation, and plain `TypeError` and `ValueError` for
-wrong arguments. This module knows the nouns of `models.py` and nothing else; no error ever
-holds the API key.
+Besides these the package raises only cancellations, and plain `TypeError` and `ValueError` for
+wrong arguments. This module knows the values of `models.py` and nothing else; no error ever holds
+the API key.
 """
 
 from typing import Any
@@ -37,19 +37,20 @@ from suno_cover_async.models import CoverDetails, MusicDetails
 
 
 class SunoCoverError(Exception):
-    """The root of every error of this package.
+    """The base class of all errors of this package.
 
     Attributes:
-        retryable: The same call may succeed later, and making it again never pays twice.
-        code: The API's own code; None when no answer came, or the body was not the API's.
-        http_status: The HTTP status of the answer, where there was one.
-        music_task_id: The music task in question, where known.
-        cover_task_id: The cover task in question, where known.
-        possibly_billed: An attempt was sent and its answer was lost, so that a cover may have been
-            made and billed. Where that was an attempt of this very call, the error is `retryable`:
-            submitting again brings that cover back (unless the address is wrong, or the API's own
-            answer cannot be read). Where an earlier call left the music `possibly_billed` and this
-            one is refused, it is as `retryable` as the refusal: check it before you give up.
+        retryable: Whether the same call may succeed later; repeating it never pays twice.
+        code: The API's own code; None if no answer came, or the body was not the API's.
+        http_status: The HTTP status of the answer, if there was one.
+        music_task_id: The music task that the error is about, if known.
+        cover_task_id: The cover task that the error is about, if known.
+        possibly_billed: Whether an attempt was sent and its answer lost, so that a cover may have
+            been made and billed. If this call made that attempt, the error is `retryable`:
+            submitting again returns that cover (unless the address is wrong, or the API's own
+            answer cannot be read). If an earlier call left the music `possibly_billed` and this
+            call is refused, the error is as `retryable` as the refusal: check `possibly_billed`
+            before you give up.
     """
 
     retryable: bool = False
@@ -65,7 +66,7 @@ class SunoCoverError(Exception):
         music_task_id: str | None = None,
         cover_task_id: str | None = None,
     ) -> None:
-        """Say what happened and what to do next; the rest are facts for programs."""
+        """Store the message, which says what happened and what to do, and facts for programs."""
         super().__init__(message)
         if retryable is not None:
             self.retryable = retryable
@@ -76,38 +77,38 @@ class SunoCoverError(Exception):
 
 
 class TransportError(SunoCoverError):
-    """No readable answer came: refused, reset, cut off or timed out."""
+    """No readable answer came: the connection was refused, reset, cut off or timed out."""
 
     retryable = True
 
 
 class UnexpectedResponseError(SunoCoverError):
-    """An answer came that makes no sense, or that is about another task.
+    """An answer came that cannot be read, or that is about another task.
 
-    It is `retryable` where a gateway answered in place of the API, or the answer was cut off.
+    It is `retryable` if a gateway answered in place of the API, or if the answer was cut off.
     """
 
 
 class ImagesMissingError(UnexpectedResponseError):
-    """The cover task is a success, and after several looks it still names no images."""
+    """The cover task is a success, but after several polls it still names no images."""
 
     retryable = True
 
 
 class WrongAddressError(UnexpectedResponseError):
-    """What answers at the base URL is not this API, and the API has never answered there.
+    """The answer at the base URL is not this API's, and the API has never answered there.
 
-    The message has the base URL, the HTTP status and what was answered. Check the base URL and the
-    host; redirects are never followed. A submit that got this answer may have been executed behind
-    it, so it is `possibly_billed`, and its music task is `possibly_billed`.
+    The message has the base URL, the HTTP status and the answer. Check the base URL and the host;
+    redirects are never followed. A submit that got this answer may still have been executed, so the
+    error and its music task are `possibly_billed`.
     """
 
 
 class APIError(SunoCoverError):
-    """The API refused; or a gateway did in its place, and `code` is None.
+    """The API refused the request; or a gateway did in its place, and `code` is None.
 
     Attributes:
-        retry_after: Seconds the host asked us to stay away, where it said so and made sense.
+        retry_after: The seconds to wait, from a valid `Retry-After` header; else None.
     """
 
     retry_after: float | None = None
@@ -118,18 +119,18 @@ class AuthenticationError(APIError):
 
 
 class InsufficientCreditsError(APIError):
-    """The account, or this key's own allowance on it, has nothing left to pay with."""
+    """The account has too few credits, or the allowance of this key is used up."""
 
 
 class InvalidRequestError(APIError):
-    """What was asked is not valid, such as a music task the host does not know."""
+    """The request is not valid, for instance for a music task that the host does not know."""
 
 
 class CoverExistsError(APIError):
     """This music task already has a cover, and the API did not say under which cover task id.
 
-    A cover is made once per music task, so this submit paid nothing. The id can only come from
-    whoever submitted it first, or from a callback.
+    A cover is made once per music task, so this submit cost nothing. The id is known only to the
+    program that submitted it first, or from a callback.
     """
 
 
@@ -138,9 +139,9 @@ class NotFoundError(APIError):
 
 
 class RateLimitError(APIError):
-    """Refused for calling too often, and still so after the tries of the retry policy.
+    """The account called too often, and was still refused after the retry policy's attempts.
 
-    Its `code` is None where a gateway refused, and not the API.
+    Its `code` is None if a gateway refused, and not the API.
     """
 
     retryable = True
@@ -159,18 +160,18 @@ class ServerError(APIError):
 
 
 class ClientBlockedError(SunoCoverError):
-    """A gateway in front of the API, or of its images, blocks this client or its network."""
+    """A gateway in front of the API or the image host blocks this client or its network."""
 
 
 class MusicFailedError(SunoCoverError):
     """The music task failed, so it can have no cover.
 
     Attributes:
-        details: What the API said of the music task.
+        details: The details of the music task.
     """
 
     def __init__(self, details: MusicDetails) -> None:
-        """Say what became of the music task."""
+        """Make the message from the details of the music task."""
         super().__init__(
             f"music task {details.music_task_id} ended as {details.status}: "
             "it can have no cover; generate the music again",
@@ -184,17 +185,17 @@ class MusicFailedError(SunoCoverError):
 
 
 class CoverFailedError(SunoCoverError):
-    """The cover task failed; its images will never come.
+    """The cover task failed, and will have no images.
 
-    Whether a failed cover can be asked for again, and whether its credits come back, is
-    documented nowhere.
+    Whether a failed cover can be requested again, and whether its credits are refunded, is not
+    documented.
 
     Attributes:
-        details: What the API said of the cover task.
+        details: The details of the cover task.
     """
 
     def __init__(self, details: CoverDetails) -> None:
-        """Say what became of the cover task."""
+        """Make the message from the details of the cover task."""
         reason = details.error_message or "the API gave no reason"
         super().__init__(
             f"cover task {details.cover_task_id} failed: {reason}",
@@ -210,29 +211,29 @@ class CoverFailedError(SunoCoverError):
 
 
 class CoverTimeoutError(SunoCoverError, TimeoutError):
-    """Our patience ended before the task did. Nothing is lost: wait for it again, even tomorrow.
+    """The timeout passed before the task finished. Nothing is lost: wait for it again, any time.
 
-    `cover_task_id` names what to wait for; it is None when it was the music that did not become
-    ready, and then `music_task_id` is set and nothing was submitted.
+    `cover_task_id` is the cover task to wait for. It is None if the music did not become ready;
+    then `music_task_id` is set and nothing was submitted.
     """
 
     retryable = True
 
 
 class CoverExpiredError(SunoCoverError):
-    """The images are gone. The API keeps them for 14 days and makes no second set."""
+    """The images are gone. The API keeps them for 14 days and does not make them again."""
 
 
 class DownloadError(SunoCoverError):
-    """An image could not be fetched or saved; the cover itself is unharmed."""
+    """An image could not be fetched or saved; the cover itself is not affected."""
 
 
 class CallbackRefusedError(SunoCoverError):
-    """A callback that is not to be believed; only `CallbackReceiver.read` raises it."""
+    """A callback is not authentic, or not readable; only `CallbackReceiver.read` raises it."""
 
 
 class LedgerError(SunoCoverError):
-    """The ledger could not keep its promise, so nothing more is submitted."""
+    """The ledger cannot be used safely, so nothing more is submitted."""
 
 
 class ClientUsageError(SunoCoverError):

@@ -1,4 +1,4 @@
-"""What differs between the hosts that serve the Cover API, as values.
+"""The hosts that serve the Cover API, and the differences between them, as values.
 
 Sources: the hosts' public documentation (docs.sunoapi.org, docs.kie.ai, docs.api.box) and
 recorded traffic. Nothing here does I/O; `responses.py` and the client read these values.
@@ -16,7 +16,7 @@ class BaseUrl:
 
     Attributes:
         url: Scheme and authority, perhaps a path, without a trailing slash.
-        has_answered: The API itself has answered there, with whatever code.
+        has_answered: Whether the API itself has answered there, with any code.
     """
 
     url: str
@@ -28,15 +28,15 @@ class Host:
     """One host of the Cover API.
 
     Attributes:
-        name: What the command line calls it.
+        name: Its name on the command line.
         base_url: Scheme and authority, without a trailing slash.
-        credits_path: The path that tells the account's balance.
+        credits_path: The path that returns the account's balance.
         rate_codes: The codes that mean "called too often".
-        credits_429: Off the cover pages, 429 means insufficient credits (documented by
-            sunoapi.org for its music and credits pages).
+        credits_429: Whether 429 means insufficient credits outside the cover endpoints
+            (documented by sunoapi.org for its music and credits endpoints).
 
     Raises:
-        ValueError: `base_url` is not https (or http on loopback), or `credits_path` no path.
+        ValueError: `base_url` is not https (or http on loopback), or `credits_path` is not a path.
     """
 
     name: str
@@ -65,7 +65,7 @@ APIBOX = Host(
     rate_codes=frozenset({405, 429, 430}),
     credits_429=True,
 )
-"""api.box, inferred to behave as sunoapi.org."""
+"""api.box, which is assumed to behave like sunoapi.org."""
 
 HOSTS = {host.name: host for host in (SUNOAPI, KIE, APIBOX)}
-"""Every host by its name."""
+"""All hosts, by name."""

@@ -1,6 +1,6 @@
-"""The nouns: frozen values that know things and do nothing.
+"""The values of the domain: frozen, without I/O.
 
-They know neither the API's spelling (`codec.py`) nor any client.
+They know neither the API's JSON names (`codec.py` does) nor any client.
 """
 
 import enum
@@ -13,7 +13,7 @@ from suno_cover_async.common.validation import checked, task_id
 
 
 class CoverStatus(enum.Enum):
-    """How far a cover task is."""
+    """The status of a cover task."""
 
     PENDING = "PENDING"
     GENERATING = "GENERATING"
@@ -22,7 +22,7 @@ class CoverStatus(enum.Enum):
 
     @property
     def finished(self) -> bool:
-        """Whether the status will never change again."""
+        """Whether the status is final."""
         return self is CoverStatus.SUCCESS or self is CoverStatus.FAILED
 
 
@@ -32,12 +32,12 @@ class Track:
 
     Attributes:
         music_task_id: The song's music task: 1 to 128 printable ASCII characters without spaces.
-        title: What people know it by, and what its files are called after; may be empty.
-        columns: Whatever else the catalog says of it: JSON values by the names of their columns.
+        title: The song's title, used in messages and file names; may be empty.
+        columns: The other columns of the catalog: JSON values by the names of their columns.
 
     Raises:
         TypeError: `music_task_id` is not a str.
-        ValueError: It is no id.
+        ValueError: `music_task_id` is not a valid id.
     """
 
     music_task_id: str = attrs.field(validator=checked(task_id))
@@ -47,13 +47,13 @@ class Track:
 
 @attrs.frozen(kw_only=True)
 class CoverTask:
-    """A cover that the API has accepted to make, or had made already.
+    """A cover that the API accepted to make, or had made already.
 
     Attributes:
-        cover_task_id: What to wait for and look at.
-        music_task_id: The music task it is the cover of.
-        adopted: The API, or a callback, said that a cover task existed already. Perhaps an earlier
-            run submitted it, perhaps an earlier attempt of ours whose answer was lost.
+        cover_task_id: The id to wait for and to poll.
+        music_task_id: The music task whose cover it is.
+        adopted: Whether the API, or a callback, said that the cover task existed already. An
+            earlier run may have submitted it, or an earlier attempt whose answer was lost.
     """
 
     cover_task_id: str
@@ -63,18 +63,18 @@ class CoverTask:
 
 @attrs.frozen(kw_only=True)
 class CoverDetails:
-    """What the API says of a cover task, at one look.
+    """The details of a cover task, as one poll returned them.
 
     Attributes:
         cover_task_id: The cover task.
-        music_task_id: The music task it belongs to; None where the host does not say.
-        status: How far it is. A status this version does not know reads as PENDING.
+        music_task_id: The music task it belongs to; None if the host does not name it.
+        status: Its status. A status that this version does not know is read as PENDING.
         images: The image URLs, usually two, in the API's order; empty before success. The API
             keeps the images for 14 days.
         created_at: When the host created the task, by its own clock, in UTC.
         completed_at: When the host finished it, by its own clock, in UTC.
         error_code: The host's code for a failure, else None.
-        error_message: The host's words for a failure, else None.
+        error_message: The host's message for a failure, else None.
     """
 
     cover_task_id: str
@@ -88,12 +88,12 @@ class CoverDetails:
 
     @property
     def finished(self) -> bool:
-        """Whether the cover task is a success or a failure, for good."""
+        """Whether the cover task is a success or a failure, which is final."""
         return self.status.finished
 
     @property
     def duration(self) -> timedelta | None:
-        """How long the host took, by its own clock; None until it is known."""
+        """The time that the host took, by its own clock; None while it is not known."""
         if self.created_at is None or self.completed_at is None:
             return None
         return self.completed_at - self.created_at
@@ -101,14 +101,13 @@ class CoverDetails:
 
 @attrs.frozen(kw_only=True)
 class Callback:
-    """The news that something became of a cover task; ask the API what.
+    """A notice that a cover task has finished or changed; poll the API for the result.
 
-    It holds ids only: a callback's verdict and images are covered by no signature, so nobody
-    should read them.
+    It holds ids only: no signature covers a callback's result and images, so they are not read.
 
     Attributes:
-        music_task_id: Proven by the token in the URL that was called.
-        cover_task_id: As the callback names it.
+        music_task_id: The music task, proven by the token in the URL that was called.
+        cover_task_id: The cover task that the callback names; not proven.
     """
 
     music_task_id: str
@@ -117,12 +116,12 @@ class Callback:
 
 @attrs.frozen(kw_only=True)
 class MusicDetails:
-    """What the API says of a music task, at one look.
+    """The details of a music task, as one poll returned them.
 
     Attributes:
         music_task_id: The music task.
-        status: The host's own word, such as `FIRST_SUCCESS`; see `ready` and `failed`.
-        audio_urls: The audio files that are there.
+        status: The host's own status text, such as `FIRST_SUCCESS`; see `ready` and `failed`.
+        audio_urls: The URLs of the audio files made so far.
     """
 
     music_task_id: str
@@ -131,14 +130,14 @@ class MusicDetails:
 
     @property
     def ready(self) -> bool:
-        """Whether a cover can be asked for: the music is complete, or at least its audio is."""
+        """Whether a cover can be requested: the music, or at least its audio, is complete."""
         return self.status == "SUCCESS" or (
             self.status == "CALLBACK_EXCEPTION" and bool(self.audio_urls)
         )
 
     @property
     def failed(self) -> bool:
-        """Whether the music will never come."""
+        """Whether the music task failed, which is final."""
         return self.status in _MUSIC_FAILED
 
 

@@ -1,5 +1,5 @@
-"""Code that any asyncio program could use: checks of arguments, text, tasks, event loops.
+"""Code that any asyncio program could use: argument checks, text, tasks, event loops, disk.
 
-It must know nothing of covers, of the API or of this package's errors: whoever uses it hands in the
+It must know nothing of covers, of the API or of this package's errors: its callers pass in the
 errors to raise. Open `tasks.py` first: single flight and closing.
 """

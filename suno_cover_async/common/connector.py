@@ -1,8 +1,8 @@
-"""Connections on which nothing comes but what was asked for.
+"""A connector that reuses a connection only if no unrequested data has arrived on it.
 
-A host, or what stands before it, may send what answers no request: an answer twice, or HTTP 408 to
-a connection that idles. On a kept-alive connection aiohttp takes that for the answer to the next
-request, and so the cover of one song for another's. It owns which connections are used again.
+A host, or a gateway in front of it, may send data that answers no request: an answer twice, or HTTP
+408 on an idle connection. On a kept-alive connection aiohttp takes that for the answer to the next
+request, and so the cover of one song for another's. This module owns which connections are reused.
 """
 
 import asyncio
@@ -19,24 +19,24 @@ from aiohttp.tracing import Trace
 
 
 class Connector(aiohttp.TCPConnector):
-    """Closes a connection on which anything came, or its end, since its last answer."""
+    """A TCPConnector that closes a connection with data, or its end, after its last answer."""
 
     def __init__(self, **options: Any) -> None:
-        """Take the options of aiohttp's."""
-        cast("Any", super()).__init__(**options)  # not wholly typed there
+        """Take the same options as `aiohttp.TCPConnector`."""
+        cast("Any", super()).__init__(**options)  # aiohttp's signature is not fully typed
         self._used = WeakKeyDictionary[ResponseHandler, Callable[[], object]]()
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> Connection:
-        """Get a connection: one that was used before, if there is a good one."""
+        """Return a connection; reuse one if nothing has arrived on it since its last answer."""
         while True:
             connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
             if protocol is None or protocol.transport is None:
-                return connection  # it is lost already, which aiohttp finds out
+                return connection  # the connection is lost; aiohttp detects that itself
             arrived = self._used.get(protocol)
-            if arrived is None:  # it is new: what came on it is TLS's own
+            if arrived is None:  # a new connection: data on it belongs to the TLS handshake
                 self._used[protocol] = arrivals(protocol.transport)
                 return connection
             if not (protocol.should_close or arrived()):
@@ -44,7 +44,7 @@ class Connector(aiohttp.TCPConnector):
             connection.close()
 
     def distrust(self) -> None:
-        """Use none of the connections again that there are: what is to come on one is not ours."""
+        """Reuse none of the open connections: the next data on one may answer another request."""
         for protocol in list(self._used):
             self._used[protocol] = _always
 
@@ -54,7 +54,7 @@ def _always() -> bool:
 
 
 def arrivals(transport: asyncio.BaseTransport) -> Callable[[], object]:
-    """Make what tells whether bytes, or the end of a connection, wait to be read."""
+    """Return a function that returns whether bytes, or a connection's end, wait to be read."""
     number = transport.get_extra_info("socket").fileno()
     if not hasattr(select, "poll"):  # on Windows, where `select` takes any number
         return lambda: select.select([number], [], [], 0)[0]

@@ -1,4 +1,4 @@
-"""Blocking work on a disk: run in a thread to its end, and names made durable."""
+"""Runs blocking disk work in a thread, and makes new file names durable."""
 
 import asyncio
 import contextlib
@@ -11,11 +11,13 @@ T = TypeVar("T")
 
 
 async def in_thread(act: Callable[[], T]) -> T:
-    """Call `act` in a thread, and wait for it to end even when cancelled.
+    """Call `act` in a thread, and wait for its end even if cancelled; then raise the cancellation.
 
-    A thread cannot be stopped, and whoever cleans up after a cancellation must find that it no
-    longer holds the file. So a cancellation is kept, and raised once the thread has ended.
+    Returns:
+        What `act` returns.
     """
+    # A thread cannot be stopped. If a cancellation were raised at once, the caller would clean up
+    # while the thread still writes: it would delete or replace a file that the thread has open.
     work = asyncio.get_running_loop().run_in_executor(None, act)
     cancellation: asyncio.CancelledError | None = None
     while not work.done():
@@ -24,13 +26,13 @@ async def in_thread(act: Callable[[], T]) -> T:
         except asyncio.CancelledError as error:
             cancellation = error
     if cancellation is not None:
-        work.exception()  # read it, or asyncio reports an exception that was never retrieved
+        work.exception()  # else asyncio would log an exception that was never retrieved
         raise cancellation
     return work.result()
 
 
 def sync_directory(directory: Path) -> None:
-    """Make a new name in a directory durable, where the system lets a directory be synced."""
+    """Make a new name in a directory durable, if the system can sync a directory."""
     with contextlib.suppress(OSError):
         handle = os.open(directory, os.O_RDONLY)
         try:

@@ -1,6 +1,6 @@
-"""One thing for each event loop it is used in: opened at first use, closed with owner or loop.
+"""A resource per event loop: opened at first use, closed with its owner or with the loop.
 
-It knows event loops and context managers; what the thing is, is its owner's business.
+It knows event loops and context managers; it does not know what the resource is.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class LoopLocal(Generic[T]):
-    """Serves event loops in turn; two running ones at once are refused."""
+    """Holds one resource for one event loop after the other; refuses two running at once."""
 
     def __init__(
         self,
@@ -22,8 +22,8 @@ class LoopLocal(Generic[T]):
         """Open nothing yet.
 
         Args:
-            make: Opens the thing and fills the stack, without suspending.
-            refused: Makes the error of who may not use it.
+            make: Opens the resource and fills the stack that closes it, without suspending.
+            refused: Makes the error for a caller that must not use it.
         """
         self._make = make
         self._refused = refused
@@ -35,15 +35,14 @@ class LoopLocal(Generic[T]):
 
     @property
     def current(self) -> T | None:
-        """The thing of the event loop it was used in last, while it is open or being closed."""
+        """The resource of the last event loop, while it is open or being closed; else None."""
         return self._thing
 
     async def enter(self) -> T:
-        """Return the running event loop's thing.
+        """Return the running event loop's resource; open it at first use.
 
         Raises:
-            Exception: It was closed, or another event loop that uses it is running; as `refused`
-                made it.
+            Exception: It was closed, or another running event loop uses it; made by `refused`.
         """
         if self._closed:
             raise self._refused("this client is closed; make a new one")
@@ -59,11 +58,10 @@ class LoopLocal(Generic[T]):
         return self._thing
 
     async def aclose(self) -> None:
-        """Close what lives in the running event loop, for good; closing twice is fine.
-
-        It is closed in a task of its own. Whoever is cancelled while it waits here leaves at once,
-        and that task goes on: it may have requests to finish that cost money.
-        """
+        """Close the running event loop's resource for good; closing twice is allowed."""
+        # A task of its own closes it, and the caller waits behind a shield. A cancelled caller
+        # returns at once, while the task goes on: it may have requests to finish that cost money,
+        # and a cancellation inside it would drop their answers.
         self._closed = True
         life, self._life = self._life, None
         if self._loop is not asyncio.get_running_loop():
@@ -80,10 +78,10 @@ class LoopLocal(Generic[T]):
             self._closing = None
 
     async def _live(self) -> AsyncGenerator[T, None]:
-        """Hold the thing open: `asyncio.run` closes generators when it shuts its loop down.
-
-        It closes them all at once, so this must be the only one.
-        """
+        """Yield the resource, and close it when the generator is closed."""
+        # An asynchronous generator, because `asyncio.run` closes all of them when it shuts its loop
+        # down: so the resource is closed even if no caller closes the client. They are closed
+        # concurrently, in no order, so there must be only one: this.
         thing: T | None = None
         try:
             async with AsyncExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Values to plain data and back: what a row of a ledger, and a record that is written, is made by.
+"""Converts values to plain data and back, for the rows of a ledger and for written records.
 
 It owns one cattrs converter, strict in both directions: datetimes as ISO 8601 or seconds since
 1970, paths as text, enums by their value, tuples as lists. It must not know what the values mean.
@@ -15,19 +15,19 @@ from cattrs import Converter
 T = TypeVar("T")
 
 JSON_TEXT = "JSON text"
-"""`Annotated[T, JSON_TEXT]` is written as the text of a JSON document, for one column of a row."""
+"""Marks a type, as `Annotated[T, JSON_TEXT]`, that is written as JSON text in one column."""
 
 
 def make_converter(*, datetimes: Literal["ISO 8601", "seconds"]) -> Converter:
-    """Make a converter.
+    """Return a converter.
 
-    It refuses what is not written as it writes: a number is no text, null is no empty list. What is
-    declared as `object` is JSON already, and stays as it is.
+    It refuses data that it would not have written: a number in place of text, null in place of an
+    empty list. A field declared as `object` holds JSON already, and is not converted.
 
     Args:
-        datetimes: How to write them: as text with a time zone, or as seconds since 1970.
+        datetimes: How to write datetimes: as text with a time zone, or as seconds since 1970.
     """
-    # Detailed errors of cattrs show the values, which strangers may have written.
+    # Detailed errors of cattrs show the values, which a third party may have written.
     converter = Converter(detailed_validation=False, unstruct_collection_overrides={tuple: list})
     converter.register_structure_hook_func(_is_object, lambda value, _: value)
     converter.register_unstructure_hook_func(_is_object, lambda value: value)
@@ -85,7 +85,7 @@ def _to_json(kind: Any, converter: Converter) -> Callable[[Any], str]:
 
 def _typed(value: Any, kind: type[T]) -> T:
     if type(value) is not kind:
-        raise TypeError(f"a {kind.__name__} is expected, not a {type(value).__name__}")
+        raise TypeError(f"expected a {kind.__name__}, not a {type(value).__name__}")
     return value
 
 
@@ -98,14 +98,14 @@ def _number(value: Any) -> float:
 
 
 def _boolean(value: Any) -> bool:
-    if type(value) is not bool and _typed(value, int) not in {0, 1}:  # as SQLite has them
-        raise ValueError("true or false is expected")
+    if type(value) is not bool and _typed(value, int) not in {0, 1}:  # SQLite stores 0 and 1
+        raise ValueError("expected true or false")
     return bool(value)
 
 
 def _path(value: Any) -> Path:
     if "\0" in _text(value):
-        raise ValueError("no system has a path with NUL in it")
+        raise ValueError("a path must not contain a NUL character")
     return Path(value)
 
 
@@ -116,5 +116,5 @@ def _from_seconds(value: Any) -> datetime:
 def _from_iso(value: Any) -> datetime:
     moment = datetime.fromisoformat(_text(value))
     if moment.tzinfo is None:
-        raise ValueError("a datetime without a time zone")
+        raise ValueError("a datetime must have a time zone")
     return moment.astimezone(UTC)

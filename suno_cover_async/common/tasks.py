@@ -1,7 +1,6 @@
-"""One task that several callers await: begun for the first, cancelled when the last one left.
+"""Tasks that several callers share (single flight), and the end of waits when a client closes.
 
-It knows tasks and callers, and how they end when a client closes; what the task does is not its
-business.
+It knows tasks, callers and cancellation; it does not know what a task does.
 """
 
 import asyncio
@@ -13,34 +12,38 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-# The work of a catalog that the running code is part of. It is held weakly: contexts live on in
-# whatever was made in them, such as connections.
+# The work of a catalog that the running code is part of. The reference is weak, since a context
+# lives as long as the objects created in it, such as connections, and would keep the task alive.
 _work: "ContextVar[weakref.ref[asyncio.Task[Any]] | None]" = ContextVar("_work", default=None)
 
 
 def begin_work() -> None:
-    """Call the running task a catalog's work: what it awaits and begins is part of it."""
+    """Mark the running task as a catalog's work; code that it awaits or starts is part of it."""
     task = asyncio.current_task()
     _work.set(None if task is None else weakref.ref(task))
 
 
 def is_part_of(work: asyncio.Task[Any]) -> bool:
-    """Whether the running code is part of this work, and so must not wait for its end.
+    """Return whether the running code is part of this work, and so must not wait for its end.
 
-    What brings a catalog's tracks may close the client or the ledger.
+    It may be: a catalog's track iterator may close the client or the ledger.
     """
     reference = _work.get()
     return reference is not None and reference() is work
 
 
 class SingleFlight(Generic[T]):
-    """A task that belongs to none of its callers.
+    """A task shared by several callers: started for the first, cancelled when the last has left.
 
-    Callers leave as soon as they are cancelled, however often that happens: anyio cancels a task
-    again and again until it ends. Only the task itself must see one cancellation and no second
-    one, since it may have something to finish, such as a request that costs money. So callers
-    never await it directly, and it is cancelled once: when no caller is left, or by `stop`.
+    A cancelled caller leaves at once. The task is cancelled once only: when no caller is left, or
+    by `stop`.
     """
+
+    # The task may have something to finish after its cancellation, such as a request that costs
+    # money, and a second cancellation would interrupt that. Callers may be cancelled any number of
+    # times: anyio cancels a task again and again until it ends. So callers never await the task
+    # directly, since their cancellation would reach it; they use `asyncio.wait`, which passes none
+    # on.
 
     def __init__(
         self,
@@ -49,11 +52,11 @@ class SingleFlight(Generic[T]):
         ended: Callable[[], None],
         stopped: Callable[[], Exception],
     ) -> None:
-        """Begin the work, inside a running event loop.
+        """Start the work, inside a running event loop.
 
         Args:
-            work: What to do.
-            ended: Called once it has ended.
+            work: The work.
+            ended: Called once the work has ended.
             stopped: Makes the error of callers whose work was stopped.
         """
         self._stopped = stopped
@@ -65,19 +68,20 @@ class SingleFlight(Generic[T]):
 
     @property
     def joinable(self) -> bool:
-        """Whether the work goes on."""
+        """Whether a caller may still join: the work has neither ended nor been stopped."""
         return not self._stopping and not self._task.done()
 
     @property
     def has_ended(self) -> bool:
-        """Whether there is nothing left to await."""
+        """Whether the work has ended."""
         return self._task.done()
 
     async def join(self) -> T:
-        """Await the work's result; its error is a copy, since each caller's traceback is its own.
+        """Wait for the work, and return its result.
 
         Raises:
-            Exception: The work's own error, or as `stopped` made it.
+            Exception: A copy of the work's error, so that each caller has a traceback of its own;
+                or, if the work was stopped, the error made by `stopped`.
         """
         self._callers += 1
         try:
@@ -94,18 +98,18 @@ class SingleFlight(Generic[T]):
         return self._task.result()
 
     async def ended(self) -> None:
-        """Wait until the work has ended, however it did."""
+        """Wait until the work has ended, with a result, an error or a cancellation."""
         await asyncio.wait([self._task])
 
     def stop(self) -> None:
-        """Cancel the work, unless it was; it may go on for a while: see `ended`."""
+        """Cancel the work, once only; `ended` waits for its end, which may come later."""
         if not (self._stopping or self._task.get_loop().is_closed()):
             self._stopping = True
             self._task.cancel()
 
 
 def _copied(error: BaseException) -> BaseException:
-    """Copy an error, unless its class cannot be copied."""
+    """Return a copy of an error, or the error itself if its class cannot be copied."""
     try:
         return copy.copy(error)
     except TypeError:
@@ -113,29 +117,36 @@ def _copied(error: BaseException) -> BaseException:
 
 
 def _retrieved(task: asyncio.Task[Any]) -> None:
-    """Look at a task's error: asyncio reports one as forgotten where every caller has left."""
+    """Read a task's error; else asyncio logs it as never retrieved if every caller has left."""
     if not task.cancelled():
         task.exception()
 
 
 class Closing:
-    """Ends what callers wait for when a client closes; in one event loop.
+    """Ends the waits of callers when a client closes, in one event loop.
 
     Attributes:
-        is_closed: Nothing is waited for any more.
+        is_closed: Whether it is closed; then no wait begins any more.
     """
 
+    # Closing cancels each waiting task, and `unless_closed` turns that cancellation into an error.
+    # A caller or a timeout may cancel the same task at that moment, and its cancellation must not
+    # be swallowed. So closing removes the task from `_callers` first, which shows whose
+    # cancellation it was, and `uncancel` takes exactly one cancellation back: if others remain,
+    # the CancelledError passes.
+
     def __init__(self, closed: Callable[[], Exception]) -> None:
-        """Let them wait; `closed` makes the error of those who waited when it closed."""
+        """Start open; `closed` makes the error of callers that wait when it closes."""
         self.closed = closed
         self._callers: dict[asyncio.Task[Any], int] = {}
         self.is_closed: bool = False
 
     async def unless_closed(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do some work, in the running task, and end when the client closes.
+        """Await work in the running task, and end the wait when the client closes.
 
         Raises:
-            Exception: It closed; as `closed` made it. A cancellation by anybody else passes.
+            Exception: The client closed; made by `closed`.
+            asyncio.CancelledError: The task was cancelled by other code.
         """
         if self.is_closed:
             work.close()
@@ -154,7 +165,7 @@ class Closing:
         raise self.closed()
 
     def close(self) -> None:
-        """End all that is waited for, for good."""
+        """End all waits, for good."""
         self.is_closed = True
         callers, self._callers = self._callers, {}
         for task in callers:
@@ -162,13 +173,13 @@ class Closing:
 
 
 def cancellations_of_this_task() -> int:
-    """Count the cancellations of the running task that are not taken back."""
+    """Return how often the running task was cancelled, less the cancellations taken back."""
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()
 
 
 async def settled(task: "asyncio.Future[Any]") -> None:
-    """Wait for a task that was told to end; a cancellation of ours ends it at once."""
+    """Wait for a task that was cancelled; if the caller is cancelled, cancel the task again."""
     try:
         await asyncio.wait([task])
     except asyncio.CancelledError:

@@ -1,4 +1,4 @@
-"""What people hand in: checked at once, and named when it is wrong. It knows no noun of ours."""
+"""Checks of arguments; an error names the argument. It knows no class of this package."""
 
 import math
 import os
@@ -17,7 +17,7 @@ from suno_cover_async.common.addresses import is_loopback
 T = TypeVar("T")
 
 _LONGEST_URL = 2048
-_NETLOC = re.compile(r"[^][\\]+|\[[^][\\]+\](:[0-9]*)?")  # urlsplit reads [::1].evil as ::1
+_NETLOC = re.compile(r"[^][\\]+|\[[^][\\]+\](:[0-9]*)?")  # urlsplit parses [::1].evil as ::1
 _API_PATH = "/api/v1"
 _TASK_ID = re.compile(r"(?!.*://)[!-~]{1,128}")
 
@@ -26,8 +26,8 @@ def task_id(name: str, value: str) -> str:
     """Check a music or cover task id: 1 to 128 printable ASCII characters without spaces.
 
     Raises:
-        TypeError: It is not a str.
-        ValueError: It is empty, too long, has odd characters, or is a URL.
+        TypeError: The value is not a str.
+        ValueError: The value is empty, too long, has other characters, or is a URL.
     """
     if is_task_id(value):
         return value
@@ -41,22 +41,22 @@ def task_id(name: str, value: str) -> str:
 
 
 def is_task_id(value: object) -> TypeGuard[str]:
-    """Whether it may be an id of the API, such as `task_id` lets pass."""
+    """Return whether a value is a valid task id, as `task_id` checks it."""
     return isinstance(value, str) and _TASK_ID.fullmatch(value) is not None
 
 
 def base_url(name: str, value: str) -> str:
-    """Check where the API is: https, or http on loopback; returned without a trailing slash.
+    """Check the API's base URL: https, or http on loopback; return it without a trailing slash.
 
     Raises:
-        ValueError: It is another scheme, has credentials, a query or a fragment, no host, or ends
-            in `/api/v1`, which every request adds.
+        ValueError: The URL has another scheme, credentials, a query or a fragment, no host, or
+            ends in `/api/v1`, which every request adds.
     """
     parts = _split(name, value)
-    if "?" in value or "#" in value:  # empty ones too: each path is added to it
+    if "?" in value or "#" in value:  # empty ones too, since each path is appended to the URL
         raise ValueError(f"{name} must have no query and no fragment")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
-        raise ValueError(f"{name} must be https (http is for loopback only): the key travels there")
+        raise ValueError(f"{name} must be https (http is for loopback only): the key is sent there")
     rest = _without_api_path(value, parts.path)
     if rest != value.rstrip("/"):
         raise ValueError(f"{name} must be without /api/v1, which each request adds; give {rest}")
@@ -64,7 +64,7 @@ def base_url(name: str, value: str) -> str:
 
 
 def _without_api_path(url: str, path: str) -> str:
-    """Take every `/api/v1` from the end of a URL, with its slashes; `path` is the URL's own."""
+    """Remove every `/api/v1` from the end of a URL, with its slashes; `path` is the URL's path."""
     length = len(path.rstrip("/"))
     while path[:length].lower().endswith(_API_PATH):
         length = len(path[: length - len(_API_PATH)].rstrip("/"))
@@ -72,10 +72,10 @@ def _without_api_path(url: str, path: str) -> str:
 
 
 def callback_url(name: str, value: str) -> str:
-    """Check a callback URL: an absolute http or https one of at most 2,048 characters.
+    """Check a callback URL: an absolute http or https URL of at most 2,048 characters.
 
     Raises:
-        ValueError: It is anything else.
+        ValueError: The value is anything else.
     """
     if _split(name, value).scheme not in {"http", "https"}:
         raise ValueError(f"{name} must be an http or https URL")
@@ -83,15 +83,15 @@ def callback_url(name: str, value: str) -> str:
 
 
 def given(value: T | None, default: T) -> T:
-    """Take the default for None, which means that nothing was given."""
+    """Return the value, or the default if the value is None."""
     return default if value is None else value
 
 
 def instance(name: str, value: T, kind: type[Any] | UnionType) -> T:
-    """Check that it is what it should be.
+    """Check that a value is an instance of `kind`.
 
     Raises:
-        TypeError: It is something else.
+        TypeError: It is not.
     """
     if not isinstance(value, kind):
         wanted = getattr(kind, "__name__", kind)
@@ -100,10 +100,10 @@ def instance(name: str, value: T, kind: type[Any] | UnionType) -> T:
 
 
 def count(name: str, value: int) -> int:
-    """Check a whole number of at least 1.
+    """Check that a value is a whole number of at least 1.
 
     Raises:
-        ValueError: It is anything else.
+        ValueError: The value is anything else.
     """
     kind: type[object] = type(value)
     if kind is not int or value < 1:
@@ -112,11 +112,11 @@ def count(name: str, value: int) -> int:
 
 
 def positive(name: str, value: float) -> float:
-    """Check a finite number above 0.
+    """Check that a value is a finite number above 0.
 
     Raises:
-        TypeError: It is no number.
-        ValueError: It is anything else.
+        TypeError: The value is not a number.
+        ValueError: The number is not finite or not above 0.
     """
     instance(name, value, int | float)
     if not 0 < value < math.inf or value > sys.float_info.max:
@@ -125,10 +125,11 @@ def positive(name: str, value: float) -> float:
 
 
 def positive_or_none(name: str, value: float | None) -> float | None:
-    """Check that it is None, or a finite number above 0.
+    """Check that a value is None, or a finite number above 0.
 
     Raises:
-        ValueError: It is neither.
+        TypeError: The value is neither None nor a number.
+        ValueError: The number is not finite or not above 0.
     """
     return None if value is None else positive(name, value)
 
@@ -137,8 +138,8 @@ def path(name: str, value: str) -> str:
     """Check the path of a URL: one slash and printable ASCII characters.
 
     Raises:
-        TypeError: It is not a str.
-        ValueError: It is anything else.
+        TypeError: The value is not a str.
+        ValueError: The text is anything else.
     """
     instance(name, value, str)
     if not re.fullmatch(r"/[!-.0-~][!-~]*", value):
@@ -147,11 +148,11 @@ def path(name: str, value: str) -> str:
 
 
 def folder(name: str, value: str | os.PathLike[str]) -> Path:
-    """Check the path of a folder, which need not be there.
+    """Check the path of a folder, which need not exist.
 
     Raises:
-        TypeError: It is no path.
-        ValueError: Nothing on this system can have it.
+        TypeError: The value is not a path.
+        ValueError: The path is invalid on this system.
     """
     place = Path(value)
     try:
@@ -159,12 +160,12 @@ def folder(name: str, value: str | os.PathLike[str]) -> Path:
     except UnicodeEncodeError:
         written = b"\0"
     if b"\0" in written:
-        raise ValueError(f"{name} must be a path that this system can write, not {value!r:.80}")
+        raise ValueError(f"{name} must be a path that is valid on this system, not {value!r:.80}")
     return place
 
 
 def checked(check: Callable[[str, Any], object]) -> Callable[[Any, Any, Any], None]:
-    """Make an attrs validator of a check."""
+    """Return an attrs validator that calls a check with the attribute's name and value."""
 
     def validate(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
         check(attribute.name, value)
@@ -191,5 +192,5 @@ def _split(name: str, value: str) -> SplitResult:
             "https://api.example.com"
         )
     if "@" in parts.netloc:
-        raise ValueError(f"{name} must hold no user name and no password")
+        raise ValueError(f"{name} must not contain a user name or a password")
     return parts

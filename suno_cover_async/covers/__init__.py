@@ -1,6 +1,6 @@
-"""Covers in one client: submitted once, polled once for all who wait, notified by callbacks.
+"""Submits, polls and waits for the covers of one client, and receives their callbacks.
 
-It owns what is never paid for twice and never lost. It must not know catalogs, ledgers or the
-command line. Open `service.py` first: the operations behind the client; then `submitter.py` and
-`poller.py`.
+It owns the rules that no cover is paid twice and that no accepted cover task is lost. It must not
+know catalogs, ledgers or the command line. Open `service.py` first: the operations behind the
+client; then `submitter.py` and `poller.py`.
 """

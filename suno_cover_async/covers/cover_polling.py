@@ -1,7 +1,7 @@
-"""One cover task that is polled: who waits for it, what the last poll saw, when the next is due.
+"""The polling of one cover task: its waiters, the last poll's result, and when the next is due.
 
-It owns what a poll means for those who wait: pending, changed, finished, unknown, another music's.
-It sends nothing; `poller.py` does.
+It owns what a poll's result means for the waiters: pending, changed, finished, unknown, or of other
+music. It sends nothing; `poller.py` does.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask
 from suno_cover_async.policies import PollPolicy
 
 EARLY = 0.001
-"""Seconds that a timer of the event loop may be early."""
+"""Seconds by which a timer of the event loop may fire early."""
 
 _POLLS_WITHOUT_IMAGES = 4  # the first, and three more
 _LONGEST_CODE = 20  # digits
@@ -37,7 +37,7 @@ _LEAD_SECONDS = 2.0  # from the last poll to the deadline
 
 @attrs.define(eq=False, weakref_slot=False)
 class Waiter:
-    """One who waits for news of a cover task, inside its `async with` block."""
+    """Waits for changes of a cover task, inside an `async with` block."""
 
     _join: "Callable[[Waiter], CoverPolling]"
     _leave: "Callable[[Waiter, CoverPolling, BaseException | None], Awaitable[None]]"
@@ -50,11 +50,11 @@ class Waiter:
 
     @property
     def last_poll(self) -> float:
-        """When the cover task is polled for the last time, unless that was done just before."""
+        """When the cover task is polled for the last time, unless it was polled just before."""
         return self.deadline - self.lead_time
 
     async def __aenter__(self) -> Self:
-        """Join those who wait for the cover task."""
+        """Join the polling of the cover task, and set a timer for the deadline."""
         loop = asyncio.get_running_loop()
         self.lead_time = min(_LEAD_SECONDS, (self.deadline - loop.time()) / 5)
         self._polling = self._join(self)
@@ -67,27 +67,27 @@ class Waiter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Leave; the polls end with the last who does."""
+        """Leave the polling; it ends with its last waiter."""
         self._timer.cancel()
         await self._leave(self, self._polling, error)
 
     async def after(self, seen: CoverDetails | None) -> CoverDetails:
-        """Wait for details whose status is another than that of `seen`.
+        """Wait for details whose status differs from that of `seen`.
 
         Args:
-            seen: What was seen last, None at first.
+            seen: The details returned last; None at first.
 
         Raises:
             CoverTimeoutError: The deadline passed.
-            SunoCoverError: What ended the polls, such as NotFoundError; a copy, since each
-                waiter's traceback is its own.
+            SunoCoverError: The error that ended the polls, such as NotFoundError; a copy, so that
+                each waiter has a traceback of its own.
         """
         while (details := self._since(seen)) is None:
             await self._woken()
         return details
 
     async def finished(self) -> CoverDetails:
-        """Wait for the last details, of a success or a failure; raises as `after` does."""
+        """Wait for the last details, of a success or a failure; raise as `after` does."""
         seen = None
         while seen is None or not seen.finished:
             details = self._since(seen)
@@ -98,7 +98,7 @@ class Waiter:
         return seen
 
     def wake(self) -> None:
-        """Have it see for itself what the news are, or that its time is up."""
+        """Wake the waiter, so that it checks for new details, an error or its deadline."""
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
 
@@ -107,7 +107,7 @@ class Waiter:
         return self._news
 
     def _since(self, seen: CoverDetails | None) -> CoverDetails | None:
-        """Return the details if they are news; raise if none will come, or not in time."""
+        """Return the details if their status is new; raise if the polls or the time ended."""
         polling, latest = self._polling, self._polling.latest
         if latest is not None and (seen is None or latest.status is not seen.status):
             check_parent(self.task, latest)
@@ -127,22 +127,23 @@ class CoverPolling:
 
     Attributes:
         cover_task_id: The cover task.
-        born: When it was submitted, or else when its polling began, by the loop's clock.
-        due: When a poll is worth it.
-        expects_callback: Its callback is counted on, so that polls are a fallback only.
-        polled_at: When the last poll began; minus infinity when nobody knows, None before the
-            first.
+        born: When it was submitted, or, if that is not known, when its polling began, by the
+            loop's clock.
+        due: When the next regular poll is due, by the loop's clock.
+        expects_callback: Its callback is expected, so that polls are a fallback only.
+        polled_at: When the last poll began; None before the first. Minus infinity before the first
+            if the task's age is not known.
         is_notified: A callback came, and no poll has followed yet.
         confirmed_at: When a poll last followed a callback.
-        latest: What the last poll saw.
-        record_error: The record's own error code and message, as the last poll saw them.
-        trouble: What the last poll failed with, where that may pass.
-        end: Why there will be no further poll, for another reason than a last status.
+        latest: The last details that waiters may see; never a success without images.
+        record_error: The record's own error code and message, as the last poll returned them.
+        trouble: The retryable error of the last poll; None if it succeeded.
+        end: The error that ended the polls; None if they go on or ended with a last status.
         request: The poll under way.
-        waiters: Who waits.
-        subscription: Brings its callbacks.
-        timer: Wakes it for its next poll.
-        wakes_at: When that is, by the loop's clock; infinity without a timer.
+        waiters: The waiters.
+        subscription: Delivers its callbacks.
+        timer: The timer of its next poll.
+        wakes_at: When that timer fires, by the loop's clock; infinity without a timer.
     """
 
     cover_task_id: str
@@ -164,7 +165,7 @@ class CoverPolling:
     _imageless_polls: int = 0
 
     def wake_at(self, moment: float, wake: "Callable[[CoverPolling], None]") -> None:
-        """Have `wake` called at a moment of the loop's clock, in place of any other."""
+        """Set the timer to call `wake` at a moment of the loop's clock; replace any other timer."""
         if moment == self.wakes_at:
             return
         self.cancel_timer()
@@ -173,24 +174,24 @@ class CoverPolling:
             self.timer, self.wakes_at = loop.call_at(moment, wake, self), moment
 
     def cancel_timer(self) -> None:
-        """Have nothing called; a timer that has fired is forgotten."""
+        """Cancel the timer, or forget it if it has fired."""
         if self.timer is not None:
             self.timer.cancel()
             self.timer, self.wakes_at = None, math.inf
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left to poll for."""
+        """Whether no further poll is needed."""
         return self.end is not None or (self.latest is not None and self.latest.finished)
 
     @property
     def next_poll(self) -> float:
-        """When to poll: when it is worth it, or for the last time before a waiter's deadline."""
+        """When to poll next: when one is due, or for the last time before a waiter's deadline."""
         return min([self.due, *self._last_polls])
 
     @property
     def owes_last_poll(self) -> bool:
-        """Whether it is time for a waiter's last poll."""
+        """Whether a waiter's last poll is due now."""
         now = asyncio.get_running_loop().time() + EARLY
         return any(last <= now for last in self._last_polls)
 
@@ -201,7 +202,7 @@ class CoverPolling:
         return any(now < waiter.deadline for waiter in self.waiters)
 
     def delay(self, policy: PollPolicy, *, reliable: bool) -> float:
-        """Choose the seconds until another poll, callbacks being `reliable` or not."""
+        """Return the seconds until the next poll; `reliable` says if callbacks can be relied on."""
         now = asyncio.get_running_loop().time()
         if self.confirmed_at is not None:
             return policy.interval(now - self.confirmed_at)
@@ -210,7 +211,7 @@ class CoverPolling:
         return policy.interval(now - self.born)
 
     def record(self, details: CoverDetails | None, grace: float) -> None:
-        """Take in what a poll saw; None means "not visible yet" until the age of `grace`."""
+        """Record a poll's result; None means "not visible yet" until the age of `grace` seconds."""
         self.trouble = None
         self.record_error = "" if details is None else _error_of(details)
         if details is None:
@@ -228,20 +229,20 @@ class CoverPolling:
                 self._wake_all()
 
     def record_failure(self, error: BaseException) -> None:
-        """Take in that a poll failed; trouble that may pass is kept for the deadline's message."""
+        """Record a poll's error; a retryable one ends nothing, but is named at a timeout."""
         if isinstance(error, SunoCoverError) and error.retryable:
             self.trouble = error
         else:
             self.finish(error)
 
     def finish(self, error: BaseException) -> None:
-        """End without a last status."""
+        """End the polls with an error, in place of a last status."""
         if not self.is_over:
             self.end = error
             self._wake_all()
 
     def timeout_error(self, task: CoverTask | str) -> CoverTimeoutError:
-        """Make the error for a deadline that passed."""
+        """Return the error for a deadline that passed."""
         last = f"; the last poll failed: {self.trouble}" if self.trouble else ""
         return CoverTimeoutError(
             f"cover task {self.cover_task_id} is not finished in time{self.record_error}{last}; "
@@ -252,7 +253,7 @@ class CoverPolling:
 
     @property
     def _last_polls(self) -> list[float]:
-        """When waiters who have time have their last poll, if it was not made yet."""
+        """When the last polls of waiters are due, for waiters with time left and no last poll."""
         now = asyncio.get_running_loop().time()
         polled_at = -math.inf if self.polled_at is None else self.polled_at
         having_time = (one for one in self.waiters if now < one.deadline)
@@ -266,20 +267,20 @@ class CoverPolling:
 
 
 def id_of(task: CoverTask | str) -> str:
-    """Return the cover task id of what people may wait for."""
+    """Return the cover task id of a cover task, or the id itself."""
     return task.cover_task_id if isinstance(task, CoverTask) else task
 
 
 def check_parent(task: CoverTask | str, details: CoverDetails) -> None:
-    """Refuse details of other music than was submitted.
-
-    The id of an adopted task comes from a refusal whose form nobody has recorded, so there the
-    parent must be named in the end; an accepted task's id is believed without.
+    """Check that details belong to the music that was submitted.
 
     Raises:
-        CoverExistsError: An adopted task belongs to other music, or names none in the end.
-        UnexpectedResponseError: An accepted one belongs to other music.
+        CoverExistsError: An adopted task belongs to other music, or names none once finished.
+        UnexpectedResponseError: An accepted task belongs to other music.
     """
+    # The id of an adopted task comes from a refusal, whose format is not documented and was never
+    # recorded: the id could be of another cover. So its final details must name the music task.
+    # An accepted task's id comes from the documented answer, and is believed without.
     if not isinstance(task, CoverTask) or details.music_task_id == task.music_task_id:
         return
     if details.music_task_id is None and not (task.adopted and details.finished):
@@ -287,14 +288,14 @@ def check_parent(task: CoverTask | str, details: CoverDetails) -> None:
     kind = CoverExistsError if task.adopted else UnexpectedResponseError
     raise kind(
         f"cover task {task.cover_task_id} is said to belong to music task "
-        f"{details.music_task_id}, not {task.music_task_id}; it is not taken for its cover",
+        f"{details.music_task_id}, not {task.music_task_id}; its cover is not used",
         music_task_id=task.music_task_id,
         cover_task_id=task.cover_task_id,
     )
 
 
 def unknown_cover_task(cover_task_id: str) -> NotFoundError:
-    """Make the error for `data: null`, which is how the API says that it knows no such task."""
+    """Return the error for `data: null`, by which the API says that it knows no such task."""
     return NotFoundError(
         f"the API knows no cover task {cover_task_id}; check the id, the host and the account",
         cover_task_id=cover_task_id,
@@ -302,15 +303,16 @@ def unknown_cover_task(cover_task_id: str) -> NotFoundError:
 
 
 def closed_while_waiting(cover_task_id: str) -> ClientUsageError:
-    """Make the error of waiters whose client was closed."""
+    """Return the error of waiters whose client was closed."""
     return ClientUsageError(
-        f"the client was closed while cover task {cover_task_id} was waited for",
+        f"the client was closed during the wait for cover task {cover_task_id}; wait for it again "
+        "with a new client",
         cover_task_id=cover_task_id,
     )
 
 
 def _error_of(details: CoverDetails) -> str:
-    """Quote the error that a record has, although it is not finished."""
+    """Return a phrase with the error of a record that is not finished; empty without one."""
     if details.error_code is None and details.error_message is None:
         return ""
     number = printable(str(details.error_code), _LONGEST_CODE)

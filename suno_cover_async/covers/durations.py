@@ -1,6 +1,6 @@
-"""What is learned of a host: how long covers take, and whether its callbacks come.
+"""Statistics about a host: how long covers take, and whether its callbacks come.
 
-It knows numbers; it asks nobody and waits for nothing.
+It computes with numbers only; it makes no request and never waits.
 """
 
 import math
@@ -8,39 +8,40 @@ from collections import deque
 
 
 class Durations:
-    """How long the host has been taking for covers lately, by its own clock."""
+    """The durations of the last 200 covers, by the host's own clock."""
 
     def __init__(self) -> None:
-        """Know nothing yet."""
+        """Start without any duration."""
         self._seconds: deque[float] = deque(maxlen=200)
 
     def learn(self, seconds: float) -> None:
-        """Remember one; nonsense (not above 0, or over half an hour) is not believed.
+        """Record one duration; ignore an impossible one (not above 0, or over half an hour).
 
-        Where a host writes one moment in its own time zone and the other in UTC, that is hours.
+        A host that writes one of the two times in its own time zone and the other in UTC would
+        otherwise add durations that are hours off.
         """
         if 0 < seconds <= _LONGEST_BELIEVED:
             self._seconds.append(seconds)
 
     def initial_delay(self, *, busy: bool) -> float:
-        """Return the age in seconds at which a first look is worth it.
+        """Return the age in seconds at which a task is first polled.
 
-        That is the 25th percentile, so that a quarter is noticed at the first look; and the 95th
-        while looks have to queue (`busy`).
+        That is the 25th percentile, so that the first poll finds a quarter of the covers finished;
+        or the 95th while polls queue (`busy`).
         """
         if not self._seconds:
             return _FIRST_POLL_BUSY if busy else _FIRST_POLL_UNLEARNED
         return self._percentile(0.95 if busy else 0.25)
 
     def fallback_delay(self, margin: float) -> float:
-        """Return the age in seconds at which a callback should have come.
+        """Return the age in seconds by which a callback should have come.
 
-        That is the 99th percentile, and `margin` seconds for the callback's own way.
+        That is the 99th percentile, plus `margin` seconds for the callback's delivery.
         """
         return self._percentile(0.99) + margin if self._seconds else _FALLBACK_UNLEARNED
 
     def _percentile(self, share: float) -> float:
-        """Return the least duration that this share of all does not exceed."""
+        """Return the least duration that at least this share of all durations does not exceed."""
         return sorted(self._seconds)[math.ceil(share * len(self._seconds)) - 1]
 
 
@@ -51,12 +52,13 @@ _FALLBACK_UNLEARNED = 60.0
 
 
 class Trust:
-    """Whether callbacks can be counted on: those that came, weighed against those that did not."""
+    """Decides whether callbacks can be relied on, from those that came and those that did not."""
 
     def __init__(self, patience: int = 5, most: int = 25) -> None:
-        """Count on them, until `patience` covers finish without; once many came, until `most` do.
+        """Rely on callbacks until `patience` covers finish without one.
 
-        With a patience of 0 they are never counted on.
+        Each callback raises that number by 1, up to `most`. With a patience of 0 callbacks are
+        never relied on.
         """
         self._patience = patience
         self._most = most
@@ -64,14 +66,14 @@ class Trust:
 
     @property
     def given(self) -> bool:
-        """Whether they are counted on."""
+        """Whether callbacks are relied on."""
         return self._left > 0
 
     def came(self) -> None:
-        """Note a callback."""
+        """Record a callback."""
         self._left = min(self._left + 1, self._most) if self.given else self._patience
 
     def missed(self) -> bool:
-        """Note a cover that finished without; whether that was just one too many."""
+        """Record a cover that finished without a callback; return whether trust just ended."""
         self._left = max(self._left - 1, -1)
         return self._left == 0

@@ -1,11 +1,11 @@
-"""The notifier: wakes those who wait for a cover when its callback comes.
+"""The notifier: wakes the waiters of a cover when its callback comes.
 
-It knows ids, and who waits for which; it knows neither HTTP nor signatures, and asks nobody. It may
-be called from any thread, and each waiter is woken in an event loop of its own.
+It knows ids and subscriptions; it knows neither HTTP nor signatures, and makes no request. Any
+thread may call it, and each waiter is woken in its own event loop.
 
-No callback is lost: it is noted before anybody is woken, and whoever subscribes later is notified
-at once. Notes are kept, since several may wait, each in its own time. Those that nobody waits for
-are bounded: the oldest are dropped.
+No callback is lost: it is recorded before any waiter is woken, and a later subscription is notified
+at once. Records are kept, since several waiters may subscribe at different times. The number of
+records without a subscription is bounded: the oldest are dropped.
 """
 
 import asyncio
@@ -39,13 +39,13 @@ class Subscription:
         *,
         certain: bool = False,
     ) -> None:
-        """Belong to the running event loop, where `notify` is called.
+        """Bind the subscription to the running event loop, where `notify` is called.
 
         Args:
             music_task_id: Which music task it concerns; None for any.
             cover_task_id: Which cover task it concerns; None for any.
             notify: Called for each callback.
-            certain: The two are known to belong to each other.
+            certain: Whether the two ids are known to belong together.
         """
         self.music_task_id: str | None = music_task_id
         self.cover_task_id: str | None = cover_task_id
@@ -55,39 +55,43 @@ class Subscription:
 
     @classmethod
     def of(cls, task: CoverTask | str, notify: Callable[[], object]) -> Self:
-        """Subscribe to a cover task."""
+        """Return a subscription to a cover task."""
         if isinstance(task, str):
             return cls(None, task, notify)
         return cls(task.music_task_id, task.cover_task_id, notify, certain=not task.adopted)
 
     def concerns(self, callback: Callback) -> bool:
-        """Tell whether a callback is what this one waits for."""
+        """Return whether a callback has the ids of this subscription."""
         return self.music_task_id in {None, callback.music_task_id} and self.cover_task_id in {
             None,
             callback.cover_task_id,
         }
 
     def contradicts(self, callback: Callback) -> bool:
-        """Tell whether it names another cover task of this music, or other music of its task."""
+        """Return whether a callback names another cover task for this music, or the reverse."""
         same_music = self.music_task_id == callback.music_task_id
         return self._certain and same_music != (self.cover_task_id == callback.cover_task_id)
 
     def notify(self) -> None:
-        """Have the function called in its event loop; from any thread."""
+        """Call the function in its event loop; may be called from any thread."""
         with contextlib.suppress(RuntimeError):  # its event loop is closed
             self._loop.call_soon_threadsafe(self._notify)
 
 
 class CallbackEvent:
-    """Set by callbacks, for one who awaits them."""
+    """An event that callbacks set, and that one waiter awaits."""
 
     def __init__(self) -> None:
-        """Begin without a callback."""
+        """Start without a callback."""
         self._came = asyncio.Event()
         self.notify: Callable[[], None] = self._came.set
 
     async def wait(self, until: float) -> bool:
-        """Wait until a moment of the loop's clock; tell whether a callback came since last time."""
+        """Wait for a callback, until a moment of the loop's clock at most.
+
+        Returns:
+            Whether a callback came since the last call.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(until):
                 await self._came.wait()
@@ -97,13 +101,13 @@ class CallbackEvent:
 
 
 class Notifier:
-    """Brings callbacks to those who wait for covers."""
+    """Delivers callbacks to the waiters of covers."""
 
     def __init__(self, address: str | None = None) -> None:
-        """Begin; without an address no callbacks are expected.
+        """Start without subscriptions; without an address no callbacks are expected.
 
         Args:
-            address: Where callbacks come in, for people to read.
+            address: The address that receives callbacks, for messages.
         """
         self._address = address
         self._trust = Trust() if address else Trust(patience=0)
@@ -121,14 +125,14 @@ class Notifier:
 
     @property
     def is_reliable(self) -> bool:
-        """Whether the callback of a cover that finishes can be counted on."""
+        """Whether callbacks of finished covers can be relied on."""
         return self._trust.given
 
     def notify(self, callback: Callback) -> bool:
-        """Note a callback and wake who waits for it; False, and nothing done, if it cannot be true.
+        """Record a callback and wake its waiters; return False and do nothing if it is wrong.
 
-        It cannot when we know the music's own cover task, or the cover task's own music, and it
-        says otherwise.
+        It is wrong if it contradicts a subscription whose cover task and music task are known to
+        belong together.
         """
         with self._locked():
             ids = (callback.music_task_id, callback.cover_task_id)
@@ -143,18 +147,18 @@ class Notifier:
             ]
             for subscription in concerned:
                 subscription.notify()
-            if concerned:  # the callbacks of covers waited for elsewhere say nothing of ours
+            if concerned:  # callbacks of covers that another process waits for do not count
                 self._trust.came()
         return True
 
     def refused(self, reason: str) -> None:
-        """Note that something came in that was no callback, in case callbacks are missed."""
+        """Record that a request was refused as no callback; `missed` reports it."""
         self._refusals += 1
         self._last_refusal = reason
 
     @contextlib.contextmanager
     def expecting(self, music_task_id: str) -> Generator[CallbackEvent, None, None]:
-        """Subscribe to the callback of a submit that was not answered yet."""
+        """Subscribe to the callbacks of a music task whose submit is not answered yet."""
         event = CallbackEvent()
         subscription = Subscription(music_task_id, None, event.notify)
         self.subscribe(subscription)
@@ -164,7 +168,7 @@ class Notifier:
             self.unsubscribe(subscription)
 
     def subscribe(self, subscription: Subscription) -> None:
-        """Notify a subscription of what it concerns, at once if that came already."""
+        """Add a subscription; notify it at once if its callback came already."""
         with self._locked():
             for one in _ids(subscription):
                 self._subscriptions.setdefault(one, []).append(subscription)
@@ -179,12 +183,12 @@ class Notifier:
                 pass
 
     def named(self, music_task_id: str) -> tuple[str, ...]:
-        """Tell which cover tasks callbacks named for a music task, the latest first; unproven."""
+        """Return the cover tasks that callbacks named for a music task, latest first; unproven."""
         with self._locked():
             return self._notes.get(music_task_id, ())[::-1]
 
     def forget(self, music_task_id: str, cover_task_id: str) -> None:
-        """Drop a cover task that was named, and disproved."""
+        """Remove a cover task that a callback named and its details disproved."""
         with self._locked():
             named = self._notes.pop(music_task_id, ())
             left = tuple(one for one in named if one != cover_task_id)
@@ -192,30 +196,30 @@ class Notifier:
                 self._notes[music_task_id] = left
 
     def missed(self) -> None:
-        """Note that a cover finished, and that a poll found out before any callback."""
+        """Record that a poll found a finished cover before its callback came."""
         if self._trust.missed():
             _log.warning(
-                "covers finish without their callbacks at %s: %s Polling as often as without a "
-                "receiver until one comes",
+                "covers finish without their callbacks at %s: %s. Polling as often as without a "
+                "receiver until a callback comes",
                 self._address,
                 self._suspicion(),
             )
 
     def _suspicion(self) -> str:
         if not self._refusals:
-            return "can the API reach it?"
+            return "check that the API can reach this address"
         return (
             f"{self._refusals} requests were refused there, the last because {self._last_refusal}; "
-            "is the secret the same everywhere, and the hmac_key right?"
+            "check that all processes use the same secret, and check the hmac_key"
         )
 
     @contextlib.contextmanager
     def _locked(self) -> Generator[None, None, None]:
-        """Hold the lock, after the subscriptions that ended were removed.
-
-        To unsubscribe never waits for the lock: a waiter of a dead event loop unsubscribes when it
-        is collected as garbage, perhaps on the very thread that holds the lock.
-        """
+        """Hold the lock inside the block, after removing the subscriptions that ended."""
+        # `unsubscribe` must never wait for the lock: a waiter of a closed event loop unsubscribes
+        # when it is collected as garbage, and the collector may run on the thread that holds the
+        # lock, which would deadlock. So `unsubscribe` appends to `_left`, and takes the lock only
+        # if it is free; otherwise the next holder of the lock removes the subscription.
         with self._lock:
             while self._left:
                 subscription = self._left.popleft()
@@ -240,7 +244,7 @@ class Notifier:
         )
 
     def _note(self, callback: Callback) -> None:
-        """Keep what was named, the latest last; what somebody waits for never gives way."""
+        """Record a named cover task, latest last; drop the oldest that have no subscription."""
         named = self._notes.pop(callback.music_task_id, ())
         others = [one for one in named if one != callback.cover_task_id]
         self._notes[callback.music_task_id] = (*others, callback.cover_task_id)[-_MOST_NAMED:]

@@ -1,12 +1,12 @@
-"""The poller: asks the API how far cover tasks are, once for all who wait for the same one.
+"""The poller: polls cover tasks, once for all waiters of the same task.
 
-It owns when a poll is made, and how many at once. What a poll means is `cover_polling.py`'s; how it
-is made is a function handed in.
+It owns when a poll is made, and how many run at once. `cover_polling.py` interprets a poll's
+result; a function passed in makes the request.
 
 A callback makes the next poll due at once, and proves nothing: the poll decides. While a callback
-is expected, polls are a rare fallback. After a callback that was wrong or too early, polls come in
-the rhythm of a new task, and further callbacks bring them no closer together than the policy's
-shortest interval.
+is expected, polls are a rare fallback. After a callback that was wrong or too early, polls follow
+the schedule of a new task, and further callbacks never bring them closer together than the policy's
+`min_interval`.
 
 A waiter costs a future and a timer, a polled cover task a timer; only a poll under way is a task.
 """
@@ -39,7 +39,7 @@ _HELD_SECONDS = 1.0
 
 
 class Poller:
-    """Polls cover tasks, for all who wait in one event loop."""
+    """Polls cover tasks, for all waiters of one event loop."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Poller:
         is_busy: Callable[[], bool],
         notifier: Notifier,
     ) -> None:
-        """Poll through `ask`; `is_busy` tells whether polls queue for the limiter."""
+        """Poll through `ask`; `is_busy` returns whether polls queue in the limiter."""
         self._ask = ask
         self._policy = policy
         self._state = state
@@ -57,15 +57,15 @@ class Poller:
         self._notifier = notifier
         self._pollings: dict[str, CoverPolling] = {}
         self._polls_under_way = 0
-        self._held: dict[CoverPolling, None] = {}  # due while enough polls were under way, in order
+        self._held: dict[CoverPolling, None] = {}  # due, and held back, in order
         self._held_timer: asyncio.TimerHandle | None = None
 
     async def poll(self, task: CoverTask | str) -> CoverDetails | None:
-        """Poll once; None for `data: null`.
+        """Poll once; return None for `data: null`.
 
         Raises:
             CoverExistsError: An adopted task belongs to other music.
-            UnexpectedResponseError: An accepted one does.
+            UnexpectedResponseError: An accepted task belongs to other music.
         """
         details = await self._ask(id_of(task))
         if details is not None:
@@ -74,16 +74,16 @@ class Poller:
         return details
 
     def waiting(self, task: CoverTask | str, deadline: float) -> Waiter:
-        """Wait for a cover task inside an `async with` block.
+        """Return a waiter for a cover task, to be used in an `async with` block.
 
         Args:
-            task: The cover task; the details must be of its music.
-            deadline: Until when, by the loop's clock.
+            task: The cover task; details that name other music are refused.
+            deadline: When the wait ends, by the loop's clock.
         """
         return Waiter(self.join, self.leave, task, deadline)
 
     def join(self, waiter: Waiter) -> CoverPolling:
-        """Take in one more who waits."""
+        """Add a waiter; begin to poll if it is the first."""
         cover_task_id = id_of(waiter.task)
         polling = self._pollings.get(cover_task_id)
         if polling is None or polling.end is not None:
@@ -96,7 +96,7 @@ class Poller:
     async def leave(
         self, waiter: Waiter, polling: CoverPolling, error: BaseException | None
     ) -> None:
-        """Let one go; the polls end with the last."""
+        """Remove a waiter; end the polls if it was the last."""
         if isinstance(error, SunoCoverError):
             self._state.ended(waiter.task, error)
         polling.waiters.remove(waiter)
@@ -112,14 +112,14 @@ class Poller:
             await settled(polling.request)
 
     def notify(self, polling: CoverPolling) -> None:
-        """Have a poll follow a callback."""
+        """Schedule the poll that follows a callback."""
         self._unschedule(polling)
         polling.is_notified = True
         if polling.request is None:
             self._plan(polling)
 
     async def stop(self) -> None:
-        """End all polls; whoever waits gets a `ClientUsageError`."""
+        """End all polls; each waiter gets a `ClientUsageError`."""
         pollings = list(self._pollings.values())
         for polling in pollings:
             polling.finish(closed_while_waiting(polling.cover_task_id))
@@ -132,12 +132,12 @@ class Poller:
 
     @property
     def fallback_delay(self) -> float:
-        """The age in seconds at which the callback of a task should have come."""
+        """The age in seconds by which the callback of a task should have come."""
         learned = self._state.durations.fallback_delay(self._policy.min_interval)
         return validation.given(self._policy.fallback_delay, learned)
 
     def _begin(self, task: CoverTask | str) -> CoverPolling:
-        """Begin to poll: at once a task whose age is not known."""
+        """Begin to poll; the first poll is due at once if the task's age is not known."""
         now = asyncio.get_running_loop().time()
         born = self._state.born(id_of(task), now)
         expects_callback = born is not None and self._notifier.is_reliable
@@ -155,7 +155,8 @@ class Poller:
             polled_at=-math.inf if born is None else None,
         )
         if self._notifier.is_expecting_callbacks:
-            # Weakly, for the waiters of an event loop that nobody closed.
+            # Weak references: an event loop that was abandoned without closing never unsubscribes,
+            # and the notifier, which outlives it, would keep its poller and waiters alive.
             notify = partial(_notify, weakref.ref(self), weakref.ref(polling))
             polling.subscription = Subscription.of(task, notify)
             self._notifier.subscribe(polling.subscription)
@@ -166,11 +167,11 @@ class Poller:
         return validation.given(self._policy.initial_delay, learned)
 
     def _are_enough(self) -> bool:
-        """Tell whether no further poll may begin, but those that callbacks ask for."""
+        """Return whether enough polls are under way; polls after a callback are not limited."""
         return self._polls_under_way >= (_QUEUED_POLLS if self._is_busy() else _POLLS_AT_ONCE)
 
     def _plan(self, polling: CoverPolling) -> None:
-        """Choose when to poll next."""
+        """Choose when to poll next, and set the timer."""
         now = asyncio.get_running_loop().time()
         if not polling.is_notified:
             polling.due = now + polling.delay(self._policy, reliable=self._notifier.is_reliable)
@@ -192,11 +193,11 @@ class Poller:
         self._watch_held()
 
     def _wake(self, polling: CoverPolling) -> None:
-        """Poll now, unless every waiter has timed out, or enough polls are under way.
-
-        While polls queue in the limiter, one that is not worth it yet is postponed: a poll that
-        tells nothing new takes the permit of another cover's.
-        """
+        """Poll now, unless every waiter has timed out, or enough polls are under way."""
+        # While polls queue in the limiter, each poll that finds nothing new delays the poll of
+        # another cover. So a regular poll is then postponed until a result is likely. A waiter's
+        # last poll before its deadline and a poll after a callback are never postponed: without
+        # them a finished cover would be reported as a timeout, or late.
         polling.cancel_timer()
         if not polling.has_time:
             return
@@ -212,18 +213,18 @@ class Poller:
             self._send(polling, now)
 
     def _worth(self, polling: CoverPolling) -> float:
-        """Tell when a poll is worth its permit while polls queue."""
+        """Return when the next poll is likely enough to find news, while polls queue."""
         if polling.polled_at is None:
             return polling.born + self._initial_delay(busy=True)
         return polling.polled_at + self._policy.max_interval
 
     def _hold(self, polling: CoverPolling) -> None:
-        """Postpone a poll until fewer are under way, or until the limiter is not busy any more."""
+        """Hold a poll back until fewer are under way, or until the limiter is no longer busy."""
         self._held[polling] = None
         self._watch_held()
 
     def _watch_held(self) -> None:
-        """Have a timer while polls are held: the limiter tells nobody that it is busy no more."""
+        """Run a timer while polls are held: the limiter sends no notice when its queue is empty."""
         if self._held and self._held_timer is None:
             loop = asyncio.get_running_loop()
             self._held_timer = loop.call_later(_HELD_SECONDS, self._recheck_held)
@@ -236,7 +237,7 @@ class Poller:
         self._wake_held()
 
     def _wake_held(self) -> None:
-        """Wake what was held, in order, until enough polls are under way again."""
+        """Wake held polls, in order, until enough polls are under way again."""
         while self._held and not self._are_enough():
             polling = next(iter(self._held))
             del self._held[polling]
@@ -258,7 +259,7 @@ class Poller:
         was_notified: bool,
         request: "asyncio.Task[CoverDetails | None]",
     ) -> None:
-        """Tell what a poll saw, and choose when to poll again."""
+        """Record what a poll returned, and choose when to poll again."""
         polling.request = None
         if not was_notified:
             self._polls_under_way -= 1

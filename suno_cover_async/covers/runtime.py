@@ -1,6 +1,7 @@
-"""What lives in one event loop and ends with it: connections, looks, and submits under way.
+"""The runtime: the parts of a client that live in one event loop and end with it.
 
-It puts together what the verbs of `client.py` use; it knows no verb.
+These are connections, polls, downloads and submits under way. It creates and closes them;
+`service.py` uses them.
 """
 
 import asyncio
@@ -39,16 +40,18 @@ _DOWNLOADS_AT_ONCE = 16
 
 @attrs.frozen(kw_only=True, eq=False)
 class Runtime:
-    """The tools of one client in one event loop.
+    """The parts of one client in one event loop.
 
     Attributes:
         transport: Makes the API calls.
-        images: Fetches images.
-        poller: Looks at cover tasks, for all who wait.
-        submitter: Takes submits.
+        images: Downloads images.
+        poller: Polls cover tasks, for all waiters.
+        submitter: Makes the submits.
+        retry: How often a download is tried by default.
         image_breaker: Holds downloads back while the image host is in trouble.
-        slots: The covers that may be in flight.
-        users: Tasks that may still record what submits bring after they were cancelled.
+        slots: Limits the covers in flight.
+        users: Tasks of catalogs, which may still record results of submits after a cancellation.
+        downloads: Limits the downloads at once.
         loop: The event loop.
     """
 
@@ -67,7 +70,7 @@ class Runtime:
 
     @asynccontextmanager
     async def slot(self) -> AsyncGenerator[None, None]:
-        """Hold a slot, once there is one."""
+        """Wait for a free slot, and hold it inside the block."""
         await self.transport.closing.unless_closed(self.slots.acquire())
         try:
             yield
@@ -77,7 +80,7 @@ class Runtime:
     async def save(
         self, images: Sequence[str], stem: Path, policy: RetryPolicy | None = None
     ) -> list[Path | BaseException]:
-        """Fetch all images at once, each to its end whatever becomes of the others."""
+        """Download all images at once, each to its end even if others fail."""
         return await self.transport.closing.unless_closed(self._save(images, stem, policy))
 
     async def _save(
@@ -90,11 +93,16 @@ class Runtime:
         return await asyncio.gather(*fetches, return_exceptions=True)
 
     async def stop(self) -> None:
-        """End all that is under way.
+        """End everything that is under way.
 
-        A submit on the wire is finished, and a catalog that was left records it before this
+        A submit on the wire is finished, and a cancelled catalog records its result, before this
         returns.
         """
+        # The order matters. First no new call may begin; then the polls end; then the submits,
+        # whose answers must be kept. Catalogs come last: a cancelled one still records what its
+        # submits brought, and would lose a paid cover if this returned earlier and the program
+        # closed the ledger. A catalog that closes the client itself is not awaited: it would wait
+        # for itself.
         self.transport.closing.close()
         await self.poller.stop()
         await self.submitter.stop()
@@ -135,7 +143,7 @@ async def open_runtime(
     callback_url: Callable[[str], str],
     users: set[asyncio.Task[None]],
 ) -> Runtime:
-    """Open everything in the running event loop, without suspending; the stack closes it."""
+    """Open a runtime in the running event loop, without suspending; `stack` closes it."""
     owned = session is None
     if session is None:
         session = await stack.enter_async_context(_own_session(account))
@@ -152,7 +160,7 @@ async def open_runtime(
             requests.details(cover_task_id), through=account.poll_limiter, urgent=True
         )
 
-    state.left_under_way()  # by an event loop that was closed without ending its tasks
+    state.left_under_way()  # submits of an event loop that was closed without ending its tasks
     poller = Poller(details, poll, state, lambda: account.poll_limiter.busy, notifier)
     runtime = Runtime(
         transport=transport,
@@ -188,8 +196,8 @@ def _own_session(account: Account) -> aiohttp.ClientSession:
 
 
 def _open_at_home(address: Address) -> socket.socket:
-    """Open a connection's socket, unless a name such as `localhost` leads to another machine."""
+    """Open a socket for plain http, unless the name resolved to another machine's address."""
     family, kind, protocol, _, place = address
     if not is_loopback(str(place[0])):
-        raise PermissionError(errno.EACCES, "it is not on this machine, so http is refused")
+        raise PermissionError(errno.EACCES, "the address is not on this machine; use https")
     return socket.socket(family=family, type=kind, proto=protocol)

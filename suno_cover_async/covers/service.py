@@ -1,7 +1,7 @@
-"""What one client does with covers, in whichever event loop it is used.
+"""The cover service: the operations of one client, in whichever event loop it is used.
 
-It joins the account, what is remembered of covers, and what lives in one event loop. The client
-checks arguments and calls it; `cover_catalog` calls it with its own retry policy and records more.
+It combines the account, the state of covers, and the runtime of the event loop. The client checks
+arguments and calls it; `cover_catalog` calls it with a retry policy of its own and records more.
 """
 
 import asyncio
@@ -32,13 +32,13 @@ from suno_cover_async.protocol import requests
 
 
 class CoverService:
-    """The operations behind `SunoCoverClient`; arguments are checked there.
+    """Implements the operations of `SunoCoverClient`, which checks the arguments.
 
     Attributes:
-        account: Where requests go, and what limits them.
-        state: What is remembered of covers.
+        account: The account, with its limiters and breakers.
+        state: What the client remembers of covers.
         poll: When to poll, and how long a wait lasts by default.
-        concurrency: How many covers may be in flight at once.
+        concurrency: The number of covers that may be in flight at once.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class CoverService:
         concurrency: int,
         session: aiohttp.ClientSession | None,
     ) -> None:
-        """Open nothing yet; the first operation opens what its event loop needs.
+        """Open nothing yet; the first operation opens the runtime of its event loop.
 
         Args:
-            account: Where requests go.
-            notifier: Brings callbacks.
-            callback_url: Tells where the host shall call for a music task.
+            account: The account that requests are made for.
+            notifier: Delivers callbacks.
+            callback_url: Returns the callback URL of a music task.
             poll: When to poll.
-            concurrency: How many covers may be in flight at once.
+            concurrency: The number of covers that may be in flight at once.
             session: A borrowed session for the API; None opens one.
         """
         self.account: Account = account
@@ -72,7 +72,7 @@ class CoverService:
         self._loops = LoopLocal(self._open, ClientUsageError)
 
     async def enter(self) -> Runtime:
-        """Return what lives in the running event loop, opened at first use.
+        """Return the runtime of the running event loop; open it at first use.
 
         Raises:
             ClientUsageError: The client is closed, or in use in another running event loop.
@@ -80,12 +80,12 @@ class CoverService:
         return await self._loops.enter()
 
     async def aclose(self) -> None:
-        """Close it, in a task that no caller can cancel; see `SunoCoverClient.aclose`."""
+        """Close the service in a task that no caller can cancel; see `SunoCoverClient.aclose`."""
         await self._loops.aclose()
 
     @contextlib.asynccontextmanager
     async def slot(self) -> AsyncGenerator[None, None]:
-        """Wait for the right to have one more cover in flight, and hold it inside the block."""
+        """Wait for one of the `concurrency` slots, and hold it inside the block."""
         runtime = await self.enter()
         async with runtime.slot():
             yield
@@ -98,7 +98,7 @@ class CoverService:
         Args:
             music_task_id: The music task.
             patience: The most seconds to wait for the callback of a submit whose answer was lost.
-            policy: How often to try; None takes the account's policy.
+            policy: How often to try; None uses the account's policy.
         """
         runtime = await self.enter()
         return await runtime.submitter.submit(music_task_id, patience, policy)
@@ -135,7 +135,7 @@ class CoverService:
                 yield details
 
     async def details(self, task: CoverTask | str) -> CoverDetails:
-        """Poll a cover task once; PENDING while the API does not show it yet."""
+        """Poll a cover task once; return PENDING while the API does not show it yet."""
         runtime = await self.enter()
         found = await runtime.poller.poll(task)
         if found is not None:
@@ -146,7 +146,7 @@ class CoverService:
         return CoverDetails(cover_task_id=cover_task_id, status=CoverStatus.PENDING)
 
     async def credits(self) -> float:
-        """Ask for the account's balance."""
+        """Return the account's balance, in credits."""
         runtime = await self.enter()
         return await runtime.transport.get(requests.credit(self.account.host))
 
@@ -181,20 +181,20 @@ class CoverService:
     async def download(
         self, details: CoverDetails, stem: Path, *, policy: RetryPolicy | None = None
     ) -> tuple[Path, ...]:
-        """Save the images of a cover, all at once, whole or not at all.
+        """Save the images of a cover, concurrently; each file is written whole or not at all.
 
-        Where they are gone, the details are polled once more: the API may name others by now.
+        If images are gone, the details are polled once more: the API may name others by now.
 
         Args:
             details: Of a success.
-            stem: What the files are called, less `-1.png`, `-2.png`.
-            policy: How often to try; None takes the account's policy.
+            stem: The path of the files, without `-1.png`, `-2.png`.
+            policy: How often to try; None uses the account's policy.
         """
         runtime = await self.enter()
         outcomes = await runtime.save(details.images, stem, policy)
         if any(isinstance(outcome, CoverExpiredError) for outcome in outcomes):
             fresh = details
-            with contextlib.suppress(NotFoundError):  # it is gone as well
+            with contextlib.suppress(NotFoundError):  # the cover task is gone as well
                 fresh = await self.details(_task_of(details))
             is_success = fresh.status is CoverStatus.SUCCESS
             if is_success and fresh.images and fresh.images != details.images:
@@ -202,20 +202,20 @@ class CoverService:
         return tuple(_file(outcome, details) for outcome in outcomes)
 
     def mark_possibly_billed(self, music_task_id: str, *, failed: CoverTask | None = None) -> None:
-        """Note that an earlier process may have submitted this music task.
+        """Record that an earlier process may have submitted this music task.
 
         Args:
             music_task_id: The music task.
-            failed: A cover task of it that failed; a callback that named it tells nothing new.
+            failed: A cover task of it that failed; a callback that named it is ignored.
         """
         self.state.possibly_billed[music_task_id] = PossiblyBilled()
         if failed is not None:
             self._notifier.forget(music_task_id, failed.cover_task_id)
 
     def used_by(self, work: asyncio.Task[None]) -> None:
-        """Have closing wait for the work of a catalog that was cancelled.
+        """Let closing wait for this work of a catalog if it was cancelled.
 
-        It records what submits bring, and ends by itself once they are answered.
+        Such work still records what its submits bring, and ends once they are answered.
         """
         self._users.add(work)
         work.add_done_callback(self._users.discard)
@@ -254,7 +254,7 @@ class CoverService:
 
 
 def _task_of(details: CoverDetails) -> CoverTask | str:
-    """Name the cover task with its music, where that is known, so that no other's is taken."""
+    """Return the cover task with its music, if known, so that other music is refused."""
     if details.music_task_id is None:
         return details.cover_task_id
     return CoverTask(cover_task_id=details.cover_task_id, music_task_id=details.music_task_id)

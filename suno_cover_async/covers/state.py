@@ -1,6 +1,6 @@
-"""What a client remembers from one call to the next, in whichever event loop.
+"""The state of covers that a client keeps between calls, across event loops.
 
-It knows values and moments; it asks nobody and waits for nothing.
+It holds values and times; it makes no request and never waits.
 """
 
 from collections.abc import Callable, Generator
@@ -27,16 +27,16 @@ class PossiblyBilled:
     """A submit that was sent, and that the API did not answer.
 
     Attributes:
-        since: When it ended so, by the loop's clock; None where nobody knows.
+        since: When that submit ended, by the loop's clock; None if that is not known.
     """
 
     since: float | None = None
 
     def delay(self, now: float) -> float:
-        """Return the seconds until the music task may be submitted again; 0 or less for at once.
+        """Return the seconds until the music task may be submitted again; 0 or less means now.
 
-        The host must be done with the earlier submit by then. `since` may be of another loop's
-        clock, so nothing that seems to be later than `now` is believed.
+        The host must have finished the earlier submit by then. `since` may come from another
+        event loop's clock, so a `since` later than `now` is ignored.
         """
         if self.since is None or self.since > now:
             return SOONEST_RESUBMIT
@@ -44,17 +44,17 @@ class PossiblyBilled:
 
 
 class CoverState:
-    """Cover tasks that nobody has the cover of, their ages, and how long covers take.
+    """Holds unclaimed cover tasks, possibly billed submits, task ages and cover durations.
 
     Attributes:
-        unclaimed: What was accepted, by music task id.
-        possibly_billed: Music tasks that may have been billed, for all that was answered.
+        unclaimed: Accepted cover tasks whose cover no caller has received, by music task id.
+        possibly_billed: Submits without an answer that proves them unbilled, by music task id.
         under_way: Music tasks that are being submitted.
         durations: How long covers have been taking.
     """
 
     def __init__(self, grace: float) -> None:
-        """Remember births for `grace` seconds, while `data: null` means "not visible yet"."""
+        """Keep ages for `grace` seconds, while `data: null` means "not visible yet"."""
         self._grace = grace
         self._births: dict[str, float] = {}
         self._owners: dict[str, tuple[str, float]] = {}
@@ -64,7 +64,7 @@ class CoverState:
         self.durations: Durations = Durations()
 
     def accepted(self, task: CoverTask, now: float) -> None:
-        """Remember a cover task from the moment its submit was answered, until it is claimed."""
+        """Record a cover task when its submit is answered; it stays unclaimed until claimed."""
         self.unclaimed[task.music_task_id] = task
         self.possibly_billed.pop(task.music_task_id, None)
         self._forget_old(now)
@@ -73,31 +73,38 @@ class CoverState:
             self._births[task.cover_task_id] = now
 
     def keep(self, task: CoverTask) -> None:
-        """Remember a cover task that is paid for, and that nobody waits for yet."""
+        """Record a paid cover task that no caller waits for yet."""
         self.unclaimed[task.music_task_id] = task
 
     def left_under_way(self) -> None:
-        """Note that what is being submitted never ends: it may have been billed."""
+        """Mark submits that will never end as possibly billed, since their event loop is closed."""
         self.possibly_billed |= dict.fromkeys(self.under_way, PossiblyBilled())
         self.under_way.clear()
 
     def owner_of(self, cover_task_id: str) -> str | None:
-        """Tell for which music task a cover task was accepted, if that was within the grace."""
+        """Return the music task for which a cover task was accepted, within the grace; or None."""
         owner = self._owners.get(cover_task_id)
         return None if owner is None else owner[0]
 
     def is_possibly_billed(self, music_task_id: str) -> bool:
-        """Whether a submit is under way, was answered within the grace, or ended in doubt."""
+        """Return whether a submit is under way, recently answered, or possibly billed.
+
+        "Recently" means within the grace.
+        """
         noted = music_task_id in self.possibly_billed or music_task_id in self.under_way
         return noted or any(owner == music_task_id for owner, _ in self._owners.values())
 
     def claim(self, music_task_id: str) -> CoverTask | None:
-        """Hand over what was accepted for a music task, once."""
+        """Return the accepted cover task of a music task, and forget it; None without one."""
         return self.unclaimed.pop(music_task_id, None)
 
     @contextmanager
     def holding(self, task: CoverTask) -> Generator[None, None, None]:
-        """Keep a cover task unclaimed while its cover is waited for, unless it cannot come."""
+        """Keep a cover task unclaimed inside the block, in which its cover is awaited.
+
+        It is claimed at the end, unless the wait ended by a cancellation or an error after which
+        the cover may still come.
+        """
         self.unclaimed[task.music_task_id] = task
         try:
             yield
@@ -107,12 +114,12 @@ class CoverState:
                 if isinstance(error, UnexpectedResponseError):
                     self.possibly_billed[task.music_task_id] = (
                         PossiblyBilled()
-                    )  # its own is not found
+                    )  # its own cover task is not known
             raise
         self.claim(task.music_task_id)
 
     def ended(self, task: CoverTask | str, error: SunoCoverError) -> None:
-        """Note music whose cover task turned out to be of other music."""
+        """Record that a cover task belongs to other music, if that is what the error says."""
         if not isinstance(task, CoverTask):
             return
         if isinstance(error, CoverExistsError | UnexpectedResponseError):
@@ -121,19 +128,19 @@ class CoverState:
             self.possibly_billed[task.music_task_id] = PossiblyBilled()
 
     def settle(self, details: CoverDetails) -> None:
-        """Forget a cover task that was waited for to its end."""
+        """Forget an unclaimed cover task whose last status was received."""
         claimant = details.music_task_id or ""
         kept = self.unclaimed.get(claimant)
         if kept is not None and kept.cover_task_id == details.cover_task_id:
             del self.unclaimed[claimant]
 
     def born(self, cover_task_id: str, now: float) -> float | None:
-        """Tell when a cover task was accepted, if that was within the grace."""
+        """Return when a cover task was accepted, by the loop's clock; None if not recently."""
         self._forget_old(now)
         return self._births.get(cover_task_id)
 
     def learn(self, details: CoverDetails) -> None:
-        """Learn how long a finished cover took, and that no callback of it is to be awaited."""
+        """Record how long a finished cover took; forget its age: it needs no callback any more."""
         if not details.finished:
             return
         self._births.pop(details.cover_task_id, None)
@@ -147,6 +154,6 @@ class CoverState:
 
 
 def _drop_while(noted: dict[str, V], is_old: Callable[[V], bool]) -> None:
-    """Forget what was noted first, as long as it is old."""
+    """Remove the oldest entries, in order of insertion, while they are old."""
     while noted and is_old(noted[oldest := next(iter(noted))]):
         del noted[oldest]

@@ -1,10 +1,10 @@
-"""Submitting: at most one submit per music task under way, and no cover task lost on the way.
+"""The submitter: keeps one submit per music task under way, and loses no accepted cover task.
 
-It owns what becomes of a submit: joined by others, left by its callers, answered, or completed from
-its callback. How a request is made, and made again, is `transport.py`'s.
+It owns the life of a submit: joined by further callers, abandoned by its callers, answered, or
+completed from its callback. `transport.py` makes and repeats the request.
 
 Each submit runs in a task that no caller owns. When its last caller is cancelled, that task is
-cancelled once: an attempt that was not sent is taken back, one on the wire is finished and its
+cancelled once: an attempt that was not sent is withdrawn, one on the wire is finished and its
 answer kept, and no further attempt is made.
 """
 
@@ -34,15 +34,15 @@ from suno_cover_async.protocol import requests
 
 @attrs.frozen(kw_only=True, eq=False)
 class Submitter:
-    """Takes the submits of one event loop.
+    """Makes the submits of one event loop.
 
     Attributes:
-        transport: Makes the requests.
-        poller: Looks at what callbacks name.
-        memory: What the client remembers.
-        notifier: Where callbacks ring.
-        callback_url: Where the host shall call for a music task.
-        poll: How often to look at what a callback named.
+        transport: Sends the requests.
+        poller: Polls the cover tasks that callbacks name.
+        state: What the client remembers of covers.
+        notifier: Delivers callbacks.
+        callback_url: Returns the callback URL of a music task.
+        poll: How often to poll a cover task that a callback named.
         loop: The event loop.
     """
 
@@ -65,8 +65,9 @@ class Submitter:
         Args:
             music_task_id: The music task.
             patience: The most seconds to wait for the callback of a submit whose answer is lost.
-            policy: How often to try; None takes the account's policy. Where a submit that others
-                began ends in an error that may pass, it is followed by one of this policy.
+            policy: How often to try; None uses the account's policy. If a joined submit, begun
+                under another policy, ends in a retryable error, another one begins under this
+                policy.
         """
         while True:
             known = self._under_way.get(music_task_id)
@@ -82,13 +83,13 @@ class Submitter:
                 return task
 
     async def settled(self, music_task_id: str) -> None:
-        """Wait for a submit that all its callers have left, and that nobody has joined since."""
+        """Wait for a submit that all its callers have left, and that no caller has joined since."""
         shared = self._under_way.get(music_task_id)
         if shared is not None and not shared.joinable:
             await shared.ended()
 
     async def stop(self) -> None:
-        """End all that is under way: nothing more is sent, and what is on the wire is finished."""
+        """End all submits: send nothing more, and finish what is on the wire."""
         submits = list(self._under_way.values())
         for shared in submits:
             shared.stop()
@@ -103,7 +104,7 @@ class Submitter:
         *,
         ending: SingleFlight[CoverTask] | None,
     ) -> SingleFlight[CoverTask]:
-        """Begin a submit, which waits for the one that is `ending`."""
+        """Begin a submit, which first waits for the one that is `ending`."""
         work = self._submit(music_task_id, patience, policy, ending=ending)
         forget = partial(self._forget_ended, music_task_id)
         self.state.under_way.add(music_task_id)
@@ -125,20 +126,21 @@ class Submitter:
         *,
         ending: SingleFlight[CoverTask] | None,
     ) -> CoverTask:
-        """Submit, unless the cover task is known: a cancelled submit, or a callback, brought it."""
+        """Submit, unless a cancelled submit or a callback has named the cover task already."""
         if ending is not None:
             try:
                 await ending.ended()
             except asyncio.CancelledError:
-                # It may be on the wire. `_under_way` holds this task in its place, so whoever waits
-                # for all that is under way, as closing does, waits for both.
+                # The earlier submit may be on the wire, and `_under_way` holds this task in its
+                # place. So this task must not end first: closing waits for the tasks in
+                # `_under_way` only, and would drop the earlier submit's answer.
                 await ending.ended()
                 raise
         unclaimed = self.state.unclaimed.get(music_task_id)
         if unclaimed is not None:
             return unclaimed
         with self.notifier.expecting(music_task_id) as event:
-            failed: set[str] = set()  # earlier: what is submitted now is not among them
+            failed: set[str] = set()  # cover tasks that failed before this submit
             known = await self._confirmed(music_task_id, failed)
             return known or await self._sent(music_task_id, event, patience, failed, policy)
 
@@ -150,10 +152,14 @@ class Submitter:
         failed: set[str],
         policy: RetryPolicy | None,
     ) -> CoverTask:
+        # A possibly billed submit may have made a paid cover whose id is not known, so its error
+        # is not final yet: the callback may still name the cover task. And a refusal of this
+        # submit proves nothing about an earlier lost one, so the music task stays possibly billed
+        # until its cover task is found or the API says that a cover exists.
         was_possibly_billed = music_task_id in self.state.possibly_billed
         call = requests.submit(music_task_id, self.callback_url(music_task_id), self.state.owner_of)
         if was_possibly_billed:
-            # The host must be done with the earlier submit before this one arrives.
+            # The host must have finished the earlier submit before this one arrives.
             await asyncio.sleep(self.state.possibly_billed[music_task_id].delay(_now()))
         try:
             return await self.transport.submit(
@@ -165,7 +171,7 @@ class Submitter:
             raise trouble
         exists = isinstance(trouble, CoverExistsError)
         if trouble.possibly_billed or (was_possibly_billed and (exists or trouble.retryable)):
-            if not exists:  # nothing but the callback can name one that exists
+            if not exists:  # if it exists, only the callback can name it: wait the full time
                 patience = min(patience, self.poller.fallback_delay)
             task = await self._called_back(music_task_id, event, patience, failed)
             if task is not None:
@@ -173,13 +179,13 @@ class Submitter:
         if exists and not trouble.possibly_billed:
             self.state.possibly_billed.pop(music_task_id, None)
         elif was_possibly_billed:
-            trouble.possibly_billed = True  # this refusal tells nothing of the earlier submit
+            trouble.possibly_billed = True  # this refusal says nothing about the earlier submit
         raise trouble
 
     async def _called_back(
         self, music_task_id: str, event: CallbackEvent, patience: float, failed: set[str]
     ) -> CoverTask | None:
-        """Wait for the callback of a submit that may have been billed."""
+        """Wait for the callback of a possibly billed submit; return its confirmed cover task."""
         if not self.notifier.is_reliable:
             return await self._confirmed(music_task_id, failed)
         clock = asyncio.get_running_loop().time
@@ -197,10 +203,11 @@ class Submitter:
         return None
 
     async def _confirmed(self, music_task_id: str, failed: set[str]) -> CoverTask | None:
-        """Find the cover task among those that callbacks named; its details must confirm it.
+        """Return the cover task that callbacks named and its details confirm; None without one.
 
-        One is forgotten only when it is disproved. One that failed is no reason not to submit,
-        unless it may be what a lost answer of ours would have named.
+        A named task is forgotten only if its details show other music. A failed one is skipped, so
+        that a new submit is made, unless the music task is possibly billed: then it may be the
+        very task that the lost answer would have named.
         """
         for cover_task_id in self.notifier.named(music_task_id):
             if cover_task_id in failed:
@@ -229,12 +236,12 @@ class Submitter:
         self.state.accepted(task, _now())
 
     def _mark_possibly_billed(self, call: requests.Call[CoverTask]) -> None:
-        if not self.loop.is_closed():  # else the next event loop takes note of it as it begins
+        if not self.loop.is_closed():  # else the next event loop records it when it opens
             self.state.possibly_billed[call.music_task_id or ""] = PossiblyBilled(self.loop.time())
 
 
 def _stopped() -> ClientUsageError:
-    return ClientUsageError("the client was closed while it was at work; see `unclaimed`")
+    return ClientUsageError("the client was closed during a submit; see `unclaimed`")
 
 
 def _now() -> float:

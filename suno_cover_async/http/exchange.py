@@ -1,8 +1,8 @@
-"""One request out through aiohttp, one answer in, without a word of the key.
+"""The exchange: sends one request through aiohttp and returns its answer, without the key.
 
-It is the only module that talks HTTP to the API, and the only one that keeps the key; it owns what
-aiohttp's exceptions come to, and that none gets out. When a request may go out is `transport.py`'s,
-what its answer means `responses.py`'s.
+It is the only module that speaks HTTP with the API. It owns the translation of aiohttp's
+exceptions; none of them leaves it. `transport.py` decides when a request is sent, `responses.py`
+what its answer means.
 """
 
 import asyncio
@@ -22,19 +22,19 @@ from suno_cover_async.protocol.gateway import Answer
 from suno_cover_async.protocol.responses import retry_after
 
 MOST_BYTES = 1 << 18
-"""Bytes of an answer that are read: twice what two songs with the longest lyrics could take."""
+"""The most bytes of an answer that are read: twice what two songs with the longest lyrics take."""
 
 _BYTE_ORDER_MARK = "\ufeff"
 _CONNECT_SECONDS = 10.0
-_SESSION_CLOSED = "the session is closed; give a client one that is open"
+_SESSION_CLOSED = "the session is closed; pass the client an open session"
 _OTHER_CREDENTIALS = (
     "the borrowed session has credentials of its own for this host, by auth= or, with trust_env, "
-    "in the netrc file; nothing was sent: give a session without them"
+    "in the netrc file; nothing was sent: pass a session without them"
 )
 
 
 class Exchange:
-    """Carries requests through one session to one host, in one event loop."""
+    """Sends requests through one session to one host, in one event loop."""
 
     def __init__(
         self,
@@ -45,14 +45,14 @@ class Exchange:
         seconds: float,
         owned: bool,
     ) -> None:
-        """Use `session`; whoever made it closes it. One that is `owned` has the key's headers.
+        """Use `session`, and leave closing it to its creator.
 
         Args:
-            session: To go through.
-            base_url: What targets are appended to.
-            key: To show with each request.
-            seconds: That one exchange may take.
-            owned: The session is this client's own, not a borrowed one.
+            session: The session to send through.
+            base_url: The URL that targets are appended to.
+            key: The key to send with each request.
+            seconds: The most seconds that one exchange may take.
+            owned: Whether the client made the session; then its default headers have the key.
         """
         self._session = session
         self._base_url = base_url
@@ -65,28 +65,29 @@ class Exchange:
         }
         if owned:
             self._options["middlewares"] = (_once,)
-        # A borrowed one keeps its own middlewares, and is told the key anew for each request:
-        # some tools show, with a frame, the values of the attributes that its lines name.
+        # A borrowed session keeps its own middlewares, and gets the key with each request. The
+        # attribute holds a function, not the headers: some tools show, with a traceback's frame,
+        # the values of the attributes that its source lines name.
         self._headers = _no_headers if owned else key.headers
 
     def distrust(self) -> None:
-        """Use no connection again: an answer was not that of its request, which may yet come."""
+        """Reuse no open connection: an answer was not its request's, whose own may still come."""
         if isinstance(self._session.connector, Connector):
             self._session.connector.distrust()
 
     async def send(self, target: str, body: "SubmitBody | None") -> Answer | BaseException:
-        """Send one request and receive its answer, or what went wrong.
-
-        Nothing is raised, and nothing of aiohttp's returned: its exceptions, and all frames from
-        here on, may know the Authorization header, or what an answer made of it.
+        """Send one request; return its answer or an error, and raise nothing.
 
         Args:
             target: Path and query.
-            body: What to post; None makes it a GET.
+            body: The body of a POST; None makes the request a GET.
 
         Returns:
-            The answer; an error of ours; or a cancellation or interrupt, to be raised.
+            The answer; an error of this package; or a cancellation or interrupt, to be raised.
         """
+        # Nothing is raised here, and no exception of aiohttp is returned: such exceptions, and all
+        # frames from here on, may hold the Authorization header, or a part of an answer that
+        # repeats it. A raised error would carry them into the caller's traceback and its logs.
         answer: Answer | None = None
         raised: BaseException | None = None
         failure = ""
@@ -127,10 +128,10 @@ class Exchange:
         )
 
     def _is_of_closing(self, error: BaseException, cancellations: int) -> bool:
-        """Tell whether a CancelledError came from closing the connector, and not from a caller.
-
-        A connector that is closed during a DNS look-up cancels that look-up.
-        """
+        """Return whether a CancelledError came from closing the connector, not from a caller."""
+        # A connector that is closed during a DNS lookup cancels that lookup, and the CancelledError
+        # surfaces here. If it were raised, callers would see a cancellation that none requested, in
+        # place of the error that says the client was closed.
         is_cancellation = isinstance(error, asyncio.CancelledError)
         is_ours = cancellations_of_this_task() <= cancellations
         return is_cancellation and self._session.closed and is_ours
@@ -149,7 +150,7 @@ class Exchange:
 
 
 async def _bounded(content: aiohttp.StreamReader) -> bytes:
-    """Read a body, hardly more of it than MOST_BYTES: what is cut short is no JSON."""
+    """Read a body up to about MOST_BYTES; a longer one is cut and then no valid JSON."""
     read = bytearray()
     async for chunk in content.iter_any():
         read += chunk
@@ -159,28 +160,28 @@ async def _bounded(content: aiohttp.StreamReader) -> bytes:
 
 
 class SubmitBody(aiohttp.BytesPayload):
-    """The body of a submit, which knows whether it was asked for.
+    """The body of a submit, which records whether aiohttp has sent it."""
 
-    aiohttp asks for the body when it writes the request, after the headers. What was never asked
-    for was never executed; the exception's class tells nothing (`ClientOSError` both when nothing
-    and when everything happened), and aiohttp's tracing cannot be added to a borrowed session.
-    """
+    # aiohttp calls `write_with_length` when it writes the request, after the headers. If it never
+    # called it, the submit was never executed. There is no other reliable sign: `ClientOSError` is
+    # raised both when nothing and when everything was sent, and aiohttp's tracing cannot be added
+    # to a borrowed session.
 
     def __init__(self, content: bytes) -> None:
-        """Take the JSON of a submit."""
+        """Store the JSON of a submit."""
         self.sent: bool = False
         self._withdrawn = False
         super().__init__(content, content_type="application/json")
 
     def withdraw(self) -> bool:
-        """Never send it, if it was not sent yet; aiohttp writes it from a task of its own."""
+        """Prevent the body from being sent; return False if it was sent already."""
         self._withdrawn = not self.sent
         return self._withdrawn
 
     async def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
-        """Write it, which aiohttp does; the request is out from here on."""
+        """Write the body; aiohttp calls this, and from here on the request counts as sent."""
         if self._withdrawn:
             raise asyncio.CancelledError
         self.sent = True
@@ -188,15 +189,15 @@ class SubmitBody(aiohttp.BytesPayload):
 
 
 class _DroppedError(Exception):
-    """What aiohttp made of a request, in words."""
+    """Describes the error that aiohttp raised for a request; aiohttp does not retry on it."""
 
 
 async def _once(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Stop aiohttp from repeating a GET by itself: the limiter would not know of it.
+    """Keep aiohttp from repeating a GET by itself, since the limiter would not count that.
 
-    It does so after errors of its own and the system's, never after one that it does not know.
+    aiohttp repeats a GET after its own and the system's errors, but not after a foreign exception.
     """
     try:
         return await handler(request)
@@ -210,20 +211,20 @@ def _no_headers() -> dict[str, str]:
 
 
 def _bare(error: BaseException) -> BaseException:
-    """Take from a foreign exception what may know the key: its frames, and what it came from."""
+    """Return a foreign exception without its frames and causes, which may hold the key."""
     if isinstance(error, asyncio.CancelledError):
         return asyncio.CancelledError(*error.args)
     for frame in traceback.extract_tb(error.__traceback__)[-1:]:
         error.add_note(
-            f"raised at {frame.filename}:{frame.lineno}, beneath an API call; the frames are left "
-            "out, since they know the API key"
+            f"raised at {frame.filename}:{frame.lineno}, during an API call; the frames are left "
+            "out, since they hold the API key"
         )
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)
 
 
 def _describe(error: Exception) -> str:
-    """Name a foreign error by its class and the system's words: its own may hold headers."""
+    """Describe a foreign error by class and the system's text: its own text may hold headers."""
     if type(error) is ValueError and "AUTHORIZATION" in str(error):
         return _OTHER_CREDENTIALS
     words = error.strerror if isinstance(error, OSError) and error.strerror else ""

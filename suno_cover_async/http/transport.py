@@ -1,8 +1,7 @@
-"""One API call: admitted by its breaker, permitted by the limiter, sent, decoded, and retried.
+"""The transport: makes API calls, each through breaker, limiter, connection and retry loop.
 
-It owns the order in which a call meets them, and what each of them learns from the answer. HTTP
-itself is in `exchange.py`, the meaning of an answer in `responses.py`, the retry loop in
-`retry.py`.
+It owns the order of these steps, and what each of them learns from the answer. `exchange.py` sends
+the HTTP request, `responses.py` interprets the answer, `retry.py` repeats the call.
 """
 
 import asyncio
@@ -42,7 +41,7 @@ _log = logging.getLogger("suno_cover_async")
 
 @attrs.frozen(kw_only=True)
 class Account:
-    """Where requests go and whose limit they count against, in any event loop."""
+    """One account at one host: its key, limiters, breakers and policies, for any event loop."""
 
     host: Host
     api: BaseUrl
@@ -59,18 +58,18 @@ class Account:
         return self.api.url
 
     def refused(self, error: RateLimitError, acquired_at: float) -> None:
-        """Make everybody wait after a refusal."""
+        """Pause all requests of the account after a refusal."""
         now = asyncio.get_running_loop().time()
         until = self.backpressure.refused(
             acquired_at=acquired_at, now=now, retry_after=error.retry_after
         )
         for limiter in (self.limiter, self.poll_limiter):
             limiter.pause(until)
-        _log.warning("called too often (%s); everybody waits %.1f s", error, until - now)
+        _log.warning("called too often (%s); all requests paused for %.1f s", error, until - now)
 
 
 class Transport:
-    """Requests of one account, in one event loop."""
+    """Makes the API calls of one account, in one event loop."""
 
     def __init__(self, account: Account, exchange: Exchange) -> None:
         """Send through `exchange`."""
@@ -81,12 +80,12 @@ class Transport:
     def get(
         self, call: Call[T], *, through: RateLimiter | None = None, urgent: bool = False
     ) -> Coroutine[Any, Any, T]:
-        """Ask for something that may be asked for any number of times.
+        """Make a call that costs nothing and may be repeated any number of times.
 
         Args:
-            call: What to ask.
-            through: The limiter that it counts against; None is the account's main one.
-            urgent: It goes before others there.
+            call: The call.
+            through: The limiter that it counts against; None uses the account's main one.
+            urgent: Whether it goes ahead of others in that limiter.
 
         Raises:
             SunoCoverError: The last attempt's error.
@@ -108,18 +107,18 @@ class Transport:
         on_possibly_billed: Callable[[Call[T]], None],
         policy: RetryPolicy | None = None,
     ) -> T:
-        """Ask for something that costs money.
+        """Make a call that costs money.
 
         Await it in a task that is cancelled at most once, since a second cancellation would drop
-        the answer. Before anything is sent a cancellation takes effect at once; afterwards the
-        answer is awaited and kept first.
+        the answer. A cancellation takes effect at once if nothing was sent yet; otherwise the
+        answer is first awaited and kept.
 
         Args:
-            call: What to ask.
-            keep: Called with what was accepted, before anything else happens.
+            call: The call.
+            keep: Called with the accepted result, before anything else happens.
             on_possibly_billed: Called after every attempt that was sent and not answered by the
                 API.
-            policy: How often to try; None takes the account's policy.
+            policy: How often to try; None uses the account's policy.
 
         Raises:
             SunoCoverError: The last attempt's error. When it is `retryable`, submitting again
@@ -128,7 +127,9 @@ class Transport:
 
         async def attempt(admission: Admission) -> T | FailedAttempt | NotSent:
             # The POST runs in a task that no caller's cancellation reaches: once the body was
-            # sent, its answer must be read and kept, or a paid cover would be lost.
+            # sent, its answer must be read and kept, or a paid cover would be lost. aiohttp writes
+            # the body from yet another task, so `withdraw` settles in one step whether it was sent
+            # and, if not, that it never is. Only then may the POST be cancelled.
             body = SubmitBody(call.body or b"")
             work = self._post(call, body, admission, keep, on_possibly_billed)
             post = asyncio.create_task(work)
@@ -137,7 +138,7 @@ class Transport:
             except asyncio.CancelledError:
                 if body.withdraw():
                     post.cancel()
-                await asyncio.wait([post])  # only the end of the event loop interrupts this
+                await asyncio.wait([post])  # only the event loop's shutdown cancels this wait
                 raise
 
         return await retry(
@@ -156,6 +157,11 @@ class Transport:
         keep: Callable[[T], None],
         on_possibly_billed: Callable[[Call[T]], None],
     ) -> T | FailedAttempt | NotSent:
+        """Make one attempt of a submit, and record its outcome before it is returned."""
+        # `keep` is called in this task, which no caller's cancellation reaches, so none can come
+        # between a paid cover and its record. If the task is cancelled or its coroutine collected
+        # after the body was sent, no answer will be read; the submit may have been executed, so it
+        # is recorded as possibly billed.
         try:
             outcome = await self._attempt(call, self._account.limiter, body, False, admission)
         except BaseException:
@@ -177,14 +183,14 @@ class Transport:
         urgent: bool,
         admission: Admission,
     ) -> T | FailedAttempt | NotSent:
-        """Make one request once the limiter has a permit, unless its breaker opened meanwhile.
+        """Make one request once the limiter has a permit, unless the breaker opened meanwhile.
 
-        Failures are returned: to raise them would chain them to what knows the key.
+        Return failures: raising them would chain them to exceptions and frames that hold the key.
         """
         breakers = self._account.breakers
         permit = limiter.acquire_nowait()
         if permit is None:
-            queueing = limiter.acquire(urgent=urgent)  # submits are ended by their submitter
+            queueing = limiter.acquire(urgent=urgent)  # the submitter cancels submits on closing
             permit = await (self.closing.unless_closed(queueing) if body is None else queueing)
         if self.closing.is_closed:
             limiter.return_unused(permit)
@@ -196,7 +202,7 @@ class Transport:
         try:
             answer = await self._exchange.send(call.target, body)
             answered = isinstance(answer, Answer)
-        finally:  # it raises nothing, but perhaps nobody goes on with this coroutine
+        finally:  # `send` raises nothing, but this coroutine may be collected before it resumes
             limiter.release(permit, answered=answered)
         if isinstance(answer, BaseException) and not isinstance(answer, SunoCoverError):
             raise answer
@@ -209,7 +215,7 @@ class Transport:
         body: SubmitBody | None,
         answer: Answer | SunoCoverError,
     ) -> T | FailedAttempt:
-        """Tell what became of a request, to all who are to learn from it."""
+        """Return the outcome of a request, after the limiters learned from it."""
         value = self._read(call, answer)
         if not isinstance(value, SunoCoverError):
             self._account.backpressure.accepted(acquired_at=permit.acquired_at)
@@ -232,7 +238,7 @@ class Transport:
         except SunoCoverError as error:
             if isinstance(error, UnexpectedResponseError) and error.retryable:
                 self._exchange.distrust()
-            return error.with_traceback(None)  # its frames know the whole answer
+            return error.with_traceback(None)  # its frames hold the whole answer
 
 
 def _closed() -> ClientUsageError:
@@ -244,18 +250,21 @@ def _not_admitted(call: Call[Any], reason: str) -> SunoCoverError:
 
 
 def _about(call: Call[Any], error: SunoCoverError) -> SunoCoverError:
-    """Add whom it is about."""
+    """Add the call's task ids to an error."""
     error.music_task_id = call.music_task_id
     error.cover_task_id = call.cover_task_id
     return error
 
 
 def _is_unclear(error: SunoCoverError) -> bool:
-    """Whether a submit that went out is worth repeating, since it may have been executed.
+    """Return whether a submit that failed so after it was sent must be repeated.
 
-    A gateway that answers in place of the API may have passed the request on, also where it says
-    429. A `WrongAddressError` may stand for an executed submit too; to repeat it brings it again.
+    Such a submit may have been executed.
     """
+    # A refusal by the API itself proves that the submit was not executed. A server error or a
+    # gateway's answer proves nothing, not even a gateway's 429: it may have passed the request on.
+    # A `WrongAddressError` may hide an executed submit too, but repeating it returns the same
+    # error again.
     if isinstance(error, WrongAddressError):
         return False
     if isinstance(error, RateLimitError):

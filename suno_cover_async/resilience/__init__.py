@@ -1,6 +1,6 @@
-"""When a request may go out, and whether it is sent again.
+"""Decides when a request may be sent, and whether it is sent again.
 
 The rate limiter keeps the account's limit, the circuit breaker holds requests back while a host is
-in trouble, the retry loop repeats what failed. It must not know what a request asks for. Open
+in trouble, and the retry loop repeats failed requests. It must not know what a request is for. Open
 `retry.py` first.
 """

@@ -1,7 +1,7 @@
-"""The circuit breaker: while a host is in trouble, one request at a time probes it, and rarely.
+"""The circuit breaker: while a host is in trouble, it admits one probe at a time, at intervals.
 
-It owns what counts as trouble of a host, and whose turn it is to probe. It knows seconds and errors
-and sends nothing; requests are sent by `transport.py`, repeated by `retry.py`.
+It owns which errors count as trouble of a host, and which request probes next. It knows seconds and
+errors and sends nothing; `transport.py` sends requests, `retry.py` repeats them.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _log = logging.getLogger("suno_cover_async")
 
 
 def is_trouble(outcome: object) -> TypeGuard[SunoCoverError]:
-    """Tell whether an error says that the host, or the way to it, is out of order."""
+    """Return whether an error means that the host, or the network path to it, does not work."""
     return isinstance(outcome, TransportError | ServerError | MaintenanceError) or (
         isinstance(outcome, UnexpectedResponseError | DownloadError)  # a gateway's page
         and outcome.retryable
@@ -45,8 +45,8 @@ class Admission:
     """The right to send one request, given by a breaker.
 
     Attributes:
-        times_opened: How often the breaker had opened when this was given.
-        waited: The seconds spent waiting for it.
+        times_opened: How often the breaker had opened when this admission was given.
+        waited: The seconds that the request waited for it.
     """
 
     times_opened: int
@@ -54,23 +54,23 @@ class Admission:
 
 
 class CircuitBreaker:
-    """Admits requests. While the host is in trouble it is open: it admits one probe at a time.
+    """Admits requests; while the host is in trouble it is open and admits one probe at a time.
 
     A breaker works while it is `armed`, in that event loop; otherwise it admits every request. It
-    opens at the fifth failure in a row. Then those who wait probe one by one, in the order they
-    came: `probe_delay` seconds after it opened, and after each failed probe twice as long, up to
-    `max_probe_delay`, jittered by a tenth. Any answer of the host closes it, a refusal included. A
-    refusal for calling too often changes nothing.
+    opens at the fifth failure in a row. Then the waiting requests probe one by one, in the order
+    they came: `probe_delay` seconds after it opened, and after each failed probe twice as long, up
+    to `max_probe_delay`, jittered by a tenth. Any answer of the host closes it, a refusal included.
+    A refusal for calling too often changes nothing.
 
     Attributes:
         times_opened: How often it has opened so far.
-        name: What is in trouble while it is open.
+        name: The name of the host or function that it protects, for messages.
     """
 
     def __init__(
         self, probe_delay: float = 1.0, max_probe_delay: float = 30.0, *, name: str = "the API"
     ) -> None:
-        """Start closed and unarmed; the delays are seconds, the name is for people."""
+        """Start closed and unarmed; the delays are seconds, the name is for messages."""
         self.times_opened: int = 0
         self.name = name
         self._probe_delay = probe_delay
@@ -87,7 +87,7 @@ class CircuitBreaker:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether it is open, and anybody probes or waits for it to close."""
+        """Whether it is open, and a request probes or waits for it to close."""
         return self._outage is not None and self._outage.is_awaited
 
     @property
@@ -97,14 +97,14 @@ class CircuitBreaker:
 
     @property
     def last_error(self) -> SunoCoverError | None:
-        """The error of the last probe, at first the one that opened it; None while closed."""
+        """The error of the last probe, or the one that opened it; None while it is closed."""
         return self._outage.error if self._outage else None
 
     @contextmanager
     def armed(self) -> Generator[None]:
-        """Watch for trouble inside the block; it closes when the last such block is left."""
+        """Let the breaker open inside the block; leaving the last such block closes it."""
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # what another one left behind is over
+        if loop is not self._loop:  # an outage of another event loop has ended with it
             self._close()
             self._loop, self._armed = loop, 0
         self._armed += 1
@@ -118,34 +118,39 @@ class CircuitBreaker:
                     self._loop = None
 
     async def wait_until_closed(self) -> None:
-        """Wait until it is closed, or nobody is left who could find out that it may be."""
+        """Wait until it is closed, or until no request is left that probes or waits to probe."""
+        # Only a probe can close it. If the last request that probes or waits is cancelled, waiting
+        # longer would never end, so the condition is checked again every `probe_delay` seconds.
         while (outage := self._here()) and outage.is_awaited:
             await asyncio.wait([outage.over], timeout=self._probe_delay)
 
     def admit(self) -> Admission | None:
-        """Admit a request, to be `release`d after it; None while it is open."""
+        """Return an admission, to be `release`d after the request; None while it is open."""
         return None if self._here() else Admission(self.times_opened)
 
     async def wait_for_admission(self, timeout: float | None) -> Admission | str:
-        """Wait until it closes, or until it is the caller's turn to probe.
+        """Wait until the breaker closes, or until it is the caller's turn to probe.
 
         Args:
             timeout: The most seconds to wait; None waits as long as the outage lasts.
 
         Returns:
-            An admission, to be `release`d after the request; when the time was up, a sentence that
-            says why there is none.
+            An admission, to be `release`d after the request; after a timeout, a message that says
+            why there is none.
         """
         outage = self._here()
         return await outage.wait(timeout) if outage else Admission(self.times_opened)
 
     def is_current(self, admission: Admission) -> bool:
-        """Tell whether a request may still be sent: it is closed, or this is the probe."""
+        """Return whether a request may still be sent: the breaker is closed, or this is the probe.
+
+        A request may wait for its permit after it was admitted, and the breaker may open meanwhile.
+        """
         outage = self._here()
         return outage is None or outage.probe is admission
 
     def record(self, admission: Admission, outcome: object) -> None:
-        """Learn from what a request came to: an answer, or an error in its place."""
+        """Record the outcome of a request: None for a success, else its error."""
         if self._loop is None or asyncio.get_running_loop() is not self._loop:
             return
         if isinstance(outcome, RateLimitError | ClientUsageError):
@@ -154,18 +159,20 @@ class CircuitBreaker:
             self._recover()
         elif self._outage:
             self._outage.record(admission, outcome)
-        elif admission.times_opened == self.times_opened:  # others are news of a past outage
+        elif admission.times_opened == self.times_opened:
+            # Requests admitted before the last outage may fail after it ended. Counting them
+            # would open the breaker again for an outage that is over.
             self._failures += 1
             if self._failures == _FAILURES_IN_A_ROW:
                 self._open(outcome)
 
     def release(self, admission: Admission) -> None:
-        """Be done with an admission, whatever came of it; the next in line may probe."""
+        """Give an admission back after its request; after a probe, the next in line may probe."""
         if self._outage:
             self._outage.release(admission)
 
     def _here(self) -> "_Outage | None":
-        """Return the outage, if it is one of the running event loop."""
+        """Return the outage, if it belongs to the running event loop."""
         if self._outage is None or asyncio.get_running_loop() is not self._loop:
             return None
         return self._outage
@@ -198,7 +205,7 @@ class Breakers:
 
     Attributes:
         api: For all API requests but submits.
-        submit: For submits, which may be in trouble while all else works.
+        submit: For submits, which may fail while all other requests work.
         images: For downloads of images.
     """
 
@@ -216,7 +223,12 @@ class Breakers:
 
 
 class _Outage:
-    """One time of trouble: those who wait for its end, and the one among them who probes."""
+    """One outage: the queue of requests that wait for its end, and the one that probes."""
+
+    # One probe at a time, and the others wait: if all requests retried at once, they would hit a
+    # host that is recovering, and use up the account's limit on failures. The probe's place in the
+    # queue passes on when it is released, also when its request was cancelled; otherwise a
+    # cancelled probe would leave the breaker open, with no request left to close it.
 
     def __init__(
         self, name: str, error: SunoCoverError, number: int, delays: Iterator[float]
@@ -239,7 +251,7 @@ class _Outage:
         try:
             await asyncio.wait([place], timeout=timeout)
         except asyncio.CancelledError:
-            if not place.cancel():  # it was given in the very moment of the cancellation
+            if not place.cancel():  # the admission came together with the cancellation: pass it on
                 self.release(place.result())
             raise
         now = self._loop.time()
@@ -266,7 +278,7 @@ class _Outage:
             self._probe_next()
 
     def end(self) -> None:
-        """Admit everybody."""
+        """Admit all waiting requests."""
         self._due.cancel()
         if self._loop.is_closed():
             return
@@ -276,8 +288,8 @@ class _Outage:
                 place.set_result(Admission(self._number))
 
     def _postpone(self, error: SunoCoverError) -> None:
-        """Set the time of the next probe."""
-        self.error = copy.copy(error)  # whoever raises the original gives it a traceback
+        """Set the timer of the next probe."""
+        self.error = copy.copy(error)  # raising the original gives it a traceback
         self._is_due = False
         delay = next(self._delays) * random.uniform(0.9, 1.1)
         self._due = self._loop.call_later(delay, self._fall_due)
@@ -287,7 +299,7 @@ class _Outage:
         self._probe_next()
 
     def _probe_next(self) -> None:
-        """Let the next in line probe if it is time, and nobody does."""
+        """Let the next in line probe if a probe is due and none is under way."""
         while self._line and self._line[0].done():
             self._line.popleft()
         if self._is_due and self._line and self.probe is None:

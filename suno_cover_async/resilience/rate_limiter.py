@@ -1,6 +1,6 @@
-"""The rate limiter: never more requests in any window than the account's limit allows.
+"""The rate limiter: keeps requests within the account's limit in every window.
 
-It knows clocks and waiting; it knows no request and no answer.
+It knows clocks and queues; it knows no request and no answer.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from suno_cover_async.errors import ClientUsageError
 from suno_cover_async.policies import RateLimit
 from suno_cover_async.resilience.delays import doubling
 
-_MAX_IN_A_ROW = 3  # urgent callers, while others wait
+_MAX_IN_A_ROW = 3  # urgent callers served in a row while others wait
 
 
 class Permit(NamedTuple):
@@ -22,7 +22,7 @@ class Permit(NamedTuple):
 
     Attributes:
         acquired_at: When it was given, by the loop's clock.
-        generation: Which of the event loops that the limiter served it was given in.
+        generation: The number of the event loop that it was given in, counted by the limiter.
     """
 
     acquired_at: float
@@ -30,21 +30,22 @@ class Permit(NamedTuple):
 
 
 class RateLimiter:
-    """Never lets more than `rate_limit.calls` requests into any window, as the server counts.
+    """Lets at most `rate_limit.calls` requests into any window, as the server counts them.
 
-    Callers are served in the order they came. Urgent ones go first, and leave every fourth permit
-    to the others, if any wait. One limiter may serve several clients of one account, and several
-    event loops in turn.
+    Callers are served in the order they came. Urgent ones go first, but every fourth permit goes to
+    the others, if any wait. One limiter may serve several clients of one account, and several event
+    loops in turn.
 
-    The time an answer takes is rate unused: of 20 requests in 10 s, answers in 0.2 s leave 98 %,
-    answers in 1 s 90 %.
+    The time until an answer reduces the usable rate: of 20 requests in 10 s, answers after 0.2 s
+    leave 98 %, answers after 1 s 90 %.
     """
 
-    # Why the server can never count too many: a permit returns one full window after the answer of
-    # its request arrived. The server received the request before it answered, so by then that
-    # request is out of every window that a new one could fall into, whatever the network does to
-    # arrival times. Half a percent more covers coarse server clocks. A request that ended without
-    # an answer may still be travelling, so its permit returns after two windows.
+    # Why the server never counts more than the limit: a permit returns one full window after the
+    # answer to its request arrived. The server received that request before it answered. So when
+    # the permit is used again, the earlier request is outside every window that contains the new
+    # one, however long the network delays either of them. Half a percent is added for coarse
+    # server clocks. A request that ended without an answer may still be on its way to the server,
+    # so its permit returns after two windows.
 
     def __init__(self, rate_limit: RateLimit) -> None:
         """Start idle: the first `rate_limit.calls` requests may go out at once."""
@@ -55,16 +56,16 @@ class RateLimiter:
         self._urgent: deque[asyncio.Future[bool]] = deque()
         self._queue: deque[asyncio.Future[bool]] = deque()
         self._waiting = 0
-        self._in_a_row = 0  # urgent callers served one after the other
+        self._in_a_row = 0  # urgent callers served in a row
         self._paused_until = -math.inf
-        self._timer: asyncio.Handle | None = None  # uvloop's may know no `when`
+        self._timer: asyncio.Handle | None = None  # uvloop's handle may have no `when`
         self._timer_due = math.inf
         self._loop: asyncio.AbstractEventLoop | None = None
         self._generation = 0
 
     @property
     def busy(self) -> bool:
-        """Whether somebody is waiting for a permit."""
+        """Whether any caller waits for a permit."""
         return self._waiting > 0
 
     def pause(self, until: float) -> None:
@@ -72,7 +73,7 @@ class RateLimiter:
         self._paused_until = max(self._paused_until, until)
 
     def acquire_nowait(self) -> Permit | None:
-        """Take a permit if there is one and nobody waits for it; `release` it after the request."""
+        """Return a free permit if no caller waits for one; `release` it after the request."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._move(loop)
@@ -83,7 +84,7 @@ class RateLimiter:
         return Permit(now, self._generation)
 
     async def acquire(self, *, urgent: bool = False) -> Permit:
-        """Wait for a permit, before others if `urgent`; `release` it after the request."""
+        """Wait for a permit, ahead of others if `urgent`; `release` it after the request."""
         loop = asyncio.get_running_loop()
         while (permit := self.acquire_nowait()) is None:
             generation = self._generation
@@ -92,11 +93,10 @@ class RateLimiter:
         return permit
 
     def release(self, permit: Permit, *, answered: bool) -> None:
-        """Return a permit after its request, to be had again one window from now.
-
-        It takes two windows if nothing was answered. What a dead loop's coroutines release,
-        collected as garbage, the next loop counts.
-        """
+        """Return a permit after its request; it is free one window from now, two if unanswered."""
+        # Coroutines of a closed event loop release their permits when they are collected as
+        # garbage, perhaps while another loop is served. Those permits are ignored here: `_move`
+        # counts them as unanswered, and counting them twice would exceed the limit.
         loop = self._loop
         if loop and permit.generation == self._generation and not loop.is_closed():
             back = loop.time() + self._window * (1 if answered else 2)
@@ -105,13 +105,13 @@ class RateLimiter:
                 self._set_timer()
 
     def return_unused(self, permit: Permit) -> None:
-        """Return a permit that was not used, to be had again at once."""
+        """Return a permit that was not used; it is free at once."""
         if permit.generation == self._generation:
             self._free += 1
             self._serve()
 
     def _has_permit(self, now: float) -> bool:
-        """Tell whether a permit can be had now, after those that are due have returned."""
+        """Return whether a permit is free now, after adding those that are due to return."""
         while self._returning and self._returning[0] <= now:
             heapq.heappop(self._returning)
             self._free += 1
@@ -120,27 +120,31 @@ class RateLimiter:
     async def _turn(
         self, loop: asyncio.AbstractEventLoop, generation: int, queue: deque[asyncio.Future[bool]]
     ) -> bool:
-        """Wait for a permit; False when the limiter moved to another event loop meanwhile."""
+        """Wait in a queue for a permit; return False if the limiter moved to another event loop."""
         place: asyncio.Future[bool] = loop.create_future()
         queue.append(place)
         self._waiting += 1
         self._set_timer()
         try:
             return await place
-        except BaseException:  # a cancellation, or the end of a coroutine that nobody goes on with
+        except BaseException:
+            # The caller was cancelled, or its coroutine was collected as garbage. The permit may
+            # have been given just before: the future is done, but the caller never resumes. It
+            # would be lost for good, so it is given to the next caller. If the limiter serves
+            # another event loop by now, `_move` has reset the counts already.
             if generation != self._generation or loop.is_closed():
-                pass  # nothing of that event loop counts any more
-            elif place.cancelled() or place.cancel():  # it stays in the queue, and is passed over
+                pass
+            elif place.cancelled() or place.cancel():  # it stays in the queue and is skipped there
                 self._waiting -= 1
                 if not self._waiting:
                     self._clear()
-            else:  # the permit was given in the very moment of the cancellation: pass it on
+            else:
                 self._free += 1
                 self._serve()
             raise
 
     def _serve(self) -> None:
-        """Give free permits to those who wait, then set the timer for the next one."""
+        """Give free permits to the waiting callers, then set the timer for the next one."""
         self._cancel_timer()
         now = asyncio.get_running_loop().time()
         while (self._urgent or self._queue) and self._has_permit(now):
@@ -154,7 +158,7 @@ class RateLimiter:
         self._set_timer()
 
     def _set_timer(self) -> None:
-        """Set the one timer for the next moment a permit can be had, if anybody waits for it."""
+        """Set the timer for the moment the next permit is free, if any caller waits."""
         if not self._waiting or self._loop is None or not (self._free or self._returning):
             return
         due = self._paused_until
@@ -167,7 +171,7 @@ class RateLimiter:
         self._timer, self._timer_due = self._loop.call_at(due, self._serve), due
 
     def _clear(self) -> None:
-        """Forget the queues; nobody is left in them."""
+        """Empty the queues, in which no caller waits any more, and cancel the timer."""
         self._urgent.clear()
         self._queue.clear()
         self._cancel_timer()
@@ -178,10 +182,14 @@ class RateLimiter:
             self._timer = None
 
     def _move(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Serve another event loop: what the last one left in flight counts as unanswered now.
+        """Serve another event loop; requests in flight in the last one count as unanswered.
 
-        Those who still queue in a loop that only paused queue anew when it goes on.
+        Raises:
+            ClientUsageError: The last event loop is still running.
         """
+        # The server may still receive requests of the last event loop, so their permits return
+        # after two windows. Callers that wait in a loop that is only paused get False, and queue
+        # again here once it runs; else they would wait for ever in a queue that is not served.
         if self._loop is not None and self._loop.is_running():
             raise ClientUsageError("a RateLimiter serves one running event loop at a time")
         left_in_flight = self.rate_limit.calls - self._free - len(self._returning)
@@ -197,10 +205,11 @@ class RateLimiter:
 
 
 class Backpressure:
-    """How long all requests pause after the host refused one for coming too often.
+    """Chooses how long all requests pause after the host refused one for calling too often.
 
-    A sane `Retry-After` is obeyed, up to `max_retry_after` seconds. Without one the pause is one
-    window plus jitter, doubling with every further refusal up to 60 s, until a request is accepted.
+    A valid `Retry-After` is obeyed, up to `max_retry_after` seconds. Without one the pause is one
+    window plus jitter; it doubles with every further refusal, up to 60 s, until a request is
+    accepted.
     """
 
     def __init__(self, rate_limit: RateLimit, max_retry_after: float) -> None:
@@ -211,9 +220,9 @@ class Backpressure:
         self._start_anew()
 
     def refused(self, *, acquired_at: float, now: float, retry_after: float | None) -> float:
-        """Note a refusal and return the loop's time until which all requests pause.
+        """Record a refusal; return the time, by the loop's clock, until which all requests pause.
 
-        Refusals of requests that were under way together count as one.
+        Refusals of requests that were under way at the same time count as one.
         """
         if acquired_at >= self._until:
             self._pause = next(self._pauses)
@@ -223,7 +232,7 @@ class Backpressure:
         return self._until
 
     def accepted(self, *, acquired_at: float) -> None:
-        """Note that a request was let in."""
+        """Record that a request was accepted; the next pause starts at one window again."""
         if self._pause and acquired_at >= self._until:
             self._start_anew()
 

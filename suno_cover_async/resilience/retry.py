@@ -1,7 +1,7 @@
-"""The retry loop: which failure is worth another attempt, and how long to wait before it.
+"""The retry loop: decides which failure is retried, and how long to wait before that.
 
-It is the only loop that repeats requests; API calls, submits and downloads all go through it. How
-an attempt is made is the caller's business.
+It is the only loop that repeats requests; API calls, submits and downloads all go through it. A
+function passed in makes each attempt.
 """
 
 import asyncio
@@ -22,17 +22,17 @@ SOONEST_RESUBMIT = 1.0
 """Seconds before a possibly billed submit may be repeated."""
 
 _MAX_RESUBMITS = 3
-_MAX_LONE_PROBES = 50  # 24 minutes of an outage that nobody but this call could find to be over
+_MAX_LONE_PROBES = 50  # 24 minutes of an outage in which no other request probes the host
 
 
 @attrs.frozen(kw_only=True)
 class FailedAttempt:
-    """What an attempt came to when it brought no value.
+    """The outcome of an attempt that failed.
 
     Attributes:
-        error: What to raise, if this was the last attempt.
-        took: The seconds the attempt took, queueing excluded.
-        possibly_billed: A submit was sent, and no answer tells whether it was executed.
+        error: The error to raise, if this was the last attempt.
+        took: The seconds the attempt took, without the time in queues.
+        possibly_billed: A submit was sent, and no answer says whether it was executed.
     """
 
     error: SunoCoverError
@@ -41,22 +41,22 @@ class FailedAttempt:
 
 
 class NotSent:
-    """Nothing was sent, since the breaker opened while the request waited for its permit."""
+    """The outcome of an attempt that sent nothing: the breaker opened while it was queued."""
 
 
 NOT_SENT = NotSent()
 
 
 class Wait(Protocol):
-    """Waits for something; it may end the wait, for instance when the client closes."""
+    """Awaits a coroutine; it may end the wait early, for instance when the client closes."""
 
     def __call__(self, work: Coroutine[Any, Any, T], /) -> Awaitable[T]:
-        """Wait for the work."""
+        """Await the coroutine."""
         ...
 
 
 def plainly(work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
-    """Wait for something to its end."""
+    """Return the coroutine itself, so that only its own end ends the wait."""
     return work
 
 
@@ -67,24 +67,24 @@ async def retry(
     not_admitted: Callable[[str], SunoCoverError],
     wait: Wait,
 ) -> T:
-    """Attempt until a value comes, or the policy's limits are reached.
+    """Make attempts until one succeeds, or a limit of the policy is reached.
 
     A possibly billed submit is repeated not sooner than 1 s later: the API makes one cover per
-    music task, so the repetition brings back the first one's id. It is repeated at most 3 times,
-    or without a time limit as often as any other request, if its error may pass.
+    music task, so the repetition returns the first one's id. It is repeated at most 3 times;
+    under a policy without a time limit, as often as any other request if its error is retryable.
 
     Args:
         attempt: Makes one request with an admission of the breaker. It returns failures, since
             raising would chain them.
         policy: The limits.
-        breaker: It admits each attempt, and learns what came of it.
+        breaker: Admits each attempt, and records its outcome.
         not_admitted: Makes the error of a call that the breaker did not admit in time.
-        wait: Every wait between attempts goes through it.
+        wait: Awaits every wait between attempts.
 
     Raises:
         SunoCoverError: The last attempt's error.
     """
-    history: _History | None = None  # made after a first failure, so that a success costs nothing
+    history: _History | None = None  # made at the first failure: most calls succeed without one
     while True:
         admission = breaker.admit()
         if admission is None:
@@ -112,7 +112,7 @@ async def retry(
 
 
 class _History:
-    """The failed attempts of one call: their number, the seconds they took, the next delay."""
+    """Counts the failed attempts of one call and their seconds, and chooses the next delay."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
@@ -125,12 +125,12 @@ class _History:
 
     @property
     def time_left(self) -> float | None:
-        """The seconds left to wait for an admission; None for any."""
+        """The seconds left to wait for an admission; None without a limit."""
         limit = self._policy.total_timeout
         return None if limit is None else limit - self.spent
 
     def next_delay(self, failed: FailedAttempt, breaker: CircuitBreaker) -> float | None:
-        """Return the seconds until the next attempt; None if there is to be none."""
+        """Return the seconds until the next attempt; None if there is no further one."""
         self._possibly_billed = self._possibly_billed or failed.possibly_billed
         if not (failed.possibly_billed or failed.error.retryable):
             return None
@@ -146,21 +146,25 @@ class _History:
         return None if is_over else delay
 
     def last(self, error: SunoCoverError) -> SunoCoverError:
-        """Complete the error that the call ends with."""
+        """Return the error that the call ends with, marked possibly billed if an attempt was."""
+        # One possibly billed attempt is enough: a later refusal does not prove that the earlier
+        # attempt was not executed. The error is retryable then, since submitting again never pays
+        # twice and returns the cover task, if there is one.
         if self._possibly_billed:
             error.possibly_billed = True
-            if not isinstance(error, UnexpectedResponseError):  # which says so itself
-                error.retryable = True  # a cover may be waiting to be adopted
+            if not isinstance(error, UnexpectedResponseError):  # it sets `retryable` itself
+                error.retryable = True
         return error
 
     def _count(self, failed: FailedAttempt, breaker: CircuitBreaker) -> None:
-        """Count the attempt, unless it says nothing of this call and there is no time limit."""
+        """Count the attempt, unless the policy has no time limit and the host is the cause."""
         is_patient = self._policy.total_timeout is None
         if is_patient and isinstance(failed.error, RateLimitError):
             return
         if is_patient and breaker.is_open:
-            # An outage fails no track. But if no other request waits for its end, nobody can tell
-            # it from trouble of this call alone, which must end some day.
+            # An outage fails no track, so its attempts do not count. But if no other request
+            # probes or waits for the host, the trouble may be this call's alone, and the call
+            # would never end; so such attempts are counted apart, up to _MAX_LONE_PROBES.
             self._lone_probes += not breaker.is_awaited
             return
         self._attempts += 1
@@ -169,6 +173,6 @@ class _History:
 
     def _delay(self, failed: FailedAttempt) -> float:
         shortest = SOONEST_RESUBMIT if failed.possibly_billed else 0.0
-        if isinstance(failed.error, RateLimitError):  # the limiter makes all requests wait
+        if isinstance(failed.error, RateLimitError):  # the limiter is paused, for all requests
             return shortest
         return max(next(self._delays) * random.uniform(0.5, 1.0), shortest)

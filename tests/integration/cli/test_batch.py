@@ -245,7 +245,7 @@ async def test_a_retry_after_of_ten_minutes_is_obeyed(sandbox: Sandbox, tmp_path
     process.send_signal(signal.SIGTERM)
     await finish(process)
 
-    assert "everybody waits 60" in line or "everybody waits 59" in line
+    assert "all requests paused for 60" in line or "everybody waits 59" in line
 
 
 async def test_a_batch_keeps_no_more_covers_in_flight_than_it_is_told(

@@ -423,7 +423,7 @@ def test_covers_that_notified_in_time_earn_trust() -> None:
 @pytest.mark.parametrize(
     ("refusals", "why"),
     [
-        ([], "can the API reach it?"),
+        ([], "check that the API can reach this address"),
         (["no", "the token is wrong"], "2 requests were refused there, the last because the token"),
     ],
 )
