@@ -415,9 +415,9 @@ class CatalogRun:
         self, entry: LedgerEntry, submit: asyncio.Task[CoverTask]
     ) -> CoverTask | None:
         """Record the cover task of a submit, or that none was sent; raise the submit's error."""
-        # A track becomes WAITING again only when it is certain that no submit was sent. If the
-        # submit did not end, or the track was or is possibly billed, it stays SUBMITTING, so the
-        # next run treats it as possibly billed.
+        # A track becomes WAITING again only when it is certain that nothing was billed: no submit
+        # was sent, or the API refused it. If the submit did not end, or the track was or is
+        # possibly billed, it stays SUBMITTING, so the next run treats it as possibly billed.
         error: BaseException | None = None
         if submit.done() and not submit.cancelled():
             error = submit.exception()

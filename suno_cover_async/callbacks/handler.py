@@ -69,7 +69,7 @@ class Hook:
         if task.cancelled():
             _log.warning(
                 "on_callback was not called, or did not finish, for music task %s: the event loop "
-                "ended. Under WSGI it ends with the request; pass a plain function there",
+                "ended. Under WSGI it ends with the request; give a plain function there",
                 callback.music_task_id,
             )
 

@@ -156,9 +156,8 @@ def _make(ledger: Path) -> None:
         with contextlib.closing(sqlite3.connect(unfinished, isolation_level=None)) as database:
             database.execute("PRAGMA journal_mode = WAL")
             tables.make(database)
-            database.execute(
-                "PRAGMA wal_checkpoint(TRUNCATE)"
-            )  # here an error is raised; on close it is lost
+            # Closing would write the WAL into the file as well, but an error there is not raised.
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         unfinished.rename(ledger)
         sync_directory(ledger.absolute().parent)
     except (sqlite3.Error, OSError) as error:
@@ -174,9 +173,9 @@ def _refuse_foreign(ledger: Path) -> None:
         raise LedgerError(f"{shown(ledger)} is a folder; give the path of a file in it")
     try:
         with contextlib.closing(_connect(ledger, "ro&immutable=1")) as database:
-            database.execute(
-                "PRAGMA writable_schema = ON"
-            )  # reads a header whose pages are in the WAL
+            # `immutable=1` does not read the WAL. If some pages are only there, SQLite would reject
+            # the schema, and the application id could not be read.
+            database.execute("PRAGMA writable_schema = ON")
             (application,) = database.execute("PRAGMA application_id").fetchone()
     except NO_USE as error:
         problem = unusable(ledger, error)

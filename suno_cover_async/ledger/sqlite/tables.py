@@ -223,7 +223,7 @@ class _Transaction:
         where = "number > ?"
         if len(states) == 1:
             where = "state = ? AND number > ?"
-        elif states:  # "+" avoids the index: it is ordered by state, the page by number
+        elif states:  # "+" avoids the index, which is sorted by state; the page is by number
             where = f"+state IN ({', '.join('?' * len(states))}) AND number > ?"
         rest = f"FROM tracks WHERE {where} ORDER BY number LIMIT ?"
         return self._rows(TRACK_COLUMNS, rest, *states, after, limit)
