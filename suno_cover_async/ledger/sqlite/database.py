@@ -16,7 +16,7 @@ from suno_cover_async.ledger.sqlite.failures import ANOTHER_PATH, NO_USE, damage
 from suno_cover_async.ledger.sqlite.lock import FileLock
 
 _SHORTEST = 512  # bytes of a database that is not empty
-_WAL_PAGES = 10_000  # 40 MB: fewer rewrites of the same pages while a catalog is taken in
+_WAL_PAGES = 10_000  # 40 MB: fewer rewrites of the same pages while a catalog is added
 _BUSY_SECONDS = 30.0  # another process may be reading the whole file
 
 
