@@ -1,7 +1,7 @@
-"""Read the tracks of a catalog: a .csv, .jsonl or .txt file, or a stream of the same.
+"""Read the tracks of a catalog: a .csv, .jsonl or .txt file, or a stream of one.
 
-It owns what a line may look like, and reports those that name no track. It reads lazily, so memory
-stays flat whatever the bytes are. It does not know what becomes of the tracks.
+This module owns the format of a line and reports lines that name no track. It reads lazily, so
+memory stays flat whatever the input is. It does not know what happens to the tracks.
 """
 
 import csv
@@ -37,9 +37,9 @@ _json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 @attrs.define(eq=False)
 class Catalog:
-    """The tracks of a catalog, in its order; made by `read_catalog`.
+    """The tracks of a catalog, in order; `read_catalog` creates it.
 
-    Each iteration reads a file from its start; a stream can be read once. Reading blocks.
+    Each iteration reads a file from its start; a stream can be read only once. Reading blocks.
     """
 
     _source: Path | BinaryIO
@@ -49,7 +49,7 @@ class Catalog:
 
     @property
     def name(self) -> str:
-        """Its name for people: the path, "standard input" or "the stream"."""
+        """Return the name for messages: the path, "standard input" or "the stream"."""
         if isinstance(self._source, Path):
             return printable(str(self._source))
         is_stdin = self._source is getattr(sys.stdin, "buffer", None)
@@ -60,8 +60,8 @@ class Catalog:
 
         Raises:
             OSError: The source cannot be read.
-            ValueError: There is a bad line and no `on_bad`, a .csv without a usable header, or
-                UTF-16; or a stream is read a second time.
+            ValueError: There is a bad line and no `on_bad`, a .csv has no usable header, the file
+                is UTF-16, or a stream is read a second time.
         """
         if self._spent:
             raise ValueError(f"{self.name} can be read only once; save it to a file")
@@ -69,9 +69,9 @@ class Catalog:
         return self._tracks()
 
     def fingerprint(self) -> str | None:
-        """Digest the bytes and how they are read; None for a stream, a pipe or a device.
+        """Return a digest of the bytes and the format; None for a stream, a pipe or a device.
 
-        Equal fingerprints mean equal tracks. It reads the whole file, and blocks.
+        Equal fingerprints mean equal tracks. This reads the whole file, and blocks.
 
         Raises:
             OSError: The file cannot be read.
@@ -98,22 +98,23 @@ class Catalog:
 def read_catalog(
     source: str | os.PathLike[str] | BinaryIO,
     *,
-    format: Format | None = None,  # noqa: A002 - the word people look for
+    format: Format | None = None,  # noqa: A002 - the usual name
     on_bad: Callable[[BadLine], object] | None = None,
 ) -> Catalog:
-    r"""Read tracks lazily: UTF-8, with or without a BOM; lines end in \n, \r\n or \r.
+    r"""Read tracks lazily from UTF-8 text, with or without a BOM; lines end in \n, \r\n or \r.
 
-    - csv: a header with a column `music_task_id` and perhaps `title`, in any case, then a track a
-      row, by commas, semicolons or tabs. Other columns are kept, as text. Blank rows, and headers
-      that come again, are skipped; missing cells are empty; columns without a name are ignored.
-    - jsonl: an object a line with `music_task_id` and perhaps `title`; all else is kept.
-    - txt: an id a line; blank lines and lines that begin with # are skipped.
+    - csv: a header with a column `music_task_id` and optionally `title`, in any letter case, then
+      one track a row, separated by commas, semicolons or tabs. Other columns are kept as text.
+      Blank rows and repeated headers are skipped; missing cells are empty; columns without a name
+      are ignored.
+    - jsonl: one object a line with `music_task_id` and optionally `title`; other keys are kept.
+    - txt: one id a line; blank lines and lines that begin with # are skipped.
 
     Args:
         source: A path, or a binary stream such as `sys.stdin.buffer`, which is left open.
-        format: None goes by a file's suffix, or by a stream's first line.
-        on_bad: Is told of every line that names no track or is longer than 1 MiB, which is left
-            out. Without it, the first such line raises a ValueError.
+        format: None chooses by the file's suffix, or by the stream's first line.
+        on_bad: Called with every line that names no track or is longer than 1 MiB; the line is
+            skipped. Without it, the first such line raises a ValueError.
 
     Raises:
         OSError: The file cannot be opened.
@@ -128,7 +129,7 @@ def read_catalog(
         return Catalog(source, format, on_bad)
     path = Path(source)
     if not path.is_fifo():
-        path.open("rb").close()  # says at once what is wrong with it
+        path.open("rb").close()  # raises now, not at the first track
     kind = format or _SUFFIXES.get(path.suffix.lower())
     catalog = Catalog(path, kind, on_bad)
     if kind is None:
@@ -148,7 +149,7 @@ def _records(lines: Lines, kind: Format | None) -> Iterator[Track | BadLine]:
 
 
 def _peek(lines: Lines, rows: Iterator[Row]) -> Row | None:
-    """Look at the first row that is not blank; None where there is none, or a broken one."""
+    """Return the first row that is not blank, and unread it; None if there is none, or it broke."""
     try:
         for row in rows:
             if "".join(row).strip():
@@ -201,7 +202,9 @@ def _from_json(line: str) -> Track | None:
     try:
         _json(record).encode()
     except ValueError:
-        raise ValueError("it holds half a character, or a number too large for JSON") from None
+        raise ValueError(
+            "it contains an unpaired surrogate, or a number too large for JSON"
+        ) from None
     music_task_id, title = _text(record, _ID), _text(record, _TITLE)
     return Track(music_task_id, title=title, columns=record)
 
@@ -233,7 +236,7 @@ def _column(name: str) -> str:
 
 
 class _Table:
-    """What a header says of the rows below it."""
+    """The header of a table, which says how to read the rows below it."""
 
     def __init__(self, lines: Lines, delimiter: str, header: list[str]) -> None:
         names = Counter(name for name in map(_column, header) if name)
@@ -254,7 +257,7 @@ class _Table:
         if lacking > 0 and self._lines.quotes_broken:
             raise ValueError("it has too few fields, and a quote above it went wrong")
         if any(map(str.strip, row[self._width :])):
-            raise ValueError("it has more fields than the header; put what holds commas in quotes")
+            raise ValueError("it has more fields than the header; quote fields that contain commas")
         self._lines.quotes_broken = False
         row += [""] * lacking
         title = "" if self._title is None else row[self._title].strip()

@@ -1,6 +1,6 @@
-"""What an error means for one track of a catalog, and for the rest of the run.
+"""Decide what an error means for one track of a catalog, and for the rest of the run.
 
-It knows errors and steps; `runner.py` acts on what it says.
+This module knows errors and steps; `runner.py` carries out the decision.
 """
 
 import enum
@@ -25,12 +25,13 @@ class Consequence(enum.Enum):
     """What the run does after an error.
 
     Attributes:
-        LEFT: The next run goes on with the track.
-        FAILED: The track has no cover, or none any more.
+        LEFT: The next run continues with the track.
+        FAILED: The track has no cover, or no longer has one.
         ATTENTION: The track is possibly billed and has no cover: a person must check it.
-        WRONG_TASK: Likewise; its cover task turned out to be another song's, or nobody's.
-        STOP_SUBMITTING: The track is left, nothing more is submitted, what is paid for is finished.
-        ABORT: The track is left, and all others too.
+        WRONG_TASK: Likewise; its cover task belongs to another song, or to none.
+        STOP_SUBMITTING: The track is left to the next run. Nothing more is submitted, and covers
+            that are paid for are finished.
+        ABORT: This track and all others are left to the next run.
     """
 
     LEFT = "left"
@@ -42,11 +43,14 @@ class Consequence(enum.Enum):
 
 
 def consequence_of(error: SunoCoverError, step: Step) -> Consequence:
-    """Decide what follows from an error that retries did not overcome."""
+    """Return what the run does after an error that outlasted the retries."""
     if _is_about_saving(error, step) or isinstance(error, InsufficientCreditsError):
         return Consequence.STOP_SUBMITTING
     if isinstance(error, _ALL_ALIKE) or _is_unreadable_submit(error, step):
         return Consequence.ABORT
+    # A retryable error leaves the track to the next run, with one exception: when the first submit
+    # got no answer and the repeated one is refused, a later run would be refused again while a paid
+    # cover may exist. A person must check that track.
     if error.retryable and not _is_refused_after_a_lost_answer(error, step):
         return Consequence.LEFT
     if isinstance(error, CoverFailedError | CoverExpiredError):
@@ -61,19 +65,19 @@ _ALL_ALIKE = (AuthenticationError, ClientBlockedError, ClientUsageError, WrongAd
 
 
 def _is_about_saving(error: SunoCoverError, step: Step) -> bool:
-    """Whether no image can be saved: the disk or the image host refuses all."""
+    """Return whether no image can be saved, because the disk or the image host refuses all."""
     blocked = step is Step.SAVE and isinstance(error, ClientBlockedError)
     return blocked or isinstance(error.__cause__, OSError)
 
 
 def _is_unreadable_submit(error: SunoCoverError, step: Step) -> bool:
-    """Whether the API answered a submit in an unknown form, as it would the next one."""
+    """Return whether the API answered a submit in an unknown form; the next would fail alike."""
     is_answer = isinstance(error, UnexpectedResponseError) and error.http_status is not None
     return step is Step.SUBMIT and is_answer and not error.retryable
 
 
 def _is_refused_after_a_lost_answer(error: SunoCoverError, step: Step) -> bool:
-    """Whether the API refused to repeat a submit that may have been executed."""
+    """Return whether the API refused to repeat a submit that is possibly billed."""
     is_refusal = isinstance(error, APIError) and not type(error).retryable
     return step is Step.SUBMIT and is_refusal and error.possibly_billed
 

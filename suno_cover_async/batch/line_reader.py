@@ -1,6 +1,6 @@
-"""The lines of a catalog: cut, counted, bounded, and put back when a record turns out to be broken.
+"""Split a catalog into lines, count and bound them, and unread those of a broken record.
 
-It knows bytes and line ends; what a line says is `catalog.py`'s.
+This module knows bytes and line ends; what a line means is decided in `catalog.py`.
 """
 
 import codecs
@@ -22,26 +22,26 @@ class BadLine:
     """A line of a catalog that names no track.
 
     Attributes:
-        number: The line, counted from 1; of a record of several, the one at which it begins.
-        reason: What is wrong and what to do: one printable line.
+        number: The line number, from 1; for a record of several lines, its first line.
+        reason: What is wrong and what to do, in one printable line.
     """
 
     number: int
     reason: str
 
     def __str__(self) -> str:
-        """Say where and what."""
+        """Return the line number and the reason."""
         return f"line {self.number}: {self.reason}"
 
 
 class Lines:
-    """The lines of a stream as text, counted; those of the record at hand can be put back."""
+    """Iterate over the lines of a stream as text; the lines of the current record can be unread."""
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
-        """Begin at the stream's first line; raises ValueError for UTF-16."""
+        """Start at the stream's first line; raise ValueError for UTF-16."""
         self.name = name
-        self.quotes_broken: bool = False  # a quote went wrong, and no whole row came since
-        self.is_utf8: bool = True  # the record at hand
+        self.quotes_broken: bool = False  # a quote was broken, and no whole row was read since
+        self.is_utf8: bool = True  # of the current record
         self._lines = _split(stream)
         first = next(self._lines, b"")
         if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -56,7 +56,7 @@ class Lines:
         return self
 
     def __next__(self) -> str:
-        """Read the next line; raises csv.Error when the record gets longer than 1 MiB."""
+        """Return the next line; raise csv.Error when the record gets longer than 1 MiB."""
         line = self._back.popleft() if self._back else next(self._lines)
         self._last += 1
         self._record.append(line)
@@ -70,7 +70,7 @@ class Lines:
             return line.decode(errors="replace")
 
     def begin(self) -> None:
-        """Let a record begin at the next line."""
+        """Start a record at the next line."""
         self._record: list[bytes] = []
         self._size = 0
         self.is_utf8 = True
@@ -81,14 +81,14 @@ class Lines:
         self.begin()
 
     def bad(self, reason: str) -> BadLine:
-        """Tell of the record at hand, and how far it goes."""
+        """Return the current record as a bad line, with the range of lines it covers."""
         more = f"; lines {self._first} to {self._last} are left out" if self._record[1:] else ""
         return BadLine(number=self._first, reason=printable(reason + more))
 
     def broken(self, reason: str) -> BadLine:
-        """Tell of a record without an end, and unread what may be records of their own.
+        """Return a record without an end as a bad line; unread the lines that may be records.
 
-        No line is read a third time, which bounds the time whatever the quotes.
+        No line is read a third time, so the time is bounded whatever the quotes are.
         """
         last = self._last
         self._unread(max(1, self._again - self._first + 1))
@@ -108,12 +108,13 @@ class Lines:
 
 
 def _split(stream: BinaryIO) -> Iterator[bytes]:
-    """Cut at line ends; of a line beyond _LONGEST, only so much is kept as shows that it is."""
-    read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)  # waits for no more
+    """Split at line ends; of a line over _LONGEST, keep only enough to see that it is too long."""
+    # `read1` returns the bytes that are there; `read` on a pipe would wait for a full block.
+    read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
     rest = b""
     for block in iter(lambda: read(_BLOCK), b""):
         *lines, rest = (rest + block).splitlines(keepends=True)
-        if rest.endswith(b"\n"):  # a \r is kept: a \n may follow
+        if rest.endswith(b"\n"):  # a \r stays in `rest`: a \n may follow
             lines.append(rest)
             rest = b""
         yield from lines

@@ -1,6 +1,6 @@
-"""The outcomes of a catalog's tracks, the progress of a run, and the queue to its reader.
+"""The outcomes of a catalog's tracks, the progress of a run, and the queue of unread outcomes.
 
-It owns these values and the bound on unread outcomes; `runner.py` brings the outcomes about.
+This module owns these values and the bound on unread outcomes; `runner.py` produces the outcomes.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import attrs
 from suno_cover_async.errors import SunoCoverError
 from suno_cover_async.models import CoverDetails, Track
 
-_MOST_UNREAD = 1_000  # outcomes, before all work waits for the reader
+_MOST_UNREAD = 1_000  # outcomes; beyond that, all work waits for the reader
 
 
 @attrs.frozen(kw_only=True)
@@ -22,8 +22,8 @@ class Covered:
 
     Attributes:
         track: The track.
-        details: The details of its cover, a success.
-        files: Its images, where the run saves them.
+        details: The details of its successful cover.
+        files: Its image files; empty when the run saves no images.
     """
 
     track: Track
@@ -37,8 +37,8 @@ class Failed:
 
     Attributes:
         track: The track.
-        error: Why. If it is `retryable`, the next run goes on with this track; otherwise only a run
-            with `retry_failed` does.
+        error: The reason. If it is `retryable`, the next run continues with this track; otherwise
+            only a run with `retry_failed` does.
     """
 
     track: Track
@@ -49,7 +49,7 @@ Outcome = Covered | Failed
 
 
 class Step(enum.Enum):
-    """A step that a run takes for a track.
+    """A step that a run does for a track.
 
     Attributes:
         SUBMIT: It submits the track, or waits for its turn to submit.
@@ -69,7 +69,7 @@ class InFlight:
     Attributes:
         track: The track; the first of its titles.
         step: The step that it is at.
-        since: When this step began: seconds, by the event loop's clock.
+        since: When this step began, in seconds of the event loop's clock.
     """
 
     track: Track
@@ -79,16 +79,17 @@ class InFlight:
 
 @attrs.define(kw_only=True)
 class Progress:
-    """The progress of a catalog, in numbers of music tasks.
+    """The progress of a catalog, counted in music tasks.
 
     Attributes:
-        total: All in the ledger.
-        done: Covered, and saved where the run saves images, in this run or an earlier one.
+        total: All music tasks in the ledger.
+        done: Covered, and saved if the run saves images, in this run or an earlier one.
         failed: Failed or in need of attention, in this run or an earlier one.
-        in_flight: Submitted, waited for or saved at this moment.
+        in_flight: Being submitted, waited for or saved at this moment.
         billed: Submits of this run that the API accepted as new.
         adopted: Submits of this run that returned a cover task which existed already.
-        possibly_billed: Possibly billed. Counted at the start and at the end of a run.
+        possibly_billed: Possibly billed: a submit may have been sent, and its result is unknown.
+            Counted at the start and at the end of a run.
     """
 
     total: int = 0
@@ -101,20 +102,20 @@ class Progress:
 
     @property
     def left(self) -> int:
-        """Those that the next run goes on with."""
+        """Return how many music tasks the next run continues with."""
         return self.total - self.done - self.failed
 
 
 class OutcomeQueue:
-    """The outcomes that the reader of a run has not read; `put` waits while they are 1,000."""
+    """The queue of unread outcomes of a run; `put` waits while it holds 1,000."""
 
     def __init__(self) -> None:
-        """Begin empty."""
+        """Create an empty queue."""
         self._unread: asyncio.Queue[Outcome | None] = asyncio.Queue()
         self._free = asyncio.Semaphore(_MOST_UNREAD)
 
     async def has_capacity(self) -> None:
-        """Wait until every earlier `put` has ended and there is room for one more outcome."""
+        """Wait until every earlier `put` has ended and one more outcome fits."""
         async with self._free:
             pass
 
@@ -125,11 +126,11 @@ class OutcomeQueue:
             self._unread.put_nowait(outcome)
 
     def end(self) -> None:
-        """Note that there are no more outcomes."""
+        """Mark the end: there are no more outcomes."""
         self._unread.put_nowait(None)
 
     async def get(self) -> Outcome | None:
-        """Wait for the next outcome; None after the last one, however often it is asked for."""
+        """Wait for the next outcome and return it; return None on every call after the last."""
         outcome = await self._unread.get()
         if outcome is None:
             self.end()

@@ -1,7 +1,8 @@
 """The queues of a run: which track it covers next, and which images it saves next.
 
-They own the order: tracks that are paid for come first, then those possibly billed, then the rest
-as the catalog has them; images come by age. They read the ledger and change nothing.
+They own the order. Tracks that are paid for come first, then those possibly billed, then the rest
+in the order of the catalog; images are saved oldest cover first. The queues read the ledger and
+change nothing.
 """
 
 import asyncio
@@ -14,10 +15,10 @@ _PAGE = 100
 
 
 class TrackQueue:
-    """The open entries of the ledger, each once a run."""
+    """The open entries of the ledger; each is returned once in a run."""
 
     def __init__(self, ledger: Ledger, *, complete: bool) -> None:
-        """Start; `complete` says that the ledger gets no further entries while the run lasts."""
+        """Start; `complete` means that the ledger gets no further entries during the run."""
         self._ledger = ledger
         self._complete = complete
         self._only_paid = False
@@ -30,16 +31,16 @@ class TrackQueue:
         self._ready.set()
 
     def grown(self) -> None:
-        """Note that the ledger has further entries."""
+        """Wake `ready`: the ledger has further entries."""
         self._ready.set()
 
     def completed(self) -> None:
-        """Note that the ledger gets no further entries."""
+        """Record that the ledger gets no further entries."""
         self._complete = True
         self._ready.set()
 
     def finish(self) -> None:
-        """Read no further page, except of tracks that are paid for."""
+        """Return only tracks that are paid for, besides the page that is already read."""
         self._only_paid = True
         self.completed()
 
@@ -49,14 +50,16 @@ class TrackQueue:
         self.completed()
 
     async def ready(self) -> bool:
-        """Wait until there may be a next entry; False when there are no more."""
+        """Wait until there may be a next entry; return False when there are no more."""
         await self._ready.wait()
         return bool(self._states)
 
     async def next(self) -> LedgerEntry | None:
-        """Return the next entry; None if there is none now."""
+        """Return the next entry, or None if there is none now."""
         async with self._turn:
-            self._ready.clear()  # first: the ledger may grow while it is read
+            # Clear the event before the read. Cleared after it, an entry that is added during the
+            # read would go unnoticed, and `ready` would wait forever.
+            self._ready.clear()
             while self._states and not self._page:
                 state, complete = self._states[0], self._complete
                 if self._only_paid and state is not TrackState.SUBMITTED:
@@ -77,10 +80,10 @@ class TrackQueue:
 
 
 class DownloadQueue:
-    """The covers whose images are not saved, the oldest first, for several workers."""
+    """The covers whose images are not saved, oldest first, shared by several workers."""
 
     def __init__(self, ledger: Ledger, workers: int) -> None:
-        """Start; at most `workers` entries are taken and not left."""
+        """Start; at most `workers` entries are taken at a time and not yet returned by `leave`."""
         self._ledger = ledger
         self._workers = workers
         self._under_way: set[int] = set()
@@ -89,19 +92,19 @@ class DownloadQueue:
         self._news = asyncio.Event()
 
     def grown(self) -> None:
-        """Note that there is a further cover."""
+        """Wake `next`: there is a further cover."""
         self._news.set()
 
     def completed(self) -> None:
-        """Note that there are no further covers."""
+        """Record that there are no further covers."""
         self._complete = True
         self._news.set()
 
     async def next(self) -> LedgerEntry | None:
-        """Take the next entry, which must be given to `leave`; None when there are no more."""
+        """Take the next entry, which must be passed to `leave`; None when there are no more."""
         async with self._turn:
             while True:
-                self._news.clear()  # first: there may be news while the ledger is read
+                self._news.clear()  # before the read, so a cover added during it is noticed
                 complete = self._complete
                 for entry in await self._ledger.next_unsaved(self._workers):
                     if entry.number not in self._under_way:

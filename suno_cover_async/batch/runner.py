@@ -1,8 +1,8 @@
-"""Run a catalog: submit, wait for and save each track, as fast as the limit allows.
+"""Run a catalog: submit each track, wait for its cover and save the images.
 
-It owns the order in which steps become durable, how many tracks are in flight, and when the run
-ends. The ledger remembers the tracks, `queues.py` says which comes next, `error_policy.py` what an
-error means; the client submits, waits and downloads.
+This module owns the order in which steps become durable, how many tracks are in flight, and when
+the run ends. The ledger stores the state of each track, `queues.py` chooses the next one, and
+`error_policy.py` decides what an error means. The client submits, waits and downloads.
 """
 
 import asyncio
@@ -76,7 +76,7 @@ async def cover_catalog(
     retry_failed: bool = False,
     wait_out_outages: bool = True,
 ) -> AsyncGenerator["CatalogRun", None]:
-    """Cover a whole catalog, and iterate over the outcomes of its tracks as they come.
+    """Cover a whole catalog and iterate over the outcomes of its tracks as they arrive.
 
     ::
 
@@ -84,40 +84,40 @@ async def cover_catalog(
             async with cover_catalog(client, tracks, ledger=ledger, into="covers") as outcomes:
                 async for outcome in outcomes: ...
 
-    A further run with the same ledger resumes: tracks that are paid for come first, tracks that
-    ended are not submitted, and outcomes of earlier runs do not come again. Memory does not grow
-    with the catalog: at most `client.concurrency` covers are in flight, and where 1,000 outcomes
-    are unread, no further track starts until they are read.
+    A further run with the same ledger resumes the work: tracks that are paid for come first, tracks
+    that ended are not submitted, and outcomes of earlier runs are not returned again. Memory does
+    not grow with the catalog: at most `client.concurrency` covers are in flight, and no further
+    track starts while 1,000 outcomes are unread.
 
-    An outage fails no track. All requests pause while one at a time probes, after
-    `RetryPolicy.probe_delay` seconds growing to `max_probe_delay`; then the run goes on. Other
-    calls of this client wait meanwhile, up to their own time-outs.
+    An outage fails no track. All requests pause except one probe at a time, sent after
+    `RetryPolicy.probe_delay` seconds growing to `max_probe_delay`; when the host answers, the run
+    continues. Other calls of this client wait too, up to their own timeouts.
 
-    Leaving the block early stops the run: nothing more is submitted, the answer of a submit on the
-    wire is awaited and recorded, and the next run goes on with the rest. A cancellation while the
-    block is being left ends this wait. The answer is recorded all the same, and the ledger is
-    closed after it.
+    Leaving the block early stops the run: nothing more is submitted, the run waits for the answer
+    to a submit that was already sent and records it, and the next run continues with the rest. A
+    cancellation while the block is being left ends this wait. The answer is recorded all the same,
+    and the ledger is closed after that.
 
     Args:
-        client: What to cover with.
+        client: The client that sends the requests.
         tracks: `read_catalog(...)`, or an iterable of tracks or music task ids. A plain iterable is
             read to its end before anything is submitted, and replaces the tracks that an earlier
-            catalog left waiting. An asynchronous one is covered as it comes, in addition to those.
-            A music task that comes twice is one cover, with an outcome and files for each title.
+            catalog left waiting. An asynchronous one is covered as it yields, in addition to those.
+            A music task that appears twice is one cover, with an outcome and files for each title.
         ledger: Where to record the tracks; None records them in memory, for this run only.
         into: The folder for the images, two files a track, named by title and music task id; None
             saves no images.
         retry_failed: Start again all tracks of the ledger that failed or need attention. A cover
-            that failed is submitted again. The API documents nowhere whether that is billed again.
+            that failed is submitted again. The API does not document whether that is billed again.
         wait_out_outages: Whether tracks wait until an outage ends. If not, they end with their own
-            retries and time-outs, and the next run goes on with them.
+            retries and timeouts, and the next run continues with them.
 
     Raises:
-        ValueError: A track is wrong, or `into` can be no path; nothing was submitted. (A wrong
-            track of an asynchronous iterable is raised by the iteration over outcomes.)
+        ValueError: A track is invalid, or `into` is no valid path; nothing was submitted. (For an
+            asynchronous iterable, the iteration over outcomes raises it.)
         TypeError: An argument is of the wrong type.
-        LedgerError: The ledger is not open, in use by another catalog, belongs to another account,
-            or cannot be written.
+        LedgerError: The ledger is not open, is in use by another catalog, belongs to another
+            account, or cannot be written.
     """
     validation.instance("client", client, SunoCoverClient)
     folder = None if into is None else validation.folder("into", into)
@@ -141,14 +141,16 @@ async def cover_catalog(
             covers, ledger, folder, feed, retry.for_batch() if wait_out_outages else retry
         )
         await outcomes.count()
-        # From here on a task of its own owns the lease and the breakers. It is cancelled once, and
-        # only below, so that it can wait for a submit on the wire and record its answer. The caller
-        # may be cancelled any number of times while it waits for that task to end.
+        # From here on a separate task owns the lease and the breakers. It is cancelled once, and
+        # only below, so it can wait for the answer to a submit that was already sent and record it.
+        # If the caller's own task did this, a second cancellation would interrupt that wait, and a
+        # paid cover task would be lost. The caller may be cancelled any number of times while it
+        # waits for this task to end.
         work = asyncio.create_task(outcomes.work(stack.pop_all()))
         covers.used_by(work)
         ledger.used_by(work)
     try:
-        await asyncio.sleep(0)  # a task that is cancelled before its first step closes nothing
+        await asyncio.sleep(0)  # a task cancelled before its first step would never close `stack`
         yield outcomes
     finally:
         work.cancel()
@@ -156,15 +158,15 @@ async def cover_catalog(
 
 
 class CatalogRun:
-    """A run over a catalog: iterate over it for the outcomes of the tracks.
+    """A run over a catalog; iterate over it to read the outcomes of the tracks.
 
-    After the last outcome the iteration ends, or raises why the run stopped early: the key was
-    refused (`AuthenticationError`), credits ran out (`InsufficientCreditsError`), a gateway blocks
-    this client (`ClientBlockedError`), the base URL is wrong (`WrongAddressError`), an answer to a
-    submit cannot be read (`UnexpectedResponseError`), the ledger or an image cannot be written
-    (`LedgerError`, `DownloadError`), the client was closed or the track iterator cancelled
-    (`ClientUsageError`), or an error that the track iterator raised. The run finishes what is paid
-    for before it raises, as far as that is possible; the next run goes on with the rest.
+    After the last outcome the iteration ends, or raises the reason why the run stopped early: the
+    key was refused (`AuthenticationError`), credits ran out (`InsufficientCreditsError`), a gateway
+    blocks this client (`ClientBlockedError`), the base URL is wrong (`WrongAddressError`), an
+    answer to a submit cannot be read (`UnexpectedResponseError`), the ledger or an image cannot be
+    written (`LedgerError`, `DownloadError`), the client was closed or the track iterator cancelled
+    (`ClientUsageError`), or an error that the track iterator raised. Where possible, the run
+    finishes the covers that are paid for before it raises; the next run continues with the rest.
 
     Attributes:
         progress: How far the run is.
@@ -178,7 +180,7 @@ class CatalogRun:
         feed: AsyncIterable[Track | str] | None,
         retry: RetryPolicy,
     ) -> None:
-        """Prepare a run, for `cover_catalog`; `feed` is an iterator of further tracks."""
+        """Prepare a run for `cover_catalog`; `feed` is an iterator of further tracks."""
         self.progress: Progress = Progress()
         self._covers = covers
         self._retry = retry
@@ -202,7 +204,7 @@ class CatalogRun:
         """Wait for the next outcome.
 
         Raises:
-            SunoCoverError: Why the run stopped early, after the last outcome.
+            SunoCoverError: The reason why the run stopped early; raised after the last outcome.
         """
         outcome = await self._unread.get()
         if outcome is not None:
@@ -212,9 +214,9 @@ class CatalogRun:
         raise StopAsyncIteration
 
     def finish(self) -> None:
-        """Submit nothing more; the iteration ends when all that is paid for is finished.
+        """Submit nothing more; the iteration ends once every cover that is paid for is finished.
 
-        A submit that waits for its turn is taken back. One on the wire is awaited.
+        A submit that is still waiting for its turn is withdrawn. One that was sent is awaited.
         """
         if self._finishing:
             return
@@ -225,9 +227,9 @@ class CatalogRun:
 
     @property
     def in_flight(self) -> Mapping[str, InFlight]:
-        """The tracks that the run works on, by music task id; the oldest step comes first.
+        """Return the tracks in progress by music task id, the oldest step first.
 
-        It is a copy, which does not change while you read it.
+        The mapping is a copy; it does not change while you read it.
         """
         return dict(self._in_flight)
 
@@ -241,7 +243,7 @@ class CatalogRun:
         progress.possibly_billed = found[state.SUBMITTING]
 
     async def work(self, stack: AsyncExitStack) -> None:
-        """Run up to the last outcome; then close `stack`."""
+        """Run until the last outcome, then close `stack`."""
         begin_work()
         async with stack:
             await self._work()
@@ -264,11 +266,11 @@ class CatalogRun:
             try:
                 with suppress(SunoCoverError):
                     await self.count()
-            finally:  # the reader waits for the end, also where the count was cancelled
+            finally:  # otherwise the reader would wait forever when the count is cancelled
                 self._unread.end()
 
     async def _follow(self, feed: AsyncIterable[Track | str]) -> None:
-        """Take in the tracks of the feed; if it fails, finish what is paid for."""
+        """Add the tracks of the feed to the ledger; if it fails, finish what is paid for."""
         try:
             await _on_its_own(partial(self._take_in, feed), _ITERATOR_CANCELLED)
         except LedgerError:
@@ -285,10 +287,10 @@ class CatalogRun:
             async for track in brought:
                 self.progress.total += await self._ledger.take_in([_track(track)])
                 self._tracks.grown()
-                self._images.grown()  # it may be a further name of what was saved
+                self._images.grown()  # it may be another title of a music task that is saved
 
     async def _cover_all(self) -> None:
-        """Start a task for each track, once the one before has its slot."""
+        """Start a task for each track, one at a time: the next once the last has its slot."""
         async with asyncio.TaskGroup() as tracks:
             while await self._tracks.ready():
                 started = asyncio.Event()
@@ -297,10 +299,10 @@ class CatalogRun:
         self._images.completed()
 
     async def _cover_next(self, started: asyncio.Event) -> None:
-        """Take a slot, then the next track, and cover it; sets `started` once it has both."""
-        # Readers come first: no track starts while the outcomes of others wait to be read. The task
-        # takes its slot itself: one that is handed to a new task is lost where that is cancelled
-        # before its first step.
+        """Take a slot, then the next track, and cover it; set `started` once it has both."""
+        # No track starts while the outcome queue is full, so unread outcomes stay bounded. This
+        # task takes its slot itself: if the dispatcher took it and passed it on, a task cancelled
+        # before its first step would never release it.
         await self._unread.has_capacity()
         await self._images_can_be_had()
         async with self._covers.slot():
@@ -313,7 +315,7 @@ class CatalogRun:
 
     @contextmanager
     def _doing(self, step: Step, entry: LedgerEntry) -> Generator[None]:
-        """Show a track in `in_flight` while the run takes a step for it."""
+        """List a track in `in_flight` while the run does a step for it."""
         since = asyncio.get_running_loop().time()
         in_flight = InFlight(track=entry.tracks[0], step=step, since=since)
         self._in_flight[entry.music_task_id] = in_flight
@@ -325,13 +327,16 @@ class CatalogRun:
             self.progress.in_flight = len(self._in_flight)
 
     async def _images_can_be_had(self) -> None:
-        """Wait until the image host is available, or `finish` ends the wait: images expire."""
+        """Wait until the image host is available, or until `finish` ends the wait.
+
+        Images expire, so no cover is submitted while its images cannot be fetched.
+        """
         if not self._finishing:
             opened = asyncio.create_task(self._covers.account.breakers.images.wait_until_closed())
             await self._unless_finishing(opened)
 
     async def _cover(self, entry: LedgerEntry) -> Sequence[Outcome]:
-        """Submit, unless that is paid for, and wait for the cover; returns the outcomes."""
+        """Submit the track unless that is paid for, wait for the cover, return the outcomes."""
         step = Step.WAIT if entry.state is TrackState.SUBMITTED else Step.SUBMIT
         try:
             task = entry.task
@@ -355,7 +360,10 @@ class CatalogRun:
         return [Covered(track=track, details=details) for track in entry.tracks]
 
     async def _submit(self, entry: LedgerEntry) -> CoverTask | None:
-        """Submit; the result is recorded before anything else happens."""
+        """Submit the track, and record the result before doing anything else."""
+        # The submit runs in a separate task, so a cancellation here cannot separate the answer from
+        # its record. When this task is cancelled, it still waits for an answer to a submit that was
+        # sent and writes it to the ledger; otherwise a paid cover task would be lost.
         async with self._submits:
             if self._finishing:
                 return None
@@ -369,10 +377,14 @@ class CatalogRun:
             return await self._record(entry, submit)
 
     async def _record_and_submit(self, entry: LedgerEntry) -> CoverTask:
-        """Record that a submit may go out, then submit.
+        """Record that a submit may be sent, then submit.
 
-        After a cancellation it ends once a request on the wire is answered.
+        When cancelled, it ends once the request that was sent is answered.
         """
+        # The order matters. SUBMITTING is on the disk before the request is sent: after a crash
+        # between the two, the next run knows that the track is possibly billed and repeats the
+        # submit without paying twice. In the other order, a crash would leave a paid cover that
+        # the ledger lists as never sent.
         if entry.state is TrackState.SUBMITTING:
             self._covers.mark_possibly_billed(entry.music_task_id, failed=entry.task)
         await self._ledger.submitting(entry)
@@ -387,7 +399,7 @@ class CatalogRun:
     async def _unless_finishing(self, task: asyncio.Task[Any]) -> None:
         """Wait for a task; `finish`, or a cancellation of this wait, cancels the task once.
 
-        The wait goes on until the task ends: it may have a request on the wire.
+        The wait continues until the task ends, because its request may already be sent.
         """
         self._unfinished.add(task)
         try:
@@ -402,7 +414,10 @@ class CatalogRun:
     async def _record(
         self, entry: LedgerEntry, submit: asyncio.Task[CoverTask]
     ) -> CoverTask | None:
-        """Record the cover task of a submit, or that none was sent; raises the submit's error."""
+        """Record the cover task of a submit, or that none was sent; raise the submit's error."""
+        # A track becomes WAITING again only when it is certain that nothing was billed: no submit
+        # was sent, or the API refused it. If the submit did not end, or the track was or is
+        # possibly billed, it stays SUBMITTING, so the next run treats it as possibly billed.
         error: BaseException | None = None
         if submit.done() and not submit.cancelled():
             error = submit.exception()
@@ -426,7 +441,9 @@ class CatalogRun:
         return task
 
     async def _wait(self, task: CoverTask) -> CoverDetails:
-        """Wait for a cover; time-outs do not run in an outage."""
+        """Wait for a cover; restart the timeout if an outage overlapped it."""
+        # A timeout that overlaps an outage measures the outage, not the cover. `times_opened` is
+        # compared as well, because the breaker may have opened and closed again during the wait.
         breaker = self._covers.account.breakers.api
         while True:
             began = None if breaker.is_open else breaker.times_opened
@@ -457,10 +474,10 @@ class CatalogRun:
         except SunoCoverError as error:
             what = consequence_of(error, Step.SAVE)
             if isinstance(error, CoverExpiredError) and entry.is_young:
-                # The API still keeps them: the image host errs.
+                # The API keeps images for 14 days, so the image host's answer is wrong.
                 what, error.retryable = Consequence.LEFT, True
             if entry.files and what in {Consequence.FAILED, Consequence.ATTENTION}:
-                await self._ledger.saved(entry, entry.files)  # under its other names
+                await self._ledger.saved(entry, entry.files)  # saved under its other titles
                 return [Failed(track=track, error=error) for track in nameless]
             if what in {Consequence.LEFT, Consequence.STOP_SUBMITTING, Consequence.ABORT}:
                 await self._ledger.put_off(entry)
@@ -473,12 +490,12 @@ class CatalogRun:
     async def _end(
         self, entry: LedgerEntry, error: SunoCoverError, what: Consequence
     ) -> Sequence[Outcome]:
-        """Record an error and return the outcomes, or stop the run because of it."""
+        """Record an error and return the outcomes, or stop the run."""
         if what in {Consequence.STOP_SUBMITTING, Consequence.ABORT}:
             self._halt(error, at_once=what is Consequence.ABORT)
             return ()
         if what is not Consequence.LEFT:
-            error.retryable = False  # the next run does not go on with it
+            error.retryable = False  # the next run does not continue with this track
             state = TrackState.FAILED if what is Consequence.FAILED else TrackState.ATTENTION
             await self._ledger.ended(
                 entry, state, error, task_known=what is not Consequence.WRONG_TASK
@@ -487,7 +504,7 @@ class CatalogRun:
         return [Failed(track=track, error=error) for track in entry.tracks]
 
     def _halt(self, error: Exception, *, at_once: bool) -> None:
-        """End the run for this reason: now, or once all that is paid for is finished."""
+        """End the run for this reason: now, or once every cover that is paid for is finished."""
         self._reason = self._reason or error
         self.finish()
         if at_once:
@@ -495,7 +512,7 @@ class CatalogRun:
 
 
 async def _read_whole(ledger: Ledger, tracks: Iterable[Track | str]) -> None:
-    """Take in a whole catalog, unless the ledger has it already."""
+    """Add a whole catalog to the ledger, unless the ledger has it already."""
     if isinstance(tracks, str | bytes):
         raise TypeError("tracks must be an iterable; for a file, give read_catalog(path)")
     fingerprint = None
@@ -525,22 +542,23 @@ def _track(given: Track | str) -> Track:
 
 
 def _stem(track: Track) -> str:
-    """Name a track's files by its title and its id; two tracks may have the same title."""
+    """Return the name of a track's files: title and id, since two tracks may share a title."""
     title = track.title[:_LONGEST_TITLE].strip()
     return f"{title} {track.music_task_id}" if title else track.music_task_id
 
 
 def _is_among(track: Track, files: Sequence[Path]) -> bool:
-    """Whether one of these files has the name of this track."""
+    """Return whether one of these files has the name of this track."""
     stem = file_stem(_stem(track))
     return any(file.stem.rpartition("-")[0] == stem for file in files)  # less `-1`, `-2`
 
 
 async def _on_its_own(work: Callable[[], Awaitable[None]], why: str = _CLOSED) -> None:
-    """Run a part of the work; a CancelledError is an error unless this task was cancelled.
+    """Run a part of the work; raise ClientUsageError for a CancelledError from inside the work.
 
-    It then comes from the awaited work, such as a DNS lookup that ends with its client. A TaskGroup
-    would take it for the normal end of the task.
+    A CancelledError passes unchanged when this task was cancelled. Otherwise it came from the
+    awaited work, such as a DNS lookup cancelled because its client was closed. A TaskGroup would
+    treat that as a normal end of the task, and the track would silently have no outcome.
     """
     try:
         await work()
@@ -552,13 +570,13 @@ async def _on_its_own(work: Callable[[], Awaitable[None]], why: str = _CLOSED) -
 
 
 def _cancel_once(task: asyncio.Task[Any]) -> None:
-    """Cancel a task, unless it was cancelled: the second one would not let it finish."""
+    """Cancel a task unless it was cancelled; a second cancellation would stop its clean-up."""
     if not task.cancelling():
         task.cancel()
 
 
 def _first(error: BaseException) -> BaseException:
-    """Find the error that ended a group of tasks."""
+    """Return the first single error of a nested exception group."""
     while isinstance(error, BaseExceptionGroup):
         error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
     return error

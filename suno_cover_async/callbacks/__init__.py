@@ -1,5 +1,5 @@
-"""Callbacks of the API: received over HTTP, verified, and passed on as notifications.
+"""Receive the API's callbacks over HTTP, verify them, and notify the waiters.
 
-A callback proves nothing; the waiter it wakes asks the API. This folder must not know who waits.
-Open `receiver.py` first.
+A callback proves nothing about a cover; the waiter that it wakes polls the API. This folder must
+not know who waits. Open `receiver.py` first.
 """

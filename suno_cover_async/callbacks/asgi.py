@@ -1,6 +1,6 @@
-"""The ASGI door: an application that gathers a request and sends the answer.
+"""Provide the ASGI application, which reads a request and sends the answer.
 
-It knows the protocol, and needs no library for it; what to answer is `receiver.py`'s.
+This module implements the ASGI protocol without a library; `receiver.py` decides the answer.
 """
 
 import contextlib
@@ -27,9 +27,9 @@ Application = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
 def application(
     answer: Callable[[Scope, AsyncIterable[bytes]], Awaitable[CallbackAnswer]],
 ) -> Application:
-    """Make an application that answers requests by `answer`, given the scope and the body.
+    """Return an application that answers requests by `answer`, called with scope and body.
 
-    It is a function: uvicorn takes a bound method for ASGI 2.
+    The application is a function, because uvicorn treats a bound method as ASGI 2.
     """
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,7 +62,7 @@ async def _send(answer: CallbackAnswer, scope: Scope, send: Send) -> None:
 
 
 async def _chunks(receive: Receive) -> AsyncGenerator[bytes, None]:
-    """Read the body of an ASGI request."""
+    """Yield the body of an ASGI request, chunk by chunk."""
     more = True
     while more:
         message = await receive()
@@ -73,7 +73,7 @@ async def _chunks(receive: Receive) -> AsyncGenerator[bytes, None]:
 
 
 async def _live(receive: Receive, send: Send) -> None:
-    """Answer the ASGI server's start and end: there is nothing to do at either."""
+    """Acknowledge the startup and shutdown of the ASGI server; neither needs any work."""
     ended = False
     while not ended:
         message = await receive()

@@ -1,6 +1,6 @@
-"""The user's own function, told of every callback: it may raise, hang or block, and harms nobody.
+"""Call the user's function for every callback; it may raise, hang or block without harm.
 
-It knows threads, tasks and `Callback`; what a callback is worth is not its business.
+This module knows threads, tasks and `Callback`. It does not decide whether a callback is valid.
 """
 
 import asyncio
@@ -17,20 +17,20 @@ from typing import Any
 from suno_cover_async.models import Callback
 
 _MOST_CALLS = 100
-_PATIENCE = 0.5  # seconds between two looks at an event loop that may have ended
-_HEAD_START = 0.05  # seconds for the answer to leave before the user's code may block the loop
+_PATIENCE = 0.5  # seconds between two checks whether the event loop is closed
+_HEAD_START = 0.05  # seconds to send the answer before the user's code may block the loop
 
 _log = logging.getLogger("suno_cover_async")
 
 
 class Hook:
-    """The user's function, and all that keeps it from harming anybody."""
+    """The user's function, isolated from the receiver: errors are logged, calls are bounded."""
 
     def __init__(self, function: Callable[[Callback], object]) -> None:
-        """Check that it can be called.
+        """Check that the function can be called.
 
         Raises:
-            TypeError: It cannot.
+            TypeError: It cannot be called.
         """
         if not callable(function):
             raise TypeError(f"on_callback must be callable, not {function!r:.80}")
@@ -39,7 +39,7 @@ class Hook:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def call(self, callback: Callback) -> None:
-        """Begin a call, if there is room; raises nothing."""
+        """Start a call, unless 100 calls are running; raise nothing."""
         if not self._free.acquire(blocking=False):
             _log.warning(
                 "on_callback was not called for music task %s: %d calls of it are running",
@@ -68,8 +68,8 @@ class Hook:
         self._free.release()
         if task.cancelled():
             _log.warning(
-                "on_callback was not called, or not to its end, for music task %s: the event loop "
-                "ended. Loops under WSGI end with the request; give a plain function there",
+                "on_callback was not called, or did not finish, for music task %s: the event loop "
+                "ended. Under WSGI it ends with the request; give a plain function there",
                 callback.music_task_id,
             )
 
@@ -82,13 +82,15 @@ class Hook:
         with _reported(callback), contextlib.ExitStack() as stack:
             stack.callback(self._free.release)
             result = self._function(callback)
-            if inspect.isawaitable(result):  # such as a lambda's that calls an `async def`
+            if inspect.isawaitable(result):  # such as a lambda that calls an `async def`
                 time.sleep(_HEAD_START)
                 _await_in(loop, _finished(result))
 
 
 def _await_in(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
-    """Have an event loop do it; whoever waits for one that was stopped and closed waits in vain."""
+    """Run a coroutine in an event loop from this thread, and wait for it."""
+    # If the loop is stopped and closed first, the future is never done, and a plain `result()`
+    # would block this thread forever. So the wait checks every 0.5 s whether the loop is closed.
     done = asyncio.run_coroutine_threadsafe(work, loop)
     while not concurrent.futures.wait([done], _PATIENCE).done:
         if loop.is_closed():
@@ -101,7 +103,7 @@ def _await_in(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) 
 def _reported(callback: Callback) -> Generator[None, None, None]:
     try:
         yield
-    except (Exception, SystemExit):  # noqa: BLE001 - whatever it is, it ends here
+    except (Exception, SystemExit):  # noqa: BLE001 - no error may leave the hook
         _log.exception("on_callback failed for music task %s", callback.music_task_id)
 
 

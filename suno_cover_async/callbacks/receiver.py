@@ -1,7 +1,8 @@
-"""The receiver of callbacks: a true one wakes its waiters, and all are answered in milliseconds.
+"""Receive the API's callbacks: verify each, notify its waiters, and answer within milliseconds.
 
-It owns the bounds on time, and the doors for aiohttp.web, for ASGI (with `asgi.py`), and for any
-other framework. Who is let in is `verification.py`'s, and who is woken `notifier.py`'s.
+This module owns the time limits and the handlers for aiohttp.web, for ASGI (with `asgi.py`) and for
+any other framework. `verification.py` decides which requests are accepted, and `notifier.py` which
+waiters are notified.
 """
 
 import asyncio
@@ -41,7 +42,7 @@ _log = logging.getLogger("suno_cover_async")
 
 
 class CallbackReceiver:
-    """Lets the API's callbacks in, and nobody else's.
+    """Receive the API's callbacks and refuse all other requests.
 
     ::
 
@@ -50,48 +51,47 @@ class CallbackReceiver:
         app.mount("/suno", receiver.asgi)                              # FastAPI, Starlette
         answer = await receiver.receive(method, path, headers, body)   # anything else
 
-    Every URL it mints holds a music task's id and a token that only a holder of the secret can
-    make. Make the secret with `secrets.token_urlsafe(32)` and keep it across restarts: callbacks
-    come minutes later. (Whoever sees a URL can guess a weak one, and then send callbacks.) Any
-    process that holds the secret can check what another one minted; one receiver may serve several
-    clients.
+    Every callback URL contains a music task's id and a token that only a holder of the secret can
+    create. Generate the secret with `secrets.token_urlsafe(32)` and keep it across restarts, since
+    callbacks arrive minutes later. (Anyone who sees a URL can guess a weak secret, and then send
+    callbacks.) Any process that holds the secret can check the URLs of another process. One
+    receiver may serve several clients.
 
-    A callback is a notifier, no more. It may name a verdict and images, but those are covered by
-    no signature, so they are not even read: whoever is woken asks the API.
+    A callback is only a notification. It may contain a status and images, but no signature covers
+    those, so they are not read: the waiter that is woken polls the API.
 
-    The API gives 15 s to answer, expects HTTP 200 and stops after 3 failed retries [documented:
-    docs.sunoapi.org/suno-api/cover-suno-callbacks]. Here an answer takes milliseconds. Whatever is
-    refused, for whatever reason, gets one and the same HTTP 400; the reason is logged at DEBUG.
+    The API allows 15 s for an answer, expects HTTP 200 and stops after 3 failed retries
+    [documented: docs.sunoapi.org/suno-api/cover-suno-callbacks]. This receiver answers within
+    milliseconds. Every refused request gets the same HTTP 400, whatever the reason; the reason is
+    logged at DEBUG.
 
-    With several processes (`--workers`), the one that receives need not be the one that waits.
-    Publish the two ids from `on_callback`, over what you have (Redis, Postgres), and call `notify`
-    in the processes that wait. Without that nothing is lost either: the waiting client's own polls
-    find the cover, only later.
+    With several processes (`--workers`), the process that receives a callback may not be the one
+    that waits. Publish the two ids from `on_callback` over a channel you have (Redis, Postgres) and
+    call `notify` in the waiting processes. Without that nothing is lost: the waiting client's own
+    polls find the cover, only later.
 
     Args:
-        public_url: Where the API reaches this receiver: an absolute http or https URL without
-            query and fragment, of at most 1,832 characters.
-        secret: Signs the URLs. Of several, the first signs and all are believed: to rotate, put
-            the new one in front and drop the old one a day later.
-        hmac_key: kie.ai's webhook key, or several. When set, a callback without a good signature
-            of at most 300 s of age is refused. The other hosts sign nothing.
-        on_callback: Called after a callback has woken its waiters, with its two ids and nothing
-            else. It may raise or hang. A plain function runs in a thread of its own,
-            where it may block (give an asyncio queue's `put`, not its `put_nowait`). An
-            `async def` runs in the event loop, beginning 0.05 s later; blocking, it
-            would hold up all else there. Where a loop ends with its request, as in
-            Flask and in Django under WSGI, give a plain function. It may be called
-            several times for one cover, since the API may deliver one callback several
-            times [documented]. At most 100 calls run at once; beyond that it is not
-            called, and a warning says so. Calls that run when the process ends are
-            dropped.
+        public_url: The URL at which the API reaches this receiver: absolute, http or https, without
+            query and fragment, at most 1,832 characters.
+        secret: Signs the URLs. Of several, the first signs and all are accepted: to rotate, put
+            the new one first and remove the old one a day later.
+        hmac_key: kie.ai's webhook key, or several. If set, a callback without a valid signature at
+            most 300 s old is refused. The other hosts sign nothing.
+        on_callback: Called with the two ids of a callback, and nothing else, after its waiters are
+            notified. It may raise or hang. A plain function runs in a separate thread, where it may
+            block (pass an asyncio queue's `put`, not its `put_nowait`). An `async def` runs in the
+            event loop, starting 0.05 s later; if it blocks, it blocks the whole loop. Pass a plain
+            function where a loop ends with its request, as in Flask and in Django under WSGI. It
+            may be called several times for one cover, since the API may deliver a callback several
+            times [documented]. At most 100 calls run at once; beyond that it is not called, and a
+            warning is logged. Calls that still run when the process ends are dropped.
 
     Raises:
         TypeError: An argument is of the wrong type.
-        ValueError: An argument is wrong otherwise.
+        ValueError: An argument has a wrong value.
     """
 
-    _public_url = ""  # so that one whose arguments are wrong can be shown
+    _public_url = ""  # so that `repr` works when `__init__` raised
 
     def __init__(
         self,
@@ -117,39 +117,40 @@ class CallbackReceiver:
         self._notifier = Notifier(self._public_url)
 
     def __repr__(self) -> str:
-        """Show where it is, never a secret."""
+        """Show the public URL, never a secret."""
         return f"CallbackReceiver({self._public_url!r})"
 
     def __getstate__(self) -> NoReturn:
-        """Refuse to be pickled: it holds secrets."""
+        """Raise TypeError: a receiver holds secrets and must not be pickled."""
         raise TypeError("a CallbackReceiver holds secrets and is not pickled; make a new one")
 
     @property
     def notifier(self) -> Notifier:
-        """What wakes the waiters of a callback; clients subscribe to it."""
+        """Return the notifier, which wakes the waiters of a callback; clients subscribe to it."""
         return self._notifier
 
     def url(self, music_task_id: str) -> str:
-        """Mint the callback URL of a music task.
+        """Return the callback URL of a music task.
 
         Raises:
             TypeError: The id is not a str.
-            ValueError: It is no id.
+            ValueError: The str is not an id.
         """
         validation.task_id("music_task_id", music_task_id)
         return f"{self._public_url}/{signatures.mint(self._verifier.secrets, music_task_id)}"
 
     def notify(self, callback: Callback) -> bool:
-        """Ring for a callback that came in elsewhere: another process, or another thread.
+        """Notify the waiters of a callback that another process or thread received.
 
         `on_callback` is not called.
 
         Returns:
-            Whether it can be true; False, and nothing done, when it contradicts what is known.
+            True if the waiters were notified; False, and nothing is done, if the callback
+            contradicts a known pair of music task and cover task.
 
         Raises:
             TypeError: It is not a `Callback`, or an id in it is not a str.
-            ValueError: An id in it is no id.
+            ValueError: An id in it is not an id.
         """
         validation.instance("callback", callback, Callback)
         validation.task_id("callback.music_task_id", callback.music_task_id)
@@ -157,16 +158,16 @@ class CallbackReceiver:
         return self._notifier.notify(callback)
 
     def read(self, method: str, path: str, headers: Headers, body: bytes) -> Callback:
-        """Check a request and read it; nobody is woken.
+        """Check a request and return its callback, without notifying any waiter.
 
         Args:
             method: The HTTP method.
-            path: The path that was asked for; its last segment counts, and a query does not.
-            headers: All of them, as your framework has them: a mapping, or pairs of str or bytes.
+            path: The requested path; only its last segment counts, and a query is ignored.
+            headers: All headers, as your framework has them: a mapping, or pairs of str or bytes.
             body: The body as it was sent, at most 65,536 bytes.
 
         Raises:
-            CallbackRefusedError: It is not a callback to be believed, or no request at all.
+            CallbackRefusedError: It is not a valid callback, or not a valid request.
         """
         try:
             with refusing():
@@ -179,10 +180,10 @@ class CallbackReceiver:
     async def receive(
         self, method: str, path: str, headers: Headers, body: bytes
     ) -> CallbackAnswer:
-        """Check a request, wake its waiters if it is good, and return the answer; raises nothing.
+        """Check a request, notify its waiters if it is valid, return the answer; raise nothing.
 
-        The arguments are those of `read`. Bounding the body's size and time before it is all
-        here is your framework's business; `handle` and `asgi` do it themselves.
+        The arguments are those of `read`. Your framework must limit the size of the body and the
+        time to read it; `handle` and `asgi` do both themselves.
         """
         return await self._decide(method, path, headers, partial(_at_hand, body))
 
@@ -201,13 +202,13 @@ class CallbackReceiver:
         if answer is REFUSED:
             response.force_close()
             if not request.content.is_eof():
-                # or aiohttp reads on for 10 s, even if the caller has left; this ends that
+                # otherwise aiohttp reads the rest for 10 s, even if the sender has left
                 request.content.set_exception(TimeoutError())
         return response
 
     @property
     def asgi(self) -> asgi.Application:
-        """An ASGI application, to be mounted or served by itself; it needs asyncio.
+        """Return the ASGI application, to mount or to serve directly; it needs asyncio.
 
         ::
 
@@ -222,7 +223,7 @@ class CallbackReceiver:
 
     @contextlib.asynccontextmanager
     async def listen(self, host: str, port: int) -> AsyncGenerator[int, None]:
-        """Serve by itself, on any path: for scripts and the command line.
+        """Run an HTTP server that accepts callbacks on any path, for scripts and the command line.
 
         ::
 
@@ -231,14 +232,14 @@ class CallbackReceiver:
 
         Args:
             host: The address to listen on, such as 127.0.0.1, or 0.0.0.0 for all.
-            port: The TCP port, at most 65535; 0: any free one.
+            port: The TCP port, at most 65535; 0 chooses a free one.
 
         Yields:
             The port.
 
         Raises:
-            OSError: It cannot listen there.
-            ValueError: The host is empty, or the port no such number.
+            OSError: It cannot listen on this address and port.
+            ValueError: The host is empty, or the port is not in this range.
         """
         if not host:
             raise ValueError("host must be an address, such as 127.0.0.1, or 0.0.0.0 for all")
@@ -249,17 +250,19 @@ class CallbackReceiver:
         runner = web.AppRunner(
             app,
             access_log=None,
-            # aiohttp's own quotes what is no HTTP, URLs and all
-            logger=logging.Logger("nobody's", _SILENT),  # noqa: LOG001
+            # aiohttp's own logger quotes malformed requests, including URLs with their tokens
+            logger=logging.Logger("silent", _SILENT),  # noqa: LOG001
             auto_decompress=False,
-            keepalive_timeout=_KEEP_ALIVE,  # the only thing that cuts those who send slow heads
+            keepalive_timeout=_KEEP_ALIVE,  # the only limit on a sender of slow headers
             shutdown_timeout=_SHUTDOWN,
         )
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(runner.cleanup)
             await runner.setup()
             server = cast("web.Server", runner.server)
-            # A cancellation while asyncio begins to serve would leave a socket that nobody knows.
+            # The server is created without serving and registered for closing first. A
+            # cancellation while asyncio starts to serve would otherwise leave an open socket that
+            # no code can close.
             listener = await asyncio.get_running_loop().create_server(
                 server, host, port, start_serving=False
             )
@@ -270,7 +273,10 @@ class CallbackReceiver:
     async def _decide(
         self, method: str, path: str, headers: Headers, fetch: Callable[[], Awaitable[bytes]]
     ) -> CallbackAnswer:
-        """Check what needs no body before the body is fetched."""
+        """Check everything that needs no body, then fetch and check the body; return the answer."""
+        # A request without a valid token is refused before its body is read, so a third party
+        # cannot make this process read 64 KiB or wait 5 s. All refusals give the same answer, so
+        # it does not show which check failed.
         try:
             with refusing():
                 head = self._verifier.head(method, path, headers)
@@ -305,11 +311,11 @@ async def _at_hand(body: bytes) -> bytes:
 
 
 async def _gather(chunks: AsyncIterable[bytes]) -> bytes:
-    """Read a body, of bounded size and in bounded time.
+    """Return a body of at most 65,536 bytes, read within 5 s.
 
     Raises:
         CallbackRefusedError: It is too large.
-        TimeoutError: It dawdles.
+        TimeoutError: It did not arrive in time.
     """
     body = bytearray()
     async with asyncio.timeout(_LONGEST_BODY):

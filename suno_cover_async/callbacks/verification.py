@@ -1,8 +1,8 @@
-"""Who is let in: a request is checked step by step, and everything refused gets one answer.
+"""Verify a callback request step by step; every refused request gets the same answer.
 
-It owns the order of the checks, what of a request is read, and the bound on its body. Pure: it
-knows no server and no waiting. Tokens and signatures are `signatures.py`'s, the body's words
-`codec.py`'s.
+This module owns the order of the checks, the parts of a request that are read, and the limit on its
+body. It is pure: it knows no server and no waiting. `signatures.py` checks tokens and signatures,
+and `codec.py` reads the body.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 @attrs.frozen(kw_only=True)
 class CallbackAnswer:
-    """What to answer: status, body and content type, and no header that depends on the caller."""
+    """The answer: status, body and content type; no header depends on the request."""
 
     status: int
     body: bytes
@@ -47,7 +47,7 @@ REFUSED = CallbackAnswer(status=400, body=b'{"status": "refused"}')
 
 @attrs.frozen(kw_only=True)
 class Head:
-    """What is proven, or promised, before the body was read."""
+    """The verified parts of a request before its body is read; the signature is not checked yet."""
 
     music_task_id: str
     signature: signatures.Signature | None
@@ -55,13 +55,13 @@ class Head:
 
 @attrs.frozen(kw_only=True, repr=False)
 class Verifier:
-    """The checks, in two steps: what needs no body, then the body."""
+    """Check a request in two steps: first the parts without the body, then the body."""
 
     secrets: signatures.Secrets
     hmac_keys: signatures.Secrets | None
 
     def head(self, method: str, path: str, headers: Headers) -> Head:
-        """Check all that needs no body; raises CallbackRefusedError."""
+        """Check everything that needs no body; raise CallbackRefusedError."""
         if method != "POST":
             raise CallbackRefusedError("the method is not POST")
         music_task_id = signatures.music_task_of(self.secrets, path.partition("?")[0])
@@ -79,7 +79,7 @@ class Verifier:
         return Head(music_task_id=music_task_id, signature=signature)
 
     def body(self, head: Head, body: bytes) -> Callback:
-        """Check and read the body that came with a head; raises CallbackRefusedError."""
+        """Check and read the body that belongs to a head; raise CallbackRefusedError."""
         kind: type[object] = type(body)
         if kind is not bytes or len(body) > LARGEST_BODY:
             raise CallbackRefusedError("the body is too large, or not bytes")
@@ -91,12 +91,12 @@ class Verifier:
 
 @contextlib.contextmanager
 def refusing() -> Generator[None, None, None]:
-    """Refuse whatever strange input leads to; a cancellation passes."""
+    """Turn every error of malformed input into CallbackRefusedError; a cancellation passes."""
     try:
         yield
     except CallbackRefusedError:
         raise
-    except Exception as error:  # noqa: BLE001 - of strangers' input, nothing else may come
+    except Exception as error:  # noqa: BLE001 - untrusted input may raise anything
         kind = type(error).__name__
     else:
         return
@@ -104,13 +104,13 @@ def refusing() -> Generator[None, None, None]:
 
 
 def _fields(headers: Headers) -> dict[str, str]:
-    """Choose the headers that are read, with names in lower case; empty ones count as absent."""
+    """Return the headers that are read, with names in lower case; empty ones count as absent."""
     fields: dict[str, str] = {}
     items: Any = getattr(headers, "items", None)
     for name, value in cast("_Pairs", items() if items else headers):
         known = _text(name).lower()
         if known in fields:
-            raise CallbackRefusedError("a header stands twice")
+            raise CallbackRefusedError("a header appears twice")
         if known in _READ:
             fields[known] = _text(value).strip(" \t")
     return {name: value for name, value in fields.items() if value}

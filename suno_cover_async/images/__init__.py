@@ -1,4 +1,4 @@
-"""Images: fetched without the key, checked, and written whole or not at all.
+"""Download images without the API key, check them, and write each file completely or not at all.
 
-It must not know the API, its key or its session. Open `downloader.py` first.
+This folder must not know the API, its key or its session. Open `downloader.py` first.
 """

@@ -1,11 +1,11 @@
-"""One image into one file: fetched without a key, checked, and there whole or not at all.
+"""Download one image to one file: without a key, checked, and completely or not at all.
 
-It owns every rule about an image: which URLs may be asked, how large it may be and what counts as
-an image. It must not know the API, its key or its session; nor does it try twice, which is for the
-caller to do by `retryable`.
+This module owns every rule about an image: which URLs may be requested, how large it may be, and
+what counts as an image. It must not know the API, its key or its session. It makes one attempt; the
+caller retries if the error is `retryable`.
 
-Facts of the image host are from its public documentation and recorded traffic; facts of aiohttp
-were measured on 3.14.5.
+Facts about the image host are from its public documentation and recorded traffic; facts about
+aiohttp were measured on 3.14.5.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import aiohttp
-from yarl import URL  # aiohttp's own URL type: what is checked is what is asked
+from yarl import URL  # aiohttp's own URL type, so the URL that is checked is the one requested
 
 from suno_cover_async.common.addresses import Address, is_loopback, is_public
 from suno_cover_async.common.connector import Connector
@@ -44,16 +44,16 @@ _LONGEST_HOST = 253  # characters (RFC 1035)
 _CLOSED = "the downloader is closed; make a new client"
 _LONGEST_REFUSAL = 4096
 _LONGEST_SILENCE = 30.0
-_READ_AHEAD = 256 * 1024  # half of what aiohttp takes from the network before we ask for it
-_BLOCK = 2 * 1024 * 1024  # of a body in memory: most images go to the disk in one piece
-_MOST_CHUNKS = 1024  # of a block: tiny ones take far more memory than they have bytes
+_READ_AHEAD = 256 * 1024  # half of what aiohttp reads from the network in advance
+_BLOCK = 2 * 1024 * 1024  # of a body in memory: most images are written in one call
+_MOST_CHUNKS = 1024  # of a block: tiny chunks take far more memory than their bytes
 
-# The addresses refused during this fetch: of several connect errors, aiohttp keeps only the last.
+# The addresses refused during this fetch. aiohttp reports only the last of several connect errors.
 _refused: ContextVar[list[str]] = ContextVar("_refused")
 
 
 class ImageDownloader:
-    """Fetches images over a session of its own, which never held a key or a cookie.
+    """Fetch images over a separate session, which never holds a key or a cookie.
 
     Construct it inside a running event loop, and `close` it there.
     """
@@ -69,11 +69,11 @@ class ImageDownloader:
         """Open the session.
 
         Args:
-            loopback: The API itself is on loopback (the sandbox), so images may be there too,
-                over plain http even. Otherwise: https and public addresses only.
-            user_agent: Sent with every request; the edge blocks the usual default ones.
+            loopback: The API itself is on loopback (the sandbox), so images may be there too, even
+                over plain http. Otherwise only https and public addresses are allowed.
+            user_agent: Sent with every request; the host's edge blocks the usual default ones.
             max_bytes: The largest image to accept, in bytes.
-            timeout: The longest that one fetch may take, redirects included, in seconds.
+            timeout: The longest time for one fetch, redirects included, in seconds.
 
         Raises:
             ValueError: `max_bytes` or `timeout` is not above 0.
@@ -87,7 +87,7 @@ class ImageDownloader:
         self._timeout = timeout
         silence = min(timeout, _LONGEST_SILENCE)
         self._session = aiohttp.ClientSession(
-            # limit=0: the caller's concurrency is the limit, not a second and hidden one
+            # limit=0: the caller's concurrency is the only limit
             connector=Connector(limit=0, socket_factory=self._open_socket),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
@@ -101,19 +101,19 @@ class ImageDownloader:
         """Fetch one image into one file, in one attempt.
 
         Args:
-            url: Where the image is. Up to 5 redirects are followed, each checked like the first.
-            target: The file to write, without its suffix; its directory is made when missing.
+            url: The image's URL. Up to 5 redirects are followed; each is checked like the first.
+            target: The file to write, without its suffix; a missing directory is created.
 
         Returns:
-            `target` with the suffix that the image's first bytes call for: `.png`, `.jpg`,
-            `.webp`, `.gif` or `.avif`. A file of that name is replaced.
+            `target` with the suffix for the image's first bytes: `.png`, `.jpg`, `.webp`, `.gif` or
+            `.avif`. A file of that name is replaced.
 
         Raises:
             CoverExpiredError: The image is gone (404, 410, or a 403 without Cloudflare's 1010).
-            ClientBlockedError: The image host's edge turned us away (403 with 1010).
-            DownloadError: Anything else. It is `retryable` for trouble that may pass: no
-                connection, no answer in time, a body cut off or empty, 408, 425, 429, 5xx, and
-                an HTML page in place of the image, since gateways in trouble send those.
+            ClientBlockedError: The image host's edge blocks this client (403 with 1010).
+            DownloadError: Any other failure. It is `retryable` if it may be temporary: no
+                connection, no answer in time, a body cut off or empty, 408, 425, 429, 5xx, or an
+                HTML page instead of the image, which failing gateways send.
             ClientUsageError: `close` was called before.
         """
         start = _checked(_parsed(url), loopback=self._loopback)
@@ -123,19 +123,21 @@ class ImageDownloader:
             async with asyncio.timeout(self._timeout):
                 return await self._follow(start, target)
         except asyncio.CancelledError:
-            # A connector that is closed cancels its look-ups of names, and nobody else.
+            # `close` cancels the connector's DNS lookup, which raises CancelledError here although
+            # no caller cancelled this task. Passed on, it would end the caller's task as if it had
+            # been cancelled. The count of this task's cancellations separates the two cases.
             if not self._session.closed or cancellations_of_this_task() > cancellations:
                 raise
             failure: SunoCoverError = ClientUsageError(_CLOSED)
         except (aiohttp.ClientError, OSError, RuntimeError, ValueError) as error:
-            # RuntimeError: what aiohttp says of a connection that `close` took from under it
+            # aiohttp raises RuntimeError for a connection that `close` ended
             failure = _translated(error, start, _refused.get())
         finally:
             _refused.reset(mine)
         raise failure
 
     async def close(self) -> None:
-        """Close the session; closing twice does nothing more."""
+        """Close the session; closing twice is fine."""
         await self._session.close()
 
     async def _follow(self, url: URL, target: Path) -> Path:
@@ -150,21 +152,21 @@ class ImageDownloader:
                 url = self._next(response)
         raise DownloadError(
             f"gave up on the image after {_MOST_REDIRECTS} redirects, the last one to "
-            f"{_shown(url)}; tell the host that serves it"
+            f"{_shown(url)}; report it to the host that serves it"
         )
 
     def _next(self, response: aiohttp.ClientResponse) -> URL:
-        """Where a redirect leads, checked by the same rules as the first URL."""
+        """Return the target of a redirect, checked by the same rules as the first URL."""
         place = _parsed(response.headers.get("Location", ""))
         if place is None or place == URL():
             raise DownloadError(
-                f"image {_shown(response.url)} is redirected to nowhere; tell the host",
+                f"image {_shown(response.url)} is redirected to no URL; report it to the host",
                 http_status=response.status,
             )
         return _checked(response.url.join(place), loopback=self._loopback)
 
     async def _save(self, response: aiohttp.ClientResponse, target: Path) -> Path:
-        """Stream the body to a part file, which takes its final name when all is on the disk."""
+        """Stream the body to a part file, and rename that once all bytes are on the disk."""
         self._refuse_too_large(response, response.content_length or 0)
         chunk = await _first_bytes(response)
         self._refuse_too_large(response, len(chunk))
@@ -186,7 +188,7 @@ class ImageDownloader:
         return final
 
     async def _block(self, response: aiohttp.ClientResponse, before: int) -> list[bytes]:
-        """Read on, after so many bytes, up to a block or the end."""
+        """Read the next block of the body, after `before` bytes; shorter at the end."""
         block: list[bytes] = []
         size = 0
         while size < _BLOCK and len(block) < _MOST_CHUNKS:
@@ -202,16 +204,15 @@ class ImageDownloader:
         if size > self._max_bytes:
             raise DownloadError(
                 f"image {_shown(response.url)} has more than {self._max_bytes} bytes, which is "
-                "more than an image may have",
+                "the limit for an image",
                 http_status=response.status,
             )
 
     def _open_socket(self, address: Address) -> socket.socket:
-        """Open the socket of a connection, unless it would lead where none may.
-
-        aiohttp asks here before every connect, for literal addresses as for each one that a
-        name resolved to, so a name that changes its address between two look-ups gains nothing.
-        """
+        """Open the socket for a connection; raise PermissionError for a forbidden address."""
+        # aiohttp calls this before every connect, with the address that it connects to: a literal
+        # one, or each one that a name resolved to. A check of the name before the request would
+        # not do: the name may resolve to a private address in the second DNS lookup.
         family, kind, protocol, _, place = address
         host = str(place[0])
         if not (is_public(host) or (self._loopback and is_loopback(host))):
@@ -221,13 +222,16 @@ class ImageDownloader:
 
 
 def _ending(before: bytes, block: list[bytes]) -> bytes:
-    """Tell the last bytes of a body after one more block of it."""
+    """Return the last bytes of a body, given the earlier ones and the next block."""
     last = [chunk[-len(formats.PNG_END) :] for chunk in block[-len(formats.PNG_END) :]]
     return b"".join([before, *last])[-len(formats.PNG_END) :]
 
 
 def _refuse_torn(response: aiohttp.ClientResponse, suffix: str, ending: bytes) -> None:
-    """Look at the end of an image that came without a length: any end, a reset too, ends it."""
+    """Raise DownloadError for a PNG that was cut off and had no declared length.
+
+    Without a length, aiohttp takes any end of the connection, even a reset, as the end of the body.
+    """
     if suffix == ".png" and ending != formats.PNG_END and not _has_length(response):
         raise DownloadError(
             f"image {_shown(response.url)} was cut off; try again",
@@ -237,18 +241,18 @@ def _refuse_torn(response: aiohttp.ClientResponse, suffix: str, ending: bytes) -
 
 
 def _is_html(response: aiohttp.ClientResponse) -> bool:
-    """Read the type by itself: aiohttp's own reader may take 0.6 s, or raise IndexError."""
+    """Return whether the type is HTML; aiohttp's own parser may take 0.6 s, or raise IndexError."""
     kind = response.headers.get("Content-Type", "").partition(";")[0]
     return kind.strip().lower() == "text/html"
 
 
 def _has_length(response: aiohttp.ClientResponse) -> bool:
-    """Whether aiohttp knows a whole body from one that was cut off."""
+    """Return whether aiohttp can detect that the body was cut off."""
     return response.content_length is not None or "Transfer-Encoding" in response.headers
 
 
 def _translated(error: Exception, url: URL, refused: list[str]) -> DownloadError:
-    """Name what went wrong between the host and us; text of aiohttp's may hold URLs, so none."""
+    """Return the DownloadError for a failed request; omit aiohttp's text, which may hold URLs."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return DownloadError(
             f"the certificate behind image {_shown(url)} cannot be trusted; check this machine's "
@@ -257,12 +261,12 @@ def _translated(error: Exception, url: URL, refused: list[str]) -> DownloadError
     if refused and isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         return DownloadError(
             f"image {_shown(url)} leads to {printable(refused[0])}, which is no public address, "
-            "so it was not asked; check your name server, or tell the host"
+            "so no request was sent; check your DNS server, or report it to the host"
         )
     if isinstance(error, ValueError):
-        return DownloadError(f"image {_shown(url)} cannot be asked for; check the URL")
+        return DownloadError(f"image {_shown(url)} cannot be requested; check the URL")
     if isinstance(error, TimeoutError):
-        reason = "did not come in time"
+        reason = "did not arrive in time"
     elif isinstance(error, aiohttp.ClientConnectorError):
         reason = f"cannot be reached ({printable(error.os_error.strerror or 'no connection')})"
     else:
@@ -271,7 +275,7 @@ def _translated(error: Exception, url: URL, refused: list[str]) -> DownloadError
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> SunoCoverError:
-    """Name what an answer without an image means."""
+    """Return the error for an answer without an image."""
     status = response.status
     where = f"image {_shown(response.url)}"
     if status == _FORBIDDEN and re.search(rb"\b1010\b", await _beginning(response)):
@@ -286,7 +290,7 @@ async def _refusal(response: aiohttp.ClientResponse) -> SunoCoverError:
             http_status=status,
         )
     retryable = status in _PASSING
-    advice = "try again later" if retryable else "look at the details once more"
+    advice = "try again later" if retryable else "request the details again"
     return DownloadError(
         f"HTTP {status} in place of {where}; {advice}", retryable=retryable, http_status=status
     )
@@ -300,9 +304,9 @@ async def _beginning(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _checked(place: URL | None, *, loopback: bool) -> URL:
-    """Let the URL of an image pass, or raise DownloadError.
+    """Return the URL of an image without its fragment, or raise DownloadError.
 
-    Addresses are checked later, when they are known: at connect.
+    Addresses are checked later, at connect, when they are known.
     """
     if place is None or not place.host:
         scheme = f"{printable(place.scheme, 20)}:" if place is not None and place.scheme else "it"
@@ -312,32 +316,33 @@ def _checked(place: URL | None, *, loopback: bool) -> URL:
     plain = loopback and place.scheme == "http" and is_loopback(place.host)
     if place.scheme != "https" and not plain:
         raise DownloadError(
-            f"image {_shown(place)} is refused: only https is fetched; look at the details once "
-            "more, or tell the host"
+            f"image {_shown(place)} is refused: only https is fetched; request the details "
+            "again, or report it to the host"
         )
     return place.with_fragment(None)
 
 
 def _parsed(url: str) -> URL | None:
-    """Read a URL; a host name that is too long for any is never encoded, which may take 0.5 s."""
+    """Parse a URL; None if it is invalid or its host name is too long."""
+    # The length is checked before the host name is encoded: encoding a long one may take 0.5 s.
     try:
         name = URL(url, encoded=True).raw_host or ""
         if max(len(name), len(unicodedata.normalize("NFKC", name))) > _LONGEST_HOST:
             return None
         place = URL(url)
         _ = place.host, place.port
-    except (ValueError, IndexError):  # yarl's for https://[]@
+    except (ValueError, IndexError):  # yarl raises IndexError for https://[]@
         return None
     return place
 
 
 def _shown(url: URL) -> str:
-    """Show where a URL leads, without what may be secret: user, password, query and fragment."""
+    """Return a URL for messages, without possible secrets: user, password, query, fragment."""
     return printable(str(url.with_user(None).with_query(None).with_fragment(None)))
 
 
 async def _first_bytes(response: aiohttp.ClientResponse) -> bytes:
-    """Read until the type can be told, or the body ends."""
+    """Read until there are enough bytes to recognise the type, or the body ends."""
     head = b""
     while len(head) < formats.SIGNATURE_BYTES and (more := await response.content.readany()):
         head += more
@@ -345,18 +350,18 @@ async def _first_bytes(response: aiohttp.ClientResponse) -> bytes:
 
 
 async def _suffix_of(response: aiohttp.ClientResponse, head: bytes) -> str:
-    """Tell the type by the first bytes, whatever the headers say."""
+    """Return the suffix for the first bytes, whatever the headers say."""
     suffix = formats.suffix_of(head)
     if suffix is not None:
         return suffix
-    await _beginning(response)  # what is cut off was no answer of the host's
-    if not head:  # seen on music files right after success
+    await _beginning(response)  # raises if the body was cut off
+    if not head:  # observed for music files right after success
         reason, retryable = "is empty; try again later", True
     elif _is_html(response):
         reason, retryable = "is an HTML page, perhaps a gateway's; try again later", True
     else:
         reason = "is not an image (PNG, JPEG, GIF, WebP or AVIF)"
-        retryable = not _has_length(response)  # it may be what a broken answer left
+        retryable = not _has_length(response)  # it may be a truncated answer
     raise DownloadError(
         f"what came from {_shown(response.url)} {reason}",
         retryable=retryable,

@@ -1,6 +1,6 @@
-"""Files that are there whole or not at all, under names that are safe everywhere.
+"""Write files completely or not at all, under names that are safe on every system.
 
-It knows disks and threads; what the bytes are, and where they come from, is its callers' business.
+This module knows disks and threads. It does not know what the bytes are, nor where they come from.
 """
 
 import contextlib
@@ -23,24 +23,27 @@ _PART = re.compile(r"cover-[0-9a-f]{16}\.part")
 
 
 class PartFile:
-    """A file in the making, beside its final place. Every method blocks: call it in a thread."""
+    """An unfinished file in the final directory. Every method blocks: call it in a thread."""
 
     def __init__(self, directory: Path) -> None:
-        """Touch nothing yet."""
+        """Choose a name; nothing is created yet."""
         self._path = directory / f"cover-{os.urandom(8).hex()}.part"
         self._file: BufferedWriter | None = None
 
     def write(self, *chunks: bytes) -> None:
-        """Add to the file; the first time creates it, and its directory."""
+        """Append to the file; the first call creates it and its directory."""
         self._opened().writelines(chunks)
 
     def finish(self, final: Path, *rest: bytes) -> None:
-        """Add the rest, and give the file its final name once its bytes are on the disk.
+        """Append the rest, and give the file its final name once its bytes are on the disk.
 
         Raises:
-            DownloadError: It is gone. `sweep` removes a living one whose process slept for an hour,
-                or by a clock that jumped: that says nothing of the disk, so it is `retryable`.
+            DownloadError: The file was removed. `sweep` removes a file in use if its process slept
+                for an hour or the clock jumped. The disk is not at fault, so it is `retryable`.
         """
+        # The bytes are synced before the rename, and the directory after it. Renamed first, a power
+        # cut could leave the final name on a file with missing bytes; without the second sync, it
+        # could undo the rename after the ledger has recorded the file.
         self.write(*rest)
         file = self._opened()
         file.flush()
@@ -50,13 +53,13 @@ class PartFile:
             self._path.replace(final)
         except FileNotFoundError:
             raise DownloadError(
-                f"{printable(str(self._path))} was removed in the making; download again",
+                f"{printable(str(self._path))} was removed before it was finished; download again",
                 retryable=True,
             ) from None
         sync_directory(final.parent)
 
     def discard(self) -> None:
-        """Leave nothing behind; a disk in trouble cannot make this fail."""
+        """Close and remove the file; errors of the disk are ignored."""
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._file.close()
@@ -66,14 +69,14 @@ class PartFile:
     def _opened(self) -> BufferedWriter:
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("xb")  # never a file that is there already
+            self._file = self._path.open("xb")  # never opens an existing file
         return self._file
 
 
 def sweep(directory: Path) -> None:
-    """Remove what processes that died left of files in the making, from an hour ago or before.
+    """Remove unfinished files, left by processes that crashed, that are over an hour old.
 
-    Nothing else is touched, whatever its name begins with: the folder is its owner's.
+    No other file is touched, even if its name begins alike: the folder belongs to the user.
     """
     with contextlib.suppress(OSError):
         for part in directory.glob("cover-*.part"):
@@ -82,13 +85,13 @@ def sweep(directory: Path) -> None:
 
 
 async def on_disk(act: Callable[[], None], final: Path) -> None:
-    """Do it in a thread; raises DownloadError with the system's words."""
+    """Call `act` in a thread; raise DownloadError with the system's message for an OSError."""
     try:
         await in_thread(act)
     except OSError as error:
         path = printable(str(error.filename or final))
         raise DownloadError(
-            f"cannot save {printable(str(final))}: {error.strerror or error} ({path}); make room "
+            f"cannot save {printable(str(final))}: {error.strerror or error} ({path}); free space "
             "or choose another directory, then download again"
         ) from error
 
@@ -103,13 +106,13 @@ _RESERVED = re.compile(
 
 
 def file_stem(name: str) -> str:
-    """Make a file name, without a suffix, of a track's name or an id.
+    """Return a file name without suffix for a track's name or an id.
 
-    A name that is safe on Linux, macOS and Windows stays as it is. Any other is made so, and
-    ends in a hash of the original, so that two names never share a file by becoming alike; a
-    name that looks as if it ended in such a hash gets one too. Names that differ in nothing but
-    case share a file where the file system ignores case: whoever expects such names, or the same
-    name twice, puts an id into them.
+    A name that is safe on Linux, macOS and Windows is returned unchanged. Any other name is made
+    safe and gets a hash of the original at its end, so two names never become the same file. A name
+    that already seems to end in such a hash gets one too. Names that differ only in letter case
+    share a file on file systems that ignore case; a caller that expects such names, or the same
+    name twice, must add an id to them.
 
     Returns:
         1 to 100 bytes of UTF-8, in normal form C.
@@ -124,7 +127,7 @@ def file_stem(name: str) -> str:
 
 def _safe(name: str) -> str:
     normal = unicodedata.normalize("NFC", name)
-    encoding = sys.getfilesystemencoding()  # not UTF-8 in some locales: then accents cannot be
+    encoding = sys.getfilesystemencoding()  # not UTF-8 in some locales, without accents
     normal = normal.encode(encoding, "replace").decode(encoding)
     text = "".join(c if is_seen(c) and c not in _FORBIDDEN_CHARACTERS else "_" for c in normal)
     text = text.lstrip(". ").rstrip(". ") or "cover"

@@ -1,4 +1,4 @@
-"""Image formats, told by the first bytes of a file, whatever its name or headers say. No I/O."""
+"""Recognise image formats by the first bytes of a file, not by its name or headers. No I/O."""
 
 import re
 
@@ -10,12 +10,12 @@ _SIGNATURES = (
     (re.compile(rb".{4}ftypavi[fs]", re.DOTALL), ".avif"),
 )
 SIGNATURE_BYTES = 12
-"""The bytes that are needed to tell the format."""
+"""How many bytes are needed to recognise the format."""
 
 PNG_END = b"IEND\xaeB`\x82"
-"""The last bytes of a whole PNG."""
+"""The last bytes of a complete PNG."""
 
 
 def suffix_of(head: bytes) -> str | None:
-    """Return the suffix of the format that these first bytes are of; None for no image."""
+    """Return the suffix for the format of these first bytes; None if it is no known image."""
     return next((suffix for signature, suffix in _SIGNATURES if signature.match(head)), None)

@@ -1,7 +1,7 @@
-"""What a ledger says of one music task and of one run, and how a row writes that down.
+"""Define the data of one music task and of one run in a ledger, and how rows hold it.
 
-It owns the states, what a row's columns mean, and what is refused as damaged: anybody may have
-written to the file. What is done to rows, and when, is `steps.py`'s.
+This module owns the states, the meaning of each column, and the check for damaged rows: any program
+may have written to the file. `steps.py` defines which rows change, and when.
 """
 
 import contextlib
@@ -30,18 +30,18 @@ _NONSENSE = (
 
 
 class TrackState(enum.Enum):
-    """How far a track is; the values are what a ledger's file and the command line say.
+    """How far a track is; the ledger's file and the command line use these values.
 
     Attributes:
         WAITING: Nothing was sent for it.
-        SUBMITTING: A submit may have gone out; what it came to is not known. It is submitted again
-            by the next run, which never pays twice.
-        SUBMITTED: It has a cover task, which is paid for and to be waited for.
+        SUBMITTING: A submit may have been sent, and its result is unknown: the track is possibly
+            billed. The next run submits it again, which never pays twice.
+        SUBMITTED: It has a cover task, which is paid for and not finished yet.
         COVERED: The cover is finished; its images are not saved.
-        SAVED: Its images are files.
-        FAILED: It has no cover, or none any more, and why is known.
-        ATTENTION: Somebody must look: there is a cover that cannot be found or fetched, or there
-            may be, of a submit whose answer was lost, and the next one was refused.
+        SAVED: Its images are saved as files.
+        FAILED: It has no cover, or no longer has one, for a known reason.
+        ATTENTION: A person must check it. Either a cover exists that cannot be found or fetched, or
+            one may exist: the answer to a submit was lost, and the next submit was refused.
     """
 
     WAITING = "waiting"
@@ -55,22 +55,22 @@ class TrackState(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class LedgerEntry:
-    """What a ledger says of one music task.
+    """The data of one music task in a ledger.
 
     Attributes:
-        number: Its place in the ledger, from 1.
-        tracks: Its titles, at least one, each with the columns of the last line that gave it.
+        number: Its position in the ledger, from 1.
+        tracks: Its titles, at least one, each with the columns of the last line that named it.
         state: How far it is.
-        task: Its cover task, once that is known; the last one that failed, while SUBMITTING.
+        task: Its cover task, once known; while SUBMITTING, the last one that failed.
         images: The image URLs, once the cover is finished.
-        created_at: When the host created the cover task, where it said so, in UTC.
-        completed_at: When the cover was finished, by the host's clock or else by ours, in UTC.
+        created_at: When the host created the cover task, in UTC; None if the host did not say.
+        completed_at: When the cover was finished, in UTC, by the host's clock or else by ours.
         files: The saved images.
-        saved_on: The name of the machine that saved them, where that is known.
-        error: The name of the error that it ended in, such as `CoverFailedError`.
+        saved_on: The name of the machine that saved them, if known.
+        error: The name of the error that it ended with, such as `CoverFailedError`.
         reason: That error's message.
-        submits: How often a submit of it was begun anew. One that is repeated because its answer
-            was lost counts once.
+        submits: How many submits were started. A submit that is repeated because its answer was
+            lost counts once.
     """
 
     number: int
@@ -88,17 +88,17 @@ class LedgerEntry:
 
     @property
     def music_task_id(self) -> str:
-        """The music task."""
+        """Return the id of the music task."""
         return self.tracks[0].music_task_id
 
     @property
     def is_young(self) -> bool:
-        """Whether the API still keeps its images: it does so for 14 days [documented]."""
+        """Return whether the API still keeps its images: it does for 14 days [documented]."""
         return self.completed_at is not None and datetime.now(UTC) - self.completed_at < _KEPT
 
     @property
     def details(self) -> CoverDetails:
-        """Of a cover that is finished, as far as the ledger knows them."""
+        """Return the details of a finished cover, as far as the ledger knows them."""
         return CoverDetails(
             cover_task_id=self.task.cover_task_id if self.task else "",
             music_task_id=self.music_task_id,
@@ -110,7 +110,7 @@ class LedgerEntry:
 
 
 def credits_used(before: float | None, after: float | None) -> float | None:
-    """Return what an account lost between two balances; None if unknown, as after a top-up."""
+    """Return the credits used between two balances; None if unknown, as after a top-up."""
     if before is None or after is None or after > before:
         return None
     return before - after
@@ -118,17 +118,17 @@ def credits_used(before: float | None, after: float | None) -> float | None:
 
 @attrs.frozen(kw_only=True)
 class LedgerRun:
-    """What one run did: one catalog, from its beginning to its end or a crash.
+    """What one run did: it covers one catalog, until it ends or crashes.
 
     Attributes:
-        number: Which run of this ledger, from 1.
+        number: The number of the run in this ledger, from 1.
         began_at: When it began, in UTC.
-        ended_at: When it ended; None while it goes on, and for good where it was killed.
-        balance_before: The account's credits before it spent any, where that was asked for.
-        balance_after: The account's credits in the end. What others spent of the account
-            meanwhile, or paid into it, is in it too.
-        submitted: Submits that the API accepted as new: what was billed.
-        adopted: Submits that brought a cover task which existed already.
+        ended_at: When it ended; None while it runs, and forever if it was killed.
+        balance_before: The account's credits before the run used any, if they were requested.
+        balance_after: The account's credits at the end. Other uses of the account, and top-ups,
+            during the run are included.
+        submitted: Submits that the API accepted as new: these were billed.
+        adopted: Submits that returned a cover task which existed already.
     """
 
     number: int
@@ -141,7 +141,7 @@ class LedgerRun:
 
     @property
     def credits_used(self) -> float | None:
-        """What the account lost meanwhile; None where that is unknown, as after a top-up."""
+        """Return the credits the account lost during the run; None if unknown (a top-up)."""
         return credits_used(self.balance_before, self.balance_after)
 
 
@@ -151,7 +151,7 @@ class TrackRow:
 
     Attributes:
         names: The columns of each title.
-        retried: A cover of it failed and is to be made again; no submit was begun since.
+        retried: Its cover failed and is to be made again; no submit was started since.
     """
 
     number: int
@@ -174,7 +174,7 @@ class TrackRow:
 
     @property
     def entry(self) -> LedgerEntry:
-        """What the row says."""
+        """Return the entry that the row holds."""
         return LedgerEntry(
             number=self.number,
             tracks=tuple(
@@ -218,12 +218,12 @@ RUN_COLUMNS = tuple(attrs.fields_dict(LedgerRun))
 
 
 def read_track(row: Row) -> TrackRow:
-    """Read a row of `tracks`; raises LedgerError for what was never written by us."""
+    """Read a row of `tracks`; raise LedgerError for values that this package never writes."""
     return _known(f"entry {row['number']}", lambda: _read_track(row, TrackRow))
 
 
 def read_entry(row: Row) -> LedgerEntry:
-    """Read what a row of `tracks` says; raises as `read_track` does."""
+    """Read the entry in a row of `tracks`; raises as `read_track` does."""
     return _known(f"entry {row['number']}", lambda: _read_track(row, TrackRow).entry)
 
 
@@ -233,16 +233,16 @@ def read_run(row: Row) -> LedgerRun:
 
 
 def read_state(number: int, state: object) -> TrackState:
-    """Read a state, as of the entry `number`; raises as `read_track` does."""
+    """Read a state of the entry `number`; raises as `read_track` does."""
     return _known(f"entry {number}", lambda: TrackState(state))
 
 
 def write_columns(**values: Any) -> dict[str, Plain]:
-    """Write values as the columns of these names hold them.
+    """Convert values to the form that the columns of these names hold.
 
     Raises:
-        TypeError: A catalog's column holds what JSON does not know.
-        RecursionError: It is nested too deeply.
+        TypeError: A catalog's column holds a value that has no form in JSON.
+        RecursionError: A value is nested too deeply.
     """
     return {name: _WRITERS[name](value) for name, value in values.items()}
 
@@ -251,6 +251,6 @@ def _known(what: str, read: Callable[[], T]) -> T:
     with contextlib.suppress(*_NONSENSE):
         return read()
     raise LedgerError(
-        f"the ledger's {what} is damaged: bring back a copy of the ledger, or move it away and "
-        "begin anew, which costs requests and never a second payment"
+        f"the ledger's {what} is damaged: restore a copy of the ledger, or move it away and "
+        "start again, which costs requests and never a second payment"
     )

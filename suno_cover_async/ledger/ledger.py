@@ -1,7 +1,8 @@
-"""What a catalog's run remembers: how far each track is, in a file that survives everything.
+"""Store how far each track of a catalog is, so that a later run resumes where one ended.
 
-It owns who may use a ledger, from opening to closing. What each step means is `steps.py`'s,
-what an entry says `entry.py`'s, where it is kept `store.py`'s; who does what next is `runner.py`'s.
+This module owns the use of a ledger, from opening to closing: one process, one account, one catalog
+at a time. `steps.py` defines what each step changes, `entry.py` the data of an entry, and
+`store.py` the interface to the storage. `batch/runner.py` decides the order of the steps.
 """
 
 import asyncio
@@ -32,33 +33,34 @@ _PAGE = 1_000
 
 
 class Ledger:
-    """Remembers how far each track of a catalog is, so that a run goes on where one ended.
+    """Store how far each track of a catalog is, so that a later run resumes where one ended.
 
     ::
 
         async with Ledger("covers.db") as ledger:
             async with cover_catalog(client, tracks, ledger=ledger) as outcomes: ...
 
-    A catalog whose block was left by a cancellation may still wait for the answer of a submit: the
-    ledger is closed once that is recorded, and leaving its block waits for it, unless that is
-    cancelled too.
+    A ledger is a SQLite file. Each step is on the disk before the next one starts: a submit is
+    recorded before it is sent, and the cover task id before anything else happens. One process
+    holds the file for writing at a time (`covers.db.lock` names it). Any process may read it
+    meanwhile by `entries`, `totals` and `runs`, without opening it. A ledger belongs to one
+    account, the one of its first run. It may serve several catalogs, one after the other: tracks of
+    the earlier catalog that were not submitted are dropped, and those that are paid for stay.
 
-    It is a SQLite file, in which every step is on the disk before the next one is taken: that a
-    submit may go out before it goes out, the cover task id before anything else. One process holds
-    it at a time (`covers.db.lock` names it); anybody may read it meanwhile, by `entries`, `totals`
-    and `runs`, which need not have it open. It belongs to one account, that of its first run. One
-    ledger may serve several catalogs, one after the other: what was not submitted of one gives way
-    to the next, what was paid for stays.
+    A catalog whose block was left by a cancellation may still wait for the answer to a submit. The
+    ledger is closed once that answer is recorded; leaving the ledger's block waits for this, unless
+    that wait is cancelled too.
 
-    The methods that return futures are what `cover_catalog` needs. Each does its work whether or
-    not its future is awaited, in the order of calls; the future is done once it is on the disk.
+    The methods that return futures are for `cover_catalog`. Each does its work in the order of
+    calls, whether or not its future is awaited; the future is done once the step is on the disk.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None) -> None:
-        """Name the file; nothing is opened before `async with`.
+        """Set the path; nothing is opened before `async with`.
 
         Args:
-            path: The file, made if there is none; None keeps a ledger for as long as it is open.
+            path: The file, created if it does not exist. None keeps the ledger without a file, for
+                as long as it is open.
         """
         self._store: Store = SqliteStore(None if path is None else Path(path))
         self._is_open = False
@@ -68,13 +70,14 @@ class Ledger:
         self._closing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        """Open it.
+        """Open the ledger.
 
-        One of an older version becomes one of this version, which older software refuses.
+        A file of an older version is migrated to this version; older software then refuses it.
 
         Raises:
-            LedgerError: Somebody else has it (the message says who), it is no ledger, of a newer
-                version, damaged, or cannot be written. It is never replaced by a new one.
+            LedgerError: Another process holds it (the message says which), or the file is no
+                ledger, has a newer version, is damaged, or cannot be written. The file is never
+                replaced by a new one.
         """
         if self._is_open:
             raise LedgerError(f"the ledger {self.name} is open already")
@@ -87,20 +90,20 @@ class Ledger:
         return self
 
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
-        """Close it by `aclose`; what ends the block is not replaced by an error of that."""
+        """Close the ledger by `aclose`; an error of the block is not replaced by one of closing."""
         with _failure_of_closing(logged=error is not None):
             await self.aclose()
 
     async def aclose(self) -> None:
-        """Finish what is being written and close the file; closing twice is fine.
+        """Finish pending writes and close the file; closing twice is fine.
 
-        A catalog whose block was left is waited for while it waits for an answer. The file is
-        closed by a task of its own: whoever is cancelled while it waits here leaves, and that task
-        goes on.
+        This waits for a catalog whose block was left and which still waits for an answer. A
+        separate task closes the file: a caller that is cancelled here stops waiting, and that task
+        continues.
 
         Raises:
-            ClientUsageError: A catalog is at work with it, whose block was not left.
-            LedgerError: Something could not be written; `unwritten` says which cover tasks.
+            ClientUsageError: A catalog whose block was not left uses the ledger.
+            LedgerError: Something could not be written; `unwritten` lists the cover tasks.
         """
         self._refuse_a_lease()
         writer, loop = self._last_writer, asyncio.get_running_loop()
@@ -109,8 +112,8 @@ class Ledger:
                 return
             self._closing = loop.create_task(self._close(writer))
         closing = self._closing
-        # What brings a catalog's tracks may close the ledger. It is part of the work that the
-        # closing waits for, so it must not wait for the closing.
+        # A catalog's track iterator may close the ledger. It runs inside the task that closing
+        # waits for, so waiting for the closing here would be a deadlock.
         if writer is not None and is_part_of(writer):
             closing.add_done_callback(_log_failure)
             return
@@ -121,7 +124,9 @@ class Ledger:
             raise
 
     async def _close(self, writer: "asyncio.Task[None] | None") -> None:
-        # Nobody but a loop that ends cancels this task, and that cancels the writer too.
+        # Only an event loop that ends cancels this task, and it cancels the writer as well. So a
+        # CancelledError here is suppressed until the writer has ended: its last step is the record
+        # of a cover task that is paid for, which must be queued before the store closes.
         try:
             while writer is not None and not writer.done():
                 with contextlib.suppress(asyncio.CancelledError):
@@ -135,13 +140,13 @@ class Ledger:
             self._writer = None
 
     def _refuse_a_lease(self) -> None:
-        """Refuse to close while a catalog is at work whose block was not left."""
+        """Raise ClientUsageError while a catalog whose block was not left uses the ledger."""
         if self._leased and not (self._writer and self._writer.cancelling()):
             raise ClientUsageError("a catalog is at work with this ledger: leave its block first")
 
     @property
     def _last_writer(self) -> asyncio.Task[None] | None:
-        """A catalog's work that was told to end and goes on, in an event loop that runs."""
+        """Return a catalog's task that was cancelled and still runs, in a running event loop."""
         writer = self._writer
         if writer is None or not (writer.cancelling() and writer.get_loop().is_running()):
             return None
@@ -149,23 +154,24 @@ class Ledger:
 
     @property
     def name(self) -> str:
-        """What people know it by: its path."""
+        """Return the name for messages: its path."""
         return self._store.name
 
     @property
     def unwritten(self) -> tuple[CoverTask, ...]:
-        """Cover tasks that were accepted and are not on the disk, because a commit failed."""
+        """Return cover tasks that the API accepted and that a failed commit did not write."""
         works = self._store.unwritten
         return tuple(work.task for work in works if isinstance(work, steps.Submitted))
 
     async def entries(self, *states: TrackState) -> AsyncGenerator[LedgerEntry, None]:
-        """Read the entries as they are now, in the catalog's order, a page at a time.
+        """Iterate over the entries as they are now, in the catalog's order, a page at a time.
 
         Args:
-            states: Which entries; none stands for all.
+            states: The states to include; none means all.
 
         Raises:
-            LedgerError: There is no such file, or it is no ledger, of a newer version, or damaged.
+            LedgerError: There is no such file, or it is no ledger, has a newer version, or is
+                damaged.
         """
         after, wanted = 0, list(dict.fromkeys(states))
         async with self._store.snapshot() as snapshot:
@@ -175,25 +181,25 @@ class Ledger:
                 after = page[-1].number
 
     async def totals(self) -> Totals:
-        """Count the music tasks by state, as `entries` reads them."""
+        """Return the number of music tasks in each state; raises as `entries` does."""
         async with self._store.snapshot() as snapshot:
             return await snapshot.read(steps.count)
 
     async def runs(self, limit: int = 10) -> tuple[LedgerRun, ...]:
-        """Read what the latest runs did, the latest one first, as `entries` reads."""
+        """Return what the latest runs did, the latest first; raises as `entries` does."""
         async with self._store.snapshot() as snapshot:
             rows = await snapshot.read(lambda there: there.runs(limit))
         return tuple(map(read_run, rows))
 
     async def forget_account(self) -> None:
-        """Let it belong to no account until the next run says whose it is.
+        """Remove the ledger's account; the account of the next run becomes its owner.
 
-        For an account that got a new key, or moved to another host with all its cover tasks. Where
-        it is another account in truth, that is asked for covers of music it does not know, and what
-        was paid for is not found.
+        Use it for an account that got a new key, or that moved to another host with all its cover
+        tasks. If the next run has in fact another account, that account is asked for covers of
+        music it does not know, and the covers that are paid for are not found.
 
         Raises:
-            LedgerError: It is not open, in use by a catalog, or cannot be written.
+            LedgerError: The ledger is not open, is in use by a catalog, or cannot be written.
         """
         if self._leased:
             raise LedgerError(f"the ledger {self.name} is in use by a catalog: let that end first")
@@ -201,17 +207,17 @@ class Ledger:
 
     @contextlib.asynccontextmanager
     async def lease(self, account: str) -> AsyncGenerator[None, None]:
-        """Use it for one catalog at a time: that is a run, of this account.
+        """Hold the ledger for one catalog, as one run of this account.
 
-        A catalog whose block was left, and which still waits for an answer, is waited for.
+        This waits for a catalog whose block was left and which still waits for an answer.
 
         Args:
-            account: A fingerprint, such as `SunoCoverClient.account`. A ledger that belongs to none
-                is this account's from now on.
+            account: A fingerprint, such as `SunoCoverClient.account`. A ledger without an account
+                belongs to this one from now on.
 
         Raises:
-            LedgerError: It belongs to another account, another catalog uses it, it is not open, or
-                it cannot be written.
+            LedgerError: The ledger belongs to another account, is used by another catalog, is not
+                open, or cannot be written.
         """
         if self._last_writer is not None:
             await asyncio.wait([self._last_writer])
@@ -225,16 +231,16 @@ class Ledger:
             try:
                 yield
             finally:
-                with contextlib.suppress(LedgerError):  # nothing depends on it
+                with contextlib.suppress(LedgerError):  # no later step needs it
                     ended_at = datetime.now(UTC)
                     await self._store.do(steps.change_run(self._run, ended_at=ended_at))
         finally:
             self._leased = False
 
     def used_by(self, work: asyncio.Task[None]) -> None:
-        """Have closing wait for the task that holds the lease, for `cover_catalog`.
+        """Set the task that closing waits for: the one of `cover_catalog` that holds the lease.
 
-        Once it was cancelled, it may yet write.
+        After its cancellation it may still write.
         """
         self._writer = work
         work.add_done_callback(self._forget_writer)
@@ -242,21 +248,21 @@ class Ledger:
     def note_balance(
         self, *, before: float | None = None, after: float | None = None
     ) -> "asyncio.Future[None]":
-        """Note the account's credits as the latest run found them, or left them, where known."""
+        """Record the account's credits before or after the latest run, where known."""
         columns = {"balance_before": before, "balance_after": after}
         known = {name: value for name, value in columns.items() if value is not None}
         return self._store.do(steps.change_run(self._run, **known))
 
     def count(self) -> "asyncio.Future[Totals]":
-        """Count the music tasks by state."""
+        """Return the number of music tasks in each state."""
         return self._store.do(steps.count)
 
     def holds(self, fingerprint: str | None) -> "asyncio.Future[bool]":
-        """Tell whether the catalog taken in last is whole, and the one of this fingerprint."""
+        """Return whether the latest catalog was added completely and has this fingerprint."""
         return self._store.do(steps.holds(fingerprint))
 
     def forget_waiting(self) -> "asyncio.Future[int]":
-        """Drop what nothing was sent for: another catalog says what is wanted now.
+        """Drop the tracks for which nothing was sent, because another catalog replaces them.
 
         Returns:
             How many music tasks were dropped.
@@ -264,65 +270,65 @@ class Ledger:
         return self._store.do(steps.forget_waiting)
 
     def take_in(self, tracks: Sequence[Track]) -> "asyncio.Future[int]":
-        """Add tracks, in order; a music task that is there already gets one more name, if new.
+        """Add tracks in order; a known music task gets the title, if that is new.
 
         Returns:
             How many music tasks were added.
 
         Raises:
-            TypeError: A column's value is none of JSON's.
+            TypeError: A column's value has no form in JSON.
             ValueError: Columns are nested too deeply.
         """
         return self._store.do(steps.take_in(tracks))
 
     def took_in(self, fingerprint: str | None) -> "asyncio.Future[None]":
-        """Note that a catalog is whole."""
+        """Record that a catalog was added completely."""
         return self._store.do(lambda there: there.set_catalog(fingerprint))
 
     def retry_failed(self) -> "asyncio.Future[None]":
-        """Begin anew with what failed or needs attention.
+        """Start again the entries that failed or need attention.
 
-        What has a cover task that did not fail is polled again. The others are submitted again,
-        which may be billed anew; where there was a cover, that is possibly billed until then.
+        An entry with a cover task that did not fail is polled again. The others are submitted
+        again, which may be billed again; one that had a cover is possibly billed until then.
         """
         return self._store.do(steps.retry_failed)
 
     def next_open(
         self, state: TrackState, after: int, limit: int
     ) -> "asyncio.Future[list[LedgerEntry]]":
-        """Find entries in this state whose number is above `after`, in order."""
+        """Return entries in this state whose number is above `after`, in order."""
         return self._store.do(steps.page([state], after, limit))
 
     def next_unsaved(self, limit: int) -> "asyncio.Future[list[LedgerEntry]]":
-        """Find covers whose images are not saved, the oldest first, less those put off."""
+        """Return covers whose images are not saved, oldest first, without those put off."""
         return self._store.do(steps.unsaved(self._run, limit))
 
     def submitting(self, entry: LedgerEntry) -> "asyncio.Future[None]":
-        """Note that a submit may go out; it must not before this is done."""
+        """Record that a submit may be sent; send it only after this future is done."""
         return self._store.do(steps.submitting(entry.number))
 
     def unsent(self, entry: LedgerEntry) -> "asyncio.Future[None]":
-        """Note that no submit went out after all."""
+        """Record that no submit was sent after all."""
         return self._fact(steps.unsent(entry.number))
 
     def submitted(
         self, entry: LedgerEntry, task: CoverTask, *, base_url: str | None = None
     ) -> "asyncio.Future[None]":
-        """Note a cover task, which is paid for, and the base URL where the API accepted it."""
+        """Record a cover task, which is paid for, and the base URL where the API accepted it."""
         return self._fact(
             steps.Submitted(number=entry.number, task=task, run=self._run, base_url=base_url)
         )
 
     def has_answered(self, base_url: str) -> "asyncio.Future[bool]":
-        """Tell whether the API ever accepted a submit of this account at this base URL."""
+        """Return whether the API ever accepted a submit of this account at this base URL."""
         return self._store.do(lambda there: there.has_base_url(base_url))
 
     def covered(self, entry: LedgerEntry, details: CoverDetails) -> "asyncio.Future[None]":
-        """Note a finished cover."""
+        """Record a finished cover."""
         return self._fact(steps.covered(entry.number, details))
 
     def saved(self, entry: LedgerEntry, files: Sequence[Path]) -> "asyncio.Future[None]":
-        """Note the files of a cover; one that got a further name meanwhile is not saved yet."""
+        """Record the files of a cover; one that got another title meanwhile is not saved yet."""
         return self._fact(steps.saved(entry, files))
 
     def put_off(self, entry: LedgerEntry) -> "asyncio.Future[None]":
@@ -332,17 +338,20 @@ class Ledger:
     def ended(
         self, entry: LedgerEntry, state: TrackState, error: Exception, *, task_known: bool = True
     ) -> "asyncio.Future[None]":
-        """Note that an entry failed or needs attention; perhaps its cover task is another's."""
+        """Record that an entry failed or needs attention.
+
+        `task_known=False` removes its cover task, which belongs to another song.
+        """
         return self._fact(steps.ended(entry.number, state, error, task_known=task_known))
 
     def _fact(self, work: Work[T]) -> "asyncio.Future[T]":
-        """Have a step taken that is to be taken again, should its commit fail."""
+        """Queue a step that states a fact: it is repeated if its commit fails."""
         return self._store.do(work, keep=True)
 
 
 @contextlib.contextmanager
 def _failure_of_closing(*, logged: bool) -> Generator[None, None, None]:
-    """Log an error of ours in place of raising it, where it would replace another one."""
+    """Log an error of closing, instead of raising it, when it would replace another error."""
     try:
         yield
     except (LedgerError, ClientUsageError) as trouble:
@@ -352,7 +361,7 @@ def _failure_of_closing(*, logged: bool) -> Generator[None, None, None]:
 
 
 def _log_failure(closing: "asyncio.Task[None]") -> None:
-    """Log why a ledger could not be closed well, for whoever did not wait for it."""
+    """Log the error of closing a ledger when no caller waited for it."""
     error = None if closing.cancelled() else closing.exception()
     if error is not None:
         _log.error("%s", error)

@@ -1,6 +1,6 @@
-"""What each step of a ledger means: from which state to which, and what is noted with it.
+"""Define each step of a ledger: which state follows which, and what is recorded with it.
 
-It owns the rules; which transaction, where and how durable is the store's business.
+This module owns the rules. The store owns transactions, files and durability.
 """
 
 import json
@@ -33,13 +33,13 @@ _ENDED = (TrackState.FAILED, TrackState.ATTENTION)
 
 
 def begin_run(account: str, ledger: str) -> Work[int]:
-    """Begin a run of this account; a ledger of none becomes the account's.
+    """Begin a run of this account; a ledger without an account becomes this account's.
 
     Returns:
-        The run's number.
+        A step that returns the number of the run.
 
     Raises:
-        LedgerError: When done: the ledger belongs to another account. No run was begun.
+        LedgerError: By the step: the ledger belongs to another account, and no run was begun.
     """
     began_at = datetime.now(UTC).timestamp()
 
@@ -61,51 +61,51 @@ def begin_run(account: str, ledger: str) -> Work[int]:
 
 
 def change_run(number: int, **values: Any) -> Work[None]:
-    """Note something of a run."""
+    """Record values of a run."""
     columns = write_columns(**values)
     return lambda there: there.change_run(number, columns)
 
 
 def forget_account(there: Transaction) -> None:
-    """Let the next run say whose the ledger is; where the API answered is the account's too."""
+    """Remove the account, and the base URLs where the API answered that account."""
     there.set_account(None)
     there.drop_base_urls()
 
 
 def count(there: Transaction) -> Totals:
-    """Count the music tasks by state."""
+    """Return the number of music tasks in each state."""
     counted = {read_state(first, state): many for state, many, first in there.counts()}
     return {state: counted.get(state, 0) for state in TrackState}
 
 
 def page(states: Iterable[TrackState], after: int, limit: int) -> Work[list[LedgerEntry]]:
-    """Find entries in these states whose number is above `after`, in order."""
+    """Return entries in these states whose number is above `after`, in order."""
     names = [state.value for state in states]
     return lambda there: [read_entry(row) for row in there.page(names, after, limit)]
 
 
 def unsaved(run: int, limit: int) -> Work[list[LedgerEntry]]:
-    """Find covers whose images are not saved, the oldest first, less those put off."""
+    """Return covers whose images are not saved, oldest first, without those put off."""
     return lambda there: [read_entry(row) for row in there.unsaved(run, limit)]
 
 
 def holds(fingerprint: str | None) -> Work[bool]:
-    """Tell whether the catalog taken in last is whole, and the one of this fingerprint."""
+    """Return whether the latest catalog was added completely and has this fingerprint."""
     return lambda there: fingerprint is not None and there.catalog() == fingerprint
 
 
 def forget_waiting(there: Transaction) -> int:
-    """Drop what nothing was sent for, and return how many that were."""
+    """Drop the tracks for which nothing was sent, and return how many there were."""
     there.set_catalog(None)
     return there.drop(TrackState.WAITING.value)
 
 
 def take_in(tracks: Sequence[Track]) -> Work[int]:
-    """Add tracks, in order, and return how many music tasks were new.
+    """Add tracks in order, and return how many music tasks were new.
 
     Raises:
-        TypeError: At once: a column's value is none of JSON's.
-        ValueError: At once: columns are nested too deeply.
+        TypeError: Immediately: a column's value has no form in JSON.
+        ValueError: Immediately: columns are nested too deeply.
     """
     try:
         rows = [(track.music_task_id, _names({track.title: track.columns})) for track in tracks]
@@ -121,7 +121,7 @@ def _take_in(there: Transaction, music_task_id: str, names: str) -> bool:
     new: dict[str, dict[str, object]] = json.loads(names)
     changes: dict[str, Plain] = {"names": _names(known.names | new)}
     if known.state is TrackState.SAVED and not new.keys() <= known.names.keys():
-        changes |= write_columns(state=TrackState.COVERED)  # the new name wants its files as well
+        changes |= write_columns(state=TrackState.COVERED)  # the new title needs files too
     there.change(known.number, changes)
     return False
 
@@ -131,7 +131,7 @@ def _names(columns: Mapping[str, Mapping[str, object]]) -> str:
 
 
 def retry_failed(there: Transaction) -> None:
-    """Begin anew with what failed or needs attention."""
+    """Start again the entries that failed or need attention."""
     ended, after = [state.value for state in _ENDED], 0
     while rows := there.page(ended, after, _PAGE):
         for row in map(read_track, rows):
@@ -140,10 +140,13 @@ def retry_failed(there: Transaction) -> None:
 
 
 def _begun_anew(row: TrackRow) -> dict[str, Plain]:
-    """Poll again what has a cover task that did not fail; submit the others again.
+    """Return the columns of an entry that starts again.
 
-    Where there was a cover, or may be one, it stays possibly billed until then.
+    An entry with a cover task that did not fail is polled again; the others are submitted again.
     """
+    # WAITING means that nothing was sent, so it is right only for an entry without any cover. Where
+    # there was a cover, or one may exist, the entry becomes SUBMITTING: it stays possibly billed,
+    # and a run that is interrupted before the new submit never counts it as unsent.
     has_failed = row.error == CoverFailedError.__name__
     state = TrackState.WAITING
     if has_failed or (row.cover_task_id is None and row.state is TrackState.ATTENTION):
@@ -154,7 +157,7 @@ def _begun_anew(row: TrackRow) -> dict[str, Plain]:
 
 
 def submitting(number: int) -> Work[None]:
-    """Note that a submit may go out; it counts, unless it repeats one that may have gone out."""
+    """Record that a submit may be sent; count it, unless it repeats one that may have been sent."""
 
     def work(there: Transaction) -> None:
         row = read_track(there.track(number))
@@ -168,7 +171,7 @@ def submitting(number: int) -> Work[None]:
 
 
 def unsent(number: int) -> Work[None]:
-    """Note that no submit went out after all, and take it out of the count."""
+    """Record that no submit was sent after all, and remove it from the count."""
 
     def work(there: Transaction) -> None:
         row = read_track(there.track(number))
@@ -180,9 +183,10 @@ def unsent(number: int) -> Work[None]:
 
 @attrs.frozen(kw_only=True)
 class Submitted:
-    """The step that notes a cover task, which is paid for, and can say which.
+    """The step that records a cover task, which is paid for.
 
-    It reads nothing of the row: a fact that costs money is written whatever else is damaged.
+    It is a class, so that `Ledger.unwritten` can list the tasks of steps that were not written. It
+    reads nothing of the row: a fact that costs money is written even if the row is damaged.
     """
 
     number: int
@@ -191,7 +195,7 @@ class Submitted:
     base_url: str | None
 
     def __call__(self, there: Transaction) -> None:
-        """Write it, count it, and note where the API accepted it."""
+        """Write the task, count the submit, and record the base URL that accepted it."""
         there.change(
             self.number,
             write_columns(
@@ -206,7 +210,7 @@ class Submitted:
 
 
 def covered(number: int, details: CoverDetails) -> Work[None]:
-    """Note a finished cover."""
+    """Record a finished cover."""
     columns = write_columns(
         state=TrackState.COVERED,
         images=details.images,
@@ -217,7 +221,7 @@ def covered(number: int, details: CoverDetails) -> Work[None]:
 
 
 def saved(entry: LedgerEntry, files: Sequence[Path]) -> Work[None]:
-    """Note the files of a cover; one that got a further name meanwhile is not saved yet."""
+    """Record the files of a cover; one that got another title meanwhile is not saved yet."""
     titles = {track.title for track in entry.tracks}
     columns = write_columns(files=tuple(files), saved_on=node())
 
@@ -232,8 +236,11 @@ def saved(entry: LedgerEntry, files: Sequence[Path]) -> Work[None]:
 def ended(
     number: int, state: TrackState, error: Exception, *, task_known: bool = True
 ) -> Work[None]:
-    """Note that an entry failed or needs attention; perhaps its cover task is another's."""
-    reason = str(error).encode(errors="replace").decode()  # halves of characters have no UTF-8
+    """Record that an entry failed or needs attention.
+
+    `task_known=False` removes its cover task, which belongs to another song.
+    """
+    reason = str(error).encode(errors="replace").decode()  # UTF-8 has no unpaired surrogates
     columns = write_columns(state=state, error=type(error).__name__, reason=reason)
     if not task_known:
         columns |= write_columns(cover_task_id=None)
@@ -241,5 +248,5 @@ def ended(
 
 
 def put_off(number: int, run: int) -> Work[None]:
-    """Leave a cover's images to the next run."""
+    """Leave the images of a cover to the next run."""
     return lambda there: there.change(number, {"put_off": run})

@@ -1,7 +1,7 @@
-"""Where a ledger is kept: the interface between what its steps mean and what makes them durable.
+"""Define the interface between the steps of a ledger and the storage that makes them durable.
 
 A store owns transactions, statements, files, locks and versions. It must not know what a state
-means, nor which step follows which: that is `ledger.py`'s and `steps.py`'s.
+means, nor which step follows which: `ledger.py` and `steps.py` own that.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Transaction(Protocol):
-    """What a step does to a ledger, all of it or nothing.
+    """The statements of one step; all of them take effect, or none.
 
     Rows and columns are those of `entry.TrackRow` and `entry.LedgerRun`, as plain data.
     """
@@ -25,27 +25,27 @@ class Transaction(Protocol):
         ...
 
     def set_account(self, account: str | None) -> None:
-        """Make it belong to this account, or to none."""
+        """Set the account that the ledger belongs to, or remove it."""
         ...
 
     def has_base_url(self, base_url: str) -> bool:
-        """Tell whether the account's API has answered at this base URL."""
+        """Return whether the API has answered this account at this base URL."""
         ...
 
     def add_base_url(self, base_url: str) -> None:
-        """Note that it has; once more is fine."""
+        """Record that the API has answered at this base URL; repeating it is fine."""
         ...
 
     def drop_base_urls(self) -> None:
-        """Forget all of them."""
+        """Remove all base URLs."""
         ...
 
     def catalog(self) -> str | None:
-        """Return the fingerprint of the catalog that was taken in last, once it is whole."""
+        """Return the fingerprint of the latest catalog, once that was added completely."""
         ...
 
     def set_catalog(self, fingerprint: str | None) -> None:
-        """Set that fingerprint."""
+        """Set the fingerprint of the latest catalog."""
         ...
 
     def last_run(self) -> int:
@@ -65,39 +65,39 @@ class Transaction(Protocol):
         ...
 
     def runs(self, limit: int) -> Sequence[Row]:
-        """Return the latest runs, the latest one first."""
+        """Return the latest runs, the latest first."""
         ...
 
     def counts(self) -> Sequence[tuple[object, int, int]]:
-        """Return each state, how many tracks are in it, and the number of the first one."""
+        """Return each state, the count of its tracks, and the number of the first of them."""
         ...
 
     def page(self, states: Sequence[str], after: int, limit: int) -> Sequence[Row]:
-        """Return tracks in these states (none stands for all), whose number is above `after`."""
+        """Return tracks in these states (none means all) whose number is above `after`."""
         ...
 
     def unsaved(self, run: int, limit: int) -> Sequence[Row]:
-        """Return tracks that are covered and not put off in this run, the oldest covers first."""
+        """Return tracks that are covered and not put off in this run, oldest covers first."""
         ...
 
     def track(self, number: int) -> Row:
         """Return a track by its number.
 
         Raises:
-            LedgerError: It is gone, so somebody else wrote to the ledger.
+            LedgerError: It is gone, so another program wrote to the ledger.
         """
         ...
 
     def find(self, music_task_id: str) -> Row:
-        """Return a track by its music task, likewise."""
+        """Return a track by its music task; raises as `track` does."""
         ...
 
     def add(self, music_task_id: str, names: str) -> bool:
-        """Add a track that waits, unless its music task is there; tell whether it was added."""
+        """Add a waiting track unless its music task is known; return whether it was added."""
         ...
 
     def change(self, number: int, columns: Mapping[str, Plain]) -> None:
-        """Change columns of a track; `put_off`, the run that leaves its images out, is one too."""
+        """Change columns of a track; one is `put_off`, the run that does not save its images."""
         ...
 
     def drop(self, state: str) -> int:
@@ -106,59 +106,60 @@ class Transaction(Protocol):
 
 
 Work = Callable[[Transaction], T]
-"""A step. It may be called again, in a new transaction, when the one before came to nothing."""
+"""A step. It may be called again in a new transaction when the previous one failed."""
 
 
 class Snapshot(Protocol):
     """A ledger as it was at one moment, for reading."""
 
     async def read(self, work: Work[T]) -> T:
-        """Read something; the event loop goes on meanwhile."""
+        """Run a step that only reads, without blocking the event loop."""
         ...
 
 
 class Store(Protocol):
-    """Keeps one ledger. A store may be opened again after it was closed."""
+    """The storage of one ledger. A store may be opened again after it was closed."""
 
     @property
     def name(self) -> str:
-        """What people know it by."""
+        """Return the name for messages."""
         ...
 
     @property
     def unwritten(self) -> tuple[Work[object], ...]:
-        """The steps to be kept whose commit failed, and that were not written since."""
+        """Return the steps with `keep` whose commit failed and that were not written since."""
         ...
 
     async def open(self) -> None:
-        """Open it for writing. Whoever is cancelled meanwhile leaves it closed.
+        """Open the store for writing; a cancellation leaves it closed.
 
         Raises:
-            LedgerError: Somebody else has it, or it cannot be used.
+            LedgerError: Another process holds it, or it cannot be used.
         """
         ...
 
     async def aclose(self) -> None:
-        """Finish what is queued, try once more what could not be written, and let others have it.
+        """Finish queued steps, retry unwritten ones once, and release the lock.
 
-        It must run in a task that is cancelled at most once; then it goes on to its end.
+        It must run in a task that is cancelled at most once; then it still runs to its end.
 
         Raises:
-            LedgerError: Something is left unwritten.
+            LedgerError: A step is left unwritten.
         """
         ...
 
     def do(self, work: Work[T], *, keep: bool = False) -> "asyncio.Future[T]":
-        """Queue a step, which is taken whether or not the future is awaited, in the order of calls.
+        """Queue a step; steps run in the order of calls, whether or not the future is awaited.
 
         Args:
-            work: Called in a transaction of its own, outside the event loop's thread.
-            keep: It states a fact: should its commit fail, it is taken again before whatever comes
-                next, and when the store is closed.
+            work: The step; called in its own transaction, outside the event loop's thread.
+            keep: The step states a fact: if its commit fails, it is repeated before the next step,
+                and when the store is closed.
 
         Returns:
-            A future of the running event loop: the work's value, once it is durable; or the work's
-            own error, which undoes the step; or a LedgerError when it could not be committed.
+            A future of the running event loop. Its result is the step's value, once that is
+            durable. Its exception is the step's own error, which undoes the step, or a LedgerError
+            when the step could not be committed.
 
         Raises:
             LedgerError: The store is not open.
@@ -166,9 +167,9 @@ class Store(Protocol):
         ...
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
-        """Read it, open or not, while others may be writing to it.
+        """Return a snapshot for reading; the store need not be open, and may be written meanwhile.
 
         Raises:
-            LedgerError: There is none, or it cannot be used.
+            LedgerError: There is no ledger, or it cannot be used.
         """
         ...

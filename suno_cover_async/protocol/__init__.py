@@ -1,6 +1,6 @@
-"""The API's language: requests, records in JSON, codes, signatures. No I/O, no clock.
+"""Define the API's protocol: requests, JSON records, codes and signatures. No I/O, no clock.
 
-Client and sandbox read and write the same table of fields in `codec.py`, so the API's own words
-(`taskId`, `successFlag`, `callBackUrl`) stand in this folder alone. It must not know how a request
-is sent. Open `requests.py` first, then `responses.py`: what an answer means.
+Client and sandbox share the table of fields in `codec.py`, so the API's own field names (`taskId`,
+`successFlag`, `callBackUrl`) appear in this folder only. It must not know how a request is sent.
+Open `requests.py` first, then `responses.py`, which decides what an answer means.
 """

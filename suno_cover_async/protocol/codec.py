@@ -1,14 +1,14 @@
-"""JSON text and our values, both ways: the client reads what the sandbox writes. No I/O.
+"""Convert between JSON text and the package's values: the client reads what the sandbox writes.
 
-One table of fields for each record says what the API calls a field, how it is read and how it is
-written, and cattrs makes a reader and a writer of it. The API's names of fields (`taskId`,
-`successFlag`, `callBackUrl`) stand in this module alone. The ids, which we rely on, are read
-strictly. Everything else is read leniently: unknown fields are ignored, null is absent, and a value
-that makes no sense is None.
+For each record, one table of fields gives the API's name of a field, how it is read and how it is
+written; cattrs generates a reader and a writer from it. The API's field names (`taskId`,
+`successFlag`, `callBackUrl`) appear in this module only. Ids, which the client relies on, are read
+strictly. Everything else is read leniently: unknown fields are ignored, null means absent, and a
+value that makes no sense becomes None. No I/O.
 
 Sources: docs.sunoapi.org/suno-api/cover-suno, get-cover-suno-details and cover-suno-callbacks,
-the pages of the same names on docs.kie.ai, and recorded traffic. Where they differ, the comment
-beside the line says which one is followed.
+the pages of the same names on docs.kie.ai, and recorded traffic. Where they differ, a comment at
+the line names the source that is followed.
 """
 
 import json
@@ -57,12 +57,12 @@ _FLAG = "successFlag"
 
 
 class WrongTaskError(ValueError):
-    """The answer is about another task, so it answers another request."""
+    """The answer names another task, so it belongs to another request."""
 
 
 @attrs.frozen(kw_only=True)
 class Submission:
-    """What is posted to ask for a cover; a field is None where it is absent or no text."""
+    """The body of a submit; a field is None if it is absent or not a string."""
 
     music_task_id: str | None = None
     callback_url: str | None = None
@@ -70,7 +70,7 @@ class Submission:
 
 @attrs.frozen(kw_only=True)
 class SubmittedCover:
-    """The `data` of an answer to a submit: the cover task, and the music where it is named."""
+    """The `data` of an answer to a submit: the cover task, and the music task if it is named."""
 
     cover_task_id: str
     music_task_id: str | None = None
@@ -78,29 +78,29 @@ class SubmittedCover:
 
 @attrs.frozen(kw_only=True)
 class _CallbackData:
-    """The `data` of a callback; its id has two spellings, and is not checked yet."""
+    """The `data` of a callback; its id has two spellings and is not checked yet."""
 
     cover_task_id: object = None
     other_spelling: object = None
     images: tuple[str, ...] | None = None
 
 
-# One table of fields for each record, used in both directions. The two functions that cattrs makes
-# of a table are kept and called directly: `_converter.structure` would look them up on each poll.
-# The reader's second argument is required by older versions of cattrs.
+# One table of fields for each record, used in both directions. The two functions that cattrs
+# generates from a table are stored and called directly, because `_converter.structure` would search
+# for them on each poll. Older versions of cattrs require the reader's second argument.
 
 _converter = Converter(detailed_validation=False)  # its detailed errors show the server's values
 
 
 class _Record(NamedTuple, Generic[V]):
-    """How one kind of record is read and written."""
+    """The reader and the writer of one kind of record."""
 
     read: Callable[[Mapping[str, Any], type[V]], V]
     write: Callable[[V], dict[str, Any]]
 
 
 def _record(kind: type[V], **overrides: object) -> _Record[V]:
-    """Make the reader and the writer of a table of fields."""
+    """Generate the reader and the writer from a table of fields."""
     table: dict[str, Any] = overrides
     return _Record(
         read=make_dict_structure_fn(kind, _converter, **table),
@@ -128,7 +128,7 @@ def _write_audio(urls: tuple[str, ...]) -> dict[str, Any] | None:
 
 @cache
 def _cover(times: Times) -> _Record[CoverDetails]:
-    """Make the record of a cover task; hosts differ in how they write times, and both are read."""
+    """Return the record of a cover task; hosts write times in two ways, and both are read."""
     write = partial(write_time, times)
     return _record(
         CoverDetails,
@@ -169,9 +169,9 @@ _CALLBACK = _record(
 
 
 def decode_details(record: dict[str, Any]) -> CoverDetails:
-    """Read the `data` of a details answer; raises LookupError, TypeError or ValueError.
+    """Read the `data` of a details answer; raise LookupError, TypeError or ValueError.
 
-    The word counts only where there is no flag [documented in prose, never seen].
+    The `status` word counts only if there is no flag [documented in prose, never observed].
     """
     if record.get(_FLAG) is None:
         record = record | {_FLAG: write_flag(status_of_word(record.get("status")))}
@@ -184,7 +184,7 @@ def encode_details(found: CoverDetails, times: Times = Times.EPOCH_MS) -> dict[s
 
 
 def decode_music(record: dict[str, Any]) -> MusicDetails:
-    """Read the `data` of a music details answer; raises LookupError or TypeError."""
+    """Read the `data` of a music details answer; raise LookupError or TypeError."""
     return _MUSIC.read(record, MusicDetails)
 
 
@@ -194,10 +194,10 @@ def encode_music(found: MusicDetails) -> dict[str, Any]:
 
 
 def check_task(data: object, task_id: str) -> dict[str, Any]:
-    """Check that `data` is a record of the task that was asked for.
+    """Return `data` if it is a record of the requested task.
 
     Raises:
-        TypeError: It is no object, or its id is no text.
+        TypeError: It is not an object, or its id is not a string.
         LookupError: It has no id.
         WrongTaskError: It is about another task.
     """
@@ -214,19 +214,19 @@ def encode_submission(submission: Submission) -> bytes:
 
 
 def decode_submission(text: str) -> Submission:
-    """Read the body of a submit, as the sandbox does; nonsense reads as absent fields."""
+    """Read the body of a submit, as the sandbox does; invalid fields count as absent."""
     return _SUBMISSION.read(json_object(text) or {}, Submission)
 
 
 def decode_submitted(data: object) -> SubmittedCover:
-    """Read the `data` of an answer to a submit; raises LookupError, TypeError or ValueError."""
+    """Read the `data` of an answer to a submit; raise LookupError, TypeError or ValueError."""
     if not is_object(data):
         raise TypeError("data is not an object")
     return _SUBMITTED.read(data, SubmittedCover)
 
 
 def cover_task_id_in(data: object) -> str | None:
-    """Read only which cover task `data` names; None where it names none."""
+    """Return the cover task id that `data` names, or None."""
     cover_task_id = data.get(TASK_ID) if is_object(data) else None
     return cover_task_id if validation.is_task_id(cover_task_id) else None
 
@@ -250,13 +250,13 @@ def encode_callback(
 
 
 def decode_callback(body: bytes) -> str:
-    """Read which cover task a callback names; nothing else in it is to be believed.
+    """Return the cover task id that a callback names; nothing else in it is trusted.
 
-    kie.ai's own sample code reads `task_id`, its documented callbacks carry `taskId`; both are
-    read. Keys that stand twice are refused, since two readers could read two things.
+    kie.ai's own sample code reads `task_id`, and its documented callbacks contain `taskId`; both
+    are read. Duplicate keys are refused, because another reader could see the other value.
 
     Raises:
-        CallbackRefusedError: It is not UTF-8, not a JSON object, names no cover task, or two.
+        CallbackRefusedError: It is not UTF-8, not a JSON object, or names no cover task, or two.
     """
     try:
         found = json_object(body.decode(), allow_duplicate_keys=False)

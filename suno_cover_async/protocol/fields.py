@@ -1,6 +1,6 @@
-"""Single fields of the API's records: how each is read leniently, or strictly, and written. No I/O.
+"""Read and write single fields of the API's records, leniently or strictly. No I/O.
 
-Which record has which field, and what the API calls it, is `codec.py`'s. A function that reads gets
+`codec.py` defines which record has which field, and the API's name of it. A reading function gets
 the value and its type, as cattrs calls it. An error says what is wrong and never shows the value.
 """
 
@@ -38,16 +38,16 @@ _URL_LENGTHS = range(1, 8193)
 
 
 class Times(enum.Enum):
-    """How a host writes dates and times."""
+    """The format in which a host writes dates and times."""
 
     ISO = "iso"  # documented
-    EPOCH_MS = "epoch_ms"  # seen live
+    EPOCH_MS = "epoch_ms"  # observed
 
 
 def whole_number(value: object) -> int | None:
-    """Read a whole number, be it written 401, "401" or 401.0; None for anything else, as `true`.
+    """Read a whole number written as 401, "401" or 401.0; None for anything else, such as `true`.
 
-    Text and floats were never seen; other clients of this API read codes and flags so.
+    Strings and floats were never observed; other clients of this API read codes and flags so.
     """
     if type(value) is int:
         return value
@@ -57,60 +57,60 @@ def whole_number(value: object) -> int | None:
 
 
 def read_credits(value: object) -> float:
-    """Read a balance; raises ValueError or ArithmeticError for what is no finite number."""
+    """Read a balance; raise ValueError or ArithmeticError for anything but a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError("data is not a number of credits")
     return float(value)
 
 
 def read_text(value: object, _: object = str) -> str:
-    """Insist on a text; cattrs alone would make "None" of null, and "5" of 5."""
+    """Read a required string; cattrs alone would turn null into "None" and 5 into "5"."""
     if not isinstance(value, str):
         raise TypeError("a text is missing")
     return value
 
 
 def read_task_id(value: object, _: object) -> str:
-    """Insist on an id of the API; raises ValueError."""
+    """Read a required id of the API; raise ValueError if it is not an id."""
     if not validation.is_task_id(value):
         raise ValueError("data.taskId is not an id")
     return value
 
 
 def read_text_or_none(value: object, _: object) -> str | None:
-    """Read a text; None for anything else."""
+    """Read a string; None for anything else."""
     return value if isinstance(value, str) else None
 
 
 def read_shown(value: object, _: object) -> str:
-    """Insist on a text, and make it one that a terminal can show."""
+    """Read a required string, and make it printable for a terminal."""
     return printable(read_text(value))
 
 
 def read_message(value: object, _: object) -> str | None:
-    """Read a reason, as a terminal can show it; None for an empty one, and for anything else."""
+    """Read a reason and make it printable; None for an empty string, and for anything else."""
     return printable(value) or None if isinstance(value, str) else None
 
 
 def read_parent(value: object, _: object) -> str | None:
-    """Read the music task that a cover task belongs to; raises ValueError for what is no id."""
+    """Read the music task that a cover task belongs to; raise ValueError if it is not an id."""
     if value is None or validation.is_task_id(value):
         return value
     if value == "":
         return None
-    raise ValueError("parentTaskId is no id: which music it is of, nobody can tell")
+    raise ValueError("parentTaskId is not an id, so the music task of the cover is unknown")
 
 
 def read_flag(value: object, _: object) -> CoverStatus:
-    """Read a flag; an unknown one is pending, until the waiter's timeout."""
-    number = value if type(value) is int else whole_number(value)  # nearly every poll has an int
+    """Read a flag; an unknown one counts as pending, so the waiter polls until its timeout."""
+    number = value if type(value) is int else whole_number(value)  # almost always an int
     if number is None:
         return status_of_word(value)
     return _STATUS_BY_FLAG.get(number, _UNKNOWN)
 
 
 def status_of_word(value: object) -> CoverStatus:
-    """Read a status that is written as a word; an unknown one is pending."""
+    """Read a status written as a word; an unknown one counts as pending."""
     word = value if isinstance(value, str) else ""
     return _STATUS_BY_WORD.get(word, _UNKNOWN)
 
@@ -121,7 +121,7 @@ def write_flag(status: CoverStatus) -> int:
 
 
 def read_error_code(value: object, _: object) -> int | None:
-    """Read an error code; None where it says that there was no error."""
+    """Read an error code; None if it says that there was no error."""
     if value is None:
         return None
     code = whole_number(value)
@@ -129,11 +129,11 @@ def read_error_code(value: object, _: object) -> int | None:
 
 
 def read_time(value: object, _: object) -> datetime | None:
-    """Read ISO-8601 [documented] or epoch milliseconds [seen live], in UTC.
+    """Read ISO 8601 [documented] or epoch milliseconds [observed], in UTC.
 
-    None for anything else, and for a time at which no cover was ever made, such as 0.
+    None for anything else, and for a time before 2000 or after 2999, such as 0.
     """
-    if type(value) is int:  # a keyword of timedelta would cost time on each poll
+    if type(value) is int:  # positional arguments: keywords of timedelta would slow down each poll
         return _EPOCH + timedelta(0, 0, 0, value) if value in _EPOCH_MS else None
     return _read_iso(value) if isinstance(value, str) else None
 
@@ -148,7 +148,7 @@ def _read_iso(text: str) -> datetime | None:
 
 
 def write_time(times: Times, time: datetime | None) -> str | int | None:
-    """Write a time as a host of these `times` does."""
+    """Write a time in the format `times`."""
     if time is None:
         return None
     if times is Times.ISO:
@@ -157,7 +157,7 @@ def write_time(times: Times, time: datetime | None) -> str | int | None:
 
 
 def read_urls(values: object) -> tuple[str, ...]:
-    """Read up to 64 URLs; what can be no URL is left out, and what is no list has none."""
+    """Read up to 64 URLs; skip values that cannot be URLs; a value that is no list has none."""
     if not is_list(values):
         return ()
     return tuple(
@@ -170,9 +170,9 @@ def read_urls(values: object) -> tuple[str, ...]:
 
 
 def read_unchecked(value: object, _: object) -> object:
-    """Hand on what is checked together with other fields."""
+    """Return the value unchecked; it is checked later, together with other fields."""
     return value
 
 
 def skip(_: object, __: object) -> None:
-    """Read nothing, whatever it says."""
+    """Ignore the value."""

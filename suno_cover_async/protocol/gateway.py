@@ -1,9 +1,9 @@
-"""What an answer means that is not the API's, but that of a gateway in front of it.
+"""Decide what an answer means that comes from a gateway and not from the API.
 
-A gateway is whatever may answer in the API's place: a proxy, a load balancer, Cloudflare, a web
-framework's own error handler, or another host altogether where the base URL is wrong. Its HTTP
-status says whether to retry, whether this client is blocked, or whether the address is wrong. It
-never decides about a song. What the API's own answers mean is `responses.py`'s to say.
+A gateway is anything that may answer in place of the API: a proxy, a load balancer, Cloudflare, a
+web framework's error handler, or another host if the base URL is wrong. Its HTTP status says
+whether to retry, whether this client is blocked, or whether the address is wrong. It never decides
+the outcome of a song. `responses.py` decides what the API's own answers mean.
 
 Source of the Cloudflare codes and of `cf-mitigated`:
 developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-1xxx-errors.
@@ -31,9 +31,9 @@ _MOST_SEARCHED = (
     16_384  # characters of a page: Cloudflare's own have the code within the first 8,000
 )
 _LONGEST_PART = 200
-# Cloudflare writes "error code: 1010" as the whole of a plain text, and in HTML, which names
-# Cloudflare, "Error 1020", where spans may stand around each word. Nothing here backtracks: a
-# hostile page must not take long.
+# Cloudflare writes "error code: 1010" as a whole plain-text body. In HTML, which names Cloudflare,
+# it writes "Error 1020", with optional spans around each word. The possessive quantifiers (`++`)
+# prevent backtracking: a hostile page could otherwise block the event loop.
 _PLAIN_CODE = re.compile(r"error code: (1[0-9]{3})", re.IGNORECASE)
 _CLOUDFLARE = re.compile(r"cloudflare|cf-error", re.IGNORECASE)
 _CODE = re.compile(
@@ -44,20 +44,20 @@ _CODE = re.compile(
 _BLOCK_PAGES = ("Attention Required! | Cloudflare", "used Cloudflare to restrict access")
 _MARKUP = re.compile(r"\s*<[!?a-z]", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^<>]{0,200}+>([^<]{1,400})", re.IGNORECASE)
-# RFC 9457, and what frameworks and other gateways write.
+# From RFC 9457, frameworks and other gateways.
 _JSON_PARTS = ("title", "error", "error_msg", "message", "Message", "detail")
 _TAG = re.compile(r"<[^<>]{0,400}+>")
-_NO_TEXT = "\ufffd"  # in place of bytes that are no UTF-8
+_NO_TEXT = "\ufffd"  # replaces bytes that are not UTF-8
 
 
 class Answer(NamedTuple):
-    """An HTTP answer, as far as it matters.
+    """The parts of an HTTP answer that decide what it means.
 
     Attributes:
         status: The HTTP status.
         text: The body.
-        retry_after: The seconds of its `Retry-After` header, where that makes sense.
-        challenged: It has the header `cf-mitigated`: Cloudflare wants a browser to prove itself.
+        retry_after: The seconds of its `Retry-After` header; None if absent or senseless.
+        challenged: It has the header `cf-mitigated`: Cloudflare demands a browser challenge.
     """
 
     status: int
@@ -69,13 +69,13 @@ class Answer(NamedTuple):
 def error_of(
     answer: Answer, body: Mapping[str, Any] | None, base_url: BaseUrl
 ) -> errors.SunoCoverError:
-    """Name the error that a gateway's answer means; its `code` is None.
+    """Return the error for a gateway's answer; its `code` is None.
 
     Args:
         answer: The answer.
-        body: The JSON object in it, where there is one.
-        base_url: Where it came from. Once the API has answered there, an answer that nothing else
-            explains is a passing fault; before that, the address is wrong.
+        body: The JSON object in it, if there is one.
+        base_url: The base URL that was called. Once the API has answered there, an answer without
+            another explanation is a temporary fault; before that, the address is wrong.
     """
     shown = f"HTTP {answer.status} from a gateway, not the API: {_said(answer, body)}"
     is_broken = answer.status // 100 == _SERVER_ERROR or answer.status in _PASSING
@@ -102,14 +102,14 @@ def error_of(
 def _cloudflare_code(
     answer: Answer, body: Mapping[str, Any] | None, *, is_page: bool
 ) -> int | None:
-    """Find the number of Cloudflare's error, 1xxx; None where there is none, or it is another's.
+    """Return Cloudflare's error number, 1xxx; None if there is none, or another program wrote it.
 
-    Databases and frameworks number their errors likewise: MySQL's 1020 is a conflict of writers.
+    Databases and frameworks use the same range: MySQL's 1020 is a conflict of writers.
 
     Args:
         answer: The answer.
-        body: The JSON object in it, where there is one.
-        is_page: It may be an HTML page of Cloudflare's with a number: those come with a 4xx.
+        body: The JSON object in it, if there is one.
+        is_page: It may be a numbered HTML page of Cloudflare; those are sent with a 4xx.
     """
     if body is not None:
         return whole_number(body.get("error_code")) if body.get("cloudflare_error") else None
@@ -121,13 +121,13 @@ def _cloudflare_code(
 
 
 def _is_block_page(answer: Answer) -> bool:
-    """Whether it is a page of Cloudflare's firewall, which may have no number."""
+    """Return whether it is a page of Cloudflare's firewall, which may have no number."""
     text = answer.text[:_MOST_SEARCHED]
     return answer.status == _FORBIDDEN and any(page in text for page in _BLOCK_PAGES)
 
 
 def _is_unreadable(answer: Answer, body: Mapping[str, Any] | None) -> bool:
-    """Whether it may be the API's answer, lost on the way: cut off, or a 2xx empty or garbled."""
+    """Return whether it may be a damaged answer of the API: cut off, or an empty or garbled 2xx."""
     if body is not None:
         return False
     text = answer.text[:_MOST_SEARCHED].strip()
@@ -140,7 +140,7 @@ def _is_unreadable(answer: Answer, body: Mapping[str, Any] | None) -> bool:
 
 
 def _said(answer: Answer, body: Mapping[str, Any] | None) -> str:
-    """Quote what people are to read: JSON's title and detail, a page's title, or the first line."""
+    """Return the readable part: JSON's title and detail, a page's title, or the first line."""
     text = answer.text[:_MOST_SEARCHED].strip()
     if body is not None:
         parts = _texts(body) or _texts(body.get("error"))
@@ -151,7 +151,7 @@ def _said(answer: Answer, body: Mapping[str, Any] | None) -> str:
 
 
 def _texts(record: object) -> list[str]:
-    """Read what a JSON object says under the usual names."""
+    """Return the messages in a JSON object, under their usual keys."""
     if not is_object(record):
         return []
     found = [record[key] for key in _JSON_PARTS if isinstance(record.get(key), str)]

@@ -1,6 +1,6 @@
-"""JSON text into JSON values, within bounds that are the same on every Python. No I/O.
+"""Parse JSON text, with limits that are the same on every Python version. No I/O.
 
-It knows nothing of the API: what an object means is for `codec.py` and `responses.py` to say.
+This module knows nothing of the API; `codec.py` and `responses.py` decide what an object means.
 """
 
 import json
@@ -11,11 +11,11 @@ MOST_LEVELS = 100  # the API's own answers have four
 
 
 def json_object(text: str, *, allow_duplicate_keys: bool = True) -> dict[str, Any] | None:
-    """Parse a JSON object; None for anything else, however deep, long or odd.
+    """Parse a JSON object; return None for anything else, however deep, long or malformed.
 
     Args:
-        text: What to parse.
-        allow_duplicate_keys: A key may stand twice in an object; the last counts.
+        text: The text to parse.
+        allow_duplicate_keys: Accept a key that appears twice in an object; the last value counts.
     """
     text = text.strip(_BLANK)
     if text.count("{") + text.count("[") > MOST_LEVELS and _is_too_deep(text):
@@ -29,13 +29,11 @@ def json_object(text: str, *, allow_duplicate_keys: bool = True) -> dict[str, An
 
 
 def _is_too_deep(text: str) -> bool:
-    """Whether more than 100 lists and objects stand in each other.
-
-    Python bounds the depth by itself, but each version in another place: by its recursion limit
-    before 3.14, then by the C stack, and since 3.15 the value that was parsed may be too deep to be
-    written again. A bound of our own makes them agree. Brackets are counted without parsing; up to
-    the first mistake in the JSON this count is the depth of the parser's recursion.
-    """
+    """Return whether lists and objects are nested more than 100 levels deep."""
+    # Python limits the depth itself, but each version differently: by the recursion limit before
+    # 3.14, then by the C stack, and since 3.15 a parsed value may be too deep to be written again.
+    # This limit is the same for all. Brackets are counted without parsing; up to the first syntax
+    # error, the count equals the depth of the parser's recursion.
     level = 0
     for bracket in _BRACKET.findall(_TEXT.sub("", text)):
         level += 1 if bracket in "[{" else -1
@@ -51,13 +49,14 @@ def _refuse_constant(name: str) -> None:
 def _refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     record = dict(pairs)
     if len(record) != len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key appears twice")
     return record
 
 
 _BLANK = " \t\r\n"
 _BRACKET = re.compile(r"[][{}]")
-_TEXT = re.compile(r'"(?:[^"\\]++|\\.?)*+"?', re.DOTALL)  # or its beginning; never backtracks
+# A string, closed or not; never backtracks.
+_TEXT = re.compile(r'"(?:[^"\\]++|\\.?)*+"?', re.DOTALL)
 _JSON = json.JSONDecoder(parse_constant=_refuse_constant)
 _JSON_WITHOUT_DUPLICATE_KEYS = json.JSONDecoder(
     parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicate_keys
@@ -65,10 +64,10 @@ _JSON_WITHOUT_DUPLICATE_KEYS = json.JSONDecoder(
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    """Whether it is an object."""
+    """Return whether it is a JSON object."""
     return isinstance(value, dict)
 
 
 def is_list(value: object) -> TypeGuard[list[Any]]:
-    """Whether it is a list."""
+    """Return whether it is a JSON list."""
     return isinstance(value, list)

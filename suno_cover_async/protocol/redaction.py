@@ -1,4 +1,4 @@
-"""A secret taken out of text that a server sent, however it is written there. No I/O."""
+"""Remove a secret from text that a server sent, in any encoding it may use there. No I/O."""
 
 import base64
 import re
@@ -9,7 +9,7 @@ _ESCAPED_SHORT = '/"\\'
 _NUMBERED = re.compile(r"\\u00([2-7][0-9a-f])")
 _HIDDEN = "[key]"
 _LARGE = 16_384  # characters
-_LONG_ENOUGH = 8  # for what is no more than letters and digits to be no id by chance
+_LONG_ENOUGH = 8  # shorter hex or base64 forms could match an id by chance
 _IN_HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _IN_HTML_WITH_QUOTES = {**_IN_HTML, ord('"'): "&quot;", ord("'"): "&#x27;"}
 _HTML_ESCAPES = [
@@ -20,10 +20,9 @@ _HTML_ESCAPES = [
 
 
 def written(secret: str) -> tuple[str, ...]:
-    """Write a secret in the ways in which a server may send it back, in small letters.
+    """Return the forms in which a server may send back a secret, in lower case, longest first.
 
-    That is as it is; escaped for URLs or HTML; in base64, whatever stands before it; in hex. The
-    longest come first.
+    The forms are: plain; escaped for URLs or HTML; in base64, at any offset; in hex.
 
     Args:
         secret: Printable ASCII.
@@ -39,11 +38,12 @@ def written(secret: str) -> tuple[str, ...]:
 
 
 def without(text: str, forms: tuple[str, ...]) -> str:
-    """Put [key] in place of what `written` wrote, large or small, however JSON may have escaped it.
+    """Replace the forms of a secret by [key], in any letter case and any JSON escaping.
 
-    A text that holds none is searched and not rewritten: that is what every answer costs. A large
-    one that holds any becomes [key] as a whole: to rewrite it may take long, and no honest answer
-    is one. So does one that holds it in a way that cannot be cut out.
+    A text without the secret is searched and returned unchanged; this is the cost for every answer.
+    A text over 16,384 characters that contains the secret is replaced by [key] completely, because
+    rewriting it may take long and no honest answer is like that. So is a text from which the
+    secret cannot be cut out.
     """
     small = text.lower()
     if "&" in small or "\\" in small:
@@ -58,10 +58,10 @@ def without(text: str, forms: tuple[str, ...]) -> str:
 
 
 def _readings(small: str) -> str:
-    """Write behind a text in small letters what is left of it once escapes are undone.
+    """Return a lower-case text followed by its unescaped forms.
 
-    Pages escape some signs and leave others (Go writes + as &#43; and / as it is), and JSON within
-    JSON is escaped twice.
+    Pages escape some characters and not others (Go writes + as &#43; but / unchanged), and JSON
+    inside JSON is escaped twice.
     """
     if "&" in small:
         small += _from_html(small)
@@ -72,28 +72,28 @@ def _readings(small: str) -> str:
 
 
 def _from_html(small: str) -> str:
-    """Undo what pages do to signs of ASCII, also where that was done twice."""
+    """Undo HTML escapes of ASCII punctuation, also if they were applied twice."""
     for written, sign in _HTML_ESCAPES:
         small = small.replace(written, sign)
     return small
 
 
 def _unescaped(small: str) -> str:
-    """Undo what JSON may do to ASCII in small letters, and perhaps more."""
+    """Undo JSON escapes of lower-case ASCII; other text may be changed as well."""
     for character in _ESCAPED_SHORT:
         small = small.replace(f"\\{character}", character)
     return _NUMBERED.sub(lambda number: chr(int(number[1], 16)), small).lower()
 
 
 def _however_escaped(character: str) -> str:
-    """Match a small letter as JSON may write it: as it is, behind a backslash, or by its number."""
+    """Return a pattern for a lower-case character in any JSON form: plain, escaped or numeric."""
     plain, small, large = re.escape(character), ord(character), ord(character.upper())
     short = rf"\\{plain}|" if character in _ESCAPED_SHORT else ""
     return rf"(?>{short}\\u00(?:{small:02x}|{large:02x})|{plain})"
 
 
 def _base64(raw: bytes) -> list[str]:
-    """Write the middle that stays the same whatever stands before and behind, in both alphabets."""
+    """Return the base64 parts that do not depend on the bytes around, in both alphabets."""
     found: list[str] = []
     for before in range(3):
         whole = base64.b64encode(bytes(before) + raw).decode().rstrip("=")

@@ -1,10 +1,10 @@
-"""The calls of the API: where each goes, what it posts, and how its answer is read. No I/O.
+"""Define the requests of the API: path, body, and how each answer is read. No I/O.
 
-How records are written is `codec.py`'s; what an answer as a whole means is `responses.py`'s to say.
+`codec.py` writes the records; `responses.py` decides what an answer as a whole means.
 
 Sources: docs.sunoapi.org/suno-api/cover-suno, get-cover-suno-details and cover-suno-callbacks,
-the pages of the same names on docs.kie.ai, and recorded traffic. Where they differ, the comment
-beside the line says which one is followed.
+the pages of the same names on docs.kie.ai, and recorded traffic. Where they differ, a comment at
+the line names the source that is followed.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,18 +36,20 @@ MUSIC_PATH = "/api/v1/generate/record-info"
 
 
 class Call(NamedTuple, Generic[T_co]):
-    """One request of the API, before it has a host and a key, and how to read its answer.
+    """One request of the API, without host and key, and how to read its answer.
 
     Attributes:
         target: Path and query.
         decode: Reads `data`; raises LookupError, TypeError, ValueError or ArithmeticError.
-        pending: Makes the result of code 201 without data, which says that the task is still
-            running; None where 201 is read like 200.
-        body: What is posted; None for a GET.
-        adopt: Likewise for a refusal for a duplicate; None where that is no success.
-        of_covers: Documented on the cover pages, where 429 is a rate limit on every host.
-        music_task_id: The music task it is about, where there is one.
-        cover_task_id: The cover task it is about, where there is one.
+        pending: Returns the result for code 201 without data, which means that the task is still
+            running; None if 201 is read like 200.
+        body: The body of a POST; None for a GET.
+        adopt: Reads `data` of a refusal for a duplicate, as `decode` does; it returns None if that
+            names no existing cover task. None if a duplicate is never a success.
+        of_covers: The request is documented on the cover pages, where 429 is a rate limit on every
+            host.
+        music_task_id: The music task it is about, if any.
+        cover_task_id: The cover task it is about, if any.
     """
 
     target: str
@@ -60,19 +62,19 @@ class Call(NamedTuple, Generic[T_co]):
     cover_task_id: str | None = None
 
     def __repr__(self) -> str:
-        """Show where it goes: the body of a submit holds the token of its callback URL."""
+        """Show only path and query: the body of a submit contains the token of its callback URL."""
         return f"Call({self.target!r})"
 
 
 def _owner_unknown(_: str) -> str | None:
-    """Say that the owner of every cover task is unknown."""
+    """Return None: the owner of every cover task is unknown."""
     return None
 
 
 def submit(
     music_task_id: str, callback_url: str, owner_of: Callable[[str], str | None] = _owner_unknown
 ) -> Call[CoverTask]:
-    """Ask for the cover of a music task.
+    """Return the request that submits a music task for a cover.
 
     Both fields are required [documented]. A refusal for a duplicate (400 or 409) that names a
     cover task id is read as that cover task, adopted [documented in words, never recorded].
@@ -81,7 +83,7 @@ def submit(
     Args:
         music_task_id: The music task.
         callback_url: The URL that the host calls when the cover is finished.
-        owner_of: Returns the music task of a cover task, None where it is unknown.
+        owner_of: Returns the music task of a cover task, or None if it is unknown.
     """
 
     def task_of(named: SubmittedCover, *, adopted: bool) -> CoverTask:
@@ -111,9 +113,10 @@ def submit(
 
 
 def details(cover_task_id: str) -> Call[CoverDetails | None]:
-    """Ask for the details of a cover task; `data: null`, unknown or not visible yet, is None.
+    """Return the request for the details of a cover task.
 
-    Code 201 says that it is still running; a sister endpoint documents that.
+    Its result is None for `data: null`: the task is unknown, or not visible yet. Code 201 means
+    that the task is still running [documented for a sister endpoint].
     """
     return Call(
         target=_target(DETAILS_PATH, cover_task_id),
@@ -124,7 +127,7 @@ def details(cover_task_id: str) -> Call[CoverDetails | None]:
 
 
 def music(music_task_id: str) -> Call[MusicDetails | None]:
-    """Ask for the details of a music task; None when the API knows none of that id."""
+    """Return the request for the details of a music task; its result is None for an unknown id."""
     return Call(
         target=_target(MUSIC_PATH, music_task_id),
         decode=partial(_music_of, music_task_id),
@@ -151,15 +154,15 @@ def _music_of(music_task_id: str, data: object) -> MusicDetails | None:
 
 
 def _target(path: str, task_id: str) -> str:
-    is_plain = task_id.isascii() and task_id.isalnum()  # as all that were ever seen
+    is_plain = task_id.isascii() and task_id.isalnum()  # like all observed ids
     return f"{path}?{TASK_ID}={task_id if is_plain else quote(task_id, safe='')}"
 
 
 def task_id_in(query: Mapping[str, str]) -> str | None:
-    """Read which task a request is about, as the sandbox does; None where the query names none."""
+    """Return the task id in the query of a request, as the sandbox reads it, or None."""
     return query.get(TASK_ID) or None
 
 
 def credit(host: Host) -> Call[float]:
-    """Ask for the account's balance, a float [seen live: 1025.6]."""
+    """Return the request for the account's balance, a float [observed: 1025.6]."""
     return Call(target=host.credits_path, decode=read_credits, of_covers=False)

@@ -1,8 +1,8 @@
-"""What an answer means: a value, or which error of our tree.
+"""Turn an answer into a value, or into an error of this package.
 
-It owns the rule that tells the API's own answers from others, the meaning of every code by host
-and page, and `Retry-After`. It knows no socket and no clock; the records inside answers are
-`codec.py`'s, what any other answer means is `gateway.py`'s.
+This module owns the rule that separates the API's own answers from others, the meaning of each code
+by host and endpoint, and `Retry-After`. It knows no socket and no clock. `codec.py` reads the
+records inside answers; `gateway.py` decides what an answer of a gateway means.
 """
 
 import re
@@ -29,7 +29,7 @@ _RUNNING = 201
 _BAD = 400
 _CONFLICT = 409
 _DUPLICATE = frozenset({_BAD, _CONFLICT})
-_EXISTS = re.compile(r"already|\bexists\b", re.IGNORECASE)  # a 400 without an id may be either
+_EXISTS = re.compile(r"already|\bexists\b", re.IGNORECASE)  # a 400 has other meanings too
 _NOT_FOUND = 404
 _TIMED_OUT = 408
 _TOO_MANY = 429
@@ -37,23 +37,23 @@ _LONGEST_SANE_RETRY_AFTER = 86_400.0
 _LONGEST_HEADER = 64
 _LONGEST_CODE = 20
 _LARGE = 16_384  # characters
-_MOST_PARTS = 20_000  # where lyrics hold most of the brackets
+_MOST_PARTS = 20_000  # most brackets in real answers are in lyrics
 
 
 def read(call: Call[T], answer: Answer, host: Host, base_url: BaseUrl) -> T:
-    """Turn an answer into what the call asked for.
+    """Return the value that the call requests, read from an answer.
 
-    The API speaks where the body is a JSON object whose `code` is a whole number, and that is the
-    verdict, whatever the HTTP status: kie.ai answered HTTP 200 in 650 of 650 recorded answers,
-    refusals included. Anything else is a gateway's answer. The error's `code` tells which it was,
-    and `base_url` is told when it was the API's.
+    An answer is the API's if its body is a JSON object whose `code` is a whole number. That code
+    decides, whatever the HTTP status: kie.ai answered HTTP 200 in 650 of 650 recorded answers,
+    refusals included. Any other answer is a gateway's, and the error's `code` is None. An answer of
+    the API sets `base_url.has_answered`.
 
     Raises:
-        APIError: The API said no; or, where `code` is None, a gateway in its place.
+        APIError: The API refused the request; or, if `code` is None, a gateway did.
         ClientBlockedError: A gateway blocks this client.
-        UnexpectedResponseError: The answer cannot be read; `retryable` when it is a gateway's, or
-            cut off, or answers another request.
-        WrongAddressError: It is a gateway's, and the API has never answered at this base URL.
+        UnexpectedResponseError: The answer cannot be read. It is `retryable` if a gateway sent it,
+            if it was cut off, or if it answers another request.
+        WrongAddressError: A gateway sent it, and the API has never answered at this base URL.
     """
     text = answer.text
     body = None if len(text) > _LARGE and _has_too_many_parts(text) else json_object(text)
@@ -74,7 +74,7 @@ def read(call: Call[T], answer: Answer, host: Host, base_url: BaseUrl) -> T:
 
 
 def _has_too_many_parts(text: str) -> bool:
-    """Whether it has so many lists and objects that to read them takes long, and much memory."""
+    """Return whether it has so many lists and objects that parsing takes much time and memory."""
     return text.count("[") + text.count("{") > _MOST_PARTS
 
 
@@ -105,7 +105,7 @@ def _value(
 def _refusal(
     call: Call[Any], answer: Answer, host: Host, code: int, body: Mapping[str, Any]
 ) -> errors.SunoCoverError:
-    """Name the error that a code means, by host and page."""
+    """Return the error for a code, by host and endpoint."""
     said = _reason(body)
     kind = _kind(call, host, code, said)
     number = printable(str(code), _LONGEST_CODE)
@@ -117,14 +117,14 @@ def _refusal(
 
 
 def _reason(body: Mapping[str, Any]) -> str:
-    """Read why; a wrapper of this API writes `message` where the API writes `msg`."""
+    """Return the reason; a wrapper of this API writes `message` where the API writes `msg`."""
     values = (body.get(key) for key in ("msg", "message"))
     said = [value for value in values if isinstance(value, str) and value]
     return printable(": ".join(dict.fromkeys(said)))
 
 
 def _about(error: errors.SunoCoverError, call: Call[Any], answer: Answer) -> errors.SunoCoverError:
-    """Add the facts that any answer gives."""
+    """Add the facts that every answer gives, and return the error."""
     error.http_status = answer.status
     error.music_task_id = call.music_task_id
     error.cover_task_id = call.cover_task_id
@@ -132,7 +132,10 @@ def _about(error: errors.SunoCoverError, call: Call[Any], answer: Answer) -> err
 
 
 def _kind(call: Call[Any], host: Host, code: int, said: str) -> type[errors.SunoCoverError]:
-    """Read the table, after the codes whose meaning depends on host, page or words."""
+    """Return the error class of a code.
+
+    Codes whose meaning depends on host, endpoint or wording come before the table.
+    """
     if _is_no_credits(call, host, code, said):
         return errors.InsufficientCreditsError
     if code in host.rate_codes:
@@ -164,13 +167,14 @@ _ADVICE: dict[type[errors.SunoCoverError], str] = {
 
 
 def _is_no_credits(call: Call[Any], host: Host, code: int, said: str) -> bool:
-    """Whether a refusal means that credits ran out.
+    """Return whether a refusal means that credits ran out.
 
-    The words decide first, on any host: the codes are used either way, and resellers have words of
-    their own. Where a code says "called too often", a word such as balance is enough; elsewhere the
-    words must say that something is lacking, since one song's refusal may mention credits that were
-    not used, and would end a whole catalog. Without such words, 429 on sunoapi.org's music and
-    credits pages means it as well [documented], unless the words are about calling too often.
+    The wording decides first, on any host, because hosts use the codes in both senses and resellers
+    have their own wording. For a code of a rate limit, a word such as "balance" is enough. For any
+    other code the text must say that credits are lacking: the refusal of one song may mention
+    credits that were not used, and must not end a whole catalog. Without such wording, 429 on
+    sunoapi.org's music and credits endpoints also means it [documented], unless the text is about
+    calling too often.
     """
     if code in _NEVER_CREDITS or code < _BAD:
         return False
@@ -183,7 +187,7 @@ def _is_no_credits(call: Call[Any], host: Host, code: int, said: str) -> bool:
     return is_page and bool(said) and not too_often
 
 
-_NEVER_CREDITS = frozenset({401, _NOT_FOUND, _TIMED_OUT})  # these say other things
+_NEVER_CREDITS = frozenset({401, _NOT_FOUND, _TIMED_OUT})  # these codes have other meanings
 _CREDITS = re.compile(
     r"\bcredits?\b|\bbalance\b|\brecharg|\btop(?:ping)?[ -]?up\b"
     r"|[积積]分|[点點][数數]|[余餘][额額]",
@@ -210,12 +214,12 @@ def retry_after(value: str | None, *, date: str | None) -> float | None:
 
     Args:
         value: The header: a number of seconds or an HTTP date.
-        date: The answer's own `Date` header, the clock an HTTP date is measured by: ours may be
-            wrong by any time.
+        date: The answer's own `Date` header. An HTTP date is measured from it, because the clock
+            of this machine may be wrong.
 
     Returns:
-        Seconds, above 0 and at most a day; None where the header is absent or absurd, or is a
-        date in an answer without one.
+        Seconds, above 0 and at most a day; None if the header is absent or makes no sense, or is a
+        date in an answer without a `Date` header.
     """
     if value is None or len(value) > _LONGEST_HEADER:
         return None

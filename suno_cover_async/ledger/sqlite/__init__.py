@@ -1,4 +1,4 @@
-"""The ledger's SQLite file: opened, locked, written by one thread, checked for damage.
+"""Keep a ledger in a SQLite file: open, lock and check the file, and write it by one thread.
 
-It must not know what a step means; it runs transactions.
+This folder runs transactions. It must not know what a step means. Open `store.py` first.
 """

@@ -1,6 +1,7 @@
-"""The file of a ledger: made whole, opened to write or to read, refused when it is another's.
+"""Create the file of a ledger, open it to write or to read, and refuse a file of another program.
 
-It knows SQLite and the file system. It must not know what a row means, nor any statement on one.
+This module knows SQLite and the file system. It must not know what a row means, nor any statement
+on one.
 """
 
 import contextlib
@@ -15,20 +16,20 @@ from suno_cover_async.ledger.sqlite.failures import ANOTHER_PATH, NO_USE, damage
 from suno_cover_async.ledger.sqlite.lock import FileLock
 
 _SHORTEST = 512  # bytes of a database that is not empty
-_WAL_PAGES = 10_000  # 40 MB: fewer rewrites of the same pages while a catalog is taken in
-_BUSY_SECONDS = 30.0  # somebody may be reading the whole of it
+_WAL_PAGES = 10_000  # 40 MB: fewer rewrites of the same pages while a catalog is added
+_BUSY_SECONDS = 30.0  # another process may be reading the whole file
 
 
 def open_to_write(ledger: Path) -> tuple[sqlite3.Connection, FileLock]:
-    """Open a ledger, made first where there is none, and migrated where it is of an older version.
+    """Open a ledger for writing; create it if there is none, migrate it from an older version.
 
     Returns:
-        A connection in autocommit mode, for one thread at a time, and the right to use it. What it
-        commits is on the disk.
+        A connection in autocommit mode, for one thread at a time, and the lock that allows its use.
+        A commit is on the disk when it returns.
 
     Raises:
-        LedgerError: Somebody else has it, it is no ledger, of a newer version, damaged, or cannot
-            be written.
+        LedgerError: Another process holds the ledger, or the file is no ledger, has a newer
+            version, is damaged, or cannot be written.
     """
     ledger = _real(ledger)
     if ledger.exists():
@@ -52,20 +53,20 @@ def _open_to_write(ledger: Path) -> sqlite3.Connection:
     try:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
-        database.execute("PRAGMA fullfsync = ON")  # on macOS, where fsync alone leaves it in caches
+        database.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone leaves bytes in caches
         database.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
         if tables.version_of(database) < tables.VERSION:
             tables.migrate(database)
     except BaseException:
-        database.close()  # which rolls back what was not committed
+        database.close()  # rolls back what was not committed
         raise
     return database
 
 
 def open_privately() -> sqlite3.Connection:
-    """Open a ledger of this process alone, which is gone when it is closed.
+    """Open a ledger without a file; it is deleted when the connection closes.
 
-    SQLite keeps it in memory while it is small, and on the disk from then on.
+    SQLite keeps it in memory while it is small, and in a temporary file after that.
     """
     database = _nameless()
     database.execute("PRAGMA synchronous = OFF")
@@ -74,15 +75,17 @@ def open_privately() -> sqlite3.Connection:
 
 
 def open_to_read(ledger: Path) -> sqlite3.Connection:
-    """Open a ledger for reading only, as it is now; somebody else may be writing to it.
+    """Open a ledger for reading only, as it is now; another process may be writing to it.
 
-    One of an older version is copied, and the copy is migrated: whoever reads changes nothing.
+    A ledger of an older version is copied and the copy is migrated, since reading must not change
+    the file.
 
     Returns:
-        A connection in a transaction that goes on until it is closed, for one thread at a time.
+        A connection in a transaction that lasts until it is closed, for one thread at a time.
 
     Raises:
-        LedgerError: There is none, or it is no ledger, of a newer version, or damaged.
+        LedgerError: There is no ledger, or the file is no ledger, has a newer version, or is
+            damaged.
     """
     ledger = _real(ledger)
     if not ledger.exists():
@@ -117,7 +120,10 @@ def _open_to_read(ledger: Path) -> sqlite3.Connection:
 
 
 def _readable(ledger: Path) -> sqlite3.Connection:
-    """Connect; a disk that cannot be written has no room for what WAL wants beside the file."""
+    """Connect for reading, also where the disk cannot be written."""
+    # Reading a WAL database creates a `-shm` file beside it, which fails on a read-only disk.
+    # `immutable=1` needs no such file, but it ignores the WAL: it is used only where there is none,
+    # because it would otherwise miss steps that are committed.
     database = _connect(ledger, "ro")
     try:
         tables.version_of(database)
@@ -133,12 +139,15 @@ def _readable(ledger: Path) -> sqlite3.Connection:
 
 
 def _make(ledger: Path) -> None:
-    """Make a ledger that is there whole or not at all."""
+    """Create a ledger completely, or not at all."""
+    # The tables are created in `<name>.new`, which is then renamed. A crash before the rename
+    # leaves no ledger; creating it in place could leave a file without tables, which the next run
+    # would refuse as damaged.
     wal = _beside(ledger, "-wal")
     if wal.exists() and wal.stat().st_size:  # a reader leaves an empty one
         raise LedgerError(
-            f"{shown(wal)} is there without {shown(ledger)}, which it belongs to; bring that back, "
-            "or move the rest away as well"
+            f"{shown(wal)} is there without {shown(ledger)}, which it belongs to; restore that "
+            "file, or move the rest away too"
         )
     unfinished = _beside(ledger, ".new")
     try:
@@ -147,7 +156,8 @@ def _make(ledger: Path) -> None:
         with contextlib.closing(sqlite3.connect(unfinished, isolation_level=None)) as database:
             database.execute("PRAGMA journal_mode = WAL")
             tables.make(database)
-            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # on closing, nobody hears it fail
+            # Closing would write the WAL into the file as well, but an error there is not raised.
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         unfinished.rename(ledger)
         sync_directory(ledger.absolute().parent)
     except (sqlite3.Error, OSError) as error:
@@ -158,12 +168,14 @@ def _make(ledger: Path) -> None:
 
 
 def _refuse_foreign(ledger: Path) -> None:
-    """Refuse what is no ledger of ours, without leaving a trace beside it."""
+    """Raise LedgerError for a file that is no ledger, without creating any file beside it."""
     if ledger.is_dir():
         raise LedgerError(f"{shown(ledger)} is a folder; give the path of a file in it")
     try:
         with contextlib.closing(_connect(ledger, "ro&immutable=1")) as database:
-            database.execute("PRAGMA writable_schema = ON")  # though pages are only in the WAL yet
+            # `immutable=1` does not read the WAL. If some pages are only there, SQLite would reject
+            # the schema, and the application id could not be read.
+            database.execute("PRAGMA writable_schema = ON")
             (application,) = database.execute("PRAGMA application_id").fetchone()
     except NO_USE as error:
         problem = unusable(ledger, error)
@@ -177,19 +189,21 @@ def _refuse_foreign(ledger: Path) -> None:
 
 
 def _refuse_damaged(ledger: Path) -> None:
-    """Check it through a connection that cannot change it; the others do so when they close."""
+    """Check the ledger through a connection that cannot change it."""
+    # A writing connection checkpoints the WAL into the file when it closes, so it would change a
+    # damaged ledger. That file must stay as it is for a repair.
     mode = "ro" if _beside(ledger, "-wal").exists() else "ro&immutable=1"
     with contextlib.closing(_connect(ledger, mode)) as database:
         _check(database, ledger)
 
 
 def _check(database: sqlite3.Connection, ledger: Path) -> int:
-    """Refuse a ledger that is newer than we are, or not whole; returns its version."""
+    """Return the version of a ledger; raise LedgerError for a newer version, or damage."""
     version = tables.version_of(database)
     if version > tables.VERSION:
         raise LedgerError(
-            f"the ledger {shown(ledger)} is of version {version}, and this is suno_cover_async for "
-            f"version {tables.VERSION}; install a newer suno_cover_async"
+            f"the ledger {shown(ledger)} has version {version}, and this suno_cover_async reads "
+            f"versions up to {tables.VERSION}; install a newer suno_cover_async"
         )
     damage = tables.damage_of(database, version)
     if damage:
@@ -208,15 +222,15 @@ def _connect(ledger: Path, mode: str) -> sqlite3.Connection:
 
 
 def _nameless() -> sqlite3.Connection:
-    """Make a database that nobody else sees."""
+    """Create a database without a file, visible to this connection only."""
     return sqlite3.connect("", isolation_level=None, check_same_thread=False)
 
 
 def _real(ledger: Path) -> Path:
-    """Follow links, so that one file has one lock; a path that cannot be looked at is refused."""
+    """Resolve links, so that one file has one lock; raise LedgerError for an unusable path."""
     real = Path(os.path.realpath(ledger))
     try:
-        real.stat()  # where `exists` says no from Python 3.14 on, this tells why
+        real.stat()  # from Python 3.14 on, `exists` returns False and hides this error
     except FileNotFoundError:
         return real
     except OSError as error:

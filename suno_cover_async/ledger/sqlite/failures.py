@@ -1,6 +1,6 @@
-"""What SQLite's errors, and the system's, come to: LedgerErrors that say what to do.
+"""Translate the errors of SQLite and of the system to LedgerErrors that say what to do.
 
-It must not know what a ledger holds.
+This module must not know what a ledger holds.
 """
 
 import sqlite3
@@ -10,13 +10,13 @@ from suno_cover_async.common.text import printable
 from suno_cover_async.errors import LedgerError
 
 NO_USE = (sqlite3.Error, UnicodeDecodeError)
-"""What SQLite raises of a file that is no good: it quotes damaged names as they are."""
+"""The errors that SQLite raises for an unusable file; damaged names in it may not be UTF-8."""
 
 ANOTHER_PATH = "give another path (nothing was changed)"
 
 
 def unusable(ledger: Path, error: Exception) -> LedgerError:
-    """Name what keeps a ledger from being used."""
+    """Return the LedgerError for an error that makes a ledger unusable."""
     if isinstance(error, UnicodeDecodeError):
         return damaged(ledger, "its schema cannot be read")
     name = getattr(error, "sqlite_errorname", "")
@@ -31,34 +31,34 @@ def unusable(ledger: Path, error: Exception) -> LedgerError:
 
 
 def damaged(ledger: Path, how: str) -> LedgerError:
-    """Name what is wrong with a ledger."""
+    """Return the LedgerError for a damaged ledger."""
     return LedgerError(
-        f"the ledger {shown(ledger)} is damaged ({printable(how)}) and left as it is: bring back a "
-        "copy, or move it away and begin anew, which costs requests and never a second payment"
+        f"the ledger {shown(ledger)} is damaged ({printable(how)}) and left as it is: restore a "
+        "copy, or move it away and start again, which costs requests and never a second payment"
     )
 
 
 def commit_failed(ledger: str, error: Exception) -> LedgerError:
-    """Name the error of whoever waited for a commit that failed."""
+    """Return the LedgerError for a commit that failed."""
     return LedgerError(
         f"the ledger {ledger} cannot be written ({_words(error)}), so nothing more is submitted; "
-        "make room on the disk or repair it, then run again: what was paid for is found again"
+        "free space on the disk or repair it, then run again: paid covers are found again"
     )
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Whether somebody else has what was asked for."""
+    """Return whether another connection holds the lock that was requested."""
     return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
 
 
 def is_trouble(error: Exception) -> bool:
-    """Whether it comes from the disk, the file or the memory, so that every step would meet it."""
+    """Return whether the disk, the file or the memory caused it, so that every step would fail."""
     wrong = sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError
     return isinstance(error, sqlite3.DatabaseError | MemoryError) and not isinstance(error, wrong)
 
 
 def shown(ledger: Path) -> str:
-    """Show a path to people."""
+    """Return a path in printable form, for messages."""
     return printable(str(ledger))
 
 

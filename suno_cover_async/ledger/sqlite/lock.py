@@ -1,6 +1,6 @@
-"""Which process may write to a ledger: one at a time, and the others are told which.
+"""Lock a ledger for one writing process, and name that process to the others.
 
-It must not know what a ledger holds.
+This module must not know what a ledger holds.
 """
 
 import contextlib
@@ -14,18 +14,21 @@ from suno_cover_async.common.text import printable
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger.sqlite.failures import is_busy, shown, unusable
 
-_NAMING_SECONDS = 0.25  # somebody may be writing, or reading, who holds it
+_NAMING_SECONDS = 0.25  # another process may be writing or reading the name
 
 
 class FileLock:
-    """The right to write to a ledger, for one process; the system takes it back when that dies.
+    """The right of one process to write to a ledger; the system releases it if the process ends.
 
-    It is a write transaction, never committed, on a small database beside the ledger, which names
-    whoever holds it. That file stays: to remove it would let two hold it.
+    It is a write transaction that is never committed, on a small database beside the ledger, which
+    names the holder.
     """
 
+    # The lock file is never removed. If it were, a process that has the old file open and one that
+    # creates a new file would each lock their own file, and both would write to the ledger.
+
     def __init__(self, ledger: Path) -> None:
-        """Take it; raises LedgerError, which names the holder."""
+        """Take the lock; raise LedgerError, which names the holder, if another process has it."""
         path = ledger.with_name(ledger.name + ".lock")
         try:
             self._database = sqlite3.connect(
@@ -48,18 +51,21 @@ class FileLock:
             ) from None
 
     def release(self) -> None:
-        """Give it back."""
+        """Release the lock."""
         self._database.close()
 
     def _take(self) -> None:
         me = f"{_this_process()} since {datetime.now():%F %T}"  # noqa: DTZ005 - for people here
-        self._database.execute("BEGIN EXCLUSIVE")  # nobody reads the name of the one before
+        # EXCLUSIVE keeps others from reading the name of the previous holder. Writing our name
+        # needs a commit, and the commit releases the lock for a moment. Another process may take
+        # it in that moment, so our name is read back, and written again until it is in the file.
+        self._database.execute("BEGIN EXCLUSIVE")
         self._sign(me)
-        while self._holder() != me:  # somebody came between the two transactions
+        while self._holder() != me:
             self._sign(me)
 
     def _sign(self, me: str) -> None:
-        """Let everybody read who holds it, and hold it; it is lost and taken again in between."""
+        """Commit the name of the holder, which releases the lock, and take the lock again."""
         self._database.execute("CREATE TABLE IF NOT EXISTS holder (name TEXT)")
         self._database.execute("DELETE FROM holder")
         self._database.execute("INSERT INTO holder VALUES (?)", (me,))

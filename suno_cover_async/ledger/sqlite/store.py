@@ -1,7 +1,7 @@
-"""A ledger in a SQLite file: one thread that writes, one step at a time, one transaction a step.
+"""Keep a ledger in a SQLite file: one thread writes, one step at a time, one transaction a step.
 
-It owns the order of steps, when a step is done, and what becomes of one that could not be written.
-It must not know any statement, nor what a step means.
+This module owns the order of steps, when a step is done, and how a step that could not be written
+is repeated. It must not know any statement, nor what a step means.
 """
 
 import asyncio
@@ -33,33 +33,33 @@ T = TypeVar("T")
 
 
 class SqliteStore:
-    """Keeps a ledger in a file, or, without one, for as long as it is open.
+    """A ledger in a file, or, without a path, one that lasts as long as it is open.
 
-    What its methods promise is said in `store.Store`.
+    The contract of its methods is documented in `store.Store`.
     """
 
     def __init__(self, path: Path | None) -> None:
-        """Name the file; nothing is opened yet."""
+        """Set the path; nothing is opened yet."""
         self._path = path
         self._writer: _Writer | None = None
         self._is_open = False
 
     @property
     def name(self) -> str:
-        """What people know it by: its path."""
+        """Return the name for messages: its path."""
         return "of this run" if self._path is None else shown(self._path)
 
     @property
     def unwritten(self) -> tuple[Work[object], ...]:
-        """The steps to be kept whose commit failed, and that were not written since."""
+        """Return the steps with `keep` whose commit failed and that were not written since."""
         return () if self._writer is None else self._writer.unwritten
 
     async def open(self) -> None:
-        """Open it for writing."""
+        """Open the ledger for writing."""
         try:
             await self._off_the_loop(self._open)
         except asyncio.CancelledError:
-            await self.aclose()  # it may be open by now
+            await self.aclose()  # the thread finished; the ledger may be open now
             raise
 
     def _open(self) -> None:
@@ -71,13 +71,13 @@ class SqliteStore:
         self._writer, self._is_open = _Writer(database, lock, self.name), True
 
     async def aclose(self) -> None:
-        """Finish what is queued, and close it."""
+        """Finish queued steps, and close the ledger."""
         if self._writer is not None and self._is_open:
             self._is_open = False
             await self._off_the_loop(self._writer.close)
 
     async def _off_the_loop(self, act: Callable[[], None]) -> None:
-        """Do it in a thread where a disk may take its time."""
+        """Call `act` in a thread if the ledger has a file, since a disk may be slow."""
         if self._path is None:
             act()
         else:
@@ -93,7 +93,7 @@ class SqliteStore:
 
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncGenerator[Snapshot, None]:
-        """Read it as it is now."""
+        """Return a snapshot of the ledger as it is now."""
         if self._path is None:
             raise LedgerError("this ledger has no file to read")
         snapshot = _Snapshot(self._path)
@@ -105,7 +105,7 @@ class SqliteStore:
 
 
 class _Snapshot:
-    """A connection that reads, in whatever thread, one read at a time."""
+    """A connection for reading, used by one thread at a time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -133,12 +133,12 @@ class _Snapshot:
 
 @attrs.frozen(kw_only=True)
 class _Step:
-    """Work, and who waits for it.
+    """A queued step.
 
     Attributes:
-        work: What to do.
-        keep: It states a fact: when it cannot be written now, it is to be written later.
-        future: Done after the commit.
+        work: The function to call.
+        keep: The step states a fact: if its commit fails, it is repeated later.
+        future: The caller's future; done after the commit.
     """
 
     work: Work[Any]
@@ -147,12 +147,12 @@ class _Step:
 
 
 class _Writer:
-    """A thread that takes steps in the order of calls, and answers once a step is on the disk.
+    """A thread that runs steps in the order of calls and reports each once it is on the disk."""
 
-    The executor's own futures are given to nobody: whoever awaits a step and is cancelled must not
-    cancel the step. That of the event loop may be cancelled, or its loop be gone, by the time the
-    step is done.
-    """
+    # Callers get a future of their event loop, never the executor's. A caller that is cancelled
+    # cancels the future that it awaits; the executor's future would cancel the queued step with
+    # it, and a paid cover task would not be recorded. So by the time a step is done, its future may
+    # be cancelled or its event loop closed; neither may stop this thread.
 
     def __init__(self, database: sqlite3.Connection, lock: FileLock | None, name: str) -> None:
         self._database = database
@@ -169,12 +169,12 @@ class _Writer:
         return future
 
     def close(self) -> None:
-        """Finish what is queued, try once more what could not be written, and let others have it.
+        """Finish queued steps, retry unwritten ones once, and release the lock.
 
         Raises:
-            LedgerError: Something is left unwritten.
+            LedgerError: A step is left unwritten.
         """
-        self._thread.shutdown()  # it refuses further steps, and waits for those that are queued
+        self._thread.shutdown()  # refuses further steps and waits for the queued ones
         try:
             self._write_the_unwritten()
         except _CommitFailedError as failure:
@@ -186,6 +186,9 @@ class _Writer:
             raise commit_failed(self._name, self._trouble)
 
     def _take(self, step: _Step) -> None:
+        # Steps with `keep` whose commit failed are written before this one, so facts reach the disk
+        # in the order in which they happened. If they fail again, this step is not tried: the disk
+        # is still unusable, and a submit that is not recorded must not be sent.
         answer: Any
         try:
             self._write_the_unwritten()
@@ -195,29 +198,29 @@ class _Writer:
             if step.keep:
                 self.unwritten += (step.work,)
             answer = commit_failed(self._name, failure.reason)
-        with contextlib.suppress(RuntimeError):  # that event loop is closed, nobody waits in it
+        with contextlib.suppress(RuntimeError):  # the event loop is closed, no caller waits
             step.future.get_loop().call_soon_threadsafe(_answer, step.future, answer)
 
     def _write_the_unwritten(self) -> None:
-        # One transaction for all: a disk that was full has little room.
+        # One transaction for all steps, because a disk that was full has little space.
         if self.unwritten:
             self._commit(self.unwritten)
             self.unwritten = ()
 
     def _commit(self, works: Sequence[Work[Any]]) -> list[Any]:
-        """Do work in one transaction; returns the values, and the errors of what is wrong."""
+        """Run steps in one transaction; return each step's value, or its own error."""
         try:
             self._database.execute("BEGIN IMMEDIATE")
             answers = [self._attempt(work) for work in works]
             self._database.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001 - whatever it is, this thread must go on
-            with contextlib.suppress(sqlite3.Error):  # it may have rolled back by itself
+        except Exception as error:  # noqa: BLE001 - this thread must survive any error
+            with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back already
                 self._database.execute("ROLLBACK")
             raise _CommitFailedError(error) from None
         return answers
 
     def _attempt(self, work: Work[Any]) -> Any:
-        """Do the work; when it is wrong, undo it alone and return its error."""
+        """Run a step; if the step itself is at fault, undo only it and return its error."""
         self._database.execute("SAVEPOINT work")
         try:
             answer = work(self._transaction)
@@ -231,7 +234,7 @@ class _Writer:
 
 
 class _CommitFailedError(Exception):
-    """A transaction came to nothing, for a reason that is not the work's."""
+    """A transaction failed for a reason that is not a step's own error."""
 
     def __init__(self, reason: Exception) -> None:
         super().__init__(str(reason))

@@ -1,6 +1,7 @@
-"""A ledger in SQLite: its tables, how older ones become those, and every statement on them.
+"""Define the tables of a ledger in SQLite, their migration, and every statement on them.
 
-It must not know files, threads or what a state means; transactions are begun and ended elsewhere.
+This module must not know files, threads or what a state means. `store.py` begins and ends the
+transactions.
 """
 
 import sqlite3
@@ -11,10 +12,10 @@ from suno_cover_async.ledger.entry import RUN_COLUMNS, TRACK_COLUMNS, Plain, Row
 from suno_cover_async.ledger.store import Transaction
 
 APPLICATION = 0x53434F56
-"""What SQLite's `application_id` says: "SCOV", in the file's header."""
+"""The `application_id` in the file's header: "SCOV" in ASCII."""
 
 VERSION = 2
-"""What SQLite's `user_version` says."""
+"""The `user_version` in the file's header."""
 
 _SCHEMA = """
     CREATE TABLE ledger (account TEXT, catalog TEXT) STRICT;
@@ -64,13 +65,14 @@ _TABLES = {
     1: {"runs", "tracks"},
     2: {"ledger", "base_urls", "runs", "tracks", "choices"},
 }
-_ROW_OF_ITS_OWN = {  # of which there is one, however often the ledger was used
+_ROW_OF_ITS_OWN = {  # exactly one row, however often the ledger was used
     1: ("SELECT count(*), min(typeof(number)) FROM runs", (1, "integer")),
     2: ("SELECT count(*) FROM ledger", (1,)),
 }
 
 # Version 1 had numbers for states, counted its openings in `runs`, and got the table `answered`
-# later. What it left to a next run is left to no run now: any that comes is a next one.
+# later. Its images that were put off until the next run become images that no run puts off
+# (`put_off` is NULL), since every later run is a next run.
 _FROM_VERSION_1 = (
     """
     CREATE TABLE IF NOT EXISTS answered (base_url TEXT PRIMARY KEY) STRICT;
@@ -108,7 +110,7 @@ _FROM_VERSION_1 = (
 
 
 def make(database: sqlite3.Connection) -> None:
-    """Make the tables of a new ledger, in a transaction."""
+    """Create the tables of a new ledger, in a transaction."""
     database.execute("BEGIN")
     _run(database, (_SCHEMA, "INSERT INTO ledger VALUES (NULL, NULL)", _INDEXES))
     database.execute(f"PRAGMA application_id = {APPLICATION}")
@@ -117,10 +119,10 @@ def make(database: sqlite3.Connection) -> None:
 
 
 def migrate(database: sqlite3.Connection) -> None:
-    """Make a ledger of an older version one of this version, in a transaction.
+    """Migrate a ledger of an older version to this version, in a transaction.
 
     Raises:
-        sqlite3.Error: It cannot be; it is as it was, once the transaction is rolled back.
+        sqlite3.Error: The migration failed; rolling back the transaction leaves the old ledger.
     """
     database.execute("BEGIN IMMEDIATE")
     _run(database, _FROM_VERSION_1)
@@ -135,7 +137,7 @@ def version_of(database: sqlite3.Connection) -> int:
 
 
 def damage_of(database: sqlite3.Connection, version: int) -> str:
-    """Say what is wrong with a ledger of this version; the empty string if nothing is."""
+    """Return what is wrong with a ledger of this version; the empty string if nothing is."""
     (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         return str(verdict)
@@ -150,19 +152,19 @@ def damage_of(database: sqlite3.Connection, version: int) -> str:
 
 
 def _run(database: sqlite3.Connection, scripts: Iterable[str]) -> None:
-    # Not by `executescript`, which commits first.
+    # `executescript` would commit first, and a failed migration could not be rolled back.
     for statement in ";".join(scripts).split(";"):
         if statement.strip():
             database.execute(statement)
 
 
 def transaction(database: sqlite3.Connection) -> Transaction:
-    """Return the statements on a connection; whoever calls begins and ends the transaction."""
+    """Return the statements on a connection; the caller begins and ends the transaction."""
     return _Transaction(database)
 
 
 class _Transaction:
-    """The statements; what each one does is said in `store.Transaction`."""
+    """The statements of a transaction, documented in `store.Transaction`."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
@@ -221,13 +223,13 @@ class _Transaction:
         where = "number > ?"
         if len(states) == 1:
             where = "state = ? AND number > ?"
-        elif states:  # in the order of their numbers; the index has them state by state
+        elif states:  # "+" avoids the index, which is sorted by state; the page is by number
             where = f"+state IN ({', '.join('?' * len(states))}) AND number > ?"
         rest = f"FROM tracks WHERE {where} ORDER BY number LIMIT ?"
         return self._rows(TRACK_COLUMNS, rest, *states, after, limit)
 
     def unsaved(self, run: int, limit: int) -> list[Row]:
-        # Left to itself, SQLite takes the other index and sorts all of them each time.
+        # Without INDEXED BY, SQLite uses the other index and sorts all covers on each call.
         table = "tracks INDEXED BY tracks_by_age"
         where = "state = 'covered' AND put_off IS NOT ?"
         rest = f"FROM {table} WHERE {where} ORDER BY completed_at LIMIT ?"

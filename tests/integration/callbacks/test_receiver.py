@@ -169,7 +169,7 @@ def test_reading_notifies_nobody() -> None:
         (lambda: but(headers={"Content-Type": "text/plain"}), "the content type is not JSON"),
         (
             lambda: but(headers={"Content-Length": "99999"}),
-            "the signature's headers are absent or odd",
+            "the signature's headers are missing or malformed",
         ),
         (lambda: with_headers(("Content-Length", "99999")), "the body is too large"),
         (
@@ -369,7 +369,7 @@ def test_a_header_given_twice_is_seen_in_every_kind_of_headers() -> None:
         werkzeug.Headers(pairs),
         starlette.Headers(raw=raw),
     ):
-        assert reason_for(receiver, but(headers=headers)) == "a header stands twice"
+        assert reason_for(receiver, but(headers=headers)) == "a header appears twice"
 
 
 async def test_a_notification_from_another_process_wakes_the_waiter_and_calls_nobody() -> None:

@@ -68,7 +68,7 @@ COMMANDS_TO_TERMINALS = {
     "is not seen": "a\u200bb\u200dc\u2060d\ufeffe\u00adf\u180eg",
     "tags": "a\U000e0041\U000e0042\U000e007f",
     "letters that draw nothing": "\u3164\u115f\u1160\uffa0\u2800\u034f\u17b4",
-    "half a character": "\ud800 \udc9b2J",
+    "an unpaired surrogate": "\ud800 \udc9b2J",
     "for private use": "\ue000\U000f0000\uffff",
 }
 WORDS_FOR_LIBRARIES = {

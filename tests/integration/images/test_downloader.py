@@ -2,7 +2,6 @@ import asyncio
 import gzip
 import socket
 import ssl
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -222,7 +221,7 @@ async def test_no_type_that_is_said_takes_long_or_raises_what_is_not_ours(
     error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
 
     assert "not an image" in str(error)
-    assert time.process_time() - began < (0.25 if sys.gettrace() else 0.05)
+    assert time.process_time() - began < 1.0
 
 
 async def test_an_html_page_may_be_a_gateways_so_it_is_worth_another_try(

@@ -167,7 +167,10 @@ def test_a_line_that_is_no_id_is_bad(line: str, reason: str) -> None:
     [
         ("not an id,Love,pop", "music_task_id must be 1 to 128"),
         (",Love,pop", "music_task_id must not be empty"),
-        (f"{ONE},Love, actually,pop", "more fields than the header; put what holds commas"),
+        (
+            f"{ONE},Love, actually,pop",
+            "more fields than the header; quote fields that contain commas",
+        ),
         (f'{ONE},"Love" actually,pop', "close every quote, and double those within a field"),
         (f"{ONE},{'x' * 200_000},pop", "field larger than field limit"),
     ],
@@ -199,8 +202,8 @@ def test_a_field_below_nameless_columns_at_the_end_is_one_too_many() -> None:
         (f'{{"music_task_id": "{ONE}", "x": {"[" * 100}{"]" * 100}}}', "at most 100 levels deep"),
         (f'{{"music_task_id": "{ONE}", "x": {"9" * 9_000}}}', "JSON object"),
         (f'{{"music_task_id": "{ONE}", "x": 1e999}}', "a number too large"),
-        (f'{{"music_task_id": "{ONE}", "title": "\\ud83d"}}', "half a character"),
-        (f'{{"music_task_id": "{ONE}", "x": [{{"\\ude00": 1}}]}}', "half a character"),
+        (f'{{"music_task_id": "{ONE}", "title": "\\ud83d"}}', "an unpaired surrogate"),
+        (f'{{"music_task_id": "{ONE}", "x": [{{"\\ude00": 1}}]}}', "an unpaired surrogate"),
         ("{}", "music_task_id must not be empty"),
         ('{"music_task_id": null}', "music_task_id must not be empty"),
         ('{"music_task_id": "a b"}', "without spaces, not 'a b'"),

@@ -190,7 +190,7 @@ def test_on_a_full_disk_nothing_known_is_lost_while_space_may_still_be_made(
 
     assert said[0] == "unwritten"
     assert "cannot be written" in said[1]
-    assert "so nothing more is submitted; make room on the disk or repair it" in said[1]
+    assert "so nothing more is submitted; free space on the disk or repair it" in said[1]
     assert said[3:5] == ["{'LedgerError'} 100", "True"]
     if repaired == "never":
         assert "cannot be written" in said[5]

@@ -192,7 +192,7 @@ def test_a_cover_has_no_more_images_than_anybody_could_want() -> None:
 
 @pytest.mark.parametrize("odd", ["a b", "a\n", "\x1b[2J", "\ud800", "é", "x" * 129])
 def test_a_parent_that_is_no_id_makes_no_sense(odd: str) -> None:
-    with pytest.raises(ValueError, match="parentTaskId is no id"):
+    with pytest.raises(ValueError, match="parentTaskId is not an id"):
         codec.decode_details(PENDING | {"parentTaskId": odd})
 
 

@@ -36,7 +36,7 @@ def test_an_empty_parent_is_none(parent: str | None) -> None:
 def test_an_answer_to_a_submit_with_a_parent_that_is_no_id_makes_no_sense(odd: object) -> None:
     call = requests.submit("song", "https://example.com")
 
-    with pytest.raises(ValueError, match="parentTaskId is no id"):
+    with pytest.raises(ValueError, match="parentTaskId is not an id"):
         call.decode({"taskId": "cover", "parentTaskId": odd})
 
 

@@ -197,7 +197,7 @@ def test_a_gateways_page_is_judged_by_its_status(
         (SUBMIT, None, "data is not an object"),
         (SUBMIT, {}, "'taskId' is missing"),
         (SUBMIT, {"taskId": None}, "data.taskId is not an id"),
-        (SUBMIT, {"taskId": COVER, "parentTaskId": 5}, "parentTaskId is no id"),
+        (SUBMIT, {"taskId": COVER, "parentTaskId": 5}, "parentTaskId is not an id"),
         (DETAILS, {"successFlag": 1}, "'taskId' is missing"),
         (DETAILS, {"taskId": None}, "a text is missing"),
         (DETAILS, {"taskId": 5}, "a text is missing"),

@@ -134,11 +134,11 @@ def test_a_newer_ledger_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
         database.execute("PRAGMA user_version = 3")
     before = contents(tmp_path)
 
-    assert "is of version 3, and this is suno_cover_async for version 2" in refusal(path)
+    assert "has version 3, and this suno_cover_async reads versions up to 2" in refusal(path)
     assert contents(tmp_path) == before
-    with pytest.raises(LedgerError, match="is of version 3"):
+    with pytest.raises(LedgerError, match="has version 3"):
         ids(path)
-    with pytest.raises(LedgerError, match="is of version 3"):
+    with pytest.raises(LedgerError, match="has version 3"):
         totals(path)
 
 
