@@ -167,7 +167,7 @@ async def test_a_hook_that_blocks_the_loop_lets_the_answer_out_first(
 
     def call(url: str) -> int:
         parts = urlsplit(url)
-        connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=20)
+        connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=100)
         with contextlib.closing(connection):
             connection.request("POST", parts.path, LETTER, {"Content-Type": "application/json"})
             status = connection.getresponse().status

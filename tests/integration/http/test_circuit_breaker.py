@@ -235,7 +235,7 @@ async def test_who_queued_in_the_limiter_when_it_closed_gives_the_slot_back() ->
             await until(lambda: window.busy)
             await break_down(client)
             window.return_unused(slot)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(100):
                 slot = await window.acquire()
             window.return_unused(slot)
             await turns()
@@ -260,7 +260,7 @@ async def test_a_probe_cancelled_in_the_limiter_leaves_its_turn_to_the_next() ->
             sandbox.scenario = HEALTHY
             probe.cancel()
             window.return_unused(slot)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(100):
                 await following
 
             assert not client.breakers.api.is_open

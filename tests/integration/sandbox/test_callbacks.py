@@ -170,7 +170,7 @@ async def test_an_early_callback_delays_its_submit_by_one_try_only(
 ) -> None:
     mailbox.statuses = [500]
     url = "http://127.0.0.1:1/callback" if status is None else mailbox.url
-    async with an_api(early_callbacks=1, callback_pause=60) as api, asyncio.timeout(5):
+    async with an_api(early_callbacks=1, callback_pause=60) as api, asyncio.timeout(50):
         _, body = await api.order(url)
 
     assert body["code"] == 200
@@ -189,7 +189,7 @@ async def test_an_early_callback_comes_before_an_answer_that_is_lost(mailbox: Ma
 
 
 async def test_an_early_callback_to_another_machine_holds_up_nobody() -> None:
-    async with an_api(early_callbacks=1) as api, asyncio.timeout(5):
+    async with an_api(early_callbacks=1) as api, asyncio.timeout(50):
         _, body = await api.order("http://192.0.2.1/callback")
 
     assert body["code"] == 200

@@ -185,7 +185,7 @@ async def test_while_it_refuses_nobody_listens_and_then_the_same_address_does() 
         with pytest.raises(ConnectionRefusedError):
             async with calling(proxy):
                 pass
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(100):
             while len(proxy.exchanges) < 2:
                 try:
                     async with calling(proxy) as client:
