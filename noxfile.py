@@ -1,6 +1,7 @@
-"""The project's chores: `nox` runs the tests on every Python that is present; see `nox --list`."""
+"""The project's chores: `nox` runs the tests on the Python at hand; see `nox --list`."""
 
 import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import nox
@@ -8,16 +9,22 @@ from nox.command import CommandFailed
 
 nox.needs_version = ">=2025.2.9"
 nox.options.sessions = ["tests"]
-nox.options.error_on_missing_interpreters = False
+nox.options.error_on_missing_interpreters = False  # they are skipped, and nox says so
 
-PYTHONS = ["3.11", "3.12", "3.13"]
-if not any(shutil.which(f"python{version}") for version in PYTHONS):
-    raise SystemExit(f"none of Python {', '.join(PYTHONS)} is on the path: install one of them")
+PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 
 PYTEST = ("-m", "pytest", "--numprocesses=4")  # some of them wait while others work
+EVERY_DAY = ("tests/unit", "tests/integration")
 
 # What a wheel might lack, or hold otherwise than the checkout.
-OF_THE_WHEEL = ("house", "readme", "client", "sandbox", "cli", "cli_batch", "contact_sheet")
+OF_THE_WHEEL = (
+    "unit/test_package.py",
+    "unit/cli",
+    "integration/test_readme.py",
+    "integration/client",
+    "integration/sandbox",
+    "integration/cli",
+)
 
 # Side by side with others; each exits with 1 when its goal is missed.
 SPEED = ("starting", "call_cost", "downloads", "waiting", "at_the_limit")
@@ -42,15 +49,31 @@ def group(name: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(PROJECT, name)
 
 
-@nox.session(python=PYTHONS)
+@nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests against this checkout; the oldest Python measures branch coverage as well."""
+    """Run the unit and integration tests on the Python at hand; about 3 minutes on two cores."""
+    session.log("about 3 minutes on two cores, install included")
     session.install("-e", ".[cli]", *group("test"))
+    session.run("python", *PYTEST, *(session.posargs or EVERY_DAY))
+
+
+@nox.session(python=PYTHONS)
+def pythons(session: nox.Session) -> None:
+    """Run them on every Python that is found; the oldest measures branch coverage as well."""
+    session.install("-e", ".[cli]", *group("test"))
+    what = session.posargs or EVERY_DAY
     if session.python != PYTHONS[0]:
-        session.run("python", *PYTEST, *session.posargs)
+        session.run("python", *PYTEST, *what)
         return
-    session.run("coverage", "run", *PYTEST, *session.posargs)
+    session.run("coverage", "run", *PYTEST, *what)
     session.run("coverage", "report")
+
+
+@nox.session
+def short_proof(session: nox.Session) -> None:
+    """Run the quick forms of the proofs, with fixed seeds; 8 minutes at most."""
+    session.install("-e", ".[cli]", *group("test"))
+    session.run("python", *PYTEST, *(session.posargs or ("tests/proof",)))
 
 
 @nox.session
@@ -88,29 +111,38 @@ def wheel(session: nox.Session) -> None:
     session.chdir(away)
     installed = "import suno_cover_async; assert 'site-packages' in suno_cover_async.__file__"
     session.run("python", "-c", installed)
-    session.run("python", *PYTEST, *(f"tests/test_{name}.py" for name in OF_THE_WHEEL))
+    session.run("python", *PYTEST, *(f"tests/{name}" for name in OF_THE_WHEEL))
 
 
 @nox.session
 def speed(session: nox.Session) -> None:
     """Run the side-by-side benchmarks, or those named after `--`; it needs nginx."""
-    run_scripts(session, "speed", SPEED)
+    run_all(session, "speed", session.posargs or SPEED, lambda name: [f"benchmarks/{name}.py"])
 
 
-@nox.session(python=PYTHONS[0])
+@nox.session
 def proof(session: nox.Session) -> None:
-    """Run the long forms of what the promises rest on, or those named after `--`."""
-    run_scripts(session, "proof", PROOF)
+    """Run the long proofs, for hours, or those named after `--`."""
+    run_all(session, "proof", session.posargs or PROOF, lambda name: ["-m", f"tests.proof.{name}"])
 
 
-def run_scripts(session: nox.Session, needs: str, names: tuple[str, ...]) -> None:
-    """Run scripts of `benchmarks/`, all of them whatever becomes of one."""
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Count how many small faults the tests notice, in all folders or those named after `--`."""
+    session.install(".[cli]", *group("mutation"))
+    session.run("python", "tests/proof/mutation.py", *session.posargs)
+
+
+def run_all(
+    session: nox.Session, needs: str, names: Iterable[str], command: Callable[[str], list[str]]
+) -> None:
+    """Run scripts, all of them whatever becomes of one."""
     session.install(".[cli]", *group(needs))
     missed: list[str] = []
-    for name in session.posargs or names:
+    for name in names:
         session.log(name)
         try:
-            session.run("python", f"benchmarks/{name}.py")
+            session.run("python", *command(name))
         except CommandFailed:
             missed.append(name)
     if missed:
