@@ -68,6 +68,8 @@ class CallbackSender:
 
     def send(self, callback: Notice, scenario: Scenario, base_url: str) -> None:
         """Start to deliver a callback, in as many copies as the scenario and its mishap require."""
+        # A sandbox must not be usable to send requests to other machines: anyone who can submit
+        # chooses the callback URL.
         if not is_own(callback.url):
             self._note(callback, skipped=True)
             return

@@ -172,6 +172,8 @@ class Sandbox:
 
     async def _stop(self, listener: asyncio.Server, server: web.Server) -> None:
         """Close the listener first, then every connection."""
+        # Handlers run on after their clients have left, and may sleep for long (`Fault.SLOW`). They
+        # are cancelled, so that a sandbox that was left executes nothing more and leaves no task.
         try:
             await socket_faults.hang_up(listener)
         finally:
@@ -191,6 +193,9 @@ class Sandbox:
             self._handlers.discard(task)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        # The arrival is recorded before the body is read, and replaced once the outcome is known:
+        # a request must be in the journal and count against the limit even if its client leaves,
+        # or the server stops, before it is answered.
         await self._travel()
         arrival, place = self._arrive(request), len(self.journal.arrivals)
         self.journal.arrivals.append(arrival)

@@ -122,6 +122,10 @@ class Batch:
         return 0 if self._run is None else self._run.progress.billed
 
     async def _cover(self) -> None:
+        # The ledger is entered first, so that it closes last: closing the client finishes submits
+        # that are on the wire, and their cover task ids must still be written. A ledger in memory
+        # is gone once it is closed, so the unfinished tracks are read after the client has closed
+        # and before the ledger does.
         async with self._ledger:
             try:
                 async with self.client:
@@ -145,6 +149,8 @@ class Batch:
                 self._was_idle = not self._run.progress.left
                 await self._follow(self._run)
         except asyncio.CancelledError:
+            # Leaving the block has finished what was on the wire. Outcomes of that are not read
+            # yet; without them the report would call finished tracks unfinished.
             if self._run is not None:
                 await self._hear_the_rest(self._run)
             raise
