@@ -1,14 +1,15 @@
-"""The command line, `suno-cover`: the only modules that print.
+"""The command line, `suno-cover`: the only folder whose modules print.
 
-They know people and terminals, and use the package as any other caller would. Results go to
-standard output, everything else to standard error.
+It knows terminals, and uses the package as any other caller would; no other folder imports it.
+Results go to standard output, everything else to standard error. Open `app.py` first: it has the
+commands.
 
 ====  ==========================================================================
 code  meaning
 ====  ==========================================================================
 0     all done
-1     something failed or is left; what, and what to do next, is on standard error
-2     the command line, or one of its values, makes no sense; or the base URL is not the API's
+1     something failed or is left; standard error has the details and the next step
+2     the command line, or one of its values, is not valid; or the base URL is not the API's
 3     the API key is missing or was refused
 4     no credits left
 5     not finished in time; the same command waits again and never pays twice

@@ -1,6 +1,6 @@
-"""The commands: their arguments, options and help, and what every error ends in.
+"""Define the commands, with their arguments, options and help, and turn errors into exit codes.
 
-It knows click, and the modules beside it that do the work; `process.py` runs them.
+It knows click, and the modules in `commands/` that do the work; `process.py` runs them.
 """
 
 import sys
@@ -55,16 +55,16 @@ def _generate(
 ) -> int:
     """Cover songs and save their images, many at once.
 
-    ID is the id of a music task; - reads ids from standard input, one a line. The paths of saved
-    images go to standard output, or with --json an object for each song and a summary; all else
-    goes to standard error. A song that fails stops no other.
+    ID is the id of a music task; - reads ids from standard input, one per line. The paths of saved
+    images go to standard output, or with --json an object for each song and a summary; everything
+    else goes to standard error. A song that fails does not stop the others.
 
-    Ctrl-C finishes what is paid for, Ctrl-C again stops now. The same command goes on, and never
+    Ctrl-C finishes what is paid for; Ctrl-C again stops now. The same command continues, and never
     pays twice.
 
     With --listen and --public-url the API's callbacks end the waits. Their URLs are signed with
-    SUNO_CALLBACK_SECRET, or with a secret of this run; kie.ai's own signature is checked as well
-    where SUNO_CALLBACK_HMAC_KEY is set.
+    SUNO_CALLBACK_SECRET, or with a secret made for this run; kie.ai's own signature is checked as
+    well if SUNO_CALLBACK_HMAC_KEY is set.
     """
     if "-" in ids and connection.key_file == "-":
         raise click.UsageError("standard input cannot hold both the ids and the key")
@@ -91,7 +91,7 @@ def _generate(
 def _details(
     cover_task_id: str, wait: bool, into: Path | None, as_json: bool, connection: Connection
 ) -> int:
-    """Show a cover task by its id, which submitting a song returned."""
+    """Show a cover task by the id that submitting a song returned."""
     client = connection.client()
     return run(show_details(client, cover_task_id, wait=wait, into=into, with_json=as_json))
 
@@ -104,7 +104,7 @@ def _credits(as_json: bool, connection: Connection) -> int:
     return run(show_credits(connection.client(), with_json=as_json))
 
 
-@commands.command("sandbox", short_help="Run a pretend API on this machine.")
+@commands.command("sandbox", short_help="Run a simulated API on this machine.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -132,9 +132,9 @@ def _credits(as_json: bool, connection: Connection) -> int:
     help="Write the songs there as a .csv, for suno-cover batch.",
 )
 def _sandbox(port: int, seconds: float, music: int, catalog: Path | None) -> int:
-    """Run a pretend API on this machine until Ctrl-C, to try things out for nothing.
+    """Run a simulated API on this machine until Ctrl-C, to try the client without an account.
 
-    Every request is shown as it arrives. Ended by Ctrl-C or SIGTERM, the exit code is 0.
+    Every request is shown as it arrives. The exit code is 0 after Ctrl-C or SIGTERM.
     """
     return run(serve(port=port, seconds=seconds, music=music, catalog=catalog))
 
@@ -154,7 +154,7 @@ commands.add_command(ledger)
 
 
 def _all_ids(ids: Sequence[str]) -> list[str]:
-    """Return the ids; a `-` stands for those on standard input."""
+    """Return the ids, with each `-` replaced by the ids on standard input."""
     found: list[str] = []
     for one in ids:
         if one == "-":
@@ -168,7 +168,7 @@ def _all_ids(ids: Sequence[str]) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; an error becomes a line on standard error and an exit code."""
+    """Run a command and return its exit code; write an error as one line to standard error."""
     try:
         code = commands.main(arguments, prog_name="suno-cover", standalone_mode=False)
     except click.ClickException as error:
@@ -181,7 +181,8 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if {"-v", "-vv", "--verbose"} & set(arguments or sys.argv):
             raise
-        say(stderr(), f"Error: unexpected {type(error).__name__}; --verbose shows where", "red")
+        what = f"Error: unexpected {type(error).__name__}; run with --verbose for the traceback"
+        say(stderr(), what, "red")
         return ExitCode.FAILED
     return code if isinstance(code, int) else ExitCode.DONE
 

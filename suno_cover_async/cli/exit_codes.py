@@ -1,6 +1,6 @@
-"""How the command line ends: the exit codes, and an error as one line with a next step.
+"""Map errors to exit codes, and to one line of text with a next step.
 
-It knows errors; it knows neither click nor rich, and prints nothing.
+It knows the errors; it knows neither click nor rich, and prints nothing.
 """
 
 import enum
@@ -14,7 +14,7 @@ _LONGEST = 500
 
 
 class ExitCode(enum.IntEnum):
-    """What the exit code of `suno-cover` means; the package's docstring has the table."""
+    """The exit codes of `suno-cover`; the docstring of `cli/__init__.py` has their table."""
 
     DONE = 0
     FAILED = 1
@@ -28,7 +28,11 @@ class ExitCode(enum.IntEnum):
 
 
 def exit_code(failures: Sequence[Exception]) -> ExitCode:
-    """Choose the code that tells most about these failures; DONE when there are none."""
+    """Return the most specific code for these failures; DONE when there are none.
+
+    One failure of a kind in `_WEIGHTIEST` decides; a kind in `_UNANIMOUS` decides only if all
+    failures are of it.
+    """
     for kind, code in _WEIGHTIEST:
         if any(isinstance(error, kind) for error in failures):
             return code
@@ -50,7 +54,7 @@ _UNANIMOUS: tuple[tuple[type[Exception], ExitCode], ...] = (
 
 
 def explain(error: Exception) -> str:
-    """Say what happened, in one line without control characters."""
+    """Return an error's message as one line without control characters."""
     words = str(error)
     if isinstance(error, OSError) and error.strerror and not error.filename:
         words = error.strerror
@@ -58,7 +62,10 @@ def explain(error: Exception) -> str:
 
 
 def advise(error: Exception) -> str | None:
-    """Say what to do next, where the error's own message does not; a note on it goes first."""
+    """Return what to do next, if the error's own message does not say it; else None.
+
+    A note on the error takes precedence over the general advice for its class.
+    """
     for note in getattr(error, "__notes__", ()):
         return str(note)
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
@@ -73,7 +80,7 @@ def advise(error: Exception) -> str | None:
 
 _AGAIN = "run the same command again"
 _ADVICE: tuple[tuple[type[Exception], str], ...] = (
-    (errors.CoverTimeoutError, f"{_AGAIN}: it waits on, and never pays twice"),
+    (errors.CoverTimeoutError, f"{_AGAIN}: it continues to wait, and never pays twice"),
     (errors.TransportError, "check the network, and --base-url or --host; then " + _AGAIN),
     (errors.WrongAddressError, "check --base-url or --host; then " + _AGAIN),
     (errors.NotFoundError, "check the id, --host, and that the key is of the same account"),
@@ -82,10 +89,13 @@ _ADVICE: tuple[tuple[type[Exception], str], ...] = (
         errors.CoverExpiredError,
         "nothing: the images are gone for good, and the song can have no second cover set",
     ),
-    (errors.CoverFailedError, "generate the music again, or ask the host about this cover task"),
+    (
+        errors.CoverFailedError,
+        "generate the music again, or contact the host about this cover task",
+    ),
     (
         errors.CoverExistsError,
-        "look up its cover task id, then: suno-cover details COVER_TASK_ID --out DIR",
+        "find its cover task id, then: suno-cover details COVER_TASK_ID --out DIR",
     ),
     (
         errors.InvalidRequestError,

@@ -1,7 +1,7 @@
-"""The options every command that calls the API shares, and how they become a client.
+"""Define the options shared by all commands that call the API, and make a client from them.
 
-It knows click and the key's three ways in: the environment, a file, standard input. The key is
-never an argument, is kept nowhere here, and is in no message.
+It knows click and the three sources of the key: the environment, a file, standard input. The key
+is never an argument, is stored nowhere here, and is in no message.
 """
 
 import functools
@@ -27,17 +27,17 @@ F = TypeVar("F", bound=Callable[..., object])
 
 KEY_VARIABLE = "SUNO_API_KEY"
 CONCURRENCY = 500
-"""How many covers are in flight at once, where nothing else is said."""
+"""How many covers are in flight at once by default."""
 
 _CODES = [line for line in (package.__doc__ or "").splitlines() if line[:1].isdigit()]
 EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {line}" for line in _CODES)
-"""What the help of a command ends with."""
+"""The last lines of a command's help: the table of exit codes."""
 
 _LONGEST_KEY_FILE = 65_536
 
 
 class KeyMissingError(click.ClickException):
-    """There is no API key to call with."""
+    """There is no API key."""
 
     exit_code: ClassVar[int] = ExitCode.KEY
 
@@ -48,16 +48,16 @@ class Seconds(click.FloatRange):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Check the range, and that there is an end to it."""
+        """Convert the value, and check that it is finite and in the range."""
         seconds = float(super().convert(value, param, ctx))
         if not math.isfinite(seconds):
-            self.fail(f"{seconds} is no finite number of seconds", param, ctx)
+            self.fail(f"{seconds} is not a finite number of seconds", param, ctx)
         return seconds
 
 
 @attrs.frozen(kw_only=True)
 class Connection:
-    """Which API to call, and where its key comes from."""
+    """Which API to call, where its key comes from, and how long to wait."""
 
     host: str = SUNOAPI.name
     base_url: str | None = None
@@ -72,7 +72,13 @@ class Connection:
         concurrency: int = CONCURRENCY,
         retry: RetryPolicy | None = None,
     ) -> SunoCoverClient:
-        """Make the client; raises KeyMissingError, click's errors and ValueError."""
+        """Return a new client.
+
+        Raises:
+            KeyMissingError: There is no key.
+            click.UsageError: The key cannot be read, or has characters that are not allowed.
+            ValueError: Another option has a wrong value.
+        """
         poll = self._schedule()
         return SunoCoverClient(
             self._key(),
@@ -95,7 +101,7 @@ class Connection:
         )
 
     def arguments(self) -> list[str]:
-        """Write the options again, for a command that goes on where this one stopped."""
+        """Return the options as words, for a command that continues where this one stopped."""
         given = {
             "--host": None if self.host == SUNOAPI.name else self.host,
             "--base-url": self.base_url,
@@ -121,8 +127,8 @@ class Connection:
             return key
         del key  # so that no traceback's locals show it
         raise click.UsageError(
-            f"the API key from {source} has characters that no key has, perhaps a space or a line "
-            "end at its edge"
+            f"the API key from {source} has characters that are not allowed in a key; check for a "
+            "space or a line end at its start or end"
         )
 
 
@@ -135,7 +141,10 @@ def _can_be_sent(key: str) -> bool:
 
 
 def _read_key(name: str) -> str:
-    """Read a key, less one trailing newline; no error shows the name, it may be a key itself."""
+    """Read a key from a file, without one trailing newline.
+
+    No error shows the file's name, since a user may have passed the key itself in its place.
+    """
     try:
         return _content(name).removesuffix(b"\n").removesuffix(b"\r").decode()
     except UnicodeDecodeError:
@@ -165,7 +174,7 @@ def _refuse_key(_context: click.Context, parameter: click.Parameter, value: str 
 
 
 def _writable(_: click.Context, parameter: click.Parameter, folder: Path | None) -> Path | None:
-    """Find out before anything is paid for whether its images can be saved."""
+    """Make the folder and check that it is writable, before anything is paid for."""
     if folder is None:
         return None
     try:
@@ -174,12 +183,12 @@ def _writable(_: click.Context, parameter: click.Parameter, folder: Path | None)
     except OSError as error:
         problem = error.strerror or "not possible"
     if problem:
-        raise click.BadParameter(f"no images can be saved there: {problem}", param=parameter)
+        raise click.BadParameter(f"images cannot be saved there: {problem}", param=parameter)
     return folder
 
 
 def image_folder(default: str | None, words: str) -> Callable[[Any], Any]:
-    """Make the option that says where images are saved."""
+    """Return the option `--out`, the folder where images are saved."""
     return click.option(
         "--out",
         "into",
@@ -192,7 +201,7 @@ def image_folder(default: str | None, words: str) -> Callable[[Any], Any]:
 
 
 with_json: Callable[[Any], Any] = click.option(
-    "--json", "as_json", is_flag=True, help="Write JSON, one object a line."
+    "--json", "as_json", is_flag=True, help="Write JSON, one object per line."
 )
 
 
@@ -212,7 +221,7 @@ refuse_key: Callable[[Any], Any] = click.option(
     is_eager=True,
     callback=_refuse_key,
 )
-"""The option people try first; it refuses, and shows nothing of the value."""
+"""A hidden option that refuses a key on the command line, and shows nothing of its value."""
 
 
 _verbosity = click.option(
@@ -225,18 +234,18 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         type=click.Choice(tuple(HOSTS)),
         default=SUNOAPI.name,
         show_default=True,
-        help="Whose API to call.",
+        help="The host whose API is called.",
     ),
     click.option(
         "--base-url",
         metavar="URL",
         callback=_address,
-        help="Another address of it: a proxy, the sandbox.",
+        help="Another base URL, for a proxy or the sandbox.",
     ),
     click.option(
         "--key-file",
         metavar="FILE",
-        help=f"Read the API key from FILE (- is standard input) and not from {KEY_VARIABLE}.",
+        help=f"Read the API key from FILE (- is standard input) instead of {KEY_VARIABLE}.",
     ),
     click.option(
         "--timeout",
@@ -248,7 +257,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--poll",
         type=Seconds(0, min_open=True),
         metavar="SECONDS",
-        help="The least time between two looks at a cover. [default: 5, the first as learned]",
+        help="The minimum time between two polls of a cover. [default: 5, the first as learned]",
     ),
     _verbosity,
     refuse_key,
@@ -256,14 +265,14 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
 
 
 def with_options(command: Any, options: Sequence[Callable[[Any], Any]]) -> Any:
-    """Decorate a command with options, shown in this order."""
+    """Add options to a command, shown in this order in its help."""
     for option in reversed(options):
         command = option(command)
     return command
 
 
 def connected(function: F) -> F:
-    """Give a command the shared options, as one `connection` argument."""
+    """Add the shared options to a command, which gets them as one `connection` argument."""
 
     @functools.wraps(function)
     def command(

@@ -1,4 +1,4 @@
-"""One command as one process: an event loop, the signals that end it, and its exit code.
+"""Run one command in an event loop, end it on signals, and return its exit code.
 
 It knows signals and asyncio; it knows nothing of covers.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from suno_cover_async.cli.output.console import say, stderr
 
-_PATIENCE = 0.2  # seconds of cleaning up that need no explanation
+_PATIENCE = 0.2  # seconds of cleaning up before a message explains the wait
 _ENDING = [signal.SIGINT, signal.SIGTERM]
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
     _ENDING.append(signal.SIGHUP)  # the terminal is gone; nohup ignores that
@@ -24,12 +24,12 @@ def _cannot() -> bool:
 def run(work: Coroutine[Any, Any, int], *, finish: Callable[[], bool] = _cannot) -> int:
     """Run a command to its end, or cancel it at the first SIGINT, SIGTERM or SIGHUP.
 
-    The work is awaited until it has cleaned up; a further signal does not wait for that.
+    A cancelled command is awaited until it has cleaned up; a further signal ends it at once.
 
     Args:
         work: The command.
-        finish: Called at a SIGINT that is the first signal: begins to end the work, and tells
-            whether it will end by itself. If so, only the next signal cancels.
+        finish: Called when the first signal is a SIGINT. It begins to end the work, and returns
+            True if the work will end by itself; then only the next signal cancels.
 
     Returns:
         The work's exit code, or 128 plus the number of the last signal that ended it.
@@ -39,6 +39,10 @@ def run(work: Coroutine[Any, Any, int], *, finish: Callable[[], bool] = _cannot)
 
 
 async def _until_signal(work: Coroutine[Any, Any, int], finish: Callable[[], bool]) -> int:
+    # One Ctrl-C must not lose a cover: a cancelled command still waits for the answer of a submit
+    # that was sent, so it is cancelled once and then awaited. Before that wait, the usual signal
+    # handlers are restored, so that the next signal ends a process that waits too long. While
+    # `finish` works, our handler stays: the next signal is then the one that cancels.
     task = asyncio.ensure_future(work)
     seen: list[signal.Signals] = []
     finishing = False
@@ -64,16 +68,16 @@ async def _until_signal(work: Coroutine[Any, Any, int], finish: Callable[[], boo
 
 
 def _explain_the_wait() -> None:
-    what = "stopping: waiting for an answer that may cost money; Ctrl-C again does not wait"
+    what = "stopping: waiting for an answer that may cost money; Ctrl-C again stops at once"
     say(stderr(), what, "yellow")
 
 
 @contextlib.contextmanager
 def _handled(stop: Callable[[signal.Signals], None]) -> Generator[Callable[[], None], None, None]:
-    """Handle the ending signals by `stop`; yields what brings the usual handling back.
+    """Call `stop` on the ending signals; yield a function that restores the usual handlers.
 
-    Where an event loop cannot handle signals, as on Windows, `asyncio.Runner` turns a Ctrl-C
-    into the same cancellation.
+    If the event loop cannot handle signals, as on Windows, `asyncio.Runner` turns a Ctrl-C into
+    the same cancellation.
     """
     loop = asyncio.get_running_loop()
 

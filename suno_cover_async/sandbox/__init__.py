@@ -1,6 +1,7 @@
-"""The Cover API on this machine's loopback: for tests, for users' own tests, and for trying out.
+"""Simulate the Cover API on loopback: for our tests, for users' own tests, and for trying out.
 
-It bills made-up credits, draws real pictures, and breaks as the real one may break.
+It bills made-up credits, draws real images, and fails as the real API may fail. It shares the
+protocol's codec with the client, and knows nothing of the client itself. Open `server.py` first.
 """
 
 from suno_cover_async.protocol.fields import Times

@@ -1,6 +1,6 @@
-"""Callbacks on their way: signed, delivered, tried again, delivered twice, forged.
+"""Send callbacks: sign, deliver, retry, deliver twice, and forge them.
 
-It owns the tasks that carry them, and contacts no address but this machine's own.
+It owns the tasks that deliver callbacks, and contacts only this machine's own addresses.
 """
 
 import asyncio
@@ -25,16 +25,16 @@ _FAILED = 501
 
 
 def is_own(url: str) -> bool:
-    """Whether a URL leads to this very machine."""
+    """Return whether a URL leads to this machine."""
     try:
         parsed = URL(url)
-    except (ValueError, IndexError):  # yarl's for http://[]@
+    except (ValueError, IndexError):  # yarl raises IndexError for http://[]@
         return False
     return parsed.scheme in {"http", "https"} and is_loopback(parsed.host)
 
 
 def signature(hmac_key: str, cover_task_id: str, timestamp: int) -> dict[str, str]:
-    """Sign as kie.ai does; the body is not covered by it [documented]."""
+    """Return the signature headers of kie.ai; they do not cover the body [documented]."""
     return {
         "X-Webhook-Timestamp": str(timestamp),
         "X-Webhook-Signature": signatures.sign(hmac_key.encode(), cover_task_id, timestamp),
@@ -42,7 +42,7 @@ def signature(hmac_key: str, cover_task_id: str, timestamp: int) -> dict[str, st
 
 
 def letter(callback: Notice, base_url: str) -> bytes:
-    """Word a callback."""
+    """Return the body of a callback."""
     if callback.images is None:
         return codec.encode_callback(
             _FAILED,
@@ -56,7 +56,7 @@ def letter(callback: Notice, base_url: str) -> bytes:
 
 @attrs.define
 class CallbackSender:
-    """Delivers callbacks until it is closed, and notes every attempt."""
+    """Delivers callbacks until it is closed, and records every attempt."""
 
     deliveries: list[Delivery]
     _clock: Callable[[], float]
@@ -67,7 +67,9 @@ class CallbackSender:
     )
 
     def send(self, callback: Notice, scenario: Scenario, base_url: str) -> None:
-        """Begin to deliver a callback, in as many copies as the scenario and its mishap say."""
+        """Start to deliver a callback, in as many copies as the scenario and its mishap require."""
+        # A sandbox must not be usable to send requests to other machines: anyone who can submit
+        # chooses the callback URL.
         if not is_own(callback.url):
             self._note(callback, skipped=True)
             return
@@ -80,12 +82,12 @@ class CallbackSender:
         task.add_done_callback(self._tasks.discard)
 
     async def tried(self, cover_task_id: str | None) -> None:
-        """Wait until every copy of an early callback was tried once; for others, not at all."""
+        """Wait until every copy of an early callback was tried once; do not wait for others."""
         for tried in self._early.pop(cover_task_id or "", ()):
             await tried.wait()
 
     async def aclose(self) -> None:
-        """Drop what is still on its way."""
+        """Cancel the deliveries that are under way, and close the session."""
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()

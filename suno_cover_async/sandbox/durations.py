@@ -1,4 +1,4 @@
-"""How long covers take: so many seconds, something between two bounds, or a distribution."""
+"""Draw how long covers take: a fixed time, a time between two bounds, or from a distribution."""
 
 import math
 import random
@@ -12,10 +12,10 @@ from suno_cover_async.sandbox import validators
 
 @attrs.frozen(kw_only=True)
 class Lognormal:
-    """Seconds as hosts take them: most around the median, never below 0, a few far above.
+    """Durations as hosts have them: most near the median, none below 0, a few far above.
 
     Attributes:
-        median: In seconds, above 0: half of all take less.
+        median: In seconds, above 0: half of all durations are shorter.
         sigma: The standard deviation of the logarithm, 0 to 5: two of three lie between
             `median / e**sigma` and `median * e**sigma`; with 0.4, between 0.67 and 1.49 medians.
     """
@@ -24,22 +24,22 @@ class Lognormal:
     sigma: float = attrs.field(validator=validators.spread)
 
     def draw(self, dice: random.Random) -> float:
-        """Draw one duration."""
+        """Draw one duration in seconds."""
         return dice.lognormvariate(math.log(self.median), self.sigma)
 
 
 Seconds = float | tuple[float, float] | Lognormal
-"""So many, evenly between (lowest, highest), or so distributed."""
+"""A fixed number of seconds; (lowest, highest), drawn evenly; or a distribution."""
 
 
 def check(instance: object, attribute: "attrs.Attribute[Any]", value: Seconds) -> None:
-    """Check what a scenario says about durations, as a validator."""
+    """Check the durations of a scenario, as an attrs validator."""
     if not isinstance(value, Lognormal):
         validators.span(instance, attribute, value)
 
 
 def draw(seconds: Seconds, dice: random.Random) -> float:
-    """Draw one duration."""
+    """Draw one duration in seconds."""
     if isinstance(seconds, Lognormal):
         return seconds.draw(dice)
     low, high = seconds if isinstance(seconds, tuple) else (seconds, seconds)

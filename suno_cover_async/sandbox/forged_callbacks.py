@@ -1,6 +1,7 @@
-"""A callback that somebody else made up, who nearly knows where to ring.
+"""Make a forged callback, as a third party would send that almost knows the callback URL.
 
-Pure, and the same for the same callback: what is wrong with it is drawn from its cover task's id.
+It is pure, and returns the same for the same callback: the wrong character is drawn from the cover
+task's id.
 """
 
 import random
@@ -19,9 +20,9 @@ _CHARACTER = re.compile(r"%[0-9A-Fa-f]{2}|.")  # an escape is one
 
 
 def forge(callback: Notice) -> Notice:
-    """Make a callback of the same cover task, with made-up images, to a URL that is not quite its.
+    """Return a callback of the same cover task, with made-up images and an almost right URL.
 
-    One character of the last segment of the path is another one; no path becomes `/forged`.
+    One character in the last segment of the path is replaced; a URL without a path gets `/forged`.
     """
     dice = random.Random(callback.cover_task_id)
     images = tuple(f"/s/{dice.getrandbits(128):032x}.png" for _ in STYLES)
@@ -29,12 +30,12 @@ def forge(callback: Notice) -> Notice:
 
 
 def wrong_key(hmac_key: str) -> str:
-    """Name a key that is not this one."""
+    """Return a key that differs from this one."""
     return f"not {hmac_key}"
 
 
 def _tampered(url: str, dice: random.Random) -> str:
-    parts = urlsplit(str(URL(url)))  # as it is sent: what needs no escape has none
+    parts = urlsplit(str(URL(url)))  # as it is sent: yarl removes needless escapes
     last = _LAST_SEGMENT.search(parts.path)
     if last is None:
         return parts._replace(path="/forged").geturl()

@@ -1,8 +1,8 @@
-"""Pictures that pass for cover art: drawn, not generated, and the same for the same names.
+"""Draw images that look like cover art; the same ids always give the same image.
 
-A picture is drawn in 256 tones at twice its size, shrunk for smooth edges, and tinted by a
-palette of a few colours; its title and its motif follow from the music task id. It says at its
-foot which music task and which style it is. It knows no API.
+An image is drawn in 256 tones at twice its size, reduced for smooth edges, and coloured with a
+palette of a few colours. Its title and its motif are derived from the music task id. A label at
+its foot shows the music task and the style. It knows no API.
 """
 
 import functools
@@ -50,7 +50,7 @@ _LAST_WORDS = (
 
 @attrs.frozen
 class _Canvas:
-    """What a motif is drawn on: tones from 0 (dark) to 255, `side` pixels square."""
+    """The surface of a motif: tones from 0 (dark) to 255, `side` pixels square."""
 
     tones: Image.Image
     pen: ImageDraw.ImageDraw
@@ -60,7 +60,7 @@ class _Canvas:
 
 @functools.lru_cache(maxsize=_KEPT)
 def draw(music_task_id: str, style: int, size: int) -> bytes:
-    """Draw one picture of a music task's cover as a PNG, `size` pixels square."""
+    """Return one image of a music task's cover as a PNG, `size` pixels square."""
     names = random.Random(music_task_id)
     motifs = names.sample(_MOTIFS, len(_MOTIFS))
     palettes = names.sample(_PALETTES, len(_PALETTES))
@@ -75,7 +75,7 @@ def draw(music_task_id: str, style: int, size: int) -> bytes:
 
 
 def title_of(music_task_id: str) -> str:
-    """Invent the title of a song; the same one for the same id."""
+    """Return a made-up title for a song, the same for the same id."""
     words = random.Random(f"{music_task_id} title")
     return f"{words.choice(_FIRST_WORDS)} {words.choice(_LAST_WORDS)}"
 
@@ -152,7 +152,7 @@ def _quarter(canvas: _Canvas, left: float, top: float, tile: float) -> None:
 
 
 def _rays(canvas: _Canvas) -> None:
-    """Draw a sun that fills the sky with its rays."""
+    """Draw a sun with rays over the whole sky."""
     side, dice = canvas.side, canvas.dice
     x, y, count = dice.uniform(0.3, 0.7), dice.uniform(0.35, 0.6), dice.choice((12, 16, 20))
     for ray in range(count):
@@ -164,7 +164,7 @@ def _rays(canvas: _Canvas) -> None:
 
 
 def _ridges(canvas: _Canvas) -> None:
-    """Draw lines that a hidden range of mountains lifts."""
+    """Draw horizontal lines that rise over hidden mountains."""
     side, dice = canvas.side, canvas.dice
     canvas.pen.rectangle((0, 0, side, side), fill=22)
     peaks = [(dice.uniform(0.3, 0.7), dice.uniform(0.03, 0.09)) for _ in range(4)]
@@ -195,7 +195,7 @@ def _vinyl(canvas: _Canvas) -> None:
 
 
 def _skyline(canvas: _Canvas) -> None:
-    """Draw the song's loudness as a town by night."""
+    """Draw bars like the song's loudness, as a skyline at night."""
     side, dice = canvas.side, canvas.dice
     _disc(canvas, dice.uniform(0.2, 0.8), 0.25, 0.12, 245)
     count = dice.choice((24, 32, 40))
@@ -223,7 +223,7 @@ def _disc(canvas: _Canvas, x: float, y: float, radius: float, tone: int) -> None
 
 
 def _label(picture: Image.Image, title: str, style: str, music_task_id: str) -> None:
-    """Darken the foot of a picture and write on it."""
+    """Darken the foot of an image, and write the title, style and id there."""
     size = picture.width
     shade = _shade(size)
     picture.paste(8, (0, size - shade.height), shade)
@@ -236,7 +236,7 @@ def _label(picture: Image.Image, title: str, style: str, music_task_id: str) -> 
 
 @functools.lru_cache(maxsize=4)
 def _shade(size: int) -> Image.Image:
-    """Make the mask of the darkened foot: dense from its middle on."""
+    """Return the mask of the darkened foot, which is dense from its middle down."""
     return _gradient(size, size * 3 // 10, [min(230, 2 * tone) for tone in range(_TONES)])
 
 

@@ -1,7 +1,7 @@
-"""The sandbox's truth: every request that arrived, every bill, every delivery of a callback.
+"""Record what truly happened: every request that arrived, every bill, every callback delivery.
 
-Values and the lists that hold them. It knows no socket and no rule of the API; all moments are
-seconds of the sandbox's clock, `time.monotonic` unless it was given another.
+It has values and the lists that hold them. It knows no socket and no rule of the API. All times
+are seconds of the sandbox's clock, which is `time.monotonic` unless another one was passed.
 """
 
 import attrs
@@ -11,25 +11,26 @@ from suno_cover_async.sandbox.scenario import Fault, Kind
 
 @attrs.frozen(kw_only=True)
 class Arrival:
-    """One request, as the server saw it.
+    """One request, as the server received it.
 
     Attributes:
         at: When it arrived.
         method: The HTTP method.
         path: The path, without the query.
-        kind: What it was.
-        music_task_id: The music task it was about, where it said so.
-        cover_task_id: The cover task it was about, where it said so; for a submit, the cover task
-            that was made or had been made already.
+        kind: The kind of request.
+        music_task_id: The music task that it names; None if it names none.
+        cover_task_id: The cover task that it names; for a submit, the cover task that was made, or
+            existed already.
         user_agent: The `User-Agent` header.
-        key_sent: An `Authorization` header was present, right or wrong; its text is kept nowhere.
-        admitted: The limit had room for it.
-        executed: The API itself dealt with it (a refusal of its own counts), whatever reached the
-            client then.
-        fault: The fault that struck it.
-        status: The HTTP status answered; None when nothing was (yet).
-        code: The `code` in the body answered, where there was one.
-        finished_at: When its cover task had finished, for a look that was answered so.
+        key_sent: Whether an `Authorization` header was present, right or wrong; its text is stored
+            nowhere.
+        admitted: Whether the limit allowed it.
+        executed: Whether the API itself processed it (a refusal of its own counts), whatever
+            reached the client then.
+        fault: The fault that was applied to it.
+        status: The HTTP status of the answer; None without an answer (yet).
+        code: The `code` in the answer's body, if there was one.
+        finished_at: When its cover task finished, if this is a poll and its answer says so.
     """
 
     at: float
@@ -50,7 +51,7 @@ class Arrival:
 
 @attrs.frozen(kw_only=True)
 class Bill:
-    """One cover, paid for."""
+    """One cover that was billed."""
 
     at: float
     music_task_id: str
@@ -64,11 +65,11 @@ class Delivery:
 
     Attributes:
         at: When it was answered, or given up.
-        cover_task_id: The cover task it told of.
-        url: Where to.
-        status: The HTTP status answered; None when nothing was.
-        skipped: Never contacted, because the address is not this machine's own.
-        forged: It was not the API's: made-up images, and a URL that is almost right.
+        cover_task_id: The cover task that it names.
+        url: The callback URL.
+        status: The HTTP status of the answer; None without an answer.
+        skipped: Whether nothing was sent, because the address is not this machine's own.
+        forged: Whether it was a forged one: made-up images, and a URL that is almost right.
     """
 
     at: float
@@ -88,14 +89,14 @@ class Journal:
     callbacks: list[Delivery] = attrs.field(factory=list[Delivery])
 
     def of(self, kind: Kind) -> list[Arrival]:
-        """Choose the arrivals of one kind."""
+        """Return the arrivals of one kind."""
         return [arrival for arrival in self.arrivals if arrival.kind == kind]
 
     def delays(self) -> dict[str, float]:
-        """Tell how late the ends of cover tasks were noticed, by cover task id.
+        """Return how late the ends of cover tasks were noticed, in seconds, by cover task id.
 
-        That is the time from the end to the arrival of the first look that was answered so, in
-        seconds; how long the answer travels is not in it.
+        That is the time from the end of a cover task to the arrival of the first poll whose answer
+        says so; the answer's travel time is not included.
         """
         noticed = dict[str, float]()
         for one in self.arrivals:

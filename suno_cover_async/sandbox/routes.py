@@ -1,7 +1,7 @@
-"""What the pretend host answers: a question and the world in, a reply out.
+"""Answer requests as the host does: map a request and the world to a reply.
 
-It owns routes, codes and messages, the two styles of errors and what each fault makes of a reply.
-It knows no socket; the spelling of bodies is `codec.py`'s, the rules of covers `world.py`'s.
+It owns routes, codes and messages, the two styles of errors, and how each fault changes a reply.
+It knows no socket. `codec.py` owns the encoding of bodies, `world.py` the rules of covers.
 """
 
 import hmac
@@ -49,24 +49,24 @@ _REFUSALS = {
 }
 
 BLOCKED = Reply(status=403, body=b"error code: 1010", headers={"Content-Type": "text/plain"})
-"""What the edge in front answers a client without a name of its own [seen live]."""
+"""The answer of the gateway to a client without a User-Agent of its own [seen live]."""
 
 NO_ROUTE = Reply(status=_NOT_FOUND, body=b'{"status":404,"error":"Not Found"}', headers=_JSON)
-"""An unknown route is answered by the web framework, as HTTP 404 without a code of the API."""
+"""The web framework's answer to an unknown route: HTTP 404 without a code of the API."""
 
 
 @attrs.frozen(kw_only=True)
 class Question:
-    """One request, read.
+    """One request, parsed.
 
     Attributes:
-        kind: What it is.
+        kind: The kind of request.
         path: Its path.
-        at: When the API turns to it, by the world's clock.
-        base_url: Where the URLs in its answer lead.
-        task_id: The task it names.
-        callback_url: Where a submit wants the callback.
-        authorized: Its key is right.
+        at: When the API processes it, by the world's clock.
+        base_url: The base of the URLs in the answer.
+        task_id: The task that it names.
+        callback_url: The callback URL of a submit.
+        authorized: Whether its key is right.
     """
 
     kind: Kind
@@ -79,35 +79,35 @@ class Question:
 
     @property
     def music_task_id(self) -> str | None:
-        """The music task it names."""
+        """The music task that it names."""
         return self.task_id if self.kind in {"submit", "music"} else None
 
     @property
     def cover_task_id(self) -> str | None:
-        """The cover task it names."""
+        """The cover task that it names."""
         return self.task_id if self.kind == "details" else None
 
 
 def kind_of(method: str, path: str) -> Kind:
-    """Tell what a request is."""
+    """Return the kind of a request."""
     if method == "GET" and path.startswith(_IMAGES):
         return "image"
     return _ROUTES.get((method, path), "other")
 
 
 def is_blocked(user_agent: str | None) -> bool:
-    """Whether the edge takes a client for a robot: no name, or its library's default one."""
+    """Return whether the gateway blocks a client: no User-Agent, or a library's default one."""
     return not user_agent or bool(_DEFAULT_CLIENT.match(user_agent))
 
 
 def holds_key(header: str | None, api_key: str) -> bool:
-    """Whether an `Authorization` header carries the key."""
+    """Return whether an `Authorization` header has the key."""
     sent = (header or "").encode(errors="surrogateescape")  # as aiohttp decoded it
     return hmac.compare_digest(sent, f"Bearer {api_key}".encode())
 
 
 def read(kind: Kind, query: Mapping[str, str], body: bytes) -> tuple[str | None, str | None]:
-    """Read which task a request names, and the callback URL of a submit."""
+    """Return the task that a request names, and the callback URL of a submit."""
     if kind != "submit":
         return requests.task_id_in(query), None
     submission = codec.decode_submission(body.decode(errors="replace"))
@@ -115,7 +115,7 @@ def read(kind: Kind, query: Mapping[str, str], body: bytes) -> tuple[str | None,
 
 
 def execute(asked: Question, world: World) -> Reply:
-    """Act on a request and word the answer."""
+    """Execute a request, and return the answer."""
     if asked.kind in API_KINDS and not asked.authorized:
         return _refuse(world.scenario, _UNAUTHORIZED, "You do not have access permissions")
     return _ACTS[asked.kind](asked, world)
@@ -124,7 +124,7 @@ def execute(asked: Question, world: World) -> Reply:
 def strike(
     fault: Fault, kind: Kind, reply: Reply, scenario: Scenario, dice: random.Random
 ) -> Reply:
-    """Put in a reply's place what a fault leaves of it; faults of the socket leave it whole."""
+    """Return the reply that a fault leaves; faults of the socket do not change the reply."""
     if kind == "image":
         scenario = attrs.evolve(scenario, http_errors=True)
     if fault is Fault.GARBAGE:
@@ -139,7 +139,7 @@ def strike(
 
 
 def too_often(scenario: Scenario) -> Reply:
-    """Refuse for calling too often."""
+    """Return the refusal for calling too often."""
     message = "Your call frequency is too high. Please try again later."
     reply = _refuse(scenario, scenario.too_often_code, message)
     if scenario.retry_after is None:

@@ -1,7 +1,7 @@
-"""How the pretend host behaves, and what goes wrong there: small values that compose.
+"""Define how the simulated host behaves, and what goes wrong there, as small values.
 
 It knows which faults of requests and which mishaps of callbacks there are, and how often they
-strike; how they are done to a socket is `server.py`'s and `callback_sender.py`'s to know.
+occur. `server.py` applies them to sockets, `callback_sender.py` to callbacks.
 """
 
 import enum
@@ -19,10 +19,10 @@ from suno_cover_async.sandbox import durations, validators
 T = TypeVar("T")
 
 Kind = Literal["submit", "details", "credits", "music", "image", "other"]
-"""What a request is; `other` is everything the API knows nothing of."""
+"""The kind of a request; `other` is every request to an unknown route."""
 
 API_KINDS: frozenset[Kind] = frozenset({"submit", "details", "credits", "music"})
-"""What needs the key and, unless a scenario says otherwise, counts against the limit."""
+"""The kinds that need the key and, by default, count against the limit."""
 
 IMAGE_LIFE = 14 * 86_400.0  # documented: images are kept for 14 days
 
@@ -50,7 +50,7 @@ class Fault(enum.Enum):
 
     @property
     def executes(self) -> bool:
-        """Whether the API acts on the request all the same."""
+        """Whether the API executes the request despite the fault."""
         return self not in _BEFORE
 
 
@@ -73,19 +73,19 @@ class Mishap(enum.Enum):
     DOUBLED = "doubled"  # one copy more
     EARLY = "early"  # delivered before the submit is answered
     LATE = "late"  # sent long after the cover finished
-    FORGED = "forged"  # somebody else's comes first, to a URL that is almost right
+    FORGED = "forged"  # a third party's comes first, to a URL that is almost right
 
 
 @attrs.frozen(kw_only=True)
 class Reply:
-    """An answer given word for word.
+    """An answer, to be sent as it is.
 
     Attributes:
         status: The HTTP status.
         body: The body's bytes.
-        headers: Headers of the answer, `Content-Type` among them.
-        code: What the journal notes as the body's `code`.
-        executes: The API acts on the request before this is answered in place of its own words.
+        headers: Headers of the answer, including `Content-Type`.
+        code: The body's `code`, for the journal.
+        executes: Whether the API executes the request before this reply replaces its own answer.
     """
 
     status: int = 200
@@ -96,7 +96,7 @@ class Reply:
 
 
 class DuplicateId(enum.Enum):
-    """Which cover task id the refusal of a duplicate names."""
+    """The cover task id that the refusal of a duplicate names."""
 
     RIGHT = "right"
     ABSENT = "absent"
@@ -123,55 +123,56 @@ def _known(_: object, attribute: "attrs.Attribute[Any]", value: frozenset[Kind])
 class Scenario:
     """How the sandbox behaves. The defaults are a healthy host that draws quickly.
 
-    Durations are seconds. `scale` divides the world's own (`seconds`, `callback_pause`,
-    `late_seconds`, the 14 days of images, the limit's window), so that a demo runs 100 times as
-    fast; `delay` and `slow_seconds` are the network's and stay real. Moments in answers are of the
-    real clock, so `completeTime - createTime` is the duration that the client experiences, scaled
-    already.
+    Durations are seconds. `scale` divides the durations of the world (`seconds`, `callback_pause`,
+    `late_seconds`, the 14 days of images, the limit's window), so that a demo can run 100 times as
+    fast. `delay` and `slow_seconds` belong to the network and are not divided. Times in answers are
+    of the real clock, so `completeTime - createTime` is the duration that the client experiences,
+    already scaled.
 
-    A value out of bounds raises `ValueError`, naming the field.
+    A value out of bounds raises `ValueError`, which names the field.
 
     Attributes:
         seconds: How long a cover takes, at least 0; or (lowest, highest), drawn evenly; or a
             `Lognormal` distribution.
-        looks: A cover finishes at this look at its details, at least 1, whatever `seconds` says;
-            None: `seconds` counts.
+        polls: A cover finishes at this poll of its details, at least 1, whatever `seconds` is;
+            None: `seconds` decides.
         scale: Above 0.
-        null_looks: The first looks at a new cover that see `data: null`; they are not among
-            `looks`. At least 0.
-        imageless_looks: The first looks at a success that see no images. At least 0.
-        failures: Share of covers that fail, 0 to 1; `add_music(fails=...)` decides for its own.
+        null_polls: How many first polls of a new cover get `data: null`; they do not count as
+            `polls`. At least 0.
+        imageless_polls: How many first polls of a success get no images. At least 0.
+        failures: Share of covers that fail, 0 to 1; `add_music(fails=...)` overrides it.
         credits: The balance at first, at least 0.
         price: Credits per cover, at least 0.
         rate_limit: The limit on arrivals of API requests, in any window; None: no limit. A refused
-            request takes no place in the window; a lost one does.
+            request does not count in the window; a lost one does.
         counted: Which requests count against `rate_limit`, any of submit, details, credits, music;
-            the others are never refused by it. (Whether looks count is documented nowhere.)
+            the others are never refused by it. (Whether polls count is documented nowhere.)
         too_often_code: The code for calling too often: 405, 429 or 430.
         no_credits_code: The code when the balance is too small: 402 or 429.
         retry_after: The exact text of the `Retry-After` header of such refusals; None: no header.
-        http_errors: A refusal's code is the HTTP status too; else every refusal is an HTTP 200.
-        times: How moments are written.
+        http_errors: Whether a refusal's code is the HTTP status too; else every refusal is an HTTP
+            200.
+        times: The format of times in answers.
         duplicate_code: The code for a second cover of a music task: 400 or 409.
         duplicate_id: The cover task id that this refusal names.
         gone_status: The HTTP status of an image past its 14 days: 403, 404 or 410.
         image_size: Pixels of an image's side, 16 to 2048.
-        hmac_key: Callbacks are signed with it, as kie.ai does; None: no signature.
+        hmac_key: The key that signs callbacks, as kie.ai does; None: no signature.
         callback_copies: How often each callback is delivered, at least 1.
         callback_pause: Seconds between the tries of a delivery that was not answered with 200.
         lost_callbacks: Share of callbacks that are never sent. This and the four shares below: 0
-            to 1, together at most 1; one callback suffers one mishap at most.
+            to 1, together at most 1; a callback has at most one mishap.
         doubled_callbacks: Share delivered in one copy more than `callback_copies`.
         early_callbacks: Share delivered before the submit is answered: the cover is finished at
-            once, whatever `seconds` and `looks` say, and the answer (or what a fault makes of it)
+            once, whatever `seconds` and `polls` are, and the answer (or what a fault makes of it)
             waits until every copy was tried once, at most 15 s.
         late_callbacks: Share sent `late_seconds` after their cover finished.
         forged_callbacks: Share preceded by a forged one, tried once: of the same cover task, with
             made-up images and no valid signature, to a URL with one wrong character in the last
-            segment of its path (`/forged` where there is none).
+            segment of its path (`/forged` if it has no path).
         late_seconds: At least 0; `scale` divides it.
         lost_requests: Share of requests cut off before they are executed. This and all shares
-            below: 0 to 1, together at most 1; one request suffers one fault at most.
+            below: 0 to 1, together at most 1; a request has at most one fault.
         lost_answers: Share executed and cut off without an answer.
         resets: Share executed and then reset (TCP RST).
         truncated: Share executed and cut off in the middle of the answer.
@@ -179,13 +180,14 @@ class Scenario:
         html: Share answered with HTML: HTTP 502 before or after it was executed, or HTTP 200.
         maintenance: Share refused with 455.
         server_errors: Share answered 500, half of them after they were executed.
-        too_often: Share refused for calling too often, although the limit had room.
+        too_often: Share refused for calling too often, although the limit was not reached.
         slow: Share answered `slow_seconds` late.
         slow_seconds: At least 0.
-        faults_on: What the shares strike: any of submit, details, credits, music, image.
-        delay: Seconds (lowest, highest) a request travels before it arrives, and once more its
-            answer; None: none.
-        seed: Of all chance here. The same seed gives the same ids, images and dice.
+        faults_on: The kinds to which the shares apply: any of submit, details, credits, music,
+            image.
+        delay: Travel time in seconds (lowest, highest) of a request, and again of its answer;
+            None: none.
+        seed: The seed of all random choices. The same seed gives the same ids, images and draws.
     """
 
     seconds: durations.Seconds = attrs.field(default=0.05, validator=durations.check)
@@ -234,13 +236,13 @@ class Scenario:
     seed: int = 0
 
     def __attrs_post_init__(self) -> None:
-        """Check that the faults leave room for each other, and the mishaps too."""
+        """Check that the shares of faults add up to at most 1, and those of mishaps too."""
         validators.fit("lost_requests, lost_answers, ... slow", self.shares)
         validators.fit("lost_callbacks, ... forged_callbacks", self.callback_shares)
 
     @property
     def shares(self) -> tuple[tuple[Fault, float], ...]:
-        """Every fault, with the share of requests that it strikes."""
+        """Every fault, with its share of requests."""
         return (
             (Fault.LOST_REQUEST, self.lost_requests),
             (Fault.LOST_ANSWER, self.lost_answers),
@@ -259,7 +261,7 @@ class Scenario:
 
     @property
     def callback_shares(self) -> tuple[tuple[Mishap, float], ...]:
-        """Every mishap, with the share of callbacks that it strikes."""
+        """Every mishap, with its share of callbacks."""
         return (
             (Mishap.LOST, self.lost_callbacks),
             (Mishap.DOUBLED, self.doubled_callbacks),
@@ -270,7 +272,7 @@ class Scenario:
 
     @property
     def window(self) -> RateLimit | None:
-        """The limit, at this scenario's scale."""
+        """The rate limit, at this scenario's scale."""
         if self.rate_limit is None or self.scale == 1:
             return self.rate_limit
         return RateLimit(calls=self.rate_limit.calls, seconds=self.rate_limit.seconds / self.scale)
@@ -290,20 +292,20 @@ class Scenario:
         return durations.draw(self.seconds, dice) / self.scale
 
     def fault(self, kind: Kind, dice: random.Random) -> Fault:
-        """Draw the fault that strikes a request."""
+        """Draw the fault of a request."""
         if kind not in self.faults_on:
             return Fault.NONE
         return draw(self.shares, dice) or Fault.NONE
 
     def mishap(self, dice: random.Random) -> Mishap:
-        """Draw the mishap that strikes a callback; where there are none, no dice roll."""
+        """Draw the mishap of a callback; draw no random number if all shares are 0."""
         if not any(share for _, share in self.callback_shares):
             return Mishap.NONE
         return draw(self.callback_shares, dice) or Mishap.NONE
 
 
 def draw(shares: Iterable[tuple[T, float]], dice: random.Random) -> T | None:
-    """Draw what strikes, by the share that each has; None: nothing."""
+    """Draw one of several values by their shares; None if the draw hits no share."""
     roll = dice.random()
     for what, share in shares:
         if roll < share:

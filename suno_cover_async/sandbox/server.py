@@ -1,7 +1,7 @@
-"""The pretend host on a real socket of this machine.
+"""Serve the simulated API on a real socket of this machine.
 
-It owns the server, its clock and its dice, and does to each request what the scenario or a script
-says. What the API answers is `routes.py`'s to know.
+It owns the server, its clock and its random numbers, and applies to each request what the scenario
+or a script says. `routes.py` owns what the API answers.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ _OK = 200
 
 
 class Sandbox:
-    """The Cover API on loopback, with a journal of what really happened.
+    """A simulated Cover API on loopback, with a journal of what truly happened.
 
     ::
 
@@ -44,11 +44,12 @@ class Sandbox:
             client = SunoCoverClient(sandbox.api_key, base_url=sandbox.url)
             music_task_ids = sandbox.add_music(3)
 
-    Entered again after it was left, it is the same world at the same address: an outage.
+    After it was left, it can be entered again, with the same world at the same address; for a
+    client that is an outage.
 
     Attributes:
         api_key: The only key that is accepted.
-        journal: The server's truth.
+        journal: What the server received, billed and sent.
     """
 
     def __init__(
@@ -59,14 +60,14 @@ class Sandbox:
         port: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare a world; nothing listens before it is entered.
+        """Prepare a world; it listens only after it is entered.
 
         Args:
             scenario: How it behaves; None: a healthy host that draws quickly.
             api_key: A made-up key.
-            port: Where to listen on 127.0.0.1; 0: any free port.
-            clock: The seconds of its world and journal; `loop.time` of an event loop in virtual
-                time makes the API live in that as well.
+            port: The port on 127.0.0.1; 0: any free port.
+            clock: Returns the seconds for its world and journal; pass `loop.time` of an event loop
+                in virtual time to put the API in virtual time too.
         """
         scenario = scenario or Scenario()
         self.api_key = api_key
@@ -83,11 +84,11 @@ class Sandbox:
         self._handlers: set[asyncio.Task[Any] | None] = set()
 
     def __repr__(self) -> str:
-        """Show where it is, never the key."""
+        """Show the URL, never the key."""
         return f"Sandbox({self.url!r})" if self._port else "Sandbox()"
 
     async def __aenter__(self) -> Self:
-        """Begin to listen; raises OSError where the port is taken."""
+        """Begin to listen; raises OSError if the port is taken."""
         server = web.Server(self._handle, access_log=None, keepalive_timeout=_KEEP_ALIVE)
         loop = asyncio.get_running_loop()
         listener = await loop.create_server(server, _HOST, self._port, start_serving=False)
@@ -105,7 +106,7 @@ class Sandbox:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close every connection, and drop callbacks that are still on their way."""
+        """Close every connection, and cancel callbacks that are under way."""
         if self._alarm is not None:
             self._alarm.cancel()
         self._callback_sender = self._alarm = None
@@ -113,14 +114,14 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """Where it is, without a trailing slash; raises RuntimeError before it was entered."""
+        """Its URL, without a trailing slash; raises RuntimeError before it was entered."""
         if not self._port:
             raise RuntimeError("the sandbox has no address before `async with` entered it")
         return f"http://{_HOST}:{self._port}"
 
     @property
     def scenario(self) -> Scenario:
-        """How it behaves; assign another one at any moment. Covers begun keep their duration."""
+        """How it behaves; may be replaced at any time. Covers already begun keep their duration."""
         return self._world.scenario
 
     @scenario.setter
@@ -138,14 +139,14 @@ class Sandbox:
 
         Args:
             music: How many, or their ids, or one id.
-            status: The API's word for how far they are.
-            fails: Whether their covers fail; None: as many as the scenario says.
+            status: Their status, as the API names it.
+            fails: Whether their covers fail; None: the scenario's share of them fails.
 
         Returns:
             Their ids, in order.
 
         Raises:
-            ValueError: One is there already.
+            ValueError: One of them exists already.
         """
         return self._world.add_music(music, status=status, fails=fails)
 
@@ -155,22 +156,24 @@ class Sandbox:
 
     @staticmethod
     def title_of(music_task_id: str) -> str:
-        """Tell the title that the pictures of a music task bear."""
+        """Return the title in the images of a music task."""
         return images.title_of(music_task_id)
 
     def expire_images(self) -> None:
-        """Let 14 days go by for all images that exist."""
+        """Expire all images that exist, as after 14 days."""
         self._world.expire_images(self._clock())
 
     def script(self, kind: Kind, *steps: Fault | Reply) -> None:
-        """Say what happens to the next requests of a kind that the limit admits, in order.
+        """Set what happens to the next requests of a kind that the limit admits, in order.
 
-        Chance has no say in them; `Fault.NONE` lets one pass.
+        The scenario's shares do not apply to them; `Fault.NONE` lets one pass.
         """
         self._scripts.setdefault(kind, deque()).extend(steps)
 
     async def _stop(self, listener: asyncio.Server, server: web.Server) -> None:
-        """Close the door first, then every connection."""
+        """Close the listener first, then every connection."""
+        # Handlers run on after their clients have left, and may sleep for long (`Fault.SLOW`). They
+        # are cancelled, so that a sandbox that was left executes nothing more and leaves no task.
         try:
             await socket_faults.hang_up(listener)
         finally:
@@ -190,6 +193,9 @@ class Sandbox:
             self._handlers.discard(task)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        # The arrival is recorded before the body is read, and replaced once the outcome is known:
+        # a request must be in the journal and count against the limit even if its client leaves,
+        # or the server stops, before it is answered.
         await self._travel()
         arrival, place = self._arrive(request), len(self.journal.arrivals)
         self.journal.arrivals.append(arrival)
@@ -219,12 +225,12 @@ class Sandbox:
         )
 
     def _url_for(self, request: web.BaseRequest) -> str:
-        """Tell where whoever asks reaches us: perhaps through a proxy on this machine."""
+        """Return the URL at which the client reaches us, which may be a proxy on this machine."""
         host = request.headers.get("Host", "")
         return f"http://{host}" if _LOOPBACK.fullmatch(host) else self.url
 
     def _arrive(self, request: web.BaseRequest) -> Arrival:
-        """Note the time, before anything else, and whether the limit has room."""
+        """Record the time before anything else, and whether the limit admits the request."""
         now = self._clock()
         kind = api.kind_of(request.method, request.path)
         user_agent = request.headers.get("User-Agent")
@@ -240,7 +246,7 @@ class Sandbox:
         )
 
     def _step(self, arrival: Arrival) -> Fault | Reply:
-        """Decide what happens to a request: the edge, then the limit, scripts, and chance."""
+        """Decide what happens to a request: first gateway, then limit, script, random faults."""
         if api.is_blocked(arrival.user_agent):
             return api.BLOCKED
         if not arrival.admitted:
@@ -277,7 +283,7 @@ class Sandbox:
     def _finished(
         self, asked: api.Question, fault: Fault, step: Fault | Reply, reply: Reply
     ) -> float | None:
-        """Tell when a cover task finished, where a look is answered that it has."""
+        """Return when a cover task finished, if this is a poll and its answer says so."""
         untrue = reply is step or fault not in _TRUTHFUL or reply.code != _OK
         return None if untrue else self._world.finished_at(asked.cover_task_id or "")
 
@@ -288,7 +294,7 @@ class Sandbox:
             await asyncio.sleep(seconds)
 
     def _send_due(self) -> None:
-        """Send the callbacks that are due, and wake up for the next one."""
+        """Send the callbacks that are due, and set a timer for the next one."""
         if self._callback_sender is None:
             return
         for callback in self._world.due(self._clock()):
@@ -303,7 +309,7 @@ class Sandbox:
 
 
 def _send(request: web.BaseRequest, step: Fault | Reply, reply: Reply) -> web.StreamResponse:
-    """Answer, or break the connection; what is returned then goes nowhere."""
+    """Answer, or break the connection; then the returned response is not sent."""
     transport = request.transport
     if transport is None or not isinstance(step, Fault):
         return web.Response(status=reply.status, body=reply.body, headers=reply.headers)

@@ -1,4 +1,4 @@
-"""Ways for a connection to break, below HTTP."""
+"""Break connections below HTTP."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ def reset(transport: asyncio.Transport) -> None:
 
 
 def truncate(transport: asyncio.Transport, reply: Reply) -> None:
-    """Promise a whole body, send the first half of it, and end the connection."""
+    """Announce a whole body, send the first half of it, and close the connection."""
     head = f"HTTP/1.1 {reply.status} -\r\nContent-Length: {len(reply.body) + 1}\r\n"
     fields = "".join(f"{name}: {value}\r\n" for name, value in reply.headers.items())
     transport.write(f"{head}{fields}\r\n".encode() + reply.body[: len(reply.body) // 2])
@@ -26,10 +26,11 @@ def truncate(transport: asyncio.Transport, reply: Reply) -> None:
 
 
 async def hang_up(listener: asyncio.Server) -> None:
-    """Accept no more connections, and leave none half accepted.
+    """Close a listener without leaving a connection half accepted.
 
-    A connection that is being accepted while its listener closes is left open, and its client
-    hanging, by asyncio; so no more are accepted, and those that were come in first.
+    asyncio leaves a connection open if its listener is closed while it is being accepted, and its
+    client then hangs. So accepting stops first, connections already accepted are set up, and then
+    the listener is closed.
     """
     with suppress(NotImplementedError):  # Windows has no readers to remove
         for listening in listener.sockets:
@@ -41,6 +42,6 @@ async def hang_up(listener: asyncio.Server) -> None:
 
 
 async def settle() -> None:
-    """Let what asyncio has begun with sockets come to its end."""
+    """Give asyncio four iterations of the event loop to finish what it began with sockets."""
     for _ in range(4):
         await asyncio.sleep(0)

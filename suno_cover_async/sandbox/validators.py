@@ -1,4 +1,4 @@
-"""What a scenario's numbers and texts may be: validators that name the field they refuse."""
+"""Validate the numbers and texts of a scenario; an error names the field."""
 
 import math
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ def spread(_: object, attribute: "attrs.Attribute[Any]", value: float) -> None:
 
 
 def fit(names: str, shares: Iterable[tuple[object, float]]) -> None:
-    """Check that shares leave room for each other."""
+    """Check that shares add up to at most 1."""
     total = sum(share for _, share in shares)
     if total > 1 + 1e-9:
         raise ValueError(f"{names} add up to {total:g}, over 1")
@@ -44,7 +44,7 @@ def pixels(_: object, attribute: "attrs.Attribute[Any]", value: int) -> None:
 def span(
     _: object, attribute: "attrs.Attribute[Any]", value: float | tuple[float, float] | None
 ) -> None:
-    """Check a number of at least 0, or the lowest and the highest of such; None passes."""
+    """Check a number of at least 0, or a pair (lowest, highest) of such; None passes."""
     if value is None:
         return
     validators = value if isinstance(value, tuple) else (value, value)

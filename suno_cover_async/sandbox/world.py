@@ -1,8 +1,8 @@
-"""The pretend host's state: music tasks, cover tasks, bills, images and the limit on arrivals.
+"""Hold the simulated host's state: music tasks, cover tasks, bills, images and the rate limit.
 
-It owns every rule about them, and knows no socket, no clock and no HTTP: the time is always
-handed in, as seconds of one steady clock. Whether the API makes covers of unfinished music is
-documented nowhere; this one does.
+It owns every rule about them. It knows no socket, no clock and no HTTP: the time is always an
+argument, in seconds of one monotonic clock. It is documented nowhere whether the API makes covers
+of unfinished music; this one does.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ _WITH_AUDIO = frozenset({"SUCCESS", "CALLBACK_EXCEPTION"})
 
 @attrs.frozen(kw_only=True)
 class Image:
-    """One image file: of which music task, in which style, and until when it is kept."""
+    """One image file: its music task, its style, and when it expires."""
 
     music_task_id: str
     style: int
@@ -35,7 +35,7 @@ class Image:
 
 @attrs.frozen(kw_only=True)
 class Notice:
-    """The news that a cover task finished; `images` are paths, and None after a failure."""
+    """A callback to be sent for a finished cover task; `images` are paths, None after a failure."""
 
     cover_task_id: str
     url: str
@@ -62,21 +62,21 @@ class _Cover:
     fails: bool
     mishap: Mishap
     polls: int = 0
-    status: CoverStatus = CoverStatus.PENDING  # as the last look showed it
+    status: CoverStatus = CoverStatus.PENDING  # as of the last poll
     imageless_polls: int = 0
     images: tuple[str, ...] = ()
 
 
 class World:
-    """One account of the pretend host, and everything it made."""
+    """One account of the simulated host, and everything it made."""
 
     def __init__(self, scenario: Scenario, *, now: float, wall: datetime) -> None:
         """Begin empty.
 
         Args:
-            scenario: How it behaves; may be exchanged at any moment.
-            now: The steady clock at this moment.
-            wall: The calendar's date and time at this moment, aware.
+            scenario: How it behaves; may be replaced at any time.
+            now: The current time of the monotonic clock.
+            wall: The current date and time, timezone-aware.
         """
         self.scenario = scenario
         self.bills: list[Bill] = []
@@ -94,10 +94,10 @@ class World:
     def add_music(
         self, music_task_ids: Iterable[str] | int, *, status: str, fails: bool | None
     ) -> list[str]:
-        """Add music tasks: those of these ids, or so many with new ids.
+        """Add music tasks with these ids, or this many with new ids.
 
         Raises:
-            ValueError: One is there already; a second life would let it be billed twice.
+            ValueError: One exists already; added again, it could be billed twice.
         """
         if isinstance(music_task_ids, int):
             music_task_ids = [self._new_id() for _ in range(music_task_ids)]
@@ -109,11 +109,11 @@ class World:
         return added
 
     def set_music(self, music_task_id: str, status: str) -> None:
-        """Give a music task another status; raises LookupError for an unknown one."""
+        """Change a music task's status; raises LookupError for an unknown one."""
         self._music[music_task_id].status = status
 
     def music(self, music_task_id: str) -> MusicDetails | None:
-        """Look at a music task."""
+        """Return the details of a music task; None for an unknown one."""
         music = self._music.get(music_task_id)
         if music is None:
             return None
@@ -121,7 +121,7 @@ class World:
         return MusicDetails(music_task_id=music_task_id, status=music.status, audio_urls=audio)
 
     def cover_of(self, music_task_id: str) -> str | None:
-        """Find the one cover task that a music task has, if it was made."""
+        """Return the id of a music task's only cover task; None if it has none."""
         music = self._music.get(music_task_id)
         return None if music is None else music.cover_task_id
 
@@ -155,7 +155,7 @@ class World:
         return cover.cover_task_id
 
     def other_cover(self, now: float) -> str:
-        """Name a finished cover task that belongs to a music task of someone else."""
+        """Return a finished cover task that belongs to another account's music task."""
         if self._other_cover is None:
             cover = self._open(self._new_id(), None, now, fails=False)
             cover.done, cover.polls_needed = now, None
@@ -163,7 +163,7 @@ class World:
         return self._other_cover
 
     def poll(self, cover_task_id: str, now: float) -> CoverDetails | None:
-        """Look at a cover task, which may be the look that finishes it."""
+        """Return the details of a cover task; this poll may be the one that finishes it."""
         cover = self._covers.get(cover_task_id)
         if cover is None:
             return None
@@ -177,16 +177,16 @@ class World:
         return self._details(cover, cover.status)
 
     def finished_at(self, cover_task_id: str) -> float | None:
-        """Tell when a cover task finished, if its last look showed that it has."""
+        """Return when a cover task finished, if its last poll showed that it has."""
         cover = self._covers.get(cover_task_id)
         return cover.done if cover is not None and cover.status.finished else None
 
     def next_due(self) -> float | None:
-        """Tell when the next callback is due, of the covers whose end is known."""
+        """Return when the next callback is due, of the covers whose end is known."""
         return self._unsent[0][0] if self._unsent else None
 
     def due(self, now: float) -> list[Notice]:
-        """Collect the callbacks that are due, each once; what is lost is never due."""
+        """Return the callbacks that are due, each once; a lost callback is never returned."""
         callbacks = list[Notice]()
         while self._unsent and self._unsent[0][0] <= now:
             cover = self._covers[heapq.heappop(self._unsent)[1]]
@@ -202,18 +202,19 @@ class World:
         return callbacks
 
     def image(self, path: str) -> Image | None:
-        """Find an image by its path; one that expired is found as well."""
+        """Return an image by its path, also an expired one; None if there is none."""
         return self._images.get(path)
 
     def expire_images(self, now: float) -> None:
-        """Make every image that exists older than it may be."""
+        """Expire every image that exists."""
         for path, image in self._images.items():
             self._images[path] = attrs.evolve(image, expires_at=min(now, image.expires_at))
 
     def admit(self, now: float) -> bool:
-        """Count an arrival against the limit; False when its window is full.
+        """Count an arrival against the limit; return False if its window is full.
 
-        A window is half open: an arrival exactly one window after another is outside.
+        A window is half open: an arrival exactly one window after another is outside of it. A
+        refused arrival does not count.
         """
         rate_limit = self.scenario.window
         if rate_limit is None:

@@ -1,4 +1,4 @@
-"""The commands about whole catalogs: `batch`, `ledger show` and `ledger export`.
+"""Define the commands for whole catalogs: `batch`, and `ledger show`, `export`, `forget-account`.
 
 It knows click, and the modules beside it that do the work.
 """
@@ -30,12 +30,12 @@ from suno_cover_async.cli.output.follow_up import Command, LedgerFollowUp
 from suno_cover_async.cli.output.results import Results, When, is_watched
 from suno_cover_async.cli.process import run
 
-_LONGEST_PAUSE = 3600.0  # seconds of a Retry-After: a batch can wait where a person cannot
+_LONGEST_PAUSE = 3600.0  # seconds of a Retry-After: a batch can wait longer than a person
 _STATES = {state.name.lower(): state for state in TrackState}
 _PATH = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command("batch", short_help="Cover a whole catalog; run again, it goes on.", epilog=EPILOG)
+@click.command("batch", short_help="Cover a whole catalog; a new run continues.", epilog=EPILOG)
 @click.argument("catalog", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option(
     "--ledger",
@@ -43,20 +43,20 @@ _PATH = click.Path(path_type=Path, dir_okay=False)
     type=_PATH,
     default="covers.db",
     show_default=True,
-    help="Where to remember how far each track is.",
+    help="The file that records the state of each track.",
 )
 @image_folder("covers", "Where to save the images.")
 @click.option(
     "--format",
     "kind",
     type=click.Choice(("csv", "jsonl", "txt")),
-    help="What the catalog is. [default: by its suffix; of standard input, by its first line]",
+    help="The catalog's format. [default: by its suffix; of standard input, by its first line]",
 )
-@click.option("--skip-bad", is_flag=True, help="Leave out lines that name no track.")
+@click.option("--skip-bad", is_flag=True, help="Skip lines that name no track.")
 @click.option(
     "--retry-failed",
     is_flag=True,
-    help="Try again what failed before. A cover that failed may be billed again.",
+    help="Submit failed tracks again. A cover that failed may be billed again.",
 )
 @click.option(
     "--concurrency",
@@ -81,15 +81,15 @@ def batch(
     connection: Connection,
     door: Door | None,
 ) -> int:
-    """Cover a whole catalog; run again, it goes on where it stopped, and never pays twice.
+    """Cover a whole catalog. A new run continues where the last one stopped, and never pays twice.
 
-    CATALOG is a .csv or .jsonl with a music_task_id for each track, perhaps a title, or a .txt of
-    ids; - reads standard input. It is read to its end before anything is submitted.
+    CATALOG is a .csv or .jsonl with a music_task_id and optionally a title for each track, or a
+    .txt of ids; - reads standard input. It is read to its end before anything is submitted.
 
     The paths of saved images go to standard output, or with --json an object for each track and a
     summary. A terminal shows progress in place of paths.
 
-    Ctrl-C finishes what is paid for, Ctrl-C again stops now.
+    Ctrl-C finishes what is paid for; Ctrl-C again stops now.
     """
     if catalog == "-" and connection.key_file == "-":
         raise click.UsageError("standard input cannot hold both the catalog and the key")
@@ -132,7 +132,7 @@ def batch(
 
 
 def _is_usable(intake: Intake, *, skip_bad: bool) -> bool:
-    """Say what is wrong with the catalog; returns whether the run can start."""
+    """Report what is wrong with the catalog; return whether the run can start."""
     console = stderr()
     if intake.bad:
         lines = "1 line that names" if intake.bad == 1 else f"{intake.bad:,} lines that name"
@@ -143,7 +143,7 @@ def _is_usable(intake: Intake, *, skip_bad: bool) -> bool:
             say(console, f"Error: {what}; nothing was submitted:", "red")
         intake.say_bad(console)
         if not skip_bad:
-            advice = "fix these lines, then run the command again, or leave them out: --skip-bad"
+            advice = "fix these lines, then run the command again, or skip them with --skip-bad"
             say(console, f"next: {advice}")
             return False
     if not intake.tracks:
@@ -162,9 +162,9 @@ _states = click.option(
 )
 
 
-@click.group("ledger", short_help="See what a ledger knows, or export it.")
+@click.group("ledger", short_help="Show a ledger, or export it.")
 def ledger() -> None:
-    """See what a ledger knows, also while a batch is running, or whose it is."""
+    """Show or export a ledger, also while a batch is running, or clear its account."""
 
 
 @ledger.command("show", short_help="Count tracks by state, and list those that failed.")
@@ -175,7 +175,7 @@ def ledger() -> None:
     type=click.IntRange(min=0),
     default=50,
     show_default=True,
-    help="The most tracks to list.",
+    help="How many tracks to list at most.",
 )
 def _show(path: Path, names: tuple[str, ...], limit: int) -> int:
     """Count the tracks of LEDGER by state, and list those that failed or need attention."""
@@ -190,27 +190,27 @@ def _show(path: Path, names: tuple[str, ...], limit: int) -> int:
     "kind",
     type=click.Choice(("csv", "jsonl")),
     required=True,
-    help="csv for spreadsheets: a BOM, and a ' before what would run as a formula; jsonl is exact.",
+    help="csv for spreadsheets, with a BOM, and a ' before formulas; jsonl is exact.",
 )
 @_states
 @click.option(
-    "--out", type=_PATH, metavar="FILE", help="Write it there, whole or not at all. [default: -]"
+    "--out", type=_PATH, metavar="FILE", help="Write to FILE, whole or not at all. [default: -]"
 )
 def _export(path: Path, kind: ExportFormat, names: tuple[str, ...], out: Path | None) -> int:
-    """Write a row for each track of LEDGER: where it stands, its files, the catalog's own columns.
+    """Write a row for each track of LEDGER: its state, its files, the catalog's own columns.
 
-    What is written can be read as a catalog again.
+    The output can be read as a catalog again.
     """
     states = [_STATES[name] for name in names]
     return run(_done(export(Ledger(path), states, kind, out=out, beside=path)))
 
 
-@ledger.command("forget-account", short_help="Let a ledger follow its account to a new key.")
+@ledger.command("forget-account", short_help="Clear a ledger's account, for a new key.")
 @_ledger_file
 def _forget_account(path: Path) -> int:
-    """Let LEDGER belong to no account, until the next batch says whose it is.
+    """Clear the account of LEDGER; the next batch records the account that it uses.
 
-    A ledger belongs to one account, which it knows by a fingerprint of host and key. Use this when
+    A ledger belongs to one account, identified by a fingerprint of host and key. Use this when
     that account only got a new key; with another account, what was paid for would not be found.
     """
     return run(_done(forget_account(path)))

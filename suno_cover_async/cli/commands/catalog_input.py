@@ -1,4 +1,4 @@
-"""The catalog of a command line: read to its end and checked before anything is submitted.
+"""Read the catalog of a command line to its end, and check it before anything is submitted.
 
 It knows where a catalog comes from and which lines are bad; it knows nothing of covers.
 """
@@ -24,14 +24,14 @@ _MOST_NAMED = 20
 
 @attrs.define(eq=False, kw_only=True)
 class Intake:
-    """A catalog, and what the first reading of it found.
+    """A catalog, and the result of its first reading.
 
     Attributes:
         catalog: The tracks, to be read again without the bad lines.
-        name: Its name for people.
+        name: The catalog's name in messages.
         tracks: How many lines name a track.
         bad: How many lines do not.
-        named: The first of those.
+        named: The first 20 bad lines.
     """
 
     catalog: Catalog
@@ -47,7 +47,7 @@ class Intake:
             self.named.append(line)
 
     def say_bad(self, console: Console) -> None:
-        """Name the bad lines."""
+        """Write the first bad lines, and how many more there are."""
         for line in self.named:
             say(console, f"{self.name}, {line}", "yellow", indent=2)
         more = self.bad - len(self.named)
@@ -57,11 +57,11 @@ class Intake:
 
 @contextmanager
 def opened(source: str, kind: Format | None) -> Generator[Intake, None, None]:
-    """Read a catalog to its end; `-` is standard input. A stream is copied into a file.
+    """Read a catalog to its end; `-` is standard input. A stream is copied into a file first.
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It is no catalog, or its format is unknown.
+        ValueError: It is not a catalog, or its format is unknown.
     """
     path = Path(source)
     if source != "-" and path.is_file():
@@ -80,7 +80,7 @@ def _checked(source: Path | BinaryIO, kind: Format | None, name: str) -> Intake:
             intake.tracks += 1
     except ValueError as error:
         if kind is None:
-            error.add_note("if it is of another format, say so: --format csv, jsonl or txt")
+            error.add_note("if it has another format, pass --format csv, jsonl or txt")
         raise
     intake.catalog = _read(source, kind, _skip if intake.bad else None)
     return intake
@@ -95,4 +95,4 @@ def _read(
 
 
 def _skip(_: BadLine) -> None:
-    """Leave a bad line out; the first reading named it."""
+    """Skip a bad line; the first reading reported it."""

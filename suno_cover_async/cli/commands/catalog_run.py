@@ -1,7 +1,7 @@
-"""One run over a catalog: cover it, show how it goes, and say in the end where all stands.
+"""Run a catalog: cover it, show the progress, and report the result at the end.
 
-`batch`, `generate` and `demo` are such runs. It knows `cover_catalog` and when to ask for the
-balance; how things look and read is the business of the modules beside it.
+`batch`, `generate` and `demo` are such runs. It knows `cover_catalog` and when to request the
+balance; the modules in `output/` own how progress and reports are displayed and worded.
 """
 
 import asyncio
@@ -48,17 +48,17 @@ class Batch:
     """One run over a catalog.
 
     Attributes:
-        client: What to cover with; closed in the end.
-        tracks: The catalog, judged already.
-        ledger_path: Where to remember. None remembers for this run only: then each track without
-            an outcome is named in the end, the balance is not asked for, and an outage is not
-            waited out for longer than retries and time-outs allow.
+        client: The client to use; it is closed at the end.
+        tracks: The catalog, checked already.
+        ledger_path: The ledger file. None keeps the ledger in memory, for this run only: then each
+            track without an outcome is named at the end, the balance is not requested, and an
+            outage is not waited out for longer than retries and timeouts allow.
         into: The folder of the images.
-        results: What goes to standard output.
-        follow_up: Says what failed, and how to go on.
-        retry_failed: Begin anew with what failed before.
+        results: Writes to standard output.
+        follow_up: Reports what failed, and how to continue.
+        retry_failed: Submit again what failed before.
         bad_lines: How many lines of the catalog name no track.
-        refused: Errors of what was given in place of tracks.
+        refused: The errors of arguments that name no track.
     """
 
     client: SunoCoverClient
@@ -89,7 +89,7 @@ class Batch:
         self._errors = {type(error): error for error in self.refused}
 
     async def run(self) -> int:
-        """Cover it, and return the exit code."""
+        """Cover the catalog, and return the exit code."""
         try:
             await self._cover()
         except (SunoCoverError, OSError) as error:
@@ -105,7 +105,10 @@ class Batch:
         return self._code()
 
     def finish(self) -> bool:
-        """Submit nothing more and end with what is paid for; tells whether that is possible."""
+        """Submit nothing more and finish what is paid for; return False if that is not possible.
+
+        It is not possible before the run has begun, or after its last outcome.
+        """
         if self._run is None or not self._can_finish:
             return False
         self._run.finish()
@@ -119,6 +122,10 @@ class Batch:
         return 0 if self._run is None else self._run.progress.billed
 
     async def _cover(self) -> None:
+        # The ledger is entered first, so that it closes last: closing the client finishes submits
+        # that are on the wire, and their cover task ids must still be written. A ledger in memory
+        # is gone once it is closed, so the unfinished tracks are read after the client has closed
+        # and before the ledger does.
         async with self._ledger:
             try:
                 async with self.client:
@@ -142,12 +149,14 @@ class Batch:
                 self._was_idle = not self._run.progress.left
                 await self._follow(self._run)
         except asyncio.CancelledError:
+            # Leaving the block has finished what was on the wire. Outcomes of that are not read
+            # yet; without them the report would call finished tracks unfinished.
             if self._run is not None:
                 await self._hear_the_rest(self._run)
             raise
 
     async def _follow(self, run: CatalogRun) -> None:
-        """Hear of every outcome, up to the last one or the reason to stop."""
+        """Process every outcome, up to the last one or the error that stops the run."""
         self._can_finish = True
         async with contextlib.AsyncExitStack() as stack:
             show = _nothing if self._was_idle else stack.enter_context(self._progress())
@@ -161,7 +170,7 @@ class Batch:
         self._can_finish = False
 
     async def _watch_the_balance(self, run: CatalogRun, stack: contextlib.AsyncExitStack) -> None:
-        """Ask for the balance, where this run may be billed and a ledger file is kept."""
+        """Request the balance, if this run may be billed and has a ledger file."""
         if self.ledger_path is None:
             return
         self._credits_used = CreditsUsed(self.client.credits, run.progress, self._ledger)
@@ -170,7 +179,7 @@ class Batch:
             await stack.enter_async_context(self._credits_used.watched())
 
     async def _hear_the_rest(self, run: CatalogRun) -> None:
-        """Hear of what ended while it was being stopped."""
+        """Process the outcomes that arrived while the run was being stopped."""
         with contextlib.suppress(SunoCoverError):
             async for outcome in run:
                 self._hear(outcome)
@@ -187,7 +196,7 @@ class Batch:
             self._speed.note(time.monotonic(), numbers.done + numbers.failed - self._ended_before)
 
     async def _without_outcome(self) -> list[LedgerEntry]:
-        """Read the tracks that had no outcome in this run: what is paid for first."""
+        """Return the tracks that had no outcome in this run, those that are paid for first."""
         found: list[LedgerEntry] = []
         with contextlib.suppress(LedgerError):
             for state in (*_PAID, *_UNPAID):
@@ -245,7 +254,7 @@ class Batch:
             say(stderr(), f"Error: {explain(self.results.trouble)}", "red")
 
     def _code(self) -> ExitCode:
-        """Choose the exit code; what earlier runs left failed makes it no better."""
+        """Return the exit code; tracks that failed in earlier runs count as failures too."""
         ended_by = [error for error in (self._reason, self.results.trouble) if error is not None]
         code = exit_code([*ended_by, *self._errors.values()])
         numbers = Progress() if self._run is None else self._run.progress
@@ -272,5 +281,5 @@ def _say_finishing(counted: "asyncio.Future[Totals]") -> None:
     paid = sum(counted.result()[state] for state in _PAID)
     covers = f"{count(paid, 'cover')} that {'is' if paid == 1 else 'are'}"
     what = f"finishing {covers} paid for" if paid else "finishing what is under way"
-    more = "Ctrl-C again stops now, nothing is lost: the same command goes on"
+    more = "Ctrl-C again stops now, nothing is lost: the same command continues"
     say(stderr(), f"{what}; {more}", "yellow")

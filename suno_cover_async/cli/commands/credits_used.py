@@ -1,6 +1,7 @@
-"""What a run costs, by the account's balance; where that cannot be asked for, nobody knows.
+"""Measure the credits that a run uses, from the account's balance.
 
-It knows when to ask, and that no error of it may end anything.
+It knows when to request the balance. If a request fails, the figure is unknown; no error of these
+requests ends the run.
 """
 
 import asyncio
@@ -15,12 +16,12 @@ _PATIENCE = 10.0  # seconds for the last one
 
 
 class CreditsUsed:
-    """The balance before the first cover of this run, and the latest one; the ledger notes both."""
+    """The balance before this run's first cover, and the latest one; the ledger records both."""
 
     def __init__(
         self, ask: Callable[[], Awaitable[float]], numbers: Progress, ledger: Ledger
     ) -> None:
-        """Ask nothing yet; `ask` brings the balance."""
+        """Prepare; nothing is requested yet. `ask` requests the balance and returns it."""
         self._ask = ask
         self._numbers = numbers
         self._ledger = ledger
@@ -29,12 +30,16 @@ class CreditsUsed:
 
     @property
     def used(self) -> float | None:
-        """The credits used, as far as is known; None when it is not, as after a top-up."""
+        """The credits used so far; None if that is unknown, as after a top-up."""
         return credits_used(self._first, self._latest)
 
     @contextlib.asynccontextmanager
     async def watched(self) -> AsyncGenerator[None, None]:
-        """Ask now, at most once a minute while covers are billed, and in the end."""
+        """Request the balance now, at most once a minute while covers are billed, and at the end.
+
+        The last request is made only if the block ends without an error, so that a cancelled run
+        does not wait for it.
+        """
         watch = asyncio.create_task(self._watch())
         last = None
         try:
@@ -49,7 +54,7 @@ class CreditsUsed:
     async def _watch(self) -> None:
         balance = await self._balance()
         if self._numbers.billed:
-            return  # too late: some of it was spent before
+            return  # too late: this balance is already reduced by covers of this run
         self._first = balance
         await self._note(before=balance)
         known = 0
@@ -70,7 +75,7 @@ class CreditsUsed:
         return None
 
     async def _note(self, **balance: float | None) -> None:
-        with contextlib.suppress(LedgerError):  # the batch itself says what is wrong with it
+        with contextlib.suppress(LedgerError):  # the batch itself reports errors of the ledger
             await self._ledger.note_balance(**balance)
 
     async def _balance(self) -> float | None:

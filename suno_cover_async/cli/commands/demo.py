@@ -15,11 +15,11 @@ from suno_cover_async.sandbox import Sandbox, Scenario
 
 _TRACKS = 12
 _SPEED = 10.0  # times as fast as a real host
-_SECONDS = (18.0, 70.0)  # of a real host, for one cover
+_SECONDS = (18.0, 70.0)  # that a real host takes for one cover
 
 
 async def demo(*, into: Path) -> int:
-    """Cover a dozen songs in a sandbox of this process; returns the exit code."""
+    """Cover a dozen songs in a sandbox in this process, and return the exit code."""
     console = stderr()
     say(console, f"covering {_TRACKS} songs in a sandbox on this machine, no account needed")
     follow_up = _FollowUp(console)
@@ -45,7 +45,7 @@ async def demo(*, into: Path) -> int:
 
 
 def _client(sandbox: Sandbox) -> SunoCoverClient:
-    """Make a client in as much of a hurry as the sandbox is."""
+    """Return a client whose limit and polls are as much faster as the sandbox is."""
     return SunoCoverClient(
         sandbox.api_key,
         base_url=sandbox.url,
@@ -55,7 +55,7 @@ def _client(sandbox: Sandbox) -> SunoCoverClient:
 
 
 class _FollowUp:
-    """Keeps what goes on the contact sheet; a sandbox that is gone leaves nothing to go on with."""
+    """Keeps the covers for the contact sheet; a demo has no next step, so it reports none."""
 
     noun = "song"
 

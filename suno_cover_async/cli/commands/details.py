@@ -1,4 +1,4 @@
-"""`details` and `credits`: one look at the API, shown to people or to programs."""
+"""`details` and `credits`: make one request to the API, and show the result as text or JSON."""
 
 import json
 from pathlib import Path
@@ -33,7 +33,7 @@ async def show_details(
 
 
 async def show_credits(client: SunoCoverClient, *, with_json: bool) -> int:
-    """Ask for the balance."""
+    """Request the balance and show it."""
     async with client:
         balance = await client.credits()
     if with_json:

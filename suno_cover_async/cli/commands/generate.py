@@ -1,7 +1,7 @@
-"""`generate`: cover songs by their ids. It is a batch whose ledger is kept in memory.
+"""`generate`: cover songs by their ids, as a batch with a ledger in memory.
 
-It owns how ids become tracks, and what is said of songs that no ledger file remembers: each one
-that is paid for and not finished is named with its cover task id.
+It owns how ids become tracks, and the report at the end. No ledger file records the songs, so the
+report names each song that is paid for and not finished, with its cover task id.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ from suno_cover_async.cli.output.results import Results, When, is_watched
 from suno_cover_async.cli.output.rows import named
 from suno_cover_async.common.text import printable
 
-_MOST_IDS = 20  # more make no command that anybody would copy
+_MOST_IDS = 20  # a command with more ids is too long to copy
 _PAID = {TrackState.SUBMITTED, TrackState.COVERED}
 
 
@@ -32,14 +32,14 @@ def generate(
     with_json: bool,
     options: Sequence[str],
 ) -> Batch:
-    """Prepare to cover the songs of these ids, each once; what is no id fails alone.
+    """Return a batch that covers the songs of these ids, each once; an invalid id fails alone.
 
     Args:
-        client: What to cover with; closed in the end.
-        ids: The music tasks.
+        client: The client to use; it is closed at the end.
+        ids: The ids of the music tasks.
         into: The folder of the images.
         with_json: Write a record for each song, not just its files.
-        options: Those of a command that goes on with what is left.
+        options: The options of a command that continues with what is left.
     """
     tracks, refused = list[Track](), dict[str, ValueError]()
     for one in dict.fromkeys(ids):
@@ -63,28 +63,28 @@ def generate(
 
 
 class SongsFollowUp:
-    """Names each song that failed or is left, since no ledger file does."""
+    """Reports each song that failed or is left, since there is no ledger file to show them."""
 
     noun = "song"
 
     def __init__(
         self, console: Console, options: Sequence[str], refused: dict[str, ValueError]
     ) -> None:
-        """Say nothing yet; `refused` are ids that name no song."""
+        """Write nothing yet; `refused` are the ids that name no song, with their errors."""
         self._console = console
         self._options = options
         self._refused = refused
         self._failed: list[Failed] = []
 
     def hear(self, outcome: Outcome) -> None:
-        """Note a failure; say it at once where no display shows it."""
+        """Record a failure; write it at once if there is no live display that shows it."""
         if isinstance(outcome, Failed):
             self._failed.append(outcome)
             if not is_live(self._console):
                 say_failure(self._console, outcome)
 
     def say_next(self, report: Report) -> None:
-        """Say what failed, why, and what is left; then the command that goes on."""
+        """Write what failed, why, and what is left; then the command that continues."""
         failed = [one for one in self._failed if not one.error.retryable]
         left = [one for one in self._failed if one.error.retryable]
         if self._refused:
@@ -105,7 +105,7 @@ class SongsFollowUp:
             self._say_how_to_go_on(again)
 
     def _say_alike(self, failures: Iterable[tuple[str, Exception]]) -> None:
-        """Say why songs failed, and what to do; each reason once, below the songs it is of."""
+        """Write why songs failed, and what to do: each reason once, below its songs."""
         alike: dict[tuple[str, str | None], list[str]] = {}
         for name, error in failures:
             alike.setdefault((explain(error), advise(error)), []).append(name)
@@ -135,7 +135,8 @@ class SongsFollowUp:
 
     def _say_how_to_go_on(self, ids: Sequence[str]) -> None:
         if len(ids) > _MOST_IDS:
-            say(self._console, "go on with the same command; submitting again never pays twice")
+            what = "to continue, run the same command; submitting again never pays twice"
+            say(self._console, what)
             return
-        say(self._console, "go on with this; submitting again never pays twice:")
+        say(self._console, "to continue, run this; submitting again never pays twice:")
         copyable(self._console, command_line("generate", *self._options, "--", *ids))

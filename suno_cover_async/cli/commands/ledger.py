@@ -1,6 +1,7 @@
-"""`ledger show`: how many tracks are how far, what runs cost, which tracks failed, and why.
+"""`ledger show`: show the tracks by state, what runs cost, and which tracks failed and why.
 
-It knows the ledger as anybody may read it, also while a batch is running; and `forget-account`.
+It reads the ledger file through the public API, also while a batch is running. It has
+`forget-account` too.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ from suno_cover_async.ledger.ledger import Totals
 
 _LONGEST_REASON = 500
 _LONGEST_TITLE = 80
-_USUAL_ID = 32  # characters, which are to be copied
+_USUAL_ID = 32  # characters; an id must stay on one line to be copied
 _NARROWEST_TABLE = 80
 _RUNS = 5  # of the latest
 _CONVERTER = make_converter(datetimes="ISO 8601")
@@ -56,22 +57,22 @@ async def show(ledger: Ledger, states: Sequence[TrackState], *, limit: int) -> N
 
 
 async def forget_account(path: Path) -> None:
-    """Let a ledger belong to no account.
+    """Clear the account of a ledger.
 
     Raises:
-        LedgerError: There is none, or it cannot be written.
+        LedgerError: There is no ledger, or it cannot be written.
     """
     ledger = Ledger(path)
-    await ledger.totals()  # opening it for writing would make one where there is none
+    await ledger.totals()  # raises if there is none; opening it for writing would create one
     async with ledger:
         await ledger.forget_account()
-    say(stderr(), f"{ledger.name} belongs to no account now; the next batch says whose it is")
+    say(stderr(), f"{ledger.name} belongs to no account now; the next batch records its account")
 
 
 def _show_to_programs(
     totals: Totals, runs: Iterable[LedgerRun], entries: Iterable[LedgerEntry]
 ) -> None:
-    """Write lines whose fields are apart by tabs: counts, runs, an empty line, then the tracks."""
+    """Write lines with tabs between fields: counts, runs, an empty line, then the tracks."""
     for state, many in totals.items():
         result(f"{state.value}\t{many}")
     for run in runs:
@@ -90,7 +91,7 @@ def show_to_people(
     runs: Sequence[LedgerRun],
     entries: Sequence[LedgerEntry],
 ) -> None:
-    """Draw the counts, the runs and a table; where that is too narrow, what would be in it."""
+    """Draw the counts, the runs and a table of tracks; on a narrow terminal, lines for a table."""
     say(console, f"{name}: {sum(totals.values()):,} tracks")
     for state, many in totals.items():
         if many:
@@ -108,7 +109,7 @@ def show_to_people(
 
 
 def _run_in_words(run: LedgerRun) -> str:
-    """Say in a line when a run was, what it submitted, and what it cost as far as is known."""
+    """Return one line: when a run was, what it submitted, and what it cost, if that is known."""
     words = f"{run.began_at.astimezone():%F %H:%M}"
     if run.ended_at is None:
         words += ", not ended"
@@ -121,7 +122,7 @@ def _run_in_words(run: LedgerRun) -> str:
 
 
 def _time(took: timedelta) -> str:
-    """Say how long something took, as exactly as people want to know."""
+    """Write a duration in hours and minutes, in minutes, or in seconds."""
     minutes, seconds = divmod(round(took.total_seconds()), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{seconds} s"
@@ -151,7 +152,7 @@ def _table(entries: Iterable[LedgerEntry]) -> Table:
 
 
 def _names(entry: LedgerEntry) -> tuple[str, str, str, str]:
-    """Return the title, the music task, the state and the cover task, as they can be shown."""
+    """Return the title, the music task, the state and the cover task, made printable."""
     title = ", ".join(track.title for track in entry.tracks if track.title)
     cover_task_id = entry.task.cover_task_id if entry.task else ""
     return (

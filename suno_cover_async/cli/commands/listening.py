@@ -1,7 +1,7 @@
-"""`--listen`: a receiver of the command's own, so that callbacks end its waits.
+"""`--listen`: run a receiver in the command's process, so that callbacks end its waits.
 
-It knows the two options, where the receiver's secrets come from, and that they are never
-arguments, where every user of the machine could read them.
+It knows the two options, and where the receiver's secrets come from. Secrets are never arguments,
+since every user of the machine could read those.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ _HIGHEST_PORT = 65_535
 
 @attrs.frozen(kw_only=True)
 class Door:
-    """Where callbacks come in, how the API reaches it from outside, and what came."""
+    """A receiver: its listening address, its public URL, and the callbacks that arrived."""
 
     host: str
     port: int
@@ -39,18 +39,20 @@ class Door:
     callbacks: list[Callback]
 
     def arguments(self) -> list[str]:
-        """Write the options again, for a command that goes on where this one stopped."""
+        """Return the options as words, for a command that continues where this one stopped."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return ["--listen", f"{host}:{self.port}", "--public-url", self.public_url]
 
     async def through(
         self, work: Coroutine[Any, Any, int], *, expected: Callable[[], bool] = lambda: True
     ) -> int:
-        """Do the work while listening; where that is not possible, it never begins.
+        """Do the work while listening, and return its exit code.
+
+        If listening fails, the work never begins.
 
         Args:
-            work: What brings an exit code.
-            expected: Whether callbacks should have come, once all is done.
+            work: The command.
+            expected: Returns whether callbacks should have arrived, called after the work.
         """
         with contextlib.closing(work):
             async with self.open():
@@ -61,14 +63,14 @@ class Door:
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncGenerator[None, None]:
-        """Listen, and say so; raises OSError where that is not possible."""
+        """Listen, and write where; raises OSError if the address cannot be used."""
         where = printable(f"{self.host} port {self.port}")
         async with contextlib.AsyncExitStack() as stack:
             try:
                 await stack.enter_async_context(self.receiver.listen(self.host, self.port))
             except OSError as error:
                 error.add_note(
-                    f"listen elsewhere than on {where}, where what is behind --public-url leads; "
+                    f"listen elsewhere than on {where}, at the address that --public-url leads to: "
                     "127.0.0.1 behind a proxy, or 0.0.0.0 for all addresses"
                 )
                 raise
@@ -76,17 +78,15 @@ class Door:
             yield
 
     def judge(self) -> None:
-        """Say so if all was covered and no callback came."""
+        """Warn if no callback arrived."""
         if not self.callbacks:
             where = printable(self.public_url)
-            what = (
-                f"no callback came to {where}: is it the right way here? All was found by looking"
-            )
-            say(stderr(), what, "yellow")
+            what = f"no callback came to {where}: check that this URL leads to --listen"
+            say(stderr(), f"{what}. All covers were found by polling", "yellow")
 
 
 def with_door(function: F) -> F:
-    """Give a command `--listen` and `--public-url`, as one `door` argument, which may be None."""
+    """Add `--listen` and `--public-url` to a command, as one `door` argument, which may be None."""
 
     @functools.wraps(function)
     def command(*args: Any, listen: str | None, public_url: str | None, **more: Any) -> object:
@@ -99,12 +99,12 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--listen",
         metavar="HOST:PORT",
-        help="Let callbacks in here, and wait for them in place of looking often.",
+        help="Receive callbacks on this address, and poll only rarely.",
     ),
     click.option(
         "--public-url",
         metavar="URL",
-        help="Where the API reaches what listens, through your proxy or tunnel.",
+        help="The URL where the API reaches --listen, through your proxy or tunnel.",
     ),
 )
 
@@ -113,7 +113,7 @@ def _door(listen: str | None, public_url: str | None) -> Door | None:
     if listen is None and public_url is None:
         return None
     if listen is None or public_url is None:
-        raise click.UsageError("--listen and --public-url belong together: give both, or none")
+        raise click.UsageError("--listen and --public-url belong together: pass both, or none")
     host, port = _place(listen)
     came: list[Callback] = []
     try:

@@ -1,4 +1,4 @@
-"""`sandbox`: the pretend API as a process of its own, with its journal scrolling by."""
+"""`sandbox`: run the simulated API as a process, and write its journal as requests arrive."""
 
 import asyncio
 import csv
@@ -22,7 +22,7 @@ _GOOD = 200
 
 
 async def serve(*, port: int, seconds: float, music: int, catalog: Path | None = None) -> int:
-    """Run a sandbox until somebody ends it, which is how it is meant to end."""
+    """Run a sandbox until it is cancelled, and return DONE: a signal is its usual end."""
     try:
         async with Sandbox(Scenario(seconds=seconds), port=port) as sandbox:
             ids = sandbox.add_music(music)
@@ -43,7 +43,7 @@ def _write(catalog: Path, sandbox: Sandbox, ids: list[str]) -> None:
 
 
 def _introduce(sandbox: Sandbox, ids: list[str], catalog: Path | None) -> None:
-    """Write what another terminal needs, ready to be copied."""
+    """Write the commands for another terminal, ready to be copied."""
     result(f"the sandbox is at {sandbox.url}, its key is {sandbox.api_key}; Ctrl-C ends it")
     result("in another terminal:\n")
     result(f"export {KEY_VARIABLE}={sandbox.api_key}")
@@ -60,7 +60,7 @@ def _introduce(sandbox: Sandbox, ids: list[str], catalog: Path | None) -> None:
 
 
 async def _show_journal(console: Console, sandbox: Sandbox) -> None:
-    """Show each request once it was answered, and each callback, for ever."""
+    """Show each request after it was answered, and each callback, until cancelled."""
     arrivals, bills = sandbox.journal.arrivals, sandbox.journal.bills
     shown, answered, called = 0, 0, 0
     while True:
@@ -74,12 +74,12 @@ async def _show_journal(console: Console, sandbox: Sandbox) -> None:
 
 
 def _show_callback(console: Console, delivery: Delivery) -> None:
-    """Show a callback that had somewhere to go."""
+    """Show a callback, unless its URL is the placeholder of a client without a receiver."""
     if delivery.url == NO_CALLBACK_URL:
         return
     result = str(delivery.status or "no answer")
     if delivery.skipped:
-        result = "not called: only this machine's own addresses are"
+        result = "not sent: only this machine's own addresses are called"
     words = [_clock(delivery.at), "CALL", printable(delivery.url), result]
     say(console, "  ".join(words), "" if delivery.status == _GOOD else "red")
 

@@ -1,7 +1,7 @@
-"""Where the command line says things: standard error for people, standard output for results.
+"""Write messages for people to standard error, and results to standard output.
 
-It knows terminals and text; it knows nothing of covers. No text is ever read as markup, and what
-goes to people, or to any terminal, is made harmless here once more, whoever forgot to.
+It knows terminals and text; it knows nothing of covers. No text is interpreted as markup. Text for
+people or for a terminal is made printable here once more, in case a caller did not do so.
 """
 
 import io
@@ -26,7 +26,7 @@ _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 
 class _Console(Console):
-    """A console that goes on when it cannot be written; rich's own would end the process."""
+    """A console that ignores write errors; rich's own would end the process."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         try:
@@ -41,23 +41,23 @@ class _Console(Console):
 
 @cache
 def stderr() -> Console:
-    """Return the one console on standard error: a second would write across its live display."""
+    """Return the only console on standard error: a second would write into its live display."""
     return _Console(stderr=True, markup=False, highlight=False, emoji=False)
 
 
 @cache
 def stdout() -> Console:
-    """Return the console on standard output, for tables that somebody looks at."""
+    """Return the console on standard output, for tables on a terminal."""
     return _Console(markup=False, highlight=False, emoji=False)
 
 
 def is_live(console: Console) -> bool:
-    """Whether somebody watches the console on a terminal that can redraw lines."""
+    """Return whether the console is a terminal that can redraw lines."""
     return console.file.isatty() and not console.is_dumb_terminal
 
 
 def say(console: Console, line: str, style: str = "", *, indent: int = 0) -> None:
-    """Say a line; on a terminal it wraps at words, elsewhere it stays one line."""
+    """Write a line; on a terminal it wraps at words, elsewhere it stays one line."""
     line = printable(line, len(line))
     if console.is_terminal:
         console.print(Padding.indent(Text(line, style), indent))
@@ -66,12 +66,12 @@ def say(console: Console, line: str, style: str = "", *, indent: int = 0) -> Non
 
 
 def copyable(console: Console, line: str, *, indent: int = 2) -> None:
-    """Say a line to be copied: never broken, so that a paste of it is what it was."""
+    """Write a line to be copied: it is never wrapped, so that a paste is the same text."""
     console.print(Text(" " * indent + printable(line, len(line)), "bold"), soft_wrap=True)
 
 
 def refuse(error: click.ClickException) -> None:
-    """Say why a command line makes no sense, in click's words, which quote some of it as it is."""
+    """Write click's message about a wrong command line, made printable: it quotes arguments."""
     words = io.StringIO()
     error.show(words)
     for line in words.getvalue().splitlines():
@@ -79,15 +79,15 @@ def refuse(error: click.ClickException) -> None:
 
 
 def result(line: str) -> None:
-    """Write a result to standard output; once nobody reads it any more, do nothing.
+    """Write a result to standard output; do nothing after its reader has closed the pipe.
 
-    Programs get it as it is; a terminal, only what can be seen of it.
+    Programs get the text as it is; a terminal gets only its printable characters.
 
-    Whoever closes the pipe early, as `head` does, wants no more lines; what is paid for is
-    collected all the same.
+    A reader that closes the pipe early, as `head` does, wants no more lines. That is no error: the
+    run still collects what is paid for.
 
     Raises:
-        OSError: It cannot be written, on a full disk for instance; later results go nowhere.
+        OSError: It cannot be written, on a full disk for instance; later results are discarded.
     """
     if sys.stdout.isatty():
         lines = re.split(r"\r?\n", line.removeprefix("\ufeff"))
@@ -103,19 +103,19 @@ def result(line: str) -> None:
 
 
 def as_path(path: Path) -> str:
-    """Write a path so that no program takes it for an option."""
+    """Return a path as text that no program takes for an option."""
     return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def _silence(stream: TextIO) -> None:
-    """Let all further output go nowhere, also that of the interpreter's own last flush."""
+    """Discard all further output of a stream, also the interpreter's own last flush."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 
 class _ConsoleHandler(logging.Handler):
-    """Log lines above a live display instead of through it."""
+    """Writes log lines above a live display, not into it."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -123,14 +123,14 @@ class _ConsoleHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         first, *rest = self.format(record).splitlines()
-        for line in (first, *(f"    {more}" for more in rest)):  # so that none looks like a record
+        for line in (first, *(f"    {more}" for more in rest)):  # indented: no forged log records
             text = printable(line, len(line))
             self._console.print(Text(text, "dim"), soft_wrap=True)
 
 
 @contextmanager
 def logging_to(console: Console, verbose: int) -> Generator[None, None, None]:
-    """Show the package's log: warnings, and from `verbose` 1 and 2 on more."""
+    """Show the package's log: warnings; at `verbose` 1 also INFO, at 2 also DEBUG."""
     logger = logging.getLogger("suno_cover_async")
     handler = _ConsoleHandler(console)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))

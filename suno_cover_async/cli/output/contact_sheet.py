@@ -1,8 +1,8 @@
-"""Many covers on one picture: a card for each track, its images side by side over its title.
+"""Draw many covers on one image: a card for each track, its images side by side above its title.
 
 It owns the layout and the drawing. It knows files and titles; it knows no client, no API and
-nothing about where the files came from, so it trusts none of them: a broken, missing or absurdly
-large image becomes a placeholder.
+nothing about where the files came from, so it trusts none of them: a broken, missing or too large
+image becomes a placeholder.
 """
 
 import math
@@ -46,7 +46,7 @@ _WIDE_FONTS = (
 
 @attrs.frozen(kw_only=True)
 class _Layout:
-    """Where everything goes, in pixels; all follows from the side of a thumbnail."""
+    """All positions and sizes, in pixels, computed from the side of a thumbnail."""
 
     thumb: int
     abreast: int
@@ -68,7 +68,7 @@ class _Layout:
 
     @property
     def columns(self) -> int:
-        """Columns that make the sheet about three wide to two high."""
+        """How many columns make the sheet about three wide to two high."""
         wide, high = self.card
         return max(1, min(self.cards, round(math.sqrt(self.cards * 1.5 * high / wide))))
 
@@ -84,7 +84,7 @@ class _Layout:
         )
 
     def corner(self, index: int) -> tuple[int, int]:
-        """Find the upper left corner of a card."""
+        """Return the upper left corner of a card."""
         wide, high = self.card
         line, column = divmod(index, self.columns)
         return 2 * self.gap + column * (wide + self.gap), 2 * self.gap + line * (high + self.gap)
@@ -98,12 +98,12 @@ class _Layout:
 def contact_sheet(rows: Sequence[tuple[str, Sequence[Path]]], target: Path) -> Path:
     """Draw the covers of many tracks on one PNG of at most 24 million pixels.
 
-    Thumbnails shrink as tracks grow many; beyond about 1,000 tracks the rest is left out, and
+    Thumbnails are smaller for more tracks; beyond about 1,000 tracks the rest is left out, and
     the sheet says how many.
 
     Args:
         rows: A title and its image files, for each track; up to four images are shown.
-        target: The PNG to write, replaced at once when it is complete.
+        target: The PNG to write; it is replaced atomically when it is complete.
 
     Returns:
         The target.
@@ -124,7 +124,7 @@ def contact_sheet(rows: Sequence[tuple[str, Sequence[Path]]], target: Path) -> P
 
 
 def _lay_out(rows: Sequence[tuple[str, Sequence[Path]]]) -> _Layout:
-    """Choose the largest thumbnails that fit; leave tracks out only when the smallest do not."""
+    """Choose the largest thumbnails that fit; omit tracks only if the smallest do not fit."""
     abreast = max((min(len(files), _MOST_ABREAST) for _, files in rows), default=1) or 1
 
     def sized(thumb: int, cards: int) -> _Layout:
@@ -142,7 +142,7 @@ def _lay_out(rows: Sequence[tuple[str, Sequence[Path]]]) -> _Layout:
 
 
 def _card(layout: _Layout, title: str, files: Sequence[Path]) -> Image.Image:
-    """Draw one track: its thumbnails, and its title below them."""
+    """Draw the card of one track: its thumbnails, and its title below them."""
     card = _rounded(Image.new("RGB", layout.card, _CARD), radius=layout.gap, behind=_PAGE)
     gap, thumb = layout.gap, layout.thumb
     for place in range(layout.abreast):
@@ -165,7 +165,7 @@ def _footer(sheet: Image.Image, layout: _Layout) -> None:
 
 
 def _legible(title: str, size: int) -> tuple[str, Font]:
-    """Find a font for a title; where the machine has none, bring the title to plain letters."""
+    """Return a title and a font for it; if the machine has no font for it, reduce it to ASCII."""
     if title.isascii():
         return title, ImageFont.load_default(size)
     font = _wide_font(size)
@@ -177,7 +177,7 @@ def _legible(title: str, size: int) -> tuple[str, Font]:
 
 @cache
 def _wide_font(size: int) -> Font | None:
-    """Open a font of this machine that knows more than ASCII, as Pillow's own does not."""
+    """Open a font of this machine with more than ASCII, which Pillow's own font lacks."""
     for name in _WIDE_FONTS:
         try:
             return ImageFont.truetype(name, size)
@@ -187,7 +187,7 @@ def _wide_font(size: int) -> Font | None:
 
 
 def clipped(title: str, font: Font, width: float) -> str:
-    """Shorten a title to a width in pixels, with an ellipsis where something was cut off."""
+    """Shorten a title to a width in pixels, with an ellipsis if something was cut off."""
     words = " ".join("".join(c if is_seen(c) else " " for c in title).split())
     if len(words) <= _LONGEST_TITLE and font.getlength(words) <= width:
         return words
@@ -199,7 +199,7 @@ def clipped(title: str, font: Font, width: float) -> str:
 
 
 def _thumbnail(file: Path, side: int) -> Image.Image:
-    """Read an image, cropped to a square; a placeholder where that cannot be done safely."""
+    """Read an image, cropped to a square; return a placeholder if that cannot be done safely."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -208,7 +208,7 @@ def _thumbnail(file: Path, side: int) -> Image.Image:
                     return _placeholder(side)
                 image.draft("RGB", (side, side))
                 whole = ImageOps.fit(image.convert("RGBA"), (side, side))
-    except Exception:  # noqa: BLE001 - a decoder fed with garbage raises whatever it likes
+    except Exception:  # noqa: BLE001 - a decoder may raise anything on garbage
         return _placeholder(side)
     canvas = Image.new("RGB", whole.size, _HOLE)
     canvas.paste(whole, mask=whole)
@@ -216,7 +216,7 @@ def _thumbnail(file: Path, side: int) -> Image.Image:
 
 
 def _placeholder(side: int) -> Image.Image:
-    """Draw what stands in the place of an image that cannot be shown."""
+    """Draw a placeholder for an image that cannot be shown."""
     hole = Image.new("RGB", (side, side), _HOLE)
     near, far = side * 3 // 8, side * 5 // 8
     pen = ImageDraw.Draw(hole)
@@ -227,7 +227,7 @@ def _placeholder(side: int) -> Image.Image:
 
 def _rounded(picture: Image.Image, *, radius: int, behind: str) -> Image.Image:
     """Round the corners of a picture, over the colour behind it."""
-    finer = 4  # drawn larger and shrunk, since Pillow draws no smooth edges
+    finer = 4  # drawn larger and shrunk, since Pillow does not smooth edges
     mask = Image.new("L", (picture.width * finer, picture.height * finer), 0)
     edges = (0, 0, mask.width - 1, mask.height - 1)
     ImageDraw.Draw(mask).rounded_rectangle(edges, radius * finer, fill=255)

@@ -1,7 +1,7 @@
-"""`ledger export`: all that a ledger knows, a row for each track, for spreadsheets and programs.
+"""`ledger export`: write all tracks of a ledger, one row each, for spreadsheets and programs.
 
-It owns the columns, and what a spreadsheet must not take for a formula. Memory stays flat: the
-ledger is read once for the names of the columns, and once more for the rows.
+It owns the columns, and the guard against cells that a spreadsheet would run as formulas. It needs
+constant memory: the ledger is read once for the names of the columns, and again for the rows.
 """
 
 import csv
@@ -26,13 +26,13 @@ from suno_cover_async.images.files import PartFile
 ExportFormat = Literal["csv", "jsonl"]
 Row = dict[str, object]
 
-_BOM = "\ufeff"  # without it Excel takes UTF-8 for its own old encoding
+_BOM = "\ufeff"  # without it Excel reads UTF-8 as a legacy encoding
 _THEIRS = "catalog."
 
 
 @attrs.frozen(kw_only=True)
 class ExportRow:
-    """What a ledger says of one of a music task's titles; the catalog's own columns come after."""
+    """The row for one title of a music task; the catalog's own columns follow after these."""
 
     music_task_id: str
     title: str
@@ -60,19 +60,19 @@ async def export(
     out: Path | None,
     beside: Path,
 ) -> None:
-    """Write the tracks in these states, none stands for all.
+    """Write the tracks in these states; an empty sequence means all states.
 
     Args:
-        ledger: What to read.
-        states: Which tracks.
-        kind: How to write them.
-        out: Where to, whole or not at all; None is standard output.
-        beside: The ledger's path, which is never written over.
+        ledger: The ledger to read.
+        states: The states of the tracks to write.
+        kind: The format.
+        out: The file to write, whole or not at all; None is standard output.
+        beside: The ledger's path, which is never overwritten.
 
     Raises:
         LedgerError: The ledger cannot be read.
-        OSError: It cannot be written.
-        ValueError: It must not be written there, or the ledger was given a new catalog meanwhile.
+        OSError: The output cannot be written.
+        ValueError: `out` must not be written, or the ledger got a new catalog during the export.
     """
     if out is not None:
         _refuse(out, beside)
@@ -85,10 +85,9 @@ async def export(
 
 
 async def rows(entries: AsyncIterable[LedgerEntry]) -> AsyncIterator[Row]:
-    """Make a row for each of a music task's titles.
+    """Yield a row for each title of each music task.
 
-    Where the catalog has a column that is called as one of ours, it goes by `catalog.` and its
-    name.
+    A column of the catalog that has the name of one of our columns gets the prefix `catalog.`.
     """
     async for entry in entries:
         for number, track in enumerate(entry.tracks):
@@ -99,7 +98,7 @@ async def rows(entries: AsyncIterable[LedgerEntry]) -> AsyncIterator[Row]:
 
 
 def _row(entry: LedgerEntry, number: int) -> ExportRow:
-    """Say all of one title of an entry; its files are those that bear this title."""
+    """Return the row for one title of an entry, with the files saved under that title."""
     track, task, each = entry.tracks[number], entry.task, len(entry.images)
     return ExportRow(
         music_task_id=track.music_task_id,
@@ -129,19 +128,19 @@ async def _jsonl(ledger: Ledger, states: Sequence[TrackState]) -> AsyncIterator[
 
 
 async def as_csv(ledger: Ledger, states: Sequence[TrackState]) -> AsyncIterator[str]:
-    """Make the lines of a CSV; raises as `export` does."""
+    """Yield the lines of a CSV; raises the same errors as `export`."""
     names: dict[str, None] = dict.fromkeys(_OWN)
     async for row in rows(ledger.entries(*states)):
         names.update(dict.fromkeys(row))
     yield _BOM + _record(_header(names))
     async for row in rows(ledger.entries(*states)):
         if not row.keys() <= names.keys():
-            raise ValueError("the ledger was given a new catalog meanwhile; export it again")
+            raise ValueError("the ledger got a new catalog during the export; export it again")
         yield _record(_cell(row.get(name)) for name in names)
 
 
 def _header(names: Iterable[str]) -> Iterator[str]:
-    """Name the columns so that a catalog's reader tells them apart."""
+    """Yield column names that a catalog's reader distinguishes, ignoring case and white space."""
     taken = {""}
     for name in names:
         label = guarded(name.strip())
@@ -155,7 +154,7 @@ def _record(cells: Iterable[str]) -> str:
     line = io.StringIO()
     csv.writer(line).writerow(map(guarded, cells))
     text = _LONE_RETURN.sub("?", line.getvalue()).translate(_CONTROLS)
-    return text.encode(errors="replace").decode()  # halves of characters have no UTF-8
+    return text.encode(errors="replace").decode()  # lone surrogates have no UTF-8
 
 
 def _cell(value: object) -> str:
@@ -170,11 +169,12 @@ def _cell(value: object) -> str:
 
 
 def guarded(cell: str) -> str:
-    """Put a ' before what a spreadsheet would run as a formula [OWASP: CSV injection].
+    """Put a ' before text that a spreadsheet would run as a formula [OWASP: CSV injection].
 
-    That is what begins with = + - or @, in any width and after any quote, white space or invisible
-    character; a tab, a line end or NUL counts as well. A ' stands inside a cell, too, where that
-    begins after a semicolon, a tab or a line end: where one separates cells, the cell ends there.
+    A formula begins with = + - or @, in any width and after any quote, white space or invisible
+    character; a tab, a line end or NUL at the start of a cell counts as well. Text after a
+    semicolon, tab or line end inside a cell is guarded too, since a spreadsheet that takes that
+    character for a separator begins a new cell there.
     """
     first, *rest = _SEPARATOR.split(cell)
     if cell[:1] in _BEGINNINGS or _is_formula(first):
@@ -195,13 +195,13 @@ _FORMULA = frozenset("=+-@\N{MINUS SIGN}")
 
 
 def _refuse(out: Path, ledger: Path) -> None:
-    """Refuse what must not be written over."""
+    """Raise ValueError if `out` is not a regular file, or is the ledger or a file beside it."""
     shown = printable(str(out))
     if out.exists() and not out.is_file():
-        raise ValueError(f"--out {shown} is no plain file; leave --out away and use > instead")
+        raise ValueError(f"--out {shown} is not a regular file; omit --out, and use > instead")
     real = _real(ledger)
     if str(_real(out)) in {f"{real}{suffix}" for suffix in ("", "-wal", "-shm", ".lock")}:
-        raise ValueError(f"--out {shown} is the ledger itself; give another file")
+        raise ValueError(f"--out {shown} is the ledger itself; pass another file")
 
 
 def _real(path: Path) -> Path:

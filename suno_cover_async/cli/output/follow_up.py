@@ -1,6 +1,7 @@
-"""What to do after a run with a ledger file, which remembers each track: the commands that go on.
+"""Write the next steps after a run with a ledger file: the commands that continue it.
 
-It knows outcomes and how the run was started; it knows no client and no ledger.
+The ledger file records each track, so these commands need no ids. It knows outcomes and how the
+run was started; it knows no client and no ledger.
 """
 
 import shlex
@@ -15,19 +16,19 @@ from suno_cover_async.cli.output.report import Report, are, count, say_failure
 from suno_cover_async.cli.output.rows import named
 from suno_cover_async.common.text import printable
 
-_MOST_TOLD = 50  # failures, as they come
+_MOST_TOLD = 50  # failures that are written at once
 _MOST_EXPIRED = 20
 _LONGEST_COMMAND = 10_000
 
 
 @attrs.frozen(kw_only=True)
 class Command:
-    """How this run was started, for whoever starts the next one.
+    """How this run was started, to write the command for the next run.
 
     Attributes:
-        catalog: The catalog, as given.
+        catalog: The catalog argument.
         ledger: The ledger's path.
-        options: All options but `--retry-failed`: what it retried must not be retried twice.
+        options: All options but `--retry-failed`, since a failed track must not be retried twice.
     """
 
     catalog: str
@@ -35,25 +36,25 @@ class Command:
     options: Sequence[str]
 
     def again(self, *more: str) -> str:
-        """Write the command that goes on."""
+        """Return the command that continues the run."""
         options = ["--ledger", self.ledger, *self.options, *more]
         if self.catalog.startswith("-") and self.catalog != "-":
             return command_line("batch", *options, "--", self.catalog)
         return command_line("batch", self.catalog, *options)
 
     def show(self) -> str:
-        """Write the command that shows what failed."""
+        """Return the command that shows what failed."""
         dashed = ["--"] if self.ledger.startswith("-") else []
         return command_line("ledger", "show", *dashed, self.ledger)
 
 
 class LedgerFollowUp:
-    """Says the first failures as they come, and names the commands that say and do the rest."""
+    """Writes the first failures at once, and the commands that list all failures or continue."""
 
     noun = "track"
 
     def __init__(self, console: Console, command: Command) -> None:
-        """Say nothing yet."""
+        """Write nothing yet."""
         self._console = console
         self._command = command
         self._told = 0
@@ -61,7 +62,7 @@ class LedgerFollowUp:
         self._first_expired: list[Track] = []
 
     def hear(self, outcome: Outcome) -> None:
-        """Say a failure in one line; after many, only where all are named."""
+        """Write a failure as one line; after 50, write once which command lists all of them."""
         if not isinstance(outcome, Failed):
             return
         self._note_if_expired(outcome)
@@ -69,11 +70,11 @@ class LedgerFollowUp:
         if self._told <= _MOST_TOLD:
             say_failure(self._console, outcome)
         elif self._told == _MOST_TOLD + 1:
-            say(self._console, "further failures are counted only; this command names them:", "red")
+            say(self._console, "further failures are counted only; this command lists them:", "red")
             copyable(self._console, self._command.show())
 
     def say_next(self, report: Report) -> None:
-        """Say what is gone, left out, failed and left, each with its command."""
+        """Write what expired, was skipped, failed and is left, with the commands to run next."""
         if self._expired:
             self._say_expired()
         if report.bad_lines:
@@ -102,18 +103,18 @@ class LedgerFollowUp:
 
     def _say_failed(self, many: int) -> None:
         needs = "needs" if many == 1 else "need"
-        what = f"{count(many, 'track')} failed or {needs} attention; which, and why:"
+        what = f"{count(many, 'track')} failed or {needs} attention; to list them with reasons:"
         say(self._console, what, "red")
         copyable(self._console, self._command.show())
-        say(self._console, "to try again; a cover that failed may be billed again:")
+        say(self._console, "to try again (a cover that failed may be billed again):")
         copyable(self._console, self._command.again("--retry-failed"))
 
     def _say_left(self, many: int) -> None:
-        what = f"{count(many, 'track')} {are(many)} left; the same command goes on"
+        what = f"{count(many, 'track')} {are(many)} left; the same command continues"
         say(self._console, f"{what}, and never pays twice:", "yellow")
         copyable(self._console, self._command.again())
 
 
 def command_line(*words: str) -> str:
-    """Write a command so that a shell reads it as it is meant."""
+    """Return a command, quoted for a shell."""
     return printable(shlex.join(["suno-cover", *words]), _LONGEST_COMMAND)

@@ -1,6 +1,6 @@
-"""Show the progress of a run: a bar on a terminal, with rows for tracks where they fit; else lines.
+"""Show the progress of a run: a bar on a terminal, with rows for tracks if they fit; else lines.
 
-It knows one value that says what to show, and rich; it knows no client and decides nothing.
+It knows rich, and one value, `Standing`, that holds what to show; it knows no client.
 """
 
 import time
@@ -28,7 +28,7 @@ _LEAST_SHARE = 0.01  # of all, between two lines
 
 @attrs.frozen(kw_only=True)
 class Pause:
-    """Why nothing goes on: what is in trouble, since when, and what the last probe came to."""
+    """Why requests are paused: the host that is down, since when, and the last probe's error."""
 
     what: str
     since: datetime
@@ -37,17 +37,17 @@ class Pause:
 
 @attrs.frozen(kw_only=True)
 class Standing:
-    """How far a run is.
+    """The state of a run, to be shown.
 
     Attributes:
-        total: All tracks.
-        done: Those that have their images.
-        failed: Those that have none, or need attention.
-        in_flight: Those being worked on, by music task id.
-        per_minute: How many end in a minute; None while that is not known.
-        credits_used: By this run; None while that is not known.
-        finishing: Whether only what is paid for goes on.
-        pause: Why nothing goes on, while nothing does.
+        total: How many tracks there are.
+        done: How many have their images.
+        failed: How many have failed or need attention.
+        in_flight: The tracks in work, by music task id.
+        per_minute: How many end in a minute; None while that is unknown.
+        credits_used: The credits used by this run; None while that is unknown.
+        finishing: Whether the run only finishes what is paid for.
+        pause: Why requests are paused; None while they are not.
     """
 
     total: int
@@ -61,11 +61,11 @@ class Standing:
 
     @property
     def ended(self) -> int:
-        """Those that no further work is done for."""
+        """How many tracks are done or failed."""
         return self.done + self.failed
 
     def notes(self) -> Iterator[tuple[str, str]]:
-        """Say what there is to say beside the numbers, the most important first, with styles."""
+        """Yield notes to show beside the numbers, with styles, the most important first."""
         if self.pause is not None:
             pause = self.pause
             words = f"{pause.what} paused since {pause.since:%H:%M}, probing: {pause.trouble}"
@@ -90,12 +90,12 @@ class Standing:
 def progress(
     console: Console, standing: Callable[[], Standing], *, live: bool
 ) -> Generator[Callable[[Outcome], None], None, None]:
-    """Show how far a run is; yields what is to be called with every outcome.
+    """Show the progress of a run; yield a function to be called with every outcome.
 
     Args:
         console: Where to show it.
-        standing: Returns how far the run is.
-        live: Redraw a picture; else write a line now and then.
+        standing: Returns the state of the run.
+        live: Redraw a display; else write a line from time to time.
     """
     if not live:
         lines = Lines(console, standing)
@@ -114,11 +114,11 @@ def progress(
         try:
             yield picture.rows.end
         finally:
-            picture.is_over = True  # the last picture is one of what was, and stays
+            picture.is_over = True  # the last frame stays on the terminal, without moving parts
 
 
 class Lines:
-    """A line now and then, so that a log of a week can be read."""
+    """Writes a line from time to time: at most one per 10 s and per 1 % of the tracks."""
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class Lines:
         standing: Callable[[], Standing],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin with a line; `standing` returns how far the run is."""
+        """Write the first line; `standing` returns the state of the run."""
         self._console = console
         self._standing = standing
         self._clock = clock
@@ -135,7 +135,7 @@ class Lines:
         self.say()
 
     def move(self) -> None:
-        """Note that something ended; say so if the last line is old enough."""
+        """Call this after every outcome; it writes a line if the last one is old enough."""
         now = self._standing()
         late = self._clock() - self._said_at >= _LEAST_SECONDS
         if late and now.ended - self._said >= _LEAST_SHARE * now.total:
@@ -143,7 +143,7 @@ class Lines:
             self.say()
 
     def say(self) -> None:
-        """Say how far the run is."""
+        """Write the state of the run as one line."""
         standing = self._standing()
         words = [
             f"{standing.done:,} of {standing.total:,}",
@@ -154,11 +154,11 @@ class Lines:
 
 
 class _Picture:
-    """Rows where they fit, one bar, and a line of notes, drawn again and again.
+    """The live display: rows if they fit, one bar, and a line of notes.
 
     Attributes:
-        rows: What is known of each track of this run.
-        is_over: Nothing is in flight any more.
+        rows: The state of each track of this run.
+        is_over: Whether the run has ended.
     """
 
     def __init__(self, console: Console, standing: Callable[[], Standing]) -> None:
@@ -172,7 +172,7 @@ class _Picture:
 
     @property
     def has_rows(self) -> bool:
-        """Whether the terminal is high enough for the rows."""
+        """Whether the terminal has enough lines for the rows."""
         return self._most_rows + _LINES_BESIDE_ROWS <= self._console.height
 
     def draw(self) -> RenderableType:
@@ -196,7 +196,7 @@ class _Picture:
         return table
 
     def _notes(self, standing: Standing) -> Text:
-        """Put on one line what fits, the most important first."""
+        """Return one line with as many notes as fit, the most important first."""
         line = Text(no_wrap=True, overflow="ellipsis")
         for note, style in standing.notes():
             gap = " " * GAP if line else ""
@@ -207,12 +207,12 @@ class _Picture:
 
 
 def amount(number: float) -> str:
-    """Write credits: whole numbers without a fraction."""
+    """Format credits; whole numbers have no fraction."""
     return f"{number:,.2f}".removesuffix(".00")
 
 
 def _length(seconds: float) -> str:
-    """Say how long, in two units at most."""
+    """Format a duration, in two units at most."""
     minutes = round(seconds / 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

@@ -1,7 +1,7 @@
-"""What the command line writes for programs: each record is a value, and one line of JSON.
+"""Define the JSON records that the command line writes for programs, one line each.
 
-It owns the fields of every `--json`, which are a promise to scripts. It knows values; it writes
-nothing.
+It owns the fields of every `--json` output, on which users' scripts rely. It knows values; it
+writes nothing.
 """
 
 import json
@@ -22,18 +22,18 @@ _CONVERTER = make_converter(datetimes="ISO 8601")
 
 
 def as_json(record: object) -> str:
-    """Write a record as one line of JSON, in ASCII."""
+    """Return a record as one line of JSON, in ASCII."""
     return json.dumps(_CONVERTER.unstructure(record))
 
 
 def facts(record: "DetailsRecord") -> dict[str, str | int | Sequence[str] | None]:
-    """Return a record's fields as they are in JSON, by name."""
+    """Return a record's fields by name, with their JSON values."""
     return dict(_CONVERTER.unstructure(record))
 
 
 @attrs.frozen(kw_only=True)
 class ErrorRecord:
-    """An error: the name of its class, its message, and whether the next run goes on with it."""
+    """An error: the name of its class, its message, and whether the next run tries again."""
 
     type: str
     message: str
@@ -51,14 +51,14 @@ class ErrorRecord:
 
 @attrs.frozen(kw_only=True)
 class OutcomeRecord:
-    """What became of a track.
+    """The outcome of a track.
 
     Attributes:
         music_task_id: The track.
-        title: Its title, perhaps empty.
-        state: `saved`; `failed`; `left`, an error that the next run goes on from; `unfinished`, the
-            run ended before the track did.
-        cover_task_id: Its cover task, where that is known.
+        title: Its title; may be empty.
+        state: `saved`; `failed`; `left`, after an error that the next run continues from;
+            `unfinished`, if the run ended before the track did.
+        cover_task_id: Its cover task, if known.
         images: The URLs of its images.
         files: The saved images.
         error: Why it has no images.
@@ -79,7 +79,7 @@ class OutcomeRecord:
 
     @classmethod
     def refused(cls, given: str, error: ValueError) -> "OutcomeRecord":
-        """Describe what was given in place of an id, and names no song."""
+        """Describe an argument that is not a valid id."""
         return cls(music_task_id=given, title="", state="failed", error=ErrorRecord.of(error))
 
     @classmethod
@@ -96,19 +96,19 @@ class OutcomeRecord:
 
 @attrs.frozen(kw_only=True)
 class SummaryRecord:
-    """Where all stands when a run ends, all in numbers of tracks but `credits_used`.
+    """The result of a run, as numbers of tracks unless noted.
 
     Attributes:
         billed: Accepted as new in this run.
         adopted: Had a cover task already.
-        possibly_billed: Possibly billed.
+        possibly_billed: Submitted without an answer.
         failed: Failed, or in need of attention.
-        left: What the next run goes on with.
+        left: To be continued by the next run.
         done: Saved.
-        total: All.
-        credits_used: By this run; None where that is not known.
-        stopped_by: The name of the error that ended the run; None where none did.
-        bad_lines: Lines of the catalog, or ids, that name no track.
+        total: All tracks.
+        credits_used: The credits used by this run; None if unknown.
+        stopped_by: The name of the error that ended the run; None if it ended without one.
+        bad_lines: The number of lines of the catalog, or of ids, that name no track.
     """
 
     billed: int
@@ -131,7 +131,7 @@ class SummaryRecord:
         reason: Exception | None,
         bad_lines: int,
     ) -> "SummaryRecord":
-        """Sum up a run."""
+        """Summarise a run."""
         return cls(
             billed=numbers.billed,
             adopted=numbers.adopted,
@@ -148,14 +148,14 @@ class SummaryRecord:
 
 @attrs.frozen(kw_only=True)
 class LastRecord:
-    """The last line of a run: its summary, under a name that no other record has."""
+    """The last line of a run: its summary, in a field that no other record has."""
 
     summary: SummaryRecord
 
 
 @attrs.frozen(kw_only=True)
 class DetailsRecord:
-    """What the API says of a cover task, and the images that were saved."""
+    """The details of a cover task, and the images that were saved."""
 
     cover_task_id: str
     music_task_id: str | None

@@ -1,6 +1,6 @@
-"""What is said when a run ends: what was saved, what it cost, and why it stopped.
+"""Write the report at the end of a run: what was saved, what it cost, and why it stopped.
 
-It knows the numbers of a run; what is left, and how to go on, is a follow-up's to say, since that
+It knows the numbers of a run. A `FollowUp` writes what is left and how to continue, since that
 differs with and without a ledger file.
 """
 
@@ -23,17 +23,17 @@ _MOST_UNWRITTEN = 100
 
 @attrs.frozen(kw_only=True)
 class Report:
-    """Where all stands when a run ends.
+    """The result of a run.
 
     Attributes:
         into: The folder of the images.
-        numbers: How far the run is.
-        was_idle: There was nothing to do.
-        bad_lines: The catalog's lines that name no track.
-        credits_used: By this run; None where that is not known.
-        reason: Why it stopped before all was done, where an error was why.
-        unwritten: Cover tasks that are paid for, and that the ledger could not note.
-        unfinished: What had no outcome in this run, where no ledger file remembers it.
+        numbers: The counts of the run.
+        was_idle: Whether there was nothing to do.
+        bad_lines: How many lines of the catalog name no track.
+        credits_used: The credits used by this run; None if unknown.
+        reason: The error that stopped the run before all was done; None if there was none.
+        unwritten: Cover tasks that are paid for, but could not be written to the ledger.
+        unfinished: Tracks without an outcome in this run; empty if there is a ledger file.
     """
 
     into: Path
@@ -47,23 +47,23 @@ class Report:
 
 
 class FollowUp(Protocol):
-    """Says what failed, what is left, and how to go on.
+    """Writes what failed, what is left, and how to continue.
 
     Attributes:
-        noun: What it calls the tracks: "track" or "song".
+        noun: The word for a track in messages: "track" or "song".
     """
 
     noun: str
 
     def hear(self, outcome: Outcome) -> None:
-        """Note an outcome; perhaps say at once that a track failed."""
+        """Record an outcome; may write at once that a track failed."""
 
     def say_next(self, report: Report) -> None:
-        """Say what is left, and what to do next."""
+        """Write what is left, and what to do next."""
 
 
 def summarise(console: Console, report: Report, noun: str) -> None:
-    """Say what was saved, what it cost, and why the run stopped."""
+    """Write what was saved, what it cost, and why the run stopped."""
     numbers = report.numbers
     saved = f"{numbers.done:,} of {count(numbers.total, noun)}"
     if report.was_idle and numbers.total:
@@ -79,19 +79,19 @@ def summarise(console: Console, report: Report, noun: str) -> None:
 
 
 def say_failure(console: Console, failed: Failed) -> None:
-    """Say in one line that a track failed, or is left to the next run, and why."""
+    """Write in one line that a track failed, or is left to the next run, and why."""
     error = failed.error
     what, style = ("left for now", "yellow") if error.retryable else ("failed", "red")
     say(console, f"{what}: {named(failed.track)}: {explain(error)}", style)
 
 
 def count(number: int, noun: str) -> str:
-    """Write a number of things."""
+    """Format a number with its noun, in the plural unless it is 1."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def are(number: int) -> str:
-    """Write "is" or "are"."""
+    """Return "is" for 1, else "are"."""
     return "is" if number == 1 else "are"
 
 

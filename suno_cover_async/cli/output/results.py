@@ -1,7 +1,7 @@
-"""What a run writes to standard output: the paths of images, or JSON for each track.
+"""Write the results of a run to standard output: the paths of images, or JSON for each track.
 
-It owns when that is written, and what becomes of a run whose results cannot be written: it goes
-on, since the images are paid for. It knows records; it knows no client.
+It owns when results are written. If they cannot be written, the run continues, since the images
+are paid for. It knows records; it knows no client.
 """
 
 import enum
@@ -23,7 +23,10 @@ class When(enum.Enum):
 
 
 def is_watched() -> bool:
-    """Whether results and a live display share one terminal, where results would tear it."""
+    """Return whether standard output and the live display are on one terminal.
+
+    Results written while the display is drawn would break it.
+    """
     return is_live(stderr()) and sys.stdout.isatty()
 
 
@@ -34,7 +37,7 @@ class Results:
     Attributes:
         with_json: Write a record for each track and a summary, not just paths.
         when: When to write outcomes.
-        trouble: Why results could not be written; later ones go nowhere.
+        trouble: Why results could not be written; later results are discarded.
     """
 
     with_json: bool
@@ -44,7 +47,7 @@ class Results:
 
     @property
     def tear_a_display(self) -> bool:
-        """Whether they are written into the terminal of a live display while that is drawn."""
+        """Whether results are written to the terminal of a live display while it is drawn."""
         return self.when is When.NOW and is_watched()
 
     def add(self, record: OutcomeRecord) -> None:
@@ -55,7 +58,7 @@ class Results:
             self._kept.append(record)
 
     def end(self, unfinished: Iterable[OutcomeRecord], summary: SummaryRecord) -> None:
-        """Write what was kept, tracks without an outcome, and as JSON the summary."""
+        """Write the kept records and the tracks without an outcome; with JSON, the summary too."""
         for record in (*self._kept, *unfinished):
             self._write(record)
         if self.with_json:

@@ -1,6 +1,6 @@
-"""A row for each track of a run: its name, what is being done for it, and for how long.
+"""Draw a row for each track of a run: its name, its current step, and how long it has taken.
 
-It knows tracks in flight and outcomes; where the rows stand is `progress.py`'s.
+It knows tracks in flight and outcomes; `progress.py` places the rows on the display.
 """
 
 import time
@@ -34,12 +34,12 @@ _TENTHS_UNTIL = 100.0  # seconds
 
 
 def named(track: Track) -> str:
-    """Name a track for people."""
+    """Return a track's name for messages: its title, or its id."""
     return printable(track.title, 80) or track.music_task_id
 
 
 def clock(seconds: float) -> str:
-    """Write seconds as a clock does."""
+    """Format seconds as `m:ss` or `h:mm:ss`."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
@@ -47,13 +47,13 @@ def clock(seconds: float) -> str:
 
 @attrs.define(eq=False)
 class _Row:
-    """What is known of a track.
+    """The state of one track.
 
     Attributes:
-        name: What people know it by.
+        name: Its name for messages.
         began: When it was first seen in flight, by `time.monotonic`.
-        state: The step it is at, or was last; `saved`, `left` or `failed` in the end.
-        ended: When its outcome came, likewise.
+        state: Its current or last step; after its outcome, `saved`, `left` or `failed`.
+        ended: When its outcome arrived, by `time.monotonic`; None before.
     """
 
     name: str
@@ -63,7 +63,7 @@ class _Row:
 
     @property
     def seconds(self) -> float:
-        """How long it took, or has been taking."""
+        """How long it took, or has taken so far."""
         return (self.ended or time.monotonic()) - self.began
 
 
@@ -71,7 +71,7 @@ class Rows:
     """The tracks that were in flight so far, in the order in which they began."""
 
     def __init__(self, console: Console) -> None:
-        """Know of no track."""
+        """Begin without tracks."""
         self._console = console
         self._rows: dict[str, _Row] = {}
         plain = not console.encoding.lower().startswith("utf")
@@ -79,18 +79,18 @@ class Rows:
         self._spinner = Spinner("line" if plain else "dots")
 
     def end(self, outcome: Outcome) -> None:
-        """Note what became of a track."""
+        """Record the outcome of a track."""
         row = self._row(outcome.track, time.monotonic())
         row.ended = time.monotonic()
         row.state = OutcomeRecord.of(outcome).state
 
     def draw(self, in_flight: Mapping[str, InFlight], *, moving: bool) -> Table:
-        """Draw all rows, with what is being done now; nothing moves in the last picture."""
+        """Draw all rows with their current steps; without `moving`, no spinner is drawn."""
         for one in in_flight.values():
             row = self._row(one.track, one.since)
             if row.ended is None:
                 row.state = one.step.value
-        # The names get what the others leave; rich would take it from all columns.
+        # The names get the width that is left; rich would shrink all columns.
         rest = self._console.width - 1 - sum((1, _WIDEST_STATE, _WIDEST_TIME, 3 * GAP))
         table = Table.grid(padding=(0, GAP, 0, 0))
         table.add_column(width=1)

@@ -1,6 +1,6 @@
-"""Throughput over the last five minutes.
+"""Measure throughput over the last five minutes.
 
-It knows numbers and moments; it does not know what ends.
+It knows counts and times; it does not know what is counted.
 """
 
 from collections import deque
@@ -19,7 +19,7 @@ class Speed:
         self._ended = 0
 
     def note(self, now: float, ended: int) -> None:
-        """Note how many have ended by now."""
+        """Record how many have ended by now."""
         self._ended = ended
         samples = self._samples
         if not samples or now - samples[-1][0] >= _STEP:
@@ -28,7 +28,7 @@ class Speed:
             samples.popleft()
 
     def per_minute(self, now: float) -> float | None:
-        """Return how many end in a minute; None while that is not known."""
+        """Return how many end in a minute; None before 10 s, or if none has ended."""
         if not self._samples:
             return None
         began, ended = self._samples[0]

@@ -1,6 +1,6 @@
-"""One end of a connection: messages read as a whole, and passed on whole, in pieces or twice.
+"""Read whole messages from one end of a connection, and write them whole, in pieces or twice.
 
-It knows of HTTP only where a message ends.
+Of HTTP it knows only where a message ends.
 """
 
 import asyncio
@@ -21,18 +21,18 @@ _BLOCK = 65_536
 
 @attrs.frozen
 class End:
-    """Whoever asks, or the host."""
+    """One end of a proxied connection: the client, or the host."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
     @property
     def transport(self) -> asyncio.Transport:
-        """The connection itself."""
+        """The transport of the connection."""
         return cast("asyncio.Transport", self.writer.transport)
 
     async def read(self, *, is_bodyless: bool = False) -> bytes:
-        """Read a whole message; raises `IncompleteReadError` with what there is of one."""
+        """Return a whole message; raises `IncompleteReadError` with what arrived of one."""
         head = b""
         try:
             head = await self.reader.readuntil(_END_OF_HEAD)
@@ -44,24 +44,24 @@ class End:
             raise ConnectionResetError from error
 
     async def write(self, message: bytes) -> None:
-        """Pass a message on."""
+        """Write a message."""
         self.writer.write(message)
         await self.writer.drain()
 
     async def trickle(self, message: bytes) -> None:
-        """Pass it on byte by byte; what is long, in a thousand pieces."""
+        """Write a message byte by byte; a long one, in a thousand pieces."""
         size = math.ceil(len(message) / _PIECES)
         for start in range(0, len(message), size):
             await self.write(message[start : start + size])
             await asyncio.sleep(0)
 
     async def write_twice(self, answer: bytes, pause: float) -> None:
-        """Pass it on, and once more after a pause, unless something came meanwhile."""
+        """Write an answer, and again after a pause, unless something arrived meanwhile."""
         if not pause:
             await self.write(answer * 2)
             return
         transport = self.transport
-        transport.pause_reading()  # so that the system knows what came
+        transport.pause_reading()  # so that what arrives stays in the socket, to be counted there
         await self.write(answer)
         await asyncio.sleep(pause)
         if not transport.is_closing() and not arrivals(transport)():
@@ -69,11 +69,11 @@ class End:
         transport.resume_reading()
 
     async def gone(self) -> None:
-        """Wait until it is left."""
+        """Wait until this end closes the connection; discard what it sends."""
         while await self.reader.read(_BLOCK):
             pass
 
     def reset(self) -> None:
-        """End it with a TCP reset."""
+        """Close the connection with a TCP reset."""
         if not self.transport.is_closing():
             socket_faults.reset(self.transport)

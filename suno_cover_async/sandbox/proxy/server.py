@@ -1,7 +1,7 @@
-"""The way to the host, and what happens to bytes on it.
+"""Pass connections on to the host, and break them.
 
-It owns the listener, the connections, and where each breaks. Which faults there are and how often
-they strike is `faults.py`'s to know.
+It owns the listener, the connections, and where each breaks. `faults.py` owns which faults there
+are and how often they occur.
 """
 
 import asyncio
@@ -38,14 +38,14 @@ _IN_ANSWER = frozenset(
 
 @attrs.frozen(kw_only=True)
 class Exchange:
-    """One request that came to the proxy as a whole.
+    """One request that arrived completely at the proxy.
 
     Attributes:
-        at: When, in seconds of `time.monotonic()`.
+        at: When it arrived, in seconds of `time.monotonic()`.
         connection: The number of its connection, from 1.
         method: The HTTP method.
         path: The path, without the query.
-        fault: What struck it.
+        fault: The fault that was applied to it.
     """
 
     at: float
@@ -56,7 +56,7 @@ class Exchange:
 
 
 class FaultProxy:
-    """A way to the sandbox that breaks, below HTTP, as a network may.
+    """A proxy to the sandbox whose connections break below HTTP, as on a real network.
 
     ::
 
@@ -66,25 +66,25 @@ class FaultProxy:
             SunoCoverClient(sandbox.api_key, base_url=proxy.url) as client,
         ): ...
 
-    It strikes exchange by exchange, also the later ones of a kept-alive connection. The sandbox's
-    answers lead to its images by the same way. Requests and answers need a `Content-Length`, if
-    they have a body.
+    Faults are drawn for each exchange, also for the later ones of a kept-alive connection. The
+    image URLs in the sandbox's answers lead through the proxy too. Requests and answers need a
+    `Content-Length`, if they have a body.
 
     Attributes:
-        wire: How it behaves; assign another one at any moment.
-        exchanges: What came, in order.
+        wire: How it behaves; may be replaced at any time.
+        exchanges: The requests that arrived, in order.
     """
 
     def __init__(self, url: str, wire: Wire | None = None, *, port: int = 0) -> None:
-        """Prepare the way; nothing listens before it is entered.
+        """Prepare the proxy; it listens only after it is entered.
 
         Args:
-            url: Where it leads: http on this machine's loopback, such as `sandbox.url`.
+            url: The host: http on this machine's loopback, such as `sandbox.url`.
             wire: How it behaves; None: it passes everything on.
-            port: Where to listen on 127.0.0.1; 0: any free port.
+            port: The port on 127.0.0.1; 0: any free port.
 
         Raises:
-            ValueError: `url` leads elsewhere.
+            ValueError: `url` is not http on loopback with a port.
         """
         place = urlsplit(url)
         if place.scheme != "http" or not is_loopback(place.hostname) or place.port is None:
@@ -101,11 +101,11 @@ class FaultProxy:
         self._carriers: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
-        """Show where it is."""
+        """Show the URL."""
         return f"FaultProxy({self.url!r})" if self._port else "FaultProxy()"
 
     async def __aenter__(self) -> Self:
-        """Begin to listen; raises OSError where the port is taken."""
+        """Begin to listen; raises OSError if the port is taken."""
         try:
             if sys.platform == "linux":
                 self._reserve()
@@ -128,29 +128,33 @@ class FaultProxy:
 
     @property
     def url(self) -> str:
-        """Where it is, without a trailing slash; raises RuntimeError before it was entered."""
+        """Its URL, without a trailing slash; raises RuntimeError before it was entered."""
         if not self._port:
             raise RuntimeError("the proxy has no address before `async with` entered it")
         return f"http://{_HOST}:{self._port}"
 
     @property
     def progress(self) -> Counter[WireFault]:
-        """How often each fault struck."""
+        """How often each fault was applied."""
         return Counter(exchange.fault for exchange in self.exchanges)
 
     def script(self, *faults: WireFault) -> None:
-        """Say what happens to the next exchanges, in order; chance has no say in them."""
+        """Set what happens to the next exchanges, in order; the shares do not apply to them."""
         self._script.extend(faults)
 
     def _reserve(self) -> None:
-        """Keep the port while nobody listens: the system would give it to the next connection."""
+        """Reserve the port while nothing listens, so that the system gives it to no other socket.
+
+        A refusing proxy closes its listener. Without a second socket bound to the port, the system
+        may use the port for another connection, and the proxy cannot listen there again.
+        """
         self._reserved = socket.socket()
         self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._reserved.bind((_HOST, self._port))
         self._port = self._reserved.getsockname()[1]
 
     def _release(self) -> None:
-        """Give the port back."""
+        """Release the port."""
         for held in (self._listener, self._reserved):
             if held is not None:
                 held.close()
@@ -163,7 +167,7 @@ class FaultProxy:
         await listener.start_serving()
 
     async def _hang_up(self) -> bool:
-        """Refuse what comes; whether anything was accepted until now."""
+        """Refuse new connections; return whether they were accepted until now."""
         listener, self._listener = self._listener, None
         if listener is not None:
             await socket_faults.hang_up(listener)
@@ -176,7 +180,11 @@ class FaultProxy:
         carrier.add_done_callback(self._carriers.discard)
 
     async def _carry(self, client: End, connection: int) -> None:
-        """Carry one connection's exchanges until it ends: as the host ends it, or as a fault."""
+        """Pass on one connection's exchanges until it ends, by the client, the host or a fault.
+
+        The exception says how both ends are closed: after EOFError normally, after OSError or a
+        cancellation with a TCP reset.
+        """
         ends = [client]
         try:
             host = End(*await asyncio.open_connection(*self._target))
@@ -193,18 +201,18 @@ class FaultProxy:
                 end.writer.close()
 
     async def _exchange(self, client: End, host: End, connection: int) -> None:
-        """Pass one request and its answer on, as far as a fault lets them.
+        """Pass on one request and its answer, as far as the fault allows.
 
         Raises:
-            EOFError: The connection is at its end.
-            OSError: It is reset.
+            EOFError: The connection has ended.
+            OSError: The connection is reset.
         """
         request = await _first_of(client.read(), host.gone())
         fault = self._note(request, connection)
         await self._ask(client, host, request, fault)
         try:
             answer = await host.read(is_bodyless=request.startswith(b"HEAD "))
-        except asyncio.IncompleteReadError as error:  # a fault of the host's own
+        except asyncio.IncompleteReadError as error:  # the host itself broke the connection
             await client.write(error.partial)
             raise
         await self._answer(client, answer, fault)
@@ -257,7 +265,7 @@ class FaultProxy:
                 await client.write(answer)
 
     async def _break(self, client: End, to: End, message: bytes, fault: WireFault) -> None:
-        """Pass a part of a message on, and the rest late or never."""
+        """Pass on a part of a message, and the rest late or never."""
         cut = self._dice.randrange(to is not client, len(message))
         await to.write(message[:cut])
         if fault in _RESET:
@@ -270,7 +278,7 @@ class FaultProxy:
         await to.write(message[cut:])
 
     async def _refuse(self, client: End) -> None:
-        """Let nobody listen for a moment."""
+        """Reset the connection, and stop listening for `refusal` seconds."""
         was_open = await self._hang_up()
         client.reset()
         if was_open:
@@ -279,7 +287,7 @@ class FaultProxy:
 
 
 async def _first_of(request: Coroutine[Any, Any, bytes], end: Coroutine[Any, Any, None]) -> bytes:
-    """Wait for a request, or for the host to end the connection in place of it."""
+    """Return the client's request; raise EOFError if the host closes the connection first."""
     asked, ended = asyncio.create_task(request), asyncio.create_task(end)
     try:
         await asyncio.wait({asked, ended}, return_when=asyncio.FIRST_COMPLETED)
@@ -294,6 +302,6 @@ async def _first_of(request: Coroutine[Any, Any, bytes], end: Coroutine[Any, Any
 
 
 def _spoiled(answer: bytes, garbage: bytes, dice: random.Random) -> bytes:
-    """Put garbage in place of an answer's end; there is never as much as is missing."""
+    """Replace the end of an answer with garbage, shorter than what it replaces."""
     cut = dice.randrange(1, len(answer) - 1)
     return answer[:cut] + garbage[: len(answer) - cut - 1]

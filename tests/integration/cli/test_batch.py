@@ -164,7 +164,7 @@ async def test_no_credits_has_a_code_and_the_same_command_goes_on(run: Run, tmp_
         assert summary["stopped_by"] == "InsufficientCreditsError"
         assert (summary["done"], summary["left"]) == (1, 2)
         assert "Error: " in ended.err
-        assert "2 tracks are left; the same command goes on" in ended.err
+        assert "2 tracks are left; the same command continues" in ended.err
         assert summary["credits_used"] == 1.0
         assert "saved 1 of 3 tracks in art" in again.err
         assert not (tmp_path / "covers.db").exists()

@@ -55,11 +55,11 @@ async def test_ctrl_c_finishes_what_is_paid_for_and_the_same_command_goes_on(
         again = await finish(await start(*command_of(ended.err, "batch"), cwd=tmp_path))
 
         assert ended.code == ExitCode.INTERRUPTED
-        assert "Ctrl-C again stops now, nothing is lost: the same command goes on" in said
+        assert "Ctrl-C again stops now, nothing is lost: the same command continues" in said
         assert paid == Counter(["a"])
         assert len(ended.lines) == 2
         assert "saved 1 of 3 tracks" in ended.err
-        assert "2 tracks are left; the same command goes on" in ended.err
+        assert "2 tracks are left; the same command continues" in ended.err
         assert again.code == ExitCode.DONE
         assert billed(sandbox) == Counter(["a", "b", "c"])
         assert "billed 2" in again.err
@@ -113,7 +113,7 @@ async def test_stopping_now_keeps_what_is_on_the_wire(
         assert states(tmp_path / "covers.db") == {"waiting": 1, "submitted": 1}
         assert billed(sandbox) == Counter(["a"])
         assert "interrupted" in ended.err
-        assert "2 tracks are left; the same command goes on" in ended.err
+        assert "2 tracks are left; the same command continues" in ended.err
         summary = json.loads(ended.lines[-1])["summary"]
         assert (summary["billed"], summary["left"], summary["stopped_by"]) == (1, 2, None)
         assert "Traceback" not in ended.err
