@@ -3,21 +3,21 @@
 A sandbox that is `--scale` (100) times as fast as the API, limit and all: 20 requests in any 0.1 s,
 covers whose durations are lognormal (median 47 or 146 s, divided by the scale; sigma 0.4). Polls
 count against the limit, or do not. Each contender is a process of its own, one at a time, on a
-sandbox of its own with the same durations; ours has its rate and looks scaled alike, and runs
+sandbox of its own with the same durations; ours has its rate and polls scaled alike, and runs
 `cover_catalog` with images and disk left out (`--generate`: `generate` for every song), by polling
-or with callbacks to a port of its own. The rivals are plain programs on aiohttp: submit, then look
+or with callbacks to a port of its own. The rivals are plain programs on aiohttp: submit, then poll
 every 3, 4 or 30 s; when refused, wait one interval more and try again; with and without an
 `AsyncLimiter(20, 10)` of aiolimiter before every request that counts.
 
-All figures are the server's. The floor is two requests for each cover at the rate when polls
-count, and one when they do not. The strict floor adds what nobody can avoid, the last covers' own
+All figures are the server's. The least is two requests for each cover at the rate when polls
+count, and one when they do not. The strict least adds what nobody can avoid, the last covers' own
 durations: a client that knew every end, and had as many in flight, would submit as early as the
-rate allows, and look once at each end, no earlier than the rate allows. Delays are from a cover's
-end to the arrival of the first look that was told of it, multiplied back into the API's seconds.
+rate allows, and poll once at each end, no earlier than the rate allows. Delays are from a cover's
+end to the arrival of the first poll that was told of it, multiplied back into the API's seconds.
 
 At most 500 covers are in flight, ours and theirs, as is our default: covers of 146 s (158 s in the
 mean), 100 at once, are 0.63 a second, which is 1.3 requests where the limit allows 2. So many make
-a fixed interval with a limiter look better than it is: its looks queue for minutes, few come too
+a fixed interval with a limiter seem better than it is: its polls queue for minutes, few come too
 early, and the delay pays for it. `--concurrency 50` shows the interval itself.
 
 Bias: answers do not scale. One in 2 ms is one in 0.2 s, and since a slot of ours comes back one
@@ -28,7 +28,7 @@ some 2,000 requests a second, 20 of the API's: who would send more is slowed dow
 rarely. Where the CPU of the server is near 100 %, that happened.
 
 Exits with 1 when ours is refused once, bills or notices a cover not exactly once, needs over 2.3
-requests for each by polling or 2.05 with callbacks, or takes over 1.10 times the strict floor.
+requests for each by polling or 2.05 with callbacks, or takes over 1.10 times the strict least.
 """
 
 import argparse
@@ -90,7 +90,7 @@ MOST_TIMES = 1.10
 
 @attrs.frozen
 class Case:
-    """A kind of host: how long covers take there, and whether looks count."""
+    """A kind of host: how long covers take there, and whether polls count."""
 
     median: float
     polls_count: bool
@@ -232,7 +232,7 @@ async def rival(given: argparse.Namespace, songs: Sequence[str]) -> int:
 
 @attrs.frozen
 class Plain:
-    """A program that submits, and looks at a fixed interval until its cover is there."""
+    """A program that submits, and polls at a fixed interval until its cover is there."""
 
     http: aiohttp.ClientSession
     pause: float
@@ -323,7 +323,7 @@ async def child(
 
 
 def of_children() -> float:
-    """Look up the CPU seconds of the contenders that ended."""
+    """Read the CPU seconds of the contenders that ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -347,15 +347,15 @@ class Run:
         return {
             "requests for each": len(asked) / self.covers,
             "took, s": took * self.scale,
-            "times the floor": took / self.least(),
-            "times the strict floor": took / self.strict_least(),
+            "times the least": took / self.least(),
+            "times the strict least": took / self.strict_least(),
             "refused": sum(not one.admitted for one in asked),
             "billed": len(bills),
             "billed again": sum(bills.values()) - len(bills),
             "noticed": len(delays),
             "delay, median, s": statistics.median(delays) * self.scale,
             "delay, p99, s": nearly_all(delays) * self.scale,
-            "seen at the first look": sum(one == 1 for one in polls.values()) / self.covers,
+            "seen at the first poll": sum(one == 1 for one in polls.values()) / self.covers,
             **self.phases(asked),
         }
 
@@ -426,10 +426,10 @@ def nearly_all(seconds: Sequence[float]) -> float:
 def ideal(
     durations: Sequence[float], rate_limit: RateLimit, *, polls_count: bool, at_once: int
 ) -> float:
-    """Submit as early as may be, look once at each end: no earlier than room and rate allow.
+    """Submit as early as may be, poll once at each end: no earlier than places and rate allow.
 
     Returns:
-        When the last look goes out, the first submit having gone out at 0.
+        When the last poll goes out, the first submit having gone out at 0.
     """
     sent = [-rate_limit.seconds] * rate_limit.calls  # as if a window had just passed
     ends = list[float]()  # of covers in flight, a heap
@@ -453,15 +453,15 @@ def ideal(
 COLUMNS = {
     "covers": ("covers", "{:,.0f}"),
     "requests for each": ("requests each", "{:.3f}"),
-    "times the floor": ("x floor", "{:.3f}"),
-    "times the strict floor": ("x strict", "{:.3f}"),
+    "times the least": ("x least", "{:.3f}"),
+    "times the strict least": ("x strict", "{:.3f}"),
     "refused": ("refused", "{:,.0f}"),
     "billed": ("billed", "{:,.0f}"),
     "billed again": ("again", "{:,.0f}"),
     "noticed": ("noticed", "{:,.0f}"),
     "delay, median, s": ("delay s", "{:.1f}"),
     "delay, p99, s": ("p99 s", "{:.1f}"),
-    "seen at the first look": ("1st look", "{:.0%}"),
+    "seen at the first poll": ("1st poll", "{:.0%}"),
     "rate used, submitting": ("rate used", "{:.0%}"),
     "tail, s": ("tail s", "{:.0f}"),
     "rate used, tail": ("used then", "{:.0%}"),
@@ -493,7 +493,7 @@ def misses(name: str, found: contest.Figures) -> list[str]:
         "noticed": found["noticed"] != found["covers"],
         "got": found["got"] != found["covers"],
         "requests for each": found["requests for each"] > MOST_REQUESTS[name],
-        "times the strict floor": found["times the strict floor"] > MOST_TIMES,
+        "times the strict least": found["times the strict least"] > MOST_TIMES,
     }
     return [f"{name}: {key} {found[key]:.3f}" for key, is_wrong in wrong.items() if is_wrong]
 

@@ -1,9 +1,9 @@
-"""How soon does `generate` return after a cover finished, by callback and by looks?
+"""How soon does `generate` return after a cover finished, by callback and by polls?
 
 All ways cover the same number of songs against a sandbox in this process, where a cover takes
-0.2 to 0.6 s. The looks follow the default schedule 100 times as fast, so their delays are to be
+0.2 to 0.6 s. The polls follow the default schedule 100 times as fast, so their delays are to be
 multiplied by 100; those by callback are real and must not be. In the third way a third of the
-callbacks is lost, doubled, early, late or forged, and the looks for safety are 100 times as fast.
+callbacks is lost, doubled, early, late or forged, and the fallback polls are 100 times as fast.
 Bias: client, receiver and sandbox share one event loop and one core, so a callback's way through
 three of them is all in here.
 
@@ -52,7 +52,7 @@ QUICK = PollPolicy(
 
 
 async def measure(covers: int, at_once: int, port: int) -> dict[str, dict[str, float]]:
-    """Cover by callback, then by looks; return milliseconds and requests per cover."""
+    """Cover by callback, then by polls; return milliseconds and requests per cover."""
     receiver = CallbackReceiver(public_url=f"http://127.0.0.1:{port}", secret="of this run")
     async with receiver.listen("127.0.0.1", port):
         return {

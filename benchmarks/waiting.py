@@ -3,12 +3,12 @@
 A process of its own makes so many tasks of `client.wait`, against a server that finds every cover
 GENERATING; a bare task that sleeps is the baseline. Memory is what the process has more (RSS, the
 caller's task included; the ids and `CoverTask` values are the caller's and there before): once all
-wait, and again after the looks went on for a while, the higher of the two. The lag is how much too
-late a sleep of 10 ms ends meanwhile. Covers "by id" are of unknown age, so all looks are due at
-once and queue for the limiter; those "just submitted" have an age, and their first looks become
+wait, and again after the polls went on for a while, the higher of the two. The lag is how much too
+late a sleep of 10 ms ends meanwhile. Covers "by id" are of unknown age, so all polls are due at
+once and queue for the limiter; those "just submitted" have an age, and their first polls become
 due after 20 s. Bias: submits are not limited, or they would take a day. RSS never sinks: what the
 start alone needed is in the memory, and what the submits needed is not, so a few thousand waits
-look cheaper than they are.
+seem cheaper than they are.
 
 Exits with 1 when a wait takes over 3 KB, or the 99th percentile of the lag is over 50 ms.
 """
@@ -41,7 +41,7 @@ US = "suno-cover-async"
 BARE = "bare tasks that sleep"
 BY_ID = "wait, by id"
 SUBMITTED = "wait, just submitted"
-FLOWING = "wait, by id, 1,000 looks/s"
+FLOWING = "wait, by id, 1,000 polls/s"
 NAMES = (BARE, BY_ID, SUBMITTED, FLOWING)
 Waits = Iterator[Coroutine[object, object, object]]
 

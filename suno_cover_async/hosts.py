@@ -15,7 +15,7 @@ class BaseUrl:
     """The base URL of the API, and whether the API has answered there.
 
     Attributes:
-        url: Scheme and authority, perhaps a path, without a trailing slash.
+        url: Scheme and authority, possibly a path, without a trailing slash.
         has_answered: Whether the API itself has answered there, with any code.
     """
 

@@ -28,7 +28,8 @@ from suno_cover_async.common import validation
 from suno_cover_async.common.text import printable
 from suno_cover_async.errors import CallbackRefusedError
 from suno_cover_async.models import CoverDetails, MusicDetails
-from suno_cover_async.protocol.fields import (
+from suno_cover_async.protocol.json_text import is_list, is_object, json_object
+from suno_cover_async.protocol.values import (
     Times,
     read_error_code,
     read_flag,
@@ -46,7 +47,6 @@ from suno_cover_async.protocol.fields import (
     write_flag,
     write_time,
 )
-from suno_cover_async.protocol.json_text import is_list, is_object, json_object
 
 V = TypeVar("V")
 

@@ -26,7 +26,7 @@ from suno_cover_async.protocol.codec import (
     decode_submitted,
     encode_submission,
 )
-from suno_cover_async.protocol.fields import read_credits
+from suno_cover_async.protocol.values import read_credits
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -16,10 +16,10 @@ from suno_cover_async.common.text import printable
 from suno_cover_async.hosts import BaseUrl, Host
 from suno_cover_async.protocol import gateway
 from suno_cover_async.protocol.codec import WrongTaskError
-from suno_cover_async.protocol.fields import whole_number
 from suno_cover_async.protocol.gateway import Answer
 from suno_cover_async.protocol.json_text import json_object
 from suno_cover_async.protocol.requests import Call
+from suno_cover_async.protocol.values import whole_number
 
 T = TypeVar("T")
 V = TypeVar("V")

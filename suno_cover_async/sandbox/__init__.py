@@ -4,7 +4,7 @@ It bills made-up credits, draws real images, and fails as the real API may fail.
 protocol's codec with the client, and knows nothing of the client itself. Open `server.py` first.
 """
 
-from suno_cover_async.protocol.fields import Times
+from suno_cover_async.protocol.values import Times
 from suno_cover_async.sandbox.durations import Lognormal
 from suno_cover_async.sandbox.journal import Arrival, Bill, Delivery, Journal
 from suno_cover_async.sandbox.proxy.faults import Wire, WireFault

@@ -13,7 +13,7 @@ import attrs
 
 from suno_cover_async.common.validation import checked, count, positive
 from suno_cover_async.policies import RateLimit
-from suno_cover_async.protocol.fields import Times
+from suno_cover_async.protocol.values import Times
 from suno_cover_async.sandbox import durations, validators
 
 T = TypeVar("T")

@@ -80,7 +80,7 @@ class Sandbox:
         self._port = port
         self._open = AsyncExitStack()
         self._callback_sender: CallbackSender | None = None
-        self._alarm: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._handlers: set[asyncio.Task[Any] | None] = set()
 
     def __repr__(self) -> str:
@@ -107,9 +107,9 @@ class Sandbox:
 
     async def __aexit__(self, *_: object) -> None:
         """Close every connection, and cancel callbacks that are under way."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._callback_sender = self._alarm = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._callback_sender = self._timer = None
         await self._open.aclose()
 
     @property
@@ -299,11 +299,11 @@ class Sandbox:
             return
         for callback in self._world.due(self._clock()):
             self._callback_sender.send(callback, self.scenario, self.url)
-        if self._alarm is not None:
-            self._alarm.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         due = self._world.next_due()
         wait = None if due is None else max(due - self._clock(), 0)
-        self._alarm = (
+        self._timer = (
             None if wait is None else asyncio.get_running_loop().call_later(wait, self._send_due)
         )
 

@@ -86,7 +86,7 @@ def test_a_wait_that_sleeps_through_its_deadline_is_a_time_out_and_loses_nothing
             assert [task.music_task_id for task in client.unclaimed] == [song]
             slept = clock()
             assert (await client.generate(song)).images
-            assert clock() - slept < 1  # it is looked at at once
+            assert clock() - slept < 1  # it is polled at once
             assert len(sandbox.journal.of("submit")) == len(sandbox.journal.bills) == 1
 
     run(scenario())

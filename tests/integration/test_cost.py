@@ -1,4 +1,4 @@
-"""What a look and a wait cost, counted and not timed: the same on every machine, however busy.
+"""What a poll and a wait cost, counted and not timed: the same on every machine, however busy.
 
 `benchmarks/call_cost.py` and `waiting.py` tell the time and the memory that come of it.
 """
@@ -60,5 +60,5 @@ def test_a_wait_costs_no_task_of_ours_and_little_memory() -> None:
 
     size, tasks = run(scenario())
 
-    assert tasks <= WAITS + 1 + 20  # the looks that are under way
+    assert tasks <= WAITS + 1 + 20  # the polls that are under way
     assert size <= 2_500  # as coverage counts along

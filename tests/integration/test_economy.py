@@ -1,6 +1,6 @@
 """What a catalog costs at the limit: requests, time and delay, in virtual time.
 
-The limiter, the looks, what is learned and the notifier are the real ones; requests take 0.2 s,
+The limiter, the polls, what is learned and the notifier are the real ones; requests take 0.2 s,
 and covers last lognormally long. `benchmarks/at_the_limit.py` does the same over real sockets.
 """
 
@@ -125,7 +125,7 @@ def test_by_polls_a_catalog_takes_little_more_than_two_requests_a_cover(median: 
 
 @pytest.mark.parametrize(
     ("median", "most"),
-    [(47, 2.05), (146, 2.1)],  # the first 100 are looked at in vain, until durations are known
+    [(47, 2.05), (146, 2.1)],  # the first 100 are polled in vain, until durations are known
 )
 def test_with_callbacks_it_takes_two_and_each_cover_is_noticed_soon(
     median: float, most: float

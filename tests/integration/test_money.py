@@ -173,12 +173,12 @@ async def test_another_songs_cover_is_never_taken_for_ours() -> None:
 OUT_OF_STEP = {  # answers to another request on the same connection
     "the submit of another song": (200, '{"taskId":"COVER"}'),
     "the refusal of another song": (409, '{"taskId":"COVER"}'),
-    "a look at another song's cover": (200, '{"taskId":"unheard-of","parentTaskId":"another"}'),
+    "a poll of another song's cover": (200, '{"taskId":"unheard-of","parentTaskId":"another"}'),
 }
 
 
 @pytest.mark.parametrize(("code", "data"), OUT_OF_STEP.values(), ids=OUT_OF_STEP)
-async def test_an_answer_to_another_songs_request_puts_a_submit_in_doubt(
+async def test_an_answer_to_another_songs_request_leaves_a_submit_possibly_billed(
     code: int, data: str
 ) -> None:
     async with Sandbox(FREE) as sandbox, connect(sandbox) as client:

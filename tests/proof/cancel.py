@@ -5,7 +5,7 @@ it, suspends for the k-th time, until it ends before that: cancelled, cancelled 
 is there and it was not woken yet, cancelled twice, two to five times in turns of the event loop
 that follow each other, or in every turn until it has ended (as anyio cancels), timed out, its
 client closed under it, or its program ended by SystemExit. Real sockets, files and threads, in
-virtual time: `tests/cancelling.py` strikes and looks around, and says what is looked for.
+virtual time: `tests/support/cancelling.py` strikes, checks everything, and says what is checked.
 
 Exits with 1 if anything was found.
 """

@@ -1,4 +1,4 @@
-"""What is fuzzed: every boundary of the package that strangers' bytes reach, by its real entry.
+"""What is fuzzed: every boundary of the package that bytes of others reach, by its real entry.
 
 Each target takes bytes, reads whatever it needs out of them, and insists on the promise: a sane
 value, or an error of ours. `fuzz.py` feeds them by coverage, `tests/test_any_answer.py` by
@@ -32,7 +32,7 @@ from suno_cover_async.common.validation import is_task_id
 from suno_cover_async.covers.durations import Durations
 from suno_cover_async.http.credentials import ApiKey
 from suno_cover_async.http.exchange import MOST_BYTES
-from suno_cover_async.protocol import codec, fields, gateway, requests, responses
+from suno_cover_async.protocol import codec, gateway, requests, responses, values
 from tests.proof import hostile_callbacks
 from tests.proof.fuzz_judge import BrokenError, Target, hold, is_shown_safely, told
 
@@ -74,7 +74,7 @@ def read_answer(given: bytes) -> str:
         return told(error)
     check_value(value)
     said = _read_otherwise(text)
-    code, data = fields.whole_number(said.get("code")), said.get("data")
+    code, data = values.whole_number(said.get("code")), said.get("data")
     hold(code is not None, "a value out of a gateway's answer")
     hold(type(value) is not float or type(data) in {int, float}, "credits out of no number")
     duplicate = isinstance(value, CoverTask) and value.adopted
@@ -147,8 +147,8 @@ def _check_details(details: CoverDetails) -> None:
             hold(abs(kept - moment) < timedelta(seconds=1), "a moment that cannot be kept")
     durations = Durations()
     durations.learn((details.duration or timedelta()).total_seconds())
-    hold(0 < durations.initial_delay(busy=True) <= _LONGEST_POLL, "a first look that never comes")
-    for times in fields.Times:
+    hold(0 < durations.initial_delay(busy=True) <= _LONGEST_POLL, "a first poll that never comes")
+    for times in values.Times:
         written = json.loads(json.dumps(codec.encode_details(details, times)))
         hold(codec.decode_details(written) == _in_ms(details), "read back, it differs")
 

@@ -146,7 +146,7 @@ class _Folder:
         self._bases.append(self._path.read_bytes())
 
     def wrecks(self) -> Iterable[bytes]:
-        """Wreck what an opener looks at: the header, the schema, rows, the end."""
+        """Wreck what an opener reads: the header, the schema, rows, the end."""
         yield b""
         yield from (wrecked(base=base) for base in range(5))
         yield b"\x04no database at all"

@@ -3,7 +3,7 @@
 The sandbox lives here, the run in a process of its own, which is killed (SIGKILL) once submits of
 that life have arrived: three times in four at the very arrival of one, while its answer travels;
 else up to 0.2 s later, in the middle of whatever it does then. After each kill the ledger is read
-and compared with the bills, and the files are looked at. In the end one more run may finish.
+and compared with the bills, and the files are checked. In the end one more run may finish.
 
 Several such catalogs (`--lanes`) are at work side by side. What SIGKILL cannot show is what a
 machine without power loses: the disk's own cache survives.

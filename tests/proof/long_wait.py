@@ -1,12 +1,12 @@
 """Does a wait need more memory the longer it lasts?
 
-A million looks in virtual time: waiters come, wait for a while, or are cancelled, and go, while
-the host says GENERATING all along. Then looks through a whole client, over real sockets, at a
-sandbox. The figure is what Python has allocated after a tenth of the looks, and after all of them
+A million polls in virtual time: waiters come, wait for a while, or are cancelled, and go, while
+the host says GENERATING all along. Then polls through a whole client, over real sockets, at a
+sandbox. The figure is what Python has allocated after a tenth of the polls, and after all of them
 (blocks by `sys.getallocatedblocks`, bytes by `tracemalloc` where it is asked to trace, which takes
 four times as long), with the garbage collected before each count.
 
-Exits with 1 if the second is larger by more than 500 blocks, which is one left in 1,800 looks.
+Exits with 1 if the second is larger by more than 500 blocks, which is one left in 1,800 polls.
 """
 
 import asyncio
@@ -44,11 +44,11 @@ NO_LIMIT = RateLimit(calls=1_000_000, seconds=0.1)
 
 @attrs.define(eq=False)
 class Gauge:
-    """Counts looks, and takes the measure of memory at a tenth of them and at all.
+    """Counts polls, and takes the measure of memory at a tenth of them and at all.
 
     Attributes:
-        wanted: How many looks there are to be.
-        looks: How many there were.
+        wanted: How many polls there are to be.
+        polls: How many there were.
         blocks: The blocks of memory, at each measure.
         bytes: The bytes, likewise, while they are traced.
     """
@@ -60,7 +60,7 @@ class Gauge:
 
     @property
     def is_over(self) -> bool:
-        """Whether all looks were made."""
+        """Whether all polls were made."""
         return self.polls >= self.wanted
 
     @property
@@ -124,14 +124,14 @@ async def polls_through_a_client(gauge: Gauge) -> None:
 
 
 def measure(work: Callable[[Gauge], Coroutine[Any, Any, None]], polls: int) -> Gauge:
-    """Make so many looks in virtual time."""
+    """Make so many polls in virtual time."""
     gauge = Gauge(polls)
     run(work(gauge))
     return gauge
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Look a million times, and some times through a client, and judge."""
+    """Poll a million times, and some times through a client, and judge."""
     options = catalogs.parser(__doc__)
     options.add_argument("--polls", type=int, default=1_000_000)
     options.add_argument("--polls-through-a-client", type=int, default=20_000)
@@ -148,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         gauge = measure(work, polls)
         is_flat = is_flat and gauge.grown <= MOST_BLOCKS
         figures |= {
-            f"{name}, looks": gauge.polls,
+            f"{name}, polls": gauge.polls,
             f"{name}, blocks at a tenth": gauge.blocks[0],
             f"{name}, blocks at the end": gauge.blocks[-1],
             f"{name}, seconds": time.monotonic() - began,

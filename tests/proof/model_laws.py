@@ -100,7 +100,7 @@ class Laws:
         self.other_named |= scenario.duplicate_id is DuplicateId.WRONG
 
     def hold(self) -> None:
-        """Look whether everything is as it must be."""
+        """Check whether everything is as it must be."""
         self._at_most_one_bill()
         self._never_refused()
         entries, life = self._world.entries(), self._world.living
@@ -133,7 +133,7 @@ class Laws:
         return [scenario for since, scenario in self._scenarios if since <= at][-1]
 
     def submits_are_patient(self, life: Life) -> None:
-        """Never two at once, none after an acceptance, none sooner than 1 s after a doubt."""
+        """Never two at once, none after an acceptance, none 1 s after a possibly billed one."""
         for song in SONGS:
             submits = self._submits(life, song)
             asked = any(call.submits and call.song == song for call in life.calls)
@@ -155,7 +155,7 @@ class Laws:
                     assert len(made) <= TRIES, (song, made)
 
     def _polled_for(self, song: str, first: Submit, second: Submit) -> bool:
-        """Whether a callback had named the cover in doubt, and a look had confirmed it."""
+        """Whether a callback had named the possibly billed cover, and a poll had confirmed it."""
         return any(
             one.cover_task_id == self._world.bills().get(song) and one.code == 200
             for one in self._journal.of("details")
@@ -169,7 +169,7 @@ class Laws:
             return True
         running = [run for run in life.runs if run.began <= second.at <= run.ends + A_MOMENT]
         if any(run.anew and first.at <= run.began <= second.at for run in life.runs):
-            return True  # perhaps it was left, and another run goes on with what it was to retry
+            return True  # it was left, and another run goes on with what it was to retry
         if running and any(call.began <= first.at <= call.ends for call in calls):
             return True  # the first one was not for the catalog, whose ledger does not know it
         in_flight = AT_ONCE * any(run.began <= first.until <= run.ends for run in life.runs)
@@ -226,7 +226,7 @@ class Laws:
         song = songs.get(details.cover_task_id)
         if not details.finished or details.cover_task_id in self.lied:
             return
-        if song is None:  # a stranger's, for whoever asked by its bare id
+        if song is None:  # another's, for whoever asked by its bare id
             assert isinstance(call.asked, str), call
             return
         truth = CoverStatus.FAILED if song == FAILING else CoverStatus.SUCCESS
@@ -250,7 +250,7 @@ class Laws:
         if entry.state in {TrackState.SUBMITTING, TrackState.ATTENTION}:
             return True
         task = entry.task
-        strange = self.other_named and entry.state is TrackState.SUBMITTED  # looks will tell
+        strange = self.other_named and entry.state is TrackState.SUBMITTED  # polls will tell
         return task is not None and (task.cover_task_id == cover or (strange and task.adopted))
 
     @staticmethod
@@ -334,7 +334,7 @@ class Laws:
 
 
 def _is_told_the_end(call: Call) -> bool:
-    """Whether it has the cover, or heard that there is none; perhaps it waited by a bare id."""
+    """Whether it has the cover, or heard that there is none; it may have waited by a bare id."""
     if isinstance(call.error, CoverFailedError):
         return True
     return isinstance(call.result, CoverDetails) and call.result.finished

@@ -120,7 +120,7 @@ class Callers(RuleBasedStateMachine):
 
     @rule(song=songs, reply=st.sampled_from(REFUSALS), often=st.integers(1, 9))
     def call_too_often(self, song: str, reply: Reply, often: int) -> None:
-        """Have a submit refused for calling too often, perhaps oftener than it tries."""
+        """Have a submit refused for calling too often, possibly oftener than it tries."""
 
         async def work() -> None:
             self.world.sandbox.script("submit", *[reply] * often)

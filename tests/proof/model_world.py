@@ -1,7 +1,7 @@
 """What the model of `model_rules.py` plays with: the host, and the process that uses it.
 
 The host is a sandbox in virtual time, which outlives everything. A `Life` is one process: a client,
-its receiver, whoever calls it, and perhaps a catalog's run. It ends in an orderly way, or as by
+its receiver, whoever calls it, and possibly a catalog's run. It ends in an orderly way, or as by
 SIGKILL: then the next one has nothing of it but its ledger, as that was on the disk.
 """
 

@@ -73,7 +73,7 @@ def faults(source: str) -> Iterator[tuple[int, str, str]]:
 
 
 def is_left_alone(node: Any) -> bool:
-    """Whether a node is part of a message, or a mark among parameters that looks like `*`."""
+    """Whether a node is part of a message, or a mark among parameters that is written as `*`."""
     statement = node if node.type == "simple_stmt" else node.search_ancestor("simple_stmt")
     is_logged = statement is not None and "_log." in statement.get_code(include_prefix=False)
     is_mark = node.type == "operator" and node.parent.type in ("parameters", "param")
@@ -101,8 +101,8 @@ def judge(mutant: Mutant) -> tuple[str, str]:
                 failed = re.search(r"^(?:FAILED|ERROR) (.+)", output, re.MULTILINE)
                 is_late = output == "timeout" or "Timeout (>" in output
                 is_clear = failed or not output  # no output: it could not even be imported
-                verdict = "timed out" if is_late else "killed" if is_clear else "unclear"
-                return verdict, failed[1] if failed else output
+                outcome = "timed out" if is_late else "killed" if is_clear else "unclear"
+                return outcome, failed[1] if failed else output
     finally:
         file.write_text(original)
     return "survived", ""
@@ -120,14 +120,14 @@ def main() -> None:
             rounds = sorted({names for *_, rounds in sample for names in rounds})
             file = sample[0][0]
             sound = [(file, "", file.read_text(), [names]) for names in rounds]
-            alone = [test for verdict, test in pool.map(judge, sound) if verdict != "survived"]
+            alone = [test for outcome, test in pool.map(judge, sound) if outcome != "survived"]
             if alone:
                 raise SystemExit(f"without any fault, these fail or are late: {alone}")
             seen = Counter[str]()
-            for mutant, (verdict, test) in zip(sample, pool.map(judge, sample), strict=True):
-                seen[verdict] += 1
-                print(f"{verdict}: {mutant[1]}", test, sep="\n", flush=True)
-            counts = [seen[verdict] for verdict in ("killed", "timed out", "survived")]
+            for mutant, (outcome, test) in zip(sample, pool.map(judge, sample), strict=True):
+                seen[outcome] += 1
+                print(f"{outcome}: {mutant[1]}", test, sep="\n", flush=True)
+            counts = [seen[outcome] for outcome in ("killed", "timed out", "survived")]
             judged = sum(counts)  # without those of which pytest told nothing
             row = (folder, len(made), judged, *counts, f"{1 - counts[2] / judged:.0%}")
             print("|", " | ".join(map(str, row)), "|", flush=True)

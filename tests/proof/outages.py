@@ -11,7 +11,7 @@ into real seconds; what does not scale is the 1 s before a submit whose answer w
   executed.
 - images: only the image host answers 500. Tried are images.
 
-Submits, looks and images have a probe each. Exits with 1 if any track failed or was lost, doubled
+Submits, polls and images have a probe each. Exits with 1 if any track failed or was lost, doubled
 or torn; if more was tried than two windows of the limit (what was under way and what came in before
 five had failed) and the probes due, a quarter more for their jitter; or if work went on later than
 the longest wait for a probe, 33 s, and half a second of this machine's own.
@@ -48,7 +48,7 @@ LATEST = USUAL_RETRY.max_probe_delay * 1.1
 OWN = 0.5  # real seconds that a shared machine may dawdle
 HANGS = 60.0  # real seconds after an outage
 UNDER_WAY = 40  # two windows of the limit
-PROBING = {"images": 1}  # requests for each probe due; otherwise one of submits and one of looks
+PROBING = {"images": 1}  # requests for each probe due; otherwise one of submits and one of polls
 
 Count = Callable[[], int]
 
@@ -217,13 +217,13 @@ async def suffer_all(
     cases: Sequence[tuple[str, float]], *, tracks: int, scale: float
 ) -> list[Result]:
     """Suffer one outage after the other."""
-    verdicts: list[Result] = []
+    results: list[Result] = []
     for kind, seconds in cases:
         with tempfile.TemporaryDirectory() as folder:
-            verdicts.append(
+            results.append(
                 await suffer(kind, seconds, tracks=tracks, scale=scale, folder=Path(folder))
             )
-    return verdicts
+    return results
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -234,18 +234,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--kind", choices=KINDS, help="only outages of this kind")
     given = options.parse_args(arguments)
     cases = [case for case in CASES if given.kind in {None, case[0]}]
-    verdicts = asyncio.run(suffer_all(cases, tracks=given.tracks, scale=given.scale))
+    results = asyncio.run(suffer_all(cases, tracks=given.tracks, scale=given.scale))
     rows = {
         f"{one.kind}, {one.lasted:g} s": (
             f"{one.tried} tried ({one.probes_due} probes due), back after {one.back_after:.1f} s, "
             f"{one.failed} failed, {one.refused} refused"
         )
-        for one in verdicts
+        for one in results
     }
-    findings = [finding for one in verdicts for finding in one.findings]
-    figures = rows if not given.json else {"outages": [attrs.asdict(one) for one in verdicts]}
+    findings = [finding for one in results for finding in one.findings]
+    figures = rows if not given.json else {"outages": [attrs.asdict(one) for one in results]}
     catalogs.show(figures, findings, as_json=given.json)
-    return 0 if all(one.is_good(given.scale) for one in verdicts) else 1
+    return 0 if all(one.is_good(given.scale) for one in results) else 1
 
 
 if __name__ == "__main__":

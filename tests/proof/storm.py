@@ -1,6 +1,6 @@
 """Does a catalog come through a network that loses or wrecks 3 answers in 10, exactly?
 
-The whole pipeline in one process: ledger, submits, looks, downloads. Of all requests, images
+The whole pipeline in one process: ledger, submits, polls, downloads. Of all requests, images
 included, 27 % are cut off, reset, truncated, or answered by pages and errors, most of them after
 they were executed; 3 % more are refused for calling too often. All waits are 100 times as fast but
 the 1 s before a submit whose answer was lost, which is policy: with 20 submits at once, that is

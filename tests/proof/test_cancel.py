@@ -2,7 +2,7 @@
 
 Once, up to five times, or in every turn of the event loop until it has ended, as anyio cancels.
 
-`cancelling.py` strikes and looks around; the whole of it, every verb in every weather, is
+`cancelling.py` strikes and checks everything; the whole of it, every verb in every weather, is
 `cancel.py`.
 """
 

@@ -90,7 +90,7 @@ async def endure(
 
 
 def foreign_files(into: Path, songs: Iterable[str]) -> list[catalogs.Finding]:
-    """Look for files that are not the pictures of the songs they are called after."""
+    """Search for files that are not the pictures of the songs they are called after."""
     wanted = {
         into / f"{one}-{number}.png": images.draw(one, style, SIZE)
         for one in songs

@@ -1,4 +1,4 @@
-"""Processes of the ledger on disks that fail: killed at a sync, out of room, read-only."""
+"""Processes of the ledger on disks that fail: killed at a sync, out of space, read-only."""
 
 import functools
 import os

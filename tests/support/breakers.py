@@ -45,7 +45,7 @@ async def turns(number: int = 5) -> None:
 
 @contextlib.asynccontextmanager
 async def shut(breaker: CircuitBreaker | None = None) -> AsyncIterator[CircuitBreaker]:
-    """Have an armed gate that has just closed."""
+    """Have an armed breaker that has just opened."""
     breaker = breaker or CircuitBreaker()
     with breaker.armed():
         await fail(breaker)

@@ -15,7 +15,7 @@ each member of a group, and every frame of every traceback: there the `repr` of 
 each attribute of a local that is an object of this package. That is as far as tools go that show
 locals (`capture_locals`, rich, cgitb, Sentry with its evaluated expressions). What only a debugger
 or a dump of the memory shows, such as the attributes of aiohttp's session or of a request's body,
-is not looked at.
+is not searched.
 """
 
 import base64
@@ -75,15 +75,15 @@ def forms(secret: str) -> dict[str, str]:
 
 
 class Search:
-    """Looks for secrets, and remembers where one was.
+    """Searches for secrets, and remembers where one was.
 
     Attributes:
         hits: Where one was found, and the text around it.
-        looked: How many texts were read.
+        searched: How many texts were read.
     """
 
     def __init__(self, *secrets: str, piece: int = _PIECE) -> None:
-        """Look for these; a piece of so many characters is enough."""
+        """Search for these; a piece of so many characters is enough."""
         self.hits: dict[str, str] = {}
         self.searched = 0
         self._piece = piece
@@ -92,7 +92,7 @@ class Search:
             self._add(secret)
 
     def tokens(self, receiver: CallbackReceiver, *music_task_ids: str) -> None:
-        """Look for the tokens of these callback URLs as well."""
+        """Search for the tokens of these callback URLs as well."""
         for one in music_task_ids:
             self._add(receiver.url(one).rpartition(".")[2])
 
@@ -102,7 +102,7 @@ class Search:
             self._pieces |= {one[start : start + self._piece] for start in starts}
 
     def text(self, place: str, text: str | bytes) -> None:
-        """Look into a text, or into bytes."""
+        """Search a text, or into bytes."""
         self.searched += 1
         for reading in _readings(text):
             folded = reading.casefold()
@@ -113,7 +113,7 @@ class Search:
                 return
 
     def value(self, place: str, value: object) -> None:
-        """Look into an object as whoever prints, copies or sends it."""
+        """Search an object as whoever prints, copies or sends it."""
         seen = [repr(value), str(value), format(value), repr(getattr(value, "__dict__", {}))]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -123,7 +123,7 @@ class Search:
             self.text(f"{place} ({type(value).__name__})", text)
 
     def error(self, place: str, error: BaseException) -> None:
-        """Look into an exception, all that hangs on it, and the frames it went through."""
+        """Search an exception, all that hangs on it, and the frames it went through."""
         for one in _family(error):
             here = f"{place}: {type(one).__name__}"
             self.value(here, one)
@@ -142,7 +142,7 @@ class Search:
                 self.text(f"{where} {name}.*", repr(_attributes(value)))
 
     def records(self, records: Iterable[logging.LogRecord]) -> None:
-        """Look into what was logged, with its arguments and exceptions."""
+        """Search what was logged, with its arguments and exceptions."""
         for record in records:
             place = f"log of {record.name}"
             self.text(place, logging.Formatter().format(record))
@@ -151,21 +151,21 @@ class Search:
                 self.error(place, record.exc_info[1])
 
     def contexts(self, contexts: Iterable[Mapping[str, Any]]) -> None:
-        """Look into what an event loop complained of."""
+        """Search what an event loop complained of."""
         for context in contexts:
             self.text("complaint of the loop", repr(context))
             if isinstance(error := context.get("exception"), BaseException):
                 self.error("complaint of the loop", error)
 
     def folder(self, folder: Path) -> None:
-        """Look into all files of a folder, and at their names."""
+        """Search all files of a folder, and at their names."""
         for file in sorted(folder.rglob("*")):
             self.text(f"name {file.name}", str(file.relative_to(folder)))
             if file.is_file():
                 self.text(f"file {file.name}", file.read_bytes())
 
     def command_lines(self, root: int) -> None:
-        """Look at the command lines of a process and of all that came of it."""
+        """Search the command lines of a process and of all that came of it."""
         parents = dict(_parents())
         for process in parents:
             ancestor: int | None = process

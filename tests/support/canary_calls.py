@@ -57,7 +57,7 @@ def details(*images: str) -> CoverDetails:
 async def tried(
     search: Search, client: SunoCoverClient, verbs: Sequence[Verb] | None = None
 ) -> list[object]:
-    """Do it all, and look at what comes of it; returns that."""
+    """Do it all, and check what comes of it; returns that."""
     found: list[object] = []
     for number, verb in enumerate(verbs or polls("music")):
         try:

@@ -1,4 +1,4 @@
-"""Strikes work at exactly its k-th suspension, in virtual time, and looks at what is left then.
+"""Strikes work at exactly its k-th suspension, in virtual time, and checks what is left then.
 
 Every coroutine of the work, its tasks' too, is driven by one that counts: whenever it hands a
 future to the event loop, that is a suspension. The strike falls in that very moment (or, `late`,
@@ -500,7 +500,9 @@ class _Play:
                 self.find(f"a bill without a record: {bill}")
         possibly_billed = read_now(self.ledger, TrackState.SUBMITTING)
         if self._leaves_nothing_possibly_billed and (client.possibly_billed or possibly_billed):
-            self.find(f"in doubt without a reason: {client.possibly_billed or possibly_billed}")
+            self.find(
+                f"possibly billed without a reason: {client.possibly_billed or possibly_billed}"
+            )
 
     async def _go_on(self, client: SunoCoverClient) -> None:
         """Have all that was begun, with nothing paid for twice, no slot lost and no queue left."""
@@ -526,7 +528,7 @@ class _Play:
         if {task.music_task_id for task in client.unclaimed} & {*songs}:
             self.find(f"still unclaimed: {client.unclaimed}")
         if {*client.possibly_billed} & {*songs}:
-            self.find(f"still uncertain: {client.possibly_billed}")
+            self.find(f"still possibly billed: {client.possibly_billed}")
         await asyncio.sleep(2.1 * RATE.seconds)
         async with AsyncExitStack() as slots:
             began = loop.time()
@@ -554,7 +556,7 @@ def _client(
 
 
 def _hear_of(task: "asyncio.Task[Any]") -> None:
-    """Look at what a task came to, as asyncio wants it."""
+    """Check what a task came to, as asyncio wants it."""
     if not task.cancelled():
         task.exception()
 
@@ -578,7 +580,7 @@ def _sockets() -> int:
 
 @contextmanager
 def from_here() -> Iterator[None]:
-    """Have the garbage collector look at nothing that was there before: it is asked so often.
+    """Have the garbage collector visit nothing that was there before: it is asked so often.
 
     Nothing is logged meanwhile, since whoever keeps logs keeps errors and their frames.
     """

@@ -36,7 +36,7 @@ def policies(scale: float) -> dict[str, Any]:
     """Return the usual policies of a client, `scale` times as fast.
 
     What is real stays real: how long an answer may take, and the 1 s before a submit whose answer
-    was lost. The first look comes as late as a client learns to make it for covers of 20 to 60 s.
+    was lost. The first poll comes as late as a client learns to make it for covers of 20 to 60 s.
     """
     return {
         "rate_limit": RateLimit(calls=20, seconds=10 / scale),
@@ -90,7 +90,7 @@ async def stream(count: int) -> AsyncIterator[str]:
 
 
 def peak() -> int:
-    """Look up the most memory that this process ever had, in KiB; Linux knows."""
+    """Read the most memory that this process ever had, in KiB; Linux knows."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0])
 

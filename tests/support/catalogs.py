@@ -73,7 +73,7 @@ async def child(sandbox: Sandbox, **options: object) -> AsyncGenerator[Child, No
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Look every millisecond whether something is so, for a minute."""
+    """Check every millisecond whether something is so, for a minute."""
     async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - the journal is a list, not an event
             await asyncio.sleep(0.001)
@@ -158,7 +158,7 @@ def whole(path: Path) -> bool:
 
 
 def torn_files(into: Path, known: set[Path]) -> list[Finding]:
-    """Look at the files of final names that nobody has looked at yet."""
+    """Check the files of final names that were not checked yet."""
     new = set(into.glob("*.png")) - known
     known |= new
     return [

@@ -5,7 +5,7 @@ from tests.support.answering import page, reply, text
 
 KINDS: tuple[Kind, ...] = ("submit", "details", "credits", "music")
 SPRING = {"timestamp": "2026-11-01T10:00:00Z", "status": 404, "error": "Not Found", "path": "/x"}
-PROBLEM = {"type": "about:blank", "title": "No such route", "status": 404, "detail": "Look again."}
+PROBLEM = {"type": "about:blank", "title": "No such route", "status": 404, "detail": "Try again."}
 PASSING = {  # and what of them people are to read
     "a bare 404": (text(404, "404 page not found\n"), "404 page not found"),
     "an HTML 400": (
@@ -16,7 +16,7 @@ PASSING = {  # and what of them people are to read
     "a framework's 404": (reply(404, SPRING), "Not Found"),
     "problem JSON": (
         reply(404, PROBLEM, "application/problem+json"),
-        "No such route: Look again.",
+        "No such route: Try again.",
     ),
     "FastAPI's 404": (reply(404, {"detail": "Not Found"}), "Not Found"),
     "a nested error": (reply(404, {"error": {"code": 404}}), "404"),

@@ -1,4 +1,4 @@
-"""Counts the bytecode instructions that one look takes: by this package, and by aiohttp as usual.
+"""Counts the bytecode instructions that one poll takes: by this package, and by aiohttp as usual.
 
 A count says the same on every machine, however busy. A process of its own prints it, since counting
 is tracing, which others may do as well; what the server does is in another thread, and not counted.

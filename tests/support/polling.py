@@ -31,7 +31,7 @@ Seen = CoverDetails | SunoCoverError | None
 
 
 class Polls:
-    """What each look sees, the last one for ever; and when they were."""
+    """What each poll sees, the last one for ever; and when they were."""
 
     def __init__(self, seen: Iterable[Seen]) -> None:
         self._seen = list(seen)
@@ -51,7 +51,7 @@ Then = Callable[[Poller], Awaitable[object]]
 
 
 def poller(poll: Poll, first_poll: float | None = None) -> Poller:
-    """Look at a cover task, submitted now if the age of its first look is given."""
+    """Poll a cover task, submitted now if the age of its first poll is given."""
     state = CoverState(grace=60)
     if first_poll is not None:
         now = asyncio.get_running_loop().time()
@@ -68,7 +68,7 @@ async def finished(out: Poller, deadline: float = 900.0) -> CoverDetails:
 def waiting(
     *seen: Seen, first_poll: float | None = None, timeout: float = 900.0, then: Then | None = None
 ) -> tuple[object, list[float], float]:
-    """Wait, looks being scripted; return what came, when the looks were, and the end."""
+    """Wait, polls being scripted; return what came, when the polls were, and the end."""
 
     async def scenario() -> tuple[object, list[float], float]:
         polls = Polls(seen)

@@ -232,7 +232,7 @@ async def _refusals(stage: Stage) -> None:
 
 
 async def _outage(stage: Stage) -> None:
-    """Close both gates; the next probe fails once more."""
+    """Open both breakers; the next probe fails once more."""
     client, sandbox = stage.client, stage.sandbox
     (song,) = sandbox.add_music(1)
     sandbox.script("submit", *[Fault.MAINTENANCE] * 6)

@@ -150,7 +150,7 @@ async def _day(ledger: Ledger, folder: Path) -> Trace:
 
 
 async def _troubles(sandbox: Sandbox, client: SunoCoverClient, note: Any) -> None:
-    """Have each kind of wait once: looks, deadlines, retries, pauses, the limiter's and others'."""
+    """Have each kind of wait once: polls, deadlines, retries, pauses, the limiter's and others'."""
     first, second, third, music = sandbox.add_music(4)
     sandbox.script("submit", Fault.LOST_ANSWER, Fault.TOO_OFTEN)
     sandbox.script("details", Fault.SERVER_ERROR, _too_often_until(seconds=21))

@@ -138,9 +138,9 @@ def version_of(database: sqlite3.Connection) -> int:
 
 def damage_of(database: sqlite3.Connection, version: int) -> str:
     """Return what is wrong with a ledger of this version; the empty string if nothing is."""
-    (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
-        return str(verdict)
+    (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        return str(found)
     tables = {name for (name,) in database.execute("SELECT name FROM sqlite_schema")}
     missing = _TABLES.get(version, {"version"}) - tables
     if missing:

@@ -221,7 +221,7 @@ def test_a_run_left_while_somebody_else_awaits_its_submit_has_it_on_record(
     ],
     ids=["maintenance", "gateway", "no answers", "500"],
 )
-async def test_an_outage_is_no_tracks_fate(tmp_path: Path, trouble: Scenario) -> None:
+async def test_an_outage_fails_no_track(tmp_path: Path, trouble: Scenario) -> None:
     healthy = Scenario(rate_limit=None, polls=2, image_size=16)
     async with Sandbox(healthy) as sandbox, client_of(sandbox, concurrency=10) as client:
         songs = sandbox.add_music(40)

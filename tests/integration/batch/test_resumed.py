@@ -22,7 +22,7 @@ from tests.support.runs import billed, covered, states
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
 
-async def test_a_submit_that_an_earlier_process_left_in_doubt_is_completed_from_its_callback(
+async def test_a_submit_that_an_earlier_process_left_open_is_completed_from_its_callback(
     tmp_path: Path,
 ) -> None:
     scenario = Scenario(

@@ -58,7 +58,7 @@ async def test_a_key_that_is_refused_ends_the_waits_of_what_was_paid_for_too(
             assert states(ledger) == {TrackState.SUBMITTED: 150}
 
 
-async def test_what_an_earlier_run_left_in_doubt_stays_so_until_a_submit_was_answered(
+async def test_what_an_earlier_run_left_possibly_billed_stays_so_until_a_submit_was_answered(
     tmp_path: Path,
 ) -> None:
     async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
@@ -79,7 +79,7 @@ PROCESSED = Reply(body=b'{"code":422,"msg":"The record is being processed"}')
 
 
 @pytest.mark.parametrize("earlier", ["call", "run"])
-def test_a_refusal_of_what_is_in_doubt_needs_attention_and_no_catalog_forgets_it(
+def test_a_refusal_of_what_is_possibly_billed_needs_attention_and_no_catalog_forgets_it(
     tmp_path: Path, earlier: str
 ) -> None:
     async def scenario() -> None:

@@ -1,6 +1,6 @@
 """A client with a receiver, against the sandbox that calls back: few requests, and nothing lost.
 
-Looks for safety are hours away wherever a callback is to end a wait, so a wait that a callback does
+Fallback polls are hours away wherever a callback is to end a wait, so a wait that a callback does
 not end runs into the time limit of the tests.
 """
 
@@ -194,7 +194,7 @@ async def test_a_claim_that_cannot_be_checked_now_is_kept_for_the_next_submit() 
 
 @pytest.mark.parametrize("code", [400, 401, 402, 404, 422])
 async def test_a_claim_outlives_a_poll_that_was_refused(code: int) -> None:
-    """Only a look that shows other music disproves it."""
+    """Only a poll that shows other music disproves it."""
     scenario = attrs.evolve(QUICK, duplicate_id=DuplicateId.ABSENT)
     poll = PollPolicy(min_interval=0.05, timeout=10)
     async with Sandbox(scenario) as sandbox, receiving() as receiver:
@@ -488,7 +488,7 @@ async def test_one_process_receives_and_another_waits() -> None:
 
 
 async def test_a_flood_of_notifications_leaves_submits_a_quarter_of_the_limit() -> None:
-    """Somebody holds our tokens and rings for every cover that is waited for, without end."""
+    """Somebody holds our tokens and notifies for every cover that is waited for, without end."""
     limit = RateLimit(calls=20, seconds=0.5)
     poll = attrs.evolve(PATIENT, min_interval=0.001)
     async with (
@@ -549,7 +549,7 @@ async def test_1000_covers_with_a_third_of_the_callbacks_lost_doubled_early_late
         assert {call.status for call in sandbox.journal.callbacks if not call.forged} == {200}
         assert {call.status for call in sandbox.journal.callbacks if call.forged} == {400}
         took = [ends[bill.cover_task_id] - bill.at for bill in sandbox.journal.bills]
-        assert statistics.quantiles(took, n=10)[7] < 9  # before any look for safety
+        assert statistics.quantiles(took, n=10)[7] < 9  # before any fallback poll
 
 
 def test_a_submit_has_one_callback_url() -> None:

@@ -167,7 +167,7 @@ async def test_hooks_that_hang_are_bounded_and_hold_up_no_answer(
     assert answers == [ACCEPTED] * 130
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 30
     async with asyncio.timeout(100):
-        while len(called) == 100:  # those that were released make room
+        while len(called) == 100:  # those that were released make space
             await receive(receiver)
             await asyncio.sleep(0)
     await until(lambda: len(asyncio.all_tasks()) == 1)

@@ -80,7 +80,7 @@ BELIEVABLE: dict[str, Callable[[], Request]] = {
 
 
 async def heard(subscription: CallbackEvent) -> bool:
-    """Whether it rang: a ring takes a turn of the loop to arrive."""
+    """Whether it notified: a notification takes a turn of the loop to arrive."""
     for _ in range(3):
         await asyncio.sleep(0)
     return await subscription.wait(asyncio.get_running_loop().time())

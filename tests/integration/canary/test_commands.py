@@ -40,7 +40,7 @@ async def commanded(
     *arguments: str,
     crash: Awaitable[object] | None = None,
 ) -> Ended:
-    """Run a command to its end, or to a crash when that is awaited; look at all it shows."""
+    """Run a command to its end, or to a crash when that is awaited; search all it shows."""
     process = await start(*arguments, program=DEVELOPER, env=environment())
 
     async def watch() -> None:

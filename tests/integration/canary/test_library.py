@@ -134,7 +134,7 @@ async def test_a_key_that_the_api_sends_back_in_any_form_is_shown_nowhere(
     observing: Observing,
 ) -> None:
     async with observing() as search, Sandbox(FREE, api_key=API_KEY) as sandbox:
-        songs = (f"song-{number}" for number in itertools.count())  # none that is in doubt
+        songs = (f"song-{number}" for number in itertools.count())  # none that is possibly billed
         for form, written in forms(API_KEY).items():
             escaped = written if form.startswith("JSON") else json.dumps(written)[1:-1]
             pages = [f"<html>{written}</html>", f'{{"code": 401, "msg": "{escaped}']

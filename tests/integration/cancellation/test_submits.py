@@ -245,7 +245,7 @@ async def test_closing_at_any_moment_forgets_nothing_that_was_billed(turns: int)
         assert all(isinstance(o, CoverDetails | ClientUsageError) for o in outcomes)
 
 
-def test_a_submit_whose_borrowed_session_is_closed_under_it_stays_in_doubt() -> None:
+def test_a_submit_whose_borrowed_session_is_closed_under_it_stays_possibly_billed() -> None:
     async def scenario() -> tuple[bool, tuple[str, ...]]:
         async with (
             Sandbox(FREE) as sandbox,
@@ -323,7 +323,7 @@ async def by_another_process(sandbox: Sandbox, client: SunoCoverClient, music: s
 @pytest.mark.parametrize(
     "ask", [after_its_patience, cancelled_before_its_answer_was_lost, by_another_process]
 )
-def test_whoever_submits_after_a_submit_in_doubt_does_so_1_s_later_at_the_soonest(ask: Ask) -> None:
+def test_after_a_possibly_billed_submit_the_next_is_1_s_later_at_the_soonest(ask: Ask) -> None:
     async def scenario() -> list[float]:
         clock = asyncio.get_running_loop().time
         async with Sandbox(FREE, clock=clock) as sandbox, connect(sandbox) as client:

@@ -394,7 +394,7 @@ async def test_a_catalog_of_any_name_has_the_format_it_is_given(
     assert (known.code, again.code) == (ExitCode.CREDITS, ExitCode.CREDITS)
 
 
-async def test_strangers_titles_do_nothing_to_a_terminal_or_a_log(
+async def test_titles_of_others_do_nothing_to_a_terminal_or_a_log(
     run: Run, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     ids = [f"song{number}" for number in range(len(HOSTILE))]

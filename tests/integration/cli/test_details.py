@@ -57,7 +57,7 @@ async def test_details_of_an_unknown_cover_task_fail(run: Run, sandbox: Sandbox)
     assert "next: is it a music task's id? then: suno-cover generate ID" in ended.err
 
 
-async def test_a_strangers_text_is_neither_markup_nor_control_characters(
+async def test_text_of_others_is_neither_markup_nor_control_characters(
     run: Run, sandbox: Sandbox
 ) -> None:
     message = "[bold red]boo[/bold red] \x1b[31m :smile:"

@@ -55,7 +55,7 @@ def test_every_error_is_one_printable_line_and_retryable_ones_have_advice() -> N
     assert all(advise(error) for error in plain if error.retryable)
 
 
-def test_what_waiting_cannot_mend_is_not_advised_and_money_only_where_it_is_spent() -> None:
+def test_what_waiting_cannot_repair_is_not_advised_and_money_only_where_it_is_spent() -> None:
     gone = advise(errors.CoverExpiredError("x"))
     unreachable = advise(errors.TransportError("x"))
 

@@ -1,4 +1,4 @@
-"""Strangers' text on its way out: titles, columns and a server's words do nothing to whoever reads
+"""Text of others on its way out: titles, columns and a server's words do nothing to whoever reads
 them, be it on a terminal, in a pipe, a log, a spreadsheet, an error or a file's name."""
 
 import ast
@@ -59,7 +59,7 @@ COMMANDS_TO_TERMINALS = {
     "writes the clipboard": "\x1b]52;c;cm0gLXJmIC8=\x07",
     "asks for an answer": "\x1b[6n\x1b[c\x1bP+q544e\x1b\\",
     "one-byte sequences": "\x9b2J\x9d0;pwned\x9c\x90q\x9c",
-    "rings and goes back": "\x07\x08\x08\x08gone",
+    "control characters that go back": "\x07\x08\x08\x08gone",
     "overwrites": "bad\rgood",
     "breaks lines": f"one\n{FORGED}\r\n{FORGED}\x0b{FORGED}\x0c{FORGED}",
     "breaks lines otherwise": f"one\x85{FORGED}\u2028{FORGED}\u2029{FORGED}\x1c{FORGED}",
@@ -281,7 +281,7 @@ def ids(many: int) -> list[str]:
 
 
 def batches(things: Iterable[T], many: int) -> list[list[T]]:
-    """Cut into lists of so many, the last one perhaps shorter."""
+    """Cut into lists of so many, the last one possibly shorter."""
     rest = iter(things)
     return list(iter(lambda: list(itertools.islice(rest, many)), []))
 
@@ -423,7 +423,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 
 @pytest.mark.parametrize("command", CASES)
-async def test_no_command_writes_a_strangers_text_as_it_is(
+async def test_no_command_writes_the_text_of_others_as_it_is(
     command: str, run: Run, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     ended = [await run(*arguments) for arguments in await CASES[command](sandbox, tmp_path)]
@@ -464,7 +464,7 @@ for arguments in json.load(open("calls.json")):
     ],
     ids=str,
 )
-async def test_no_command_draws_a_strangers_text_as_it_is(
+async def test_no_command_draws_the_text_of_others_as_it_is(
     group: tuple[str, ...], sandbox: Sandbox, tmp_path: Path
 ) -> None:
     calls = [call for command in group for call in await CASES[command](sandbox, tmp_path)]
@@ -500,7 +500,7 @@ async def drawn(calls: Sequence[Sequence[str]], folder: Path) -> str:
 def test_only_one_module_of_the_command_line_writes() -> None:
     folder = Path(suno_cover_async.__file__).parent / "cli"
     writers = {"print", "echo", "secho", "write", "writelines", "log", "out"}
-    allowed = {  # a file; an empty line, and tables that the drawing tests look at
+    allowed = {  # a file; an empty line, and tables that the drawing tests check
         ("export.py", "part.write"),
         ("ledger.py", "console.print"),
     }

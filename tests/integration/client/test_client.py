@@ -412,7 +412,7 @@ def test_covers_are_made_on_uvloop_as_well() -> None:
             songs = sandbox.add_music(50)
             async with connect(sandbox, rate_limit=limit) as client:
                 covers = await asyncio.gather(*map(client.generate, songs))
-            async with connect(sandbox, rate_limit=limit) as client:  # looks that are due at once
+            async with connect(sandbox, rate_limit=limit) as client:  # polls that are due at once
                 again = await asyncio.gather(*(client.wait(one.cover_task_id) for one in covers))
             assert again == covers
             return len(sandbox.journal.bills)

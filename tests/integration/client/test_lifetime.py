@@ -173,7 +173,7 @@ async def test_closing_ends_the_waits_with_an_error_and_no_task_is_left() -> Non
 
 @asynccontextmanager
 async def resolving(**options: Any) -> AsyncGenerator[tuple[SunoCoverClient, CoverDetails]]:
-    """Have a client, and details, whose hosts' names are looked up without end."""
+    """Have a client, and details, whose hosts' names are resolved without end."""
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
 

@@ -42,7 +42,7 @@ sockets = pytest.mark.usefixtures("no_task_is_left_behind")
 
 
 async def break_down(client: SunoCoverClient) -> None:
-    """Have looks close the gate."""
+    """Have polls open the breaker."""
     polls = [client.details(f"cover-{number}") for number in range(5)]
     await asyncio.gather(*polls, return_exceptions=True)
     assert client.breakers.api.is_open
@@ -52,7 +52,7 @@ async def break_down(client: SunoCoverClient) -> None:
 async def limited(
     window: RateLimiter, retry: RetryPolicy
 ) -> AsyncIterator[tuple[Sandbox, SunoCoverClient]]:
-    """Have a client of a broken host, whose looks do not count against its window."""
+    """Have a client of a broken host, whose polls do not count against its window."""
     limits = {"rate_limit": window, "poll_rate_limit": NO_LIMIT}
     async with Sandbox(BROKEN) as sandbox, connect(sandbox, **limits, retry=retry) as client:
         yield sandbox, client
@@ -138,7 +138,7 @@ async def test_a_refusal_opens_the_breaker_and_calling_too_often_does_not() -> N
             assert not client.breakers.api.is_open
 
 
-def test_a_submit_that_was_not_let_in_ends_at_the_deadline_and_is_in_no_doubt() -> None:
+def test_a_submit_that_was_not_let_in_ends_at_the_deadline_and_is_not_possibly_billed() -> None:
     async def scenario() -> tuple[float, TransportError]:
         retry = RetryPolicy(
             max_attempts=9, total_timeout=45, probe_delay=3600, max_probe_delay=3600
@@ -184,7 +184,7 @@ def test_all_waits_of_an_attempt_share_one_deadline() -> None:
 
 
 @sockets
-async def test_a_submit_in_doubt_stays_so_when_an_outage_outlasts_it() -> None:
+async def test_a_possibly_billed_submit_stays_so_when_an_outage_outlasts_it() -> None:
     retry = attrs.evolve(RARELY, max_attempts=9, initial_delay=0.001, total_timeout=1.3)
     async with Sandbox(HEALTHY) as sandbox, connect(sandbox, retry=retry) as client:
         songs = sandbox.add_music(5)

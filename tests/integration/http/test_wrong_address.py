@@ -218,10 +218,10 @@ async def test_a_base_url_is_noted_with_the_track_that_it_accepted_or_not_at_all
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
             database.execute(
                 "CREATE TRIGGER full BEFORE INSERT ON base_urls "
-                "BEGIN SELECT RAISE(ABORT, 'no room'); END"
+                "BEGIN SELECT RAISE(ABORT, 'no space'); END"
             )
         task = CoverTask(cover_task_id="its-cover", music_task_id="a-song")
-        with pytest.raises(sqlite3.IntegrityError, match="no room"):
+        with pytest.raises(sqlite3.IntegrityError, match="no space"):
             await ledger.submitted(entry, task, base_url="https://api.example.com")
         [after] = read_now(ledger)
 

@@ -129,7 +129,7 @@ async def test_a_file_in_the_making_that_is_taken_for_dead_is_worth_another_fetc
     await until(lambda: list(tmp_path.glob("*.part")))
 
     (part,) = tmp_path.glob("*.part")
-    os.utime(part, (0, 0))  # as it looks to a process whose clock jumped, or after a sleep
+    os.utime(part, (0, 0))  # as it is to a process whose clock jumped, or after a sleep
     sweep(tmp_path)
     swept.set()
     error = await refused(fetching)

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from suno_cover_async.policies import RateLimit
-from suno_cover_async.protocol.fields import Times
+from suno_cover_async.protocol.values import Times
 from suno_cover_async.sandbox import DuplicateId, Fault, Reply, Sandbox, Scenario
 from tests.support import virtual_time
 from tests.support.raw_sandbox import (

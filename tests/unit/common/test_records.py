@@ -35,7 +35,7 @@ class Record:
     colour: Colour
     moment: datetime
     place: Path
-    perhaps: str | None
+    maybe: str | None
     places: tuple[Path, ...]
     texts: Annotated[tuple[str, ...], JSON_TEXT]
     anything: Annotated[dict[str, dict[str, object]], JSON_TEXT]
@@ -57,7 +57,7 @@ WRITTEN = {
     "colour": "red",
     "moment": "2026-05-01T12:00:00+00:00",
     "place": "covers/a.png",
-    "perhaps": None,
+    "maybe": None,
     "places": ["a", "b"],
     "texts": '["a", "b"]',
     "anything": '{"a": {"b": [1, null]}}',

@@ -124,7 +124,7 @@ def test_a_later_deadline_of_another_watcher_is_kept() -> None:
     end, polls, _ = waiting(GENERATING, then=watch)
 
     assert end == 500
-    assert 497 <= max(polls) <= 498.001  # a look just before the last one's time is the last one
+    assert 497 <= max(polls) <= 498.001  # a poll just before the last one's time is the last one
 
 
 def test_the_deadline_of_who_left_costs_no_poll() -> None:
@@ -404,7 +404,7 @@ def test_notifications_near_the_deadline_of_one_cost_another_nothing() -> None:
 
 
 class Bustle:
-    """Covers end, callbacks ring, waiters come, dawdle and leave, at random."""
+    """Covers end, callbacks come, waiters come, dawdle and leave, at random."""
 
     def __init__(self, seed: int) -> None:
         random.seed(seed)  # the jitter of pauses

@@ -1,6 +1,6 @@
-"""Callbacks wake who waits: in virtual time, in every order of ring, answer, look and cancellation.
+"""Callbacks wake waiters, in any order of notification, answer, poll and cancellation.
 
-Safety looks are pushed hours away, so a wake-up that is lost shows as a wait of hours.
+Fallback polls are pushed hours away, so a wake-up that is lost shows as a wait of hours.
 """
 
 import asyncio
@@ -119,7 +119,7 @@ async def at(moment: tuple[int, int]) -> None:
 
 
 async def happening(plan: Plan, notified_after: tuple[int, int]) -> tuple[float, float]:
-    """Play a plan with one true ring at its end; return when it rang and when it was heard."""
+    """Play a plan with one true notification at its end; return when it came and was heard."""
     world = World(latency=0.15)
     notified = asyncio.get_running_loop().create_future()
 
@@ -162,7 +162,7 @@ def test_no_notification_is_lost_in_any_order_of_notification_answer_poll_and_ca
 
     followed = (
         RARE.min_interval + 3 * 0.15 * 2
-    )  # a false ring just before it, and the looks themselves
+    )  # a false notification just before it, and the polls themselves
     assert heard <= notified + followed
 
 
@@ -200,7 +200,7 @@ def test_a_notification_whose_waiter_was_cancelled_is_heard_by_the_next() -> Non
         doomed = asyncio.create_task(world.waited())
         await asyncio.sleep(1)
         world.finish()
-        await asyncio.sleep(0.5)  # the look is under way
+        await asyncio.sleep(0.5)  # the poll is under way
         doomed.cancel()
         await asyncio.wait([doomed])
         return await world.waited()

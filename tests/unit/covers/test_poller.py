@@ -1,4 +1,4 @@
-"""Waiting for a cover task, in virtual time: the looks are scripted, nothing is slept."""
+"""Waiting for a cover task, in virtual time: the polls are scripted, nothing is slept."""
 
 import asyncio
 import itertools
@@ -125,7 +125,7 @@ def test_a_timeout_in_an_outage_tells_of_the_outage() -> None:
     assert "no answer from there" in str(outcome)
 
 
-def test_what_waiting_cannot_mend_ends_the_wait_at_once() -> None:
+def test_what_waiting_cannot_repair_ends_the_wait_at_once() -> None:
     outcome, polls, _ = waiting(GENERATING, NotFoundError("gone"))
 
     assert isinstance(outcome, NotFoundError)

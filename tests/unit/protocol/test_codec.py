@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from suno_cover_async import CallbackRefusedError, CoverDetails, CoverStatus, MusicDetails
 from suno_cover_async.protocol import codec
-from suno_cover_async.protocol.fields import Times
+from suno_cover_async.protocol.values import Times
 from tests.support.samples import SAMPLES
 
 DATA = {

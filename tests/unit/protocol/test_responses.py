@@ -136,7 +136,7 @@ def test_an_edge_429_without_a_body_is_a_rate_limit_on_every_page() -> None:
             read(call, Answer(status=429, text=""), SUNOAPI)
 
 
-def test_the_code_in_the_body_is_the_verdict_whatever_the_http_status() -> None:
+def test_the_code_in_the_body_is_the_result_whatever_the_http_status() -> None:
     assert read(SUBMIT, Answer(status=500, text=answer("create_success").text), KIE)
     with pytest.raises(errors.AuthenticationError):
         read(SUBMIT, said(401, status=200), KIE)
@@ -146,7 +146,7 @@ NO_CODES = ["true", "null", "200.5", "1e999", "[]", '"2_0"', '"+200"', '"\uff12\
 
 
 @pytest.mark.parametrize("code", [*NO_CODES, '"' + "2" * 21 + '"', '"NOT_FOUND"'])
-def test_a_code_that_is_no_whole_number_is_no_verdict(code: str) -> None:
+def test_a_code_that_is_no_whole_number_is_no_result(code: str) -> None:
     text = f'{{"code":{code},"data":null}}'
     for status, error in ((503, errors.ServerError), (200, errors.UnexpectedResponseError)):
         with pytest.raises(error) as caught:

@@ -1,4 +1,4 @@
-"""Who may ring: the tokens in our callback URLs, and kie.ai's signature. One way to fail."""
+"""Tokens in callback URLs, and kie.ai's signature: valid, or refused in one way."""
 
 import base64
 import copy

@@ -1,4 +1,4 @@
-"""Outages: the gate alone in virtual time, then a client whose host breaks or goes away."""
+"""Outages: the breaker alone in virtual time, then a client whose host breaks or goes away."""
 
 import asyncio
 import logging
@@ -119,7 +119,7 @@ def test_what_says_nothing_of_the_host_changes_nothing(silent: SunoCoverError) -
             second = await send(breaker, silent)
 
             assert 0.9 <= first <= 1.1
-            assert second == first  # a probe without a verdict leaves the next one its turn
+            assert second == first  # a probe without a result leaves the next one its turn
             assert breaker.is_open
 
     run(scenario())
@@ -241,7 +241,7 @@ def test_a_probe_of_a_past_outage_is_none_of_this_one() -> None:
             await fail(breaker)
             old = await breaker.wait_for_admission(
                 LONG
-            )  # the probe, when something else opens the gate
+            )  # the probe, when something else closes the breaker
             assert isinstance(old, Admission)
             assert breaker.is_current(old)
             await under_way
