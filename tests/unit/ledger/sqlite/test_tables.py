@@ -5,38 +5,26 @@ what that version read in it.
 """
 
 import asyncio
-import json
 import re
 import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState
 from suno_cover_async.ledger.ledger import Ledger
-from suno_cover_async.models import CoverTask, Track
-from tests.support.bad_disk import OPEN, run, strace
+from tests.support.old_ledgers import (
+    EXPECTED,
+    SQL,
+    old_ledger,
+    open_and_close,
+    version,
+)
 from tests.support.runs import read_now
-
-SAMPLES = Path(__file__).parents[3] / "samples"
-SQL = (SAMPLES / "ledger-v1.sql").read_text()
-ROWS = re.compile(r'^INSERT INTO "tracks" .*?\);\n', re.DOTALL | re.MULTILINE)
-ACCOUNT = "0123456789abcdef"
-
-
-def old_ledger(path: Path, sql: str = SQL) -> Path:
-    """Make a ledger of version 1, in WAL mode as all are."""
-    with closing(sqlite3.connect(path)) as database:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.executescript(sql)
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return path
 
 
 @pytest.fixture
@@ -44,43 +32,9 @@ def path(tmp_path: Path) -> Path:
     return old_ledger(tmp_path / "covers.db")
 
 
-def entry_of(known: dict[str, Any]) -> LedgerEntry:
-    """Say what this version is to read where version 1 read that."""
-    song, task = known["music_task_id"], known["task"]
-    created_at, completed_at = (
-        known[name] and datetime.fromisoformat(known[name])
-        for name in ("created_at", "completed_at")
-    )
-    return LedgerEntry(
-        number=known["number"],
-        tracks=tuple(Track(song, title=name, columns=c) for name, c in known["tracks"].items()),
-        state=TrackState[known["state"]],
-        task=task and CoverTask(cover_task_id=task[0], music_task_id=song, adopted=task[1]),
-        images=tuple(known["images"]),
-        files=tuple(map(Path, known["files"])),
-        error=known["error"],
-        reason=known["reason"],
-        submits=int(known["state"] != "WAITING"),  # it counted none: one at least
-        created_at=created_at,
-        completed_at=completed_at,
-    )
+ROWS = re.compile(r'^INSERT INTO "tracks" .*?\);\n', re.DOTALL | re.MULTILINE)
 
-
-EXPECTED = [entry_of(known) for known in json.loads((SAMPLES / "ledger-v1.json").read_text())]
-
-
-def version(path: Path) -> int:
-    with closing(sqlite3.connect(path)) as database:
-        (number,) = database.execute("PRAGMA user_version").fetchone()
-    return int(number)
-
-
-def open_and_close(path: Path) -> None:
-    async def act() -> None:
-        async with Ledger(path):
-            pass
-
-    asyncio.run(act())
+ACCOUNT = "0123456789abcdef"
 
 
 def test_the_sample_has_a_track_in_each_state() -> None:
@@ -170,49 +124,6 @@ def test_the_two_versions_are_alike_for_a_ledger_that_is_new(path: Path, tmp_pat
     open_and_close(tmp_path / "new.db")
 
     assert schema(path) == schema(tmp_path / "new.db")
-
-
-@pytest.mark.parametrize(("call", "stride"), [("fdatasync", 1), ("pwrite64", 4)])
-def test_killed_at_any_write_a_ledger_is_of_the_old_version_or_of_the_new_and_whole(
-    tmp_path: Path, call: str, stride: int
-) -> None:
-    code, kills, versions = -9, 0, set[int]()
-    while code == -9:
-        folder = tmp_path / f"{kills}"
-        folder.mkdir()
-        path = old_ledger(folder / "covers.db")
-        kill = f"inject={call}:signal=SIGKILL:when={1 + stride * kills}"
-        traced = strace("-P", f"{path}-wal", "-P", str(path), "-e", f"trace={call}", "-e", kill)
-        code, _ = run(OPEN, path, prefix=traced)
-        read = read_now(path)  # first: whoever reads changes nothing
-        versions.add(version(path))
-        open_and_close(path)
-        kills += code == -9
-
-        assert read == EXPECTED
-        assert (read_now(path), version(path)) == (EXPECTED, 2)
-    assert kills >= {"fdatasync": 2, "pwrite64": 5}[call]
-    assert versions == {1, 2}
-
-
-@pytest.mark.parametrize("lasting", ["", "+"], ids=["for a moment", "from then on"])
-def test_a_disk_that_fills_meanwhile_leaves_the_old_version(tmp_path: Path, lasting: str) -> None:
-    refused = 0
-    for write in range(1, 40, 6):
-        folder = tmp_path / f"{write}"
-        folder.mkdir()
-        path = old_ledger(folder / "covers.db")
-        full = f"inject=pwrite64:error=ENOSPC:when={write}{lasting}"
-        traced = strace("-P", f"{path}-wal", "-e", "trace=pwrite64", "-e", full)
-        code, said = run(OPEN, path, prefix=traced)
-        refused += "cannot be used" in said[0]
-
-        assert code == 0
-        assert read_now(path) == EXPECTED
-        assert version(path) == (2 if said == ["opened"] else 1)
-        open_and_close(path)
-        assert (read_now(path), version(path)) == (EXPECTED, 2)
-    assert refused >= 2
 
 
 DAMAGE: dict[str, Callable[[sqlite3.Connection], object]] = {

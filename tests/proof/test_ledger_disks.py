@@ -11,6 +11,11 @@ from tests.support.bad_disk import disk_of_its_own, run, strace
 from tests.support.runs import read_now
 
 
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "covers.db"
+
+
 async def opened_and_closed(path: Path) -> None:
     async with Ledger(path):
         pass
