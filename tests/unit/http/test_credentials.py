@@ -1,0 +1,66 @@
+"""The key: checked, sent, and shown nowhere."""
+
+import copy
+import pickle
+
+import pytest
+
+from suno_cover_async.http.credentials import ApiKey
+
+KEY = "sk-Nightingale-9b27"
+
+
+def checked(value: object = KEY) -> ApiKey:
+    key = ApiKey(value)
+    key.check()
+    return key
+
+
+def test_the_headers_have_the_key_and_name_this_package() -> None:
+    headers = checked().headers()
+
+    assert headers["Authorization"] == f"Bearer {KEY}"
+    assert headers["User-Agent"].startswith("suno-cover-async/")
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_missing_key_says_where_it_comes_from(value: str | None) -> None:
+    with pytest.raises(ValueError, match="pass api_key, or set the environment variable"):
+        checked(value)
+
+
+@pytest.mark.parametrize("value", [f" {KEY}", f"{KEY}\n", "ключ", "a b"])
+def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(value: str) -> None:
+    with pytest.raises(ValueError, match="check for a space or a line break") as caught:
+        checked(value)
+    assert value.strip() not in str(caught.value)
+
+
+def test_a_key_of_another_type_is_refused() -> None:
+    with pytest.raises(TypeError, match="api_key must be a str"):
+        checked(b"sk-bytes")
+
+
+def test_neither_repr_nor_pickle_nor_copy_shows_it() -> None:
+    key = checked()
+
+    assert KEY not in repr(key)
+    for leak in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="not pickled"):
+            leak(key)
+
+
+def test_a_fingerprint_tells_keys_and_hosts_apart_and_reveals_neither() -> None:
+    prints = {
+        ApiKey(value).fingerprint(host)
+        for value in (KEY, KEY + "0")
+        for host in ("sunoapi", "kie", "https://api.example")
+    }
+
+    assert len(prints) == 6
+    assert all(len(one) == 16 for one in prints)
+    assert checked().fingerprint("kie") == ApiKey(KEY).fingerprint("kie")
+
+
+def test_it_is_hidden_in_what_a_server_says() -> None:
+    assert checked().hide_in(f"no such key {KEY}!") == "no such key [key]!"
