@@ -103,7 +103,7 @@ class SunoCoverClient:
             backpressure=Backpressure(limiter.rate_limit, retry.max_retry_after),
             breakers=Breakers(
                 api=_breaker(retry, "the API"),
-                submit=_breaker(retry, "submitting"),
+                submit=_breaker(retry, "the API's submit endpoint"),
                 images=_breaker(retry, "the image host"),
             ),
         )
