@@ -29,8 +29,8 @@ class Consequence(enum.Enum):
         FAILED: The track has no cover, or no longer has one.
         ATTENTION: A person must check the track: a cover exists that cannot be found or fetched, or
             one may exist.
-        WRONG_TASK: As ATTENTION; its cover task belongs to another song, and is removed from the
-            ledger.
+        WRONG_TASK: As ATTENTION; its cover task belongs to another song, or names none at its end,
+            and is removed from the ledger.
         STOP_SUBMITTING: The track is left to the next run. Nothing more is submitted, and covers
             that are paid for are finished.
         ABORT: This track and all others are left to the next run.

@@ -22,7 +22,7 @@ SOONEST_RESUBMIT = 1.0
 """Seconds before a possibly billed submit may be repeated."""
 
 _MAX_RESUBMITS = 3
-_MAX_LONE_PROBES = 50  # 24 minutes of an outage in which no other request probes the host
+_MAX_LONE_PROBES = 50  # about 23 minutes of an outage in which no other request probes the host
 
 
 @attrs.frozen(kw_only=True)
