@@ -84,17 +84,17 @@ class Submitter:
 
     async def settled(self, music_task_id: str) -> None:
         """Wait for a submit that all its callers have left, and that no caller has joined since."""
-        shared = self._under_way.get(music_task_id)
-        if shared is not None and not shared.joinable:
-            await shared.ended()
+        flight = self._under_way.get(music_task_id)
+        if flight is not None and not flight.joinable:
+            await flight.ended()
 
     async def stop(self) -> None:
         """End all submits: send nothing more, and finish what is on the wire."""
         submits = list(self._under_way.values())
-        for shared in submits:
-            shared.stop()
-        for shared in submits:
-            await shared.ended()
+        for flight in submits:
+            flight.stop()
+        for flight in submits:
+            await flight.ended()
 
     def _begin(
         self,
@@ -113,8 +113,8 @@ class Submitter:
         return flight
 
     def _forget_ended(self, music_task_id: str) -> None:
-        shared = self._under_way.get(music_task_id)
-        if shared is not None and shared.has_ended:
+        flight = self._under_way.get(music_task_id)
+        if flight is not None and flight.has_ended:
             del self._under_way[music_task_id]
             self.state.under_way.discard(music_task_id)
 
@@ -141,10 +141,10 @@ class Submitter:
             return unclaimed
         with self.notifier.expecting(music_task_id) as event:
             failed: set[str] = set()  # cover tasks that failed before this submit
-            known = await self._confirmed(music_task_id, failed)
-            return known or await self._sent(music_task_id, event, patience, failed, policy)
+            known = await self._find_confirmed(music_task_id, failed)
+            return known or await self._send(music_task_id, event, patience, failed, policy)
 
-    async def _sent(
+    async def _send(
         self,
         music_task_id: str,
         event: CallbackEvent,
@@ -173,7 +173,7 @@ class Submitter:
         if trouble.possibly_billed or (was_possibly_billed and (exists or trouble.retryable)):
             if not exists:  # if it exists, only the callback can name it: wait the full time
                 patience = min(patience, self.poller.fallback_delay)
-            task = await self._called_back(music_task_id, event, patience, failed)
+            task = await self._wait_for_callback(music_task_id, event, patience, failed)
             if task is not None:
                 return task
         if exists and not trouble.possibly_billed:
@@ -182,12 +182,12 @@ class Submitter:
             trouble.possibly_billed = True  # this refusal says nothing about the earlier submit
         raise trouble
 
-    async def _called_back(
+    async def _wait_for_callback(
         self, music_task_id: str, event: CallbackEvent, patience: float, failed: set[str]
     ) -> CoverTask | None:
         """Wait for the callback of a possibly billed submit; return its confirmed cover task."""
         if not self.notifier.is_reliable:
-            return await self._confirmed(music_task_id, failed)
+            return await self._find_confirmed(music_task_id, failed)
         clock = asyncio.get_running_loop().time
         until, next_poll = clock() + patience, -math.inf
         with contextlib.suppress(TimeoutError):
@@ -197,12 +197,12 @@ class Submitter:
                     await event.wait(next_poll if unconfirmed else until)
                     await asyncio.sleep(next_poll - clock())
                     next_poll = clock() + self.poll.min_interval
-                    task = await self._confirmed(music_task_id, failed)
+                    task = await self._find_confirmed(music_task_id, failed)
                     if task is not None:
                         return task
         return None
 
-    async def _confirmed(self, music_task_id: str, failed: set[str]) -> CoverTask | None:
+    async def _find_confirmed(self, music_task_id: str, failed: set[str]) -> CoverTask | None:
         """Return the cover task that callbacks named and its details confirm; None without one.
 
         A named task is forgotten only if its details show other music. A failed one is skipped, so
