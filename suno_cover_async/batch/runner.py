@@ -392,7 +392,7 @@ class CatalogRun:
         await self._ledger.submitting(entry)
         try:
             return await self._covers.submit(
-                entry.music_task_id, patience=self._covers.poll.timeout, policy=self._retry
+                entry.music_task_id, callback_timeout=self._covers.poll.timeout, policy=self._retry
             )
         except asyncio.CancelledError:
             await self._covers.settled(entry.music_task_id)
@@ -478,8 +478,10 @@ class CatalogRun:
             if isinstance(error, CoverExpiredError) and entry.is_young:
                 # The API keeps images for 14 days, so the image host's answer is wrong.
                 what, error.retryable = Consequence.LEFT, True
+            # The entry stays SAVED if an earlier title of the same music task has files: the user
+            # has its images, so it did not fail. Only the outcomes of the new titles say so.
             if entry.files and what in {Consequence.FAILED, Consequence.ATTENTION}:
-                await self._ledger.saved(entry, entry.files)  # saved under its other titles
+                await self._ledger.saved(entry, entry.files)
                 return [Failed(track=track, error=error) for track in without_files]
             if what in {Consequence.LEFT, Consequence.STOP_SUBMITTING, Consequence.ABORT}:
                 await self._ledger.put_off(entry)

@@ -259,6 +259,8 @@ class CoverPolling:
         """
         now = asyncio.get_running_loop().time()
         polled_at = -math.inf if self.polled_at is None else self.polled_at
+        # A poll that began less than half of the lead time before `last_poll` counts as the last
+        # one. A second poll so soon after it would cost a request and hardly ever find more.
         having_time = (one for one in self.waiters if now < one.deadline)
         return [
             one.last_poll for one in having_time if polled_at < one.last_poll - one.lead_time / 2

@@ -8,7 +8,8 @@ is expected, polls are a rare fallback. After a callback that was wrong or too e
 the schedule of a new task, and further callbacks never bring them closer together than the policy's
 `min_interval`.
 
-A waiter costs a future and a timer, a polled cover task a timer; only a poll under way is a task.
+Waiting is cheap in memory: each waiter has a future and a timer, and each polled cover task has a
+timer. An asyncio task exists only while a poll is under way.
 """
 
 import asyncio
@@ -121,6 +122,9 @@ class Poller:
 
     def notify(self, polling: CoverPolling) -> None:
         """Schedule the poll that follows a callback."""
+        # A poll that is held loses its place in that line: after a callback it need not wait for
+        # others. A poll under way may have been answered before the cover finished, so `_answered`
+        # sets the time of another one, at once, since `is_notified` is set.
         self._cancel_timer(polling)
         polling.is_notified = True
         if polling.request is None:
@@ -160,6 +164,8 @@ class Poller:
             born=now if born is None else born,
             due=(now if born is None else born) + age,
             expects_callback=expects_callback,
+            # A task whose age is not known may be finished already. So it counts as polled long
+            # ago: `_next_useful_poll` then never postpones its first poll.
             polled_at=-math.inf if born is None else None,
         )
         if self._notifier.is_expecting_callbacks:
@@ -282,6 +288,9 @@ class Poller:
         if not polling.is_over:
             self._set_due(polling)
         elif polling.expects_callback and polling.confirmed_at is None and polling.end is None:
+            # The cover is finished, and a fallback poll found it: its callback did not come. After
+            # some of these the notifier relies on callbacks no longer. Polls that ended with an
+            # error do not count, since such a cover may not be finished.
             self._notifier.missed()
         self._wake_held()
 

@@ -144,6 +144,8 @@ async def open_runtime(
     users: set[asyncio.Task[None]],
 ) -> Runtime:
     """Open a runtime in the running event loop, without suspending; `stack` closes it."""
+    # Nothing awaited here may suspend, and entering a ClientSession does not. If it did, two first
+    # callers could each open a runtime, and only one of the two would be used and closed.
     owned = session is None
     if session is None:
         session = await stack.enter_async_context(_own_session(account))

@@ -58,13 +58,14 @@ class Submitter:
     )
 
     async def submit(
-        self, music_task_id: str, patience: float, policy: RetryPolicy | None = None
+        self, music_task_id: str, callback_timeout: float, policy: RetryPolicy | None = None
     ) -> CoverTask:
         """Submit, or join a submit of this music task that is under way.
 
         Args:
             music_task_id: The music task.
-            patience: The most seconds to wait for the callback of a submit whose answer is lost.
+            callback_timeout: The most seconds to wait for the callback of a submit whose answer
+                is lost.
             policy: How often to try; None uses the account's policy. If a joined submit, begun
                 under another policy, ends in a retryable error, another one begins under this
                 policy.
@@ -72,7 +73,7 @@ class Submitter:
         while True:
             known = self._under_way.get(music_task_id)
             joined = known if known is not None and known.joinable else None
-            flight = joined or self._begin(music_task_id, patience, policy, ending=known)
+            flight = joined or self._begin(music_task_id, callback_timeout, policy, ending=known)
             try:
                 task = await flight.join()
             except SunoCoverError as error:
@@ -99,13 +100,13 @@ class Submitter:
     def _begin(
         self,
         music_task_id: str,
-        patience: float,
+        callback_timeout: float,
         policy: RetryPolicy | None,
         *,
         ending: SingleFlight[CoverTask] | None,
     ) -> SingleFlight[CoverTask]:
         """Begin a submit, which first waits for the one that is `ending`."""
-        work = self._submit(music_task_id, patience, policy, ending=ending)
+        work = self._submit(music_task_id, callback_timeout, policy, ending=ending)
         forget = partial(self._forget_ended, music_task_id)
         self.state.under_way.add(music_task_id)
         flight = SingleFlight(work, ended=forget, stopped=_stopped)
@@ -121,7 +122,7 @@ class Submitter:
     async def _submit(
         self,
         music_task_id: str,
-        patience: float,
+        callback_timeout: float,
         policy: RetryPolicy | None,
         *,
         ending: SingleFlight[CoverTask] | None,
@@ -142,13 +143,13 @@ class Submitter:
         with self.notifier.expecting(music_task_id) as event:
             failed: set[str] = set()  # cover tasks that failed before this submit
             known = await self._find_confirmed(music_task_id, failed)
-            return known or await self._send(music_task_id, event, patience, failed, policy)
+            return known or await self._send(music_task_id, event, callback_timeout, failed, policy)
 
     async def _send(
         self,
         music_task_id: str,
         event: CallbackEvent,
-        patience: float,
+        callback_timeout: float,
         failed: set[str],
         policy: RetryPolicy | None,
     ) -> CoverTask:
@@ -172,8 +173,8 @@ class Submitter:
         exists = isinstance(trouble, CoverExistsError)
         if trouble.possibly_billed or (was_possibly_billed and (exists or trouble.retryable)):
             if not exists:  # if it exists, only the callback can name it: wait the full time
-                patience = min(patience, self.poller.fallback_delay)
-            task = await self._wait_for_callback(music_task_id, event, patience, failed)
+                callback_timeout = min(callback_timeout, self.poller.fallback_delay)
+            task = await self._wait_for_callback(music_task_id, event, callback_timeout, failed)
             if task is not None:
                 return task
         if exists and not trouble.possibly_billed:
@@ -183,13 +184,19 @@ class Submitter:
         raise trouble
 
     async def _wait_for_callback(
-        self, music_task_id: str, event: CallbackEvent, patience: float, failed: set[str]
+        self, music_task_id: str, event: CallbackEvent, callback_timeout: float, failed: set[str]
     ) -> CoverTask | None:
         """Wait for the callback of a possibly billed submit; return its confirmed cover task."""
         if not self.notifier.is_reliable:
             return await self._find_confirmed(music_task_id, failed)
+        # The cover tasks that callbacks named and no details disproved are polled again every
+        # `min_interval` seconds, because the API may show a task later than its callback comes.
+        # `next_poll` begins at minus infinity, so that one which is named already is polled at
+        # once. While none is named, only a callback ends the wait. The sleep after the event
+        # keeps polls `min_interval` apart, however many callbacks come: a flood of them, true or
+        # forged, makes no poll come sooner.
         clock = asyncio.get_running_loop().time
-        until, next_poll = clock() + patience, -math.inf
+        until, next_poll = clock() + callback_timeout, -math.inf
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(until):
                 while True:
