@@ -11,9 +11,10 @@ so that a program that only needs a client does not load aiohttp.web and SQLite.
 `suno_cover_async.sandbox`.
 
 The folders and modules, from the top layer down: `cli` (the command line), `batch` (whole
-catalogs), `client` (the public methods), `callbacks` (the receiver), `covers` (submit, poll,
-notify), `http`, `images`, `ledger`, `protocol` (requests, responses and their JSON), `resilience`
-(rate limiter, circuit breaker, retry), and `common`.
+catalogs), `client` (the public methods) and `callbacks` (the receiver), `covers` (submit, poll,
+notify), `sandbox` (a simulated API), `http` (requests) and `images` (downloads), `ledger`,
+`protocol` (requests, responses and their JSON) and `resilience` (rate limiter, circuit breaker,
+retry), `errors`, `models` (values), `policies` (settings) and `hosts`, and `common`.
 """
 
 from importlib import import_module

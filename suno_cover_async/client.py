@@ -103,7 +103,7 @@ class SunoCoverClient:
             backpressure=Backpressure(limiter.rate_limit, retry.max_retry_after),
             breakers=Breakers(
                 api=_breaker(retry, "the API"),
-                submit=_breaker(retry, "submitting"),
+                submit=_breaker(retry, "the API's submit endpoint"),
                 images=_breaker(retry, "the image host"),
             ),
         )
@@ -241,9 +241,10 @@ class SunoCoverClient:
 
         Args:
             music_task_id: The finished song.
-            timeout: Seconds to wait after the submit; None uses the poll policy's, 900. With a
-                receiver, it also bounds the wait for the callback of a submit whose answer was
-                lost (for a joined submit, the timeout of the call that began it does).
+            timeout: The most seconds to wait for the cover, counted from the end of the submit;
+                None uses the poll policy's, 900. With a receiver, it is also the most seconds to
+                wait for the callback of a submit whose answer was lost. A submit that another call
+                began keeps that call's timeout.
 
         Returns:
             Details of a success, with its images.
@@ -256,9 +257,9 @@ class SunoCoverClient:
             ValueError: An argument has an invalid value.
         """
         validation.task_id("music_task_id", music_task_id)
-        timeout = self._patience(timeout)
+        timeout = self._timeout(timeout)
         async with self._covers.slot():
-            task = await self._covers.submit(music_task_id, patience=timeout)
+            task = await self._covers.submit(music_task_id, callback_timeout=timeout)
             with self._covers.state.holding(task):
                 return await self._covers.wait(task, timeout)
 
@@ -270,16 +271,21 @@ class SunoCoverClient:
         repeated, by this call or by the next one, but not sooner than 1 s later. Concurrent
         submits of one music task share one request.
 
-        With a receiver, a submit that may have been billed and ended without a cover task is
-        completed from its callback, once the details confirm it. The wait for that callback lasts
-        as long as for any cover (900 s by default) if the API says that a cover exists but does
-        not name it, else until the callback is overdue (after 60 s, or the age learned from
-        earlier covers). If a confirmed callback came before, even in an earlier run, no request
-        is sent.
+        With a receiver, a submit that may have been billed and ended without a cover task waits
+        for its callback, and returns the cover task that it names once the details confirm it:
 
-        A cancelled caller returns at once. If its request was sent by then, a task of the client
-        finishes it, and its result is `unclaimed`; if not, it is never sent. The next call for
-        this music task waits for that answer and makes no second request.
+        - If the API says that a cover exists but does not name it, the wait is as long as for any
+          cover, 900 s by default.
+        - Otherwise it ends when the callback is overdue: after 60 s, or the age learned from
+          earlier covers.
+        - If the callback came before this call, even in an earlier run, no request is sent.
+
+        A cancelled caller returns at once:
+
+        - If its request was sent by then, a task of the client finishes it, and the result is
+          `unclaimed`. The next call for this music task waits for that answer and makes no second
+          request.
+        - If it was not sent, it never is.
 
         Raises:
             CoverExistsError: A cover exists and the API did not name its task.
@@ -289,7 +295,7 @@ class SunoCoverClient:
             ValueError: `music_task_id` is not a valid id.
         """
         validation.task_id("music_task_id", music_task_id)
-        return await self._covers.submit(music_task_id, patience=self._covers.poll.timeout)
+        return await self._covers.submit(music_task_id, callback_timeout=self._covers.poll.timeout)
 
     async def wait(self, task: CoverTask | str, *, timeout: float | None = None) -> CoverDetails:
         """Wait for a cover task to succeed.
@@ -312,7 +318,7 @@ class SunoCoverClient:
             ValueError: An argument has an invalid value.
         """
         validation.task_id("task", id_of(task))
-        return await self._covers.wait(task, self._patience(timeout))
+        return await self._covers.wait(task, self._timeout(timeout))
 
     def watch(
         self, task: CoverTask | str, *, timeout: float | None = None
@@ -323,7 +329,7 @@ class SunoCoverClient:
         those of `wait`, except `CoverFailedError`.
         """
         validation.task_id("task", id_of(task))
-        return self._covers.watch(task, self._patience(timeout))
+        return self._covers.watch(task, self._timeout(timeout))
 
     async def details(self, task: CoverTask | str) -> CoverDetails:
         """Poll a cover task once.
@@ -373,7 +379,7 @@ class SunoCoverClient:
             ValueError: An argument has an invalid value.
         """
         validation.task_id("music_task_id", music_task_id)
-        return await self._covers.wait_for_music(music_task_id, self._patience(timeout))
+        return await self._covers.wait_for_music(music_task_id, self._timeout(timeout))
 
     async def download(
         self, details: CoverDetails, into: str | os.PathLike[str], *, name: str | None = None
@@ -407,7 +413,7 @@ class SunoCoverClient:
         stem = folder / file_stem(validation.instance("name", name, str))
         return await self._covers.download(details, stem)
 
-    def _patience(self, timeout: float | None) -> float:
+    def _timeout(self, timeout: float | None) -> float:
         return validation.positive(
             "timeout", self._covers.poll.timeout if timeout is None else timeout
         )

@@ -24,7 +24,7 @@
     ├── DownloadError               an image could not be fetched or saved
     ├── CallbackRefusedError        a callback that is not authentic, or not readable
     ├── LedgerError                 the ledger cannot be used safely
-    └── ClientUsageError            the client is closed, or in use in another event loop
+    └── ClientUsageError            the client, its session or its ledger is closed or in use
 
 Besides these the package raises only cancellations, and plain `TypeError` and `ValueError` for
 wrong arguments. This module knows the values of `models.py` and nothing else; no error ever holds
@@ -237,4 +237,10 @@ class LedgerError(SunoCoverError):
 
 
 class ClientUsageError(SunoCoverError):
-    """The client was used after it was closed, or from two running event loops at once."""
+    """The client, its session or its ledger was used in a way that cannot work.
+
+    The client is closed, or was closed during the call; the client or its rate limiter is in use in
+    another running event loop; the borrowed session is closed, or has credentials of its own; the
+    ledger is closed while a catalog uses it; or a catalog's track iterator was cancelled from
+    outside the catalog.
+    """

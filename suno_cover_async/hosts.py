@@ -1,7 +1,10 @@
-"""The hosts that serve the Cover API, and the differences between them, as values.
+"""The hosts that serve the Cover API, the differences between them, and a client's base URL.
+
+A `Host` is a frozen value; `responses.py` and the client read it. A `BaseUrl` is mutable: it
+records that the API has answered. Nothing here does I/O.
 
 Sources: the hosts' public documentation (docs.sunoapi.org, docs.kie.ai, docs.api.box) and
-recorded traffic. Nothing here does I/O; `responses.py` and the client read these values.
+recorded traffic.
 """
 
 import attrs
@@ -12,7 +15,7 @@ from suno_cover_async.common.validation import checked
 
 @attrs.define(eq=False)
 class BaseUrl:
-    """The base URL of the API, and whether the API has answered there.
+    """The base URL of the API, and whether the API has answered there; mutable.
 
     Attributes:
         url: Scheme and authority, possibly a path, without a trailing slash.

@@ -27,8 +27,10 @@ class Consequence(enum.Enum):
     Attributes:
         LEFT: The next run continues with the track.
         FAILED: The track has no cover, or no longer has one.
-        ATTENTION: The track is possibly billed and has no cover: a person must check it.
-        WRONG_TASK: Likewise; its cover task belongs to another song, or to none.
+        ATTENTION: A person must check the track: a cover exists that cannot be found or fetched, or
+            one may exist.
+        WRONG_TASK: As ATTENTION; its cover task belongs to another song, or names none at its end,
+            and is removed from the ledger.
         STOP_SUBMITTING: The track is left to the next run. Nothing more is submitted, and covers
             that are paid for are finished.
         ABORT: This track and all others are left to the next run.

@@ -88,8 +88,8 @@ class Progress:
         in_flight: Being submitted, waited for or saved at this moment.
         billed: Submits of this run that the API accepted as new.
         adopted: Submits of this run that returned a cover task which existed already.
-        possibly_billed: Possibly billed: a submit may have been sent, and its result is unknown.
-            Counted at the start and at the end of a run.
+        possibly_billed: A submit may have been sent, and its result is not known. This number is
+            brought up to date only at the start and at the end of a run.
     """
 
     total: int = 0

@@ -83,7 +83,7 @@ class DownloadQueue:
     """The covers whose images are not saved, oldest first, shared by several workers."""
 
     def __init__(self, ledger: Ledger, workers: int) -> None:
-        """Start; at most `workers` entries are taken at a time and not yet returned by `leave`."""
+        """Start; at most `workers` entries are taken and not given back by `release`."""
         self._ledger = ledger
         self._workers = workers
         self._under_way: set[int] = set()
@@ -101,7 +101,7 @@ class DownloadQueue:
         self._news.set()
 
     async def next(self) -> LedgerEntry | None:
-        """Take the next entry, which must be passed to `leave`; None when there are no more."""
+        """Take the next entry, which must be passed to `release`; None when there are no more."""
         async with self._turn:
             while True:
                 self._news.clear()  # before the read, so a cover added during it is noticed
@@ -114,6 +114,6 @@ class DownloadQueue:
                     return None
                 await self._news.wait()
 
-    def leave(self, entry: LedgerEntry) -> None:
-        """Return an entry that is saved or put off."""
+    def release(self, entry: LedgerEntry) -> None:
+        """Give back an entry, which is saved or put off."""
         self._under_way.discard(entry.number)

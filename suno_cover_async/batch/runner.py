@@ -258,7 +258,9 @@ class CatalogRun:
                 if self._into is not None:
                     await in_thread(partial(sweep, self._into))
                     for _ in range(_SAVES_AT_ONCE):
-                        group.create_task(_on_its_own(partial(self._save_all, self._into)))
+                        group.create_task(
+                            _raise_foreign_cancellation(partial(self._save_all, self._into))
+                        )
                 await self._cover_all()
         except BaseExceptionGroup as errors:
             self._reason = self._reason or _first(errors)
@@ -272,7 +274,7 @@ class CatalogRun:
     async def _follow(self, feed: AsyncIterable[Track | str]) -> None:
         """Add the tracks of the feed to the ledger; if it fails, finish what is paid for."""
         try:
-            await _on_its_own(partial(self._take_in, feed), _ITERATOR_CANCELLED)
+            await _raise_foreign_cancellation(partial(self._take_in, feed), _ITERATOR_CANCELLED)
         except LedgerError:
             raise
         except Exception as error:  # noqa: BLE001 - a feed may raise anything
@@ -294,7 +296,7 @@ class CatalogRun:
         async with asyncio.TaskGroup() as tracks:
             while await self._tracks.ready():
                 started = asyncio.Event()
-                tracks.create_task(_on_its_own(partial(self._cover_next, started)))
+                tracks.create_task(_raise_foreign_cancellation(partial(self._cover_next, started)))
                 await started.wait()
         self._images.completed()
 
@@ -304,7 +306,7 @@ class CatalogRun:
         # task takes its slot itself: if the dispatcher took it and passed it on, a task cancelled
         # before its first step would never release it.
         await self._unread.has_capacity()
-        await self._images_can_be_had()
+        await self._wait_for_image_host()
         async with self._covers.slot():
             entry = await self._tracks.next()
             started.set()
@@ -326,7 +328,7 @@ class CatalogRun:
             del self._in_flight[entry.music_task_id]
             self.progress.in_flight = len(self._in_flight)
 
-    async def _images_can_be_had(self) -> None:
+    async def _wait_for_image_host(self) -> None:
         """Wait until the image host is available, or until `finish` ends the wait.
 
         Images expire, so no cover is submitted while its images cannot be fetched.
@@ -390,7 +392,7 @@ class CatalogRun:
         await self._ledger.submitting(entry)
         try:
             return await self._covers.submit(
-                entry.music_task_id, patience=self._covers.poll.timeout, policy=self._retry
+                entry.music_task_id, callback_timeout=self._covers.poll.timeout, policy=self._retry
             )
         except asyncio.CancelledError:
             await self._covers.settled(entry.music_task_id)
@@ -459,15 +461,15 @@ class CatalogRun:
                 with self._doing(Step.SAVE, entry):
                     outcomes = await self._save(entry, folder)
             finally:
-                self._images.leave(entry)
+                self._images.release(entry)
             await self._unread.put(outcomes)
 
     async def _save(self, entry: LedgerEntry, folder: Path) -> Sequence[Outcome]:
         """Save the images under each title of the track that has no files yet."""
-        nameless = [track for track in entry.tracks if not _is_among(track, entry.files)]
+        without_files = [track for track in entry.tracks if not _is_among(track, entry.files)]
         covered: list[Covered] = []
         try:
-            for track in nameless:
+            for track in without_files:
                 stem = folder / file_stem(_stem(track))
                 files = await self._covers.download(entry.details, stem, policy=self._retry)
                 covered.append(Covered(track=track, details=entry.details, files=files))
@@ -476,9 +478,11 @@ class CatalogRun:
             if isinstance(error, CoverExpiredError) and entry.is_young:
                 # The API keeps images for 14 days, so the image host's answer is wrong.
                 what, error.retryable = Consequence.LEFT, True
+            # The entry stays SAVED if an earlier title of the same music task has files: the user
+            # has its images, so it did not fail. Only the outcomes of the new titles say so.
             if entry.files and what in {Consequence.FAILED, Consequence.ATTENTION}:
-                await self._ledger.saved(entry, entry.files)  # saved under its other titles
-                return [Failed(track=track, error=error) for track in nameless]
+                await self._ledger.saved(entry, entry.files)
+                return [Failed(track=track, error=error) for track in without_files]
             if what in {Consequence.LEFT, Consequence.STOP_SUBMITTING, Consequence.ABORT}:
                 await self._ledger.put_off(entry)
             return await self._end(entry, error, what)
@@ -553,7 +557,9 @@ def _is_among(track: Track, files: Sequence[Path]) -> bool:
     return any(file.stem.rpartition("-")[0] == stem for file in files)  # less `-1`, `-2`
 
 
-async def _on_its_own(work: Callable[[], Awaitable[None]], why: str = _CLOSED) -> None:
+async def _raise_foreign_cancellation(
+    work: Callable[[], Awaitable[None]], why: str = _CLOSED
+) -> None:
     """Run a part of the work; raise ClientUsageError for a CancelledError from inside the work.
 
     A CancelledError passes unchanged when this task was cancelled. Otherwise it came from the

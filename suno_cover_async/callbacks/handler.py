@@ -23,7 +23,7 @@ _HEAD_START = 0.05  # seconds to send the answer before the user's code may bloc
 _log = logging.getLogger("suno_cover_async")
 
 
-class Hook:
+class CallbackHandler:
     """The user's function, isolated from the receiver: errors are logged, calls are bounded."""
 
     def __init__(self, function: Callable[[Callback], object]) -> None:

@@ -15,7 +15,7 @@ from typing import NoReturn, cast
 from aiohttp import web
 
 from suno_cover_async.callbacks import asgi
-from suno_cover_async.callbacks.handler import Hook
+from suno_cover_async.callbacks.handler import CallbackHandler
 from suno_cover_async.callbacks.verification import (
     ACCEPTED,
     LARGEST_BODY,
@@ -113,7 +113,7 @@ class CallbackReceiver:
             secrets=held[0].check("secret"), hmac_keys=held[1] and held[1].check("hmac_key")
         )
         self._public_url = _public_url(public_url)
-        self._hook = None if on_callback is None else Hook(on_callback)
+        self._handler = None if on_callback is None else CallbackHandler(on_callback)
         self._notifier = Notifier(self._public_url)
 
     def __repr__(self) -> str:
@@ -291,8 +291,8 @@ class CallbackReceiver:
         _log.debug("a callback for music task %s", callback.music_task_id)
         if not self._notifier.notify(callback):
             raise CallbackRefusedError("it contradicts what is known of the music or the cover")
-        if self._hook is not None:
-            self._hook.call(callback)
+        if self._handler is not None:
+            self._handler.call(callback)
 
 
 def _public_url(value: str) -> str:

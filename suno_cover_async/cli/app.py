@@ -14,7 +14,7 @@ from suno_cover_async.cli.commands.batch import batch, ledger
 from suno_cover_async.cli.commands.demo import demo
 from suno_cover_async.cli.commands.details import show_credits, show_details
 from suno_cover_async.cli.commands.generate import generate
-from suno_cover_async.cli.commands.listening import Door, with_door
+from suno_cover_async.cli.commands.listening import CallbackListener, with_listener
 from suno_cover_async.cli.commands.sandbox import serve
 from suno_cover_async.cli.exit_codes import ExitCode, advise, exit_code, explain
 from suno_cover_async.cli.options import (
@@ -48,10 +48,14 @@ def commands() -> None:
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @image_folder("covers", "Where to save the images.")
 @with_json
-@with_door
+@with_listener
 @connected
 def _generate(
-    ids: tuple[str, ...], into: Path, as_json: bool, connection: Connection, door: Door | None
+    ids: tuple[str, ...],
+    into: Path,
+    as_json: bool,
+    connection: Connection,
+    listener: CallbackListener | None,
 ) -> int:
     """Cover songs and save their images, many at once.
 
@@ -68,17 +72,17 @@ def _generate(
     """
     if "-" in ids and connection.key_file == "-":
         raise click.UsageError("standard input cannot hold both the ids and the key")
-    client = connection.client(None if door is None else door.receiver)
+    client = connection.client(None if listener is None else listener.receiver)
     options = [
         *("--out", str(into)),
         *(["--json"] if as_json else ()),
         *connection.arguments(),
-        *(door.arguments() if door else ()),
+        *(listener.arguments() if listener else ()),
     ]
     act = generate(client, _all_ids(ids), into=into, with_json=as_json, options=options)
     work = act.run()
-    if door is not None:
-        work = door.through(work, expected=lambda: act.billed > 0)
+    if listener is not None:
+        work = listener.run_while_listening(work, expected=lambda: act.billed > 0)
     return run(work, finish=act.finish)
 
 

@@ -1,5 +1,20 @@
-"""Code that any asyncio program could use: argument checks, text, tasks, event loops, disk.
+"""Provide what all other folders may use.
 
-It must know nothing of covers, of the API or of this package's errors: its callers pass in the
-errors to raise. Open `tasks.py` first: single flight and closing.
+====================  ==============================================================================
+module                contents
+====================  ==============================================================================
+`tasks.py`            single flight, closing and cancellation
+`loop_local.py`       one resource per event loop
+`connector.py`        a safer aiohttp connector: the API's requests and the downloads both use it
+`addresses.py`        loopback and public IP addresses
+`validation.py`       checks of arguments
+`records.py`          values to plain data and back
+`disk.py`             files that are on the disk, and work in threads
+`text.py`             text that is safe to print
+`version.py`          the version
+====================  ==============================================================================
+
+This folder must not know covers, requests or this package's errors: its callers pass in the errors
+to raise. Of the API it knows one thing: `validation.py` knows the forms of ids and URLs. Open
+`tasks.py` first.
 """

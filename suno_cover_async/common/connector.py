@@ -1,8 +1,9 @@
-"""A connector that reuses a connection only if no unrequested data has arrived on it.
+"""Reuse a connection only if no unrequested data has arrived on it.
 
 A host, or a gateway in front of it, may send data that answers no request: an answer twice, or HTTP
 408 on an idle connection. On a kept-alive connection aiohttp takes that for the answer to the next
-request, and so the cover of one song for another's. This module owns which connections are reused.
+request, so that each request would get the answer of another. This module owns which connections
+are reused.
 """
 
 import asyncio

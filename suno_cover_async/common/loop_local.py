@@ -1,4 +1,4 @@
-"""A resource per event loop: opened at first use, closed with its owner or with the loop.
+"""Hold a resource per event loop: opened at first use, closed with its owner or with the loop.
 
 It knows event loops and context managers; it does not know what the resource is.
 """
@@ -22,7 +22,8 @@ class LoopLocal(Generic[T]):
         """Open nothing yet.
 
         Args:
-            make: Opens the resource and fills the stack that closes it, without suspending.
+            make: Opens the resource and fills the stack that closes it, without suspending; see
+                `enter`.
             refused: Makes the error for a caller that must not use it.
         """
         self._make = make
@@ -53,6 +54,8 @@ class LoopLocal(Generic[T]):
             raise self._refused(
                 "this client is in use in another running event loop; make one client per loop"
             )
+        # `make` must not suspend. If it did, two tasks could both come here before `_thing` is set,
+        # and each would open a resource, of which only one is closed.
         self._loop, self._life = loop, self._live()
         self._thing = await anext(self._life)
         return self._thing
@@ -80,7 +83,7 @@ class LoopLocal(Generic[T]):
     async def _live(self) -> AsyncGenerator[T, None]:
         """Yield the resource, and close it when the generator is closed."""
         # An asynchronous generator, because `asyncio.run` closes all of them when it shuts its loop
-        # down: so the resource is closed even if no caller closes the client. They are closed
+        # down: so the resource is closed even if no caller calls `aclose`. They are closed
         # concurrently, in no order, so there must be only one: this.
         thing: T | None = None
         try:

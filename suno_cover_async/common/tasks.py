@@ -1,4 +1,4 @@
-"""Tasks that several callers share (single flight), and the end of waits when a client closes.
+"""Share a task among several callers (single flight), and end all waits when their owner closes.
 
 It knows tasks, callers and cancellation; it does not know what a task does.
 """
@@ -12,13 +12,13 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-# The work of a catalog that the running code is part of. The reference is weak, since a context
-# lives as long as the objects created in it, such as connections, and would keep the task alive.
+# The work that the running code is part of. The reference is weak, since a context lives as long
+# as the objects created in it, such as connections, and would keep the task alive.
 _work: "ContextVar[weakref.ref[asyncio.Task[Any]] | None]" = ContextVar("_work", default=None)
 
 
 def begin_work() -> None:
-    """Mark the running task as a catalog's work; code that it awaits or starts is part of it."""
+    """Mark the running task as work; code that it awaits or starts is part of it."""
     task = asyncio.current_task()
     _work.set(None if task is None else weakref.ref(task))
 
@@ -26,7 +26,7 @@ def begin_work() -> None:
 def is_part_of(work: asyncio.Task[Any]) -> bool:
     """Return whether the running code is part of this work, and so must not wait for its end.
 
-    It may be: a catalog's track iterator may close the client or the ledger.
+    It may be: the work may call code of the user, which closes what the work uses.
     """
     reference = _work.get()
     return reference is not None and reference() is work
@@ -123,7 +123,7 @@ def _retrieved(task: asyncio.Task[Any]) -> None:
 
 
 class Closing:
-    """Ends the waits of callers when a client closes, in one event loop.
+    """Ends the waits of callers when their owner closes, in one event loop.
 
     Attributes:
         is_closed: Whether it is closed; then no wait begins any more.
@@ -142,10 +142,10 @@ class Closing:
         self.is_closed: bool = False
 
     async def unless_closed(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await work in the running task, and end the wait when the client closes.
+        """Await work in the running task, and end the wait at `close`.
 
         Raises:
-            Exception: The client closed; made by `closed`.
+            Exception: It was closed; made by `closed`.
             asyncio.CancelledError: The task was cancelled by other code.
         """
         if self.is_closed:

@@ -253,9 +253,14 @@ class CoverPolling:
 
     @property
     def _last_polls(self) -> list[float]:
-        """When the last polls of waiters are due, for waiters with time left and no last poll."""
+        """The times of the last polls that are still to be made.
+
+        They are one per waiter whose deadline has not passed and that has not had its last poll.
+        """
         now = asyncio.get_running_loop().time()
         polled_at = -math.inf if self.polled_at is None else self.polled_at
+        # A poll that began less than half of the lead time before `last_poll` counts as the last
+        # one. A second poll so soon after it would cost a request and hardly ever find more.
         having_time = (one for one in self.waiters if now < one.deadline)
         return [
             one.last_poll for one in having_time if polled_at < one.last_poll - one.lead_time / 2
@@ -280,7 +285,7 @@ def check_parent(task: CoverTask | str, details: CoverDetails) -> None:
     """
     # The id of an adopted task comes from a refusal, whose format is not documented and was never
     # recorded: the id could be of another cover. So its final details must name the music task.
-    # An accepted task's id comes from the documented answer, and is believed without.
+    # An accepted task's id comes from the documented answer, so it needs no such check.
     if not isinstance(task, CoverTask) or details.music_task_id == task.music_task_id:
         return
     if details.music_task_id is None and not (task.adopted and details.finished):

@@ -68,7 +68,10 @@ class Subscription:
         }
 
     def contradicts(self, callback: Callback) -> bool:
-        """Return whether a callback names another cover task for this music, or the reverse."""
+        """Return whether a callback pairs one of the two ids with another one.
+
+        Always False unless the two ids are known to belong together.
+        """
         same_music = self.music_task_id == callback.music_task_id
         return self._certain and same_music != (self.cover_task_id == callback.cover_task_id)
 
@@ -152,7 +155,10 @@ class Notifier:
         return True
 
     def refused(self, reason: str) -> None:
-        """Record that a request was refused as no callback; `missed` reports it."""
+        """Record that a request to the receiver was refused, since it was no valid callback.
+
+        If callbacks fail to come, the warning of `missed` counts these and names the last reason.
+        """
         self._refusals += 1
         self._last_refusal = reason
 

@@ -8,7 +8,8 @@ is expected, polls are a rare fallback. After a callback that was wrong or too e
 the schedule of a new task, and further callbacks never bring them closer together than the policy's
 `min_interval`.
 
-A waiter costs a future and a timer, a polled cover task a timer; only a poll under way is a task.
+Waiting is cheap in memory: each waiter has a future and a timer, and each polled cover task has a
+timer. An asyncio task exists only while a poll is under way.
 """
 
 import asyncio
@@ -43,14 +44,22 @@ class Poller:
 
     def __init__(
         self,
-        ask: Callable[[str], Awaitable[CoverDetails | None]],
+        fetch_details: Callable[[str], Awaitable[CoverDetails | None]],
         policy: PollPolicy,
         state: CoverState,
         is_busy: Callable[[], bool],
         notifier: Notifier,
     ) -> None:
-        """Poll through `ask`; `is_busy` returns whether polls queue in the limiter."""
-        self._ask = ask
+        """Open nothing and poll nothing yet.
+
+        Args:
+            fetch_details: Makes one request for the details of a cover task.
+            policy: When to poll.
+            state: What the client remembers of covers.
+            is_busy: Returns whether polls queue in the limiter.
+            notifier: Delivers callbacks.
+        """
+        self._fetch_details = fetch_details
         self._policy = policy
         self._state = state
         self._is_busy = is_busy
@@ -67,7 +76,7 @@ class Poller:
             CoverExistsError: An adopted task belongs to other music.
             UnexpectedResponseError: An accepted task belongs to other music.
         """
-        details = await self._ask(id_of(task))
+        details = await self._fetch_details(id_of(task))
         if details is not None:
             check_parent(task, details)
             self._state.learn(details)
@@ -90,7 +99,7 @@ class Poller:
             polling = self._pollings[cover_task_id] = self._begin(waiter.task)
         polling.waiters.append(waiter)
         if waiter.last_poll < polling.wakes_at:
-            self._schedule(polling)
+            self._set_timer(polling)
         return polling
 
     async def leave(
@@ -106,24 +115,27 @@ class Poller:
             del self._pollings[polling.cover_task_id]
         if polling.subscription is not None:
             self._notifier.unsubscribe(polling.subscription)
-        self._unschedule(polling)
+        self._cancel_timer(polling)
         if polling.request is not None:
             polling.request.cancel()
             await settled(polling.request)
 
     def notify(self, polling: CoverPolling) -> None:
         """Schedule the poll that follows a callback."""
-        self._unschedule(polling)
+        # A poll that is held loses its place in that line: after a callback it need not wait for
+        # others. A poll under way may have been answered before the cover finished, so `_answered`
+        # sets the time of another one, at once, since `is_notified` is set.
+        self._cancel_timer(polling)
         polling.is_notified = True
         if polling.request is None:
-            self._plan(polling)
+            self._set_due(polling)
 
     async def stop(self) -> None:
         """End all polls; each waiter gets a `ClientUsageError`."""
         pollings = list(self._pollings.values())
         for polling in pollings:
             polling.finish(closed_while_waiting(polling.cover_task_id))
-            self._unschedule(polling)
+            self._cancel_timer(polling)
         requests = [polling.request for polling in pollings if polling.request is not None]
         for request in requests:
             request.cancel()
@@ -152,6 +164,8 @@ class Poller:
             born=now if born is None else born,
             due=(now if born is None else born) + age,
             expects_callback=expects_callback,
+            # A task whose age is not known may be finished already. So it counts as polled long
+            # ago: `_next_useful_poll` then never postpones its first poll.
             polled_at=-math.inf if born is None else None,
         )
         if self._notifier.is_expecting_callbacks:
@@ -170,7 +184,7 @@ class Poller:
         """Return whether enough polls are under way; polls after a callback are not limited."""
         return self._polls_under_way >= (_QUEUED_POLLS if self._is_busy() else _POLLS_AT_ONCE)
 
-    def _plan(self, polling: CoverPolling) -> None:
+    def _set_due(self, polling: CoverPolling) -> None:
         """Choose when to poll next, and set the timer."""
         now = asyncio.get_running_loop().time()
         if not polling.is_notified:
@@ -179,15 +193,15 @@ class Poller:
             polling.due = polling.confirmed_at + self._policy.min_interval
         else:
             polling.due = now
-        self._schedule(polling)
+        self._set_timer(polling)
 
-    def _schedule(self, polling: CoverPolling) -> None:
+    def _set_timer(self, polling: CoverPolling) -> None:
         """Set the timer for the next poll, unless a poll is under way or held."""
         is_idle = polling.request is None and polling not in self._held
         if polling.waiters and is_idle and not polling.is_over:
             polling.wake_at(polling.next_poll, self._wake)
 
-    def _unschedule(self, polling: CoverPolling) -> None:
+    def _cancel_timer(self, polling: CoverPolling) -> None:
         polling.cancel_timer()
         self._held.pop(polling, None)
         self._watch_held()
@@ -204,15 +218,15 @@ class Poller:
         now = asyncio.get_running_loop().time()
         owes_last_poll = polling.owes_last_poll
         if not (owes_last_poll or polling.is_notified) and self._is_busy():
-            polling.due = max(polling.due, self._worth(polling))
+            polling.due = max(polling.due, self._next_useful_poll(polling))
         if not (owes_last_poll or polling.due <= now + EARLY):
-            self._schedule(polling)
+            self._set_timer(polling)
         elif self._are_enough() and not polling.is_notified:
             self._hold(polling)
         else:
             self._send(polling, now)
 
-    def _worth(self, polling: CoverPolling) -> float:
+    def _next_useful_poll(self, polling: CoverPolling) -> float:
         """Return when the next poll is likely enough to find news, while polls queue."""
         if polling.polled_at is None:
             return polling.born + self._initial_delay(busy=True)
@@ -272,8 +286,11 @@ class Poller:
         else:
             polling.record(request.result(), self._policy.not_found_grace)
         if not polling.is_over:
-            self._plan(polling)
+            self._set_due(polling)
         elif polling.expects_callback and polling.confirmed_at is None and polling.end is None:
+            # The cover is finished, and a fallback poll found it: its callback did not come. After
+            # some of these the notifier relies on callbacks no longer. Polls that ended with an
+            # error do not count, since such a cover may not be finished.
             self._notifier.missed()
         self._wake_held()
 

@@ -144,6 +144,8 @@ async def open_runtime(
     users: set[asyncio.Task[None]],
 ) -> Runtime:
     """Open a runtime in the running event loop, without suspending; `stack` closes it."""
+    # Nothing awaited here may suspend, and entering a ClientSession does not. If it did, two first
+    # callers could each open a runtime, and only one of the two would be used and closed.
     owned = session is None
     if session is None:
         session = await stack.enter_async_context(_own_session(account))
@@ -189,13 +191,13 @@ def _own_session(account: Account) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         headers=account.key.headers(),
         connector=Connector(
-            limit=0, ttl_dns_cache=300, socket_factory=_open_at_home if is_plain else None
+            limit=0, ttl_dns_cache=300, socket_factory=_open_on_loopback if is_plain else None
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
     )
 
 
-def _open_at_home(address: Address) -> socket.socket:
+def _open_on_loopback(address: Address) -> socket.socket:
     """Open a socket for plain http, unless the name resolved to another machine's address."""
     family, kind, protocol, _, place = address
     if not is_loopback(str(place[0])):

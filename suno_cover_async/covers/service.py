@@ -91,17 +91,18 @@ class CoverService:
             yield
 
     async def submit(
-        self, music_task_id: str, *, patience: float, policy: RetryPolicy | None = None
+        self, music_task_id: str, *, callback_timeout: float, policy: RetryPolicy | None = None
     ) -> CoverTask:
         """Submit, or join a submit of this music task that is under way.
 
         Args:
             music_task_id: The music task.
-            patience: The most seconds to wait for the callback of a submit whose answer was lost.
+            callback_timeout: The most seconds to wait for the callback of a submit whose answer
+                was lost.
             policy: How often to try; None uses the account's policy.
         """
         runtime = await self.enter()
-        return await runtime.submitter.submit(music_task_id, patience, policy)
+        return await runtime.submitter.submit(music_task_id, callback_timeout, policy)
 
     async def settled(self, music_task_id: str) -> None:
         """Wait for a submit that all its callers have left; return at once if there is none."""
@@ -109,10 +110,10 @@ class CoverService:
         if runtime is not None:
             await runtime.submitter.settled(music_task_id)
 
-    async def wait(self, task: CoverTask | str, patience: float) -> CoverDetails:
-        """Wait, for at most `patience` seconds, for a cover task to succeed."""
+    async def wait(self, task: CoverTask | str, timeout: float) -> CoverDetails:
+        """Wait, for at most `timeout` seconds, for a cover task to succeed."""
         runtime = await self.enter()
-        deadline = runtime.loop.time() + patience
+        deadline = runtime.loop.time() + timeout
         async with runtime.poller.waiting(task, deadline) as waiter:
             details = await waiter.finished()
         self.state.settle(details)
@@ -121,11 +122,11 @@ class CoverService:
         return details
 
     async def watch(
-        self, task: CoverTask | str, patience: float
+        self, task: CoverTask | str, timeout: float
     ) -> AsyncGenerator[CoverDetails, None]:
         """Yield the details at the first poll and at every change of status, up to the last."""
         runtime = await self.enter()
-        deadline = runtime.loop.time() + patience
+        deadline = runtime.loop.time() + timeout
         details = None
         async with runtime.poller.waiting(task, deadline) as waiter:
             while details is None or not details.finished:
@@ -163,11 +164,11 @@ class CoverService:
             )
         return found
 
-    async def wait_for_music(self, music_task_id: str, patience: float) -> MusicDetails:
-        """Wait, for at most `patience` seconds, until a music task is ready for a cover."""
+    async def wait_for_music(self, music_task_id: str, timeout: float) -> MusicDetails:
+        """Wait, for at most `timeout` seconds, until a music task is ready for a cover."""
         runtime = await self.enter()
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 return await runtime.transport.closing.unless_closed(
                     self._ready_music(music_task_id)
                 )

@@ -24,7 +24,7 @@ V = TypeVar("V")
 
 @attrs.frozen
 class PossiblyBilled:
-    """A submit that was sent, and that the API did not answer.
+    """A submit that may have been billed, while its cover task is not known.
 
     Attributes:
         since: When that submit ended, by the loop's clock; None if that is not known.
@@ -48,7 +48,7 @@ class CoverState:
 
     Attributes:
         unclaimed: Accepted cover tasks whose cover no caller has received, by music task id.
-        possibly_billed: Submits without an answer that proves them unbilled, by music task id.
+        possibly_billed: Possibly billed submits, by music task id.
         under_way: Music tasks that are being submitted.
         durations: How long covers have been taking.
     """
@@ -112,9 +112,9 @@ class CoverState:
             if not (error.retryable or isinstance(error, ClientUsageError)):
                 self.claim(task.music_task_id)
                 if isinstance(error, UnexpectedResponseError):
-                    self.possibly_billed[task.music_task_id] = (
-                        PossiblyBilled()
-                    )  # its own cover task is not known
+                    # The accepted cover task belongs to other music, so the one that this submit
+                    # may have paid for is not known.
+                    self.possibly_billed[task.music_task_id] = PossiblyBilled()
             raise
         self.claim(task.music_task_id)
 

@@ -58,13 +58,14 @@ class Submitter:
     )
 
     async def submit(
-        self, music_task_id: str, patience: float, policy: RetryPolicy | None = None
+        self, music_task_id: str, callback_timeout: float, policy: RetryPolicy | None = None
     ) -> CoverTask:
         """Submit, or join a submit of this music task that is under way.
 
         Args:
             music_task_id: The music task.
-            patience: The most seconds to wait for the callback of a submit whose answer is lost.
+            callback_timeout: The most seconds to wait for the callback of a submit whose answer
+                is lost.
             policy: How often to try; None uses the account's policy. If a joined submit, begun
                 under another policy, ends in a retryable error, another one begins under this
                 policy.
@@ -72,7 +73,7 @@ class Submitter:
         while True:
             known = self._under_way.get(music_task_id)
             joined = known if known is not None and known.joinable else None
-            flight = joined or self._begin(music_task_id, patience, policy, ending=known)
+            flight = joined or self._begin(music_task_id, callback_timeout, policy, ending=known)
             try:
                 task = await flight.join()
             except SunoCoverError as error:
@@ -84,28 +85,28 @@ class Submitter:
 
     async def settled(self, music_task_id: str) -> None:
         """Wait for a submit that all its callers have left, and that no caller has joined since."""
-        shared = self._under_way.get(music_task_id)
-        if shared is not None and not shared.joinable:
-            await shared.ended()
+        flight = self._under_way.get(music_task_id)
+        if flight is not None and not flight.joinable:
+            await flight.ended()
 
     async def stop(self) -> None:
         """End all submits: send nothing more, and finish what is on the wire."""
         submits = list(self._under_way.values())
-        for shared in submits:
-            shared.stop()
-        for shared in submits:
-            await shared.ended()
+        for flight in submits:
+            flight.stop()
+        for flight in submits:
+            await flight.ended()
 
     def _begin(
         self,
         music_task_id: str,
-        patience: float,
+        callback_timeout: float,
         policy: RetryPolicy | None,
         *,
         ending: SingleFlight[CoverTask] | None,
     ) -> SingleFlight[CoverTask]:
         """Begin a submit, which first waits for the one that is `ending`."""
-        work = self._submit(music_task_id, patience, policy, ending=ending)
+        work = self._submit(music_task_id, callback_timeout, policy, ending=ending)
         forget = partial(self._forget_ended, music_task_id)
         self.state.under_way.add(music_task_id)
         flight = SingleFlight(work, ended=forget, stopped=_stopped)
@@ -113,15 +114,15 @@ class Submitter:
         return flight
 
     def _forget_ended(self, music_task_id: str) -> None:
-        shared = self._under_way.get(music_task_id)
-        if shared is not None and shared.has_ended:
+        flight = self._under_way.get(music_task_id)
+        if flight is not None and flight.has_ended:
             del self._under_way[music_task_id]
             self.state.under_way.discard(music_task_id)
 
     async def _submit(
         self,
         music_task_id: str,
-        patience: float,
+        callback_timeout: float,
         policy: RetryPolicy | None,
         *,
         ending: SingleFlight[CoverTask] | None,
@@ -141,14 +142,14 @@ class Submitter:
             return unclaimed
         with self.notifier.expecting(music_task_id) as event:
             failed: set[str] = set()  # cover tasks that failed before this submit
-            known = await self._confirmed(music_task_id, failed)
-            return known or await self._sent(music_task_id, event, patience, failed, policy)
+            known = await self._find_confirmed(music_task_id, failed)
+            return known or await self._send(music_task_id, event, callback_timeout, failed, policy)
 
-    async def _sent(
+    async def _send(
         self,
         music_task_id: str,
         event: CallbackEvent,
-        patience: float,
+        callback_timeout: float,
         failed: set[str],
         policy: RetryPolicy | None,
     ) -> CoverTask:
@@ -172,8 +173,8 @@ class Submitter:
         exists = isinstance(trouble, CoverExistsError)
         if trouble.possibly_billed or (was_possibly_billed and (exists or trouble.retryable)):
             if not exists:  # if it exists, only the callback can name it: wait the full time
-                patience = min(patience, self.poller.fallback_delay)
-            task = await self._called_back(music_task_id, event, patience, failed)
+                callback_timeout = min(callback_timeout, self.poller.fallback_delay)
+            task = await self._wait_for_callback(music_task_id, event, callback_timeout, failed)
             if task is not None:
                 return task
         if exists and not trouble.possibly_billed:
@@ -182,14 +183,20 @@ class Submitter:
             trouble.possibly_billed = True  # this refusal says nothing about the earlier submit
         raise trouble
 
-    async def _called_back(
-        self, music_task_id: str, event: CallbackEvent, patience: float, failed: set[str]
+    async def _wait_for_callback(
+        self, music_task_id: str, event: CallbackEvent, callback_timeout: float, failed: set[str]
     ) -> CoverTask | None:
         """Wait for the callback of a possibly billed submit; return its confirmed cover task."""
         if not self.notifier.is_reliable:
-            return await self._confirmed(music_task_id, failed)
+            return await self._find_confirmed(music_task_id, failed)
+        # The cover tasks that callbacks named and no details disproved are polled again every
+        # `min_interval` seconds, because the API may show a task later than its callback comes.
+        # `next_poll` begins at minus infinity, so that one which is named already is polled at
+        # once. While none is named, only a callback ends the wait. The sleep after the event
+        # keeps polls `min_interval` apart, however many callbacks come: a flood of them, true or
+        # forged, makes no poll come sooner.
         clock = asyncio.get_running_loop().time
-        until, next_poll = clock() + patience, -math.inf
+        until, next_poll = clock() + callback_timeout, -math.inf
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(until):
                 while True:
@@ -197,12 +204,12 @@ class Submitter:
                     await event.wait(next_poll if unconfirmed else until)
                     await asyncio.sleep(next_poll - clock())
                     next_poll = clock() + self.poll.min_interval
-                    task = await self._confirmed(music_task_id, failed)
+                    task = await self._find_confirmed(music_task_id, failed)
                     if task is not None:
                         return task
         return None
 
-    async def _confirmed(self, music_task_id: str, failed: set[str]) -> CoverTask | None:
+    async def _find_confirmed(self, music_task_id: str, failed: set[str]) -> CoverTask | None:
         """Return the cover task that callbacks named and its details confirm; None without one.
 
         A named task is forgotten only if its details show other music. A failed one is skipped, so

@@ -71,7 +71,10 @@ class Exchange:
         self._headers = _no_headers if owned else key.headers
 
     def distrust(self) -> None:
-        """Reuse no open connection: an answer was not its request's, whose own may still come."""
+        """Reuse none of the open connections, after an answer that belonged to another request.
+
+        The true answer to a request may still arrive on one of them.
+        """
         if isinstance(self._session.connector, Connector):
             self._session.connector.distrust()
 

@@ -34,7 +34,6 @@ from suno_cover_async.resilience.rate_limiter import Backpressure, Permit, RateL
 from suno_cover_async.resilience.retry import NOT_SENT, FailedAttempt, NotSent, plainly, retry
 
 T = TypeVar("T")
-V = TypeVar("V")
 
 _log = logging.getLogger("suno_cover_async")
 
@@ -224,7 +223,7 @@ class Transport:
         if isinstance(value, RateLimitError):
             self._account.refused(value, permit.acquired_at)
         sent = body is not None and body.sent
-        possibly_billed = sent and _is_unclear(value)
+        possibly_billed = sent and _is_possibly_billed(value)
         if sent and isinstance(value, WrongAddressError):
             value.possibly_billed = True
         _log.debug("%s: %s%s", call.target, value, " (possibly billed)" if possibly_billed else "")
@@ -256,15 +255,12 @@ def _about(call: Call[Any], error: SunoCoverError) -> SunoCoverError:
     return error
 
 
-def _is_unclear(error: SunoCoverError) -> bool:
-    """Return whether a submit that failed so after it was sent must be repeated.
-
-    Such a submit may have been executed.
-    """
+def _is_possibly_billed(error: SunoCoverError) -> bool:
+    """Return whether a submit that was sent and failed with this error may have been executed."""
     # A refusal by the API itself proves that the submit was not executed. A server error or a
     # gateway's answer proves nothing, not even a gateway's 429: it may have passed the request on.
-    # A `WrongAddressError` may hide an executed submit too, but repeating it returns the same
-    # error again.
+    # A `WrongAddressError` may hide an executed submit too, but it counts as no: repeating the
+    # submit would return the same error again. `_outcome` marks that error itself.
     if isinstance(error, WrongAddressError):
         return False
     if isinstance(error, RateLimitError):

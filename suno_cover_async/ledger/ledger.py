@@ -105,7 +105,7 @@ class Ledger:
             ClientUsageError: A catalog whose block was not left uses the ledger.
             LedgerError: Something could not be written; `unwritten` lists the cover tasks.
         """
-        self._refuse_a_lease()
+        self._refuse_while_leased()
         writer, loop = self._last_writer, asyncio.get_running_loop()
         if self._closing is None or self._closing.get_loop() is not loop:
             if not self._is_open:
@@ -139,7 +139,7 @@ class Ledger:
         if self._writer is work:
             self._writer = None
 
-    def _refuse_a_lease(self) -> None:
+    def _refuse_while_leased(self) -> None:
         """Raise ClientUsageError while a catalog whose block was not left uses the ledger."""
         if self._leased and not (self._writer and self._writer.cancelling()):
             raise ClientUsageError("a catalog is at work with this ledger: leave its block first")

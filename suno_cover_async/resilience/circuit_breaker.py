@@ -64,7 +64,7 @@ class CircuitBreaker:
 
     Attributes:
         times_opened: How often it has opened so far.
-        name: The name of the host or function that it protects, for messages.
+        name: What it protects, as a noun for messages, such as "the API" or "the image host".
     """
 
     def __init__(

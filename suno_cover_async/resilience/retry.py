@@ -22,7 +22,7 @@ SOONEST_RESUBMIT = 1.0
 """Seconds before a possibly billed submit may be repeated."""
 
 _MAX_RESUBMITS = 3
-_MAX_LONE_PROBES = 50  # 24 minutes of an outage in which no other request probes the host
+_MAX_LONE_PROBES = 50  # about 23 minutes of an outage in which no other request probes the host
 
 
 @attrs.frozen(kw_only=True)
@@ -69,9 +69,10 @@ async def retry(
 ) -> T:
     """Make attempts until one succeeds, or a limit of the policy is reached.
 
-    A possibly billed submit is repeated not sooner than 1 s later: the API makes one cover per
-    music task, so the repetition returns the first one's id. It is repeated at most 3 times;
-    under a policy without a time limit, as often as any other request if its error is retryable.
+    A possibly billed submit is repeated too, which never pays twice: the API makes one cover per
+    music task, so the repetition returns the first one's id. It follows 1 s later or more. There
+    are at most 3 such repetitions. Under a policy without a time limit, this bound does not count
+    those whose error is retryable; the other limits do.
 
     Args:
         attempt: Makes one request with an admission of the breaker. It returns failures, since

@@ -56,7 +56,7 @@ NO_ROUTE = Reply(status=_NOT_FOUND, body=b'{"status":404,"error":"Not Found"}', 
 
 
 @attrs.frozen(kw_only=True)
-class Question:
+class ApiRequest:
     """One request, parsed.
 
     Attributes:
@@ -114,14 +114,14 @@ def read(kind: Kind, query: Mapping[str, str], body: bytes) -> tuple[str | None,
     return submission.music_task_id, submission.callback_url
 
 
-def execute(asked: Question, world: World) -> Reply:
+def execute(asked: ApiRequest, world: World) -> Reply:
     """Execute a request, and return the answer."""
     if asked.kind in API_KINDS and not asked.authorized:
         return _refuse(world.scenario, _UNAUTHORIZED, "You do not have access permissions")
     return _ACTS[asked.kind](asked, world)
 
 
-def strike(
+def apply_fault(
     fault: Fault, kind: Kind, reply: Reply, scenario: Scenario, dice: random.Random
 ) -> Reply:
     """Return the reply that a fault leaves; faults of the socket do not change the reply."""
@@ -147,7 +147,7 @@ def too_often(scenario: Scenario) -> Reply:
     return attrs.evolve(reply, headers={**reply.headers, "Retry-After": scenario.retry_after})
 
 
-def _submit(asked: Question, world: World) -> Reply:
+def _submit(asked: ApiRequest, world: World) -> Reply:
     scenario, music_task_id = world.scenario, asked.task_id
     if not asked.callback_url:
         return _refuse(scenario, _INVALID, "Please enter callBackUrl.")
@@ -172,7 +172,7 @@ def _duplicate(world: World, cover_task_id: str, now: float) -> Reply:
     return _refuse(scenario, code, _EXISTS[code], data)
 
 
-def _details(asked: Question, world: World) -> Reply:
+def _details(asked: ApiRequest, world: World) -> Reply:
     found = world.poll(asked.task_id or "", asked.at)
     if found is None:
         return _accept(None)
@@ -180,7 +180,7 @@ def _details(asked: Question, world: World) -> Reply:
     return _accept(codec.encode_details(attrs.evolve(found, images=urls), world.scenario.times))
 
 
-def _music(asked: Question, world: World) -> Reply:
+def _music(asked: ApiRequest, world: World) -> Reply:
     found = world.music(asked.task_id or "")
     if found is None:
         return _accept(None)
@@ -188,15 +188,15 @@ def _music(asked: Question, world: World) -> Reply:
     return _accept(codec.encode_music(attrs.evolve(found, audio_urls=urls)))
 
 
-def _credits(_: Question, world: World) -> Reply:
+def _credits(_: ApiRequest, world: World) -> Reply:
     return _accept(world.credits)
 
 
-def _other(_: Question, __: World) -> Reply:
+def _other(_: ApiRequest, __: World) -> Reply:
     return NO_ROUTE
 
 
-def _image(asked: Question, world: World) -> Reply:
+def _image(asked: ApiRequest, world: World) -> Reply:
     found = world.image(asked.path)
     if found is None:
         return NO_ROUTE
@@ -217,7 +217,7 @@ def _refuse(scenario: Scenario, code: int, message: str, data: object = None) ->
     )
 
 
-_ACTS: dict[Kind, Callable[[Question, World], Reply]] = {
+_ACTS: dict[Kind, Callable[[ApiRequest, World], Reply]] = {
     "submit": _submit,
     "details": _details,
     "credits": _credits,

@@ -17,8 +17,7 @@ from typing import Any, Self
 import attrs
 from aiohttp import web
 
-from suno_cover_async.sandbox import images, socket_faults
-from suno_cover_async.sandbox import routes as api
+from suno_cover_async.sandbox import images, routes, socket_faults
 from suno_cover_async.sandbox.callback_sender import CallbackSender
 from suno_cover_async.sandbox.journal import Arrival, Journal
 from suno_cover_async.sandbox.scenario import Fault, Kind, Reply, Scenario
@@ -212,16 +211,16 @@ class Sandbox:
         await self._travel(self.scenario.slow_seconds if step is Fault.SLOW else 0)
         return _send(request, step, reply)
 
-    async def _read(self, request: web.BaseRequest, arrival: Arrival) -> api.Question:
-        task_id, callback_url = api.read(arrival.kind, request.query, await request.read())
-        return api.Question(
+    async def _read(self, request: web.BaseRequest, arrival: Arrival) -> routes.ApiRequest:
+        task_id, callback_url = routes.read(arrival.kind, request.query, await request.read())
+        return routes.ApiRequest(
             kind=arrival.kind,
             path=arrival.path,
             at=self._clock(),
             base_url=self._url_for(request),
             task_id=task_id,
             callback_url=callback_url,
-            authorized=api.holds_key(request.headers.get("Authorization"), self.api_key),
+            authorized=routes.holds_key(request.headers.get("Authorization"), self.api_key),
         )
 
     def _url_for(self, request: web.BaseRequest) -> str:
@@ -232,9 +231,9 @@ class Sandbox:
     def _arrive(self, request: web.BaseRequest) -> Arrival:
         """Record the time before anything else, and whether the limit admits the request."""
         now = self._clock()
-        kind = api.kind_of(request.method, request.path)
+        kind = routes.kind_of(request.method, request.path)
         user_agent = request.headers.get("User-Agent")
-        counts = kind in self.scenario.counted and not api.is_blocked(user_agent)
+        counts = kind in self.scenario.counted and not routes.is_blocked(user_agent)
         return Arrival(
             at=now,
             method=request.method,
@@ -247,25 +246,25 @@ class Sandbox:
 
     def _step(self, arrival: Arrival) -> Fault | Reply:
         """Decide what happens to a request: first gateway, then limit, script, random faults."""
-        if api.is_blocked(arrival.user_agent):
-            return api.BLOCKED
+        if routes.is_blocked(arrival.user_agent):
+            return routes.BLOCKED
         if not arrival.admitted:
-            return api.too_often(self.scenario)
+            return routes.too_often(self.scenario)
         if script := self._scripts.get(arrival.kind):
             return script.popleft()
         return self.scenario.fault(arrival.kind, self._dice)
 
-    def _answer(self, step: Fault | Reply, asked: api.Question) -> Reply:
+    def _answer(self, step: Fault | Reply, asked: routes.ApiRequest) -> Reply:
         reply = _EMPTY
         if step.executes:
-            reply = api.execute(asked, self._world)
+            reply = routes.execute(asked, self._world)
             self._send_due()
         if isinstance(step, Reply):
             return step
-        return api.strike(step, asked.kind, reply, self.scenario, self._dice)
+        return routes.apply_fault(step, asked.kind, reply, self.scenario, self._dice)
 
     def _outcome(
-        self, arrival: Arrival, asked: api.Question, step: Fault | Reply, reply: Reply
+        self, arrival: Arrival, asked: routes.ApiRequest, step: Fault | Reply, reply: Reply
     ) -> Arrival:
         fault = step if isinstance(step, Fault) else Fault.NONE
         ordered = self._world.cover_of(asked.task_id or "") if asked.kind == "submit" else None
@@ -281,7 +280,7 @@ class Sandbox:
         )
 
     def _finished(
-        self, asked: api.Question, fault: Fault, step: Fault | Reply, reply: Reply
+        self, asked: routes.ApiRequest, fault: Fault, step: Fault | Reply, reply: Reply
     ) -> float | None:
         """Return when a cover task finished, if this is a poll and its answer says so."""
         untrue = reply is step or fault not in _TRUTHFUL or reply.code != _OK

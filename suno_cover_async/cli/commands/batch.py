@@ -14,7 +14,7 @@ from suno_cover_async.batch.catalog import Format
 from suno_cover_async.cli.commands.catalog_input import Intake, opened
 from suno_cover_async.cli.commands.catalog_run import Batch
 from suno_cover_async.cli.commands.ledger import forget_account, show
-from suno_cover_async.cli.commands.listening import Door, with_door
+from suno_cover_async.cli.commands.listening import CallbackListener, with_listener
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.cli.options import (
     CONCURRENCY,
@@ -66,7 +66,7 @@ _PATH = click.Path(path_type=Path, dir_okay=False)
     help="How many covers are in flight at once.",
 )
 @with_json
-@with_door
+@with_listener
 @connected
 def batch(
     *,
@@ -79,7 +79,7 @@ def batch(
     concurrency: int,
     as_json: bool,
     connection: Connection,
-    door: Door | None,
+    listener: CallbackListener | None,
 ) -> int:
     """Cover a whole catalog. A new run continues where the last one stopped, and never pays twice.
 
@@ -94,7 +94,7 @@ def batch(
     if catalog == "-" and connection.key_file == "-":
         raise click.UsageError("standard input cannot hold both the catalog and the key")
     client = connection.client(
-        None if door is None else door.receiver,
+        None if listener is None else listener.receiver,
         concurrency=concurrency,
         retry=RetryPolicy(max_retry_after=_LONGEST_PAUSE),
     )
@@ -108,7 +108,7 @@ def batch(
         *(word for name, value in options.items() if value is not None for word in (name, value)),
         *(flag for flag, given in flags.items() if given),
         *connection.arguments(),
-        *(door.arguments() if door else ()),
+        *(listener.arguments() if listener else ()),
     ]
     with opened(catalog, kind) as intake:
         if not _is_usable(intake, skip_bad=skip_bad):
@@ -126,8 +126,8 @@ def batch(
             retry_failed=retry_failed,
         )
         work = act.run()
-        if door is not None:
-            work = door.through(work, expected=lambda: act.billed > 0)
+        if listener is not None:
+            work = listener.run_while_listening(work, expected=lambda: act.billed > 0)
         return run(work, finish=act.finish)
 
 

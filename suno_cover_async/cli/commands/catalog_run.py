@@ -35,7 +35,7 @@ from suno_cover_async.cli.output.progress import Pause, Standing, progress
 from suno_cover_async.cli.output.records import OutcomeRecord, SummaryRecord
 from suno_cover_async.cli.output.report import FollowUp, Report, count, summarise
 from suno_cover_async.cli.output.results import Results
-from suno_cover_async.cli.output.throughput import Speed
+from suno_cover_async.cli.output.throughput import Throughput
 from suno_cover_async.ledger.ledger import Totals
 
 _UNPAID = (TrackState.SUBMITTING, TrackState.WAITING)
@@ -71,7 +71,7 @@ class Batch:
     bad_lines: int = 0
     refused: Sequence[Exception] = ()
     _ledger: Ledger = attrs.field(init=False)
-    _speed: Speed = attrs.field(factory=Speed, init=False)
+    _throughput: Throughput = attrs.field(factory=Throughput, init=False)
     _run: CatalogRun | None = attrs.field(default=None, init=False)
     _credits_used: CreditsUsed | None = attrs.field(default=None, init=False)
     _errors: dict[type[Exception], Exception] = attrs.field(init=False)
@@ -152,7 +152,7 @@ class Batch:
             # Leaving the block has finished what was on the wire. Outcomes of that are not read
             # yet; without them the report would call finished tracks unfinished.
             if self._run is not None:
-                await self._hear_the_rest(self._run)
+                await self._add_the_rest(self._run)
             raise
 
     async def _follow(self, run: CatalogRun) -> None:
@@ -163,7 +163,7 @@ class Batch:
             await self._watch_the_balance(run, stack)
             try:
                 async for outcome in run:
-                    self._hear(outcome)
+                    self._add(outcome)
                     show(outcome)
             except SunoCoverError as error:
                 self._reason = error
@@ -178,22 +178,24 @@ class Batch:
         if any(totals[state] for state in _UNPAID):
             await stack.enter_async_context(self._credits_used.watched())
 
-    async def _hear_the_rest(self, run: CatalogRun) -> None:
+    async def _add_the_rest(self, run: CatalogRun) -> None:
         """Process the outcomes that arrived while the run was being stopped."""
         with contextlib.suppress(SunoCoverError):
             async for outcome in run:
-                self._hear(outcome)
+                self._add(outcome)
 
-    def _hear(self, outcome: Outcome) -> None:
+    def _add(self, outcome: Outcome) -> None:
         self.results.add(OutcomeRecord.of(outcome))
-        self.follow_up.hear(outcome)
+        self.follow_up.add(outcome)
         if isinstance(outcome, Failed):
             self._errors.setdefault(type(outcome.error), outcome.error)
         if self.ledger_path is None:
             self._with_outcome.add(outcome.track.music_task_id)
         if self._run is not None:
             numbers = self._run.progress
-            self._speed.note(time.monotonic(), numbers.done + numbers.failed - self._ended_before)
+            self._throughput.note(
+                time.monotonic(), numbers.done + numbers.failed - self._ended_before
+            )
 
     async def _without_outcome(self) -> list[LedgerEntry]:
         """Return the tracks that had no outcome in this run, those that are paid for first."""
@@ -217,7 +219,7 @@ class Batch:
             done=numbers.done,
             failed=numbers.failed,
             in_flight={} if self._run is None else self._run.in_flight,
-            per_minute=self._speed.per_minute(time.monotonic()),
+            per_minute=self._throughput.per_minute(time.monotonic()),
             credits_used=None if self._credits_used is None else self._credits_used.used,
             finishing=self._finishing,
             pause=self._pause(),

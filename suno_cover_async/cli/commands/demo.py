@@ -63,7 +63,7 @@ class _FollowUp:
         self._console = console
         self.covered: list[Covered] = []
 
-    def hear(self, outcome: Outcome) -> None:
+    def add(self, outcome: Outcome) -> None:
         if isinstance(outcome, Covered):
             self.covered.append(outcome)
         else:

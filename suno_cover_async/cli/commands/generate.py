@@ -76,7 +76,7 @@ class SongsFollowUp:
         self._refused = refused
         self._failed: list[Failed] = []
 
-    def hear(self, outcome: Outcome) -> None:
+    def add(self, outcome: Outcome) -> None:
         """Record a failure; write it at once if there is no live display that shows it."""
         if isinstance(outcome, Failed):
             self._failed.append(outcome)

@@ -29,7 +29,7 @@ _HIGHEST_PORT = 65_535
 
 
 @attrs.frozen(kw_only=True)
-class Door:
+class CallbackListener:
     """A receiver: its listening address, its public URL, and the callbacks that arrived."""
 
     host: str
@@ -43,7 +43,7 @@ class Door:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return ["--listen", f"{host}:{self.port}", "--public-url", self.public_url]
 
-    async def through(
+    async def run_while_listening(
         self, work: Coroutine[Any, Any, int], *, expected: Callable[[], bool] = lambda: True
     ) -> int:
         """Do the work while listening, and return its exit code.
@@ -85,12 +85,12 @@ class Door:
             say(stderr(), f"{what}. All covers were found by polling", "yellow")
 
 
-def with_door(function: F) -> F:
-    """Add `--listen` and `--public-url` to a command, as one `door` argument, which may be None."""
+def with_listener(function: F) -> F:
+    """Add `--listen` and `--public-url` to a command, as one `listener` argument (may be None)."""
 
     @functools.wraps(function)
     def command(*args: Any, listen: str | None, public_url: str | None, **more: Any) -> object:
-        return function(*args, door=_door(listen, public_url), **more)
+        return function(*args, listener=_listener(listen, public_url), **more)
 
     return cast("F", with_options(command, _OPTIONS))
 
@@ -109,7 +109,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
 )
 
 
-def _door(listen: str | None, public_url: str | None) -> Door | None:
+def _listener(listen: str | None, public_url: str | None) -> CallbackListener | None:
     if listen is None and public_url is None:
         return None
     if listen is None or public_url is None:
@@ -125,7 +125,9 @@ def _door(listen: str | None, public_url: str | None) -> Door | None:
         )
     except ValueError as error:
         raise click.UsageError(str(error).replace("public_url", "--public-url")) from None
-    return Door(host=host, port=port, public_url=public_url, receiver=receiver, callbacks=came)
+    return CallbackListener(
+        host=host, port=port, public_url=public_url, receiver=receiver, callbacks=came
+    )
 
 
 def _place(listen: str) -> tuple[str, int]:

@@ -16,7 +16,7 @@ from suno_cover_async.cli.output.report import Report, are, count, say_failure
 from suno_cover_async.cli.output.rows import named
 from suno_cover_async.common.text import printable
 
-_MOST_TOLD = 50  # failures that are written at once
+_MOST_SHOWN = 50  # failures that are written at once
 _MOST_EXPIRED = 20
 _LONGEST_COMMAND = 10_000
 
@@ -57,19 +57,19 @@ class LedgerFollowUp:
         """Write nothing yet."""
         self._console = console
         self._command = command
-        self._told = 0
+        self._shown = 0
         self._expired = 0
         self._first_expired: list[Track] = []
 
-    def hear(self, outcome: Outcome) -> None:
+    def add(self, outcome: Outcome) -> None:
         """Write a failure as one line; after 50, write once which command lists all of them."""
         if not isinstance(outcome, Failed):
             return
         self._note_if_expired(outcome)
-        self._told += 1
-        if self._told <= _MOST_TOLD:
+        self._shown += 1
+        if self._shown <= _MOST_SHOWN:
             say_failure(self._console, outcome)
-        elif self._told == _MOST_TOLD + 1:
+        elif self._shown == _MOST_SHOWN + 1:
             say(self._console, "further failures are counted only; this command lists them:", "red")
             copyable(self._console, self._command.show())
 

@@ -55,7 +55,7 @@ class FollowUp(Protocol):
 
     noun: str
 
-    def hear(self, outcome: Outcome) -> None:
+    def add(self, outcome: Outcome) -> None:
         """Record an outcome; may write at once that a track failed."""
 
     def say_next(self, report: Report) -> None:

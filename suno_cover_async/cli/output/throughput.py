@@ -10,7 +10,7 @@ _SHORTEST = 10.0  # seconds to measure before a number is shown
 _STEP = 1.0  # seconds between two samples
 
 
-class Speed:
+class Throughput:
     """Measures how many tracks end in a minute."""
 
     def __init__(self) -> None:

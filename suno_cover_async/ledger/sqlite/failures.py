@@ -51,7 +51,7 @@ def is_busy(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
 
 
-def is_trouble(error: Exception) -> bool:
+def is_storage_failure(error: Exception) -> bool:
     """Return whether the disk, the file or the memory caused it, so that every step would fail."""
     wrong = sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError
     return isinstance(error, sqlite3.DatabaseError | MemoryError) and not isinstance(error, wrong)

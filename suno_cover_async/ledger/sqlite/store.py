@@ -21,7 +21,7 @@ from suno_cover_async.ledger.sqlite.database import open_privately, open_to_read
 from suno_cover_async.ledger.sqlite.failures import (
     NO_USE,
     commit_failed,
-    is_trouble,
+    is_storage_failure,
     shown,
     unusable,
 )
@@ -225,7 +225,7 @@ class _Writer:
         try:
             answer = work(self._transaction)
         except Exception as error:
-            if is_trouble(error):
+            if is_storage_failure(error):
                 raise
             self._database.execute("ROLLBACK TO work")
             answer = error

@@ -1,7 +1,7 @@
 """Define the tables of a ledger in SQLite, their migration, and every statement on them.
 
-This module must not know files, threads or what a state means. `store.py` begins and ends the
-transactions.
+This module must not know files, threads or what a state means. `sqlite/store.py` begins and ends
+the transactions.
 """
 
 import sqlite3

@@ -1,4 +1,4 @@
-"""A TCP proxy between a client and the sandbox, which refuses, resets, cuts and stalls.
+"""Refuse, reset, cut and stall connections, as a TCP proxy between a client and the sandbox.
 
 It owns faults below HTTP, and knows no rule of the API. Open `server.py` first.
 """

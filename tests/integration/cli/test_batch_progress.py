@@ -70,7 +70,7 @@ async def test_on_a_terminal_there_is_a_bar_and_no_path(sandbox: Sandbox, tmp_pa
 @needs_posix
 @pytest.mark.parametrize(
     ("kind", "what"),
-    [("submit", "submitting"), ("details", "the API"), ("image", "the image host")],
+    [("submit", "the API's submit endpoint"), ("details", "the API"), ("image", "the image host")],
 )
 async def test_on_a_terminal_an_outage_is_in_place_of_the_notes(
     kind: Kind, what: str, sandbox: Sandbox, tmp_path: Path
