@@ -1,7 +1,7 @@
 """What is fuzzed: every boundary of the package that bytes of others reach, by its real entry.
 
 Each target takes bytes, reads whatever it needs out of them, and insists on the promise: a sane
-value, or an error of ours. `fuzz.py` feeds them by coverage, `tests/test_any_answer.py` by
+value, or an error of ours. `fuzz.py` feeds them by coverage, `test_any_answer.py` by
 properties. Ledgers and whole HTTP answers, which need files and sockets, are `fuzz_worlds.py`'s.
 """
 

@@ -1,4 +1,4 @@
-"""A quick share of `benchmarks/model.py`: the same machines, in games that are always the same."""
+"""A quick form of `model.py`: the same machines, with a fixed seed."""
 
 from tests.proof.model_rules import Callers, Catalogs, play
 
