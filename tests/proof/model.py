@@ -1,10 +1,10 @@
 """Does any order of calls, faults, callbacks, crashes and time break a promise about money?
 
-Hypothesis runs the state machines of `tests/proof/model_rules.py`, one for callers and one that also
-runs catalogs, against the client, its receiver and its ledger. The host is the sandbox, sockets are
-real, time is virtual, and all policies are the defaults. After each step the laws of
-`tests/proof/model_laws.py` are checked against the host's journal. At the end of each run all faults
-stop, and every song must be covered and paid for once.
+Hypothesis runs the state machines of `tests/proof/model_rules.py`, one for callers and one that
+also runs catalogs, against the client, its receiver and its ledger. The host is the sandbox,
+sockets are real, time is virtual, and all policies are the defaults. After each step the laws of
+`tests/proof/model_laws.py` are checked against the host's journal. At the end of each run all
+faults stop, and every song must be covered and paid for once.
 
 A broken law is printed as a shrunk script, and the exit code is 1. What happened is counted, since
 a model in which nothing happens proves nothing.

@@ -205,7 +205,7 @@ def bodies(draw: st.DrawFn, call: str) -> bytes:
 
 @many
 @given(data=st.data(), call=st.sampled_from(CALLS), host=st.sampled_from(HOSTS))
-def test_any_answer_is_a_sane_value_or_an_error_of_ours(
+def test_any_answer_is_a_sane_value_or_one_of_our_errors(
     bench: Bench, data: st.DataObject, call: str, host: str
 ) -> None:
     content = data.draw(bodies(call) | trees.map(lambda tree: tree.encode("utf-8", "replace")))
@@ -215,7 +215,9 @@ def test_any_answer_is_a_sane_value_or_an_error_of_ours(
 
 
 @pytest.mark.parametrize("name", NASTY)
-def test_no_part_of_an_answer_may_be_odd_enough(bench: Bench, name: str) -> None:
+def test_a_nasty_value_in_any_part_of_an_answer_raises_only_our_errors(
+    bench: Bench, name: str
+) -> None:
     answer, nasty = fuzz_targets.answer, NASTY[name]
     for call in CALLS:
         for part in ("code", "msg", "data", "more"):
@@ -477,7 +479,7 @@ patches = st.tuples(st.integers(0, 40_000), st.sampled_from([1, 1, 2, 16]), st.i
 
 @few
 @given(base=st.integers(1, 2), wrecks=st.lists(patches, min_size=1, max_size=4))
-def test_any_wreck_of_a_ledger_is_read_or_refused_and_left_as_it_is(
+def test_any_damaged_ledger_is_read_or_refused_and_not_changed(
     bench: Bench, base: int, wrecks: list[tuple[int, int, int]]
 ) -> None:
     given_bytes = fuzz_worlds.wrecked(*wrecks, base=base)
@@ -550,7 +552,7 @@ statuses = st.sampled_from(
     fields=st.lists(lines, max_size=4),
     content=bodies("details") | st.binary(max_size=200) | st.just(b"2\r\n{}\r\n0\r\n\r\n"),
 )
-def test_any_http_answer_is_a_value_or_an_error_of_ours(
+def test_any_http_answer_is_a_value_or_one_of_our_errors(
     bench: Bench, call: str, status: str, fields: list[str], content: bytes
 ) -> None:
     head = fuzz_worlds.head(*(field.encode().decode("latin-1") for field in fields), status=status)

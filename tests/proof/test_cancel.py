@@ -68,7 +68,7 @@ def young() -> Iterator[None]:
         ("sandbox", "healthy", "cancel", 3),
     ],
 )
-def test_struck_at_any_suspension_nothing_is_lost_and_nothing_left(
+def test_interrupted_at_any_suspension_nothing_is_lost_and_nothing_left(
     verb: str, weather: str, way: str, stride: int
 ) -> None:
     strikes = [

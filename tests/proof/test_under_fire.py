@@ -77,7 +77,7 @@ def executed(sandbox: Sandbox, kind: Kind) -> list[Arrival]:
     return [arrival for arrival in sandbox.journal.of(kind) if arrival.executed]
 
 
-async def test_whatever_strikes_a_submit_it_is_billed_once_and_its_cover_collected() -> None:
+async def test_with_any_fault_a_submit_is_billed_once_and_its_cover_collected() -> None:
     async def strike(fault: WireFault) -> None:
         async with under_fire(retry=IMPATIENT) as (sandbox, proxy, client):
             before, song = sandbox.add_music(2)
@@ -97,7 +97,7 @@ async def test_whatever_strikes_a_submit_it_is_billed_once_and_its_cover_collect
     await asyncio.gather(*map(strike, FAULTS))
 
 
-async def test_whatever_strikes_a_poll_it_is_made_again_and_nothing_is_submitted() -> None:
+async def test_with_any_fault_a_poll_is_repeated_and_nothing_is_submitted() -> None:
     async def strike(fault: WireFault) -> None:
         async with under_fire(retry=IMPATIENT) as (sandbox, proxy, client):
             (song,) = sandbox.add_music(1)
@@ -115,7 +115,7 @@ async def test_whatever_strikes_a_poll_it_is_made_again_and_nothing_is_submitted
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.value)
-async def test_whatever_strikes_a_download_both_files_are_whole_and_its_own(
+async def test_with_any_fault_a_download_saves_both_files_whole_and_its_own(
     fault: WireFault, tmp_path: Path
 ) -> None:
     async with under_fire(Wire(stall=0.05, refusal=0.0)) as (sandbox, proxy, client):
