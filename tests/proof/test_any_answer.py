@@ -564,8 +564,8 @@ def test_any_http_answer_is_a_value_or_one_of_our_errors(
 
 
 def test_what_breaks_the_promise_is_found() -> None:
-    def struck(strike: Callable[[bytes], str], given_bytes: bytes = b"x") -> str:
-        target = fuzz_judge.Target(name="bad", strike=strike, seeds=list, memory=1 << 20)
+    def judged(feed: Callable[[bytes], str], given_bytes: bytes = b"x") -> str:
+        target = fuzz_judge.Target(name="bad", feed=feed, seeds=list, memory=1 << 20)
         wrong: str = fuzz_judge.judge(target, given_bytes, ceiling=0.01).wrong
         return wrong
 
@@ -576,11 +576,11 @@ def test_what_breaks_the_promise_is_found() -> None:
         fuzz_judge.hold(claim=False, what="a track without an id")
         return ""
 
-    assert struck(lambda _: "fine") == ""
-    assert "KeyError" in struck(lambda _: {"a": ""}["b"])
-    assert "took" in struck(slow)
-    assert " MB for 5,000 bytes" in struck(lambda one: str(len(one * 400))[:0], b"x" * 5_000)
-    assert "a track without an id" in struck(absurd)
+    assert judged(lambda _: "fine") == ""
+    assert "KeyError" in judged(lambda _: {"a": ""}["b"])
+    assert "took" in judged(slow)
+    assert " MB for 5,000 bytes" in judged(lambda one: str(len(one * 400))[:0], b"x" * 5_000)
+    assert "a track without an id" in judged(absurd)
 
 
 def test_a_finding_is_brought_back_from_its_file(
