@@ -5,15 +5,16 @@ covers whose durations are lognormal (median 47 or 146 s, divided by the scale; 
 count against the limit, or do not. Each contender is a process of its own, one at a time, on a
 sandbox of its own with the same durations; ours has its rate and polls scaled alike, and runs
 `cover_catalog` with images and disk left out (`--generate`: `generate` for every song), by polling
-or with callbacks to a port of its own. The rivals are plain programs on aiohttp: submit, then poll
-every 3, 4 or 30 s; when refused, wait one interval more and try again; with and without an
-`AsyncLimiter(20, 10)` of aiolimiter before every request that counts.
+or with callbacks to a port of its own. The other contenders are plain programs on aiohttp: submit,
+then poll every 3, 4 or 30 s; when refused, wait one interval more and try again; with and without
+an `AsyncLimiter(20, 10)` of aiolimiter before every request that counts.
 
 All figures are the server's. The least is two requests for each cover at the rate when polls
-count, and one when they do not. The strict least adds what nobody can avoid, the last covers' own
-durations: a client that knew every end, and had as many in flight, would submit as early as the
-rate allows, and poll once at each end, no earlier than the rate allows. Delays are from a cover's
-end to the arrival of the first poll that was told of it, multiplied back into the API's seconds.
+count, and one when they do not. The strict least adds what no client can avoid, the durations of
+the last covers: a client that knew every end, and had as many in flight, would submit as early as
+the rate allows, and poll once at each end, no earlier than the rate allows. Delays are from a
+cover's end to the arrival of the first poll that was told of it, multiplied back into the API's
+seconds.
 
 At most 500 covers are in flight, ours and theirs, as is our default: covers of 146 s (158 s in the
 mean), 100 at once, are 0.63 a second, which is 1.3 requests where the limit allows 2. So many make
@@ -24,8 +25,8 @@ Bias: answers do not scale. One in 2 ms is one in 0.2 s, and since a slot of our
 window after the answer, that costs 2 % of the rate; how long answers took meanwhile was measured
 beside the contender, ten times a second. What a client assumes of a host that it does not know
 (20 s) does not scale either, so ours has covered 20 songs before, uncounted. The server manages
-some 2,000 requests a second, 20 of the API's: who would send more is slowed down, and refused too
-rarely. Where the CPU of the server is near 100 %, that happened.
+some 2,000 requests a second, 20 of the API's: a contender that would send more is slowed down, and
+refused too rarely. Where the CPU of the server is near 100 %, that happened.
 
 Exits with 1 when ours is refused once, bills or notices a cover not exactly once, needs over 2.3
 requests for each by polling or 2.05 with callbacks, or takes over 1.10 times the strict least.
@@ -120,7 +121,7 @@ CASES = {case.name: case for case in (Case(m, c) for m in (47, 146) for c in (Tr
 
 
 async def contend(given: argparse.Namespace) -> dict[str, float]:
-    """Be one contender; tell how many covers it got, and how long answers took meanwhile."""
+    """Run as one contender; return how many covers it got, and how long answers took."""
     songs = [song(KNOWN + number) for number in range(given.covers)]
     async with answers(given.url) as took:
         if given.contender in MOST_REQUESTS:
@@ -525,7 +526,7 @@ def options() -> argparse.ArgumentParser:
     parser = contest.parser(__doc__, rounds=1)
     names = [one.name for one in (*OURS, *RIVALS)]
     parser.add_argument("--covers", type=int, default=10_000, help="for each of ours")
-    parser.add_argument("--rivals", type=int, default=1_000, help="covers for each rival")
+    parser.add_argument("--rivals", type=int, default=1_000, help="covers for each other contender")
     parser.add_argument("--scale", type=float, default=100)
     parser.add_argument("--concurrency", type=int, default=500, help="covers in flight")
     parser.add_argument("--poll-calls", type=int, default=20, help="in 10 s, where polls are free")
@@ -545,7 +546,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     contenders = [one for one in chosen if one.is_here]
     if not given.json:
         print(contest.versions(chosen), f"scale {given.scale:g}", sep=" · ")
-        print(f"ours covers {given.covers:,} songs, a rival {given.rivals:,};", end=" ")
+        print(f"ours covers {given.covers:,} songs, the others {given.rivals:,} each;", end=" ")
         print(f"{given.concurrency} at once")
     found, missed = dict[str, Any](), list[str]()
     for name in given.case:

@@ -1,9 +1,9 @@
 """What does a call cost, against raw aiohttp?
 
-Everybody asks nginx, which is not the bottleneck, for the same record of a finished cover: 1, 10
-and 50 calls at once, on kept connections, each contender in a process of its own. Reported are the
-medians of the rounds, of calls per second and of the process's own CPU per call, and what both are
-of raw aiohttp's (the median of each round's ratio). The contenders, as their users write them:
+Each contender requests the same record of a finished cover from nginx, which is not the
+bottleneck: 1, 10 and 50 calls at once, on kept connections, in a process of its own. Reported are
+the medians of the rounds, of calls per second and of the process's own CPU per call, and what both
+are of raw aiohttp's (the median of each round's ratio). The contenders, as their users write them:
 
 * raw aiohttp: `session.get(text, params=...)` and `json()`; a session with the key, all defaults.
 * suno-cover-async: `client.details(id)`, with a limiter that notes each call and never waits.
@@ -16,7 +16,7 @@ of raw aiohttp's (the median of each round's ratio). The contenders, as their us
 
 Bias: only ours limits calls, checks whose record came, and bounds its size; ours, openai, runwayml
 and fal-client try again. Answers of ours and of fal-client are typed, the others' are what JSON
-says. That all ask for one record favours whoever keeps what was made of a URL, as aiohttp does. The
+says. Requesting one record only favours libraries that cache parsed URLs, as aiohttp does. The
 real API is far away and behind TLS: there the differences shrink. The time is also nginx's, which
 shares the machine; the CPU is not.
 

@@ -22,12 +22,12 @@ Figures = Mapping[str, float]
 
 @attrs.frozen
 class Contender:
-    """Who takes part.
+    """One of the programs that are compared.
 
     Attributes:
-        name: How it is called.
+        name: Its name.
         package: The distribution that it needs, whose version is printed.
-        module: What that is imported as.
+        module: The module of that distribution.
     """
 
     name: str

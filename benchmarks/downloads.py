@@ -1,7 +1,7 @@
 """How fast do 2 MB images get to the disk, against raw aiohttp streaming?
 
-Everybody fetches covers of two images each from nginx on loopback, 1 and 8 covers at once, into a
-folder of its own. The contenders, in processes of their own:
+Each contender downloads covers of two images each from nginx on loopback, 1 and 8 covers at once,
+into a folder of its own. The contenders, in processes of their own:
 
 * raw aiohttp: `iter_chunked(64 * 1024)` and `write`, as people write it.
 * raw aiohttp, synced: the same into another name, `fsync` and a rename: the price of durability.
@@ -12,8 +12,8 @@ All do so twice: on `--disk`, and on `--memory`, a file system that has nothing 
 
 Bias: on the disk, raw aiohttp and httpx leave the bytes in the page cache, where a power cut loses
 them; ours and the synced one wait for the disk. Loopback is faster than any real network, where all
-would wait for it. nginx and the kernel's writing share the machine, so MB/s are theirs too; CPU is
-the contender's own.
+would wait for the network. nginx and the kernel's writing share the machine, so MB/s are theirs
+too; CPU is the contender's own.
 
 Exits with 1 when ours has less than 0.9 of raw aiohttp's MB/s in memory, or of the synced one's on
 the disk, at 1 or at 8 covers at once.

@@ -2,7 +2,7 @@
 
 Each contender is imported in a process of its own, in turns. The first round is not counted: it
 warms the disk's cache, and writes bytecode where that is missing, as pip does. By itself `import
-suno_cover_async` loads nothing: each name is fetched when somebody first asks for it. So what a
+suno_cover_async` loads nothing: each name is imported when it is first used. So what a
 program pays is the line with `SunoCoverClient`; after it nothing is left to load but what callbacks
 and catalogs need. Bias: whatever others load at their first use is in no figure.
 

@@ -3,7 +3,7 @@
 import sys
 import time
 
-sys.path.pop(0)  # the scripts beside this one are in nobody's way
+sys.path.pop(0)  # no import may find the scripts beside this one
 statement = sys.argv[1].removeprefix("--contender=")
 before = len(sys.modules)
 began, cpu = time.perf_counter(), time.process_time()

@@ -81,7 +81,7 @@ async def serving() -> AsyncGenerator[str, None]:
 
 @asynccontextmanager
 async def prepared(name: str, number: int, url: str) -> AsyncGenerator[Waits, None]:
-    """Make ready all that is there before anybody waits."""
+    """Set up everything that exists before the first wait."""
     if name == BARE:
         yield (asyncio.sleep(PATIENCE) for _ in range(number))
         return
@@ -123,7 +123,7 @@ async def measure(name: str, number: int, seconds: float, url: str) -> contest.F
         cpu = time.process_time() - cpu
         later = memory()
         if any(task.done() for task in tasks):
-            raise RuntimeError("somebody waits no more")
+            raise RuntimeError("a wait ended too early")
         began = time.perf_counter()
         for task in tasks:
             task.cancel()

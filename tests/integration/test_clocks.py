@@ -1,6 +1,6 @@
 """No wait follows the wall clock; and what becomes of waits when the steady one leaps.
 
-`wall_clock.py` lives through a day in a process whose wall clock is moved (a C compiler is needed;
+`wall_clock.py` runs a day in a process whose wall clock is moved (a C compiler is needed;
 without one that is skipped visibly).
 """
 

@@ -1,4 +1,4 @@
-"""The documents that name tests, scripts and files name such as there are."""
+"""Documents, docstrings and comments name tests, scripts and files that exist."""
 
 import re
 from pathlib import Path
@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TESTS = {str(file): file.read_text() for file in (ROOT / "tests").rglob("*.py")}
-CLAIMS = re.findall(r"^ *(?:async )?def (test_\w+)", "\n".join(TESTS.values()), re.MULTILINE)
 DOCUMENTS = [
     "THREAT_MODEL.md",
     "README.md",
@@ -15,10 +13,22 @@ DOCUMENTS = [
     "tests/proof/README.md",
     "benchmarks/README.md",
 ]
+FOLDERS = ("suno_cover_async", "tests", "benchmarks")
+SOURCES = {
+    file.relative_to(ROOT).as_posix(): file.read_text()
+    for folder in FOLDERS
+    for file in (ROOT / folder).rglob("*.py")
+}
+CLAIMS = re.findall(r"^ *(?:async )?def (test_\w+)", "\n".join(SOURCES.values()), re.MULTILINE)
 
 
 def named(document: str, pattern: str) -> list[str]:
     return re.findall(rf"`({pattern})`", (ROOT / document).read_text())
+
+
+def missing_scripts(document: str) -> set[str]:
+    names = set(named(document, r"(?:\w+/)*\w+\.py"))
+    return {name for name in names if not any(f"/{path}".endswith(f"/{name}") for path in SOURCES)}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -35,12 +45,12 @@ def test_every_test_that_is_named_is_there(document: str) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_script_that_is_named_is_there(document: str) -> None:
-    folders = ("suno_cover_async", "tests", "benchmarks")
-    there = {file.as_posix() for folder in folders for file in (ROOT / folder).rglob("*.py")}
+    assert missing_scripts(document) == set()
 
-    named_files = set(named(document, r"(?:\w+/)*\w+\.py"))
 
-    assert {f for f in named_files if not any(path.endswith(f"/{f}") for path in there)} == set()
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_script_that_a_docstring_or_a_comment_names_is_there(source: str) -> None:
+    assert missing_scripts(source) == set()
 
 
 def test_every_row_of_threats_names_what_holds_it() -> None:

@@ -327,7 +327,7 @@ async def test_a_redirect_is_refused_and_neither_body_nor_key_travels_on(status:
         assert len(sandbox.journal.arrivals) == 2
 
 
-async def test_each_waiter_checks_the_parent_whoever_came_first() -> None:
+async def test_each_waiter_checks_the_parent_in_either_order() -> None:
     scenario = Scenario(rate_limit=None, polls=3)
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client, connect(sandbox) as other:
         ours, theirs = sandbox.add_music(2)

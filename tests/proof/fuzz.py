@@ -1,4 +1,4 @@
-"""Do any bytes that a fuzzer finds by coverage get more than one of our errors out of the package?
+"""Do any bytes that a coverage-guided fuzzer finds cause anything but one of our errors?
 
 Each target of `fuzz_targets.py` and `fuzz_worlds.py` is fuzzed in a process of its own by atheris
 (libFuzzer), which keeps the inputs that reach new code and changes them further. A finding is an

@@ -39,8 +39,8 @@ class Target:
 
     Attributes:
         name: What to call it.
-        strike: Gives it bytes, lets only what is no promised error pass, and checks the value.
-            Returns how it ended, in a word or two.
+        feed: Passes it bytes, catches the promised errors only, and checks the value. Returns the
+            outcome in a word or two.
         seeds: Inputs to begin with.
         longest: Bytes of an input at most.
         memory: Bytes that one input may take at its peak.
@@ -48,7 +48,7 @@ class Target:
     """
 
     name: str
-    strike: Callable[[bytes], str]
+    feed: Callable[[bytes], str]
     seeds: Callable[[], Iterable[bytes]]
     longest: int = 1 << 16
     memory: int = 8 << 20
@@ -89,7 +89,7 @@ def judge(target: Target, given: bytes, *, ceiling: float = CEILING) -> Judgemen
 def _timed(target: Target, given: bytes) -> tuple[str, str, float]:
     began = time.thread_time()
     try:
-        outcome, wrong = target.strike(given), ""
+        outcome, wrong = target.feed(given), ""
     except BrokenError as error:
         outcome, wrong = "broken", shown(str(error))
     except Exception as error:  # noqa: BLE001 - which one it is, is the question
@@ -113,7 +113,7 @@ def hold(claim: object, what: str) -> None:
 
 
 def is_shown_safely(words: str, longest: int = _LONGEST_WORDS) -> bool:
-    """Whether it is one short line without control characters, so that anybody may print it."""
+    """Whether it is one short line without control characters, so that it is safe to print."""
     return words == printable(words, longest)
 
 

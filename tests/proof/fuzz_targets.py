@@ -1,7 +1,7 @@
 """What is fuzzed: every boundary of the package that bytes of others reach, by its real entry.
 
 Each target takes bytes, reads whatever it needs out of them, and insists on the promise: a sane
-value, or an error of ours. `fuzz.py` feeds them by coverage, `tests/test_any_answer.py` by
+value, or an error of ours. `fuzz.py` feeds them by coverage, `test_any_answer.py` by
 properties. Ledgers and whole HTTP answers, which need files and sockets, are `fuzz_worlds.py`'s.
 """
 
@@ -209,9 +209,9 @@ def _retry_afters() -> Iterable[bytes]:
 _HOSTILE = {target.name: target for target in hostile_callbacks.TARGETS}
 
 
-def _struck(name: str, given: object) -> str:
+def _fed(name: str, given: object) -> str:
     target = _HOSTILE[name]
-    found, error, _ = hostile_callbacks.struck(target, given)
+    found, error, _ = hostile_callbacks.run(target, given)
     if error is not None and type(error) is not CallbackRefusedError:
         raise error
     hold(found == target.valid(given), f"read as {found!a:.80}, not {target.valid(given)!a:.80}")
@@ -220,18 +220,18 @@ def _struck(name: str, given: object) -> str:
 
 def read_callback_body(given: bytes) -> str:
     """Read the body of a callback."""
-    return _struck("decode_callback", given)
+    return _fed("decode_callback", given)
 
 
 def read_callback_url(given: bytes) -> str:
     """Read the path of a callback."""
-    return _struck("music_task_of", given.decode("utf-8", "surrogateescape"))
+    return _fed("music_task_of", given.decode("utf-8", "surrogateescape"))
 
 
 def read_signature(given: bytes) -> str:
     """Read a signature: timestamp, digest and id, a line each."""
     parts = given.decode("utf-8", "surrogateescape").split("\n")
-    return _struck("read_signature, verify", tuple((*parts, "", "")[:3]))
+    return _fed("read_signature, verify", tuple((*parts, "", "")[:3]))
 
 
 def read_callback(given: bytes) -> str:
@@ -250,7 +250,7 @@ def read_callback(given: bytes) -> str:
         signed_for=None,
     )
     target = _HOSTILE["CallbackReceiver.read"]
-    found, error, _ = hostile_callbacks.struck(target, request)
+    found, error, _ = hostile_callbacks.run(target, request)
     if error is not None:
         hold(type(error) is CallbackRefusedError, f"raised {type(error).__name__}: {error!a:.200}")
         return "refused"
@@ -303,7 +303,7 @@ def read_a_catalog(given: bytes) -> str:
 
 
 def _check_first(content: bytes, kind: Any, tracks: list[Track], bad: list[BadLine]) -> None:
-    """Read as whoever asked not to be told: what comes before the first bad line, and that."""
+    """Read without `on_bad`: the tracks before the first bad line, then its error."""
     found: list[Track] = []
     try:
         found.extend(read_catalog(io.BytesIO(content), format=kind))
@@ -333,13 +333,11 @@ def _catalogs() -> Iterable[bytes]:
 
 
 TARGETS = (
-    Target(name="answers", strike=read_answer, seeds=_answers, longest=MOST_BYTES + 3),
-    Target(name="retry-after", strike=read_retry_after, seeds=_retry_afters, longest=8192),
-    Target(
-        name="callback-bodies", strike=read_callback_body, seeds=lambda: hostile_callbacks.BODIES
-    ),
-    Target(name="callback-urls", strike=read_callback_url, seeds=_urls),
-    Target(name="signatures", strike=read_signature, seeds=_signatures),
-    Target(name="callbacks", strike=read_callback, seeds=_callbacks),
-    Target(name="catalogs", strike=read_a_catalog, seeds=_catalogs, longest=4096),
+    Target(name="answers", feed=read_answer, seeds=_answers, longest=MOST_BYTES + 3),
+    Target(name="retry-after", feed=read_retry_after, seeds=_retry_afters, longest=8192),
+    Target(name="callback-bodies", feed=read_callback_body, seeds=lambda: hostile_callbacks.BODIES),
+    Target(name="callback-urls", feed=read_callback_url, seeds=_urls),
+    Target(name="signatures", feed=read_signature, seeds=_signatures),
+    Target(name="callbacks", feed=read_callback, seeds=_callbacks),
+    Target(name="catalogs", feed=read_a_catalog, seeds=_catalogs, longest=4096),
 )

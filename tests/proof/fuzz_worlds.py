@@ -64,11 +64,11 @@ def opened() -> Generator[dict[str, Target], None, None]:
         files.fill()
         server = runner.run(_Server.started())
         worlds = (
-            Target(name="ledger-bytes", strike=files.open_wrecked, seeds=files.wrecks),
-            Target(name="ledger-rows", strike=files.open_rows, seeds=_rows, longest=1 << 18),
+            Target(name="ledger-bytes", feed=files.open_wrecked, seeds=files.wrecks),
+            Target(name="ledger-rows", feed=files.open_rows, seeds=_rows, longest=1 << 18),
             Target(
                 name="http",
-                strike=lambda given: runner.run(server.ask(given)),
+                feed=lambda given: runner.run(server.ask(given)),
                 seeds=_https,
                 weighed_from=0,
             ),
@@ -136,7 +136,7 @@ class _Folder:
             self._bases.append(self._path.read_bytes())
         self._sweep()
         database, lock = open_to_write(self._path)
-        database.execute("PRAGMA writable_schema = ON")  # whoever writes rows keeps no types
+        database.execute("PRAGMA writable_schema = ON")  # hostile rows have any types
         database.execute("UPDATE sqlite_schema SET sql = replace(sql, ') STRICT', ')')")
         database.execute("UPDATE sqlite_schema SET sql = replace(sql, 'NOT NULL', '')")
         database.execute("UPDATE sqlite_schema SET sql = replace(sql, 'CHECK (', 'CHECK (1 OR ')")
@@ -168,7 +168,7 @@ class _Folder:
         return self._opened(bytes(content))
 
     def open_rows(self, given: bytes) -> str:
-        """Open a ledger that somebody wrote a row into."""
+        """Open a ledger into which a hostile row was written."""
         self._sweep()
         self._path.write_bytes(self._bases[3])
         fields = [*given.split(b"\0"), *[b"n"] * len(COLUMNS)][: len(COLUMNS)]
@@ -184,7 +184,7 @@ class _Folder:
         return self._opened(self._path.read_bytes())
 
     def _opened(self, content: bytes) -> str:
-        """Read it as anybody, then work with it as a run does."""
+        """List and export it in each way, then use it as a run does."""
         self._sweep()
         self._path.write_bytes(content)
         ledger = Ledger(self._path)

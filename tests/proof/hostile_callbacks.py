@@ -1,8 +1,8 @@
-"""Does any hostile callback get anything but a refusal out of the checks, or more than 50 ms?
+"""Does any hostile callback cause anything but a refusal, or take more than 50 ms?
 
-Wrecked copies of valid inputs, inputs grown from a grammar, and noise go to both verifiers, to the
-body reader and to the receiver above them. A finding is an input that raises anything but
-`CallbackRefusedError`, that is believed though nobody signed it, that is refused though it is
+Damaged copies of valid inputs, inputs generated from a grammar, and noise go to both verifiers, to
+the body reader and to the receiver above them. A finding is an input that raises anything but
+`CallbackRefusedError`, that is accepted without a valid signature, that is refused though it is
 valid, or that takes too long. What is valid is decided here, without the code under attack: by what
 was minted and signed before the attack began, and by a second reader of bodies. The bias: this
 reader rests on Python's `json` too.
@@ -42,7 +42,7 @@ _SHOWN = 20  # findings printed in full
 _KEYS = signatures.Secrets(["the newest secret", "the one before"]).check("secret")
 _NEW_KEYS = signatures.Secrets("the newest secret").check("secret")
 _OLD_KEYS = signatures.Secrets("the one before").check("secret")
-_OTHER_KEYS = signatures.Secrets("somebody else's").check("secret")
+_OTHER_KEYS = signatures.Secrets("another key").check("secret")
 _HMAC_KEYS = [b"test-webhook-key", b"the key before"]
 _HMAC = signatures.Secrets(_HMAC_KEYS).check("hmac_key")
 
@@ -83,7 +83,7 @@ class Target:
 
     name: str
     aim: Callable[[Random], Any]
-    strike: Callable[[Any], object]
+    feed: Callable[[Any], object]
     valid: Callable[[Any], object]  # None: to be refused
 
 
@@ -136,10 +136,10 @@ def _judged(
     target: Target, given: object, ceiling: float, slowest: float
 ) -> tuple[str, str, float]:
     """Send one input; how it ended, what is wrong with that if anything, and its CPU seconds."""
-    found, error, took = struck(target, given)
+    found, error, took = run(target, given)
     for _ in range(2):  # an input that is slow stays slow; a machine that is busy does not
         if took > slowest:
-            took = min(took, struck(target, given)[2])
+            took = min(took, run(target, given)[2])
     outcome = "refused" if error is not None else "believed"
     if error is not None and type(error) is not CallbackRefusedError:
         return "broken", f"raised {type(error).__name__}: {shown(error)}", took
@@ -151,13 +151,13 @@ def _judged(
     return outcome, "", took
 
 
-def struck(target: Target, given: object) -> tuple[object, BaseException | None, float]:
+def run(target: Target, given: object) -> tuple[object, BaseException | None, float]:
     """Send one input: what was read, or what was raised, and the CPU seconds it took."""
     found: object = None
     error: BaseException | None = None
     began = time.thread_time()
     try:
-        found = target.strike(given)
+        found = target.feed(given)
     except Exception as raised:  # noqa: BLE001 - which one it is, is the question
         error = raised
     return found, error, time.thread_time() - began
@@ -567,12 +567,12 @@ TARGETS = (
     Target(
         name="music_task_of",
         aim=_path,
-        strike=lambda path: signatures.music_task_of(_KEYS, path),
+        feed=lambda path: signatures.music_task_of(_KEYS, path),
         valid=_valid_path,
     ),
-    Target(name="read_signature, verify", aim=_triple, strike=_verified, valid=_valid_triple),
-    Target(name="decode_callback", aim=_body, strike=codec.decode_callback, valid=_valid_body),
-    Target(name="CallbackReceiver.read", aim=_request, strike=_received, valid=_valid_request),
+    Target(name="read_signature, verify", aim=_triple, feed=_verified, valid=_valid_triple),
+    Target(name="decode_callback", aim=_body, feed=codec.decode_callback, valid=_valid_body),
+    Target(name="CallbackReceiver.read", aim=_request, feed=_received, valid=_valid_request),
 )
 
 

@@ -1,12 +1,12 @@
 """Is anything lost, billed twice or torn when a catalog's run is killed again and again?
 
-The sandbox lives here, the run in a process of its own, which is killed (SIGKILL) once submits of
-that life have arrived: three times in four at the very arrival of one, while its answer travels;
-else up to 0.2 s later, in the middle of whatever it does then. After each kill the ledger is read
-and compared with the bills, and the files are checked. In the end one more run may finish.
+The sandbox runs in this process, the catalog in a process of its own, which is killed (SIGKILL)
+after it has sent submits: three times in four when a submit arrives, while its answer is on the
+way; otherwise up to 0.2 s later. After each kill, ledger and files are compared with the bills. One
+more run then finishes the catalog.
 
-Several such catalogs (`--lanes`) are at work side by side. What SIGKILL cannot show is what a
-machine without power loses: the disk's own cache survives.
+`--lanes` such catalogs run side by side. The page cache survives a SIGKILL, so this does not show
+what happens in a power cut.
 
 Exits with 1 unless nothing was lost, doubled, unexpected or torn, every kill asked for was done,
 and most of them found an open submit: one that arrived and that the ledger calls submitting.
@@ -39,7 +39,7 @@ SCALE = 100
 
 @attrs.define(kw_only=True)
 class Progress:
-    """What came of the kills of one lane, or of all."""
+    """The figures of the kills of one lane, or of all."""
 
     tracks: int = 0
     kills: int = 0
@@ -56,7 +56,7 @@ class Progress:
 
 
 class Lane:
-    """One sandbox, one ledger, one folder, and the runs that die over them."""
+    """One sandbox, one ledger, one folder, and the runs that are killed."""
 
     def __init__(self, sandbox: Sandbox, folder: Path, tracks: int, dice: Random) -> None:
         """Prepare the catalog."""
@@ -78,7 +78,7 @@ class Lane:
         }
 
     async def run(self, kills: int) -> None:
-        """Kill so often, then let it finish, and account."""
+        """Kill this many runs, let one finish, and audit."""
         while self.progress.kills < kills and await self._live():
             await self._audit(ended=False)
         async with catalogs.child(self._sandbox, **self._options) as child:
@@ -88,7 +88,7 @@ class Lane:
         self.progress.parts_left_behind = len(list(self._into.glob("*.part")))
 
     async def _live(self) -> bool:
-        """Let a run begin its work, and kill it; False when it ended before."""
+        """Start a run, and kill it; False if it ended before."""
         journal, dice = self._sandbox.journal, self._dice
         before, wanted = len(journal.arrivals), dice.randint(1, IN_FLIGHT)
         async with catalogs.child(self._sandbox, **self._options) as child:
@@ -144,7 +144,7 @@ async def kill(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Kill, account, and judge."""
+    """Kill the runs, print the figures, and return the exit code."""
     options = catalogs.parser(__doc__)
     options.add_argument("--kills", type=int, default=200)
     options.add_argument("--lanes", type=int, default=2, help="catalogs side by side (2)")

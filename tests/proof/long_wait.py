@@ -1,7 +1,7 @@
 """Does a wait need more memory the longer it lasts?
 
-A million polls in virtual time: waiters come, wait for a while, or are cancelled, and go, while
-the host says GENERATING all along. Then polls through a whole client, over real sockets, at a
+A million polls in virtual time: waiters start, wait for a while and end, or are cancelled, while
+the host answers GENERATING throughout. Then polls through a whole client, over real sockets, at a
 sandbox. The figure is what Python has allocated after a tenth of the polls, and after all of them
 (blocks by `sys.getallocatedblocks`, bytes by `tracemalloc` where it is asked to trace, which takes
 four times as long), with the garbage collected before each count.
@@ -79,7 +79,7 @@ class Gauge:
 
 
 async def polls_alone(gauge: Gauge) -> None:
-    """Have waiters come and go at a poller that asks nobody; one wait in three is cancelled."""
+    """Start and end waits at a poller without a host; one wait in three is cancelled."""
     dice = random.Random(2026)
 
     async def ask(cover_task_id: str) -> CoverDetails:
@@ -106,7 +106,7 @@ async def polls_alone(gauge: Gauge) -> None:
 
 
 async def polls_through_a_client(gauge: Gauge) -> None:
-    """Wait for one cover again and again; the sandbox's own notes are thrown away in between."""
+    """Wait for one cover repeatedly; the sandbox's journal is cleared in between."""
     clock = asyncio.get_running_loop().time
     patience = POLLS_A_WAIT * PollPolicy().max_interval
     async with (
@@ -124,14 +124,14 @@ async def polls_through_a_client(gauge: Gauge) -> None:
 
 
 def measure(work: Callable[[Gauge], Coroutine[Any, Any, None]], polls: int) -> Gauge:
-    """Make so many polls in virtual time."""
+    """Make this many polls in virtual time."""
     gauge = Gauge(polls)
     run(work(gauge))
     return gauge
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Poll a million times, and some times through a client, and judge."""
+    """Poll alone and through a client, print the figures, and return the exit code."""
     options = catalogs.parser(__doc__)
     options.add_argument("--polls", type=int, default=1_000_000)
     options.add_argument("--polls-through-a-client", type=int, default=20_000)

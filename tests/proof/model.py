@@ -1,13 +1,13 @@
 """Does any order of calls, faults, callbacks, crashes and time break a promise about money?
 
-Games against the client, its receiver and its ledger, at random, by the state machines of
-`tests/model_rules.py`: one of callers, one of catalogs as well. The host is the sandbox, the wire
-is real, time is virtual, and all policies are the usual ones. After each step the laws of
-`tests/model_laws.py` are held against the host's journal; in the end of each game all trouble
-ends, and every song must be covered, paid for once.
+Hypothesis runs the state machines of `tests/proof/model_rules.py`, one for callers and one that
+also runs catalogs, against the client, its receiver and its ledger. The host is the sandbox,
+sockets are real, time is virtual, and all policies are the defaults. After each step the laws of
+`tests/proof/model_laws.py` are checked against the host's journal. At the end of each run all
+faults stop, and every song must be covered and paid for once.
 
-A broken law is printed as a script, made as short as can be, and exits with 1. What truly happened
-is counted: a model in which nothing happens would prove nothing.
+A broken law is printed as a shrunk script, and the exit code is 1. What happened is counted, since
+a model in which nothing happens proves nothing.
 """
 
 import json
@@ -29,10 +29,10 @@ MACHINES: dict[str, type[Callers]] = {"callers": Callers, "catalogs": Catalogs}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Play, and tell what happened."""
+    """Run the machines, and print what happened."""
     options = ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    options.add_argument("--examples", type=int, default=1000, help="games of each machine (1000)")
-    options.add_argument("--steps", type=int, default=50, help="steps of a game (50)")
+    options.add_argument("--examples", type=int, default=1000, help="runs of each machine (1000)")
+    options.add_argument("--steps", type=int, default=50, help="steps of a run (50)")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--only", choices=MACHINES, help="one machine")
     options.add_argument("--json", action="store_true", help="print JSON")

@@ -1,4 +1,4 @@
-"""What the host of the model does to requests: faults, odd answers, and moods."""
+"""How the host of the model treats requests: faults, odd answers, and settings drawn at random."""
 
 import random
 from typing import Any
@@ -29,12 +29,12 @@ UNREADABLE = [
 ]
 faults = st.sampled_from([*Fault, *Fault, *REFUSALS])
 numbers = st.integers(0, 2**32 - 1)
-strikes = st.one_of(
+fault_scripts = st.one_of(
     numbers.map(
         lambda number: random.Random(number).choices([*Fault, *REFUSALS, *UNREADABLE], k=3)
     ),
     st.lists(st.one_of(faults, faults, st.sampled_from(UNREADABLE)), max_size=5),
-    st.sampled_from(  # beyond everybody's patience
+    st.sampled_from(  # longer than any caller waits
         [[REFUSALS[0]] * 25, [Fault.LOST_ANSWER] * 9, [Fault.SERVER_ERROR] * 9]
     ),
 )
@@ -54,8 +54,8 @@ FOUL = {  # shares of requests; most are executed all the same
 MISHAPS = ("lost", "doubled", "early", "late", "forged")
 
 
-def mood(dice: random.Random) -> dict[str, Any]:
-    """Choose how the host behaves for a while: by chance, since each value is as good as others."""
+def host_settings(dice: random.Random) -> dict[str, Any]:
+    """Draw at random how the host behaves for a while: no value is simpler than another."""
     return {
         "duplicate_id": dice.choice([DuplicateId.RIGHT, DuplicateId.RIGHT, *DuplicateId]),
         "duplicate_code": dice.choice([400, 409]),

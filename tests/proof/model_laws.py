@@ -1,7 +1,7 @@
-"""What holds at every moment of the model, by the host's journal and by what callers were told.
+"""What must hold at every moment of the model, by the host's journal and by callers' results.
 
-The journal says which submits arrived and what became of them; what the client counts is never
-asked. What is promised of submits does not lean on the host's own rule for duplicates.
+The journal says which submits arrived and how they ended; the client's own counters are not used.
+The laws about submits do not depend on the host's own rule for duplicates.
 """
 
 from collections import Counter
@@ -163,7 +163,7 @@ class Laws:
         )
 
     def _asked_again(self, life: Life, song: str, first: Submit, second: Submit) -> bool:
-        """Whether somebody wants it for himself: asked since, or queued for the right to ask."""
+        """Whether another call or run explains the second submit: begun since, or queued."""
         calls = [call for call in life.calls if call.submits and call.song == song]
         if any(first.until <= call.began <= second.at + A_MOMENT for call in calls):
             return True
@@ -221,12 +221,12 @@ class Laws:
         assert all(one is not other for one, other in pairwise(told)), told
 
     def _is_true(self, call: Call, details: CoverDetails) -> None:
-        """Whoever is told of an end is told of this song's own, and of the same as all others."""
+        """A final result is that of the caller's own song, and the same for all callers."""
         songs = {cover: song for song, cover in self._world.bills().items()}
         song = songs.get(details.cover_task_id)
         if not details.finished or details.cover_task_id in self.lied:
             return
-        if song is None:  # another's, for whoever asked by its bare id
+        if song is None:  # another song's, requested by its bare id
             assert isinstance(call.asked, str), call
             return
         truth = CoverStatus.FAILED if song == FAILING else CoverStatus.SUCCESS
@@ -238,7 +238,7 @@ class Laws:
             assert call.asked.music_task_id == song, details
 
     def nothing_is_lost(self, life: Life, entries: Entries) -> None:
-        """Somebody knows of every bill: a caller, the client, or the ledger."""
+        """Every bill is known to a caller, the client or the ledger."""
         for song, cover in self._world.bills().items():
             known = song in self._world.forgotten or song in self._world.told_before
             known = known or self.ledger_knows(entries.get(song), cover)
@@ -318,8 +318,8 @@ class Laws:
         for arrival in journal.arrivals:
             events[f"{arrival.kind}: {arrival.fault.value}"] += 1
             events[f"{arrival.kind}: refused with {arrival.code}"] += (arrival.code or 200) != 200
-        struck = [arrival for arrival in journal.of("image") if arrival.fault is not Fault.NONE]
-        events["images struck by a fault"] += len(struck)
+        faulty = [arrival for arrival in journal.of("image") if arrival.fault is not Fault.NONE]
+        events["images with a fault"] += len(faulty)
         for bill in journal.bills:
             first = next(
                 one

@@ -1,8 +1,8 @@
 """State machines over callers, catalogs and a host that errs, in virtual time.
 
-`Callers` has a client used by callers; `Catalogs` a catalog's runs over a ledger as well. The rules
-say what may happen, `model_laws.py` what must hold after each, and the end that all settles once
-trouble has ended.
+`Callers` has callers of one client; `Catalogs` adds runs of a catalog with a ledger. The rules are
+what may happen. `model_laws.py` checks what must hold after each; at the end all faults stop, and
+every song must be covered.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from hypothesis.stateful import (
 from suno_cover_async import CoverDetails, CoverFailedError, CoverStatus, CoverTask, TrackState
 from suno_cover_async.protocol import codec
 from suno_cover_async.sandbox import Fault, Kind, Reply
-from tests.proof.model_host import REFUSALS, mood, numbers, strikes
+from tests.proof.model_host import REFUSALS, fault_scripts, host_settings, numbers
 from tests.proof.model_laws import FINAL, Laws
 from tests.proof.model_world import CALM, FAILING, RESTART, SONGS, Call, World, registered
 from tests.support.virtual_time import VirtualTimeLoop
@@ -39,7 +39,7 @@ TMPFS = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
 JSON = {"Content-Type": "application/json"}
 JUST_NOW = 1e-6
 LONG_ENOUGH = 4 * 3600.0  # for all patience to end
-ROUNDS = 4  # until a song that is in nobody's way is covered
+ROUNDS = 4  # until a song is covered that no other call is at work on
 
 songs = st.sampled_from(SONGS)
 moments = st.sampled_from([0.0, 0.0, 0.3, 0.8, 1.0, 5.0, 20.0, 47.0])
@@ -76,7 +76,7 @@ class Callers(RuleBasedStateMachine):
             self.world = World(self._folder, seed)
             self.laws = Laws(self.world, type(self).events)
             await self.world.begin(called_back=called_back)
-            self._set(seconds=seconds, **mood(random.Random(seed)))
+            self._set(seconds=seconds, **host_settings(random.Random(seed)))
 
         self.happen(work())
 
@@ -92,7 +92,7 @@ class Callers(RuleBasedStateMachine):
         songs=st.lists(songs, min_size=1, max_size=3),
         verb=st.sampled_from(VERBS),
         many=st.sampled_from([1, 1, 1, 2, 25]),
-        struck=strikes,
+        faults=fault_scripts,
         then=moments,
         patience=st.sampled_from([30.0, 900.0]),
         cancelled=st.one_of(st.just(0), cancellations),
@@ -103,14 +103,14 @@ class Callers(RuleBasedStateMachine):
         songs: list[str],
         verb: str,
         many: int,
-        struck: list[Fault | Reply],
+        faults: list[Fault | Reply],
         then: float,
         patience: float,
         cancelled: int,
     ) -> None:
         async def work() -> None:
             kind: Kind = "submit" if verb in {"generate", "submit"} else "details"
-            self.world.sandbox.script(kind, *struck)
+            self.world.sandbox.script(kind, *faults)
             for song in songs * many:
                 call = self.world.living.call(verb, song, self._cover_of(song), patience)
             await asyncio.sleep(then)
@@ -133,7 +133,7 @@ class Callers(RuleBasedStateMachine):
         song=songs, verb=st.sampled_from(["submit", "generate"]), then=moments, times=cancellations
     )
     def cancel_on_the_wire(self, song: str, verb: str, then: float, times: int) -> None:
-        """Cancel a caller whose submit is being answered; nobody else knows of it then."""
+        """Cancel the only caller of a submit while its answer is on the way."""
 
         async def work() -> None:
             self.world.sandbox.script("submit", Fault.SLOW)
@@ -216,13 +216,13 @@ class Callers(RuleBasedStateMachine):
 
     # What the host does.
 
-    @rule(kind=st.sampled_from(["submit", "details", "image"]), struck=strikes)
-    def trouble(self, kind: Kind, struck: list[Fault | Reply]) -> None:
-        self.world.sandbox.script(kind, *struck)
+    @rule(kind=st.sampled_from(["submit", "details", "image"]), faults=fault_scripts)
+    def trouble(self, kind: Kind, faults: list[Fault | Reply]) -> None:
+        self.world.sandbox.script(kind, *faults)
 
     @rule(number=numbers, expires=st.booleans())
     def host_changes(self, number: int, *, expires: bool) -> None:
-        self._set(**mood(random.Random(number)))
+        self._set(**host_settings(random.Random(number)))
         if expires:
             self.images_expired = True
             self.world.sandbox.expire_images()
@@ -245,11 +245,11 @@ class Callers(RuleBasedStateMachine):
         song=songs, flag=st.sampled_from(CoverStatus), other_cover=st.booleans(), null=st.booleans()
     )
     def lie(self, song: str, flag: CoverStatus, *, other_cover: bool, null: bool) -> None:
-        """Have the host say of a cover what is not true, or not any more, or not yet."""
+        """Make the host answer a poll with details that are false, outdated or premature."""
         cover = self.world.bills().get(song)
         if cover is None:
             return
-        music = "somebody-elses-song" if other_cover else song
+        music = "foreign-song" if other_cover else song
         images = ("https://127.0.0.1/none.png",) * 2 if flag is CoverStatus.SUCCESS else ()
         details = CoverDetails(cover_task_id=cover, music_task_id=music, status=flag, images=images)
         data = None if null else codec.encode_details(details)
@@ -260,24 +260,24 @@ class Callers(RuleBasedStateMachine):
 
     @rule(
         song=songs,
-        of=st.sampled_from(["right", "right", "foreign", "nobody's"]),
+        of=st.sampled_from(["right", "right", "foreign", "unknown"]),
         forged=st.booleans(),
         copies=st.integers(1, 2),
         code=st.sampled_from([200, 501]),
     )
     def notify(self, song: str, of: str, copies: int, code: int, *, forged: bool) -> None:
-        """Have somebody call back, who may know the URL, and may know what to say."""
+        """Send callbacks: to the right or a forged URL, with the right or a wrong body."""
         receiver = self.world.living.receiver
         if receiver is None:
             return
         bills = self.world.bills()
-        other = next((bills[one] for one in bills if one != song), "somebody-elses")
-        cover = {"right": bills.get(song, "too-early"), "foreign": other}.get(of, "nobody-s")
+        other = next((bills[one] for one in bills if one != song), "foreign-cover")
+        cover = {"right": bills.get(song, "too-early"), "foreign": other}.get(of, "no-such-cover")
         url = receiver.url(song)
         url = url[:-1] + ("A" if url[-1] != "A" else "B") if forged else url
         body = codec.encode_callback(code, "news", cover_task_id=cover, images=None)
         if not forged:
-            self._count("callbacks of another cover, from whoever knows the URL", of != "right")
+            self._count("callbacks of another cover, to a valid URL", of != "right")
         self.happen(self._notify(url, body, copies, forged=forged))
 
     async def _notify(self, url: str, body: bytes, copies: int, *, forged: bool) -> None:
@@ -313,7 +313,7 @@ class Callers(RuleBasedStateMachine):
         self.laws.count()
 
     async def _settle(self) -> None:
-        """Once trouble has ended, everybody gets what is his, and pays for it once."""
+        """Stop all faults: each caller then gets its cover, and each song is paid for once."""
         sandbox = self.world.sandbox
         await self.world.turn_off(on=True)
         sandbox._scripts.clear()
@@ -370,15 +370,15 @@ class Catalogs(Callers):
     @rule(
         anew=st.sampled_from([False, False, True]),
         kind=st.sampled_from(["submit", "submit", "details", "image"]),
-        struck=strikes,
+        faults=fault_scripts,
         then=moments,
         end=st.sampled_from(["", "", "finished early", "left early", "left at once"]),
     )
     def run_the_catalog(
-        self, kind: Kind, struck: list[Fault | Reply], then: float, end: str, *, anew: bool
+        self, kind: Kind, faults: list[Fault | Reply], then: float, end: str, *, anew: bool
     ) -> None:
         async def work() -> None:
-            self.world.sandbox.script(kind, *struck)
+            self.world.sandbox.script(kind, *faults)
             self._run(anew=anew)
             await asyncio.sleep(then)
             await self._stop(end)

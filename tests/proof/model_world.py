@@ -1,8 +1,8 @@
-"""What the model of `model_rules.py` plays with: the host, and the process that uses it.
+"""The world of the model in `model_rules.py`: the host, and the process that uses it.
 
-The host is a sandbox in virtual time, which outlives everything. A `Life` is one process: a client,
-its receiver, whoever calls it, and possibly a catalog's run. It ends in an orderly way, or as by
-SIGKILL: then the next one has nothing of it but its ledger, as that was on the disk.
+The host is a sandbox in virtual time, which outlives all processes. A `Life` is one process: a
+client, its receiver, its callers, and possibly a catalog's run. It ends in order, or as by SIGKILL:
+then the next process finds only its ledger, as it was on the disk.
 """
 
 import asyncio
@@ -191,7 +191,7 @@ class Life:
             run.ends = asyncio.get_running_loop().time()
 
     async def close(self) -> None:
-        """End as a program does that leaves its blocks."""
+        """End in order: leave all blocks, as a program does."""
         if self.run is not None:
             await self.leave(self.run)
         await self.client.aclose()
@@ -205,7 +205,7 @@ class Life:
         await self._end({run.task}, again=0 if at_once else None)
 
     async def die(self) -> None:
-        """Vanish: all that this process runs is cancelled, again and again."""
+        """End as by SIGKILL: cancel all tasks of this process, repeatedly."""
         await self._end({*self.tasks}, again=0.001)
         await self.client.aclose()  # what holds its sockets; nothing is left on them
 
@@ -243,7 +243,7 @@ class World:
         self.births: list[float] = []
         self.is_up = True
         self.outages: list[float] = []
-        self.told_before: set[str] = set()  # songs whose cover somebody was told of in past lives
+        self.told_before: set[str] = set()  # songs whose cover a caller got in an earlier life
         # What the ledger called submitting at the last crash.
         self.possibly_billed: set[str] = set()
         self.forgotten: set[str] = set()  # billed to a life that died, and had no ledger for it
@@ -264,7 +264,7 @@ class World:
         self.births.append(self.life.born)
 
     def crash(self) -> Life:
-        """Have nothing left but what is on the disk; returns who died, to be buried."""
+        """Keep only what is on the disk; return the process that ended, for cleaning up."""
         dead, self.life = self.living, None
         ledger = self.folder / str(len(self.births)) / "covers.db"
         ledger.parent.mkdir()
@@ -293,7 +293,7 @@ class World:
         return {bill.music_task_id: bill.cover_task_id for bill in self.sandbox.journal.bills}
 
     async def turn_off(self, *, on: bool) -> None:
-        """Have the host gone, or back."""
+        """Stop the host, or start it again."""
         if on is not self.is_up:
             self.is_up = on
             if not on:
@@ -307,7 +307,7 @@ class World:
             await self._front.cleanup()
 
     async def _open_front(self) -> None:
-        """Listen where the host calls, for whichever life there is."""
+        """Listen where the host sends callbacks, for the current process."""
         app = web.Application()
         app.router.add_route("*", "/suno/{tail:.*}", self._let_in)
         self._front = web.AppRunner(

@@ -1,14 +1,14 @@
-"""Does a catalog sit out an outage: no track failed, few requests, and at work again soon after?
+"""Does a catalog survive an outage: no track failed, few requests, and soon running again?
 
-In the middle of a catalog the host goes out of order for 2 to 600 s, in one of several ways, and
-comes back. Client and sandbox are `--scale` times as fast, and every figure here is multiplied back
-into real seconds; what does not scale is the 1 s before a submit whose answer was lost.
+In the middle of a catalog the host fails for 2 to 600 s, in one of several ways, and recovers.
+Client and sandbox are `--scale` times as fast, and every figure here is converted back to real
+seconds; the 1 s before a submit whose answer was lost does not scale.
 
-- gone: nobody listens where the API and the images were. Tried is what aiohttp tried to connect.
+- gone: nothing listens where the API and the images were. Tried is what aiohttp tried to connect.
 - gone at first: likewise, before the first request.
-- cut off: somebody reads a request and closes the connection. Tried is what was read.
-- maintenance, pages: everything is answered 455, or by a gateway's pages, some after it was
-  executed.
+- cut off: a server reads a request and closes the connection. Tried is what was read.
+- maintenance, pages: every request is answered by a 455, or by a gateway's page, some after they
+  were executed.
 - images: only the image host answers 500. Tried are images.
 
 Submits, polls and images have a probe each. Exits with 1 if any track failed or was lost, doubled
@@ -45,7 +45,7 @@ CASES = (
     *(("images", seconds) for seconds in (120.0, 600.0)),
 )
 LATEST = USUAL_RETRY.max_probe_delay * 1.1
-OWN = 0.5  # real seconds that a shared machine may dawdle
+OWN = 0.5  # real seconds of delay that a shared machine may add
 HANGS = 60.0  # real seconds after an outage
 UNDER_WAY = 40  # two windows of the limit
 PROBING = {"images": 1}  # requests for each probe due; otherwise one of submits and one of polls
@@ -55,7 +55,7 @@ Count = Callable[[], int]
 
 @attrs.frozen(kw_only=True)
 class Result:
-    """What came of a catalog that met an outage; durations as if nothing were scaled."""
+    """The figures of a catalog with an outage; durations in real seconds."""
 
     kind: str
     lasted: float
@@ -67,7 +67,7 @@ class Result:
     findings: list[catalogs.Finding]
 
     def is_good(self, scale: float) -> bool:
-        """Whether it is as promised."""
+        """Whether every promise was kept."""
         soon = self.back_after <= LATEST + OWN * scale
         probing = PROBING.get(self.kind, 2)
         few = self.tried <= UNDER_WAY + 1.25 * probing * self.probes_due
@@ -78,7 +78,7 @@ class Connects:
     """Counts the connections that aiohttp tries to make."""
 
     def __init__(self) -> None:
-        """Begin at 0."""
+        """Start at 0."""
         self.count = 0
 
     async def started(self, *_: object) -> None:
@@ -94,7 +94,7 @@ class Connects:
 
 @asynccontextmanager
 async def gone(sandbox: Sandbox, connects: Connects) -> AsyncGenerator[Count, None]:
-    """Let nobody listen."""
+    """Stop the sandbox, so that connections are refused."""
     await sandbox.__aexit__(None, None, None)
     before = connects.count
     yield lambda: connects.count - before
@@ -103,7 +103,7 @@ async def gone(sandbox: Sandbox, connects: Connects) -> AsyncGenerator[Count, No
 
 @asynccontextmanager
 async def cut_off(sandbox: Sandbox, _: Connects) -> AsyncGenerator[Count, None]:
-    """Let somebody else listen, who reads a request of the API and closes the connection."""
+    """Replace the sandbox by a server that reads a request line and closes the connection."""
     count = 0
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -118,15 +118,15 @@ async def cut_off(sandbox: Sandbox, _: Connects) -> AsyncGenerator[Count, None]:
     await sandbox.__aenter__()
 
 
-def answered(**trouble: Any) -> Any:
-    """Let all that `faults_on` names be answered by trouble."""
+def answered(**faults: Any) -> Any:
+    """Answer all kinds of requests in `faults_on` with these faults."""
 
     @asynccontextmanager
     async def outage(sandbox: Sandbox, _: Connects) -> AsyncGenerator[Count, None]:
         healthy, before = sandbox.scenario, len(sandbox.journal.arrivals)
-        sandbox.scenario = attrs.evolve(healthy, **trouble)
-        struck = sandbox.scenario.faults_on
-        yield lambda: sum(one.kind in struck for one in sandbox.journal.arrivals[before:])
+        sandbox.scenario = attrs.evolve(healthy, **faults)
+        kinds = sandbox.scenario.faults_on
+        yield lambda: sum(one.kind in kinds for one in sandbox.journal.arrivals[before:])
         sandbox.scenario = healthy
 
     return outage
@@ -143,7 +143,7 @@ KINDS: dict[str, Any] = {
 
 
 async def suffer(kind: str, seconds: float, *, tracks: int, scale: float, folder: Path) -> Result:
-    """Cover a catalog and let the host be out of order in the middle of it."""
+    """Cover a catalog with an outage of the host in the middle of it."""
     scenario = Scenario(scale=scale, seconds=(20, 60), image_size=16)
     ledger, connects = Ledger(folder / "covers.db"), Connects()
     async with Sandbox(scenario) as sandbox, connects.session() as session:
@@ -175,7 +175,7 @@ async def suffer(kind: str, seconds: float, *, tracks: int, scale: float, folder
 
 
 async def cover(client: SunoCoverClient, songs: list[str], ledger: Ledger, into: Path) -> int:
-    """Cover the catalog; count failures, and what ended it before its time."""
+    """Cover the catalog; count failures, and errors that ended the run early."""
     failed = 0
     async with (
         ledger,
@@ -199,7 +199,7 @@ async def patiently(work: "asyncio.Task[int]") -> int:
 
 
 def in_the_middle(kind: str, sandbox: Sandbox, tracks: int) -> bool:
-    """Tell whether it is time for the outage."""
+    """Whether it is time for the outage."""
     if kind == "images":
         return bool(sandbox.journal.of("image"))
     return kind == "gone at first" or len(sandbox.journal.bills) > tracks / 3
@@ -216,7 +216,7 @@ def probes_due(seconds: float) -> int:
 async def suffer_all(
     cases: Sequence[tuple[str, float]], *, tracks: int, scale: float
 ) -> list[Result]:
-    """Suffer one outage after the other."""
+    """Run one outage after the other."""
     results: list[Result] = []
     for kind, seconds in cases:
         with tempfile.TemporaryDirectory() as folder:
@@ -227,7 +227,7 @@ async def suffer_all(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Suffer outages, and judge."""
+    """Run the outages, print the figures, and return the exit code."""
     options = catalogs.parser(__doc__)
     options.add_argument("--tracks", type=int, default=300)
     options.add_argument("--scale", type=float, default=100)

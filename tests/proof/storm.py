@@ -1,12 +1,12 @@
-"""Does a catalog come through a network that loses or wrecks 3 answers in 10, exactly?
+"""Does a catalog finish correctly over a network that loses or damages 3 answers in 10?
 
-The whole pipeline in one process: ledger, submits, polls, downloads. Of all requests, images
+The whole pipeline runs in one process: ledger, submits, polls, downloads. Of all requests, images
 included, 27 % are cut off, reset, truncated, or answered by pages and errors, most of them after
-they were executed; 3 % more are refused for calling too often. All waits are 100 times as fast but
-the 1 s before a submit whose answer was lost, which is policy: with 20 submits at once, that is
-what most of the time goes into. What still failed in a run is left to the next, as it would be.
+they were executed; 3 % more are refused for calling too often. All waits are 100 times as short,
+except the 1 s before a submit whose answer was lost, which is a policy: most of the time is spent
+there. The next run takes up the tracks that failed in a run.
 
-Exits with 1 unless every song was billed once and saved, and nothing failed for good.
+Exits with 1 unless every song was billed once and saved, and no track failed in the end.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ SCENARIO = Scenario(
 async def endure(
     tracks: int, *, concurrency: int, folder: Path
 ) -> tuple[dict[str, float], list[catalogs.Finding]]:
-    """Cover a catalog in a storm; return figures, and what must not be."""
+    """Cover a catalog in a storm; return figures and findings."""
     began, runs, left = time.monotonic(), 0, tracks
     failed = Counter[str]()
     ledger = Ledger(folder / "covers.db")
@@ -58,12 +58,12 @@ async def endure(
         journal = sandbox.journal
         findings = catalogs.audit(journal.bills, ledger, ended=True)
         findings += catalogs.torn_files(folder / "covers", set())
-        struck = sum(arrival.fault is not Fault.NONE for arrival in journal.arrivals)
+        faulty = sum(arrival.fault is not Fault.NONE for arrival in journal.arrivals)
         return {
             "tracks": tracks,
             "runs": runs,
             "requests": len(journal.arrivals),
-            "share_struck": struck / len(journal.arrivals),
+            "share_with_a_fault": faulty / len(journal.arrivals),
             **{f"left by {error}": count for error, count in failed.items()},
             "recovered": catalogs.adopted(ledger),
             **catalogs.counted(findings),
@@ -84,7 +84,7 @@ async def cover(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Endure a storm, account, and judge."""
+    """Cover a catalog in a storm; print the figures, and return the exit code."""
     options = catalogs.parser(__doc__)
     options.add_argument("--tracks", type=int, default=10_000)
     options.add_argument("--concurrency", type=int, default=100)

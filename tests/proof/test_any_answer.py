@@ -205,7 +205,7 @@ def bodies(draw: st.DrawFn, call: str) -> bytes:
 
 @many
 @given(data=st.data(), call=st.sampled_from(CALLS), host=st.sampled_from(HOSTS))
-def test_any_answer_is_a_sane_value_or_an_error_of_ours(
+def test_any_answer_is_a_sane_value_or_one_of_our_errors(
     bench: Bench, data: st.DataObject, call: str, host: str
 ) -> None:
     content = data.draw(bodies(call) | trees.map(lambda tree: tree.encode("utf-8", "replace")))
@@ -215,7 +215,9 @@ def test_any_answer_is_a_sane_value_or_an_error_of_ours(
 
 
 @pytest.mark.parametrize("name", NASTY)
-def test_no_part_of_an_answer_may_be_odd_enough(bench: Bench, name: str) -> None:
+def test_a_nasty_value_in_any_part_of_an_answer_raises_only_our_errors(
+    bench: Bench, name: str
+) -> None:
     answer, nasty = fuzz_targets.answer, NASTY[name]
     for call in CALLS:
         for part in ("code", "msg", "data", "more"):
@@ -477,7 +479,7 @@ patches = st.tuples(st.integers(0, 40_000), st.sampled_from([1, 1, 2, 16]), st.i
 
 @few
 @given(base=st.integers(1, 2), wrecks=st.lists(patches, min_size=1, max_size=4))
-def test_any_wreck_of_a_ledger_is_read_or_refused_and_left_as_it_is(
+def test_any_damaged_ledger_is_read_or_refused_and_not_changed(
     bench: Bench, base: int, wrecks: list[tuple[int, int, int]]
 ) -> None:
     given_bytes = fuzz_worlds.wrecked(*wrecks, base=base)
@@ -550,7 +552,7 @@ statuses = st.sampled_from(
     fields=st.lists(lines, max_size=4),
     content=bodies("details") | st.binary(max_size=200) | st.just(b"2\r\n{}\r\n0\r\n\r\n"),
 )
-def test_any_http_answer_is_a_value_or_an_error_of_ours(
+def test_any_http_answer_is_a_value_or_one_of_our_errors(
     bench: Bench, call: str, status: str, fields: list[str], content: bytes
 ) -> None:
     head = fuzz_worlds.head(*(field.encode().decode("latin-1") for field in fields), status=status)
@@ -562,8 +564,8 @@ def test_any_http_answer_is_a_value_or_an_error_of_ours(
 
 
 def test_what_breaks_the_promise_is_found() -> None:
-    def struck(strike: Callable[[bytes], str], given_bytes: bytes = b"x") -> str:
-        target = fuzz_judge.Target(name="bad", strike=strike, seeds=list, memory=1 << 20)
+    def judged(feed: Callable[[bytes], str], given_bytes: bytes = b"x") -> str:
+        target = fuzz_judge.Target(name="bad", feed=feed, seeds=list, memory=1 << 20)
         wrong: str = fuzz_judge.judge(target, given_bytes, ceiling=0.01).wrong
         return wrong
 
@@ -574,11 +576,11 @@ def test_what_breaks_the_promise_is_found() -> None:
         fuzz_judge.hold(claim=False, what="a track without an id")
         return ""
 
-    assert struck(lambda _: "fine") == ""
-    assert "KeyError" in struck(lambda _: {"a": ""}["b"])
-    assert "took" in struck(slow)
-    assert " MB for 5,000 bytes" in struck(lambda one: str(len(one * 400))[:0], b"x" * 5_000)
-    assert "a track without an id" in struck(absurd)
+    assert judged(lambda _: "fine") == ""
+    assert "KeyError" in judged(lambda _: {"a": ""}["b"])
+    assert "took" in judged(slow)
+    assert " MB for 5,000 bytes" in judged(lambda one: str(len(one * 400))[:0], b"x" * 5_000)
+    assert "a track without an id" in judged(absurd)
 
 
 def test_a_finding_is_brought_back_from_its_file(

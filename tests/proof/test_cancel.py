@@ -1,9 +1,8 @@
-"""Cancelled at the k-th suspension, for every k: nothing is paid for unknown, nothing is left.
+"""Work that is cancelled at its k-th suspension leaves nothing behind, and no bill unrecorded.
 
-Once, up to five times, or in every turn of the event loop until it has ended, as anyio cancels.
-
-`cancelling.py` strikes and checks everything; the whole of it, every verb in every weather, is
-`cancel.py`.
+It is cancelled once, up to five times, or in every iteration of the event loop until it has ended,
+as anyio cancels. `cancelling.py` interrupts and checks; `cancel.py` runs every verb in every
+condition.
 """
 
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ def young() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("verb", "weather", "way", "stride"),
+    ("verb", "condition", "way", "stride"),
     [
         *(("submit", "healthy", way, 1) for way in WAYS),
         ("submit", "answers slow", "cancel on", 1),
@@ -68,18 +67,19 @@ def young() -> Iterator[None]:
         ("sandbox", "healthy", "cancel", 3),
     ],
 )
-def test_struck_at_any_suspension_nothing_is_lost_and_nothing_left(
-    verb: str, weather: str, way: str, stride: int
+def test_interrupted_at_any_suspension_nothing_is_lost_and_nothing_left(
+    verb: str, condition: str, way: str, stride: int
 ) -> None:
-    strikes = [
-        strike
+    runs = [
+        run
         for again in AGAIN.get(way, (1,))
-        for strike in every_k(verb, weather, way, again=again, stride=stride)
+        for run in every_k(verb, condition, way, again=again, stride=stride)
     ]
 
-    assert [(strike, struck.findings) for strike, struck in strikes if struck.findings] == []
-    assert not strikes[-1][1].fell  # the last one's work ended first
-    assert len(strikes) > 1
+    found = [(interruption, outcome.findings) for interruption, outcome in runs if outcome.findings]
+    assert found == []
+    assert not runs[-1][1].happened  # the last one's work ended first
+    assert len(runs) > 1
 
 
 def test_memory_does_not_grow_in_20_000_polls() -> None:

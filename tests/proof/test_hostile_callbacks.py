@@ -1,4 +1,4 @@
-"""A quick share of `hostile_callbacks.py`: the same inputs, from the same generator."""
+"""A quick form of `hostile_callbacks.py`: the same inputs, from the same generator."""
 
 import json
 
@@ -8,7 +8,7 @@ from tests.proof import hostile_callbacks
 
 
 def test_hostile_callbacks_are_refused_and_valid_ones_are_read() -> None:
-    # Whoever traces each line, as coverage does, takes longer than an attacker may make us take.
+    # Tracing each line, as coverage does, takes longer than the limit on CPU.
     report = hostile_callbacks.attack(20_000, seed=2026, ceiling=0.25)
 
     assert report.findings == []

@@ -36,7 +36,7 @@ async def test_a_storm_costs_patience_and_nothing_else(tmp_path: Path) -> None:
     figures, findings = await storm.endure(300, concurrency=100, folder=tmp_path)
 
     assert findings == []
-    assert figures["share_struck"] > 0.25
+    assert figures["share_with_a_fault"] > 0.25
     assert figures["recovered"] > 0
 
 

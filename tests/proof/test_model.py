@@ -1,4 +1,4 @@
-"""A quick share of `benchmarks/model.py`: the same machines, in games that are always the same."""
+"""A quick form of `model.py`: the same machines, with a fixed seed."""
 
 from tests.proof.model_rules import Callers, Catalogs, play
 
@@ -24,7 +24,7 @@ HAPPENED = [
     "callbacks lost",
     "callbacks forged",
     "callbacks of the model's, answered 200",
-    "callbacks of another cover, from whoever knows the URL",
+    "callbacks of another cover, to a valid URL",
     "lies told",
     "outages",
     "clients closed",
@@ -38,7 +38,7 @@ HAPPENED = [
     "checks of tracks that are failed",
     "checks of tracks that are attention",
     "tracks that are saved in the end",
-    "images struck by a fault",
+    "images with a fault",
 ]
 
 

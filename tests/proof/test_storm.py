@@ -1,4 +1,4 @@
-"""Two thousand covers through a network where a third of all answers is lost or wrecked."""
+"""Two thousand covers through a network where a third of all answers is lost or damaged."""
 
 import asyncio
 from collections import Counter
@@ -15,7 +15,7 @@ COVERS = 2_000
 
 
 async def covered(client: SunoCoverClient, music_task_id: str) -> CoverDetails:
-    """Generate as a user would who reads `retryable`: again, for it never pays twice."""
+    """Generate, and repeat after each retryable error: this never pays twice."""
     while True:
         try:
             return await client.generate(music_task_id)

@@ -1,4 +1,4 @@
-"""Covers through a wire that breaks below HTTP; the sandbox's bills are the judge."""
+"""Covers over a connection that breaks below HTTP, judged by the sandbox's bills."""
 
 import asyncio
 from collections import Counter
@@ -77,11 +77,11 @@ def executed(sandbox: Sandbox, kind: Kind) -> list[Arrival]:
     return [arrival for arrival in sandbox.journal.of(kind) if arrival.executed]
 
 
-async def test_whatever_strikes_a_submit_it_is_billed_once_and_its_cover_collected() -> None:
-    async def strike(fault: WireFault) -> None:
+async def test_with_any_fault_a_submit_is_billed_once_and_its_cover_collected() -> None:
+    async def inject(fault: WireFault) -> None:
         async with under_fire(retry=IMPATIENT) as (sandbox, proxy, client):
             before, song = sandbox.add_music(2)
-            await client.generate(before)  # so that it strikes a kept-alive connection
+            await client.generate(before)  # so that the fault meets a kept-alive connection
             proxy.script(fault)
 
             details = await client.generate(song)
@@ -94,11 +94,11 @@ async def test_whatever_strikes_a_submit_it_is_billed_once_and_its_cover_collect
             assert all(late.at - early.at > 0.9 for early, late in pairwise(submits)), fault
             assert proxy.progress[fault] == 1
 
-    await asyncio.gather(*map(strike, FAULTS))
+    await asyncio.gather(*map(inject, FAULTS))
 
 
-async def test_whatever_strikes_a_poll_it_is_made_again_and_nothing_is_submitted() -> None:
-    async def strike(fault: WireFault) -> None:
+async def test_with_any_fault_a_poll_is_repeated_and_nothing_is_submitted() -> None:
+    async def inject(fault: WireFault) -> None:
         async with under_fire(retry=IMPATIENT) as (sandbox, proxy, client):
             (song,) = sandbox.add_music(1)
             task = await client.submit(song)
@@ -111,11 +111,11 @@ async def test_whatever_strikes_a_poll_it_is_made_again_and_nothing_is_submitted
             polls = executed(sandbox, "details")
             assert len(polls) == (1 if fault in ANSWERED | NEVER_ARRIVED else 2), fault
 
-    await asyncio.gather(*map(strike, FAULTS))
+    await asyncio.gather(*map(inject, FAULTS))
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.value)
-async def test_whatever_strikes_a_download_both_files_are_whole_and_its_own(
+async def test_with_any_fault_a_download_saves_both_files_whole_and_its_own(
     fault: WireFault, tmp_path: Path
 ) -> None:
     async with under_fire(Wire(stall=0.05, refusal=0.0)) as (sandbox, proxy, client):
@@ -175,5 +175,5 @@ async def test_a_catalog_at_30_percent_loses_doubles_and_tears_nothing(tmp_path:
     )
 
     assert findings == []
-    assert figures["share_struck"] > 0.25
+    assert figures["share_with_a_fault"] > 0.25
     assert figures["recovered"] > 0

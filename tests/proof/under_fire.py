@@ -1,17 +1,17 @@
-"""Does a catalog come through a wire that breaks in 3 exchanges of 10, exactly?
+"""Does a catalog finish correctly over a connection that breaks in 3 exchanges of 10?
 
-As `storm.py`, but what breaks is below HTTP, between client and host, and strikes the later
-exchanges of kept-alive connections as well: connections refused; reset before, in and after the
+As `storm.py`, but the faults are below HTTP, between client and host, and occur in the later
+exchanges of kept-alive connections too: connections refused; reset before, in and after the
 request and in the answer; cut in either; stalled in either; passed on byte by byte; answered with
 random bytes in place of the answer, before it or in it; and answered twice. Client, proxy and host
 share a process.
 
 Stalls end after `--stall` seconds, which is longer than an attempt at the API may take and shorter
-than an image may keep silent. All other waits are 100 times as fast but the 1 s before a submit
-whose answer was lost, which is policy. What still failed in a run is left to the next.
+than an image may keep silent. All other waits are 100 times as short, except the 1 s before a
+submit whose answer was lost, which is a policy. The next run takes up the tracks that failed.
 
-Exits with 1 unless every song was billed once and has its own two images, whole; nothing failed for
-good; and no task, no socket is left.
+Exits with 1 unless every song was billed once and has its own two images, whole; no track failed in
+the end; and no task and no socket is left.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ WIRE = Wire(
 async def endure(
     tracks: int, *, concurrency: int, attempt: float, stall: float, seed: int, folder: Path
 ) -> tuple[dict[str, float], list[catalogs.Finding]]:
-    """Cover a catalog under fire; return figures, and what must not be."""
+    """Cover a catalog under fire; return figures and findings."""
     began, runs, left, failed = time.monotonic(), 0, tracks, Counter[str]()
     before = left_behind()
     ledger = Ledger(folder / "covers.db")
@@ -74,7 +74,7 @@ async def endure(
         "tracks": tracks,
         "runs": runs,
         "exchanges": exchanges,
-        "share_struck": 1 - proxy.progress[WireFault.NONE] / exchanges,
+        "share_with_a_fault": 1 - proxy.progress[WireFault.NONE] / exchanges,
         "connections": max(one.connection for one in proxy.exchanges),
         **{
             fault.value: proxy.progress[fault] for fault in WireFault if fault is not WireFault.NONE
@@ -90,7 +90,7 @@ async def endure(
 
 
 def foreign_files(into: Path, songs: Iterable[str]) -> list[catalogs.Finding]:
-    """Search for files that are not the pictures of the songs they are called after."""
+    """Find files that are not the images of the songs in their names."""
     wanted = {
         into / f"{one}-{number}.png": images.draw(one, style, SIZE)
         for one in songs
@@ -104,14 +104,14 @@ def foreign_files(into: Path, songs: Iterable[str]) -> list[catalogs.Finding]:
 
 
 def left_behind() -> set[str]:
-    """Name the tasks and sockets there are, besides this task."""
+    """Name all tasks and sockets, except this task."""
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     opened = (os.path.realpath(one) for one in Path("/proc/self/fd").glob("*"))
     return {str(task) for task in tasks} | {one for one in opened if "socket:" in one}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Endure the fire, account, and judge."""
+    """Cover a catalog under fire; print the figures, and return the exit code."""
     options = catalogs.parser(__doc__)
     options.add_argument("--tracks", type=int, default=10_000)
     options.add_argument("--concurrency", type=int, default=100)

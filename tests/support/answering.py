@@ -1,6 +1,6 @@
-"""A sandbox that gives the answers of a script, and whoever asks it.
+"""A sandbox with scripted answers, and the client that sends requests to it.
 
-Waits are long in these scenes, so most play in virtual time.
+Waits are long in these scenes, so most run in virtual time.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ PLENTY = RateLimit(calls=1_000_000, seconds=10)  # a pause lasts for one window 
 
 @attrs.frozen(kw_only=True)
 class Stage:
-    """A sandbox in virtual time, a client of it, and a song whose cover task is known."""
+    """A sandbox in virtual time, its client, and a song whose cover task is known."""
 
     sandbox: Sandbox
     client: SunoCoverClient
@@ -61,8 +61,8 @@ async def stage(*, proven: bool = True, **options: Any) -> AsyncIterator[Stage]:
     clock = asyncio.get_running_loop().time
     async with Sandbox(QUICK, clock=clock) as sandbox:
         song, other = sandbox.add_music(["the-song", "another-song"])
-        async with connect(sandbox) as somebody_else:
-            covered = await somebody_else.submit(other)
+        async with connect(sandbox) as other_client:
+            covered = await other_client.submit(other)
         defaults = {"rate_limit": PLENTY, "poll": FAST_POLL, "retry": RetryPolicy()}
         async with connect(sandbox, **(defaults | options)) as client:
             if proven:

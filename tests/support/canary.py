@@ -1,21 +1,20 @@
-"""Canaries in the place of secrets, and a search for them wherever they must not be.
+"""Canaries in place of secrets, and a search for them wherever they must not be.
 
 Four secrets: the API key, the secret that signs callback URLs, the key that the host signs
 callbacks with, and the token of a callback URL. They belong in these places and in no other:
 
 - the key: the `Authorization` header of a request to the API itself;
 - the token: the body of a submit to the API itself, and the URL that the API then calls;
-- all of them: the caller's own hands, that is its frames, its environment, its key file.
+- all of them: the caller itself, that is its frames, its environment and its key file.
 
-A search reads as a person would who has patience: text is also read with its escapes undone (JSON,
-Python, percent, HTML), out of base64 and hex, out of UTF-16, and in any case of letters; a piece of
-sixteen characters is a hit already. An object is what its `repr`, `str`, `format`, `vars`, copy and
-pickle show. An exception is itself with its arguments and notes, all it was raised from or during,
-each member of a group, and every frame of every traceback: there the `repr` of each local, and of
-each attribute of a local that is an object of this package. That is as far as tools go that show
-locals (`capture_locals`, rich, cgitb, Sentry with its evaluated expressions). What only a debugger
-or a dump of the memory shows, such as the attributes of aiohttp's session or of a request's body,
-is not searched.
+Text is searched as it is, with its escapes undone (JSON, Python, percent, HTML), decoded from
+base64, hex and UTF-16, and in upper and lower case; a piece of sixteen characters counts as a hit.
+An object is searched in its `repr`, `str`, `format`, `vars`, copy and pickle. An exception is
+searched with its arguments and notes, its causes and contexts, each member of a group, and every
+frame of every traceback: the `repr` of each local, and of each attribute of a local that is an
+object of this package. Tools that show locals go no further (`capture_locals`, rich, cgitb, Sentry
+with its evaluated expressions). What only a debugger or a memory dump shows, such as the attributes
+of aiohttp's session or of a request's body, is not searched.
 """
 
 import base64
@@ -51,7 +50,7 @@ _LARGE = 200_000  # characters, beyond which nothing is decoded: images
 
 
 def forms(secret: str) -> dict[str, str]:
-    """Write a secret in the ways in which it travels and is shown."""
+    """Return a secret in each form in which it is sent or shown."""
     raw = secret.encode()
     return {
         "plain": secret,
@@ -83,7 +82,7 @@ class Search:
     """
 
     def __init__(self, *secrets: str, piece: int = _PIECE) -> None:
-        """Search for these; a piece of so many characters is enough."""
+        """Search for these secrets; a part of `piece` characters is a hit."""
         self.hits: dict[str, str] = {}
         self.searched = 0
         self._piece = piece
@@ -102,7 +101,7 @@ class Search:
             self._pieces |= {one[start : start + self._piece] for start in starts}
 
     def text(self, place: str, text: str | bytes) -> None:
-        """Search a text, or into bytes."""
+        """Search a text or bytes."""
         self.searched += 1
         for reading in _readings(text):
             folded = reading.casefold()
@@ -113,7 +112,7 @@ class Search:
                 return
 
     def value(self, place: str, value: object) -> None:
-        """Search an object as whoever prints, copies or sends it."""
+        """Search an object as it is printed, copied and pickled."""
         seen = [repr(value), str(value), format(value), repr(getattr(value, "__dict__", {}))]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -123,7 +122,7 @@ class Search:
             self.text(f"{place} ({type(value).__name__})", text)
 
     def error(self, place: str, error: BaseException) -> None:
-        """Search an exception, all that hangs on it, and the frames it went through."""
+        """Search an exception, all exceptions that it refers to, and their frames."""
         for one in _family(error):
             here = f"{place}: {type(one).__name__}"
             self.value(here, one)
@@ -151,21 +150,21 @@ class Search:
                 self.error(place, record.exc_info[1])
 
     def contexts(self, contexts: Iterable[Mapping[str, Any]]) -> None:
-        """Search what an event loop complained of."""
+        """Search what an event loop's exception handler was called with."""
         for context in contexts:
             self.text("complaint of the loop", repr(context))
             if isinstance(error := context.get("exception"), BaseException):
                 self.error("complaint of the loop", error)
 
     def folder(self, folder: Path) -> None:
-        """Search all files of a folder, and at their names."""
+        """Search the files of a folder, and their names."""
         for file in sorted(folder.rglob("*")):
             self.text(f"name {file.name}", str(file.relative_to(folder)))
             if file.is_file():
                 self.text(f"file {file.name}", file.read_bytes())
 
     def command_lines(self, root: int) -> None:
-        """Search the command lines of a process and of all that came of it."""
+        """Search the command lines of a process and of its descendants."""
         parents = dict(_parents())
         for process in parents:
             ancestor: int | None = process
@@ -221,7 +220,7 @@ def _asdict(value: Any) -> object:
 
 
 def _tried(act: Callable[[Any], object], value: object) -> str | bytes:
-    """Do it, or be told why not; both show something."""
+    """Return the result, or the error: either may show a secret."""
     try:
         shown = act(value)
     except Exception as error:  # noqa: BLE001 - foreign objects refuse in their own ways
@@ -230,7 +229,7 @@ def _tried(act: Callable[[Any], object], value: object) -> str | bytes:
 
 
 def _readings(text: str | bytes) -> Iterator[str]:
-    """Yield a text as it is, and as it reads to whoever undoes its escapes."""
+    """Yield a text as it is, and with its escapes undone."""
     if isinstance(text, bytes):
         text = text.decode("latin-1")
     if "\0" in text:

@@ -57,7 +57,7 @@ def details(*images: str) -> CoverDetails:
 async def tried(
     search: Search, client: SunoCoverClient, verbs: Sequence[Verb] | None = None
 ) -> list[object]:
-    """Do it all, and check what comes of it; returns that."""
+    """Make each call, search its result or error, and return them all."""
     found: list[object] = []
     for number, verb in enumerate(verbs or polls("music")):
         try:
@@ -102,7 +102,7 @@ def failed(error: Exception) -> tuple[Any, ...]:
 
 @asynccontextmanager
 async def door() -> AsyncIterator[CallbackReceiver]:
-    """Have a receiver listen by itself."""
+    """Run a receiver on its own server."""
     port = a_free_port()
     url = f"http://127.0.0.1:{port}/suno"
     receiver = CallbackReceiver(public_url=url, secret=SECRET, hmac_key=HMAC_KEY)

@@ -1,9 +1,9 @@
-"""Strikes work at exactly its k-th suspension, in virtual time, and checks what is left then.
+"""Interrupts work at its k-th suspension, in virtual time, and checks what is left afterwards.
 
-Every coroutine of the work, its tasks' too, is driven by one that counts: whenever it hands a
-future to the event loop, that is a suspension. The strike falls in that very moment (or, `late`,
-when what was awaited is there and the task was not woken yet), so that asyncio delivers it as it
-always does, and no moment is left out: the k-th is struck for every k until the work ends first.
+Each coroutine of the work, and of the tasks that it starts, is wrapped in one that counts: a
+suspension is counted whenever it passes a future to the event loop. The interruption comes at that
+point or, if `late`, when the future is done and before the task is resumed. asyncio delivers it as
+usual. Run for every k until the work ends before its k-th suspension, this leaves out no moment.
 """
 
 import asyncio
@@ -38,13 +38,13 @@ from tests.support.runs import read_now
 from tests.support.scenes import (
     ATTEMPT,
     CONCURRENCY,
+    CONDITIONS,
     HEALTHY,
     RATE,
     VERBS,
-    WEATHERS,
+    Condition,
     Stage,
     Verb,
-    Weather,
     catalog,
 )
 from tests.support.virtual_time import VirtualTimeLoop
@@ -66,46 +66,46 @@ _OURS = {
 _OF_WHO_IS_GONE = {"RateLimiter", "Poller", "Waiter", "Timeout"}
 
 
-# --- the strike -----------------------------------------------------------------------------
+# --- the interruption -----------------------------------------------------------------------
 
 
 @attrs.define(eq=False)
 class Suspensions:
-    """Counts the suspensions of one piece of work, and strikes at one of them.
+    """Counts the suspensions of one piece of work, and interrupts it at one of them.
 
     Attributes:
-        at: Which, from 1.
-        strike: What to do then.
-        late: Do it when what is awaited is there, just before whoever awaits it is woken.
-        again: Strike once more at this suspension of the work's own task after that; 0: never.
-        count: How many there were.
-        struck: Whether the strike fell.
+        at: The number of that suspension, from 1.
+        interrupt: The function to call then.
+        late: Call it when the awaited future is done, just before its task is resumed.
+        again: Call it again this many suspensions of the work's own task later; 0: never.
+        count: The number of suspensions so far.
+        interrupted: Whether it was called.
     """
 
     at: int
-    strike: Callable[[], None]
+    interrupt: Callable[[], None]
     late: bool = False
     again: int = 0
     count: int = 0
-    struck: bool = False
+    interrupted: bool = False
 
     def suspended(self, awaited: object, *, own: bool) -> None:
-        if self.struck:
+        if self.interrupted:
             self.again -= own
             if own and self.again == 0:
-                self.strike()
+                self.interrupt()
             return
         self.count += 1
         if self.count != self.at:
             return
         if self.late and isinstance(awaited, asyncio.Future):
-            awaited.add_done_callback(lambda _: self._strike())
+            awaited.add_done_callback(lambda _: self._interrupt())
         else:
-            self._strike()
+            self._interrupt()
 
-    def _strike(self) -> None:
-        self.struck = True
-        self.strike()
+    def _interrupt(self) -> None:
+        self.interrupted = True
+        self.interrupt()
 
 
 _counting: ContextVar[Suspensions | None] = ContextVar("_counting", default=None)
@@ -160,61 +160,61 @@ WAYS = (
     "close",
     "exit",
 )
-"""How to strike. *Often* is up to five times, in turns of the event loop that follow each other;
-*on* is in every turn until the work has ended, as anyio cancels.
+"""How to interrupt. *Often* is up to five times, in consecutive iterations of the event loop; *on*
+is in every iteration until the work has ended, as anyio cancels.
 """
 
 _TURNS = 10_000
-"""More than any work takes to end that is cancelled in each turn."""
+"""More iterations than any work needs to end that is cancelled in each of them."""
 
 
-# --- one strike, and what is left -----------------------------------------------------------
+# --- one interruption, and what is left -----------------------------------------------------
 
 
 @attrs.frozen(kw_only=True)
-class Strike:
-    """One run: what is done in which weather, and what strikes it when."""
+class Interruption:
+    """One run: the work, its condition, the way of interrupting it, and the suspension."""
 
     verb: str
-    weather: str
+    condition: str
     way: str
     at: int
     again: int = 1
 
 
 @attrs.define(kw_only=True)
-class Struck:
-    """What came of a strike.
+class Outcome:
+    """The outcome of an interruption.
 
     Attributes:
-        fell: The work did not end before its k-th suspension.
-        findings: What must not be.
+        happened: The work did not end before its k-th suspension.
+        findings: Each violation that was found.
     """
 
-    fell: bool = False
+    happened: bool = False
     findings: list[str] = attrs.field(factory=list[str])
 
 
 def every_k(
-    verb: str, weather: str, way: str, *, again: int = 1, stride: int = 1
-) -> Iterator[tuple[Strike, Struck]]:
-    """Strike at the first suspension, the next, and so on, until the work ends first.
+    verb: str, condition: str, way: str, *, again: int = 1, stride: int = 1
+) -> Iterator[tuple[Interruption, Outcome]]:
+    """Interrupt at the first suspension, the next, and so on, until the work ends first.
 
-    With a `stride`, only the first ones are struck each: there, a catalog begins.
+    With a `stride` over 1, each of the first suspensions is still taken: there, a catalog begins.
     """
     at = 1
     while True:
-        strike = Strike(verb=verb, weather=weather, way=way, at=at, again=again)
-        struck = run(strike)
-        yield strike, struck
-        if not struck.fell:
+        interruption = Interruption(verb=verb, condition=condition, way=way, at=at, again=again)
+        outcome = run(interruption)
+        yield interruption, outcome
+        if not outcome.happened:
             return
         at += stride if at >= _CLOSELY else 1
 
 
-def run(strike: Strike) -> Struck:
-    """Strike once, and see what is left: in its event loop, and after it."""
-    struck = Struck()
+def run(interruption: Interruption) -> Outcome:
+    """Interrupt once, and check what is left: in its event loop, and after it."""
+    outcome = Outcome()
     failed: list[dict[str, Any]] = []
     threads, handles = threading.active_count(), _handles()
     with (
@@ -223,27 +223,31 @@ def run(strike: Strike) -> Struck:
     ):
         warnings.simplefilter("always")
         try:
-            _play(strike, struck, Path(folder), failed)
-        except Exception as error:  # noqa: BLE001 - one strike that ends so is no end of all
-            struck.findings.append(f"it raised {error!r}")
+            _play(interruption, outcome, Path(folder), failed)
+        except Exception as error:  # noqa: BLE001 - a finding; the other runs go on
+            outcome.findings.append(f"it raised {error!r}")
         gc.collect()
-    struck.findings += [f"warned: {warning.message}" for warning in warned]
-    struck.findings += [f"in a callback: {context}" for context in failed]
+    outcome.findings += [f"warned: {warning.message}" for warning in warned]
+    outcome.findings += [f"in a callback: {context}" for context in failed]
     if threading.active_count() != threads:
-        struck.findings.append(f"threads: {threading.enumerate()}")
+        outcome.findings.append(f"threads: {threading.enumerate()}")
     if _handles() != handles:
-        struck.findings.append(f"open files and sockets: {_handles() - handles} more")
-    return struck
+        outcome.findings.append(f"open files and sockets: {_handles() - handles} more")
+    return outcome
 
 
-def _play(strike: Strike, struck: Struck, folder: Path, failed: list[dict[str, Any]]) -> None:
+def _play(
+    interruption: Interruption, outcome: Outcome, folder: Path, failed: list[dict[str, Any]]
+) -> None:
     with ExitStack() as stack:
         port = stack.enter_context(kept_port())
         ledger = Ledger(folder / "covers.db")
-        if not VERBS[strike.verb].opens_ledger:
+        if not VERBS[interruption.verb].opens_ledger:
             asyncio.run(ledger.__aenter__())  # it outlives the event loops that use it
             stack.callback(lambda: asyncio.run(ledger.aclose()))
-        play = _Play(strike=strike, struck=struck, ledger=ledger, folder=folder, port=port)
+        play = _Play(
+            interruption=interruption, outcome=outcome, ledger=ledger, folder=folder, port=port
+        )
         for act in (play.first, play.second):
             with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
                 loop = play.go_by(runner.get_loop())
@@ -251,16 +255,16 @@ def _play(strike: Strike, struck: Struck, folder: Path, failed: list[dict[str, A
                 loop.set_exception_handler(lambda _, context: failed.append(context))
                 with suppress(SystemExit):
                     runner.run(act())
-            if strike.way != "exit" or not struck.fell:
+            if interruption.way != "exit" or not outcome.happened:
                 break
 
 
 @attrs.define(eq=False, kw_only=True)
 class _Play:
-    """One strike on one stage, in one event loop, or in two when the first was left by an exit."""
+    """One interruption on one stage, in one event loop, or in two if an exit ended the first."""
 
-    strike: Strike
-    struck: Struck
+    interruption: Interruption
+    outcome: Outcome
     ledger: Ledger
     folder: Path
     port: int
@@ -271,23 +275,23 @@ class _Play:
     _time_out: asyncio.Timeout | None = None
     _closing: "asyncio.Task[None] | None" = None
     _was_done: bool = False
-    _falls: int = 0
-    _fell_at: float = 0.0
+    _cancellations: int = 0
+    _interrupted_at: float = 0.0
 
     @property
-    def weather(self) -> Weather:
-        return WEATHERS[self.strike.weather]
+    def condition(self) -> Condition:
+        return CONDITIONS[self.interruption.condition]
 
     @property
     def verb(self) -> Verb:
-        return VERBS[self.strike.verb]
+        return VERBS[self.interruption.verb]
 
     @property
     def is_closed(self) -> bool:
-        return self.verb.closes or (self.strike.way == "close" and self.struck.fell)
+        return self.verb.closes or (self.interruption.way == "close" and self.outcome.happened)
 
     def go_by(self, loop: asyncio.AbstractEventLoop) -> VirtualTimeLoop:
-        """Have time go on where it ended in the event loop before."""
+        """Continue the time where it ended in the previous event loop."""
         assert isinstance(loop, VirtualTimeLoop)
         loop._jumping.now = self.now()
         self._loop = loop
@@ -297,20 +301,20 @@ class _Play:
         return self._loop.time() if self._loop else 0.0
 
     def find(self, what: str) -> None:
-        self.struck.findings.append(what)
+        self.outcome.findings.append(what)
 
     async def first(self) -> None:
-        weather = self.weather
-        scenario = attrs.evolve(weather.scenario, slow=0.0)
+        condition = self.condition
+        scenario = attrs.evolve(condition.scenario, slow=0.0)
         sandbox = Sandbox(scenario, port=self.port, clock=self.now)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(sandbox)
-            if self.strike.way == "exit":  # asyncio forgets what the host was just accepting
+            if self.interruption.way == "exit":  # asyncio forgets what the host was just accepting
                 place = re.escape(f"laddr=('127.0.0.1', {URL(sandbox.url).port})")
                 warnings.filterwarnings("ignore", f"unclosed <socket.*{place}", ResourceWarning)
-            receiver = await stack.enter_async_context(receiving()) if weather.receives else None
+            receiver = await stack.enter_async_context(receiving()) if condition.receives else None
             self._sockets = _sockets()
-            client = _client(sandbox, rate_limit=weather.rate_limit, receiver=receiver)
+            client = _client(sandbox, rate_limit=condition.rate_limit, receiver=receiver)
             self.stage = Stage(
                 client=client,
                 sandbox=sandbox,
@@ -318,7 +322,7 @@ class _Play:
                 folder=self.folder,
                 songs=sandbox.add_music(self.verb.songs),
             )
-            if weather.has_outages:
+            if condition.has_outages:
                 for breaker in (
                     client.breakers.api,
                     client.breakers.submit,
@@ -326,38 +330,38 @@ class _Play:
                 ):
                     stack.enter_context(breaker.armed())
             await self.verb.before(self.stage)
-            await weather.comes(self.stage)
-            sandbox.scenario = weather.scenario
-            await self.be_struck()
+            await condition.begins(self.stage)
+            sandbox.scenario = condition.scenario
+            await self.interrupt_work()
             await self.check_all()
         self.check_after()
 
     async def second(self) -> None:
-        """Go on in another event loop, with the same client."""
+        """Continue in another event loop, with the same client."""
         self._caller = self._closing = None
         while self.stage.others:
-            _hear_of(self.stage.others.pop())
+            _retrieve(self.stage.others.pop())
         gc.collect()  # what an exit leaves to it
         async with self.stage.sandbox:
             self._sockets = _sockets()
             await self.check_all()
         self.check_after()
 
-    # What strikes, and how the work ends
+    # The interruption, and how the work ends
 
-    async def be_struck(self) -> None:
-        way = self.strike.way
+    async def interrupt_work(self) -> None:
+        way = self.interruption.way
         count = Suspensions(
-            self.strike.at,
-            self._strike,
+            self.interruption.at,
+            self._interrupt,
             late=way == "cancel late",
-            again=self.strike.again if way == "cancel twice" else 0,
+            again=self.interruption.again if way == "cancel twice" else 0,
         )
         self._caller = _counted(self._work(), count)
-        await asyncio.wait([self._caller], timeout=self.weather.lasts)
+        await asyncio.wait([self._caller], timeout=self.condition.lasts)
         self._clear_up()  # a catalog waits for the end of an outage, however long it lasts
         await asyncio.wait([self._caller], timeout=_FOR_EVER)
-        self.struck.fell = self.struck.fell or count.count >= count.at
+        self.outcome.happened = self.outcome.happened or count.count >= count.at
         self._judge_end(self._caller)
         self._caller = self._time_out = None  # they remember frames
         if self._closing is not None:
@@ -370,17 +374,17 @@ class _Play:
         self.stage.others.clear()
 
     async def _work(self) -> None:
-        if self.strike.way == "time out":
+        if self.interruption.way == "time out":
             async with asyncio.timeout(None) as self._time_out:
                 await self.verb.act(self.stage)
         else:
             await self.verb.act(self.stage)
 
-    def _strike(self) -> None:
+    def _interrupt(self) -> None:
         loop = asyncio.get_running_loop()
-        self.struck.fell = True
-        self._fell_at = loop.time()
-        match self.strike.way:
+        self.outcome.happened = True
+        self._interrupted_at = loop.time()
+        match self.interruption.way:
             case "close":
                 self._closing = loop.create_task(self.stage.client.aclose())
             case "exit":
@@ -388,29 +392,31 @@ class _Play:
             case "time out":
                 assert self._time_out is not None
                 if self._caller is not None and not self._caller.done():
-                    self._time_out.reschedule(self._fell_at)
+                    self._time_out.reschedule(self._interrupted_at)
             case "cancel often" | "cancel on":
-                self._cancel(self.strike.again if self.strike.way == "cancel often" else _TURNS)
+                self._cancel(
+                    self.interruption.again if self.interruption.way == "cancel often" else _TURNS
+                )
             case _:
                 self._cancel(1)
 
     def _cancel(self, turns: int) -> None:
-        """Cancel the caller, and again in the turns that follow, until it has ended."""
+        """Cancel the caller, and again in the iterations that follow, until it has ended."""
         if self._caller is None or not self._caller.cancel():
             return
-        self._falls += 1
+        self._cancellations += 1
         if turns > 1:
             asyncio.get_running_loop().call_soon(self._cancel, turns - 1)
 
     def _judge_end(self, caller: "asyncio.Task[None]") -> None:
         error = None if not caller.done() or caller.cancelled() else caller.exception()
         self._was_done = caller.done() and not caller.cancelled() and error is None
-        took = asyncio.get_running_loop().time() - self._fell_at
-        awaits_an_answer = self.weather.scenario.slow and self.strike.way != "cancel on"
+        took = asyncio.get_running_loop().time() - self._interrupted_at
+        awaits_an_answer = self.condition.scenario.slow and self.interruption.way != "cancel on"
         within = self.verb.within if awaits_an_answer else 0.0
         if not caller.done():
             self.find("it never ended")
-        elif self._falls:
+        elif self._cancellations:
             if not caller.cancelled():
                 self.find(f"the cancellation was swallowed: {caller}")
             elif took > within + _SETTLED:
@@ -425,35 +431,35 @@ class _Play:
 
     @property
     def _may_fail(self) -> bool:
-        return self.weather.may_fail or self.is_closed
+        return self.condition.may_fail or self.is_closed
 
     @property
     def _leaves_nothing_possibly_billed(self) -> bool:
         """Whether every submit that went out was answered, and its answer awaited."""
-        return self.weather.is_sure and self.strike.way != "exit"
+        return self.condition.is_sure and self.interruption.way != "exit"
 
     def _clear_up(self) -> None:
         sandbox = self.stage.sandbox
-        sandbox.scenario = attrs.evolve(HEALTHY, rate_limit=self.weather.scenario.rate_limit)
-        sandbox._scripts.clear()  # what was not struck by it
+        sandbox.scenario = attrs.evolve(HEALTHY, rate_limit=self.condition.scenario.rate_limit)
+        sandbox._scripts.clear()  # faults that no request met
 
     # What is left
 
     async def check_all(self) -> None:
-        stage, weather = self.stage, self.weather
+        stage, condition = self.stage, self.condition
         await asyncio.sleep(_SETTLED)
-        if weather.scenario.slow:  # whoever was cancelled has left, and an answer is to come
+        if condition.scenario.slow:  # the caller was cancelled, and an answer is still to come
             await asyncio.sleep(ATTEMPT)
         self._search_records()
         self._search_for(_OURS)
         self._search_timers(_OF_WHO_IS_GONE)
         self._clear_up()
         if self.is_closed:
-            stage.client = _client(stage.sandbox, rate_limit=weather.rate_limit)
+            stage.client = _client(stage.sandbox, rate_limit=condition.rate_limit)
         await self._go_on(stage.client)
         await stage.client.aclose()
         await asyncio.sleep(_SETTLED)
-        if not weather.receives and _sockets() != self._sockets:
+        if not condition.receives and _sockets() != self._sockets:
             self.find(f"connections: {_sockets() - self._sockets} more")
 
     def check_after(self) -> None:
@@ -486,12 +492,12 @@ class _Play:
                 self.find(f"left a timer: {timer}")
 
     def _search_records(self) -> None:
-        """See that no song was billed without anybody knowing of it."""
+        """Check that each bill is known to a caller, the client or the ledger."""
         client = self.stage.client
         known = {task.music_task_id for task in client.unclaimed} | {*client.possibly_billed}
         known |= {cover.music_task_id for cover in self.stage.covers if cover.music_task_id}
         known |= {task.music_task_id for task in self.stage.tasks}
-        if self.strike.verb.startswith("catalog"):
+        if self.interruption.verb.startswith("catalog"):
             known = {entry.music_task_id for entry in read_now(self.ledger) if _is_on_record(entry)}
         elif self._was_done:
             known |= {*self.stage.songs}
@@ -505,10 +511,10 @@ class _Play:
             )
 
     async def _go_on(self, client: SunoCoverClient) -> None:
-        """Have all that was begun, with nothing paid for twice, no slot lost and no queue left."""
+        """Finish what was begun: nothing is paid for twice, no slot is lost, no queue is left."""
         stage, songs = self.stage, self.stage.songs
         loop = asyncio.get_running_loop()
-        if self.strike.verb.startswith("catalog"):
+        if self.interruption.verb.startswith("catalog"):
             async with AsyncExitStack() as stack:
                 if self.verb.opens_ledger:
                     stage.ledger = Ledger(self.folder / "covers.db")  # refused if it is still held
@@ -534,7 +540,9 @@ class _Play:
             began = loop.time()
             for _ in range(CONCURRENCY):
                 await slots.enter_async_context(client.slot())
-            await asyncio.gather(*(client.credits() for _ in range(self.weather.rate_limit.calls)))
+            await asyncio.gather(
+                *(client.credits() for _ in range(self.condition.rate_limit.calls))
+            )
             if loop.time() - began > 1:
                 self.find(f"slots were lost: {loop.time() - began:.2f} s for a window of calls")
 
@@ -555,8 +563,8 @@ def _client(
     )
 
 
-def _hear_of(task: "asyncio.Task[Any]") -> None:
-    """Check what a task came to, as asyncio wants it."""
+def _retrieve(task: "asyncio.Task[Any]") -> None:
+    """Retrieve a task's exception, so that asyncio does not log it."""
     if not task.cancelled():
         task.exception()
 
@@ -566,7 +574,7 @@ def _exit() -> NoReturn:
 
 
 def _handles(kind: str = "") -> int:
-    """Count what this process has open, where the system tells: files, sockets, pipes."""
+    """Count this process's open files, sockets and pipes, where /proc lists them."""
     kinds = list[str]()
     for handle in Path("/proc/self/fd").glob("*"):
         with suppress(OSError):  # it is the one that lists them
@@ -580,9 +588,9 @@ def _sockets() -> int:
 
 @contextmanager
 def from_here() -> Iterator[None]:
-    """Have the garbage collector visit nothing that was there before: it is asked so often.
+    """Freeze all existing objects, since the garbage collector runs after each interruption.
 
-    Nothing is logged meanwhile, since whoever keeps logs keeps errors and their frames.
+    Logging is disabled meanwhile: a handler that keeps records keeps errors and their frames.
     """
     logging.disable()
     gc.collect()

@@ -55,7 +55,7 @@ def policies(scale: float) -> dict[str, Any]:
 
 
 def mark(word: str, number: float) -> None:
-    """Tell whoever started us."""
+    """Print a line for the parent process."""
     print(word, number, flush=True)
 
 

@@ -64,7 +64,7 @@ async def receiving(**options: Any) -> AsyncIterator[CallbackReceiver]:
 
 @contextmanager
 def listening(notifier: Notifier, task: CoverTask | str) -> Iterator[CallbackEvent]:
-    """Listen as whoever waits for a cover task does."""
+    """Subscribe to the notifications of a cover task, as a waiter does."""
     event = CallbackEvent()
     subscription = Subscription.of(task, event.notify)
     notifier.subscribe(subscription)

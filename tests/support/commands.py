@@ -168,7 +168,7 @@ async def on_a_terminal(
 
 
 def read_all(terminal: int) -> str:
-    """Read a terminal until nobody holds its other end."""
+    """Read a terminal until its other end is closed."""
     drawn = b""
     try:
         while some := os.read(terminal, 65_536):

@@ -1,7 +1,7 @@
-"""Ways to be cancelled while a submit is on the wire, and what is left then.
+"""Ways of cancelling a caller while its submit is on the wire, and what is left afterwards.
 
-anyio cancels again and again until a task ends, asyncio's own time-outs and groups cancel once,
-and plain `cancel` as often as somebody calls it. All strike after 1 s of virtual time.
+anyio cancels repeatedly until a task ends, asyncio's own time-outs and groups cancel once, and
+plain `cancel` once per call. All cancel after 1 s of virtual time.
 """
 
 import asyncio
@@ -112,45 +112,45 @@ async def asyncio_task_group(act: Act) -> None:
 
 
 async def cancelled(times: int, act: Act) -> None:
-    """Cancel in so many consecutive turns of the loop."""
+    """Cancel in this many consecutive iterations of the loop."""
     caller = asyncio.create_task(act())
     await asyncio.sleep(LEAVES_AT)
     await cancel(caller, times)
 
 
 async def cancelled_at(suspension: int, times: int, act: Act) -> float | None:
-    """Cancel at the n-th suspension of all that runs: so often, or again and again, as anyio does.
+    """Cancel at the n-th suspension of all tasks: `times` times, or repeatedly, as anyio does.
 
     Returns:
-        How many seconds it took to leave; None: the act ended before.
+        The seconds until the caller had ended; None: the act ended before.
     """
     loop, scope = asyncio.get_running_loop(), anyio.CancelScope()
-    fell: float | None = None
+    cancelled_at_time: float | None = None
 
     async def in_the_scope() -> None:
         with scope:
             await act()
 
-    def strike(left: int) -> None:
-        nonlocal fell
+    def interrupt(left: int) -> None:
+        nonlocal cancelled_at_time
         if caller.done():
             return
-        fell = loop.time() if fell is None else fell
+        cancelled_at_time = loop.time() if cancelled_at_time is None else cancelled_at_time
         if times == AGAIN_AND_AGAIN:
             scope.cancel()
         else:
             caller.cancel()
         if left > 1:
-            loop.call_soon(strike, left - 1)
+            loop.call_soon(interrupt, left - 1)
 
-    count = Suspensions(at=suspension, strike=partial(strike, times))
+    count = Suspensions(at=suspension, interrupt=partial(interrupt, times))
     loop.set_task_factory(
         lambda loop, work, **options: asyncio.Task(Counted(work, count), loop=loop, **options)
     )
     caller = asyncio.create_task(in_the_scope() if times == AGAIN_AND_AGAIN else act())
     await asyncio.wait([caller])
     loop.set_task_factory(None)
-    took = None if fell is None else loop.time() - fell
+    took = None if cancelled_at_time is None else loop.time() - cancelled_at_time
     if took is not None and times != AGAIN_AND_AGAIN:
         assert caller.cancelled()
     else:
@@ -189,7 +189,7 @@ def call(verb: Verb, client: SunoCoverClient, song: str) -> Act:
     return act
 
 
-# --- what they leave ---------------------------------------------------------------------------
+# --- what is left ------------------------------------------------------------------------------
 
 
 def host(scenario: Scenario = SLOW, *script: Fault) -> Sandbox:
@@ -204,14 +204,14 @@ def now() -> float:
 
 
 def left_early(leave: Leave) -> bool:
-    """Tell whether a catalog was left at once; cancelled only once, it awaits the answer."""
+    """Whether a catalog was left at once; if cancelled only once, it awaits the answer."""
     return now() < ANSWERED_AT or leave in [asyncio_timeout, asyncio_task_group, PLAIN[0]]
 
 
 def awaited(times: int, blocks: int) -> float:
-    """Say how long whoever is cancelled so often in nested blocks may wait for the answer.
+    """Return how long a caller cancelled this often in nested blocks may wait for the answer.
 
-    Each block awaits it to close, until a cancellation of its own.
+    Each block awaits the answer before it closes, until a cancellation of its own.
     """
     return 0.0 if times == AGAIN_AND_AGAIN or times > blocks else ANSWERED_AT
 
@@ -242,7 +242,7 @@ def submitted(sandbox: Sandbox) -> Rows:
 
 @contextmanager
 def host_in_a_thread(scenario: Scenario, *steps: Fault) -> Iterator[Sandbox]:
-    """Have a host that outlives the event loops of its callers; the steps are for submits."""
+    """Run a host that outlives the event loops of its callers; the steps are for submits."""
     sandbox = Sandbox(scenario)
     sandbox.script("submit", *steps)
     listening, over = threading.Event(), threading.Event()

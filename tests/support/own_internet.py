@@ -1,8 +1,8 @@
 """An internet of our own: a network namespace in which public and private addresses are real.
 
-One listener answers at all of them, under names that a hosts file of its own gives. It notes every
-connection at the moment it is accepted, by the address it was made to. Run as a program, it asks a
-client questions in there and says who was connected to; see `ask`.
+One listener answers at all of these addresses, under the names of its own hosts file. It records
+the destination address of each connection when it accepts it. Run as a program, it makes a client
+send requests in this namespace, and prints the addresses that were connected to; see `ask`.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ HOSTS: dict[str, Sequence[str]] = {
     "rebind.example": (PUBLIC,),
 }
 TLS_PORT, PLAIN_PORT, PROXY_PORT, INSIDE_PORT = 443, 80, 3128, 8443
-"""All but the last answer at every address; the last does at 10.0.0.1 alone."""
+"""All but the last accept connections at every address; the last at 10.0.0.1 only."""
 
 _BOUND = (PUBLIC, PUBLIC_6, "fe80::1", *(one for one in PRIVATE.values() if "ffff" not in one))
 _PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 100
@@ -69,7 +69,7 @@ _PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 100
 
 @attrs.frozen
 class Asked:
-    """A connection that was accepted: at which address and port, and whether it brought the key."""
+    """An accepted connection: its address and port, and whether it carried the key."""
 
     address: str
     port: int
@@ -78,7 +78,7 @@ class Asked:
 
 @attrs.frozen
 class Reply:
-    """What became of a question: the error's name, empty for none, its text, and who was asked."""
+    """The outcome of a question: the error's name (empty: none), its text, and the connections."""
 
     error: str
     text: str
@@ -90,7 +90,7 @@ class Reply:
 
 
 def ask(folder: Path, questions: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Reply]:
-    """Ask in there, or skip where no such network can be made.
+    """Send requests in that network, or skip the test where it cannot be made.
 
     Args:
         folder: For a hosts file and certificates.
@@ -123,7 +123,7 @@ def ask(folder: Path, questions: Sequence[tuple[str, str]]) -> dict[tuple[str, s
 
 
 def _inside(hosts: Path) -> list[str]:
-    """Return the words before a command that put it into the network, or skip the test."""
+    """Return the prefix that runs a command in the network, or skip the test."""
     steps = ["ip link set lo up"]
     for one in _BOUND:
         nodad = " nodad" if ":" in one else ""
@@ -144,7 +144,7 @@ def _hosts(names: dict[str, Sequence[str]]) -> str:
 
 
 class _Listeners:
-    """The servers: each connection is noted as it is accepted, before a byte is read."""
+    """The servers. Each connection is recorded when it is accepted, before a byte is read."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -161,7 +161,7 @@ class _Listeners:
         self._listen(socket.create_server(("10.0.0.1", INSIDE_PORT)))
 
     def asked(self) -> list[tuple[str, int, bool]]:
-        """Tell who was connected to since the last time, once all of it is known."""
+        """Return the connections since the last call, once all of them are recorded."""
         fences = [socket.create_connection(("127.0.0.1", port)) for port in self._ports]
         fences.append(socket.create_connection(("10.0.0.1", INSIDE_PORT)))
         ours = {fence.getsockname()[1] for fence in fences}

@@ -1,4 +1,4 @@
-"""Raw HTTP servers that keep every byte they get: what reached whom, nobody else can say."""
+"""Raw HTTP servers that record every byte they receive, so that tests see who was sent what."""
 
 import asyncio
 import contextlib
@@ -53,7 +53,7 @@ class Peer:
 
 
 async def waits_for_the_end(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-    """Be a tail that says no more, and leaves the connection open."""
+    """A tail that sends nothing more and leaves the connection open."""
     await reader.read()
 
 
@@ -61,7 +61,7 @@ async def waits_for_the_end(reader: asyncio.StreamReader, _: asyncio.StreamWrite
 async def peer(
     otherwise: bytes | None = None, *, tls: ssl.SSLContext | None = None
 ) -> AsyncGenerator[Peer]:
-    """Have one listen on loopback."""
+    """Start a peer on loopback."""
     one = Peer(scheme="https" if tls else "http")
     if otherwise is not None:
         one.otherwise = otherwise
@@ -74,13 +74,13 @@ async def peer(
 def answer(
     body: bytes = b"", *headers: str, status: str = "200 OK", length: int | None = None
 ) -> bytes:
-    """Word an answer, whatever stands in it; `length` is what it says of its body."""
+    """Write an HTTP answer; `length` is the Content-Length that it states."""
     size = len(body) if length is None else length
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {size}", "Connection: close", *headers]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
 def redirect(status: int, location: str | None, *headers: str) -> bytes:
-    """Word a redirect; None leads nowhere."""
+    """Write a redirect; None: without a Location."""
     where = [] if location is None else [f"Location: {location}"]
     return answer(b"", *where, *headers, status=f"{status} -")

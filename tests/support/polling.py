@@ -31,7 +31,7 @@ Seen = CoverDetails | SunoCoverError | None
 
 
 class Polls:
-    """What each poll sees, the last one for ever; and when they were."""
+    """The answer to each poll, the last one repeated; and the times of the polls."""
 
     def __init__(self, seen: Iterable[Seen]) -> None:
         self._seen = list(seen)

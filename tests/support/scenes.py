@@ -1,4 +1,4 @@
-"""What is done with a client, and in which weather: the scenes in which `cancelling.py` strikes."""
+"""The work that `cancelling.py` interrupts, and the conditions in which it runs."""
 
 import asyncio
 import socket
@@ -28,7 +28,7 @@ ATTEMPT = 30.0  # seconds that one may take, by default
 
 @attrs.define(eq=False, kw_only=True)
 class Stage:
-    """A client, its sandbox and its songs; they may live on in a second event loop."""
+    """A client, its sandbox and its songs; a second event loop may use them afterwards."""
 
     client: SunoCoverClient
     sandbox: Sandbox
@@ -253,11 +253,11 @@ async def _full_queue(stage: Stage) -> None:
 
 
 @attrs.frozen(kw_only=True)
-class Weather:
-    """What the host and the client are like meanwhile, and for how many seconds at most."""
+class Condition:
+    """How the host behaves and how the client is set up, and for how many seconds at most."""
 
     scenario: Scenario = HEALTHY
-    comes: Act = _nothing
+    begins: Act = _nothing
     rate_limit: RateLimit = RATE
     receives: bool = False
     has_outages: bool = False
@@ -270,23 +270,23 @@ def _like(**facts: Any) -> Scenario:
     return attrs.evolve(HEALTHY, **facts)
 
 
-WEATHERS = {
-    "healthy": Weather(is_sure=True),
-    "answers lost": Weather(comes=_lost_answers),
-    "answers slow": Weather(scenario=_like(slow=1.0, slow_seconds=25), is_sure=True),
-    "answers too late": Weather(scenario=_like(slow=1.0, slow_seconds=45), may_fail=True),
-    "refused": Weather(scenario=_like(retry_after="7"), comes=_refusals),
-    "outage": Weather(comes=_outage, has_outages=True),
-    "queue full": Weather(
+CONDITIONS = {
+    "healthy": Condition(is_sure=True),
+    "answers lost": Condition(begins=_lost_answers),
+    "answers slow": Condition(scenario=_like(slow=1.0, slow_seconds=25), is_sure=True),
+    "answers too late": Condition(scenario=_like(slow=1.0, slow_seconds=45), may_fail=True),
+    "refused": Condition(scenario=_like(retry_after="7"), begins=_refusals),
+    "outage": Condition(begins=_outage, has_outages=True),
+    "queue full": Condition(
         scenario=_like(rate_limit=RateLimit(calls=2, seconds=10)),
         rate_limit=RateLimit(calls=2, seconds=10),
-        comes=_full_queue,
+        begins=_full_queue,
         is_sure=True,
     ),
-    "called back": Weather(receives=True, is_sure=True),
-    "called back alone": Weather(
+    "called back": Condition(receives=True, is_sure=True),
+    "called back alone": Condition(
         scenario=_like(duplicate_id=DuplicateId.ABSENT),
-        comes=_lost_answers,
+        begins=_lost_answers,
         receives=True,
     ),
 }

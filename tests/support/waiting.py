@@ -8,7 +8,7 @@ from typing import Any
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Let the others run until something is so; what takes 100 s hangs, on any machine."""
+    """Let other tasks run until a condition is true; fail after 100 s."""
     async with asyncio.timeout(100):
         while not condition():  # noqa: ASYNC110 - the journal is a list, not an event
             await asyncio.sleep(0)

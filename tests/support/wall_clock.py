@@ -1,8 +1,8 @@
-"""Lives through one day's troubles in virtual time, in a process whose wall clock jumps meanwhile.
+"""Runs one day of calls and faults in virtual time, in a process whose wall clock jumps meanwhile.
 
-Run by itself, it reads from its standard input when the clock is to jump, and prints what happened
-when, by the event loop's clock; to its standard error go all logs, and errors with what their
-frames know. The clock is moved by `wall_clock.c`, preloaded.
+Run as a program, it reads from standard input when the clock is to jump, and prints what happened
+when, by the event loop's clock. All logs, and errors with the locals of their frames, go to
+standard error. The clock is moved by `wall_clock.c`, which is preloaded.
 """
 
 import asyncio
@@ -46,15 +46,15 @@ RATE = RateLimit(calls=4, seconds=10)
 CALM = Scenario(seconds=47, image_size=16, rate_limit=RATE, retry_after="7")
 
 Jumps = Sequence[tuple[float, int]]
-"""At which moments the wall clock jumps, and how many days it is off from then on."""
+"""When the wall clock jumps, and how many days it is off from then on."""
 
 Trace = list[list[object]]
-"""What happened, and when: requests that arrived, and ends of what was awaited."""
+"""What happened, and when: requests that arrived, and awaited calls that ended."""
 
 
 @attrs.frozen
 class Day:
-    """One day: what happened, and by how many days the wall clock was seen to be off."""
+    """One day: what happened, and the offsets of the wall clock in days, as measured."""
 
     trace: Trace
     seen: list[int]
@@ -136,7 +136,7 @@ async def _day(ledger: Ledger, folder: Path) -> Trace:
         place["rate_limit"] = RateLimiter(RATE)
         client = await stack.enter_async_context(SunoCoverClient(**place))
         called = await stack.enter_async_context(SunoCoverClient(**place, receiver=receiver))
-        await _troubles(sandbox, client, note)
+        await _waits(sandbox, client, note)
         sandbox.script("submit", Fault.LOST_ANSWER)
         await note("called back", called.generate(*sandbox.add_music(1)))
         await asyncio.sleep(30)
@@ -149,8 +149,8 @@ async def _day(ledger: Ledger, folder: Path) -> Trace:
     return trace
 
 
-async def _troubles(sandbox: Sandbox, client: SunoCoverClient, note: Any) -> None:
-    """Have each kind of wait once: polls, deadlines, retries, pauses, the limiter's and others'."""
+async def _waits(sandbox: Sandbox, client: SunoCoverClient, note: Any) -> None:
+    """Make each kind of wait once: polls, deadlines, retries, pauses, the limiter's and others."""
     first, second, third, music = sandbox.add_music(4)
     sandbox.script("submit", Fault.LOST_ANSWER, Fault.TOO_OFTEN)
     sandbox.script("details", Fault.SERVER_ERROR, _too_often_until(seconds=21))

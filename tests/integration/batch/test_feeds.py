@@ -117,7 +117,7 @@ def test_a_feed_that_brings_nonsense_is_closed_before_its_error_is_raised() -> N
     assert virtual_time.run(scenario()) == ["closed", "raised"]
 
 
-def test_a_feed_that_ends_cancelled_by_nobody_of_us_ends_the_run_with_an_error() -> None:
+def test_a_track_iterator_cancelled_from_outside_ends_the_run_with_an_error() -> None:
     async def scenario() -> tuple[list[Outcome], BaseException | None]:
         clock = asyncio.get_running_loop().time
         async with Sandbox(QUICK, clock=clock) as sandbox, client_of(sandbox) as client:

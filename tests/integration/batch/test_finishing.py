@@ -181,7 +181,7 @@ def test_a_second_cancellation_waits_for_no_answer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("catalog_first", [True, False])
-def test_a_run_left_while_somebody_else_awaits_its_submit_has_it_on_record(
+def test_a_run_left_while_another_caller_awaits_its_submit_has_it_on_record(
     tmp_path: Path, catalog_first: bool
 ) -> None:
     async def scenario() -> tuple[int, Counter[TrackState]]:

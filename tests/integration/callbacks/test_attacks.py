@@ -207,7 +207,7 @@ async def besieged(receiver: CallbackReceiver, count: int) -> AsyncGenerator[lis
 
 
 @every_door
-async def test_a_true_callback_is_answered_among_200_that_dawdle(
+async def test_a_valid_callback_is_answered_among_200_slow_connections(
     door: Door, sock: socket.socket
 ) -> None:
     receiver = at(sock)
@@ -244,7 +244,7 @@ async def slow_head(receiver: CallbackReceiver) -> float:
         return time.monotonic() - began
 
 
-async def test_whoever_dawdles_is_turned_away_after_5_seconds(sock: socket.socket) -> None:
+async def test_slow_requests_are_ended_after_5_seconds(sock: socket.socket) -> None:
     receiver = at(sock)
     async with listen(receiver, sock), asyncio.timeout(100):
         took, *doors = await asyncio.gather(
@@ -258,7 +258,9 @@ async def test_whoever_dawdles_is_turned_away_after_5_seconds(sock: socket.socke
 
 
 @every_door
-async def test_a_bomb_holds_up_nobody(door: Door, sock: socket.socket) -> None:
+async def test_a_decompression_bomb_is_refused_and_delays_no_other_callback(
+    door: Door, sock: socket.socket
+) -> None:
     packer = zlib.compressobj()
     start = packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH)
     block = packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH)

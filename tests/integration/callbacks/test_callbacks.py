@@ -445,7 +445,7 @@ async def test_an_adopted_task_is_polled_since_its_callback_goes_elsewhere() -> 
         assert len(sandbox.journal.of("details")) > 2
 
 
-async def test_a_forged_callback_costs_no_request_and_wakes_nobody() -> None:
+async def test_a_forged_callback_costs_no_request_and_wakes_no_waiter() -> None:
     async with Sandbox(attrs.evolve(QUICK, forged_callbacks=1.0)) as sandbox:
         async with receiving() as receiver:
             songs = sandbox.add_music(20)

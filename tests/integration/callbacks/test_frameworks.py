@@ -184,7 +184,7 @@ async def test_a_hook_that_blocks_the_loop_lets_the_answer_out_first(
 
 
 @every_door
-async def test_a_hook_that_blocks_its_thread_holds_up_nobody(
+async def test_a_hook_that_blocks_its_thread_delays_no_callback(
     door: Door, sock: socket.socket
 ) -> None:
     released = threading.Event()

@@ -143,7 +143,7 @@ def test_a_coroutine_whose_loop_ends_with_the_request_is_missed_aloud(
 
 
 @pytest.mark.parametrize("is_async", [True, False])
-async def test_hooks_that_hang_are_bounded_and_hold_up_no_answer(
+async def test_hooks_that_hang_are_bounded_and_delay_no_answer(
     is_async: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     called: list[Callback] = []

@@ -86,7 +86,7 @@ async def test_no_mishap_of_a_callback_shows_a_secret(observing: Observing, mish
         await until(lambda: sandbox.journal.callbacks)
 
 
-async def test_what_comes_to_the_door_is_quoted_nowhere(observing: Observing) -> None:
+async def test_nothing_that_a_receiver_is_sent_is_quoted(observing: Observing) -> None:
     async with observing() as search, door() as receiver:
         path = receiver.url("music").removeprefix(str(URL(receiver.url("music")).origin()))
         search.tokens(receiver, "music")

@@ -131,7 +131,7 @@ async def test_closing_again_awaits_the_post_that_a_cancelled_closing_left(leave
 @every_way
 @pytest.mark.usefixtures("nothing_is_left_open")
 @in_virtual_time
-async def test_a_closing_that_is_cancelled_goes_on_without_who_asked_for_it(leave: Leave) -> None:
+async def test_closing_completes_even_if_its_caller_is_cancelled(leave: Leave) -> None:
     async with host() as sandbox:
         (song,) = sandbox.add_music(1)
         client = connect(sandbox)

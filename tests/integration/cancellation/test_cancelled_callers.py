@@ -62,7 +62,7 @@ from tests.support.runs import billed, covered
 @every_way
 @every_verb
 @in_virtual_time
-async def test_who_is_cancelled_leaves_at_once_and_what_was_paid_for_is_kept(
+async def test_a_cancelled_caller_returns_at_once_and_a_paid_cover_is_kept(
     verb: Verb, leave: Leave
 ) -> None:
     async with host() as sandbox, connect(sandbox) as client:

@@ -35,7 +35,7 @@ SLOW = Scenario(rate_limit=None, polls=1, image_size=16, slow_seconds=0.2)
 
 
 @pytest.mark.parametrize("has_ledger", [False, True])
-async def test_a_catalog_left_while_it_waits_for_a_cover_is_gone_on_with_in_one_submit(
+async def test_a_catalog_left_while_it_waits_for_a_cover_resumes_without_another_submit(
     has_ledger: bool, tmp_path: Path
 ) -> None:
     ledger = Ledger(tmp_path / "covers.db" if has_ledger else None)
@@ -69,7 +69,7 @@ async def test_whoever_iterates_a_catalog_that_is_left_hears_its_end() -> None:
 
 
 @pytest.mark.parametrize("closes", ["client", "ledger"])
-async def test_what_brings_the_tracks_may_close_what_its_catalog_uses(
+async def test_a_track_iterator_may_close_what_its_catalog_uses(
     closes: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "covers.db"

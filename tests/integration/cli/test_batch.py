@@ -1,6 +1,6 @@
 """Whole catalogs on the command line: real processes, terminals and signals, and a real sandbox.
 
-What it shares with `test_cli.py` is imported from there.
+Other tests of commands share the helpers in `support/commands.py` and `batch_commands.py`.
 """
 
 import json

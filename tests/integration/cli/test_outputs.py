@@ -133,7 +133,7 @@ def test_any_text_is_made_harmless(text: str) -> None:
 
 @pytest.mark.parametrize("terminal", [False, True])
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_what_people_are_told_is_harmless_whoever_forgot_to_make_it_so(
+def test_printed_and_logged_text_is_harmless_even_if_nothing_escaped_it_before(
     text: str, terminal: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     console = Console(file=io.StringIO(), force_terminal=terminal, markup=False, width=80)

@@ -117,9 +117,7 @@ def test_an_image_comes_from_the_public_addresses_of_its_host_alone(
 
 
 @pytest.mark.parametrize("url", [*NOBODY, *AT_HOME])
-def test_nobody_is_connected_to_at_an_address_that_is_not_public(
-    url: str, replies: Replies
-) -> None:
+def test_no_connection_is_made_to_an_address_that_is_not_public(url: str, replies: Replies) -> None:
     reply = replies(INTERNET, url)
 
     assert reply.error == "DownloadError"
@@ -145,7 +143,7 @@ def test_an_api_on_loopback_may_have_its_images_there(url: str, replies: Replies
 
 
 @pytest.mark.parametrize("url", REDIRECTED)
-def test_a_redirect_leads_nobody_home_and_no_image_from_https_to_http(
+def test_no_redirect_of_an_image_leads_to_a_private_address_or_to_http(
     url: str, replies: Replies
 ) -> None:
     reply = replies(INTERNET, url)
@@ -154,11 +152,11 @@ def test_a_redirect_leads_nobody_home_and_no_image_from_https_to_http(
     assert reply.places == {(own_internet.PUBLIC, 443)}
 
 
-def test_a_name_that_moves_home_between_two_requests_gains_nothing(replies: Replies) -> None:
+def test_a_name_that_resolves_to_loopback_later_is_not_connected_to(replies: Replies) -> None:
     assert replies(INTERNET, REBOUND).places == {(own_internet.PUBLIC, 443)}
 
 
-def test_a_localhost_that_leads_elsewhere_is_sent_no_key_in_the_clear(replies: Replies) -> None:
+def test_a_localhost_that_resolves_elsewhere_is_sent_no_key_in_the_clear(replies: Replies) -> None:
     reply = replies(*MOVED_LOCALHOST)
 
     assert reply.error == "TransportError"

@@ -95,7 +95,7 @@ STRAY = {
 
 @pytest.mark.parametrize("read", [at_once, a_moment], ids=["unread", "read"])
 @pytest.mark.parametrize("stray", STRAY.values(), ids=STRAY)
-async def test_what_arrived_unasked_is_not_taken_for_the_next_answer(
+async def test_an_unsolicited_answer_is_not_taken_for_the_next_answer(
     stray: bytes, read: Callable[[], Awaitable[None]]
 ) -> None:
     async with hosting() as (host, client):
@@ -196,7 +196,7 @@ TWO_FACED: dict[str, Callable[[str], bytes]] = {
 
 
 @pytest.mark.parametrize("word", TWO_FACED.values(), ids=TWO_FACED)
-async def test_what_may_be_read_in_two_ways_is_not_read_and_its_connection_not_used_again(
+async def test_an_answer_readable_in_two_ways_is_refused_and_its_connection_not_used_again(
     word: Callable[[str], bytes],
 ) -> None:
     async with hosting() as (host, client):

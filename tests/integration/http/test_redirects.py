@@ -385,7 +385,7 @@ BASE_URLS = [
 
 
 @pytest.mark.parametrize("url", BASE_URLS)
-def test_no_way_of_writing_a_base_url_sends_the_key_in_the_clear_or_astray(url: str) -> None:
+def test_no_spelling_of_a_base_url_sends_the_key_in_the_clear_or_elsewhere(url: str) -> None:
     with pytest.raises(ValueError, match="base_url"):
         SunoCoverClient(KEY, base_url=url)
 

@@ -1,6 +1,6 @@
 """The API's answers in other spellings, over sockets: codes, flags, reasons, and no credits.
 
-What answers that are not the API's mean is `test_gateway_over_http.py`'s.
+What answers that are not the API's mean is `test_gateway.py`'s.
 """
 
 import asyncio

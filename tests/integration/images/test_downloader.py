@@ -212,7 +212,7 @@ async def test_a_large_one_too(host: Peer, tmp_path: Path, size: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ['"' * 8000, ";" * 8000, "(" * 8000, ";\tutf-8text*0*"])
-async def test_no_type_that_is_said_takes_long_or_raises_what_is_not_ours(
+async def test_no_content_type_takes_long_or_raises_a_foreign_error(
     host: Peer, downloader: ImageDownloader, tmp_path: Path, kind: str
 ) -> None:
     host.answers["/a"] = answer(b"no image at all", f"Content-Type: {kind}")

@@ -141,7 +141,7 @@ async def test_a_redirect_to_where_none_may_go_is_refused(
         "https://[fe80::1%25lo]/a.png",
     ],
 )
-async def test_only_https_to_public_addresses_is_asked(
+async def test_only_https_urls_of_public_addresses_are_requested(
     tmp_path: Path, url: str, loopback: bool
 ) -> None:
     async with downloading(loopback=loopback) as downloader:
@@ -156,7 +156,7 @@ async def test_only_https_to_public_addresses_is_asked(
     ("part", "often"),
     [("\ufdfa" * 8000, 1), ("\u337f\u337f\u337f." * 2000, 1), ("\ufdfa" * 250, 16)],
 )
-async def test_no_names_of_hosts_take_long_to_refuse(tmp_path: Path, part: str, often: int) -> None:
+async def test_no_host_name_takes_long_to_refuse(tmp_path: Path, part: str, often: int) -> None:
     async with downloading() as downloader:
         began = time.process_time()
         fetches = (downloader.fetch(f"https://{n}{part}/", tmp_path / "a") for n in range(often))

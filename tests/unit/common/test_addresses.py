@@ -73,7 +73,7 @@ from suno_cover_async.common.addresses import is_public
         ("8.8.8.8 ", False),
     ],
 )
-def test_public_is_what_the_internet_at_large_reaches(address: str, public: bool) -> None:
+def test_only_globally_reachable_addresses_are_public(address: str, public: bool) -> None:
     assert is_public(address) is public
 
 

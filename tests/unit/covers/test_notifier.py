@@ -499,7 +499,7 @@ def test_notes_shrink_again_when_those_who_waited_have_gone() -> None:
     assert run(scenario()) == 4096
 
 
-def test_the_holder_of_one_token_fills_no_memory_and_pushes_out_nobody_else() -> None:
+def test_the_holder_of_one_token_fills_no_memory_and_evicts_no_other_song() -> None:
     notifier = Notifier()
     notifier.notify(NEWS)
 

@@ -87,7 +87,7 @@ def test_every_time_is_in_utc(written: str) -> None:
         1_760_512_035,
     ],
 )
-def test_a_time_at_which_no_cover_was_ever_made_is_no_time(never: object) -> None:
+def test_an_impossible_completion_time_is_ignored(never: object) -> None:
     """A ledger could not keep some of them, and would take covers of 1970 for expired."""
     assert codec.decode_details(PENDING | {"completeTime": never}).completed_at is None
 

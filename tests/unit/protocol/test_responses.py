@@ -242,7 +242,7 @@ bodies = st.fixed_dictionaries(
     call=st.sampled_from([SUBMIT, DETAILS, MUSIC_DETAILS, CREDITS]),
     host=st.sampled_from([SUNOAPI, KIE]),
 )
-def test_any_answer_is_a_value_or_an_error_of_ours(
+def test_any_answer_is_a_value_or_one_of_our_errors(
     text: str, status: int, call: requests.Call[object], host: Host
 ) -> None:
     try:
@@ -280,9 +280,7 @@ def test_any_answer_is_a_value_or_an_error_of_ours(
         (None, None),
     ],
 )
-def test_retry_after_is_believed_only_where_it_makes_sense(
-    header: str | None, seconds: float | None
-) -> None:
+def test_only_a_sensible_retry_after_is_used(header: str | None, seconds: float | None) -> None:
     assert retry_after(header, date="Thu, 01 Jan 2026 00:00:00 GMT") == seconds
 
 
@@ -347,7 +345,7 @@ DEPTHS = (*range(900, 1_100), *range(1_400, 1_600), 9_900, 9_996, 9_997, 9_998, 
 @pytest.mark.parametrize(
     "form", ['{"code":200,"data":{"taskId":"%s","status":DEEP}}', '{"code":500,"msg":DEEP}']
 )
-def test_no_depth_brings_more_than_an_error_of_ours(form: str) -> None:
+def test_no_depth_raises_anything_but_our_errors(form: str) -> None:
     for depth in DEPTHS:
         text = form.replace("%s", COVER).replace("DEEP", "[" * depth + "]" * depth)
         try:

@@ -121,7 +121,7 @@ def test_a_token_is_the_hmac_of_length_prefixed_parts() -> None:
 
 
 @pytest.mark.parametrize("music_task_id", [MUSIC, "a", "ab", "abc", "~" * 128])
-def test_no_other_character_anywhere_in_the_segment_is_believed(music_task_id: str) -> None:
+def test_a_segment_with_any_other_character_is_refused(music_task_id: str) -> None:
     segment = signatures.mint(OURS, music_task_id)
     others = "".join(chr(code) for code in (*range(128), 0xAD, 0xFF21, 0xFF0E, 0x212A, 0xD800))
 
@@ -276,7 +276,7 @@ def test_any_of_several_webhook_keys_may_have_signed() -> None:
         signatures.verify(Secrets([b"next", b"last"]).check("hmac_key"), read, COVER, now=NOW)
 
 
-def test_a_token_of_ours_is_no_signature_even_where_the_keys_are_one() -> None:
+def test_our_token_is_no_signature_even_if_both_keys_are_equal() -> None:
     token = signatures.mint(KIE_KEYS, COVER).partition(".")[2].replace("-", "+").replace("_", "/")
 
     assert not verified(token + "=")
@@ -384,7 +384,7 @@ SECRET = "hush-hush-0123456789"
 
 
 @pytest.mark.parametrize("shown", [repr, str, ascii, "{}".format, "{0!r}".format])
-def test_secrets_show_nothing_but_their_number(shown: Callable[[object], str]) -> None:
+def test_secrets_show_only_their_number(shown: Callable[[object], str]) -> None:
     assert shown(Secrets([SECRET, SECRET.encode()]).check("secret")) == "<2 secret(s)>"
     assert shown([Secrets(SECRET).check("secret")]).strip("[]") == "<1 secret(s)>"
 

@@ -522,7 +522,7 @@ def test_of_few_durations_the_90th_percentile_is_the_longest(
 
 
 @pytest.mark.parametrize("nonsense", [0.0, -5.0, 1_801.0, 3_647.0, 28_847.0, math.inf, math.nan])
-def test_nonsense_durations_are_not_believed(nonsense: float) -> None:
+def test_nonsense_durations_are_ignored(nonsense: float) -> None:
     durations = Durations()
 
     durations.learn(nonsense)

@@ -164,7 +164,7 @@ def test_a_ledger_is_opened_with_full_sync(tmp_path: Path) -> None:
     database.close()
     lock.release()
 
-    assert modes == ["wal", 2]  # how it syncs is seen in test_sqlite_store.py
+    assert modes == ["wal", 2]  # how it syncs is seen in `test_store.py`
 
 
 def test_a_cover_task_of_one_run_is_there_in_the_next(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ RACE = """
 """
 
 
-def test_of_processes_that_start_at_once_exactly_one_gets_in_and_the_others_are_told_which(
+def test_of_processes_that_start_at_once_one_holds_the_ledger_and_the_others_are_told_which(
     tmp_path: Path,
 ) -> None:
     for attempt in range(2):
