@@ -61,4 +61,4 @@ def test_a_wait_costs_no_task_of_ours_and_little_memory() -> None:
     size, tasks = run(scenario())
 
     assert tasks <= WAITS + 1 + 20  # the polls that are under way
-    assert size <= 2_500  # as coverage counts along
+    assert size <= 3_000  # 3 KB a wait, while coverage counts along
