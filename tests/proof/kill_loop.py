@@ -27,6 +27,7 @@ from suno_cover_async import Ledger, TrackState
 from suno_cover_async.sandbox import Sandbox, Scenario
 from tests.support import catalogs
 from tests.support.catalog_child import song
+from tests.support.runs import read_now
 
 SCENARIO = Scenario(
     rate_limit=None, seconds=0.05, image_size=16, slow=1, slow_seconds=0.03, faults_on={"submit"}
@@ -111,7 +112,7 @@ class Lane:
 
     def _count(self, submits: set[str | None]) -> None:
         """Count what the last kill found."""
-        entries = catalogs.entries_now(self._ledger, TrackState.SUBMITTING)
+        entries = read_now(self._ledger, TrackState.SUBMITTING)
         found = {entry.music_task_id for entry in entries} & submits
         self.progress.kills += 1
         self.progress.kills_with_an_open_submit += bool(found)

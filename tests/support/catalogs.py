@@ -9,7 +9,6 @@ import sqlite3
 import sys
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from PIL import Image
 
 from suno_cover_async import Ledger, LedgerEntry, TrackState, __version__
 from suno_cover_async.sandbox import Bill, Sandbox
+from tests.support.runs import read_now
 
 CHILD = Path(__file__).with_name("catalog_child.py")
 SHOWN = 20  # findings printed in full
@@ -91,16 +91,6 @@ class Finding:
 KINDS = ("lost", "doubled", "unexpected", "torn")
 
 
-def entries_now(ledger: Ledger, *states: TrackState) -> list[LedgerEntry]:
-    """Read the entries of a ledger's file at this moment; the running event loop stands still."""
-
-    async def read() -> list[LedgerEntry]:
-        return [entry async for entry in ledger.entries(*states)]
-
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, read()).result()
-
-
 def audit(bills: Iterable[Bill], ledger: Ledger, *, ended: bool) -> list[Finding]:
     """Compare the server's bills with a ledger, its files and states, while or after it is used.
 
@@ -117,7 +107,7 @@ def audit(bills: Iterable[Bill], ledger: Ledger, *, ended: bool) -> list[Finding
         billed[bill.music_task_id].append(bill.cover_task_id)
     twice = [song for song, covers in billed.items() if len(covers) > 1]
     found = [Finding("doubled", song, f"billed {len(billed[song])} times") for song in twice]
-    for entry in entries_now(ledger):
+    for entry in read_now(ledger):
         covers = billed.pop(entry.music_task_id, [])
         kind, what = _wrong(entry, covers) or (ended and _unfinished(entry, covers)) or ("", "")
         if kind:
@@ -170,7 +160,7 @@ def torn_files(into: Path, known: set[Path]) -> list[Finding]:
 
 def adopted(ledger: Ledger) -> int:
     """Count the cover tasks that a later submit brought back."""
-    return sum(entry.task is not None and entry.task.adopted for entry in entries_now(ledger))
+    return sum(entry.task is not None and entry.task.adopted for entry in read_now(ledger))
 
 
 def counted(findings: Iterable[Finding]) -> dict[str, int]:
