@@ -150,8 +150,10 @@ class _Listeners:
         self._folder = folder
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.load_cert_chain(folder / "server.pem")
-        self._noted: list[tuple[str, int, int]] = []  # address, port, the caller's port
-        self._with_key: set[int] = set()
+        # Address, port, the caller's port. Only all three name a connection: Linux gives two
+        # connections the same local port when they lead to different ports.
+        self._noted: list[tuple[str, int, int]] = []
+        self._with_key: set[tuple[str, int, int]] = set()
         self._lock = threading.Condition()
         self._ports = (TLS_PORT, PLAIN_PORT, PROXY_PORT)
         for port in self._ports:
@@ -162,19 +164,15 @@ class _Listeners:
 
     def asked(self) -> list[tuple[str, int, bool]]:
         """Return the connections since the last call, once all of them are recorded."""
-        fences = [socket.create_connection(("127.0.0.1", port)) for port in self._ports]
-        fences.append(socket.create_connection(("10.0.0.1", INSIDE_PORT)))
-        ours = {fence.getsockname()[1] for fence in fences}
+        places = [*(("127.0.0.1", port) for port in self._ports), ("10.0.0.1", INSIDE_PORT)]
+        fences = [socket.create_connection(place) for place in places]
+        ours = {(*fence.getpeername(), fence.getsockname()[1]) for fence in fences}
         with self._lock:
-            self._lock.wait_for(lambda: ours <= {mine for _, _, mine in self._noted}, timeout=10)
+            assert self._lock.wait_for(lambda: ours <= set(self._noted), timeout=60)
             noted, self._noted = self._noted, []
         for fence in fences:
             fence.close()
-        return [
-            (address, port, mine in self._with_key)
-            for address, port, mine in noted
-            if mine not in ours
-        ]
+        return [(*one[:2], one in self._with_key) for one in noted if one not in ours]
 
     def _listen(self, listener: socket.socket) -> None:
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
@@ -183,13 +181,14 @@ class _Listeners:
         while True:
             caller, peer = listener.accept()
             address, port = caller.getsockname()[:2]
+            connection = (address.removeprefix("::ffff:"), port, peer[1])
             with self._lock:
-                self._noted.append((address.removeprefix("::ffff:"), port, peer[1]))
+                self._noted.append(connection)
                 self._lock.notify_all()
-            args = (caller, port in {TLS_PORT, INSIDE_PORT}, peer[1])
+            args = (caller, port in {TLS_PORT, INSIDE_PORT}, connection)
             threading.Thread(target=self._serve, args=args, daemon=True).start()
 
-    def _serve(self, caller: socket.socket, tls: bool, mine: int) -> None:
+    def _serve(self, caller: socket.socket, tls: bool, connection: tuple[str, int, int]) -> None:
         with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
             stack.enter_context(caller)
             if tls:
@@ -201,7 +200,7 @@ class _Listeners:
                     return
                 head += more
             if KEY.encode() in head:
-                self._with_key.add(mine)
+                self._with_key.add(connection)
             caller.sendall(self._answer(head.split(b" ")[1].decode()))
 
     def _answer(self, path: str) -> bytes:
