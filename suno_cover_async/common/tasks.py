@@ -6,7 +6,7 @@ It knows tasks, callers and cancellation; it does not know what a task does.
 import asyncio
 import copy
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
 
@@ -170,6 +170,23 @@ class Closing:
         callers, self._callers = self._callers, {}
         for task in callers:
             task.cancel()
+
+
+async def raise_inner_cancellation(
+    work: Callable[[], Awaitable[None]], cancelled: Callable[[], Exception]
+) -> None:
+    """Await work; raise the error made by `cancelled` for a CancelledError from inside the work.
+
+    A CancelledError passes unchanged when this task was cancelled. Otherwise it came from the
+    awaited work, such as a DNS lookup cancelled because its client was closed. A TaskGroup would
+    take that for a normal end of the task, and the result of the task would silently be missing.
+    """
+    try:
+        await work()
+    except asyncio.CancelledError:
+        if cancellations_of_this_task():
+            raise
+        raise cancelled() from None
 
 
 def cancellations_of_this_task() -> int:

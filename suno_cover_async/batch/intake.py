@@ -1,0 +1,71 @@
+"""Add the tracks of a catalog to the ledger, before anything is submitted or while a run goes on.
+
+It owns what counts as another catalog, and the checks of each track. It submits nothing.
+"""
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from contextlib import AsyncExitStack
+from itertools import islice
+
+from suno_cover_async.batch.catalog import Catalog
+from suno_cover_async.common import validation
+from suno_cover_async.common.disk import in_thread
+from suno_cover_async.ledger.ledger import Ledger
+from suno_cover_async.models import Track
+
+_log = logging.getLogger("suno_cover_async")
+
+_PAGE = 5_000
+
+
+async def add_all(ledger: Ledger, tracks: Iterable[Track | str]) -> None:
+    """Add a whole catalog to the ledger, unless the ledger has it already.
+
+    Raises:
+        ValueError: A track is invalid; then the ledger has none of them.
+        TypeError: `tracks` is a string, or yields something other than tracks and ids.
+        LedgerError: The ledger cannot be written.
+    """
+    if isinstance(tracks, str | bytes):
+        raise TypeError("tracks must be an iterable; for a file, give read_catalog(path)")
+    fingerprint = None
+    if isinstance(tracks, Catalog):
+        fingerprint = await in_thread(tracks.fingerprint)
+        if fingerprint is not None and await ledger.holds(fingerprint):
+            return
+    dropped = await ledger.forget_waiting()
+    if dropped:
+        _log.warning(
+            "the ledger %s had another catalog: %d of its tracks that were not submitted are "
+            "dropped, unless they are in this catalog too",
+            *(ledger.name, dropped),
+        )
+    try:
+        rest = map(_track, tracks)
+        while page := list(islice(rest, _PAGE)):
+            await ledger.take_in(page)
+    except BaseException:
+        await ledger.forget_waiting()
+        raise
+    await ledger.took_in(fingerprint)
+
+
+async def add_each(
+    ledger: Ledger, tracks: AsyncIterable[Track | str], added: Callable[[int], None]
+) -> None:
+    """Add tracks as they arrive; call `added` after each with 1, or 0 for a known music task.
+
+    Raises:
+        Exception: The iteration over `tracks` raised it, or as `add_all`.
+    """
+    arriving = aiter(tracks)
+    async with AsyncExitStack() as stack:
+        if isinstance(arriving, AsyncGenerator):
+            stack.push_async_callback(arriving.aclose)
+        async for track in arriving:
+            added(await ledger.take_in([_track(track)]))
+
+
+def _track(given: Track | str) -> Track:
+    return Track(given) if isinstance(given, str) else validation.instance("track", given, Track)
