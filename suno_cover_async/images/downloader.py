@@ -1,17 +1,13 @@
 """Download one image to one file: without a key, checked, and completely or not at all.
 
-This module owns every rule about an image: which URLs may be requested, how large it may be, and
-what counts as an image. It must not know the API, its key or its session. It makes one attempt; the
-caller retries if the error is `retryable`.
-
-Facts about the image host are from its public documentation and recorded traffic; facts about
-aiohttp were measured on 3.14.5.
+This module owns the session, the addresses that it connects to, redirects and how large an image
+may be. `urls.py` says which URLs may be requested, `responses.py` what an answer means. It must not
+know the API, its key or its session. It makes one attempt; the caller retries if the error is
+`retryable`. Facts about aiohttp were measured on 3.14.5.
 """
 
 import asyncio
-import re
 import socket
-import unicodedata
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
@@ -23,26 +19,20 @@ from suno_cover_async.common.addresses import Address, is_loopback, is_public
 from suno_cover_async.common.connector import Connector
 from suno_cover_async.common.disk import in_thread
 from suno_cover_async.common.tasks import cancellations_of_this_task
-from suno_cover_async.common.text import printable
 from suno_cover_async.errors import (
-    ClientBlockedError,
     ClientUsageError,
-    CoverExpiredError,
     DownloadError,
     SunoCoverError,
 )
 from suno_cover_async.images import formats
 from suno_cover_async.images.files import PartFile, on_disk
+from suno_cover_async.images.responses import connection_error, has_length, refusal, suffix_of_body
+from suno_cover_async.images.urls import checked, parsed, shown
 
 _OK = 200
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_FORBIDDEN = 403
-_GONE = frozenset({_FORBIDDEN, 404, 410})
-_PASSING = frozenset({408, 425, 429, *range(201, 300), *range(500, 600)})
 _MOST_REDIRECTS = 5
-_LONGEST_HOST = 253  # characters (RFC 1035)
 _CLOSED = "the downloader is closed; make a new client"
-_LONGEST_REFUSAL = 4096
 _LONGEST_SILENCE = 30.0
 _READ_AHEAD = 256 * 1024  # half of what aiohttp reads from the network in advance
 _BLOCK = 2 * 1024 * 1024  # of a body in memory: most images are written in one call
@@ -116,7 +106,7 @@ class ImageDownloader:
                 HTML page instead of the image, which failing gateways send.
             ClientUsageError: `close` was called before.
         """
-        start = _checked(_parsed(url), loopback=self._loopback)
+        start = checked(parsed(url), loopback=self._loopback)
         mine = _refused.set([])
         cancellations = cancellations_of_this_task()
         try:
@@ -131,7 +121,7 @@ class ImageDownloader:
             failure: SunoCoverError = ClientUsageError(_CLOSED)
         except (aiohttp.ClientError, OSError, RuntimeError, ValueError) as error:
             # aiohttp raises RuntimeError for a connection that `close` ended
-            failure = _translated(error, start, _refused.get())
+            failure = connection_error(error, start, _refused.get())
         finally:
             _refused.reset(mine)
         raise failure
@@ -148,29 +138,29 @@ class ImageDownloader:
                 if response.status == _OK:
                     return await self._save(response, target)
                 if response.status not in _REDIRECTS:
-                    raise await _refusal(response)
+                    raise await refusal(response)
                 url = self._next(response)
         raise DownloadError(
             f"gave up on the image after {_MOST_REDIRECTS} redirects, the last one to "
-            f"{_shown(url)}; report it to the host that serves it"
+            f"{shown(url)}; report it to the host that serves it"
         )
 
     def _next(self, response: aiohttp.ClientResponse) -> URL:
         """Return the target of a redirect, checked by the same rules as the first URL."""
-        place = _parsed(response.headers.get("Location", ""))
+        place = parsed(response.headers.get("Location", ""))
         if place is None or place == URL():
             raise DownloadError(
-                f"image {_shown(response.url)} is redirected to no URL; report it to the host",
+                f"image {shown(response.url)} is redirected to no URL; report it to the host",
                 http_status=response.status,
             )
-        return _checked(response.url.join(place), loopback=self._loopback)
+        return checked(response.url.join(place), loopback=self._loopback)
 
     async def _save(self, response: aiohttp.ClientResponse, target: Path) -> Path:
         """Stream the body to a part file, and rename that once all bytes are on the disk."""
         self._refuse_too_large(response, response.content_length or 0)
         chunk = await _first_bytes(response)
         self._refuse_too_large(response, len(chunk))
-        final = target.with_name(target.name + await _suffix_of(response, chunk))
+        final = target.with_name(target.name + await suffix_of_body(response, chunk))
         part = PartFile(target.parent)
         size, block = len(chunk), [chunk]
         ending = _ending(b"", block)
@@ -203,7 +193,7 @@ class ImageDownloader:
     def _refuse_too_large(self, response: aiohttp.ClientResponse, size: int) -> None:
         if size > self._max_bytes:
             raise DownloadError(
-                f"image {_shown(response.url)} has more than {self._max_bytes} bytes, which is "
+                f"image {shown(response.url)} has more than {self._max_bytes} bytes, which is "
                 "the limit for an image",
                 http_status=response.status,
             )
@@ -232,113 +222,12 @@ def _refuse_torn(response: aiohttp.ClientResponse, suffix: str, ending: bytes) -
 
     Without a length, aiohttp takes any end of the connection, even a reset, as the end of the body.
     """
-    if suffix == ".png" and ending != formats.PNG_END and not _has_length(response):
+    if suffix == ".png" and ending != formats.PNG_END and not has_length(response):
         raise DownloadError(
-            f"image {_shown(response.url)} was cut off; try again",
+            f"image {shown(response.url)} was cut off; try again",
             retryable=True,
             http_status=response.status,
         )
-
-
-def _is_html(response: aiohttp.ClientResponse) -> bool:
-    """Return whether the type is HTML; aiohttp's own parser may take 0.6 s, or raise IndexError."""
-    kind = response.headers.get("Content-Type", "").partition(";")[0]
-    return kind.strip().lower() == "text/html"
-
-
-def _has_length(response: aiohttp.ClientResponse) -> bool:
-    """Return whether aiohttp can detect that the body was cut off."""
-    return response.content_length is not None or "Transfer-Encoding" in response.headers
-
-
-def _translated(error: Exception, url: URL, refused: list[str]) -> DownloadError:
-    """Return the DownloadError for a failed request; omit aiohttp's text, which may hold URLs."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return DownloadError(
-            f"the certificate behind image {_shown(url)} cannot be trusted; check this machine's "
-            "clock and certificates"
-        )
-    if refused and isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
-        return DownloadError(
-            f"image {_shown(url)} leads to {printable(refused[0])}, which is no public address, "
-            "so no request was sent; check your DNS server, or report it to the host"
-        )
-    if isinstance(error, ValueError):
-        return DownloadError(f"image {_shown(url)} cannot be requested; check the URL")
-    if isinstance(error, TimeoutError):
-        reason = "did not arrive in time"
-    elif isinstance(error, aiohttp.ClientConnectorError):
-        reason = f"cannot be reached ({printable(error.os_error.strerror or 'no connection')})"
-    else:
-        reason = f"was cut off ({type(error).__name__})"
-    return DownloadError(f"image {_shown(url)} {reason}; try again", retryable=True)
-
-
-async def _refusal(response: aiohttp.ClientResponse) -> SunoCoverError:
-    """Return the error for an answer without an image."""
-    status = response.status
-    where = f"image {_shown(response.url)}"
-    if status == _FORBIDDEN and re.search(rb"\b1010\b", await _beginning(response)):
-        return ClientBlockedError(
-            f"HTTP 403 with 1010 for {where}: the edge blocks the User-Agent or the address; "
-            "call from another network, or ask the host",
-            http_status=status,
-        )
-    if status in _GONE:
-        return CoverExpiredError(
-            f"{where} is gone (HTTP {status}); images are kept for 14 days",
-            http_status=status,
-        )
-    retryable = status in _PASSING
-    advice = "try again later" if retryable else "request the details again"
-    return DownloadError(
-        f"HTTP {status} in place of {where}; {advice}", retryable=retryable, http_status=status
-    )
-
-
-async def _beginning(response: aiohttp.ClientResponse) -> bytes:
-    text = b""
-    while len(text) < _LONGEST_REFUSAL and (more := await response.content.readany()):
-        text += more
-    return text[:_LONGEST_REFUSAL]
-
-
-def _checked(place: URL | None, *, loopback: bool) -> URL:
-    """Return the URL of an image without its fragment, or raise DownloadError.
-
-    Addresses are checked later, at connect, when they are known.
-    """
-    if place is None or not place.host:
-        scheme = f"{printable(place.scheme, 20)}:" if place is not None and place.scheme else "it"
-        raise DownloadError(f"the image's URL is refused: {scheme} names no https host")
-    if place.user is not None or place.password is not None:
-        raise DownloadError(f"image {_shown(place)} is refused: its URL holds a user name")
-    plain = loopback and place.scheme == "http" and is_loopback(place.host)
-    if place.scheme != "https" and not plain:
-        raise DownloadError(
-            f"image {_shown(place)} is refused: only https is fetched; request the details "
-            "again, or report it to the host"
-        )
-    return place.with_fragment(None)
-
-
-def _parsed(url: str) -> URL | None:
-    """Parse a URL; None if it is invalid or its host name is too long."""
-    # The length is checked before the host name is encoded: encoding a long one may take 0.5 s.
-    try:
-        name = URL(url, encoded=True).raw_host or ""
-        if max(len(name), len(unicodedata.normalize("NFKC", name))) > _LONGEST_HOST:
-            return None
-        place = URL(url)
-        _ = place.host, place.port
-    except (ValueError, IndexError):  # yarl raises IndexError for https://[]@
-        return None
-    return place
-
-
-def _shown(url: URL) -> str:
-    """Return a URL for messages, without possible secrets: user, password, query, fragment."""
-    return printable(str(url.with_user(None).with_query(None).with_fragment(None)))
 
 
 async def _first_bytes(response: aiohttp.ClientResponse) -> bytes:
@@ -347,23 +236,3 @@ async def _first_bytes(response: aiohttp.ClientResponse) -> bytes:
     while len(head) < formats.SIGNATURE_BYTES and (more := await response.content.readany()):
         head += more
     return head
-
-
-async def _suffix_of(response: aiohttp.ClientResponse, head: bytes) -> str:
-    """Return the suffix for the first bytes, whatever the headers say."""
-    suffix = formats.suffix_of(head)
-    if suffix is not None:
-        return suffix
-    await _beginning(response)  # raises if the body was cut off
-    if not head:  # observed for music files right after success
-        reason, retryable = "is empty; try again later", True
-    elif _is_html(response):
-        reason, retryable = "is an HTML page, perhaps a gateway's; try again later", True
-    else:
-        reason = "is not an image (PNG, JPEG, GIF, WebP or AVIF)"
-        retryable = not _has_length(response)  # it may be a truncated answer
-    raise DownloadError(
-        f"what came from {_shown(response.url)} {reason}",
-        retryable=retryable,
-        http_status=response.status,
-    )
