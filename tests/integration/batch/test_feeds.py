@@ -96,27 +96,6 @@ def test_a_feed_that_breaks_ends_the_run_once_what_was_paid_for_is_finished(tmp_
     virtual_time.run(scenario())
 
 
-def test_a_feed_that_brings_nonsense_is_closed_before_its_error_is_raised() -> None:
-    async def scenario() -> list[str]:
-        clock = asyncio.get_running_loop().time
-        log: list[str] = []
-
-        async def feed() -> AsyncIterator[Any]:
-            try:
-                yield 5
-            finally:
-                await asyncio.sleep(1)
-                log.append("closed")
-
-        async with Sandbox(QUICK, clock=clock) as sandbox, client_of(sandbox) as client:
-            with pytest.raises(TypeError, match="not 5"):
-                await covered(client, feed())
-            log.append("raised")
-        return log
-
-    assert virtual_time.run(scenario()) == ["closed", "raised"]
-
-
 def test_a_track_iterator_cancelled_from_outside_ends_the_run_with_an_error() -> None:
     async def scenario() -> tuple[list[Outcome], BaseException | None]:
         clock = asyncio.get_running_loop().time

@@ -1,6 +1,5 @@
 """Errors that stop a catalog, and errors that fail one track."""
 
-import asyncio
 import resource
 from collections import Counter
 from pathlib import Path
@@ -26,9 +25,8 @@ from suno_cover_async import (
     cover_catalog,
 )
 from suno_cover_async.sandbox import Sandbox, Scenario
-from suno_cover_async.sandbox.scenario import DuplicateId, Fault, Reply
-from tests.support import virtual_time
-from tests.support.catalog_clients import HURRIED, QUICK, SLOW_POLL, client_of, entries
+from suno_cover_async.sandbox.scenario import DuplicateId, Reply
+from tests.support.catalog_clients import QUICK, SLOW_POLL, client_of, entries
 from tests.support.clients import receiving
 from tests.support.runs import billed, covered, ended, read_now, states
 from tests.support.waiting import until
@@ -56,73 +54,6 @@ async def test_a_key_that_is_refused_ends_the_waits_of_what_was_paid_for_too(
 
             assert len(sandbox.journal.of("details")) <= polls + 2
             assert states(ledger) == {TrackState.SUBMITTED: 150}
-
-
-async def test_what_an_earlier_run_left_possibly_billed_stays_so_until_a_submit_was_answered(
-    tmp_path: Path,
-) -> None:
-    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
-        songs = sandbox.add_music(2)
-        async with Ledger(tmp_path / "covers.db") as ledger:
-            await ledger.take_in([Track(song) for song in songs])
-            doubted, _ = await ledger.next_open(TrackState.WAITING, 0, 2)
-            await ledger.submitting(doubted)
-            sandbox.script("submit", *[Reply(body=b'{"code":401,"msg":"no"}')] * 2)
-
-            with pytest.raises(AuthenticationError):
-                await covered(client, songs, ledger)
-
-            assert states(ledger) == {TrackState.SUBMITTING: 1, TrackState.WAITING: 1}
-
-
-PROCESSED = Reply(body=b'{"code":422,"msg":"The record is being processed"}')
-
-
-@pytest.mark.parametrize("earlier", ["call", "run"])
-def test_a_refusal_of_what_is_possibly_billed_needs_attention_and_no_catalog_forgets_it(
-    tmp_path: Path, earlier: str
-) -> None:
-    async def scenario() -> None:
-        clock = asyncio.get_running_loop().time
-        async with Sandbox(QUICK, clock=clock) as sandbox:
-            (song,) = sandbox.add_music(1)
-            async with Ledger(tmp_path / "covers.db") as ledger:
-                if earlier == "run":
-                    await _die_possibly_billed(sandbox, ledger, song)
-                else:
-                    sandbox.script("submit", Fault.LOST_ANSWER)
-                sandbox.script("submit", PROCESSED)
-                async with (
-                    client_of(sandbox, retry=HURRIED) as client,
-                    cover_catalog(client, [song], ledger=ledger) as outcomes,
-                ):
-                    (outcome,) = [one async for one in outcomes]
-                (entry,) = read_now(ledger)
-
-                assert isinstance(outcome, Failed)
-                assert outcome.error.possibly_billed
-                assert entry.state is TrackState.ATTENTION
-                assert (entry.error, entry.reason) == ("InvalidRequestError", str(outcome.error))
-                assert (outcomes.progress.failed, outcomes.progress.left) == (1, 0)
-
-                async with client_of(sandbox) as client:
-                    async with cover_catalog(client, [], ledger=ledger, retry_failed=True) as begun:
-                        begun.finish()
-                    assert states(ledger) == {TrackState.SUBMITTING: 1}
-                    (found,) = await covered(client, [], ledger)
-
-                assert isinstance(found, Covered)
-                assert billed(sandbox) == {song: 1}
-
-    virtual_time.run(scenario())
-
-
-async def _die_possibly_billed(sandbox: Sandbox, ledger: Ledger, song: str) -> None:
-    await ledger.take_in([Track(song)])
-    (entry,) = await ledger.next_open(TrackState.WAITING, 0, 1)
-    await ledger.submitting(entry)
-    async with client_of(sandbox) as client:
-        await client.submit(song)
 
 
 async def test_without_credits_what_is_paid_for_is_finished_and_the_rest_waits(

@@ -1,46 +1,26 @@
-"""What an earlier run left: its submits, its catalog, its folder."""
+"""What a catalog brings: one that changed or did not, bad tracks, feeds."""
 
+import asyncio
 import itertools
 from collections import Counter
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from suno_cover_async import (
-    Covered,
     Ledger,
     Track,
     TrackState,
     read_catalog,
 )
-from suno_cover_async.sandbox import Sandbox, Scenario
-from suno_cover_async.sandbox.scenario import DuplicateId
+from suno_cover_async.sandbox import Sandbox
+from tests.support import virtual_time
 from tests.support.catalog_clients import QUICK, client_of
-from tests.support.clients import receiving
-from tests.support.runs import billed, covered, states
+from tests.support.runs import billed, covered, read_now, states
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
-
-
-async def test_a_submit_that_an_earlier_process_left_open_is_completed_from_its_callback(
-    tmp_path: Path,
-) -> None:
-    scenario = Scenario(
-        rate_limit=None, seconds=0.3, image_size=16, duplicate_id=DuplicateId.ABSENT
-    )
-    async with receiving() as receiver, Sandbox(scenario) as sandbox:
-        (song,) = sandbox.add_music(1)
-        async with client_of(sandbox, callback_url=receiver.url(song)) as earlier:
-            await earlier.submit(song)
-        async with Ledger(tmp_path / "covers.db") as ledger:
-            await ledger.take_in([Track(song)])
-            (entry,) = await ledger.next_open(TrackState.WAITING, 0, 1)
-            await ledger.submitting(entry)
-            async with client_of(sandbox, receiver=receiver) as client:
-                (outcome,) = await covered(client, [song], ledger)
-
-        assert isinstance(outcome, Covered)
-        assert len(sandbox.journal.bills) == 1
 
 
 async def test_a_catalog_that_changed_says_what_is_wanted_and_the_ledger_what_was_paid_for(
@@ -94,16 +74,50 @@ async def test_a_bad_track_is_named_before_anything_is_submitted(tmp_path: Path)
             assert states(ledger)[TrackState.WAITING] == 0
 
 
-@pytest.mark.parametrize("into", ["covers\0", "\ud800"])
-async def test_a_folder_that_can_be_nowhere_is_named_before_anything_is_submitted(
-    into: str,
+def test_a_feed_that_brings_nonsense_is_closed_before_its_error_is_raised() -> None:
+    async def scenario() -> list[str]:
+        clock = asyncio.get_running_loop().time
+        log: list[str] = []
+
+        async def feed() -> AsyncIterator[Any]:
+            try:
+                yield 5
+            finally:
+                await asyncio.sleep(1)
+                log.append("closed")
+
+        async with Sandbox(QUICK, clock=clock) as sandbox, client_of(sandbox) as client:
+            with pytest.raises(TypeError, match="not 5"):
+                await covered(client, feed())
+            log.append("raised")
+        return log
+
+    assert virtual_time.run(scenario()) == ["closed", "raised"]
+
+
+async def test_what_a_feed_brought_and_nobody_submitted_is_remembered(tmp_path: Path) -> None:
+    async def nothing() -> AsyncIterator[str]:
+        for song in list[str]():
+            yield song
+
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(5)
+        async with Ledger(tmp_path / "covers.db") as ledger:
+            await ledger.take_in([Track(song) for song in songs])
+
+            assert len(await covered(client, nothing(), ledger)) == 5
+
+
+async def test_retrying_what_failed_forgets_no_cover_when_the_catalog_is_bad(
+    tmp_path: Path,
 ) -> None:
     async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
-        (song,) = sandbox.add_music(1)
-        with pytest.raises(ValueError, match="into"):
-            await covered(client, [song], into=into)
-        assert not sandbox.journal.arrivals
+        songs = sandbox.add_music(2, fails=True)
+        async with Ledger(tmp_path / "covers.db") as ledger:
+            await covered(client, songs, ledger)
+            before = read_now(ledger)
+            with pytest.raises(ValueError, match="empty"):
+                await covered(client, [*songs, ""], ledger, retry_failed=True)
 
-        details = await client.generate(song)
-        with pytest.raises(ValueError, match="into"):
-            await client.download(details, into)
+            assert read_now(ledger) == before
+            assert states(ledger) == {TrackState.FAILED: 2}
