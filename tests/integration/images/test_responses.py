@@ -20,8 +20,6 @@ from suno_cover_async.images.downloader import ImageDownloader
 from tests.support.image_hosts import PNG, downloading, names_in, refused
 from tests.support.peers import Peer, Tail, answer, peer, waits_for_the_end
 
-pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
-
 
 async def resets(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     sock = writer.get_extra_info("socket")
