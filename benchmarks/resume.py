@@ -26,6 +26,7 @@ from suno_cover_async import Ledger, TrackState, read_catalog
 from suno_cover_async.sandbox import Sandbox, Scenario
 from tests.support import catalogs
 from tests.support.catalog_child import song
+from tests.support.waiting import until
 
 REACH = 2.0
 SAVED = 0.6
@@ -76,7 +77,7 @@ async def first_submit(folder: Path, tracks: int) -> dict[str, float]:
             catalog, into = folder / "catalog.csv", Path(place) / "covers"
             async with catalogs.child(sandbox, catalog=catalog, ledger=ledger, into=into) as child:
                 await child.hear("began")
-                await catalogs.until(lambda: journal.of("submit"))
+                await until(lambda: journal.of("submit"), every=0.001)
             moments = child.told | {"submitted": journal.of("submit")[0].at}
             return {step: moments[step] - began for step in STEPS}
 

@@ -28,6 +28,7 @@ from suno_cover_async.sandbox import Sandbox, Scenario
 from tests.support import catalogs
 from tests.support.catalog_child import song
 from tests.support.runs import read_now
+from tests.support.waiting import until
 
 SCENARIO = Scenario(
     rate_limit=None, seconds=0.05, image_size=16, slow=1, slow_seconds=0.03, faults_on={"submit"}
@@ -95,7 +96,7 @@ class Lane:
         async with catalogs.child(self._sandbox, **self._options) as child:
             dead = asyncio.create_task(child.process.wait())
             await child.hear("opened")
-            await catalogs.until(lambda: dead.done() or len(self._submits(before)) >= wanted)
+            await until(lambda: dead.done() or len(self._submits(before)) >= wanted, every=0.001)
             if dice.random() >= AT_ARRIVAL:
                 await asyncio.wait([dead], timeout=dice.uniform(0, 0.2))
             if dead.done():

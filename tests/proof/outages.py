@@ -35,6 +35,7 @@ from suno_cover_async import Failed, Ledger, SunoCoverClient, SunoCoverError, co
 from suno_cover_async.sandbox import Sandbox, Scenario
 from tests.support import catalogs
 from tests.support.catalog_child import USUAL_RETRY, policies, song
+from tests.support.waiting import until
 
 CASES = (
     *(("gone", seconds) for seconds in (2.0, 30.0, 120.0, 600.0)),
@@ -154,7 +155,7 @@ async def suffer(kind: str, seconds: float, *, tracks: int, scale: float, folder
         options |= {"retry": retry, "session": session}
         client = SunoCoverClient(sandbox.api_key, base_url=sandbox.url, **options)
         work = asyncio.create_task(cover(client, songs, ledger, folder / "covers"))
-        await catalogs.until(lambda: in_the_middle(kind, sandbox, tracks))
+        await until(lambda: in_the_middle(kind, sandbox, tracks), every=0.001)
         async with KINDS[kind](sandbox, connects) as tried:
             await asyncio.sleep(seconds / scale)
             tries = tried()

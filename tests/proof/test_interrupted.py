@@ -10,6 +10,7 @@ from suno_cover_async.sandbox import Sandbox, Scenario
 from tests.proof import kill_loop, outages, storm
 from tests.support import catalogs
 from tests.support.runs import read_now
+from tests.support.waiting import until
 
 SLOW_ANSWERS = Scenario(rate_limit=None, delay=(0.01, 0.03), image_size=16)
 SONGS = 30
@@ -65,7 +66,7 @@ async def test_a_second_process_is_told_who_holds_the_ledger_and_submits_nothing
     async with Sandbox(Scenario(rate_limit=None, seconds=3600)) as sandbox:  # the first one goes on
         given, journal = options(sandbox, tmp_path), sandbox.journal
         async with catalogs.child(sandbox, **given) as first:
-            await catalogs.until(lambda: len(journal.bills) == SONGS)
+            await until(lambda: len(journal.bills) == SONGS, every=0.001)
             async with catalogs.child(sandbox, **given) as second:
                 await second.hear()
             with pytest.raises(LedgerError, match=f"in use by process {first.process.pid} on "):
@@ -84,7 +85,7 @@ async def test_a_stopped_run_is_taken_up_by_the_next(tmp_path: Path, sign: signa
         given, bills = options(sandbox, tmp_path), sandbox.journal.bills
         async with catalogs.child(sandbox, **given) as stopped:
             await stopped.hear("opened")
-            await catalogs.until(lambda: bills)
+            await until(lambda: bills, every=0.001)
             stopped.process.send_signal(sign)
             await stopped.hear()
         known = catalogs.audit(list(bills), ledger, ended=False)

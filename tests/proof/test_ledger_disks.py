@@ -1,24 +1,18 @@
 """A ledger killed at any sync, and on disks that are full or failing."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
 from suno_cover_async.ledger.entry import TrackState
-from suno_cover_async.ledger.ledger import Ledger
 from tests.support.bad_disk import disk_of_its_own, run, strace
+from tests.support.ledger_files import open_and_close
 from tests.support.runs import read_now
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "covers.db"
-
-
-async def opened_and_closed(path: Path) -> None:
-    async with Ledger(path):
-        pass
 
 
 RUN = """
@@ -67,7 +61,7 @@ def test_killed_at_any_sync_a_run_keeps_every_step_that_was_done(path: Path, syn
     prefix = strace("-P", f"{path}-wal", "-e", "trace=fdatasync", "-e", kill)
     code, said = run(RUN, path, prefix=prefix)
     asked, had = progress(said, "asks"), progress(said, "has")
-    asyncio.run(opened_and_closed(path))
+    open_and_close(path)
     found = {entry.music_task_id: entry for entry in read_now(path)}
 
     assert code == -9

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.bad_disk import OPEN, run, strace
-from tests.support.old_ledgers import EXPECTED, old_ledger, open_and_close, version
+from tests.support.ledger_files import open_and_close
+from tests.support.old_ledgers import EXPECTED, old_ledger, version
 from tests.support.runs import read_now
 
 

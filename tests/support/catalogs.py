@@ -8,7 +8,7 @@ import platform
 import sqlite3
 import sys
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -70,13 +70,6 @@ async def child(sandbox: Sandbox, **options: object) -> AsyncGenerator[Child, No
         if process.returncode is None:
             process.kill()
         await process.wait()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Check every millisecond whether something is so, for a minute."""
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110 - the journal is a list, not an event
-            await asyncio.sleep(0.001)
 
 
 @attrs.frozen

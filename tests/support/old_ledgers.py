@@ -1,6 +1,5 @@
 """Ledgers of version 1, and what they hold."""
 
-import asyncio
 import json
 import sqlite3
 from contextlib import closing
@@ -9,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState
-from suno_cover_async.ledger.ledger import Ledger
 from suno_cover_async.models import CoverTask, Track
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -55,11 +53,3 @@ def version(path: Path) -> int:
     with closing(sqlite3.connect(path)) as database:
         (number,) = database.execute("PRAGMA user_version").fetchone()
     return int(number)
-
-
-def open_and_close(path: Path) -> None:
-    async def act() -> None:
-        async with Ledger(path):
-            pass
-
-    asyncio.run(act())

@@ -7,11 +7,16 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Let other tasks run until a condition is true; fail after 100 s."""
+async def until(condition: Callable[[], object], *, every: float = 0.0) -> None:
+    """Let other tasks run until a condition is true; fail after 100 s.
+
+    Args:
+        condition: What to wait for.
+        every: The seconds between two checks, where another process does the work.
+    """
     async with asyncio.timeout(100):
         while not condition():  # noqa: ASYNC110 - the journal is a list, not an event
-            await asyncio.sleep(0)
+            await asyncio.sleep(every)
 
 
 @types.coroutine

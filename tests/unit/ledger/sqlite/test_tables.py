@@ -17,11 +17,11 @@ import pytest
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState
 from suno_cover_async.ledger.ledger import Ledger
+from tests.support.ledger_files import open_and_close
 from tests.support.old_ledgers import (
     EXPECTED,
     SQL,
     old_ledger,
-    open_and_close,
     version,
 )
 from tests.support.runs import read_now
