@@ -172,27 +172,6 @@ async def test_a_cover_whose_host_names_no_time_is_finished_now(ledger: Ledger) 
     assert before - timedelta(seconds=1) <= covered.completed_at <= datetime.now(UTC)
 
 
-@pytest.mark.parametrize(("minutes", "is_young"), [(-1, True), (1, False)])
-def test_a_cover_is_young_for_14_days(*, minutes: int, is_young: bool) -> None:
-    finished = datetime.now(UTC) - timedelta(days=14, minutes=minutes)
-    state = TrackState.COVERED
-    entry = LedgerEntry(number=1, tracks=(Track("m1"),), state=state, completed_at=finished)
-
-    assert entry.is_young is is_young
-
-
-async def test_an_entry_tells_the_details_of_its_cover(ledger: Ledger) -> None:
-    entry = await entry_of(ledger)
-    for step in COVERED:
-        await step(ledger, entry)
-    (covered,) = await entries(ledger)
-
-    assert covered.details.images == details().images
-    assert (covered.details.cover_task_id, covered.details.music_task_id) == ("c1", "m1")
-    assert (covered.details.finished, covered.details.completed_at) == (True, NOON)
-    assert covered.details.duration == timedelta(seconds=41.25)
-
-
 # A lone half of a character is kept; two halves that follow each other become the character.
 TEXT = st.text().filter(lambda text: json.loads(json.dumps(text)) == text)
 
