@@ -99,14 +99,15 @@ def test_while_the_catalog_is_read_the_queue_waits_for_more() -> None:
     play(scene, tracks=2)
 
 
-def test_an_end_of_the_catalog_wakes_who_waits() -> None:
+@pytest.mark.parametrize("end", [TrackQueue.completed, TrackQueue.finish, TrackQueue.close])
+def test_an_end_of_the_catalog_wakes_who_waits(end: Callable[[TrackQueue], None]) -> None:
     async def scene(ledger: Ledger) -> None:
         queue = TrackQueue(ledger, complete=False)
         assert await queue.next() is None
         waiting = asyncio.create_task(queue.ready())
         await asyncio.sleep(10)
 
-        queue.completed()
+        end(queue)
 
         assert await waiting
         assert await queue.next() is None
@@ -119,13 +120,17 @@ def test_an_end_of_the_catalog_wakes_who_waits() -> None:
 def test_a_change_during_a_read_is_noticed(change: Callable[[TrackQueue], None]) -> None:
     async def scene(ledger: Ledger) -> None:
         queue = TrackQueue(ledger, complete=False)
+        assert await queue.next() is None
         reading = asyncio.create_task(queue.next())
-        await asyncio.sleep(0)  # it has begun its first read
+        await asyncio.sleep(0)  # it has begun to read
+        adding = ledger.take_in([Track("m1")])
         change(queue)
 
         assert await reading is None
+        await adding
         async with asyncio.timeout(10):
-            await queue.ready()
+            assert await queue.ready()
+        assert await left(queue) == [1]
 
     play(scene, tracks=0)
 
