@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import pickle
 import sys
 import traceback
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import aiohttp
 import pytest
 
-import suno_cover_async
 from suno_cover_async import (
     APIBOX,
     KIE,
@@ -24,10 +22,8 @@ from suno_cover_async import (
     PollPolicy,
     RateLimit,
     RateLimiter,
-    RateLimitError,
     RetryPolicy,
     SunoCoverClient,
-    SunoCoverError,
 )
 from suno_cover_async.sandbox import Fault, Sandbox, Scenario
 from tests.support.clients import FREE, connect
@@ -360,31 +356,6 @@ async def test_a_nonsense_timeout_is_refused(timeout: Any) -> None:
             await client.wait("task", timeout=timeout)
         with pytest.raises((ValueError, TypeError), match="timeout"):
             await client.wait_for_music("song", timeout=timeout)
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        RateLimitError("x", code=429, http_status=200, music_task_id="m"),
-        CoverTimeoutError("x", cover_task_id="c"),
-        suno_cover_async.CoverFailedError(
-            suno_cover_async.CoverDetails(cover_task_id="c", status=CoverStatus.FAILED)
-        ),
-        MusicFailedError(suno_cover_async.MusicDetails(music_task_id="m", status="FAILED")),
-    ],
-    ids=lambda error: type(error).__name__,
-)
-def test_errors_survive_pickling_with_their_facts(error: SunoCoverError) -> None:
-    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
-
-    assert type(copy) is type(error)
-    assert str(copy) == str(error)
-    assert (copy.code, copy.music_task_id, copy.cover_task_id, copy.retryable) == (
-        error.code,
-        error.music_task_id,
-        error.cover_task_id,
-        error.retryable,
-    )
 
 
 async def test_two_clients_of_one_account_share_a_window() -> None:
