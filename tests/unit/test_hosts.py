@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from suno_cover_async.hosts import APIBOX, HOSTS, KIE, SUNOAPI, BaseUrl, Host
+from suno_cover_async.hosts import APIBOX, HOSTS, KIE, SUNOAPI, Host
 
 URL = "https://api.example.com"
 
@@ -61,11 +61,3 @@ def test_a_host_of_ones_own_has_the_documented_defaults(base_url: str) -> None:
 
     assert host.credits_path == SUNOAPI.credits_path
     assert (host.rate_codes, host.credits_429) == ({429}, False)
-
-
-def test_two_clients_of_one_url_learn_for_themselves_that_the_api_answers() -> None:
-    first, second = BaseUrl(URL), BaseUrl(URL)
-    first.has_answered = True
-
-    assert not second.has_answered
-    assert first != second
