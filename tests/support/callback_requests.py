@@ -32,7 +32,8 @@ REFUSED = CallbackAnswer(status=400, body=b'{"status": "refused"}')
 
 
 def make(**options: Any) -> CallbackReceiver:
-    return CallbackReceiver(**({"public_url": PUBLIC_URL, "secret": SECRET} | options))
+    defaults: dict[str, Any] = {"public_url": PUBLIC_URL, "secret": SECRET}
+    return CallbackReceiver(**(defaults | options))
 
 
 def path_of(receiver: CallbackReceiver, music_task_id: str = MUSIC) -> str:

@@ -35,8 +35,8 @@ Door = Callable[[CallbackReceiver, socket.socket], AbstractAsyncContextManager[N
 def at(sock: socket.socket, **options: Any) -> CallbackReceiver:
     """Make a receiver that knows its address before any server listens there."""
     port = sock.getsockname()[1]
-    public_url = f"http://127.0.0.1:{port}/suno"
-    return CallbackReceiver(**({"public_url": public_url, "secret": SECRET} | options))
+    defaults: dict[str, Any] = {"public_url": f"http://127.0.0.1:{port}/suno", "secret": SECRET}
+    return CallbackReceiver(**(defaults | options))
 
 
 class Uvicorn(uvicorn.Server):

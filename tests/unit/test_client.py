@@ -36,12 +36,11 @@ def play(scene: Scene, *, options: dict[str, Any] | None = None, **scenario: Any
 
     async def whole() -> None:
         clock = asyncio.get_running_loop().time
-        fields = {"seconds": 60, "rate_limit": None, "image_size": 16} | scenario
-        sandbox = Sandbox(Scenario(**fields), clock=clock)
-        async with sandbox:
+        fields: dict[str, Any] = {"seconds": 60, "rate_limit": None, "image_size": 16} | scenario
+        async with Sandbox(Scenario(**fields), clock=clock) as sandbox:
             place: dict[str, Any] = {"api_key": sandbox.api_key, "base_url": sandbox.url}
-            settings = {"rate_limit": NO_LIMIT} | place | (options or {})
-            async with SunoCoverClient(**settings) as client:
+            place["rate_limit"] = NO_LIMIT
+            async with SunoCoverClient(**(place | (options or {}))) as client:
                 await scene(sandbox, client)
 
     run(whole())
@@ -60,7 +59,8 @@ def test_a_cover_is_submitted_waited_for_and_saved(tmp_path: Path) -> None:
 
         assert details.status is CoverStatus.SUCCESS
         assert 60 <= now() < 100
-        assert client.unclaimed == client.possibly_billed == ()
+        assert not client.unclaimed
+        assert not client.possibly_billed
         assert [bill.music_task_id for bill in sandbox.journal.bills] == [music]
         assert [file.read_bytes()[:4] for file in files] == [b"\x89PNG"] * 2
         assert {file.parent for file in files} == {tmp_path / "covers"}
@@ -228,7 +228,7 @@ def test_a_lost_answer_leaves_the_music_possibly_billed_until_it_is_submitted_ag
         assert client.is_possibly_billed(music)
 
         assert (await client.submit(music)).adopted
-        assert client.possibly_billed == ()
+        assert not client.possibly_billed
         assert len(sandbox.journal.bills) == 1
 
     play(scene)
@@ -257,7 +257,7 @@ def test_a_cancelled_submit_is_finished_and_settled_waits_for_that() -> None:
         caller.cancel()
         with pytest.raises(asyncio.CancelledError):
             await caller
-        assert client.unclaimed == ()
+        assert not client.unclaimed
 
         await client.settled(music)
 

@@ -18,6 +18,8 @@ from suno_cover_async import (
 )
 from tests.support.callback_requests import make
 
+KEYED: dict[str, Any] = {"api_key": "key"}
+
 ODD_IDS = ["", " ", "a b", "a\n", "a\x00", "ä", "x" * 129, "https://suno.com/song/1", 5, None, b"a"]
 
 
@@ -112,7 +114,7 @@ def test_https_anywhere_and_http_on_loopback_are_fine(url: str) -> None:
 )
 def test_nonsense_is_refused_by_the_name_of_its_argument(argument: str, value: Any) -> None:
     with pytest.raises(ValueError, match=argument):
-        SunoCoverClient(**({"api_key": "key"} | {argument: value}))
+        SunoCoverClient(**(KEYED | {argument: value}))
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,7 @@ def test_nonsense_is_refused_by_the_name_of_its_argument(argument: str, value: A
 )
 def test_a_wrong_kind_of_argument_is_refused_at_once_and_by_name(argument: str, value: Any) -> None:
     with pytest.raises((ValueError, TypeError), match=argument):
-        SunoCoverClient(**({"api_key": "key"} | {argument: value}))
+        SunoCoverClient(**(KEYED | {argument: value}))
 
 
 @pytest.mark.parametrize("timeout", ["5", 10**400, 0, -1, float("nan"), float("inf")])
@@ -193,6 +195,7 @@ COVER = CoverDetails(
 async def test_a_download_of_nonsense_is_refused_by_name(
     arguments: dict[str, Any], error: type[Exception], reason: str, tmp_path: Path
 ) -> None:
+    valid: dict[str, Any] = {"details": COVER, "into": tmp_path}
     async with SunoCoverClient("key") as client:
         with pytest.raises(error, match=reason):
-            await client.download(**({"details": COVER, "into": tmp_path} | arguments))
+            await client.download(**(valid | arguments))

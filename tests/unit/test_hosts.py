@@ -51,8 +51,9 @@ def test_every_host_says_too_often_by_429_and_two_of_them_by_405_and_430_too() -
 def test_a_host_that_could_get_the_key_astray_is_refused(
     fields: dict[str, Any], error: type[Exception], named: str
 ) -> None:
+    valid: dict[str, Any] = {"name": "mine", "base_url": URL}
     with pytest.raises(error, match=named):
-        Host(**({"name": "mine", "base_url": URL} | fields))
+        Host(**(valid | fields))
 
 
 @pytest.mark.parametrize("base_url", [URL, "http://127.0.0.1:8480", "http://[::1]:8480"])
@@ -60,4 +61,5 @@ def test_a_host_of_ones_own_has_the_documented_defaults(base_url: str) -> None:
     host = Host(name="mine", base_url=base_url)
 
     assert host.credits_path == SUNOAPI.credits_path
-    assert (host.rate_codes, host.credits_429) == ({429}, False)
+    assert host.rate_codes == {429}
+    assert not host.credits_429

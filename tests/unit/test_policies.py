@@ -32,9 +32,9 @@ def test_polls_come_every_15_percent_of_the_age_between_5_and_30_s(age: float) -
     ],
 )
 def test_a_nonsense_policy_is_refused_by_the_name_of_its_argument(
-    policy: Any, argument: str, value: object
+    policy: Any, argument: str, value: Any
 ) -> None:
-    arguments = {"calls": 1, "seconds": 1.0} if policy is RateLimit else {}
+    arguments: dict[str, Any] = {"calls": 1, "seconds": 1.0} if policy is RateLimit else {}
 
     with pytest.raises((ValueError, TypeError), match=f"^{argument} must be"):
         policy(**(arguments | {argument: value}))

@@ -23,7 +23,7 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
-HTTP = {"type": "http", "method": "POST", "path": "/suno", "headers": []}
+HTTP: dict[str, Any] = {"type": "http", "method": "POST", "path": "/suno", "headers": []}
 
 
 def callback(**changes: Any) -> dict[str, Any]:

@@ -35,14 +35,18 @@ async def test_the_hook_gets_the_two_ids_each_time() -> None:
     assert called == [Callback(music_task_id=MUSIC, cover_task_id=COVER)] * 3
 
 
-however_made = pytest.mark.parametrize(
-    "wrap",
-    [
-        lambda later: later,
-        lambda later: lambda callback: later(callback),  # noqa: PLW0108 - as people write it
-        partial,
-    ],
-)
+def itself(later: Any) -> Any:
+    return later
+
+
+def a_function_around_it(later: Any) -> Any:
+    def function(callback: Callback) -> Any:
+        return later(callback)
+
+    return function
+
+
+however_made = pytest.mark.parametrize("wrap", [itself, a_function_around_it, partial])
 
 
 class Later:

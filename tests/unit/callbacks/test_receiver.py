@@ -204,7 +204,7 @@ PATHS = st.one_of(SCRAPS, st.just(path_of(make())))
 
 HEADERS = st.one_of(
     SCRAPS,
-    st.just({}),
+    st.just(dict[str, str]()),
     st.lists(st.tuples(st.one_of(NAMES, SCRAPS), SCRAPS), max_size=4),
     st.dictionaries(NAMES, SCRAPS, max_size=4),
 )
@@ -271,7 +271,8 @@ def test_only_a_callback_can_notify(callback: Any, error: type[Exception]) -> No
 
 def posted(receiver: CallbackReceiver, **changes: Any) -> dict[str, Any]:
     path = path_of(receiver)
-    return {"type": "http", "method": "POST", "path": path, "headers": []} | changes
+    scope: dict[str, Any] = {"type": "http", "method": "POST", "path": path, "headers": []}
+    return scope | changes
 
 
 def part(body: bytes, *, more: bool = True) -> dict[str, Any]:

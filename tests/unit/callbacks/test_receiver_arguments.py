@@ -104,7 +104,11 @@ def test_a_receiver_is_not_pickled_nor_copied() -> None:
     ],
 )
 def test_a_wrong_argument_leaves_no_secret_in_the_traceback(wrong: dict[str, Any]) -> None:
-    arguments = {"public_url": "https://me.example/suno", "secret": SECRET, "hmac_key": [KEY]}
+    arguments: dict[str, Any] = {
+        "public_url": "https://me.example/suno",
+        "secret": SECRET,
+        "hmac_key": [KEY],
+    }
     with pytest.raises((ValueError, TypeError), match=next(iter(wrong))) as error:
         CallbackReceiver(**(arguments | wrong))
     ours = error.value.with_traceback(error.tb.tb_next)  # not the locals of this test
