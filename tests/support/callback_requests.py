@@ -7,6 +7,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
+import pytest
+from multidict import CIMultiDict
 
 from suno_cover_async import CallbackAnswer, CallbackReceiver
 from suno_cover_async.protocol import codec, signatures
@@ -26,9 +28,12 @@ JSON = {"Content-Type": "application/json"}
 
 ACCEPTED = CallbackAnswer(status=200, body=b'{"status": "received"}')
 
+REFUSED = CallbackAnswer(status=400, body=b'{"status": "refused"}')
+
 
 def make(**options: Any) -> CallbackReceiver:
-    return CallbackReceiver(**({"public_url": PUBLIC_URL, "secret": SECRET} | options))
+    defaults: dict[str, Any] = {"public_url": PUBLIC_URL, "secret": SECRET}
+    return CallbackReceiver(**(defaults | options))
 
 
 def path_of(receiver: CallbackReceiver, music_task_id: str = MUSIC) -> str:
@@ -81,6 +86,35 @@ def padded(size: int) -> bytes:
 
 
 TOKEN_OF_ANOTHER = signatures.mint(signatures.Secrets("another secret").check("secret"), MUSIC)
+
+BELIEVABLE: dict[str, Callable[[], Request]] = {
+    "as the sandbox sends it": Request,
+    "another prefix": lambda: but(path="/a/b/" + path_of(make()).rpartition("/")[2]),
+    "no prefix": lambda: but(path=path_of(make()).rpartition("/")[2]),
+    "a query": lambda: but(path=path_of(make()) + "?a=/b/c.d"),
+    "no type": lambda: without("Content-Type"),
+    "an empty type, as WSGI may have it": lambda: but(headers=signed() | {"Content-Type": ""}),
+    "a charset": lambda: but(headers=signed() | {"Content-Type": "Application/JSON ; charset=x"}),
+    "a kind of JSON": lambda: but(headers=signed() | {"Content-Type": "application/a.b+json"}),
+    "identity": lambda: with_headers(("Content-Encoding", "Identity")),
+    "spaces around it": lambda: with_headers(("Content-Encoding", " identity\t")),
+    "pairs of bytes": lambda: but(
+        headers=[(name.lower().encode(), value.encode()) for name, value in signed().items()]
+    ),
+    "names in other cases": lambda: but(headers={n.upper(): v for n, v in signed().items()}),
+    "a multidict": lambda: but(headers=CIMultiDict(signed())),
+    "others twice, in any alphabet": lambda: with_headers(*[("Forwarded", "\udcff\u00e4")] * 2),
+    "the largest body": lambda: but(
+        headers=signed() | {"Content-Length": "65536"}, body=padded(65536)
+    ),
+    "the other spelling": lambda: but(body=data('{"task_id":"COVER"}')),
+    "both spellings": lambda: but(body=data('{"task_id":"COVER","taskId":"COVER"}')),
+    "a failure": lambda: but(
+        body=codec.encode_callback(501, "failed", cover_task_id=COVER, images=None)
+    ),
+    "nearly stale": lambda: but(headers=signed(age=298)),
+    "from a clock that is ahead": lambda: but(headers=signed(age=-298)),
+}
 
 UNBELIEVABLE: dict[str, Callable[[], Request]] = {
     "forged: no token": lambda: but(path="/suno/forged"),
@@ -188,6 +222,11 @@ ABSURD: dict[str, Callable[[], Request]] = {
     "body bytearray": lambda: but(body=bytearray(letter())),
     "body a list": lambda: but(body=[*letter()]),
 }
+
+
+def each_of(cases: dict[str, Callable[[], Request]]) -> pytest.MarkDecorator:
+    """Parametrize a test by requests, each made when the test runs."""
+    return pytest.mark.parametrize("request_of", cases.values(), ids=cases.keys())
 
 
 async def receive(receiver: CallbackReceiver, times: int = 1) -> list[CallbackAnswer]:

@@ -35,8 +35,8 @@ Door = Callable[[CallbackReceiver, socket.socket], AbstractAsyncContextManager[N
 def at(sock: socket.socket, **options: Any) -> CallbackReceiver:
     """Make a receiver that knows its address before any server listens there."""
     port = sock.getsockname()[1]
-    public_url = f"http://127.0.0.1:{port}/suno"
-    return CallbackReceiver(**({"public_url": public_url, "secret": SECRET} | options))
+    defaults: dict[str, Any] = {"public_url": f"http://127.0.0.1:{port}/suno", "secret": SECRET}
+    return CallbackReceiver(**(defaults | options))
 
 
 class Uvicorn(uvicorn.Server):
@@ -159,23 +159,3 @@ async def ask(receiver: CallbackReceiver, request: bytes) -> bytes:
 
 def is_accepted(answer: bytes) -> bool:
     return answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b'{"status": "received"}')
-
-
-class Server:
-    """An ASGI server, as far as one conversation goes."""
-
-    def __init__(self, *messages: dict[str, Any], deaf: bool = False) -> None:
-        self.messages, self.deaf = list(messages), deaf
-        self.sent: list[Any] = []
-
-    async def receive(self) -> dict[str, Any]:
-        return self.messages.pop(0)
-
-    async def send(self, message: Any) -> None:
-        if self.deaf:
-            raise OSError("the caller left")
-        self.sent.append(message)
-
-    async def run(self, receiver: CallbackReceiver, **scope: Any) -> list[Any]:
-        await receiver.asgi(scope, self.receive, self.send)
-        return self.sent

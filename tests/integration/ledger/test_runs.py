@@ -16,16 +16,11 @@ import pytest
 
 from suno_cover_async import (
     KIE,
-    CoverDetails,
     Covered,
-    CoverFailedError,
-    CoverStatus,
     CoverTask,
     Ledger,
-    LedgerEntry,
     LedgerError,
     LedgerRun,
-    ServerError,
     SunoCoverClient,
     Track,
     TrackState,
@@ -40,7 +35,6 @@ from tests.support.waiting import until
 
 QUICK = Scenario(rate_limit=None, polls=1, image_size=16)
 ACCOUNT = "0123456789abcdef"
-FAILED = CoverFailedError(CoverDetails(cover_task_id="c1", status=CoverStatus.FAILED))
 
 
 @pytest.fixture
@@ -259,71 +253,6 @@ async def test_the_command_line_notes_what_a_run_cost_and_shows_it(
 
 
 # How often a submit was begun
-
-
-async def entry_of(ledger: Ledger) -> LedgerEntry:
-    await ledger.take_in([Track("m1")])
-    (entry,) = read_now(ledger)
-    return entry
-
-
-async def submits(ledger: Ledger) -> int:
-    (entry,) = read_now(ledger)
-    return entry.submits
-
-
-async def test_a_submit_counts_when_it_is_begun_and_not_when_it_was_not_sent(path: Path) -> None:
-    counts: list[int] = []
-    async with Ledger(path) as ledger:
-        entry = await entry_of(ledger)
-        for step in (ledger.submitting, ledger.unsent, ledger.unsent, ledger.submitting):
-            await step(entry)
-            counts.append(await submits(ledger))
-
-    assert counts == [1, 0, 0, 1]
-
-
-async def test_a_submit_that_is_repeated_after_a_crash_counts_once(path: Path) -> None:
-    async with Ledger(path) as ledger:
-        await ledger.submitting(await entry_of(ledger))
-    async with Ledger(path) as ledger:
-        (entry,) = await ledger.next_open(TrackState.SUBMITTING, 0, 1)
-        await ledger.submitting(entry)
-        await ledger.submitted(entry, CoverTask(cover_task_id="c1", music_task_id="m1"))
-
-        assert await submits(ledger) == 1
-
-
-async def test_a_cover_that_failed_counts_again_when_it_is_submitted_again(path: Path) -> None:
-    counts: list[int] = []
-    async with Ledger(path) as ledger:
-        entry = await entry_of(ledger)
-        for _ in range(2):
-            await ledger.submitting(entry)
-            await ledger.submitted(entry, CoverTask(cover_task_id="c1", music_task_id="m1"))
-            await ledger.ended(entry, TrackState.FAILED, FAILED)
-            await ledger.retry_failed()
-            counts.append(await submits(ledger))  # not before it is begun
-        await ledger.submitting(entry)
-        await ledger.submitting(entry)  # after a crash
-        counts.append(await submits(ledger))
-
-    assert counts == [1, 2, 3]
-
-
-@pytest.mark.parametrize("state", [TrackState.FAILED, TrackState.ATTENTION])
-async def test_what_failed_without_a_cover_counts_as_it_is_submitted(
-    path: Path, state: TrackState
-) -> None:
-    """One that may have been submitted is repeated; one that was refused is begun anew."""
-    async with Ledger(path) as ledger:
-        entry = await entry_of(ledger)
-        await ledger.submitting(entry)
-        await ledger.ended(entry, state, ServerError("x"))
-        await ledger.retry_failed()
-        await ledger.submitting(entry)
-
-        assert await submits(ledger) == (2 if state is TrackState.FAILED else 1)
 
 
 async def test_a_catalog_counts_a_submit_for_each_bill(path: Path) -> None:

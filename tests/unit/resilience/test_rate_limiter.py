@@ -7,14 +7,12 @@ import math
 import random
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any
 
-import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suno_cover_async import ClientUsageError, PollPolicy, RateLimit, RateLimiter, RetryPolicy
+from suno_cover_async import ClientUsageError, RateLimit, RateLimiter
 from suno_cover_async.common.tasks import Closing
 from suno_cover_async.covers.durations import Durations
 from suno_cover_async.resilience.rate_limiter import Backpressure, Permit
@@ -481,13 +479,6 @@ def test_an_accepted_request_ends_the_doubling() -> None:
     assert third - until <= 11
 
 
-@given(age=st.floats(0, 10_000))
-def test_polls_come_every_15_percent_of_the_age_between_5_and_30_s(age: float) -> None:
-    pause = PollPolicy().interval(age)
-
-    assert 0.9 * min(max(0.15 * age, 5), 30) <= pause <= 1.1 * min(max(0.15 * age, 5), 30)
-
-
 def test_the_first_poll_is_learned_from_the_host() -> None:
     durations = Durations()
     assert durations.initial_delay(busy=False) == 20
@@ -528,30 +519,3 @@ def test_nonsense_durations_are_ignored(nonsense: float) -> None:
     durations.learn(nonsense)
 
     assert durations.initial_delay(busy=False) == 20
-
-
-@pytest.mark.parametrize(
-    ("policy", "argument", "value"),
-    [
-        (policy, argument, value)
-        for policy, arguments in {
-            RateLimit: ("calls", "seconds"),
-            PollPolicy: tuple(attrs.fields_dict(PollPolicy)),
-            RetryPolicy: tuple(attrs.fields_dict(RetryPolicy)),
-        }.items()
-        for argument in arguments
-        for value in (0, -1, math.nan, math.inf, "5")
-    ],
-)
-def test_a_nonsense_policy_is_refused_by_the_name_of_its_argument(
-    policy: Any, argument: str, value: object
-) -> None:
-    arguments = {"calls": 1, "seconds": 1.0} if policy is RateLimit else {}
-
-    with pytest.raises((ValueError, TypeError), match=f"^{argument} must be"):
-        policy(**(arguments | {argument: value}))
-
-
-def test_a_least_interval_over_the_longest_is_refused() -> None:
-    with pytest.raises(ValueError, match="min_interval"):
-        PollPolicy(min_interval=31, max_interval=30)

@@ -135,12 +135,6 @@ UNREADABLE = UnexpectedResponseError("the answer cannot be read")
 PATIENT = RetryPolicy(max_attempts=7, total_timeout=None)
 
 
-def test_a_catalog_has_three_times_the_attempts_and_no_time_limit() -> None:
-    policy = RetryPolicy(max_attempts=4, total_timeout=1.0, initial_delay=7.0).for_batch()
-
-    assert policy == RetryPolicy(max_attempts=12, total_timeout=None, initial_delay=7.0)
-
-
 def test_trouble_of_one_call_ends_it_however_long_that_takes() -> None:
     slow = failed(TransportError("no answer"), took=1_000.0)
 

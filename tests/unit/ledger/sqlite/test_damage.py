@@ -251,30 +251,6 @@ def test_an_entry_that_no_longer_makes_sense_is_named(tmp_path: Path) -> None:
         asyncio.run(find())
 
 
-@pytest.mark.parametrize(
-    "wreck",
-    [
-        *(f"names = '{names}'" for names in ("{}", "[]", '{"Song": null}', '{"Song": 5}', "null")),
-        *(f"names = '{names}'" for names in ("[" * 5_000, '{"\\ud800": 5}', '{"Song": [1]}')),
-        *(f"images = '{images}'" for images in ("[null]", "[5]", '"ab"', "{}", "[" * 5_000)),
-        *(f"files = '{files}'" for files in ("[null]", '["\\u0000"]', '"ab"', "[" * 5_000)),
-        *(f"cover_task_id = '{task}'" for task in ("a b", "\x1b[2J", "é", "x" * 129)),
-        *(f"completed_at = {seconds}" for seconds in ("1e300", "-1e300", "1e17", "-62135600000")),
-        "adopted = 2",
-        "retried = 2",
-        "music_task_id = 'a b'",
-    ],
-)
-def test_an_entry_of_whatever_nonsense_is_named(tmp_path: Path, wreck: str) -> None:
-    path = tmp_path / "covers.db"
-    fill(path)
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
-        database.execute(f"UPDATE tracks SET {wreck} WHERE number = 2")  # noqa: S608 - ours
-
-    with pytest.raises(LedgerError, match="entry 2 is damaged"):
-        ids(path)
-
-
 @pytest.mark.parametrize("state", ["unknown", "", "SAVED", 7])
 @pytest.mark.parametrize("is_checked", [True, False])
 def test_an_entry_in_a_state_that_nobody_knows_is_not_left_out_of_the_count(

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from suno_cover_async.callbacks.handler import CallbackHandler
 from suno_cover_async.models import Callback
+from tests.support import virtual_time
 from tests.support.callback_requests import (
     ACCEPTED,
     COVER,
@@ -20,7 +22,7 @@ from tests.support.callback_requests import (
 )
 from tests.support.waiting import until
 
-"""Status, body and headers: the same, whatever was wrong."""
+CALLBACK = Callback(music_task_id=MUSIC, cover_task_id=COVER)
 
 
 async def test_the_hook_gets_the_two_ids_each_time() -> None:
@@ -33,14 +35,18 @@ async def test_the_hook_gets_the_two_ids_each_time() -> None:
     assert called == [Callback(music_task_id=MUSIC, cover_task_id=COVER)] * 3
 
 
-however_made = pytest.mark.parametrize(
-    "wrap",
-    [
-        lambda later: later,
-        lambda later: lambda callback: later(callback),  # noqa: PLW0108 - as people write it
-        partial,
-    ],
-)
+def itself(later: Any) -> Any:
+    return later
+
+
+def a_function_around_it(later: Any) -> Any:
+    def function(callback: Callback) -> Any:
+        return later(callback)
+
+    return function
+
+
+however_made = pytest.mark.parametrize("wrap", [itself, a_function_around_it, partial])
 
 
 class Later:
@@ -187,3 +193,52 @@ async def test_a_hook_that_no_thread_can_be_had_for_harms_nobody() -> None:
 
     await receive(receiver)
     await until(lambda: called)
+
+
+@pytest.mark.parametrize("wrong", [5, None, "print"])
+def test_what_cannot_be_called_is_refused_and_named(wrong: Any) -> None:
+    with pytest.raises(TypeError, match=f"on_callback must be callable, not {wrong!r}"):
+        CallbackHandler(wrong)
+
+
+async def test_a_plain_function_runs_in_a_thread_that_holds_up_no_exit() -> None:
+    threads: list[threading.Thread] = []
+
+    CallbackHandler(lambda _: threads.append(threading.current_thread())).call(CALLBACK)
+
+    await until(lambda: threads)
+    assert threads[0] is not threading.main_thread()
+    assert threads[0].daemon
+
+
+def test_a_coroutine_starts_after_5_hundredths_of_a_second() -> None:
+    async def started() -> float:
+        came = asyncio.Event()
+
+        async def hook(_: Callback) -> None:
+            came.set()
+
+        CallbackHandler(hook).call(CALLBACK)
+        await came.wait()
+        return asyncio.get_running_loop().time()
+
+    assert virtual_time.run(started()) == pytest.approx(0.05)
+
+
+def test_a_call_that_ended_makes_space_whatever_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    async def calls() -> int:
+        called: list[Callback] = []
+
+        async def hook(callback: Callback) -> None:
+            called.append(callback)
+            raise ValueError("Oh dear")
+
+        handler = CallbackHandler(hook)
+        for _ in range(3):
+            for _ in range(100):
+                handler.call(CALLBACK)
+            await asyncio.sleep(1)
+        return len(called)
+
+    assert virtual_time.run(calls()) == 300
+    assert {record.levelno for record in caplog.records} == {logging.ERROR}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from suno_cover_async import CallbackReceiver
+from suno_cover_async import CallbackReceiver, CallbackRefusedError
 from tests.support.callback_requests import (
     ABSURD,
     KEY,
@@ -22,8 +22,6 @@ from tests.support.callback_requests import (
     make,
     path_of,
 )
-
-"""Status, body and headers: the same, whatever was wrong."""
 
 
 @pytest.mark.parametrize(
@@ -106,7 +104,11 @@ def test_a_receiver_is_not_pickled_nor_copied() -> None:
     ],
 )
 def test_a_wrong_argument_leaves_no_secret_in_the_traceback(wrong: dict[str, Any]) -> None:
-    arguments = {"public_url": "https://me.example/suno", "secret": SECRET, "hmac_key": [KEY]}
+    arguments: dict[str, Any] = {
+        "public_url": "https://me.example/suno",
+        "secret": SECRET,
+        "hmac_key": [KEY],
+    }
     with pytest.raises((ValueError, TypeError), match=next(iter(wrong))) as error:
         CallbackReceiver(**(arguments | wrong))
     ours = error.value.with_traceback(error.tb.tb_next)  # not the locals of this test
@@ -136,3 +138,34 @@ async def test_the_reason_is_logged_for_debugging_without_any_secret(
     digest = base64.b64encode(KEY.encode()).decode()
     for hidden in (SECRET, KEY, token, token.partition(".")[2], digest):
         assert hidden not in caplog.text
+
+
+def test_a_refusal_leaves_no_token_in_the_traceback() -> None:
+    receiver = make()
+    method, path, headers, _ = Request().parts()
+    with pytest.raises(CallbackRefusedError, match="the body is no JSON object") as error:
+        receiver.read(method, path, headers, b"{}")
+    ours = error.value.with_traceback(error.tb.tb_next)
+    seen = traceback.TracebackException.from_exception(ours, capture_locals=True)
+    shown = "".join(seen.format())
+
+    assert "reason = " in shown
+    assert error.value.__context__ is None
+    assert path.rpartition("/")[2] not in shown
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "match"),
+    [
+        ("", 8481, "host must be an address"),
+        ("127.0.0.1", -1, "port must be a whole number from 0 to 65535, not -1"),
+        ("127.0.0.1", 65_536, "port must be a whole number from 0 to 65535, not 65536"),
+        ("127.0.0.1", "http", "port"),
+    ],
+)
+async def test_an_address_that_cannot_be_listened_on_is_refused(
+    host: str, port: Any, match: str
+) -> None:
+    with pytest.raises(ValueError, match=match):
+        async with make().listen(host, port):
+            pass

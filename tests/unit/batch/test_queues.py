@@ -1,0 +1,287 @@
+"""Which track a run covers next, and which images it saves next."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from suno_cover_async import Ledger, LedgerEntry, LedgerError, Track
+from suno_cover_async.batch.queues import DownloadQueue, TrackQueue
+from tests.support.ledger_steps import NOON, TASK, details, entries
+from tests.support.virtual_time import run
+
+Scene = Callable[[Ledger], Coroutine[Any, Any, None]]
+
+
+def play(scene: Scene, tracks: int) -> None:
+    """Play a scene over a ledger with some tracks, m1 and so on, in virtual time."""
+
+    async def whole() -> None:
+        async with Ledger(None) as ledger, asyncio.timeout(1_000):
+            await add(ledger, *range(1, tracks + 1))
+            await scene(ledger)
+
+    run(whole())
+
+
+async def add(ledger: Ledger, *numbers: int) -> None:
+    await ledger.take_in([Track(f"m{number}") for number in numbers])
+
+
+async def left(queue: TrackQueue | DownloadQueue) -> list[int]:
+    found: list[int] = []
+    while (entry := await queue.next()) is not None:
+        found.append(entry.number)
+    return found
+
+
+def test_what_is_paid_for_comes_first_then_what_may_be_and_then_the_catalog() -> None:
+    async def scene(ledger: Ledger) -> None:
+        found = await entries(ledger)
+        for paid in (found[5], found[2]):
+            await ledger.submitted(paid, TASK)
+        for possibly_billed in (found[6], found[1]):
+            await ledger.submitting(possibly_billed)
+        await ledger.covered(found[3], details())
+        queue = TrackQueue(ledger, complete=True)
+
+        assert await queue.ready()
+        assert await left(queue) == [3, 6, 2, 7, 1, 5]
+        assert not await queue.ready()
+
+    play(scene, tracks=7)
+
+
+def test_each_track_comes_once_however_many_there_are_and_whoever_asks() -> None:
+    async def scene(ledger: Ledger) -> None:
+        queue = TrackQueue(ledger, complete=True)
+
+        found = await asyncio.gather(*(left(queue) for _ in range(7)))
+
+        assert sorted(number for some in found for number in some) == [*range(1, 252)]
+
+    play(scene, tracks=251)
+
+
+def test_a_track_that_is_submitted_meanwhile_does_not_come_again() -> None:
+    async def scene(ledger: Ledger) -> None:
+        queue = TrackQueue(ledger, complete=True)
+        found: list[int] = []
+        while entry := await queue.next():
+            found.append(entry.number)
+            await ledger.submitted(entry, TASK)
+
+        assert found == [*range(1, 151)]
+
+    play(scene, tracks=150)
+
+
+def test_while_the_catalog_is_read_the_queue_waits_for_more() -> None:
+    async def scene(ledger: Ledger) -> None:
+        queue = TrackQueue(ledger, complete=False)
+        assert await left(queue) == [1, 2]
+        waiting = asyncio.create_task(queue.ready())
+        await asyncio.sleep(10)
+        assert not waiting.done()
+
+        await add(ledger, 3)
+        queue.grown()
+
+        assert await waiting
+        assert await left(queue) == [3]
+        queue.completed()
+        assert await queue.ready()
+        assert await left(queue) == []
+        assert not await queue.ready()
+
+    play(scene, tracks=2)
+
+
+@pytest.mark.parametrize("end", [TrackQueue.completed, TrackQueue.finish, TrackQueue.close])
+def test_an_end_of_the_catalog_wakes_who_waits(end: Callable[[TrackQueue], None]) -> None:
+    async def scene(ledger: Ledger) -> None:
+        queue = TrackQueue(ledger, complete=False)
+        assert await queue.next() is None
+        waiting = asyncio.create_task(queue.ready())
+        await asyncio.sleep(10)
+
+        end(queue)
+
+        assert await waiting
+        assert await queue.next() is None
+        assert not await queue.ready()
+
+    play(scene, tracks=0)
+
+
+@pytest.mark.parametrize("change", [TrackQueue.grown, TrackQueue.completed])
+def test_a_change_during_a_read_is_noticed(change: Callable[[TrackQueue], None]) -> None:
+    async def scene(ledger: Ledger) -> None:
+        queue = TrackQueue(ledger, complete=False)
+        assert await queue.next() is None
+        reading = asyncio.create_task(queue.next())
+        await asyncio.sleep(0)  # it has begun to read
+        adding = ledger.take_in([Track("m1")])
+        change(queue)
+
+        assert await reading is None
+        await adding
+        async with asyncio.timeout(10):
+            assert await queue.ready()
+        assert await left(queue) == [1]
+
+    play(scene, tracks=0)
+
+
+def test_after_finish_only_what_is_paid_for_comes() -> None:
+    async def scene(ledger: Ledger) -> None:
+        _, second, third, _ = await entries(ledger)
+        await ledger.submitting(second)
+        await ledger.submitted(third, TASK)
+        queue = TrackQueue(ledger, complete=False)
+        queue.finish()
+
+        assert await left(queue) == [3]
+        assert not await queue.ready()
+
+    play(scene, tracks=4)
+
+
+def test_after_finish_the_page_that_is_read_still_comes() -> None:
+    async def scene(ledger: Ledger) -> None:
+        queue = TrackQueue(ledger, complete=True)
+        assert await queue.next() is not None
+
+        queue.finish()
+
+        assert await left(queue) == [*range(2, 101)]
+        assert not await queue.ready()
+
+    play(scene, tracks=150)
+
+
+def test_after_close_nothing_comes() -> None:
+    async def scene(ledger: Ledger) -> None:
+        await ledger.submitted((await entries(ledger))[0], TASK)
+        queue = TrackQueue(ledger, complete=False)
+        assert await queue.next() is not None
+
+        queue.close()
+
+        assert await left(queue) == []
+        assert not await queue.ready()
+
+    play(scene, tracks=3)
+
+
+@pytest.mark.parametrize("kind", [TrackQueue, DownloadQueue])
+def test_a_cancellation_during_a_read_takes_no_entry_away(kind: type) -> None:
+    async def scene(ledger: Ledger) -> None:
+        for entry in await entries(ledger):
+            await ledger.covered(entry, details())
+        await add(ledger, 3, 4)
+        queue: TrackQueue | DownloadQueue = (
+            TrackQueue(ledger, complete=True) if kind is TrackQueue else DownloadQueue(ledger, 2)
+        )
+        queue.completed()
+        reading = asyncio.create_task(queue.next())
+        await asyncio.sleep(0)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+
+        assert await left(queue) == ([3, 4] if kind is TrackQueue else [1, 2])
+
+    play(scene, tracks=2)
+
+
+async def test_a_ledger_that_cannot_be_read_is_an_error_of_both_queues() -> None:
+    ledger = Ledger(None)
+
+    for queue in (TrackQueue(ledger, complete=True), DownloadQueue(ledger, 1)):
+        with pytest.raises(LedgerError, match="is not open"):
+            await queue.next()
+
+
+async def cover(ledger: Ledger, ages: list[int]) -> None:
+    """Cover the tracks, each so many days before noon."""
+    for entry, age in zip(await entries(ledger), ages, strict=True):
+        await ledger.covered(entry, details(completed_at=NOON - timedelta(days=age)))
+
+
+async def taken(queue: DownloadQueue) -> LedgerEntry:
+    entry = await queue.next()
+    assert entry is not None
+    return entry
+
+
+def test_the_oldest_images_come_first_and_each_once() -> None:
+    async def scene(ledger: Ledger) -> None:
+        await cover(ledger, [2, 4, 1, 3])
+        queue = DownloadQueue(ledger, workers=4)
+        queue.completed()
+
+        assert await left(queue) == [2, 4, 1, 3]
+
+    play(scene, tracks=4)
+
+
+def test_images_that_are_given_back_unsaved_come_again() -> None:
+    async def scene(ledger: Ledger) -> None:
+        await cover(ledger, [2, 1])
+        queue = DownloadQueue(ledger, workers=2)
+        queue.completed()
+        first, second = await taken(queue), await taken(queue)
+        assert await queue.next() is None
+
+        await ledger.saved(second, ())
+        queue.release(second)
+        queue.release(first)
+
+        assert await left(queue) == [first.number]
+
+    play(scene, tracks=2)
+
+
+def test_workers_wait_for_covers_and_end_with_the_last() -> None:
+    async def scene(ledger: Ledger) -> None:
+        queue = DownloadQueue(ledger, workers=2)
+        workers = [asyncio.create_task(queue.next()) for _ in range(2)]
+        await asyncio.sleep(10)
+        assert not any(worker.done() for worker in workers)
+
+        await cover(ledger, [1])
+        queue.grown()
+        await asyncio.sleep(10)
+        assert [worker.done() for worker in workers] == [True, False]
+        queue.completed()
+
+        first, second = await asyncio.gather(*workers)
+        assert first is not None
+        assert (first.number, second) == (1, None)
+
+    play(scene, tracks=1)
+
+
+@pytest.mark.parametrize("change", [DownloadQueue.grown, DownloadQueue.completed])
+def test_a_cover_that_comes_during_a_read_is_noticed(
+    change: Callable[[DownloadQueue], None],
+) -> None:
+    async def scene(ledger: Ledger) -> None:
+        (entry,) = await entries(ledger)
+        queue = DownloadQueue(ledger, workers=1)
+        reading = asyncio.create_task(queue.next())
+        await asyncio.sleep(0)  # it has begun its first read
+        covering = ledger.covered(entry, details())
+        change(queue)
+        await covering
+
+        async with asyncio.timeout(10):
+            found = await reading
+        assert found is not None or change is DownloadQueue.completed
+        queue.completed()
+        assert await left(queue) == ([] if found else [1])
+
+    play(scene, tracks=1)

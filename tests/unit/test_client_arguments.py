@@ -1,0 +1,201 @@
+"""The arguments of the client and of its verbs: refused by name before anything is sent."""
+
+import copy
+import pickle
+import traceback
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import attrs
+import pytest
+
+from suno_cover_async import (
+    KIE,
+    CoverDetails,
+    CoverStatus,
+    SunoCoverClient,
+)
+from tests.support.callback_requests import make
+
+KEYED: dict[str, Any] = {"api_key": "key"}
+
+ODD_IDS = ["", " ", "a b", "a\n", "a\x00", "ä", "x" * 129, "https://suno.com/song/1", 5, None, b"a"]
+
+
+@pytest.mark.parametrize("odd", ODD_IDS)
+async def test_an_odd_id_is_refused_before_anything_is_sent(odd: Any) -> None:
+    async with SunoCoverClient("key", base_url="http://127.0.0.1:1") as client:
+        for verb in (
+            client.submit,
+            client.generate,
+            client.music_details,
+            client.wait_for_music,
+            client.settled,
+        ):
+            with pytest.raises((ValueError, TypeError), match="music_task_id"):
+                await verb(odd)
+        for say in (client.is_possibly_billed, client.mark_possibly_billed):
+            with pytest.raises((ValueError, TypeError), match="music_task_id"):
+                say(odd)
+        for poll in (client.wait, client.details):
+            with pytest.raises((ValueError, TypeError), match="task"):
+                await poll(odd)
+        with pytest.raises((ValueError, TypeError), match="task"):
+            client.watch(odd)
+
+
+@pytest.mark.parametrize("key", ["", " ", "se cret", "secret\n", "secret\x00", "sécret"])
+def test_an_odd_key_is_refused_and_never_repeated(key: str) -> None:
+    with pytest.raises(ValueError, match="api_key") as caught:
+        SunoCoverClient(key)
+
+    shown = "".join(
+        traceback.TracebackException.from_exception(caught.value, capture_locals=True).format()
+    )
+    ours = shown.split("suno_cover_async/client.py")[-1]
+    assert not key.strip() or key not in ours
+    assert not key.strip() or key not in str(caught.value)
+
+
+def test_a_missing_key_says_where_it_is_searched_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SUNO_API_KEY", raising=False)
+
+    with pytest.raises(ValueError, match="SUNO_API_KEY"):
+        SunoCoverClient()
+
+
+def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUNO_API_KEY", "from-the-environment")
+
+    SunoCoverClient()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.example.com",
+        "http://10.0.0.1",
+        "ftp://api.example.com",
+        "api.example.com",
+        "https://",
+        "https://user:word@api.example.com",
+        "https://api.example.com?x=1",
+        "https://api.example.com#x",
+        "https://api.example.com?",
+        "https://api.example.com#",
+        "https://api.example.com:99999",
+        "https://api example.com",
+        "http://127.0.0.1.example.com",
+        "http://localhost.example.com",
+    ],
+)
+def test_a_base_url_that_would_leak_the_key_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="base_url"):
+        SunoCoverClient("key", base_url=url)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://p.example/suno/", "http://127.0.0.1:1", "http://localhost", "http://[::1]:8"]
+)
+def test_https_anywhere_and_http_on_loopback_are_fine(url: str) -> None:
+    SunoCoverClient("key", base_url=url)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("concurrency", 0),
+        ("concurrency", 1.5),
+        ("concurrency", "9"),
+        ("callback_url", "ftp://x"),
+        ("callback_url", "x"),
+    ],
+)
+def test_nonsense_is_refused_by_the_name_of_its_argument(argument: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=argument):
+        SunoCoverClient(**(KEYED | {argument: value}))
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("api_key", 5),
+        ("api_key", b"key"),
+        ("host", "kie"),
+        ("base_url", ""),
+        ("base_url", 5),
+        ("callback_url", ""),
+        ("rate_limit", 20),
+        ("rate_limit", None),
+        ("poll_rate_limit", 3),
+        ("poll", 5),
+        ("poll", None),
+        ("retry", 3),
+        ("session", "x"),
+        ("session", aiohttp.ClientSession),
+    ],
+)
+def test_a_wrong_kind_of_argument_is_refused_at_once_and_by_name(argument: str, value: Any) -> None:
+    with pytest.raises((ValueError, TypeError), match=argument):
+        SunoCoverClient(**(KEYED | {argument: value}))
+
+
+@pytest.mark.parametrize("timeout", ["5", 10**400, 0, -1, float("nan"), float("inf")])
+async def test_a_nonsense_timeout_is_refused(timeout: Any) -> None:
+    async with SunoCoverClient("key") as client:
+        with pytest.raises((ValueError, TypeError), match="timeout"):
+            await client.wait("task", timeout=timeout)
+        with pytest.raises((ValueError, TypeError), match="timeout"):
+            await client.wait_for_music("song", timeout=timeout)
+
+
+@pytest.mark.parametrize("receiver", [5, "https://me.example", object()])
+def test_a_receiver_of_another_kind_is_refused(receiver: Any) -> None:
+    with pytest.raises(TypeError, match="receiver must be a CallbackReceiver, not"):
+        SunoCoverClient("key", receiver=receiver)
+
+
+def test_a_submit_has_one_callback_url() -> None:
+    with pytest.raises(ValueError, match="callback_url or receiver, not both"):
+        SunoCoverClient("key", receiver=make(), callback_url="https://me.example")
+
+
+def test_a_client_is_not_pickled_nor_copied() -> None:
+    for duplicate in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="holds an API key"):
+            duplicate(SunoCoverClient("key"))
+
+
+def test_an_account_is_one_key_at_one_host_at_any_address() -> None:
+    client = SunoCoverClient("key", base_url="https://proxy.example/suno/", concurrency=7)
+
+    assert (client.base_url, client.concurrency) == ("https://proxy.example/suno", 7)
+    assert client.account == SunoCoverClient("key").account
+    assert client.account != SunoCoverClient("key", host=KIE).account
+    assert client.account != SunoCoverClient("another").account
+    assert SunoCoverClient("key", host=KIE).base_url == KIE.base_url
+
+
+COVER = CoverDetails(
+    cover_task_id="c1", status=CoverStatus.SUCCESS, images=("https://i.example/1",)
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "reason"),
+    [
+        ({"details": "c1"}, TypeError, "details must be a CoverDetails"),
+        ({"details": attrs.evolve(COVER, images=())}, ValueError, "c1 has no images"),
+        ({"into": "a\0b"}, ValueError, "into must be a path"),
+        ({"into": 5}, TypeError, "int"),
+        ({"name": 5}, TypeError, "name must be a str"),
+    ],
+)
+async def test_a_download_of_nonsense_is_refused_by_name(
+    arguments: dict[str, Any], error: type[Exception], reason: str, tmp_path: Path
+) -> None:
+    valid: dict[str, Any] = {"details": COVER, "into": tmp_path}
+    async with SunoCoverClient("key") as client:
+        with pytest.raises(error, match=reason):
+            await client.download(**(valid | arguments))
