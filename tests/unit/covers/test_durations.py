@@ -58,3 +58,10 @@ def test_with_a_patience_of_0_there_is_never_trust() -> None:
     trust.came()
 
     assert not trust.given
+
+
+@pytest.mark.parametrize(("few", "expected"), [([7], 7), ([10, 20], 20), ([3, 1, 2], 3)])
+def test_of_few_durations_the_90th_percentile_is_the_longest(
+    few: list[float], expected: float
+) -> None:
+    assert learned(*few).fallback_delay(0) == expected

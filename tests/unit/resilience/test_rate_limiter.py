@@ -3,7 +3,6 @@
 import asyncio
 import bisect
 import contextlib
-import math
 import random
 from collections.abc import AsyncIterator
 from functools import partial
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 
 from suno_cover_async import ClientUsageError, RateLimit, RateLimiter
 from suno_cover_async.common.tasks import Closing
-from suno_cover_async.covers.durations import Durations
 from suno_cover_async.resilience.rate_limiter import Backpressure, Permit
 from tests.support.virtual_time import run
 
@@ -477,45 +475,3 @@ def test_an_accepted_request_ends_the_doubling() -> None:
     third = backpressure.refused(acquired_at=until, now=until, retry_after=None)
 
     assert third - until <= 11
-
-
-def test_the_first_poll_is_learned_from_the_host() -> None:
-    durations = Durations()
-    assert durations.initial_delay(busy=False) == 20
-    assert durations.initial_delay(busy=True) == 60
-
-    for seconds in range(1, 102):
-        durations.learn(seconds)
-
-    assert durations.initial_delay(busy=False) == 26
-    assert durations.initial_delay(busy=True) == 96
-
-
-def test_a_callback_is_given_until_the_99th_percentile_and_its_own_way_here() -> None:
-    durations = Durations()
-    assert durations.fallback_delay(5) == 60
-
-    for seconds in range(1, 102):
-        durations.learn(seconds)
-
-    assert durations.fallback_delay(5) == 100 + 5
-
-
-@pytest.mark.parametrize(("few", "expected"), [([7], 7), ([10, 20], 20), ([3, 1, 2], 3)])
-def test_of_few_durations_the_90th_percentile_is_the_longest(
-    few: list[float], expected: float
-) -> None:
-    durations = Durations()
-    for seconds in few:
-        durations.learn(seconds)
-
-    assert durations.fallback_delay(0) == expected
-
-
-@pytest.mark.parametrize("nonsense", [0.0, -5.0, 1_801.0, 3_647.0, 28_847.0, math.inf, math.nan])
-def test_nonsense_durations_are_ignored(nonsense: float) -> None:
-    durations = Durations()
-
-    durations.learn(nonsense)
-
-    assert durations.initial_delay(busy=False) == 20
