@@ -71,14 +71,14 @@ async def test_a_track_without_a_cover_task_has_nothing_in_its_place() -> None:
 
 
 async def test_a_column_of_the_catalog_takes_no_other_columns_name() -> None:
-    columns = {"artist": "Ann", "state": "WA", "catalog.state": "OR"}
+    columns = {"artist": "Ann", "catalog.state": "OR", "state": "WA"}
 
     (row,) = await rows_of(an_entry(tracks=(Track("m", columns=columns),)))
 
     assert list(row.items())[-3:] == [
         ("artist", "Ann"),
-        ("catalog.state", "WA"),
-        ("catalog.catalog.state", "OR"),
+        ("catalog.state", "OR"),
+        ("catalog.catalog.state", "WA"),
     ]
     assert row["state"] == "submitted"
 
@@ -86,15 +86,17 @@ async def test_a_column_of_the_catalog_takes_no_other_columns_name() -> None:
 async def test_a_header_has_every_column_once_and_none_that_a_reader_takes_for_another(
     tmp_path: Path,
 ) -> None:
-    columns = {"Artist": "a", " artist": "b", "": "c", "TITLE": "d", "=x": "e"}
+    columns = {"Artist": "a", " artist": "b", "": "c", "TITLE": "d", "=x": "e", "'=x": "f"}
 
     header, first, second = await table(
         tmp_path / "covers.db", Track("m"), Track("n", columns=columns)
     )
 
     assert header[0] == "\ufeffmusic_task_id"
-    assert header[-5:] == ["Artist", "catalog.artist", "catalog.", "catalog.TITLE", "'=x"]
-    assert (first[-5:], second[-5:]) == ([""] * 5, ["a", "b", "c", "d", "e"])
+    assert header[-6:] == [
+        *("Artist", "catalog.artist", "catalog.", "catalog.TITLE", "'=x", "catalog.'=x")
+    ]
+    assert (first[-6:], second[-6:]) == ([""] * 6, ["a", "b", "c", "d", "e", "f"])
 
 
 @pytest.mark.parametrize(
@@ -110,6 +112,7 @@ async def test_a_header_has_every_column_once_and_none_that_a_reader_takes_for_a
         ("a\x1bb\x85c", "a?b?c"),
         ("a\rb\r\nc", "a?b\r\nc"),
         ('a,b"c', 'a,b"c'),
+        ("\ud800", "?"),
     ],
 )
 async def test_any_value_has_a_cell_without_control_characters(
