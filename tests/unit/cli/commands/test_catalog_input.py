@@ -98,8 +98,12 @@ def test_up_to_twenty_bad_lines_are_all_there_is_to_say(tmp_path: Path) -> None:
             intake.note(BadLine(number=number, reason="no id"))
         intake.say_bad(there)
 
-    assert len(said(there).splitlines()) == 20
-    assert "more" not in said(there)
+        assert len(said(there).splitlines()) == 20
+        assert "more" not in said(there)
+        intake.note(BadLine(number=20, reason="no id"))
+        intake.say_bad(there)
+
+    assert said(there).endswith("\n  and 1 more\n")
 
 
 def test_a_catalog_of_an_unknown_format_says_how_to_name_it(tmp_path: Path) -> None:

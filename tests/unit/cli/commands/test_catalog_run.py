@@ -142,9 +142,11 @@ def test_covers_that_take_too_long_have_a_code_unless_others_failed(tmp_path: Pa
         hurried = PollPolicy(timeout=60)
         late = here.batch(songs, client=here.client(poll=hurried))
         mixed = here.batch([*songs, "nobody"], client=here.client(poll=hurried))
+        again = here.batch([*songs, "nobody"], client=here.client(poll=hurried))
 
         assert await late.run() == ExitCode.TIMED_OUT
         assert await mixed.run() == ExitCode.FAILED
+        assert await again.run() == ExitCode.FAILED  # of the earlier run
 
     play(scene, tmp_path, seconds=1_000)
 
