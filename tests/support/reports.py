@@ -9,7 +9,7 @@ from suno_cover_async.cli.output.report import Report
 
 def an_entry(music_task_id: str = "song", title: str = "", **fields: Any) -> LedgerEntry:
     tracks = (Track(music_task_id, title=title),)
-    defaults = {"number": 1, "tracks": tracks, "state": TrackState.SUBMITTED}
+    defaults: dict[str, Any] = {"number": 1, "tracks": tracks, "state": TrackState.SUBMITTED}
     return LedgerEntry(**(defaults | fields))
 
 

@@ -181,6 +181,18 @@ def test_afterwards_every_signal_is_handled_as_before() -> None:
     assert not set(meanwhile) & set(before)
 
 
+@needs_posix
+def test_in_a_loop_that_goes_on_every_signal_is_handled_as_usual() -> None:
+    async def work() -> int:
+        return 0
+
+    async def whole() -> list[object]:
+        await _until_signal(work(), lambda: False)
+        return [signal.getsignal(number) for number in SIGNALS]
+
+    assert in_virtual_time(whole()) == [signal.default_int_handler, signal.SIG_DFL]
+
+
 def test_in_a_thread_which_gets_no_signals_the_work_is_done_all_the_same() -> None:
     codes: list[int] = []
 

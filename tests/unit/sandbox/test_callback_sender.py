@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import attrs
 import pytest
@@ -83,7 +84,7 @@ class Post:
 
 
 def deliver(
-    scene: Callable[[Post], Awaitable[None]], *statuses: int, **fields: float | str
+    scene: Callable[[Post], Awaitable[None]], *statuses: int, **fields: Any
 ) -> tuple[list[Delivery], Mailbox]:
     """Play a scene, and let an hour pass."""
 
@@ -92,7 +93,7 @@ def deliver(
         async with a_mailbox() as box:
             box.statuses = [*statuses]
             sender = CallbackSender([], clock)
-            scenario = Scenario(**fields)  # type: ignore[arg-type] - checked there
+            scenario = Scenario(**fields)
             await scene(Post(sender=sender, box=box, scenario=scenario))
             await asyncio.sleep(3_600)
             await sender.aclose()

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from suno_cover_async.sandbox import Arrival, Bill, Delivery, Fault, Journal, Kind
 
 
@@ -62,8 +60,3 @@ def test_what_is_not_said_of_an_arrival_is_that_nothing_went_wrong() -> None:
 
     assert (usual.admitted, usual.executed, usual.key_sent) == (True, False, False)
     assert (usual.fault, usual.status, usual.code) == (Fault.NONE, None, None)
-
-
-def test_what_happened_cannot_be_changed() -> None:
-    with pytest.raises(AttributeError):
-        arrival(1).at = 2  # type: ignore[misc] - it is frozen

@@ -79,7 +79,7 @@ def test_shares_may_fill_the_whole_despite_the_error_of_floats() -> None:
 
     validators.fit("these", tenth)
     validators.fit("these", [])
-    validators.fit("these", [(None, 0.7), (None, 0.2), (None, 0.1)])
+    validators.fit("these", [(None, 0.2), (None, 0.4), (None, 0.3), (None, 0.1)])
 
 
 def test_shares_over_the_whole_are_refused_with_their_sum() -> None:

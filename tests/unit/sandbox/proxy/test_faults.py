@@ -69,7 +69,8 @@ def test_a_wire_that_cannot_be_is_refused(wrong: dict[str, Any], word: str) -> N
     ],
 )
 def test_a_share_is_divided_evenly_among_its_faults(name: str, parts: int) -> None:
-    wire = Wire(**{name: 0.6})
+    fields: dict[str, Any] = {name: 0.6}
+    wire = Wire(**fields)
 
     struck = {fault.value: share for fault, share in wire.shares if share}
 
