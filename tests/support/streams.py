@@ -3,7 +3,7 @@
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -35,7 +35,7 @@ def on_a_terminal(patch: pytest.MonkeyPatch) -> Terminal:
 
 
 @contextmanager
-def without_a_reader(name: str, patch: pytest.MonkeyPatch) -> Iterator[TextIO]:
+def without_a_reader(name: str, patch: pytest.MonkeyPatch) -> Generator[TextIO, None, None]:
     """Have a standard stream be a pipe whose reader has left."""
     reader, writer = os.pipe()
     os.close(reader)
@@ -46,7 +46,7 @@ def without_a_reader(name: str, patch: pytest.MonkeyPatch) -> Iterator[TextIO]:
 
 
 @contextmanager
-def written_to(path: Path, patch: pytest.MonkeyPatch) -> Iterator[TextIO]:
+def written_to(path: Path, patch: pytest.MonkeyPatch) -> Generator[TextIO, None, None]:
     """Have standard output written to a file."""
     with path.open("w") as stream:
         patch.setattr(sys, "stdout", stream)

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
 
 import attrs
@@ -27,7 +27,7 @@ class Made:
 @contextmanager
 def an_end(
     *arrived: bytes, sock: socket.socket | None = None, ended: bool = False
-) -> Iterator[Made]:
+) -> Generator[Made, None, None]:
     transport = MemoryTransport(sock)
     reader = asyncio.StreamReader()
     for piece in arrived:
@@ -122,7 +122,7 @@ async def test_others_have_their_turn_between_two_pieces(made: Made) -> None:
 
 
 @contextmanager
-def two_sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
+def two_sockets() -> Generator[tuple[socket.socket, socket.socket], None, None]:
     """Have two ends of a connection that never leaves this process."""
     ours, its = socket.socketpair()
     with ours, its:
