@@ -223,6 +223,7 @@ def test_details_have_the_images_at_the_address_of_the_client() -> None:
 
     images = data["response"]["images"]
     assert (data["taskId"], data["parentTaskId"]) == (cover_task_id, music_task_id)
+    assert all(url.startswith(f"{BASE}/s/") for url in images)
     assert all(world.image(url.removeprefix(BASE)) is not None for url in images)
     assert answer(world, "details", "nobody")["data"] is None
     assert answer(world, "details")["data"] is None
