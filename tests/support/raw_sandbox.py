@@ -132,3 +132,16 @@ class Mailbox:
 
     async def take(self) -> tuple[dict[str, str], Any]:
         return await asyncio.wait_for(self.letters.get(), 5)
+
+
+@asynccontextmanager
+async def a_mailbox() -> AsyncIterator[Mailbox]:
+    """Have a mailbox that the sandbox can reach."""
+    box = Mailbox()
+    runner = web.ServerRunner(web.Server(box.keep, access_log=None), shutdown_timeout=0.01)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    box.url = f"http://127.0.0.1:{runner.addresses[0][1]}/callback"
+    yield box
+    await runner.cleanup()
+    await asyncio.sleep(0)  # its sockets close now

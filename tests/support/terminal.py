@@ -14,3 +14,8 @@ def console(width: int = 80, height: int = 25) -> Console:
 def said(there: Console) -> str:
     assert isinstance(there.file, io.StringIO)
     return there.file.getvalue()
+
+
+def log(width: int = 80) -> Console:
+    """Have a console that is no terminal, as behind `2> log`."""
+    return Console(file=io.StringIO(), width=width, markup=False, highlight=False, emoji=False)

@@ -1,4 +1,4 @@
-"""What `batch` shows while it runs: a bar, lines for a log, the balance."""
+"""What `batch` shows while it runs: a bar, and lines for a log."""
 
 import asyncio
 import os
@@ -8,12 +8,6 @@ from pathlib import Path
 import attrs
 import pytest
 
-from suno_cover_async import (
-    Ledger,
-    Progress,
-    ServerError,
-)
-from suno_cover_async.cli.commands.credits_used import CreditsUsed
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.sandbox import Kind, Sandbox, Scenario
 from tests.support.batch_commands import QUICK, batch, catalog
@@ -29,7 +23,6 @@ from tests.support.commands import (
     read_all,
     start,
 )
-from tests.support.virtual_time import run as in_virtual_time
 
 
 @needs_posix
@@ -125,50 +118,3 @@ async def test_a_log_has_one_line_of_progress_at_first(
     first, *rest = ended.err.splitlines()
     assert first.endswith(" 0 of 4")
     assert len(rest) == 2
-
-
-def test_the_balance_is_asked_for_at_first_once_a_minute_and_in_the_end(tmp_path: Path) -> None:
-    asked: list[float] = []
-    numbers = Progress()
-
-    async def ask() -> float:
-        asked.append(asyncio.get_running_loop().time())
-        return 100.0 - numbers.billed
-
-    async def work() -> tuple[float | None, float | None]:
-        async with Ledger(path) as ledger, ledger.lease("account"):
-            spent = CreditsUsed(ask, numbers, ledger)
-            async with spent.watched():
-                await asyncio.sleep(30)
-                numbers.billed = 3
-                await asyncio.sleep(200)
-                meanwhile = spent.used
-                numbers.billed = 4
-            return meanwhile, spent.used
-
-    path = tmp_path / "covers.db"
-
-    assert in_virtual_time(work()) == (3.0, 4.0)
-    (run,) = asyncio.run(Ledger(path).runs())
-    assert (run.balance_before, run.balance_after, run.credits_used) == (100.0, 96.0, 4.0)
-    assert asked == [0.0, 60.0, 230.0]
-
-
-@pytest.mark.parametrize("fails", [0, 1])
-def test_credits_are_unknown_where_a_balance_is(fails: int, tmp_path: Path) -> None:
-    asked: list[int] = []
-
-    async def ask() -> float:
-        asked.append(len(asked))
-        if asked[-1] == fails:
-            raise ServerError("x")
-        return 7.0
-
-    async def work() -> float | None:
-        async with Ledger(tmp_path / "covers.db") as ledger, ledger.lease("account"):
-            spent = CreditsUsed(ask, Progress(), ledger)
-            async with spent.watched():
-                await asyncio.sleep(1)
-            return spent.used
-
-    assert in_virtual_time(work()) is None

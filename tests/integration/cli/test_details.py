@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from suno_cover_async import cli as package
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.sandbox import Reply, Sandbox, Scenario
 from tests.support.commands import (
@@ -70,54 +69,3 @@ async def test_text_of_others_is_neither_markup_nor_control_characters(
     assert "[bold red]boo[/bold red]" in ended.err
     assert ":smile:" in ended.err
     assert "\x1b" not in ended.err
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("credits", "--base-url", "http://example.com"),
-        ("credits", "--timeout", "nan"),
-        ("credits", "--timeout", "-1"),
-        ("credits", "--poll", "0"),
-        ("credits", "--host", "other"),
-        ("details", "a b"),
-        ("generate",),
-        ("sandbox", "--port", "70000"),
-        ("nonsense",),
-    ],
-)
-async def test_nonsense_is_one_clear_refusal(arguments: tuple[str, ...], run: Run) -> None:
-    ended = await run(*arguments)
-
-    assert ended.code == ExitCode.USAGE
-    assert "Error: " in ended.err
-    assert "Traceback" not in ended.err
-
-
-@pytest.mark.parametrize(
-    ("command", "option", "value"),
-    [
-        ("credits", "--base-url", ""),
-        ("credits", "--base-url", "http://example.com"),
-        ("generate song", "--poll", "nan"),
-        ("generate song", "--poll", "inf"),
-        ("details task", "--timeout", "0"),
-        ("sandbox", "--seconds", "nan"),
-    ],
-)
-async def test_a_value_that_is_refused_is_named_by_its_option(
-    command: str, option: str, value: str, run: Run
-) -> None:
-    ended = await run(*command.split(), option, value)
-
-    assert ended.code == ExitCode.USAGE
-    assert option in ended.err.splitlines()[-1]
-
-
-async def test_help_names_every_exit_code(run: Run) -> None:
-    ended = await run("--help")
-
-    assert ended.code == ExitCode.DONE
-    for code in ExitCode:
-        assert f"\n    {code.value:<6}" in ended.out
-        assert f"\n{code.value:<6}" in (package.__doc__ or "")

@@ -85,31 +85,6 @@ async def test_whoever_listens_in_vain_is_told(run: Run) -> None:
         assert f"no callback came to http://{here}/suno" in ended.err
 
 
-@pytest.mark.parametrize(
-    ("options", "why"),
-    [
-        ("--listen 127.0.0.1:8481", "belong together"),
-        ("--public-url https://me.example", "belong together"),
-        ("--listen 8481 --public-url https://me.example", "--listen must be HOST:PORT"),
-        ("--listen a:0 --public-url https://me.example", "--listen must be HOST:PORT"),
-        ("--listen a:99999 --public-url https://me.example", "--listen must be HOST:PORT"),
-        ("--listen a:\uff11 --public-url https://me.example", "--listen must be HOST:PORT"),
-        ("--listen a:1 --public-url me.example", "--public-url must be a URL"),
-        ("--listen a:1 --public-url https://me.example/?x", "--public-url must have no query"),
-    ],
-)
-async def test_a_door_that_makes_no_sense_is_named_before_anything_is_paid(
-    run: Run, sandbox: Sandbox, options: str, why: str
-) -> None:
-    sandbox.add_music(["song"])
-
-    ended = await run("generate", "song", *at(sandbox), *options.split())
-
-    assert ended.code == ExitCode.USAGE
-    assert why in ended.err
-    assert not sandbox.journal.arrivals
-
-
 async def test_a_door_that_is_taken_is_said_before_anything_is_paid(
     run: Run, sandbox: Sandbox
 ) -> None:

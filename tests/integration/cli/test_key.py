@@ -24,32 +24,6 @@ async def sandbox() -> AsyncIterator[Sandbox]:
         yield sandbox
 
 
-@pytest.mark.parametrize("option", ["--api-key", "--key", "--token"])
-@pytest.mark.parametrize("before", [(), ("credits",), ("generate", "song")])
-async def test_a_key_as_an_argument_is_refused_and_not_repeated(
-    option: str, before: tuple[str, ...], run: Run
-) -> None:
-    apart = await run(*before, option, "sk-typed")
-    joined = await run(*before, f"{option}=sk-typed")
-
-    assert (apart.code, joined.code) == (ExitCode.USAGE, ExitCode.USAGE)
-    assert "SUNO_API_KEY" in apart.err
-    assert "--key-file" in joined.err
-    assert "sk-typed" not in apart.err + joined.err
-
-
-async def test_without_a_key_the_ways_to_give_one_are_named(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("SUNO_API_KEY")
-
-    ended = await run("credits")
-
-    assert ended.code == ExitCode.KEY
-    assert "SUNO_API_KEY" in ended.err
-    assert "--key-file" in ended.err
-
-
 async def test_the_key_comes_from_a_file_less_one_newline(
     run: Run, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,15 +79,6 @@ async def test_the_key_comes_from_standard_input(sandbox: Sandbox) -> None:
     ended = await finish(process, f"{KEY}\n".encode())
 
     assert (ended.code, ended.out) == (ExitCode.DONE, "1000000\n")
-
-
-@pytest.mark.parametrize("name", ["sk-typed", "sk-typed\0", "."])
-async def test_a_key_file_that_cannot_be_read_is_not_named(name: str, run: Run) -> None:
-    ended = await run("credits", "--key-file", name)
-
-    assert ended.code == ExitCode.USAGE
-    assert "--key-file" in ended.err
-    assert "sk-typed" not in ended.err
 
 
 async def test_no_log_however_verbose_holds_the_key(run: Run, sandbox: Sandbox) -> None:

@@ -19,7 +19,6 @@ from suno_cover_async import (
 )
 from suno_cover_async.cli.commands.ledger import show_to_people
 from suno_cover_async.cli.exit_codes import ExitCode
-from suno_cover_async.cli.output.export import as_csv, guarded
 from tests.support.batch_commands import HOSTILE
 from tests.support.commands import (
     Run,
@@ -148,41 +147,12 @@ async def test_an_export_has_a_row_for_each_track_and_is_a_catalog(
         assert last.title == "two\r\nlines"
 
 
-async def test_an_export_that_the_ledger_outgrows_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "covers.db"
-    await a_ledger(path)
-    lines = as_csv(Ledger(path), [])
-    await anext(lines)
-
-    async with Ledger(path) as ledger:
-        await ledger.take_in([Track("new", columns={"new": 1})])
-
-    with pytest.raises(ValueError, match="export it again"):
-        [line async for line in lines]
-
-
 async def test_an_export_may_be_of_some_states(run: Run, tmp_path: Path) -> None:
     await a_ledger(tmp_path / "covers.db")
 
     ended = await run(*("ledger", "export", "covers.db", "--format", "jsonl", "--state", "failed"))
 
     assert [json.loads(line)["music_task_id"] for line in ended.lines] == ["failed"]
-
-
-@pytest.mark.parametrize(
-    "cell",
-    [
-        *("=1+1", "+1", "-1", "@SUM(A1)", "\t1", "\r1", "\n1", "\0=1", "  =1", "\u00a0=1"),
-        *("\uff1d1", "\uff0b1", "\uff0d1", "\uff201", "\ufe661", "\u22121", "\u200b=1", "\ufeff=1"),
-    ],
-)
-def test_a_cell_that_a_spreadsheet_would_run_gets_a_quote(cell: str) -> None:
-    assert guarded(cell) == "'" + cell
-
-
-@pytest.mark.parametrize("cell", ["", " ", "a=1", "1-1", "'=1", "été", "\u4f60", "(=1)"])
-def test_any_other_cell_is_left_alone(cell: str) -> None:
-    assert guarded(cell) == cell
 
 
 async def test_an_export_is_there_whole_or_not_at_all(run: Run, tmp_path: Path) -> None:

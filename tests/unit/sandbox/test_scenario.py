@@ -31,6 +31,26 @@ def test_faults_strike_only_what_they_are_meant_for() -> None:
     assert scenario.fault("submit", dice) is Fault.NONE
 
 
+def test_faults_strike_as_often_as_their_shares_say() -> None:
+    scenario = Scenario(lost_answers=0.1, html=0.3, server_errors=0.2, slow=0.1)
+    dice = random.Random(1)
+
+    struck = Counter(scenario.fault("submit", dice) for _ in range(20_000))
+
+    expected = {
+        Fault.NONE: 0.3,
+        Fault.LOST_ANSWER: 0.1,
+        Fault.GATEWAY: 0.1,
+        Fault.GATEWAY_AFTER: 0.1,
+        Fault.PAGE: 0.1,
+        Fault.SERVER_ERROR: 0.1,
+        Fault.SERVER_ERROR_AFTER: 0.1,
+        Fault.SLOW: 0.1,
+    }
+    assert struck.keys() == expected.keys()
+    assert all(abs(struck[fault] / 20_000 - share) < 0.02 for fault, share in expected.items())
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

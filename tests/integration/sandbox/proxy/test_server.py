@@ -2,12 +2,10 @@
 
 import asyncio
 import gc
-import random
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import attrs
 import pytest
@@ -276,53 +274,6 @@ async def test_who_asks_on_is_not_met_by_an_echo() -> None:
 
         assert await client.rest() == (b"", END)
         assert host.requests == 1
-
-
-async def test_each_fault_strikes_as_often_as_the_wire_says_and_the_seed_decides_which() -> None:
-    wire = Wire(refused=0.1, resets=0.2, cuts=0.1, stalls=0.1, trickles=0.1, garbage=0.15, seed=7)
-    dice = [random.Random(seed) for seed in (1, 1, 2)]
-
-    first, again, other = ([wire.fault(one) for _ in range(20_000)] for one in dice)
-
-    found = Counter(first)
-    assert first == again != other
-    assert sum(share for _, share in wire.shares) == pytest.approx(0.75)
-    assert {fault for fault, share in wire.shares if share} | {WireFault.NONE} == set(found)
-    for fault, share in wire.shares:
-        assert found[fault] / 20_000 == pytest.approx(share, abs=0.01)
-
-
-def test_every_fault_can_be_asked_for() -> None:
-    share = 1 / 7
-    wire = Wire(
-        refused=share,
-        resets=share,
-        cuts=share,
-        stalls=share,
-        trickles=share,
-        garbage=share,
-        echoes=share,
-    )
-
-    struck = {fault for fault, share in wire.shares if share}
-
-    assert struck == set(WireFault) - {WireFault.NONE}
-
-
-@pytest.mark.parametrize(
-    ("wrong", "word"),
-    [
-        ({"resets": 1.1}, "resets"),
-        ({"cuts": -0.1}, "cuts"),
-        ({"garbage": float("nan")}, "garbage"),
-        ({"stall": -1.0}, "stall"),
-        ({"refusal": float("inf")}, "refusal"),
-        ({"resets": 0.6, "cuts": 0.5}, "add up"),
-    ],
-)
-def test_a_wire_that_cannot_be_is_refused(wrong: dict[str, Any], word: str) -> None:
-    with pytest.raises(ValueError, match=word):
-        Wire(**wrong)
 
 
 @pytest.mark.parametrize(

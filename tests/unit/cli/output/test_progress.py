@@ -20,7 +20,6 @@ from suno_cover_async import (
     Track,
 )
 from suno_cover_async.cli.output.progress import Lines, Pause, Standing, progress
-from suno_cover_async.cli.output.throughput import Throughput
 from tests.support.terminal import console, said
 
 
@@ -137,24 +136,3 @@ def test_the_notes_begin_with_what_matters_most() -> None:
         *("3 failed", "about 1 h 10 min left", "9 in flight", "10.0 a minute"),
         "303 credits used",
     ]
-
-
-def test_nothing_is_foretold_before_there_is_a_rate() -> None:
-    throughput = Throughput()
-    unknown = throughput.per_minute(5.0)
-    throughput.note(5.0, 1)
-    throughput.note(10.0, 6)
-    early = throughput.per_minute(14.0)
-
-    assert (unknown, early) == (None, None)
-    assert throughput.per_minute(15.0) == pytest.approx(30.0)
-
-
-def test_the_rate_is_that_of_the_last_five_minutes() -> None:
-    throughput = Throughput()
-    for second in range(1_000):
-        throughput.note(float(second), 5 * second)
-    for second in range(1_000, 2_000):
-        throughput.note(float(second), 4_000 + second)
-
-    assert throughput.per_minute(2_000.0) == pytest.approx(60.0, rel=0.01)

@@ -1,0 +1,130 @@
+"""The next steps after a run with a ledger file, and the commands to be copied."""
+
+import shlex
+
+import pytest
+
+from suno_cover_async import (
+    CoverDetails,
+    Covered,
+    CoverExpiredError,
+    CoverStatus,
+    InvalidRequestError,
+    Progress,
+    Track,
+)
+from suno_cover_async.cli.output.follow_up import Command, LedgerFollowUp, command_line
+from tests.support.reports import a_report, failure
+from tests.support.terminal import console, log, said
+
+COMMAND = Command(catalog="my songs.csv", ledger="covers.db", options=["--out", "art"])
+
+
+def next_steps(numbers: Progress, *, bad_lines: int = 0) -> list[str]:
+    there = log()
+    LedgerFollowUp(there, COMMAND).say_next(a_report(numbers, bad_lines=bad_lines))
+    return said(there).splitlines()
+
+
+def test_the_command_that_continues_is_quoted_for_a_shell() -> None:
+    assert shlex.split(COMMAND.again("--retry-failed")) == [
+        *("suno-cover", "batch", "my songs.csv", "--ledger", "covers.db"),
+        *("--out", "art", "--retry-failed"),
+    ]
+    assert COMMAND.show() == "suno-cover ledger show covers.db"
+
+
+@pytest.mark.parametrize(
+    ("catalog", "ledger", "again", "show"),
+    [
+        ("-", "c.db", "batch - --ledger c.db", "ledger show c.db"),
+        ("-x.csv", "c.db", "batch --ledger c.db -- -x.csv", "ledger show c.db"),
+        ("a.csv", "-c.db", "batch a.csv --ledger -c.db", "ledger show -- -c.db"),
+    ],
+)
+def test_a_name_that_begins_with_a_dash_is_no_option(
+    catalog: str, ledger: str, again: str, show: str
+) -> None:
+    command = Command(catalog=catalog, ledger=ledger, options=[])
+
+    assert command.again() == f"suno-cover {again}"
+    assert command.show() == f"suno-cover {show}"
+
+
+def test_a_command_has_no_control_character_and_any_length() -> None:
+    line = command_line("generate", "\x1b[2J", "x" * 9_000)
+
+    assert line.isprintable()
+    assert line.endswith("x" * 9_000)
+
+
+def test_fifty_failures_are_written_at_once_and_then_the_command_that_lists_all() -> None:
+    there = log()
+    follow_up = LedgerFollowUp(there, COMMAND)
+
+    for number in range(53):
+        follow_up.add(failure(InvalidRequestError("x"), f"m{number}"))
+
+    *failures, words, command = said(there).splitlines()
+    assert failures == [f"failed: m{number}: x" for number in range(50)]
+    assert words == "further failures are counted only; this command lists them:"
+    assert command == "  suno-cover ledger show covers.db"
+
+
+def test_nothing_is_written_of_a_cover_that_is_saved() -> None:
+    there = log()
+    details = CoverDetails(cover_task_id="c", status=CoverStatus.SUCCESS)
+
+    LedgerFollowUp(there, COMMAND).add(Covered(track=Track("m"), details=details))
+
+    assert said(there) == ""
+
+
+def test_covers_that_expired_are_named_up_to_twenty() -> None:
+    there = log()
+    follow_up = LedgerFollowUp(there, COMMAND)
+    for number in range(23):
+        follow_up.add(failure(CoverExpiredError("x"), f"m{number}"))
+    follow_up.add(failure(CoverExpiredError("x", retryable=True), "later"))
+    follow_up.add(failure(InvalidRequestError("x"), "other"))
+    before = len(said(there).splitlines())
+
+    follow_up.say_next(a_report())
+
+    first, *names, last = said(there).splitlines()[before:]
+    assert first.startswith("23 covers expired: the images are gone for good")
+    assert names == [f"  m{number}" for number in range(20)]
+    assert last == "  and 3 more"
+
+
+def test_what_failed_is_retried_only_by_a_command_of_its_own() -> None:
+    one = next_steps(Progress(total=5, done=4, failed=1))
+    many = next_steps(Progress(total=5, done=3, failed=2))
+
+    assert one == [
+        "1 track failed or needs attention; to list them with reasons:",
+        "  suno-cover ledger show covers.db",
+        "to try again (a cover that failed may be billed again):",
+        "  suno-cover batch 'my songs.csv' --ledger covers.db --out art --retry-failed",
+    ]
+    assert many[0].startswith("2 tracks failed or need attention")
+
+
+def test_what_is_left_is_continued_by_the_same_command() -> None:
+    assert next_steps(Progress(total=1_234), bad_lines=2) == [
+        "left out: 2 lines of the catalog without a track",
+        "1,234 tracks are left; the same command continues, and never pays twice:",
+        "  suno-cover batch 'my songs.csv' --ledger covers.db --out art",
+    ]
+
+
+def test_with_all_saved_there_is_no_next_step() -> None:
+    assert next_steps(Progress(total=3, done=3)) == []
+
+
+def test_a_command_is_one_line_on_any_terminal() -> None:
+    there = console(20)
+
+    LedgerFollowUp(there, COMMAND).say_next(a_report(Progress(total=1)))
+
+    assert COMMAND.again() in said(there)

@@ -1,0 +1,229 @@
+"""The options of every command that calls the API: the key, the waits, the folder."""
+
+import io
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from suno_cover_async import SUNOAPI, RetryPolicy, SunoCoverClient
+from suno_cover_async.cli.exit_codes import ExitCode
+from suno_cover_async.cli.options import (
+    Connection,
+    KeyMissingError,
+    Seconds,
+    connected,
+    image_folder,
+)
+from suno_cover_async.hosts import HOSTS
+from tests.support.commands import KEY, Run
+
+OTHER = next(name for name in HOSTS if name != SUNOAPI.name)
+
+
+def given(*arguments: str) -> Connection:
+    """Parse the options of a command that calls the API."""
+    seen: list[Connection] = []
+
+    @connected
+    def keep(connection: Connection) -> None:
+        seen.append(connection)
+
+    click.command()(keep).main([*arguments], standalone_mode=False)
+    return seen[0]
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, what: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(what)))
+
+
+def account(key: str) -> str:
+    return SunoCoverClient(key).account
+
+
+@pytest.mark.parametrize("option", ["--api-key", "--key", "--token"])
+@pytest.mark.parametrize("before", [(), ("credits",), ("generate", "song")])
+async def test_a_key_as_an_argument_is_refused_and_not_repeated(
+    option: str, before: tuple[str, ...], run: Run
+) -> None:
+    apart = await run(*before, option, "sk-typed")
+    joined = await run(*before, f"{option}=sk-typed")
+
+    assert (apart.code, joined.code) == (ExitCode.USAGE, ExitCode.USAGE)
+    assert "SUNO_API_KEY" in apart.err
+    assert "--key-file" in joined.err
+    assert "sk-typed" not in apart.err + joined.err
+
+
+async def test_without_a_key_the_ways_to_give_one_are_named(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SUNO_API_KEY")
+
+    ended = await run("credits")
+
+    assert ended.code == ExitCode.KEY
+    assert "SUNO_API_KEY" in ended.err
+    assert "--key-file" in ended.err
+
+
+@pytest.mark.parametrize("name", ["sk-typed", "sk-typed\0", "."])
+async def test_a_key_file_that_cannot_be_read_is_not_named(name: str, run: Run) -> None:
+    ended = await run("credits", "--key-file", name)
+
+    assert ended.code == ExitCode.USAGE
+    assert "--key-file" in ended.err
+    assert "sk-typed" not in ended.err
+
+
+@pytest.mark.parametrize("content", [KEY, f"{KEY}\n", f"{KEY}\r\n"])
+def test_the_key_is_the_files_content_less_one_line_end(content: str, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(content, newline="")
+
+    client = Connection(key_file=str(tmp_path / "key")).client()
+
+    assert client.account == account(KEY)
+
+
+def test_the_key_is_that_of_the_environment_unless_a_file_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SUNO_API_KEY", KEY)
+    typed(monkeypatch, b"another-key\n")
+
+    assert Connection().client().account == account(KEY)
+    assert Connection(key_file="-").client().account == account("another-key")
+
+
+@pytest.mark.parametrize(
+    ("source", "words"), [("key", "the key file is empty"), ("-", "standard input is empty")]
+)
+def test_an_empty_source_of_the_key_is_named(
+    source: str, words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "key").write_text("\n")
+    typed(monkeypatch, b"")
+
+    with pytest.raises(KeyMissingError, match=words) as missing:
+        Connection(key_file=source).client()
+
+    assert missing.value.exit_code == ExitCode.KEY
+
+
+@pytest.mark.parametrize("odd", [f" {KEY}", f"{KEY}\n\n", f"{KEY}\u200b"])
+def test_a_key_with_odd_characters_is_shown_in_no_error(odd: str, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(odd, "utf-8")
+
+    with pytest.raises(click.UsageError, match="a space or a line end") as refused:
+        Connection(key_file=str(tmp_path / "key")).client()
+
+    assert KEY not in str(refused.value)
+    frames = list(_locals_of(refused.value))
+    assert frames
+    assert all(KEY not in str(one) for one in frames)
+
+
+def _locals_of(error: BaseException) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_globals["__name__"].startswith("suno_cover_async.cli"):
+            found.append(dict(traceback.tb_frame.f_locals))
+        traceback = traceback.tb_next
+    return found
+
+
+def test_a_key_file_that_is_no_text_says_so(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(b"\xff\xfe")
+
+    with pytest.raises(click.BadParameter, match="not UTF-8"):
+        Connection(key_file=str(tmp_path / "key")).client()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--host", OTHER],
+        ["--base-url", "http://127.0.0.1:1", "--key-file", "a key"],
+        ["--timeout", "90", "--poll", "0.05"],
+    ],
+)
+def test_the_options_are_passed_on_as_they_were_given(arguments: list[str]) -> None:
+    assert given(*arguments).arguments() == arguments
+
+
+def test_a_host_is_chosen_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUNO_API_KEY", KEY)
+
+    assert given("--host", OTHER).client().base_url == HOSTS[OTHER].base_url
+    assert given().client().base_url == SUNOAPI.base_url
+
+
+@pytest.mark.parametrize("poll", [0.01, 1_000.0])
+def test_a_poll_interval_of_any_length_is_the_least_and_the_first_one(poll: float) -> None:
+    policy = Connection(poll=poll, timeout=7.0)._schedule()
+
+    assert (policy.initial_delay, policy.min_interval, policy.timeout) == (poll, poll, 7.0)
+    assert policy.max_interval >= poll
+
+
+def test_without_options_the_policies_are_the_librarys_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUNO_API_KEY", KEY)
+
+    client = Connection().client(concurrency=3, retry=RetryPolicy(max_attempts=1))
+
+    assert client.concurrency == 3
+    assert Connection()._schedule().timeout == SunoCoverClient(KEY)._timeout(None)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "-1", "0", "soon"])
+def test_a_wait_is_a_finite_number_of_seconds_above_zero(value: str) -> None:
+    with pytest.raises(click.BadParameter):
+        Seconds(0, min_open=True).convert(value, None, None)
+
+    assert Seconds(0, min_open=True).convert("0.5", None, None) == 0.5
+
+
+@pytest.mark.parametrize("url", ["", "http://example.com", "ftp://127.0.0.1"])
+def test_a_base_url_that_is_refused_is_named_by_its_option(url: str) -> None:
+    with pytest.raises(click.UsageError, match="--base-url"):
+        given("--base-url", url)
+
+
+@pytest.mark.parametrize(
+    ("words", "level"),
+    [((), logging.WARNING), (("-v",), logging.INFO), (("-vvv",), logging.DEBUG)],
+)
+def test_a_command_logs_as_it_is_told(words: tuple[str, ...], level: int) -> None:
+    levels: list[int] = []
+
+    @connected
+    def note(connection: Connection) -> None:
+        assert connection == Connection()
+        levels.append(logging.getLogger("suno_cover_async").level)
+
+    click.command()(note).main([*words], standalone_mode=False)
+
+    assert levels == [level]
+
+
+def test_the_folder_of_images_is_made_before_anything_is_paid_for(tmp_path: Path) -> None:
+    made: list[bool] = []
+
+    @image_folder(None, "")
+    def look(into: Path | None) -> None:
+        made.append(into is None or into.is_dir())
+
+    command = click.command()(look)
+    command.main([], standalone_mode=False)
+    command.main(["--out", str(tmp_path / "a" / "b")], standalone_mode=False)
+    (tmp_path / "file").touch()
+    with pytest.raises(click.BadParameter, match="images cannot be saved there"):
+        command.main(["--out", str(tmp_path / "file")], standalone_mode=False)
+
+    assert made == [True, True]
