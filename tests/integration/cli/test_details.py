@@ -1,10 +1,7 @@
 """`details` and `credits`."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
-
-import pytest
 
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.sandbox import Reply, Sandbox, Scenario
@@ -14,12 +11,6 @@ from tests.support.commands import (
     names,
     sandbox_with,
 )
-
-
-@pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    async with sandbox_with(Scenario(seconds=0.02)) as sandbox:
-        yield sandbox
 
 
 async def test_credits_are_a_bare_number_or_json(run: Run) -> None:

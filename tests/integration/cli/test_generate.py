@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import shlex
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -28,12 +27,6 @@ from tests.support.commands import (
     sandbox_with,
     start,
 )
-
-
-@pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    async with sandbox_with(Scenario(seconds=0.02)) as sandbox:
-        yield sandbox
 
 
 async def test_generate_saves_both_images_and_writes_their_paths(

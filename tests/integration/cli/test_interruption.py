@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -24,12 +23,6 @@ from tests.support.commands import (
     sandbox_with,
     start,
 )
-
-
-@pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    async with sandbox_with(Scenario(seconds=0.02)) as sandbox:
-        yield sandbox
 
 
 @needs_posix

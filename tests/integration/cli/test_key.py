@@ -1,6 +1,5 @@
 """Where the command line reads the key from, and what it refuses."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,15 +12,8 @@ from tests.support.commands import (
     at,
     environment,
     finish,
-    sandbox_with,
     start,
 )
-
-
-@pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    async with sandbox_with(Scenario(seconds=0.02)) as sandbox:
-        yield sandbox
 
 
 async def test_the_key_comes_from_a_file_less_one_newline(

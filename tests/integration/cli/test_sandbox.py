@@ -2,14 +2,12 @@
 
 import os
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 from PIL import Image
 
 from suno_cover_async.cli.exit_codes import ExitCode
-from suno_cover_async.sandbox import Sandbox, Scenario
+from suno_cover_async.sandbox import Sandbox
 from tests.support.commands import (
     Run,
     environment,
@@ -17,15 +15,8 @@ from tests.support.commands import (
     line_with,
     names,
     needs_posix,
-    sandbox_with,
     start,
 )
-
-
-@pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    async with sandbox_with(Scenario(seconds=0.02)) as sandbox:
-        yield sandbox
 
 
 @needs_posix

@@ -3,7 +3,6 @@
 import asyncio
 import re
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +17,6 @@ from tests.support.commands import (
 )
 
 ERASED, COLOUR, CURSOR = r"\x1b\[2K", r"\x1b\[\d+m", r"\x1b\[\?25h"
-
-
-@pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    async with sandbox_with(Scenario(seconds=0.02)) as sandbox:
-        yield sandbox
 
 
 @needs_posix
