@@ -64,6 +64,7 @@ class MemoryLoop(virtual_time.VirtualTimeLoop):
         names: The addresses of each host name.
         servers: Who listens, by address and port.
         connected: Where each connection led, also those that nobody accepted.
+        lookup_seconds: How long each look-up of a name takes.
     """
 
     def __init__(self) -> None:
@@ -71,6 +72,7 @@ class MemoryLoop(virtual_time.VirtualTimeLoop):
         self.names: dict[str, list[str]] = {"localhost": ["127.0.0.1"]}
         self.servers: dict[_Place, MemoryServer] = {}
         self.connected: list[_Place] = []
+        self.lookup_seconds = 0.0
         self._ports = itertools.count(40_000)
         self._places: dict[int, _Place] = {}
 
@@ -80,6 +82,7 @@ class MemoryLoop(virtual_time.VirtualTimeLoop):
         try:
             addresses = [str(ipaddress.ip_address(host))]
         except ValueError:
+            await asyncio.sleep(self.lookup_seconds)
             addresses = self.names.get(host, [])
         if not addresses:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
