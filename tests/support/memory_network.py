@@ -103,8 +103,12 @@ class MemoryLoop(virtual_time.VirtualTimeLoop):
         ours, theirs = socket.socketpair()
         for end in (ours, theirs):
             end.setblocking(False)
-        await self.connect_accepted_socket(server.factory, theirs)
-        return await super().create_connection(protocol_factory, sock=ours)
+        try:
+            await self.connect_accepted_socket(server.factory, theirs)
+            return await super().create_connection(protocol_factory, sock=ours)
+        except BaseException:
+            ours.close()
+            raise
 
     async def create_server(  # type: ignore[override]
         self,

@@ -16,7 +16,6 @@ import pytest
 from suno_cover_async import (
     ClientBlockedError,
     MaintenanceError,
-    RateLimit,
     RetryPolicy,
     SunoCoverClient,
     SunoCoverError,
@@ -25,7 +24,6 @@ from suno_cover_async import (
 )
 from suno_cover_async.sandbox import Fault, Reply, Sandbox
 from tests.support.clients import FREE, connect
-from tests.support.virtual_time import run
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
@@ -88,22 +86,6 @@ async def test_a_hidden_repetition_by_aiohttp_never_slips_past_the_limiter(
             await client.credits()
 
         assert len(sandbox.journal.arrivals) == 2
-
-
-def test_after_a_lost_answer_the_next_request_comes_two_windows_later() -> None:
-    async def scenario() -> list[float]:
-        clock = asyncio.get_running_loop().time
-        one_in_10_s = RateLimit(calls=1, seconds=10)
-        async with (
-            Sandbox(FREE, clock=clock) as sandbox,
-            connect(sandbox, rate_limit=one_in_10_s) as client,
-        ):
-            sandbox.script("credits", Fault.LOST_ANSWER)
-            for _ in range(2):
-                await client.credits()
-            return [arrival.at for arrival in sandbox.journal.arrivals]
-
-    assert run(scenario()) == pytest.approx([0, 20.1, 30.15], abs=0.01)
 
 
 async def test_nobody_listening_is_a_transport_error_without_a_word_of_aiohttp() -> None:
