@@ -82,6 +82,7 @@ class MemoryLoop(virtual_time.VirtualTimeLoop):
         try:
             addresses = [str(ipaddress.ip_address(host))]
         except ValueError:
+            host.encode("idna")  # as the system's own look-up does: it raises UnicodeError
             await asyncio.sleep(self.lookup_seconds)
             addresses = self.names.get(host, [])
         if not addresses:

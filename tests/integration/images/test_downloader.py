@@ -1,5 +1,4 @@
 import asyncio
-import gzip
 import socket
 import ssl
 import time
@@ -12,37 +11,11 @@ import pytest
 import trustme
 
 from suno_cover_async.errors import (
-    ClientBlockedError,
-    ClientUsageError,
-    CoverExpiredError,
     DownloadError,
-    SunoCoverError,
 )
 from suno_cover_async.images.downloader import ImageDownloader
-from tests.support.image_hosts import AGENT, PNG, downloading, names_in, refused
-from tests.support.peers import Peer, Tail, answer, peer, waits_for_the_end
-from tests.support.waiting import until
-
-IMAGES = {
-    ".png": PNG,
-    ".jpg": b"\xff\xd8\xff\xe0" + b"j" * 500,
-    ".gif": b"GIF89a" + b"g" * 500,
-    ".webp": b"RIFF\x10\x20\x0a\x00WEBPVP8 " + b"w" * 500,
-    ".avif": b"\x00\x00\x00\x1cftypavif" + b"a" * 500,
-}
-
-
-@pytest.mark.parametrize(("suffix", "body"), IMAGES.items())
-async def test_an_image_is_saved_whole_under_the_suffix_of_its_bytes(
-    host: Peer, downloader: ImageDownloader, tmp_path: Path, suffix: str, body: bytes
-) -> None:
-    host.answers["/a.bin"] = answer(body, "Content-Type: application/octet-stream")
-
-    path = await downloader.fetch(f"{host.url}/a.bin", tmp_path / "v1.0 cover")
-
-    assert path == tmp_path / f"v1.0 cover{suffix}"
-    assert path.read_bytes() == body
-    assert names_in(tmp_path) == [path.name]
+from tests.support.image_hosts import IMAGES, PNG, downloading, names_in, refused
+from tests.support.peers import Peer, answer, peer
 
 
 async def test_a_type_is_told_even_when_its_bytes_come_one_by_one(
@@ -128,62 +101,6 @@ async def test_bytes_that_come_one_by_one_do_not_pile_up_in_memory(
     assert threads.hops > 2
 
 
-@pytest.mark.parametrize(
-    ("status", "body", "kind", "retryable"),
-    [
-        ("404 Not Found", b"", CoverExpiredError, False),
-        ("410 Gone", b"", CoverExpiredError, False),
-        ("403 Forbidden", b"<Code>AccessDenied</Code>", CoverExpiredError, False),
-        ("403 Forbidden", b"<RequestId>A10104F</RequestId>", CoverExpiredError, False),
-        ("403 Forbidden", b"error code: 1010", ClientBlockedError, False),
-        ("403 Forbidden", b" " * 2000 + b"<h1>Error 1010</h1>", ClientBlockedError, False),
-        ("400 Bad Request", b"", DownloadError, False),
-        ("401 Unauthorized", b"", DownloadError, False),
-        ("304 Not Modified", b"", DownloadError, False),
-        ("408 Request Timeout", b"", DownloadError, True),
-        ("425 Too Early", b"", DownloadError, True),
-        ("429 Too Many Requests", b"", DownloadError, True),
-        ("500 Server Error", PNG, DownloadError, True),
-        ("502 Bad Gateway", b"<html>", DownloadError, True),
-        ("503 Unavailable", b"", DownloadError, True),
-        ("202 Accepted", b"", DownloadError, True),
-        ("204 No Content", b"", DownloadError, True),
-        ("206 Partial Content", PNG, DownloadError, True),
-        ("200 OK", b"", DownloadError, True),
-        ("200 OK", b"\x89PNG", DownloadError, False),
-        ("200 OK", b"%PDF-1.7 and so on and on", DownloadError, False),
-        ("200 OK", b"RIFF\x10\x20\x0a\x00WAVEfmt ", DownloadError, False),
-        ("200 OK", b"\x1f\x8b\x08 an image, but compressed", DownloadError, False),
-        ("200 OK", b"<!DOCTYPE html><title>Hello</title>", DownloadError, False),
-    ],
-)
-async def test_an_answer_without_an_image_is_named_and_leaves_no_file(
-    host: Peer,
-    downloader: ImageDownloader,
-    tmp_path: Path,
-    *,
-    status: str,
-    body: bytes,
-    kind: type[SunoCoverError],
-    retryable: bool,
-) -> None:
-    bodiless = status.startswith(("204", "304"))
-    host.answers["/a.png?sig=secret"] = (
-        f"HTTP/1.1 {status}\r\nConnection: close\r\n\r\n".encode()
-        if bodiless
-        else answer(body, status=status)
-    )
-
-    error = await refused(downloader.fetch(f"{host.url}/a.png?sig=secret#x", tmp_path / "a"))
-
-    assert type(error) is kind
-    assert error.retryable is retryable
-    assert error.http_status == int(status[:3])
-    assert f"{host.url}/a.png" in str(error)
-    assert "secret" not in str(error)
-    assert names_in(tmp_path) == []
-
-
 @pytest.mark.parametrize(("suffix", "body"), IMAGES.items())
 async def test_an_image_that_only_the_end_of_its_connection_ends_is_saved_when_it_is_whole(
     host: Peer, downloader: ImageDownloader, tmp_path: Path, suffix: str, body: bytes
@@ -224,50 +141,6 @@ async def test_no_content_type_takes_long_or_raises_a_foreign_error(
     assert time.process_time() - began < 1.0
 
 
-async def test_an_html_page_may_be_a_gateways_so_it_is_worth_another_try(
-    host: Peer, downloader: ImageDownloader, tmp_path: Path
-) -> None:
-    host.answers["/a"] = answer(b"<html>One moment, please</html>", "Content-Type: text/html")
-
-    error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
-
-    assert isinstance(error, DownloadError)
-    assert error.retryable
-    assert error.http_status == 200
-
-
-async def test_a_compressed_body_is_never_unpacked(
-    host: Peer, downloader: ImageDownloader, tmp_path: Path
-) -> None:
-    host.answers["/a"] = answer(gzip.compress(PNG), "Content-Encoding: gzip")
-
-    error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
-
-    assert "not an image" in str(error)
-
-
-async def test_an_image_of_the_largest_size_is_accepted(host: Peer, tmp_path: Path) -> None:
-    host.answers["/a"] = answer(PNG)
-
-    async with downloading(max_bytes=len(PNG)) as downloader:
-        path = await downloader.fetch(f"{host.url}/a", tmp_path / "a")
-
-    assert path.read_bytes() == PNG
-
-
-async def test_a_body_that_announces_too_much_is_not_read(host: Peer, tmp_path: Path) -> None:
-    host.answers["/a"] = answer(b"", length=10**15)
-    host.tail = waits_for_the_end
-
-    async with downloading(max_bytes=10**6) as downloader:
-        error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
-
-    assert isinstance(error, DownloadError)
-    assert not error.retryable
-    assert "1000000 bytes" in str(error)
-    assert names_in(tmp_path) == []
-
-
 @pytest.mark.parametrize("most", [300_000, 5_000_000])
 async def test_a_body_without_end_is_cut_at_the_limit(
     host: Peer, tmp_path: Path, most: int
@@ -286,17 +159,6 @@ async def test_a_body_without_end_is_cut_at_the_limit(
     assert isinstance(error, DownloadError)
     assert not error.retryable
     assert f"{most} bytes" in str(error)
-    assert names_in(tmp_path) == []
-
-
-async def test_a_body_of_one_piece_is_cut_at_the_limit_too(host: Peer, tmp_path: Path) -> None:
-    host.answers["/a"] = b"HTTP/1.1 200 OK\r\n\r\n" + PNG
-
-    async with downloading(max_bytes=len(PNG) - 1) as downloader:
-        error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
-
-    assert isinstance(error, DownloadError)
-    assert not error.retryable
     assert names_in(tmp_path) == []
 
 
@@ -365,61 +227,3 @@ async def test_a_certificate_that_nobody_vouches_for_is_not_tried_again(
     assert not error.retryable
     assert "certificate" in str(error)
     assert not host.received
-
-
-async def trickles(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    for _step in range(2000):
-        writer.write(b"x")
-        await writer.drain()
-        await asyncio.sleep(0.002)
-
-
-@pytest.mark.parametrize("tail", [waits_for_the_end, trickles])
-async def test_a_host_that_is_silent_or_trickles_is_left_in_time(
-    host: Peer, tmp_path: Path, tail: Tail
-) -> None:
-    host.answers["/a"] = answer(PNG, length=1_000_000)
-    host.tail = tail
-
-    async with downloading(within=0.1) as downloader:
-        error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
-
-    assert isinstance(error, DownloadError)
-    assert error.retryable
-    assert "in time" in str(error)
-    assert names_in(tmp_path) == []
-
-
-async def test_closing_twice_is_fine_and_use_after_it_is_a_clear_error(
-    host: Peer, downloader: ImageDownloader, tmp_path: Path
-) -> None:
-    await downloader.close()
-    await downloader.close()
-
-    error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
-
-    assert isinstance(error, ClientUsageError)
-    assert not host.received
-
-
-async def test_closing_ends_a_download_under_way(
-    host: Peer, downloader: ImageDownloader, tmp_path: Path
-) -> None:
-    host.answers["/a"] = answer(PNG, length=10_000)
-    host.tail = waits_for_the_end
-    fetching = asyncio.create_task(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
-    await until(lambda: list(tmp_path.glob("*.part")))
-
-    await downloader.close()
-    error = await refused(fetching)
-
-    assert isinstance(error, DownloadError)
-    assert names_in(tmp_path) == []
-
-
-async def test_nonsense_limits_are_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="max_bytes"):
-        ImageDownloader(loopback=False, user_agent=AGENT, max_bytes=0)
-    for timeout in (0, -1, float("nan")):
-        with pytest.raises(ValueError, match="timeout"):
-            ImageDownloader(loopback=False, user_agent=AGENT, timeout=timeout)
