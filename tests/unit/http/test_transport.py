@@ -5,7 +5,6 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 import attrs
@@ -176,7 +175,7 @@ async def test_after_a_lost_answer_the_next_request_comes_two_windows_later() ->
 @in_memory
 async def test_an_accepted_submit_is_kept_and_not_possibly_billed() -> None:
     async with calling() as calls:
-        task = await calls.submit(*calls.sandbox.add_music(1))
+        task = await calls.submit(calls.sandbox.add_music(1)[0])
 
         assert calls.kept == [task]
         assert calls.billed == []
@@ -247,7 +246,7 @@ async def test_a_submit_to_a_wrong_address_is_not_repeated_and_is_possibly_bille
 @in_memory
 async def test_a_submit_cancelled_on_the_wire_ends_when_its_answer_is_kept() -> None:
     async with calling(SLOW) as calls:
-        caller = asyncio.create_task(calls.submit(*calls.sandbox.add_music(1)))
+        caller = asyncio.create_task(calls.submit(calls.sandbox.add_music(1)[0]))
         await eventually(lambda: calls.sandbox.journal.arrivals)
         caller.cancel()
 
@@ -262,7 +261,7 @@ async def test_a_submit_cancelled_on_the_wire_ends_when_its_answer_is_kept() -> 
 async def test_a_submit_cancelled_in_the_queue_ends_at_once_and_is_never_sent() -> None:
     async with calling(rate_limit=A_MINUTE) as calls:
         await calls.credits()
-        caller = asyncio.create_task(calls.submit(*calls.sandbox.add_music(1)))
+        caller = asyncio.create_task(calls.submit(calls.sandbox.add_music(1)[0]))
         await asyncio.sleep(10)
         caller.cancel()
 
@@ -318,13 +317,11 @@ async def test_who_queued_in_the_limiter_when_the_breaker_opened_gives_the_slot_
     async with calling(rate_limit=window, retry=RARELY) as calls:
         (song,) = calls.sandbox.add_music(1)
         breakers = calls.account.breakers
-        breaker, act = {
-            "credits": (breakers.api, calls.credits),
-            "submit": (breakers.submit, partial(calls.submit, song)),
-        }[kind]
+        is_submit = kind == "submit"
+        breaker = breakers.submit if is_submit else breakers.api
         permit = await window.acquire()
         with breaker.armed():
-            queued = asyncio.create_task(act())
+            queued = asyncio.create_task(calls.submit(song) if is_submit else calls.credits())
             await eventually(lambda: window.busy)
             await fail(breaker)
             window.return_unused(permit)
