@@ -1,7 +1,7 @@
 """Clients of a sandbox with one song, in memory: submits, and what leaves them possibly billed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -34,7 +34,7 @@ def a_receiver() -> CallbackReceiver:
 @asynccontextmanager
 async def submitting(
     scenario: Scenario = FREE, **options: Any
-) -> AsyncIterator[tuple[Sandbox, SunoCoverClient, str]]:
+) -> AsyncGenerator[tuple[Sandbox, SunoCoverClient, str]]:
     """Have a client of a sandbox with one song."""
     async with Sandbox(scenario, clock=now) as sandbox, connect(sandbox, **options) as client:
         (song,) = sandbox.add_music(1)

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ class Host:
 
 
 @asynccontextmanager
-async def hosting() -> AsyncIterator[tuple[Host, SunoCoverClient]]:
+async def hosting() -> AsyncGenerator[tuple[Host, SunoCoverClient]]:
     host = Host()
     server = await asyncio.start_server(host.serve, "127.0.0.1", 0)
     async with server:

@@ -2,7 +2,7 @@
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ NOBODY = "http://127.0.0.1:9"
 @asynccontextmanager
 async def exchanging(
     url: str, *, owned: bool = True, key: str = KEY, **options: Any
-) -> AsyncIterator[tuple[Exchange, aiohttp.ClientSession]]:
+) -> AsyncGenerator[tuple[Exchange, aiohttp.ClientSession]]:
     """Have an exchange with a host, through a session as the client makes it, or a borrowed one."""
     held = ApiKey(key)
     held.check()

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -73,7 +73,7 @@ class Calls:
 
 
 @asynccontextmanager
-async def calling(scenario: Scenario = FREE, **options: Any) -> AsyncIterator[Calls]:
+async def calling(scenario: Scenario = FREE, **options: Any) -> AsyncGenerator[Calls]:
     async with Sandbox(scenario, clock=now) as sandbox, connect(sandbox, **options) as client:
         covers = covers_of(client)
         transport = (await covers.enter()).transport
