@@ -70,7 +70,7 @@ class CoverState:
         self._forget_old(now)
         self._owners.setdefault(task.cover_task_id, (task.music_task_id, now))
         if not task.adopted:
-            self._births[task.cover_task_id] = now
+            self._births.setdefault(task.cover_task_id, now)
 
     def keep(self, task: CoverTask) -> None:
         """Record a paid cover task that no caller waits for yet."""

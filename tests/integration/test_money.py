@@ -251,16 +251,6 @@ async def test_details_of_an_accepted_task_that_name_another_song_are_refused() 
             await client.wait(task)
 
 
-async def test_concurrent_submits_of_one_song_are_one_request() -> None:
-    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
-        (music,) = sandbox.add_music(1)
-
-        tasks = await asyncio.gather(*(client.submit(music) for _ in range(50)))
-
-        assert len(set(tasks)) == 1
-        assert len(sandbox.journal.of("submit")) == 1
-
-
 async def test_concurrent_generates_of_one_song_are_one_submit_and_one_stream_of_polls() -> None:
     scenario = Scenario(rate_limit=None, polls=5)
     async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
@@ -377,29 +367,3 @@ async def test_a_refusal_after_a_lost_answer_does_not_hide_that_a_bill_may_exist
         assert (await client.submit(music)).adopted
         assert not client.possibly_billed
         assert billed(sandbox) == {music: 1}
-
-
-def test_a_refusal_of_a_later_call_does_not_hide_that_a_bill_may_exist() -> None:
-    async def scenario() -> tuple[SunoCoverError, tuple[str, ...], int]:
-        clock = asyncio.get_running_loop().time
-        async with (
-            Sandbox(FREE, clock=clock) as sandbox,
-            connect(sandbox, retry=RetryPolicy(max_attempts=1)) as client,
-        ):
-            (music,) = sandbox.add_music(1)
-            refusal = Reply(body=b'{"code":422,"msg":"The record is being processed"}')
-            sandbox.script("submit", Fault.LOST_ANSWER, refusal)
-            with pytest.raises(TransportError):
-                await client.submit(music)
-            with pytest.raises(InvalidRequestError) as caught:
-                await client.submit(music)
-            possibly_billed = client.possibly_billed
-            assert (await client.submit(music)).adopted
-            return caught.value, possibly_billed, len(sandbox.journal.bills)
-
-    error, possibly_billed, bills = virtual_time.run(scenario())
-
-    assert error.possibly_billed
-    assert not error.retryable
-    assert possibly_billed == (error.music_task_id,)
-    assert bills == 1

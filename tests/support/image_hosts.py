@@ -14,6 +14,14 @@ from suno_cover_async.images.downloader import ImageDownloader
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 1000 + b"IEND\xaeB`\x82"
 
+IMAGES = {
+    ".png": PNG,
+    ".jpg": b"\xff\xd8\xff\xe0" + b"j" * 500,
+    ".gif": b"GIF89a" + b"g" * 500,
+    ".webp": b"RIFF\x10\x20\x0a\x00WEBPVP8 " + b"w" * 500,
+    ".avif": b"\x00\x00\x00\x1cftypavif" + b"a" * 500,
+}
+
 AGENT = "suno_cover_async-tests"
 
 

@@ -70,10 +70,13 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return future
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
+def run(
+    work: Coroutine[Any, Any, T],
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] = VirtualTimeLoop,
+) -> T:
     """Run a coroutine to its end in virtual time; no callback may fail meanwhile."""
     failed: list[dict[str, Any]] = []
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.get_loop().set_exception_handler(lambda _, context: failed.append(context))
         result = runner.run(work)
     assert not failed, failed[0]

@@ -5,7 +5,6 @@ not end runs into the time limit of the tests.
 """
 
 import asyncio
-import itertools
 import statistics
 import time
 from collections import Counter
@@ -17,7 +16,6 @@ from suno_cover_async import (
     AuthenticationError,
     Callback,
     CallbackReceiver,
-    ClientUsageError,
     CoverDetails,
     CoverExistsError,
     CoverFailedError,
@@ -26,7 +24,6 @@ from suno_cover_async import (
     RateLimit,
     RetryPolicy,
     SunoCoverClient,
-    TransportError,
 )
 from suno_cover_async.sandbox import DuplicateId, Fault, Reply, Sandbox, Scenario
 from tests.support.clients import connect, receiving
@@ -161,20 +158,6 @@ async def test_a_callback_of_an_earlier_run_names_the_cover_task_to_the_next_one
         assert len(sandbox.journal.of("submit")) == 1
 
 
-async def test_what_a_callback_claims_is_confirmed_before_it_is_believed() -> None:
-    async with Sandbox(QUICK) as sandbox, receiving() as receiver:
-        song, other = sandbox.add_music(2)
-        async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
-            others = await client.generate(other)
-            for claimed in (others.cover_task_id, "never-heard-of"):
-                assert receiver.notify(Callback(music_task_id=song, cover_task_id=claimed))
-            details = await client.generate(song)
-
-        assert details.music_task_id == song
-        assert others.cover_task_id not in receiver.notifier.named(song)  # it was disproved
-        assert Counter(bill.music_task_id for bill in sandbox.journal.bills) == {song: 1, other: 1}
-
-
 async def test_a_claim_that_cannot_be_checked_now_is_kept_for_the_next_submit() -> None:
     scenario = attrs.evolve(QUICK, duplicate_id=DuplicateId.ABSENT)
     async with Sandbox(scenario) as sandbox, receiving() as receiver:
@@ -249,47 +232,6 @@ async def test_two_clients_with_one_receiver_take_nothing_from_each_other() -> N
             assert await late == first
 
 
-async def test_a_callback_that_outruns_the_hosts_own_details_is_polled_again() -> None:
-    scenario = attrs.evolve(QUICK, null_polls=2, duplicate_id=DuplicateId.ABSENT)
-    poll = PollPolicy(min_interval=0.05, timeout=10)
-    async with Sandbox(scenario) as sandbox, receiving() as receiver:
-        [song] = sandbox.add_music()
-        sandbox.script("submit", Fault.LOST_ANSWER)
-        async with connect(sandbox, receiver=receiver, poll=poll) as client:
-            task = await client.submit(song)
-
-        assert task.cover_task_id == sandbox.journal.bills[0].cover_task_id
-
-
-async def test_a_cover_that_exists_and_is_never_named_is_possibly_billed_no_longer() -> None:
-    scenario = attrs.evolve(QUICK, lost_callbacks=1.0, duplicate_id=DuplicateId.ABSENT)
-    poll = PollPolicy(fallback_delay=0.1, timeout=0.2)
-    async with Sandbox(scenario) as sandbox, receiving() as receiver:
-        [song] = sandbox.add_music()
-        sandbox.script("submit", Fault.LOST_ANSWER)
-        retry = RetryPolicy(max_attempts=1)
-        async with connect(sandbox, receiver=receiver, poll=poll, retry=retry) as client:
-            with pytest.raises(TransportError):
-                await client.submit(song)
-            before = client.possibly_billed
-            with pytest.raises(CoverExistsError):
-                await client.submit(song)
-
-            assert (before, client.possibly_billed) == ((song,), ())
-
-
-async def test_a_claim_whose_details_name_no_music_is_not_believed() -> None:
-    async with Sandbox(QUICK) as sandbox, receiving() as receiver:
-        [song] = sandbox.add_music()
-        nameless = b'{"code": 200, "data": {"taskId": "claimed", "successFlag": 2}}'
-        sandbox.script("details", Reply(body=nameless))
-        receiver.notify(Callback(music_task_id=song, cover_task_id="claimed"))
-        async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
-            task = await client.submit(song)
-
-        assert task.cover_task_id == sandbox.journal.bills[0].cover_task_id
-
-
 async def test_a_callback_that_names_another_cover_is_refused_while_ours_is_waited_for() -> None:
     async with Sandbox(attrs.evolve(QUICK, seconds=1000)) as sandbox, receiving() as receiver:
         songs = sandbox.add_music(2)
@@ -307,34 +249,6 @@ async def test_a_callback_that_names_another_cover_is_refused_while_ours_is_wait
         assert len(sandbox.journal.arrivals) == 2
 
 
-async def test_a_cover_that_exists_without_our_doing_is_not_waited_for() -> None:
-    scenario = attrs.evolve(QUICK, duplicate_id=DuplicateId.ABSENT)
-    async with Sandbox(scenario) as sandbox, receiving() as receiver:
-        [song] = sandbox.add_music()
-        async with connect(sandbox) as other_cover:
-            await other_cover.generate(song)
-        async with connect(sandbox, receiver=receiver, poll=PATIENT) as client:
-            with pytest.raises(CoverExistsError):
-                await client.generate(song)
-
-
-async def test_a_submit_whose_callback_never_comes_ends_with_its_error() -> None:
-    poll = attrs.evolve(PATIENT, fallback_delay=0.2)
-    async with Sandbox(attrs.evolve(QUICK, lost_callbacks=1.0)) as sandbox:
-        async with receiving() as receiver:
-            [song] = sandbox.add_music()
-            sandbox.script("submit", Fault.LOST_ANSWER)
-            retry = RetryPolicy(max_attempts=1)
-            async with connect(sandbox, receiver=receiver, poll=poll, retry=retry) as client:
-                with pytest.raises(TransportError) as caught:
-                    await client.generate(song)
-
-                assert caught.value.possibly_billed
-                assert client.possibly_billed == (song,)
-                await client.submit(song)
-        assert len(sandbox.journal.bills) == 1
-
-
 async def test_generate_waits_for_a_lost_answers_callback_no_longer_than_it_was_told() -> None:
     scenario = attrs.evolve(QUICK, lost_callbacks=1.0, duplicate_id=DuplicateId.ABSENT)
     async with Sandbox(scenario) as sandbox, receiving() as receiver:
@@ -345,18 +259,6 @@ async def test_generate_waits_for_a_lost_answers_callback_no_longer_than_it_was_
                 await client.generate(song, timeout=0.2)
 
         assert caught.value.possibly_billed
-
-
-async def test_no_unconfirmed_name_makes_generate_wait_longer_than_it_was_told() -> None:
-    scenario = attrs.evolve(QUICK, lost_callbacks=1.0, duplicate_id=DuplicateId.ABSENT)
-    async with Sandbox(scenario) as sandbox, receiving() as receiver:
-        [song] = sandbox.add_music()
-        sandbox.script("submit", Fault.LOST_ANSWER)
-        far_apart = attrs.evolve(PATIENT, min_interval=HOURS, max_interval=HOURS)
-        async with connect(sandbox, receiver=receiver, poll=far_apart) as client:
-            receiver.notify(Callback(music_task_id=song, cover_task_id="made-up"))
-            with pytest.raises(CoverExistsError):
-                await client.generate(song, timeout=0.2)
 
 
 async def test_a_cover_that_failed_before_is_not_taken_for_the_one_that_was_paid_for_now() -> None:
@@ -389,42 +291,6 @@ async def test_an_error_that_waiting_cannot_repair_is_raised_at_once_for_any_son
 
             with pytest.raises(AuthenticationError):
                 await client.submit(song)
-
-
-async def test_a_flood_of_notifications_for_a_lost_answer_brings_polls_no_closer_than_allowed() -> (
-    None
-):
-    scenario = attrs.evolve(QUICK, seconds=1000, duplicate_id=DuplicateId.ABSENT)
-    poll = attrs.evolve(PATIENT, min_interval=0.2)
-    async with Sandbox(scenario) as sandbox, receiving() as receiver:
-        [song] = sandbox.add_music()
-        sandbox.script("submit", Fault.LOST_ANSWER)
-        async with connect(sandbox, receiver=receiver, poll=poll) as client:
-            generating = asyncio.create_task(client.generate(song, timeout=1))
-            while not generating.done():
-                receiver.notify(Callback(music_task_id=song, cover_task_id="made-up"))
-                await asyncio.sleep(0.01)
-            with pytest.raises(CoverExistsError):
-                await generating
-
-        polls = [arrival.at for arrival in sandbox.journal.of("details")]
-        assert len(polls) >= 3
-        assert all(b - a >= 0.19 for a, b in itertools.pairwise(polls))
-
-
-async def test_closing_ends_a_submit_that_waits_for_its_callback() -> None:
-    scenario = attrs.evolve(QUICK, seconds=1000, duplicate_id=DuplicateId.ABSENT)
-    async with Sandbox(scenario) as sandbox, receiving() as receiver:
-        [song] = sandbox.add_music()
-        sandbox.script("submit", Fault.LOST_ANSWER)
-        client = connect(sandbox, receiver=receiver, poll=PATIENT)
-        submitting = asyncio.create_task(client.submit(song))
-        await until(lambda: len(sandbox.journal.of("submit")) == 2)
-        await client.aclose()
-
-        with pytest.raises(ClientUsageError):
-            await submitting
-        assert client.possibly_billed == (song,)
 
 
 async def test_callbacks_that_never_come_cost_one_poll_for_safety() -> None:

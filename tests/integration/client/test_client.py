@@ -14,40 +14,17 @@ from suno_cover_async import (
     CoverTask,
     CoverTimeoutError,
     Host,
-    MusicFailedError,
     NotFoundError,
     PollPolicy,
     RateLimit,
     RateLimiter,
-    RetryPolicy,
     SunoCoverClient,
 )
-from suno_cover_async.sandbox import Fault, Sandbox, Scenario
+from suno_cover_async.sandbox import Sandbox, Scenario
 from tests.support.clients import FREE, connect
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
-
-
-async def test_watch_yields_every_change_of_status_up_to_the_last() -> None:
-    async with Sandbox(Scenario(rate_limit=None, polls=4)) as sandbox, connect(sandbox) as client:
-        (music,) = sandbox.add_music(1)
-        task = await client.submit(music)
-
-        seen = [details.status async for details in client.watch(task)]
-
-        assert seen == [CoverStatus.PENDING, CoverStatus.GENERATING, CoverStatus.SUCCESS]
-
-
-async def test_watch_yields_a_failure_and_does_not_raise_it() -> None:
-    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
-        (music,) = sandbox.add_music(1, fails=True)
-        task = await client.submit(music)
-
-        seen = [details async for details in client.watch(task)]
-
-        assert seen[-1].status is CoverStatus.FAILED
-        assert seen[-1].error_message
 
 
 async def test_leaving_a_watch_early_ends_its_polls() -> None:
@@ -65,17 +42,6 @@ async def test_leaving_a_watch_early_ends_its_polls() -> None:
         await client.credits()
 
         assert len(sandbox.journal.of("details")) == polls
-
-
-async def test_null_right_after_the_submit_is_pending() -> None:
-    scenario = Scenario(rate_limit=None, polls=1, null_polls=3)
-    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
-        music, other = sandbox.add_music(2)
-        task = await client.submit(music)
-
-        assert (await client.details(task.cover_task_id)).status is CoverStatus.PENDING
-        assert (await client.wait(task)).status is CoverStatus.SUCCESS
-        assert (await client.generate(other)).status is CoverStatus.SUCCESS
 
 
 async def test_an_unknown_cover_task_is_not_found_at_once_by_a_poll_and_after_grace_by_a_wait() -> (
@@ -141,24 +107,6 @@ async def until_finished(client: SunoCoverClient, task: CoverTask) -> None:
         pass
 
 
-async def test_generate_keeps_at_most_concurrency_covers_in_flight() -> None:
-    async with (
-        Sandbox(Scenario(rate_limit=None, polls=3)) as sandbox,
-        connect(sandbox, concurrency=4) as client,
-    ):
-        await asyncio.gather(*(client.generate(music) for music in sandbox.add_music(20)))
-
-        in_flight, most = set[str](), 0
-        for arrival in sandbox.journal.arrivals:
-            task = arrival.cover_task_id or ""
-            polls = [a for a in sandbox.journal.of("details") if a.cover_task_id == task]
-            in_flight.add(task)
-            most = max(most, len(in_flight))
-            if arrival is polls[-1]:
-                in_flight.discard(task)
-        assert most <= 4
-
-
 async def test_the_callback_url_is_handed_on() -> None:
     async with Sandbox(Scenario(rate_limit=None, polls=1)) as sandbox:
         url = f"{sandbox.url}/somebody/elses?song=1"
@@ -169,67 +117,12 @@ async def test_the_callback_url_is_handed_on() -> None:
         assert sandbox.journal.callbacks[0].url == url
 
 
-async def test_what_a_timed_out_generate_left_is_settled_by_a_wait() -> None:
-    async with (
-        Sandbox(Scenario(rate_limit=None, seconds=0.2)) as sandbox,
-        connect(sandbox) as client,
-    ):
-        with pytest.raises(CoverTimeoutError) as caught:
-            await client.generate(*sandbox.add_music(1), timeout=0.05)
-        (left,) = client.unclaimed
-        assert left.cover_task_id == caught.value.cover_task_id
-
-        await client.wait(left)
-
-        assert not client.unclaimed
-
-
 @pytest.mark.parametrize("host", [SUNOAPI, KIE, APIBOX], ids=lambda host: host.name)
 async def test_credits_are_a_float_on_every_host(host: Host) -> None:
     scenario = Scenario(rate_limit=None, credits=1025.6)
     async with Sandbox(scenario) as sandbox, connect(sandbox, host=host) as client:
         assert await client.credits() == 1025.6
         assert sandbox.journal.arrivals[0].path == host.credits_path
-
-
-async def test_music_is_waited_for_until_it_is_ready() -> None:
-    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
-        (music,) = sandbox.add_music(1, status="GENERATING")
-        waiting = asyncio.create_task(client.wait_for_music(music))
-        await until(lambda: len(sandbox.journal.of("music")) >= 3)
-
-        sandbox.set_music(music, "SUCCESS")
-
-        assert (await waiting).ready
-
-
-async def test_failed_music_unknown_music_and_slow_music_are_told_apart() -> None:
-    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
-        (failed,) = sandbox.add_music(1, status="SENSITIVE_WORD_ERROR")
-        (slow,) = sandbox.add_music(1, status="PENDING")
-
-        with pytest.raises(MusicFailedError) as caught:
-            await client.wait_for_music(failed)
-        assert caught.value.details.status == "SENSITIVE_WORD_ERROR"
-        with pytest.raises(NotFoundError):
-            await client.wait_for_music("nobody")
-        sandbox.scenario = Scenario(rate_limit=None, slow_seconds=100)
-        sandbox.script("music", Fault.NONE, Fault.SLOW)
-        async with asyncio.timeout(50):
-            with pytest.raises(CoverTimeoutError) as late:
-                await client.wait_for_music(slow, timeout=0.2)
-        assert (late.value.music_task_id, late.value.cover_task_id) == (slow, None)
-
-
-async def test_trouble_that_passes_does_not_end_a_wait_for_music() -> None:
-    async with (
-        Sandbox(FREE) as sandbox,
-        connect(sandbox, retry=RetryPolicy(max_attempts=1)) as client,
-    ):
-        (music,) = sandbox.add_music(1)
-        sandbox.script("music", Fault.LOST_ANSWER, Fault.GATEWAY)
-
-        assert (await client.wait_for_music(music)).ready
 
 
 async def test_two_clients_of_one_account_share_a_window() -> None:

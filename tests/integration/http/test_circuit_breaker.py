@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
 from typing import Any
 
 import attrs
@@ -21,8 +20,8 @@ from suno_cover_async import (
 )
 from suno_cover_async.resilience.circuit_breaker import Admission
 from suno_cover_async.sandbox import Fault, Reply, Sandbox, Scenario
-from tests.support.breakers import fail, now, shut, turns
-from tests.support.clients import NO_LIMIT, connect
+from tests.support.breakers import fail, now, shut
+from tests.support.clients import connect
 from tests.support.virtual_time import run
 from tests.support.waiting import until
 
@@ -46,16 +45,6 @@ async def break_down(client: SunoCoverClient) -> None:
     polls = [client.details(f"cover-{number}") for number in range(5)]
     await asyncio.gather(*polls, return_exceptions=True)
     assert client.breakers.api.is_open
-
-
-@contextlib.asynccontextmanager
-async def limited(
-    window: RateLimiter, retry: RetryPolicy
-) -> AsyncIterator[tuple[Sandbox, SunoCoverClient]]:
-    """Have a client of a broken host, whose polls do not count against its window."""
-    limits = {"rate_limit": window, "poll_rate_limit": NO_LIMIT}
-    async with Sandbox(BROKEN) as sandbox, connect(sandbox, **limits, retry=retry) as client:
-        yield sandbox, client
 
 
 @sockets
@@ -223,48 +212,6 @@ async def test_submits_in_trouble_pause_by_themselves_while_polls_go_on() -> Non
             assert len(sandbox.journal.of("submit")) == 5
             sandbox.scenario = HEALTHY
         await asyncio.gather(*submits)
-
-
-@sockets
-async def test_who_queued_in_the_limiter_when_it_closed_gives_the_slot_back() -> None:
-    window = RateLimiter(RateLimit(calls=1, seconds=3600))
-    async with limited(window, RARELY) as (sandbox, client):
-        slot = await window.acquire()
-        with client.breakers.api.armed():
-            queued = asyncio.create_task(client.credits())
-            await until(lambda: window.busy)
-            await break_down(client)
-            window.return_unused(slot)
-            async with asyncio.timeout(100):
-                slot = await window.acquire()
-            window.return_unused(slot)
-            await turns()
-
-            assert not sandbox.journal.of("credits")
-            assert not queued.done()
-            sandbox.scenario = HEALTHY
-        assert await queued > 0
-
-
-@sockets
-async def test_a_probe_cancelled_in_the_limiter_leaves_its_turn_to_the_next() -> None:
-    window = RateLimiter(RateLimit(calls=1, seconds=3600))
-    retry = attrs.evolve(RARELY, probe_delay=0.01)
-    async with limited(window, retry) as (sandbox, client):
-        slot = await window.acquire()
-        with client.breakers.api.armed():
-            await break_down(client)
-            probe = asyncio.create_task(client.credits())
-            following = asyncio.create_task(client.credits())
-            await until(lambda: window.busy)
-            sandbox.scenario = HEALTHY
-            probe.cancel()
-            window.return_unused(slot)
-            async with asyncio.timeout(100):
-                await following
-
-            assert not client.breakers.api.is_open
-            assert len(sandbox.journal.of("credits")) == 1
 
 
 @pytest.mark.parametrize("name", ["probe_delay", "max_probe_delay"])

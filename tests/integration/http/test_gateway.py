@@ -20,7 +20,6 @@ import pytest
 
 from suno_cover_async import (
     KIE,
-    CallbackReceiver,
     ClientBlockedError,
     CoverDetails,
     CoverExistsError,
@@ -314,23 +313,6 @@ def test_a_submit_to_a_wrong_address_is_not_repeated_and_stays_possibly_billed()
         assert billed(here.sandbox)[here.song] == 1
 
     play(scene, proven=False)
-
-
-def test_a_wrong_address_is_told_at_once_and_no_callback_is_waited_for() -> None:
-    odd, _ = PASSING["a redirect"]
-    receiver = CallbackReceiver(public_url="http://127.0.0.1:9/suno", secret="s" * 32)
-
-    async def scene(here: Stage) -> None:
-        here.sandbox.script("submit", odd)
-        clock = asyncio.get_running_loop().time
-        began = clock()
-
-        error = await here.error("submit")
-
-        assert type(error) is WrongAddressError
-        assert clock() - began < 1
-
-    play(scene, proven=False, receiver=receiver)
 
 
 @pytest.mark.parametrize(

@@ -7,34 +7,11 @@ from typing import Any
 import pytest
 
 from suno_cover_async.errors import (
-    ClientUsageError,
     DownloadError,
 )
 from suno_cover_async.images.downloader import ImageDownloader
-from tests.support.image_hosts import AGENT, PNG, downloading, names_in, refused
-from tests.support.peers import Peer, answer, waits_for_the_end
-from tests.support.waiting import until
-
-IMAGES = {
-    ".png": PNG,
-    ".jpg": b"\xff\xd8\xff\xe0" + b"j" * 500,
-    ".gif": b"GIF89a" + b"g" * 500,
-    ".webp": b"RIFF\x10\x20\x0a\x00WEBPVP8 " + b"w" * 500,
-    ".avif": b"\x00\x00\x00\x1cftypavif" + b"a" * 500,
-}
-
-
-@pytest.mark.parametrize(("suffix", "body"), IMAGES.items())
-async def test_an_image_is_saved_whole_under_the_suffix_of_its_bytes(
-    host: Peer, downloader: ImageDownloader, tmp_path: Path, suffix: str, body: bytes
-) -> None:
-    host.answers["/a.bin"] = answer(body, "Content-Type: application/octet-stream")
-
-    path = await downloader.fetch(f"{host.url}/a.bin", tmp_path / "v1.0 cover")
-
-    assert path == tmp_path / f"v1.0 cover{suffix}"
-    assert path.read_bytes() == body
-    assert names_in(tmp_path) == [path.name]
+from tests.support.image_hosts import IMAGES, PNG, downloading, names_in, refused
+from tests.support.peers import Peer, answer
 
 
 async def test_a_type_is_told_even_when_its_bytes_come_one_by_one(
@@ -147,28 +124,6 @@ async def test_a_large_one_too(host: Peer, tmp_path: Path, size: int) -> None:
     assert names_in(tmp_path) == ["a.png"]
 
 
-async def test_an_image_of_the_largest_size_is_accepted(host: Peer, tmp_path: Path) -> None:
-    host.answers["/a"] = answer(PNG)
-
-    async with downloading(max_bytes=len(PNG)) as downloader:
-        path = await downloader.fetch(f"{host.url}/a", tmp_path / "a")
-
-    assert path.read_bytes() == PNG
-
-
-async def test_a_body_that_announces_too_much_is_not_read(host: Peer, tmp_path: Path) -> None:
-    host.answers["/a"] = answer(b"", length=10**15)
-    host.tail = waits_for_the_end
-
-    async with downloading(max_bytes=10**6) as downloader:
-        error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
-
-    assert isinstance(error, DownloadError)
-    assert not error.retryable
-    assert "1000000 bytes" in str(error)
-    assert names_in(tmp_path) == []
-
-
 @pytest.mark.parametrize("most", [300_000, 5_000_000])
 async def test_a_body_without_end_is_cut_at_the_limit(
     host: Peer, tmp_path: Path, most: int
@@ -188,49 +143,3 @@ async def test_a_body_without_end_is_cut_at_the_limit(
     assert not error.retryable
     assert f"{most} bytes" in str(error)
     assert names_in(tmp_path) == []
-
-
-async def test_a_body_of_one_piece_is_cut_at_the_limit_too(host: Peer, tmp_path: Path) -> None:
-    host.answers["/a"] = b"HTTP/1.1 200 OK\r\n\r\n" + PNG
-
-    async with downloading(max_bytes=len(PNG) - 1) as downloader:
-        error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
-
-    assert isinstance(error, DownloadError)
-    assert not error.retryable
-    assert names_in(tmp_path) == []
-
-
-async def test_closing_twice_is_fine_and_use_after_it_is_a_clear_error(
-    host: Peer, downloader: ImageDownloader, tmp_path: Path
-) -> None:
-    await downloader.close()
-    await downloader.close()
-
-    error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
-
-    assert isinstance(error, ClientUsageError)
-    assert not host.received
-
-
-async def test_closing_ends_a_download_under_way(
-    host: Peer, downloader: ImageDownloader, tmp_path: Path
-) -> None:
-    host.answers["/a"] = answer(PNG, length=10_000)
-    host.tail = waits_for_the_end
-    fetching = asyncio.create_task(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
-    await until(lambda: list(tmp_path.glob("*.part")))
-
-    await downloader.close()
-    error = await refused(fetching)
-
-    assert isinstance(error, DownloadError)
-    assert names_in(tmp_path) == []
-
-
-async def test_nonsense_limits_are_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="max_bytes"):
-        ImageDownloader(loopback=False, user_agent=AGENT, max_bytes=0)
-    for timeout in (0, -1, float("nan")):
-        with pytest.raises(ValueError, match="timeout"):
-            ImageDownloader(loopback=False, user_agent=AGENT, timeout=timeout)

@@ -1,8 +1,8 @@
-"""What arrives unasked on a kept-alive connection, from a bare host, is nobody's answer."""
+"""What arrives unasked on a kept-alive connection is nobody's answer; a good one is kept."""
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,7 @@ import pytest
 from suno_cover_async import CoverDetails, CoverStatus, SunoCoverClient, SunoCoverError
 from suno_cover_async.protocol import codec
 from tests.support.clients import FAST_RETRY, NO_LIMIT
-
-pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
+from tests.support.memory_network import in_memory
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -59,7 +58,7 @@ class Host:
 
 
 @asynccontextmanager
-async def hosting() -> AsyncIterator[tuple[Host, SunoCoverClient]]:
+async def hosting() -> AsyncGenerator[tuple[Host, SunoCoverClient]]:
     host = Host()
     server = await asyncio.start_server(host.serve, "127.0.0.1", 0)
     async with server:
@@ -95,6 +94,7 @@ STRAY = {
 
 @pytest.mark.parametrize("read", [at_once, a_moment], ids=["unread", "read"])
 @pytest.mark.parametrize("stray", STRAY.values(), ids=STRAY)
+@in_memory
 async def test_an_unsolicited_answer_is_not_taken_for_the_next_answer(
     stray: bytes, read: Callable[[], Awaitable[None]]
 ) -> None:
@@ -109,6 +109,7 @@ async def test_an_unsolicited_answer_is_not_taken_for_the_next_answer(
 
 
 @pytest.mark.parametrize("stray", [one for one in STRAY.values() if one.startswith(b"HTTP")])
+@in_memory
 async def test_what_comes_right_behind_an_answer_is_not_taken_for_the_next(stray: bytes) -> None:
     async with hosting() as (host, client):
         host.behind = stray
@@ -118,6 +119,7 @@ async def test_what_comes_right_behind_an_answer_is_not_taken_for_the_next(stray
 
 
 @pytest.mark.parametrize("read", [at_once, a_moment], ids=["unread", "read"])
+@in_memory
 async def test_another_songs_answer_is_not_taken_for_that_to_a_submit(
     read: Callable[[], Awaitable[None]],
 ) -> None:
@@ -133,6 +135,7 @@ async def test_another_songs_answer_is_not_taken_for_that_to_a_submit(
 
 
 @pytest.mark.parametrize("read", [at_once, a_moment], ids=["unread", "read"])
+@in_memory
 async def test_another_songs_image_is_not_taken_for_ours(
     tmp_path: Path, read: Callable[[], Awaitable[None]]
 ) -> None:
@@ -171,6 +174,7 @@ ODD: dict[str, Callable[[str], bytes]] = {
 
 
 @pytest.mark.parametrize("word", ODD.values(), ids=ODD)
+@in_memory
 async def test_odd_answers_are_read_each_for_its_own_request(word: Callable[[str], bytes]) -> None:
     async with hosting() as (host, client):
         host.word = word
@@ -196,6 +200,7 @@ TWO_FACED: dict[str, Callable[[str], bytes]] = {
 
 
 @pytest.mark.parametrize("word", TWO_FACED.values(), ids=TWO_FACED)
+@in_memory
 async def test_an_answer_readable_in_two_ways_is_refused_and_its_connection_not_used_again(
     word: Callable[[str], bytes],
 ) -> None:
@@ -209,6 +214,7 @@ async def test_an_answer_readable_in_two_ways_is_refused_and_its_connection_not_
         assert len(host.connections) == asked + 1
 
 
+@in_memory
 async def test_an_answer_that_comes_before_the_body_was_read_is_that_submits_own() -> None:
     async with hosting() as (host, client):
         host.word = lambda number: answer({"taskId": f"cover-{number}"})
@@ -223,6 +229,7 @@ async def test_an_answer_that_comes_before_the_body_was_read_is_that_submits_own
 @pytest.mark.parametrize(
     "wrong", [answer({"taskId": "another"}), http(b"no JSON")], ids=["about another", "no JSON"]
 )
+@in_memory
 async def test_on_a_connection_out_of_step_nothing_more_is_asked(wrong: bytes) -> None:
     async with hosting() as (host, client):
         await client.credits()
@@ -235,6 +242,7 @@ async def test_on_a_connection_out_of_step_nothing_more_is_asked(wrong: bytes) -
         assert len(host.connections) == 2
 
 
+@in_memory
 async def test_a_good_connection_is_used_again() -> None:
     async with hosting() as (host, client):
         for _ in range(10):
