@@ -9,6 +9,10 @@ import suno_cover_async
 from suno_cover_async import errors
 
 PACKAGE = Path(suno_cover_async.__file__).parent
+TESTS = Path(__file__).parents[1]
+
+WITHOUT_CODE = {"__init__", "__main__", "version", "store"}
+"""Names of modules without code of their own: the interface of a store, the version, imports."""
 
 
 def modules() -> dict[str, Path]:
@@ -26,6 +30,19 @@ def imports(file: Path) -> set[str]:
         elif isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
     return found
+
+
+def test_every_module_has_its_test_file() -> None:
+    """At its own place below `unit/`, or `integration/`; commands need no folder `commands/`."""
+    for name in modules():
+        *folders, module = name.split(".")
+        places = [
+            TESTS.joinpath("unit", *folders),
+            TESTS.joinpath("integration", *folders),
+            TESTS.joinpath("integration", *folders[:-1]),
+        ]
+        found = [place for place in places if (place / f"test_{module}.py").exists()]
+        assert found or module in WITHOUT_CODE, f"{name} has no test file"
 
 
 @pytest.mark.parametrize(

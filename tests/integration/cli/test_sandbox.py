@@ -1,10 +1,7 @@
 """`sandbox` and `demo`."""
 
-import os
 import signal
 from pathlib import Path
-
-from PIL import Image
 
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.sandbox import Sandbox
@@ -13,7 +10,6 @@ from tests.support.commands import (
     environment,
     finish,
     line_with,
-    names,
     needs_posix,
     start,
 )
@@ -46,18 +42,3 @@ async def test_the_sandbox_command_says_what_to_do_when_its_port_is_taken(
 
     assert ended.code == ExitCode.FAILED
     assert "next: give another --port; 0 takes a free one" in ended.err
-
-
-async def test_the_demo_covers_a_dozen_tracks_and_pays_for_each_once(tmp_path: Path) -> None:
-    keyless = {name: value for name, value in os.environ.items() if name != "SUNO_API_KEY"}
-
-    ended = await finish(await start("demo", cwd=tmp_path, env=keyless))
-
-    files = names(tmp_path / "suno-cover-demo")
-    sheet = tmp_path / "suno-cover-demo" / "contact-sheet.png"
-    assert ended.code == ExitCode.DONE
-    assert len(files) == 25
-    assert "12 covers for 12 songs" in ended.err
-    assert str(sheet.relative_to(tmp_path)) in ended.out
-    with Image.open(sheet) as image:
-        assert image.width > 1000

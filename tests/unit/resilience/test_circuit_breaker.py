@@ -522,6 +522,7 @@ def test_a_warning_says_that_it_closed_and_another_that_it_opened(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def scenario() -> None:
+        await asyncio.sleep(100)
         async with shut() as breaker:
             await asyncio.sleep(12.34)
             await send(breaker)
