@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import unicodedata
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,7 +41,7 @@ from suno_cover_async.common.text import printable
 from suno_cover_async.images.files import file_stem
 from suno_cover_async.sandbox import Reply, Sandbox, Scenario
 from tests.support.clients import connect
-from tests.support.commands import KEY, Run, at, environment, needs_posix, read_all
+from tests.support.commands import KEY, Run, at, environment, needs_posix, read_all, sandbox_with
 from tests.support.peers import answer, peer, redirect
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
@@ -414,6 +414,12 @@ def leaves(group: click.Command, *above: str) -> list[str]:
 
 def test_every_command_is_among_those_whose_output_is_tested() -> None:
     assert set(leaves(commands)) == set(CASES)
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with sandbox_with(QUICK) as sandbox:
+        yield sandbox
 
 
 @pytest.mark.parametrize("command", CASES)
