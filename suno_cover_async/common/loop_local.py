@@ -39,17 +39,23 @@ class LoopLocal(Generic[T]):
         """The resource of the last event loop, while it is open or being closed; else None."""
         return self._thing
 
+    @property
+    def opened(self) -> T | None:
+        """The resource of the running event loop, if it is open; else None: `enter` opens it."""
+        is_here = not self._closed and self._loop is asyncio.get_running_loop()
+        return self._thing if is_here else None
+
     async def enter(self) -> T:
         """Return the running event loop's resource; open it at first use.
 
         Raises:
             Exception: It was closed, or another running event loop uses it; made by `refused`.
         """
+        if (thing := self.opened) is not None:
+            return thing
         if self._closed:
             raise self._refused("this client is closed; make a new one")
         loop = asyncio.get_running_loop()
-        if self._thing is not None and self._loop is loop:
-            return self._thing
         if self._loop is not None and self._loop is not loop and self._loop.is_running():
             raise self._refused(
                 "this client is in use in another running event loop; make one client per loop"
