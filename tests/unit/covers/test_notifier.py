@@ -441,6 +441,22 @@ def test_a_warning_says_why_callbacks_may_not_come(
     assert why in warning.getMessage()
 
 
+def test_of_the_cover_tasks_that_callbacks_named_the_latest_is_first_and_each_can_be_forgotten() -> (
+    None
+):
+    notifier = Notifier()
+    for number in (1, 2, 3):
+        notifier.notify(Callback(music_task_id=SONG, cover_task_id=other(number)))
+    assert notifier.named(SONG) == (other(3), other(2), other(1))
+
+    notifier.forget(SONG, other(2))
+    assert notifier.named(SONG) == (other(3), other(1))
+
+    notifier.forget(SONG, other(3))
+    notifier.forget(SONG, other(1))
+    assert notifier.named(SONG) == ()
+
+
 def test_a_callback_that_contradicts_what_we_know_is_refused_and_changes_nothing() -> None:
     async def scenario() -> None:
         world = World()
