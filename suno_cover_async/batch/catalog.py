@@ -21,9 +21,9 @@ from typing import BinaryIO, Literal, TypeVar
 import attrs
 
 from suno_cover_async.batch.line_reader import BadLine, Lines
+from suno_cover_async.common.json_text import MOST_LEVELS, json_object
 from suno_cover_async.common.text import printable
 from suno_cover_async.models import Track
-from suno_cover_async.protocol.json_text import MOST_LEVELS, json_object
 
 Format = Literal["csv", "jsonl", "txt"]
 Row = TypeVar("Row", str, list[str])

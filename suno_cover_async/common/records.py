@@ -12,10 +12,14 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from cattrs import Converter
 
+from suno_cover_async.common.json_text import is_too_deep
+
 T = TypeVar("T")
 
 JSON_TEXT = "JSON text"
 """Marks a type, as `Annotated[T, JSON_TEXT]`, that is written as JSON text in one column."""
+
+_MOST_LEVELS = 200  # of a JSON text; twice what a line of a catalog may have
 
 
 def make_converter(*, datetimes: Literal["ISO 8601", "seconds"]) -> Converter:
@@ -80,7 +84,14 @@ def _from_json(kind: Any, converter: Converter) -> Callable[[Any, Any], Any]:
 
 def _to_json(kind: Any, converter: Converter) -> Callable[[Any], str]:
     write = converter.get_unstructure_hook(get_args(kind)[0])
-    return lambda value: json.dumps(write(value))
+
+    def written(value: Any) -> str:
+        text = json.dumps(write(value))
+        if is_too_deep(text, _MOST_LEVELS):
+            raise RecursionError  # as Python does at a depth that differs from version to version
+        return text
+
+    return written
 
 
 def _typed(value: Any, kind: type[T]) -> T:

@@ -25,10 +25,10 @@ from cattrs.gen import (
 )
 
 from suno_cover_async.common import validation
+from suno_cover_async.common.json_text import is_list, is_object, json_object
 from suno_cover_async.common.text import printable
 from suno_cover_async.errors import CallbackRefusedError
 from suno_cover_async.models import CoverDetails, MusicDetails
-from suno_cover_async.protocol.json_text import is_list, is_object, json_object
 from suno_cover_async.protocol.values import (
     Times,
     read_error_code,

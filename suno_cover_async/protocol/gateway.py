@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from suno_cover_async import errors
+from suno_cover_async.common.json_text import is_object
 from suno_cover_async.common.text import printable
 from suno_cover_async.hosts import BaseUrl
-from suno_cover_async.protocol.json_text import is_object
 from suno_cover_async.protocol.values import whole_number
 
 _BLOCKED = frozenset({*range(1005, 1013), 1020, 1106})  # by network, country, client or rule

@@ -12,12 +12,12 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 from suno_cover_async import errors
+from suno_cover_async.common.json_text import json_object
 from suno_cover_async.common.text import printable
 from suno_cover_async.hosts import BaseUrl, Host
 from suno_cover_async.protocol import gateway
 from suno_cover_async.protocol.codec import WrongTaskError
 from suno_cover_async.protocol.gateway import Answer
-from suno_cover_async.protocol.json_text import json_object
 from suno_cover_async.protocol.requests import Call
 from suno_cover_async.protocol.values import whole_number
 

@@ -10,9 +10,9 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from suno_cover_async.common import validation
+from suno_cover_async.common.json_text import is_list
 from suno_cover_async.common.text import printable
 from suno_cover_async.models import CoverStatus
-from suno_cover_async.protocol.json_text import is_list
 
 _STATUS_BY_FLAG = {
     0: CoverStatus.PENDING,

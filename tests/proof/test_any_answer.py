@@ -20,9 +20,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from suno_cover_async import Ledger, LedgerError, Track, cover_catalog
+from suno_cover_async.common.json_text import json_object
 from suno_cover_async.http.credentials import ApiKey
 from suno_cover_async.http.exchange import MOST_BYTES
-from suno_cover_async.protocol.json_text import json_object
 from suno_cover_async.protocol.redaction import written as forms_of
 from suno_cover_async.sandbox import Sandbox, Scenario
 from tests.proof import fuzz, fuzz_judge, fuzz_targets, fuzz_worlds, hostile_callbacks

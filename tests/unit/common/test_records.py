@@ -130,3 +130,18 @@ def test_a_datetime_is_read_in_utc_whatever_its_zone() -> None:
 def test_what_should_be_json_already_is_not_made_json(value: Any) -> None:
     with pytest.raises(TypeError):
         ISO.get_unstructure_hook(attrs.fields(Record).anything.type)({"a": {"b": value}})
+
+
+def test_json_is_written_up_to_200_levels_deep() -> None:
+    """Deeper text may be written by one version of Python and not be read by another."""
+    converter = make_converter(datetimes="seconds")
+    kind = Annotated[dict[str, object], JSON_TEXT]
+    write = converter.get_unstructure_hook(kind)
+    value: object = "["
+    for _ in range(199):
+        value = [value]
+
+    assert json.loads(write({"deepest": value})) == {"deepest": value}
+    for deeper in ([value], {"one": value}):
+        with pytest.raises(RecursionError):
+            write({"too deep": deeper})

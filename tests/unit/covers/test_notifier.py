@@ -441,9 +441,7 @@ def test_a_warning_says_why_callbacks_may_not_come(
     assert why in warning.getMessage()
 
 
-def test_of_the_cover_tasks_that_callbacks_named_the_latest_is_first_and_each_can_be_forgotten() -> (
-    None
-):
+def test_named_cover_tasks_come_latest_first_and_each_can_be_forgotten() -> None:
     notifier = Notifier()
     for number in (1, 2, 3):
         notifier.notify(Callback(music_task_id=SONG, cover_task_id=other(number)))

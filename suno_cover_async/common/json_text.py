@@ -1,6 +1,6 @@
 """Parse JSON text, with limits that are the same on every Python version. No I/O.
 
-This module knows nothing of the API; `codec.py` and `responses.py` decide what an object means.
+This module knows nothing of the API; `protocol/` decides what an object means.
 """
 
 import json
@@ -18,7 +18,7 @@ def json_object(text: str, *, allow_duplicate_keys: bool = True) -> dict[str, An
         allow_duplicate_keys: Accept a key that appears twice in an object; the last value counts.
     """
     text = text.strip(_BLANK)
-    if text.count("{") + text.count("[") > MOST_LEVELS and _is_too_deep(text):
+    if is_too_deep(text):
         return None
     decoder = _JSON if allow_duplicate_keys else _JSON_WITHOUT_DUPLICATE_KEYS
     try:
@@ -28,16 +28,18 @@ def json_object(text: str, *, allow_duplicate_keys: bool = True) -> dict[str, An
     return body if end == len(text) and is_object(body) else None
 
 
-def _is_too_deep(text: str) -> bool:
-    """Return whether lists and objects are nested more than 100 levels deep."""
+def is_too_deep(text: str, most: int = MOST_LEVELS) -> bool:
+    """Return whether lists and objects are nested more than `most` levels deep."""
     # Python limits the depth itself, but each version differently: by the recursion limit before
     # 3.14, then by the C stack, and since 3.15 a parsed value may be too deep to be written again.
     # This limit is the same for all. Brackets are counted without parsing; up to the first syntax
     # error, the count equals the depth of the parser's recursion.
+    if text.count("{") + text.count("[") <= most:
+        return False
     level = 0
     for bracket in _BRACKET.findall(_TEXT.sub("", text)):
         level += 1 if bracket in "[{" else -1
-        if level > MOST_LEVELS:
+        if level > most:
             return True
     return False
 

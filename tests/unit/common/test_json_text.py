@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suno_cover_async.protocol.json_text import MOST_LEVELS, json_object
+from suno_cover_async.common.json_text import MOST_LEVELS, json_object
 from tests.support.cpu_time import effort
 
 
