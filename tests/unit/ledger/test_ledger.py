@@ -215,6 +215,16 @@ def test_a_program_that_ends_without_closing_its_ledger_writes_what_it_was_told(
     assert len(read_now(path)) == 50
 
 
+async def test_the_latest_10_runs_are_read_unless_more_are_wanted(path: Path) -> None:
+    async with Ledger(path) as ledger:
+        for _ in range(12):
+            async with ledger.lease(ACCOUNT):
+                pass
+
+        assert [run.number for run in await ledger.runs()] == [*range(12, 2, -1)]
+        assert [run.number for run in await ledger.runs(limit=12)] == [*range(12, 0, -1)]
+
+
 async def test_one_catalog_uses_a_ledger_at_a_time(ledger: Ledger) -> None:
     async with ledger.lease(ACCOUNT):
         with pytest.raises(LedgerError, match="in use by another"):

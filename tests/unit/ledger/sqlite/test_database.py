@@ -1,6 +1,7 @@
 """The ledger's file: whole or not there, held by one process, never another's or a damaged one."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -20,6 +21,7 @@ from tests.support.ledger_files import (
     contents,
     fill,
     ids,
+    open_and_close,
     refusal,
     totals,
 )
@@ -156,7 +158,15 @@ async def test_any_name_a_file_may_have_is_good_for_a_ledger(
         assert "in use" in refusal(tmp_path / name)
 
 
-def test_a_ledger_is_opened_with_full_sync(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", ["", "DELETE", "TRUNCATE"])
+def test_a_ledger_is_opened_with_full_sync_and_a_log_whatever_a_backup_made_of_it(
+    tmp_path: Path, before: str
+) -> None:
+    if before:
+        open_and_close(tmp_path / "covers.db")
+        with contextlib.closing(sqlite3.connect(tmp_path / "covers.db")) as database:
+            database.execute(f"PRAGMA journal_mode = {before}")
+
     database, lock = open_to_write(tmp_path / "covers.db")
     modes = [
         database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
