@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -187,10 +190,28 @@ async def test_closing_writes_what_is_queued(path: Path) -> None:
     assert ledger.unwritten == ()
 
 
+class HeldThreads(ThreadPoolExecutor):
+    """An executor whose work begins once `go` is set."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.go = threading.Event()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        def held() -> Any:
+            self.go.wait()
+            return fn(*args, **kwargs)
+
+        return super().submit(held)
+
+
 async def test_whoever_is_cancelled_while_a_ledger_opens_leaves_it_closed(path: Path) -> None:
+    threads = HeldThreads()
+    asyncio.get_running_loop().set_default_executor(threads)
     opening = asyncio.create_task(Ledger(path).__aenter__())
     await asyncio.sleep(0)
     opening.cancel()
+    threads.go.set()
     with pytest.raises(asyncio.CancelledError):
         await opening
 
