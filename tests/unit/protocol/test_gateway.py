@@ -27,3 +27,21 @@ def test_no_page_takes_long_however_hostile(piece: str, status: int, *, proven: 
 
     assert read < 3 * walked
     assert len(str(error_of(answer, None, base_url))) < 600
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ("<html><head><title>502 Bad Gateway</title></head><h1>nginx</h1>", "502 Bad Gateway"),
+        ("<html><title lang=en>\n Just a moment \n</title>", "Just a moment"),
+        ("<h1>Bad gateway</h1>\n<hr>nginx", "Bad gateway"),
+        ("upstream  connect error\nand so on", "upstream connect error"),
+        ("", "an empty body"),
+    ],
+)
+def test_a_page_is_quoted_by_its_title_or_its_first_line(page: str, said: str) -> None:
+    error = error_of(Answer(status=502, text=page), None, BaseUrl("https://api.example"))
+
+    assert said in str(error)
+    assert "<" not in str(error)
+    assert "nginx" not in str(error)
