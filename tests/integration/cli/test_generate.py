@@ -95,6 +95,29 @@ async def test_a_door_that_is_taken_is_said_before_anything_is_paid(
     assert not sandbox.journal.arrivals
 
 
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ("--public-url https://me.example", "belong together"),
+        ("--listen a:0 --public-url https://me.example", "--listen must be HOST:PORT"),
+        ("--listen a:1 --public-url https://me.example/?x", "--public-url must have no query"),
+    ],
+)
+@pytest.mark.parametrize("command", ["generate", "batch"])
+async def test_a_door_that_makes_no_sense_is_named_before_anything_is_paid(
+    run: Run, sandbox: Sandbox, tmp_path: Path, *, command: str, options: str, why: str
+) -> None:
+    sandbox.add_music(["song"])
+    (tmp_path / "song").write_text("song\n")  # a catalog for `batch`
+    kind = ["--format", "txt"] if command == "batch" else []
+
+    ended = await run(command, "song", *kind, *at(sandbox), *options.split())
+
+    assert ended.code == ExitCode.USAGE
+    assert why in ended.err
+    assert not sandbox.journal.arrivals
+
+
 async def test_a_song_that_fails_stops_no_other(run: Run, sandbox: Sandbox) -> None:
     sandbox.add_music(["good", "also-good"])
     sandbox.add_music(["doomed"], fails=True)

@@ -1,6 +1,7 @@
 """One request and its answer: whole or an error, and nothing of the key in either."""
 
 import asyncio
+import contextlib
 import traceback
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -201,6 +202,46 @@ async def test_a_host_that_says_nothing_is_left_in_time_and_the_caller_goes_on()
         task = asyncio.current_task()
         assert task is not None
         assert task.cancelling() == 0
+
+
+@pytest.mark.parametrize("moment", [0, 15, 30])  # of the 30 s that an exchange may take
+@in_memory
+async def test_a_cancellation_is_returned_even_in_the_moment_when_the_time_is_up(
+    moment: float,
+) -> None:
+    async with peer(b"") as host, exchanging(host.url) as (exchange, _):
+        host.tail = waits_for_the_end
+        sending = asyncio.create_task(exchange.send("/a", None))
+        await asyncio.sleep(0)  # so that its own time is counted from now as well
+        asyncio.get_running_loop().call_at(moment, sending.cancel)
+
+        error = await sending
+
+    assert isinstance(error, asyncio.CancelledError)
+    assert now() == moment
+    assert sending.cancelling() == 1
+
+
+@in_memory
+async def test_what_a_cancelled_task_sends_is_left_in_time_as_any_other() -> None:
+    async with peer(b"") as host, exchanging(host.url) as (exchange, _):
+        host.tail = waits_for_the_end
+
+        async def goes_on() -> object:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(99)
+            return await exchange.send("/a", None)
+
+        sending = asyncio.create_task(goes_on())
+        await asyncio.sleep(1)
+        sending.cancel()
+
+        error = await sending
+
+    assert isinstance(error, TransportError)
+    assert str(error).endswith(": nothing for 30 s")
+    assert now() == 1 + 30
+    assert sending.cancelling() == 1
 
 
 @in_memory

@@ -92,6 +92,20 @@ async def test_a_call_counts_against_the_main_limiter_or_the_one_that_is_named()
 
 
 @in_memory
+async def test_a_thousand_calls_are_never_refused_and_use_95_percent_of_the_rate() -> None:
+    limit = RateLimit(calls=20, seconds=10)
+    scenario = Scenario(rate_limit=limit, delay=(0.0, 0.2))
+    async with calling(scenario, rate_limit=limit) as calls:
+        await asyncio.gather(*(calls.credits() for _ in range(1000)))
+
+        arrivals = calls.sandbox.journal.arrivals
+        assert len(arrivals) == 1000
+        assert all(arrival.admitted for arrival in arrivals)
+        least = (1000 / limit.calls - 1) * limit.seconds  # the first 20 may go at once
+        assert least / (arrivals[-1].at - arrivals[0].at) >= 0.95
+
+
+@in_memory
 async def test_an_urgent_call_goes_ahead_of_those_that_queue() -> None:
     async with calling(rate_limit=A_MINUTE) as calls:
         await calls.credits()

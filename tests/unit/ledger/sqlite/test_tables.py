@@ -129,6 +129,10 @@ def test_the_two_versions_are_alike_for_a_ledger_that_is_new(path: Path, tmp_pat
 DAMAGE: dict[str, Callable[[sqlite3.Connection], object]] = {
     "a state that nobody knows": lambda db: db.execute("UPDATE tracks SET state = 7"),
     "no count of openings": lambda db: db.execute("DELETE FROM runs"),
+    "a count of openings that is no number": lambda db: db.executescript(
+        # whoever else writes to it keeps no types
+        "DROP TABLE runs; CREATE TABLE runs (number, catalog); INSERT INTO runs VALUES ('7x', NULL)"
+    ),
     "no runs": lambda db: db.execute("DROP TABLE runs"),
     "no tracks": lambda db: db.execute("DROP TABLE tracks"),
     "no index": lambda db: db.execute("DROP INDEX tracks_by_age"),
