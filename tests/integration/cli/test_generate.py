@@ -104,7 +104,7 @@ async def test_a_door_that_is_taken_is_said_before_anything_is_paid(
     ],
 )
 @pytest.mark.parametrize("command", ["generate", "batch"])
-async def test_a_door_that_makes_no_sense_is_named_before_anything_is_paid(
+async def test_a_wrong_listen_option_is_named_before_anything_is_paid(
     run: Run, sandbox: Sandbox, tmp_path: Path, *, command: str, options: str, why: str
 ) -> None:
     sandbox.add_music(["song"])
