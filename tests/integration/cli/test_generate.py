@@ -78,9 +78,7 @@ async def test_whoever_listens_in_vain_is_told(run: Run) -> None:
         assert f"no callback came to http://{here}/suno" in ended.err
 
 
-async def test_a_door_that_is_taken_is_said_before_anything_is_paid(
-    run: Run, sandbox: Sandbox
-) -> None:
+async def test_a_taken_port_is_named_before_anything_is_paid(run: Run, sandbox: Sandbox) -> None:
     sandbox.add_music(["song"])
     taken = sandbox.url.removeprefix("http://")
 

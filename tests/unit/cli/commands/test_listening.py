@@ -62,7 +62,7 @@ def test_without_the_options_nothing_listens() -> None:
         ("--listen a:1 --public-url https://me.example/?x", "--public-url must have no query"),
     ],
 )
-def test_a_door_that_makes_no_sense_is_named(options: str, why: str) -> None:
+def test_a_wrong_listen_option_is_named(options: str, why: str) -> None:
     with pytest.raises(click.UsageError, match=why.replace("?", ".")):
         given(*options.split())
 
