@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, Self, TypeVar, cast
 
 from tests.support import virtual_time
+from tests.support.waiting import until
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -133,9 +134,7 @@ def network() -> MemoryLoop:
 
 async def eventually(condition: Callable[[], object]) -> None:
     """Let virtual time pass until a condition is true; fail after 1000 s of it."""
-    async with asyncio.timeout(1000):
-        while not condition():  # noqa: ASYNC110 - the journal is a list, not an event
-            await asyncio.sleep(0.001)
+    await until(condition, every=0.001, within=1000)
 
 
 def in_memory(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:

@@ -7,14 +7,17 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 
-async def until(condition: Callable[[], object], *, every: float = 0.0) -> None:
-    """Let other tasks run until a condition is true; fail after 100 s.
+async def until(
+    condition: Callable[[], object], *, every: float = 0.0, within: float = 100.0
+) -> None:
+    """Let other tasks run until a condition is true; fail after `within` seconds.
 
     Args:
         condition: What to wait for.
         every: The seconds between two checks, where another process does the work.
+        within: The most seconds to wait, by the event loop's clock.
     """
-    async with asyncio.timeout(100):
+    async with asyncio.timeout(within):
         while not condition():  # noqa: ASYNC110 - the journal is a list, not an event
             await asyncio.sleep(every)
 
