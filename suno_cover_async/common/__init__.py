@@ -9,6 +9,7 @@ module                contents
 `addresses.py`        loopback and public IP addresses
 `validation.py`       checks of arguments
 `records.py`          values to plain data and back
+`json_text.py`        JSON text to an object, with limits that are the same on every Python
 `disk.py`             files that are on the disk, and work in threads
 `text.py`             text that is safe to print
 `version.py`          the version

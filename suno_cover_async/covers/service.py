@@ -137,7 +137,7 @@ class CoverService:
 
     async def details(self, task: CoverTask | str) -> CoverDetails:
         """Poll a cover task once; return PENDING while the API does not show it yet."""
-        runtime = self._loops.opened or await self.enter()
+        runtime = self._loops.opened or await self.enter()  # without a coroutine, if it is open
         found = await runtime.poller.poll(task)
         if found is not None:
             return found
