@@ -21,7 +21,7 @@ from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.cli.output.console import logging_to, stderr
 from suno_cover_async.common import validation
 from suno_cover_async.hosts import HOSTS
-from suno_cover_async.http.credentials import ApiKey
+from suno_cover_async.http.credentials import key_problem
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -123,21 +123,11 @@ class Connection:
             missing = f"{source} is empty"
         if not key:
             raise KeyMissingError(f"no API key; {missing}")
-        if _can_be_sent(key):
+        problem = key_problem(key)
+        if problem is None:
             return key
         del key  # so that no traceback's locals show it
-        raise click.UsageError(
-            f"the API key from {source} has characters that are not allowed in a key; check for a "
-            "space or a line end at its start or end"
-        )
-
-
-def _can_be_sent(key: str) -> bool:
-    try:
-        ApiKey(key).check()
-    except ValueError:
-        return False
-    return True
+        raise click.UsageError(f"the API key from {source} {problem}")
 
 
 def _read_key(name: str) -> str:

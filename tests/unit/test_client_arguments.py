@@ -18,14 +18,14 @@ from suno_cover_async import (
 )
 from tests.support.callback_requests import make
 
-KEYED: dict[str, Any] = {"api_key": "key"}
+KEYED: dict[str, Any] = {"api_key": "key-of-a-test"}
 
 ODD_IDS = ["", " ", "a b", "a\n", "a\x00", "ä", "x" * 129, "https://suno.com/song/1", 5, None, b"a"]
 
 
 @pytest.mark.parametrize("odd", ODD_IDS)
 async def test_an_odd_id_is_refused_before_anything_is_sent(odd: Any) -> None:
-    async with SunoCoverClient("key", base_url="http://127.0.0.1:1") as client:
+    async with SunoCoverClient("key-of-a-test", base_url="http://127.0.0.1:1") as client:
         for verb in (
             client.submit,
             client.generate,
@@ -92,14 +92,14 @@ def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 )
 def test_a_base_url_that_would_leak_the_key_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="base_url"):
-        SunoCoverClient("key", base_url=url)
+        SunoCoverClient("key-of-a-test", base_url=url)
 
 
 @pytest.mark.parametrize(
     "url", ["https://p.example/suno/", "http://127.0.0.1:1", "http://localhost", "http://[::1]:8"]
 )
 def test_https_anywhere_and_http_on_loopback_are_fine(url: str) -> None:
-    SunoCoverClient("key", base_url=url)
+    SunoCoverClient("key-of-a-test", base_url=url)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_wrong_kind_of_argument_is_refused_at_once_and_by_name(argument: str, 
 
 @pytest.mark.parametrize("timeout", ["5", 10**400, 0, -1, float("nan"), float("inf")])
 async def test_a_nonsense_timeout_is_refused(timeout: Any) -> None:
-    async with SunoCoverClient("key") as client:
+    async with SunoCoverClient("key-of-a-test") as client:
         with pytest.raises((ValueError, TypeError), match="timeout"):
             await client.wait("task", timeout=timeout)
         with pytest.raises((ValueError, TypeError), match="timeout"):
@@ -153,28 +153,28 @@ async def test_a_nonsense_timeout_is_refused(timeout: Any) -> None:
 @pytest.mark.parametrize("receiver", [5, "https://me.example", object()])
 def test_a_receiver_of_another_kind_is_refused(receiver: Any) -> None:
     with pytest.raises(TypeError, match="receiver must be a CallbackReceiver, not"):
-        SunoCoverClient("key", receiver=receiver)
+        SunoCoverClient("key-of-a-test", receiver=receiver)
 
 
 def test_a_submit_has_one_callback_url() -> None:
     with pytest.raises(ValueError, match="callback_url or receiver, not both"):
-        SunoCoverClient("key", receiver=make(), callback_url="https://me.example")
+        SunoCoverClient("key-of-a-test", receiver=make(), callback_url="https://me.example")
 
 
 def test_a_client_is_not_pickled_nor_copied() -> None:
     for duplicate in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match="holds an API key"):
-            duplicate(SunoCoverClient("key"))
+            duplicate(SunoCoverClient("key-of-a-test"))
 
 
 def test_an_account_is_one_key_at_one_host_at_any_address() -> None:
-    client = SunoCoverClient("key", base_url="https://proxy.example/suno/", concurrency=7)
+    client = SunoCoverClient("key-of-a-test", base_url="https://proxy.example/suno/", concurrency=7)
 
     assert (client.base_url, client.concurrency) == ("https://proxy.example/suno", 7)
-    assert client.account == SunoCoverClient("key").account
-    assert client.account != SunoCoverClient("key", host=KIE).account
-    assert client.account != SunoCoverClient("another").account
-    assert SunoCoverClient("key", host=KIE).base_url == KIE.base_url
+    assert client.account == SunoCoverClient("key-of-a-test").account
+    assert client.account != SunoCoverClient("key-of-a-test", host=KIE).account
+    assert client.account != SunoCoverClient("another-key").account
+    assert SunoCoverClient("key-of-a-test", host=KIE).base_url == KIE.base_url
 
 
 COVER = CoverDetails(
@@ -196,6 +196,6 @@ async def test_a_download_of_nonsense_is_refused_by_name(
     arguments: dict[str, Any], error: type[Exception], reason: str, tmp_path: Path
 ) -> None:
     valid: dict[str, Any] = {"details": COVER, "into": tmp_path}
-    async with SunoCoverClient("key") as client:
+    async with SunoCoverClient("key-of-a-test") as client:
         with pytest.raises(error, match=reason):
             await client.download(**(valid | arguments))

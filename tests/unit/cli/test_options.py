@@ -118,7 +118,7 @@ def test_an_empty_source_of_the_key_is_named(
 def test_a_key_with_odd_characters_is_shown_in_no_error(odd: str, tmp_path: Path) -> None:
     (tmp_path / "key").write_text(odd, "utf-8")
 
-    with pytest.raises(click.UsageError, match="a space or a line end") as refused:
+    with pytest.raises(click.UsageError, match="a space or a line break") as refused:
         Connection(key_file=str(tmp_path / "key")).client()
 
     assert KEY not in str(refused.value)
