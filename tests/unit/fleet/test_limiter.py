@@ -136,6 +136,7 @@ def test_a_permit_is_free_one_window_after_an_answer_and_two_without(
     async def work() -> float:
         first, second = (limiter(tmp_path / "limit.db", calls=1) for _ in range(2))
         first.release(await first.acquire(), answered=answered)
+        assert not first._held
         await second.acquire()
         return asyncio.get_running_loop().time()
 
@@ -208,8 +209,13 @@ def test_it_is_busy_only_while_no_permit_is_free(tmp_path: Path) -> None:
         await asyncio.sleep(1)
         assert shared.busy
         shared.release(await first, answered=True)
-        await second
+        shared.release(await second, answered=True)
         assert not shared.busy
+        await asyncio.sleep(60)
+        third = asyncio.create_task(shared.acquire())
+        await asyncio.sleep(0)
+        assert not shared.busy
+        await third
 
     run(work())
 
@@ -268,6 +274,22 @@ def test_it_serves_one_event_loop_after_the_other_but_not_two_at_once(tmp_path: 
 
     asyncio.run(work(in_another_loop))
     asyncio.run(work(None))
+
+
+def test_a_loop_that_stops_while_a_permit_is_taken_jams_nothing(tmp_path: Path) -> None:
+    shared = SharedRateLimiter(tmp_path / "limit.db")
+    shared.bind("ours")
+
+    async def begin() -> asyncio.Task[object]:
+        caller = asyncio.create_task(shared.acquire())
+        await asyncio.sleep(0)
+        return caller
+
+    with asyncio.Runner() as stopped:
+        caller = stopped.run(begin())
+        with asyncio.Runner() as other:
+            assert other.run(shared.acquire())
+        assert stopped.run(asyncio.wait_for(caller, 60))
 
 
 def test_a_file_that_cannot_be_used_any_more_stops_requests_until_it_can(
