@@ -8,7 +8,7 @@ it saw used, the first 20 requests left out, since an idle account may burst.
 
 Bias: taking a permit takes a few milliseconds, and starting a process 0.2 to 0.5 s; neither scales,
 so with shorter windows the shares are smaller. The unanswered requests of a killed process hold
-their permits for two and a half windows, which is a larger share of a shorter run.
+their permits for 2.1 windows, which is a larger share of a shorter run.
 
 Exits with 1 when a request was refused, or less than 95 % of the limit was used.
 """

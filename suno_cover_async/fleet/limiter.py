@@ -27,6 +27,7 @@ _log = logging.getLogger("suno_cover_async")
 
 _TRY_AGAIN_SECONDS = 1.0
 _MOST_FAILURES = 60  # in a row
+_USABLE_SECONDS = 1.0  # less, and a busy machine would waste the permits of short windows
 _FAILURES = (sqlite3.Error, OSError)
 
 
@@ -37,10 +38,10 @@ class SharedRateLimiter(Limiter):
 
         client = SunoCoverClient(rate_limit=SharedRateLimiter("limit.db", calls=20, seconds=10))
 
-    Processes may start and end at any time, and one that is killed holds its permits for two and a
-    half windows at most. Whoever has requests to make gets the permits, so one busy process uses
-    the whole limit while others are idle. A pause after a refusal binds all processes. Several
-    accounts may share a file; it holds a fingerprint of each, never a key.
+    Processes may start and end at any time, and one that is killed holds the permits of its
+    requests for little more than two windows. Whoever has requests to make gets the permits, so one
+    busy process uses the whole limit while others are idle. A pause after a refusal binds all
+    processes. Several accounts may share a file; it holds a fingerprint of each, never a key.
 
     All processes must be on one machine, and the file on a local disk. In one process, a
     `RateLimiter` does the same without a file.
@@ -57,12 +58,12 @@ class SharedRateLimiter(Limiter):
         ValueError: An argument has an invalid value.
     """
 
-    # Why the server never counts more than the limit. A permit is taken for a lease of two and a
-    # half windows, and while its request is under way the lease begins anew every half window. It
-    # is used only in the half window after it was taken or renewed, and a request that the server
-    # receives at all is received within a window after it was sent (`RateLimiter` assumes the
-    # same). So when the lease of a killed process ends, its request was received a window ago. A
-    # permit whose request was answered is free one window after the answer, as in `RateLimiter`.
+    # Why the server never counts more than the limit. A permit is sent with soon after it was
+    # taken (within `_usable` seconds), or not at all. A request that the server receives is
+    # received within a window after it was sent; `RateLimiter` assumes the same. A permit is taken
+    # for a lease of `_usable` seconds and two windows, so when the lease of a killed process ends,
+    # its request was received a window ago. While a request is under way, its lease begins anew
+    # every window. Once it is answered, its permit is free a window later, as in `RateLimiter`.
 
     def __init__(
         self,
@@ -78,8 +79,10 @@ class SharedRateLimiter(Limiter):
             raise ValueError("where must be the path of a file; URLs are not supported yet")
         self._path = validation.folder("where", where)
         self._window = seconds * WINDOW
+        self._usable = max(_USABLE_SECONDS, self._window / 10)
         try:
-            self._file = PermitFile(self._path.absolute(), calls, 2.5 * self._window, clock)
+            lease = self._usable + 2 * self._window
+            self._file = PermitFile(self._path.absolute(), calls, lease, clock)
         except _FAILURES as error:
             raise ClientUsageError(_unusable(self._path, error)) from None
         self._account = ""
@@ -147,7 +150,7 @@ class SharedRateLimiter(Limiter):
 
     def _is_fresh(self, permit: Permit) -> bool:
         loop = self._loop
-        return loop is not None and loop.time() - permit.acquired_at <= self._window / 2
+        return loop is not None and loop.time() - permit.acquired_at <= self._usable
 
     def _serve(self) -> None:
         """Take a permit for the next caller, unless one is being taken, or after a pause."""
@@ -208,10 +211,10 @@ class SharedRateLimiter(Limiter):
         self._serve()
 
     def _renew_later(self) -> None:
-        """Renew the leases of the permits that are held, every half window while there are any."""
+        """Renew the leases of the permits that are held, every window while there are any."""
         if self._renewal is None and self._loop is not None and self._held:
             renew = partial(self._renew, self._generation)
-            self._renewal = self._loop.call_later(self._window / 2, renew)
+            self._renewal = self._loop.call_later(self._window, renew)
 
     def _renew(self, generation: int) -> None:
         if generation == self._generation:
