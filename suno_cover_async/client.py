@@ -23,6 +23,7 @@ from suno_cover_async.images.files import file_stem
 from suno_cover_async.models import CoverDetails, CoverTask, MusicDetails
 from suno_cover_async.policies import PollPolicy, RateLimit, RetryPolicy
 from suno_cover_async.resilience.circuit_breaker import Breakers, CircuitBreaker
+from suno_cover_async.resilience.limiter import Limiter
 from suno_cover_async.resilience.rate_limiter import Backpressure, RateLimiter
 
 if TYPE_CHECKING:  # a client without a receiver does not load aiohttp.web
@@ -52,7 +53,8 @@ class SunoCoverClient:
         concurrency: How many covers `generate` keeps in flight at once. With covers that take
             four minutes, 500 are enough to use up a limit of 20 requests in 10 s.
         rate_limit: The account's limit. Pass a `RateLimiter` instead to share one limiter among
-            several clients of one account.
+            several clients of one account, or a `SharedRateLimiter` to share it among several
+            processes of one machine.
         poll_rate_limit: A separate limit for polls; None makes them share `rate_limit`. Whether
             polls count against the account's limit is not documented.
         poll: When to poll.
@@ -76,8 +78,8 @@ class SunoCoverClient:
         callback_url: str | None = None,
         receiver: "CallbackReceiver | None" = None,
         concurrency: int = 500,
-        rate_limit: RateLimit | RateLimiter = RateLimit(calls=20, seconds=10),  # noqa: B008 - a frozen value
-        poll_rate_limit: RateLimit | RateLimiter | None = None,
+        rate_limit: RateLimit | Limiter = RateLimit(calls=20, seconds=10),  # noqa: B008 - a frozen value
+        poll_rate_limit: RateLimit | Limiter | None = None,
         poll: PollPolicy = PollPolicy(),  # noqa: B008 - a frozen value
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - a frozen value
         session: aiohttp.ClientSession | None = None,
@@ -92,6 +94,10 @@ class SunoCoverClient:
         poll_limiter = (
             limiter if poll_rate_limit is None else _limiter("poll_rate_limit", poll_rate_limit)
         )
+        fingerprint = key.fingerprint(host.name)
+        limiter.bind(fingerprint)
+        if poll_limiter is not limiter:
+            poll_limiter.bind(f"{fingerprint} polls")
         url = validation.base_url("base_url", validation.given(base_url, host.base_url))
         account = Account(
             host=host,
@@ -444,6 +450,6 @@ def _callback_url(given: str | None, receiver: "CallbackReceiver | None") -> Cal
     return lambda _: url
 
 
-def _limiter(name: str, rate_limit: RateLimit | RateLimiter) -> RateLimiter:
-    validation.instance(name, rate_limit, RateLimit | RateLimiter)
+def _limiter(name: str, rate_limit: RateLimit | Limiter) -> Limiter:
+    validation.instance(name, rate_limit, RateLimit | Limiter)
     return RateLimiter(rate_limit) if isinstance(rate_limit, RateLimit) else rate_limit

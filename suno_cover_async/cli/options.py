@@ -19,6 +19,7 @@ from suno_cover_async import SUNOAPI, CallbackReceiver, PollPolicy, RetryPolicy,
 from suno_cover_async import cli as package
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.cli.output.console import logging_to, stderr
+from suno_cover_async.cli.shared_limit import rate_limit
 from suno_cover_async.common import validation
 from suno_cover_async.hosts import HOSTS
 from suno_cover_async.http.credentials import ApiKey
@@ -64,6 +65,7 @@ class Connection:
     key_file: str | None = None
     timeout: float | None = None
     poll: float | None = None
+    shared_limit: bool = True
 
     def client(
         self,
@@ -87,6 +89,9 @@ class Connection:
             poll=poll,
             receiver=receiver,
             concurrency=concurrency,
+            rate_limit=rate_limit(
+                self.base_url or HOSTS[self.host].base_url, shared=self.shared_limit
+            ),
             retry=retry or RetryPolicy(),
         )
 
@@ -109,9 +114,10 @@ class Connection:
             "--timeout": None if self.timeout is None else f"{self.timeout:g}",
             "--poll": None if self.poll is None else f"{self.poll:g}",
         }
-        return [
+        words = [
             word for name, value in given.items() if value is not None for word in (name, value)
         ]
+        return words if self.shared_limit else [*words, "--no-shared-limit"]
 
     def _key(self) -> str:
         if self.key_file is None:
@@ -259,6 +265,11 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         metavar="SECONDS",
         help="The minimum time between two polls of a cover. [default: 5, the first as learned]",
     ),
+    click.option(
+        "--no-shared-limit",
+        is_flag=True,
+        help="Do not share the account's limit with other commands on this machine.",
+    ),
     _verbosity,
     refuse_key,
 )
@@ -282,11 +293,17 @@ def connected(function: F) -> F:
         key_file: str | None,
         timeout: float | None,
         poll: float | None,
+        no_shared_limit: bool,
         verbose: int,
         **more: Any,
     ) -> object:
         connection = Connection(
-            host=host, base_url=base_url, key_file=key_file, timeout=timeout, poll=poll
+            host=host,
+            base_url=base_url,
+            key_file=key_file,
+            timeout=timeout,
+            poll=poll,
+            shared_limit=not no_shared_limit,
         )
         with logging_to(stderr(), verbose):
             return function(*args, connection=connection, **more)
