@@ -13,7 +13,7 @@ _BEGINNINGS = (
     (codecs.BOM_UTF16_LE, "UTF-16", "save it as UTF-8"),
     (codecs.BOM_UTF16_BE, "UTF-16", "save it as UTF-8"),
 )
-_UTF_16 = re.compile(rb"[^\0]\0[^\0]\0|\0[^\0]\0[^\0]", re.DOTALL)  # without a BOM
+_UTF_16 = re.compile(rb"[^\0]\0[^\0]\0|\0[^\0]\0[^\0]|\0[\r\n]", re.DOTALL)  # without a BOM
 _MARKUP = re.compile(rb"<(?:!doctype|!--|html|head|body|table|meta|style|\?xml)", re.IGNORECASE)
 
 

@@ -39,7 +39,7 @@ class BadLine:
 class Lines:
     """Iterate over the lines of a stream as text; the lines of the current record can be unread.
 
-    Byte order marks at the start of a line are dropped.
+    Byte order marks at the start of a record are dropped.
     """
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
@@ -72,10 +72,11 @@ class Lines:
         if self._size > _LONGEST:
             raise csv.Error("it is longer than 1 MiB")
         try:
-            return line.decode().lstrip("\ufeff")
+            text = line.decode()
         except UnicodeDecodeError:
             self.is_utf8 = False
-            return line.decode(errors="replace").lstrip("\ufeff")
+            text = line.decode(errors="replace")
+        return text if self._record[1:] else text.lstrip("\ufeff")
 
     def peek(self) -> bytes:
         """Pass over blank lines, and return the next line without reading it; empty at the end."""
@@ -101,7 +102,9 @@ class Lines:
         self._next.clear()
         self._rest, self._is_over = b"", True
         if size > most:
-            raise ValueError(f"{self.name} is longer than {most // 2**20} MiB")
+            raise ValueError(
+                f"{self.name} is longer than {most // 2**20} MiB; write one object a line"
+            )
         return b"".join(parts)
 
     def begin(self) -> None:
