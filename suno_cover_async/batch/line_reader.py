@@ -76,7 +76,7 @@ class Lines:
         except UnicodeDecodeError:
             self.is_utf8 = False
             text = line.decode(errors="replace")
-        return text if self._record[1:] else text.lstrip("\ufeff")
+        return text if len(self._record) > 1 else text.lstrip("\ufeff")
 
     def peek(self) -> bytes:
         """Pass over blank lines, and return the next line without reading it; empty at the end."""

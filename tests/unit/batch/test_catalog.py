@@ -422,6 +422,26 @@ def test_wrong_arguments_are_refused_at_once() -> None:
         read_catalog(cast("Any", 5))
 
 
+def test_a_column_of_ids_must_be_a_name_and_a_txt_has_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(ONE)
+    wrong: Any = 5
+
+    with pytest.raises(ValueError, match="id_column must not be empty"):
+        read_catalog(io.BytesIO(), id_column=" ")
+    with pytest.raises(TypeError, match="id_column must be a str"):
+        read_catalog(io.BytesIO(), id_column=wrong)
+    with pytest.raises(ValueError, match=r"a\.txt is read as txt, which has no columns"):
+        read_catalog(path, id_column="id")
+
+
+def test_a_comment_is_passed_over_and_an_error_of_a_spreadsheet_is_bad() -> None:
+    found, bad = judged(f"# mine\n{ONE}\n#N/A\n#REF!\n#1\n", "txt")
+
+    assert ids(found) == [ONE]
+    assert numbers(bad) == [3, 4]
+
+
 def test_a_stream_that_fails_ends_the_reading_whoever_is_told() -> None:
     def pieces() -> Iterator[bytes]:
         yield f"{ONE}\n".encode()

@@ -94,7 +94,7 @@ def test_a_column_named_in_its_own_case_outweighs_another_case() -> None:
 def test_a_column_that_is_not_there_is_an_error_that_names_those_there_are(
     kind: str | None,
 ) -> None:
-    with pytest.raises(ValueError, match="the stream has no column song, but: task_id, title$"):
+    with pytest.raises(ValueError, match=r"the stream has no column song, but: task_id, title$"):
         judged(f"task_id,title\n{ONE},Love\n", kind, id_column="song")
     bad = judged(f'{{"taskId": "{ONE}", "x": 1}}', id_column="song")[1]
     assert bad[0].reason.endswith("it has no column song, but: taskId, x")

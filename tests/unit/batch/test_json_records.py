@@ -78,7 +78,7 @@ def test_an_element_that_names_no_track_is_told_by_its_number(element: str, reas
     assert numbers(bad) == [2]
     assert reason in bad[0].reason
     assert str(bad[0]).startswith("element 2: ")
-    with pytest.raises(ValueError, match="^the stream, element 2: "):
+    with pytest.raises(ValueError, match=r"^the stream, element 2: "):
         tracks(text)
 
 
