@@ -32,6 +32,7 @@ from suno_cover_async.models import Track
 Format = Literal["csv", "jsonl", "txt"]
 Row = TypeVar("Row", str, list[str])
 
+_RULES = 2  # changes when the same bytes are read as other tracks than in an earlier version
 _SUFFIXES: dict[str, Format] = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".txt": "txt"}
 _SUFFIXES |= {".ndjson": "jsonl", ".json": "jsonl"}
 
@@ -88,7 +89,7 @@ class Catalog:
             return None
         with self._source.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256")
-        digest.update(f"\0{self._kind}\0{self._on_bad is None}".encode())
+        digest.update(f"\0{_RULES}\0{self._kind}\0{self._on_bad is None}".encode())
         if self._id_column is not None:
             digest.update(f"\0{self._id_column}".encode(errors="surrogateescape"))
         return digest.hexdigest()
