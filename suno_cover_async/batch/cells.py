@@ -33,9 +33,10 @@ def plain_id(text: str, column: str = ID) -> str:
     Raises:
         ValueError: The cell is empty, or holds anything else; the error says what.
     """
-    text = task_id(ID, _unwrapped(text))
+    text = _unwrapped(text)
     if text == trimmed(column) or is_id_name(text):
         raise ValueError(f"{ID} must be an id, not the name of its column; remove the line")
+    task_id(ID, text)
     if is_sheet_error(text):
         raise ValueError(f"{ID} must be an id, not the error of a spreadsheet: {text!r:.80}")
     if text.startswith("="):

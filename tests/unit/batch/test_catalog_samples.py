@@ -34,7 +34,7 @@ def test_what_is_no_catalog_is_refused_by_what_it_is(name: str) -> None:
         list(read_catalog(path, on_bad=print))
     for kind in (None, "csv", "jsonl", "txt"):
         with path.open("rb") as stream, pytest.raises(ValueError, match=REFUSED[name]):
-            list(read_catalog(stream, format=kind, on_bad=print))  # type: ignore[arg-type]
+            list(read_catalog(stream, format=kind, on_bad=print))
 
 
 def test_every_sample_is_read_by_a_test() -> None:

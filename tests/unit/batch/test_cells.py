@@ -70,7 +70,7 @@ def test_an_id_is_taken_out_of_what_surrounds_it(cell: str) -> None:
         ("undefined", "stands for a missing value"),
         ('="null"', "stands for a missing value"),
         ("music_task_id", "not the name of its column; remove the line"),
-        ("Task ID", "without spaces"),
+        ("Task ID", "not the name of its column"),
         ("taskId", "not the name of its column"),
     ],
 )
