@@ -34,7 +34,7 @@ Row = TypeVar("Row", str, list[str])
 
 _RULES = 2  # changes when the same bytes are read as other tracks than in an earlier version
 _SUFFIXES: dict[str, Format] = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".txt": "txt"}
-_SUFFIXES |= {".ndjson": "jsonl", ".json": "jsonl"}
+_SUFFIXES.update({".ndjson": "jsonl", ".json": "jsonl"})
 
 
 @attrs.define(eq=False)
