@@ -55,7 +55,7 @@ def no_id_column(names: Sequence[str], wanted: str | None = None) -> str:
     """Say that no name is the column of the ids, what there is, and what to do."""
     seen = printable(", ".join(names)) or "nothing"
     reason = f"no column {printable(wanted or ID, 80)}, but: {seen}"
-    name = next((trimmed(name) for name in names if _plain(name) == "id"), None)
+    name = next((printable(trimmed(name)) for name in names if _plain(name) == "id"), None)
     if wanted is None and name is not None:
         reason += f"; if {name} holds the ids of the music tasks, pass --id-column {name}"
     return reason

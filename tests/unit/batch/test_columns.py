@@ -56,6 +56,7 @@ def test_id_alone_is_not_taken_and_the_error_says_how_to_take_it() -> None:
         judged(f"Id,title\n{ONE},Love\n", "csv")
     assert judged(f'{{"Id": "{ONE}", "x": 1}}')[1][0].reason.endswith(f"but: Id, x{hint}")
     assert "pass" not in no_id_column(["Id"], "x")
+    assert no_id_column(["i\td", "\x1b"]).isprintable()
 
 
 def test_two_columns_that_may_be_the_id_are_an_error_that_names_both() -> None:
