@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # the names that __getattr__ loads, for type checkers
     from suno_cover_async.callbacks.verification import CallbackAnswer
     from suno_cover_async.client import NO_CALLBACK_URL, SunoCoverClient
     from suno_cover_async.errors import (
+        AddressRefusedError,
         APIError,
         AuthenticationError,
         CallbackRefusedError,
@@ -77,6 +78,7 @@ __all__ = [
     "NO_CALLBACK_URL",
     "SUNOAPI",
     "APIError",
+    "AddressRefusedError",
     "AuthenticationError",
     "BadLine",
     "Breakers",
@@ -143,6 +145,7 @@ _MODULES = {
     "ledger.entry": ("LedgerEntry", "LedgerRun", "TrackState"),
     "errors": (
         "APIError",
+        "AddressRefusedError",
         "AuthenticationError",
         "CallbackRefusedError",
         "ClientBlockedError",

@@ -233,6 +233,6 @@ def _refuse_torn(response: aiohttp.ClientResponse, suffix: str, ending: bytes) -
 async def _first_bytes(response: aiohttp.ClientResponse) -> bytes:
     """Read until there are enough bytes to recognise the type, or the body ends."""
     head = b""
-    while len(head) < formats.SIGNATURE_BYTES and (more := await response.content.readany()):
+    while len(head) < formats.bytes_needed(head) and (more := await response.content.readany()):
         head += more
     return head
