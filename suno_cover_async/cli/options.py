@@ -20,6 +20,7 @@ from suno_cover_async import cli as package
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.cli.output.console import logging_to, stderr
 from suno_cover_async.common import validation
+from suno_cover_async.common.addresses import fake_ip_networks
 from suno_cover_async.hosts import HOSTS
 from suno_cover_async.http.credentials import ApiKey
 
@@ -64,6 +65,7 @@ class Connection:
     key_file: str | None = None
     timeout: float | None = None
     poll: float | None = None
+    fake_ip: tuple[str, ...] = ()
 
     def client(
         self,
@@ -88,6 +90,7 @@ class Connection:
             receiver=receiver,
             concurrency=concurrency,
             retry=retry or RetryPolicy(),
+            fake_ip_networks=self.fake_ip,
         )
 
     def _schedule(self) -> PollPolicy:
@@ -109,9 +112,8 @@ class Connection:
             "--timeout": None if self.timeout is None else f"{self.timeout:g}",
             "--poll": None if self.poll is None else f"{self.poll:g}",
         }
-        return [
-            word for name, value in given.items() if value is not None for word in (name, value)
-        ]
+        options = [*given.items(), *(("--fake-ip", network) for network in self.fake_ip)]
+        return [word for name, value in options if value is not None for word in (name, value)]
 
     def _key(self) -> str:
         if self.key_file is None:
@@ -212,6 +214,16 @@ def _address(_: click.Context, parameter: click.Parameter, url: str | None) -> s
         raise click.UsageError(str(error)) from None
 
 
+def _networks(
+    _: click.Context, parameter: click.Parameter, networks: tuple[str, ...]
+) -> tuple[str, ...]:
+    try:
+        fake_ip_networks(parameter.opts[0], networks)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    return networks
+
+
 refuse_key: Callable[[Any], Any] = click.option(
     "--api-key",
     "--key",
@@ -259,6 +271,14 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         metavar="SECONDS",
         help="The minimum time between two polls of a cover. [default: 5, the first as learned]",
     ),
+    click.option(
+        "--fake-ip",
+        metavar="NETWORK",
+        multiple=True,
+        callback=_networks,
+        help="Let names of image hosts lead into NETWORK, such as 198.18.0.0/15, from which your "
+        "proxy's resolver answers; repeatable.",
+    ),
     _verbosity,
     refuse_key,
 )
@@ -282,11 +302,17 @@ def connected(function: F) -> F:
         key_file: str | None,
         timeout: float | None,
         poll: float | None,
+        fake_ip: tuple[str, ...],
         verbose: int,
         **more: Any,
     ) -> object:
         connection = Connection(
-            host=host, base_url=base_url, key_file=key_file, timeout=timeout, poll=poll
+            host=host,
+            base_url=base_url,
+            key_file=key_file,
+            timeout=timeout,
+            poll=poll,
+            fake_ip=fake_ip,
         )
         with logging_to(stderr(), verbose):
             return function(*args, connection=connection, **more)
