@@ -13,7 +13,6 @@ from suno_cover_async.batch.outcomes import Covered, Failed, Outcome, OutcomeQue
 from suno_cover_async.batch.queues import DownloadQueue
 from suno_cover_async.batch.run_state import RunState
 from suno_cover_async.common.disk import in_thread
-from suno_cover_async.covers.image_age import ImageAge, image_age
 from suno_cover_async.covers.service import CoverService
 from suno_cover_async.errors import CoverExpiredError, SunoCoverError
 from suno_cover_async.images.files import file_stem, sweep
@@ -68,7 +67,7 @@ class ImageSaver:
                 covered.append(Covered(track=track, details=entry.details, files=files))
         except SunoCoverError as error:
             what = consequence_of(error, Step.SAVE)
-            if isinstance(error, CoverExpiredError) and image_age(entry.details) is ImageAge.YOUNG:
+            if isinstance(error, CoverExpiredError) and entry.is_young:
                 # The API still keeps them, so the details that were polled last named a wrong time.
                 what, error.retryable = Consequence.LEFT, True
             # The entry stays SAVED if an earlier title of the same music task has files: the user
