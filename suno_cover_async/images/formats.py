@@ -9,7 +9,7 @@ _SIGNATURES = (
     (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), ".webp"),
 )
 _SIGNATURE_BYTES = 12
-_LONGEST_FTYP = 1024  # bytes: room for 250 brands; files have fewer than 10
+_LONGEST_FTYP = 1024  # bytes, which hold 250 brands; files have fewer than 10
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 
 PNG_END = b"IEND\xaeB`\x82"
