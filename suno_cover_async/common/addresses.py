@@ -99,7 +99,7 @@ def literal(host: str) -> str | None:
         return host
 
 
-def fake_ip_networks(name: str, values: Sequence[str]) -> tuple[Network, ...]:
+def fake_ip_networks(name: str, values: Sequence[object]) -> tuple[Network, ...]:
     """Parse the networks from which a fake-ip resolver answers.
 
     Raises:
@@ -108,7 +108,7 @@ def fake_ip_networks(name: str, values: Sequence[str]) -> tuple[Network, ...]:
     """
     if isinstance(values, str) or not all(isinstance(value, str) for value in values):
         raise TypeError(f'{name} must be a sequence of networks, such as ("{FAKE_IP}",)')
-    return tuple(_fake_ip_network(name, value) for value in values)
+    return tuple(_fake_ip_network(name, str(value)) for value in values)
 
 
 def _fake_ip_network(name: str, value: str) -> Network:

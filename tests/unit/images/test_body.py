@@ -1,6 +1,7 @@
 """Bodies that a host stored with gzip: decoded as a stream, whole, and within the cap."""
 
 import gzip
+import random
 import zlib
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from tests.support.memory_network import in_memory
 from tests.support.peers import answer, peer
 
 LARGE = PNG[:-8] + bytes(3_000_000) + PNG[-8:]
+DENSE = PNG[:8] + random.Random(0).randbytes(5000) + PNG[-8:]  # gzip makes it longer
 PACKED = gzip.compress(PNG)
 
 
-@pytest.mark.parametrize("body", [*IMAGES.values(), LARGE])
+@pytest.mark.parametrize("body", [*IMAGES.values(), LARGE, DENSE])
 @pytest.mark.parametrize("name", ["gzip", "x-gzip", "GZIP", " identity, gzip"])
 @in_memory
 async def test_a_gzip_stored_object_is_decoded(tmp_path: Path, name: str, body: bytes) -> None:
