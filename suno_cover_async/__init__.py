@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # the names that __getattr__ loads, for type checkers
     from suno_cover_async.callbacks.verification import CallbackAnswer
     from suno_cover_async.client import NO_CALLBACK_URL, SunoCoverClient
     from suno_cover_async.errors import (
+        AddressRefusedError,
         APIError,
         AuthenticationError,
         CallbackRefusedError,
@@ -80,6 +81,7 @@ __all__ = [
     "NO_CALLBACK_URL",
     "SUNOAPI",
     "APIError",
+    "AddressRefusedError",
     "AuthenticationError",
     "BadLine",
     "Breakers",
@@ -148,6 +150,7 @@ _MODULES = {
     "ledger.entry": ("LedgerEntry", "LedgerRun", "TrackState"),
     "errors": (
         "APIError",
+        "AddressRefusedError",
         "AuthenticationError",
         "CallbackRefusedError",
         "ClientBlockedError",

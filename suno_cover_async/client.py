@@ -6,13 +6,13 @@ answer means is decided in the layers below.
 
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self
 
 import aiohttp
 
-from suno_cover_async.common import validation
+from suno_cover_async.common import addresses, validation
 from suno_cover_async.covers.cover_polling import id_of
 from suno_cover_async.covers.notifier import Notifier
 from suno_cover_async.covers.service import CoverService
@@ -63,6 +63,9 @@ class SunoCoverClient:
             through it. It has two weaknesses: the limiter does not count a GET that aiohttp itself
             repeats after a dropped connection, and aiohttp takes data that a host sends unasked on
             an idle connection for the answer to the next request.
+        fake_ip_networks: Networks as text, such as `("198.18.0.0/15",)`, from which a proxy's
+            resolver answers (fake-ip). Names of image hosts may lead there; URLs with an address in
+            place of a name never may.
 
     Raises:
         TypeError: An argument is of the wrong type.
@@ -83,6 +86,7 @@ class SunoCoverClient:
         poll: PollPolicy = PollPolicy(),  # noqa: B008 - a frozen value
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - a frozen value
         session: aiohttp.ClientSession | None = None,
+        fake_ip_networks: Sequence[str] = (),
     ) -> None:
         """Check the arguments; open nothing before the first call."""
         key = ApiKey(os.environ.get("SUNO_API_KEY") if api_key is None else api_key)
@@ -122,6 +126,7 @@ class SunoCoverClient:
             poll=validation.instance("poll", poll, PollPolicy),
             concurrency=validation.count("concurrency", concurrency),
             session=session and validation.instance("session", session, aiohttp.ClientSession),
+            fake_ip=addresses.fake_ip_networks("fake_ip_networks", fake_ip_networks),
         )
 
     async def __aenter__(self) -> Self:
@@ -404,8 +409,11 @@ class SunoCoverClient:
             The files, in the order of `details.images`.
 
         Raises:
-            CoverExpiredError: The images are gone (they are kept for 14 days).
-            DownloadError: An image could not be fetched, is not an image, or could not be saved.
+            CoverExpiredError: The images are gone: they are missing, and the cover is near 14 days
+                old, or its age is unknown and they were missing at each of several attempts.
+            AddressRefusedError: An image's host leads to an address that is not public.
+            DownloadError: An image could not be fetched, is not an image, or could not be saved. It
+                is `retryable` and `is_missing` if a young cover's image is not there yet.
             ClientBlockedError: A gateway in front of the image host blocks this client.
             UnexpectedResponseError: The images are gone, and the API now says that the cover task
                 belongs to other music.
