@@ -11,10 +11,11 @@ so that a program that only needs a client does not load aiohttp.web and SQLite.
 `suno_cover_async.sandbox`.
 
 The folders and modules, from the top layer down: `cli` (the command line), `batch` (whole
-catalogs), `client` (the public methods) and `callbacks` (the receiver), `covers` (submit, poll,
-notify), `sandbox` (a simulated API), `http` (requests) and `images` (downloads), `ledger`,
-`protocol` (requests, responses and their JSON) and `resilience` (rate limiter, circuit breaker,
-retry), `errors`, `models` (values), `policies` (settings) and `hosts`, and `common`.
+catalogs), `client` (the public methods), `callbacks` (the receiver) and `fleet` (what processes
+share), `covers` (submit, poll, notify), `sandbox` (a simulated API), `http` (requests) and
+`images` (downloads), `ledger`, `protocol` (requests, responses and their JSON) and `resilience`
+(rate limiter, circuit breaker, retry), `errors`, `models` (values), `policies` (settings) and
+`hosts`, and `common`.
 """
 
 from importlib import import_module
@@ -31,6 +32,7 @@ if TYPE_CHECKING:  # the names that __getattr__ loads, for type checkers
     from suno_cover_async.callbacks.verification import CallbackAnswer
     from suno_cover_async.client import NO_CALLBACK_URL, SunoCoverClient
     from suno_cover_async.errors import (
+        AddressRefusedError,
         APIError,
         AuthenticationError,
         CallbackRefusedError,
@@ -55,6 +57,7 @@ if TYPE_CHECKING:  # the names that __getattr__ loads, for type checkers
         UnexpectedResponseError,
         WrongAddressError,
     )
+    from suno_cover_async.fleet.limiter import SharedRateLimiter
     from suno_cover_async.hosts import APIBOX, HOSTS, KIE, SUNOAPI, Host
     from suno_cover_async.ledger.entry import LedgerEntry, LedgerRun, TrackState
     from suno_cover_async.ledger.ledger import Ledger
@@ -68,6 +71,7 @@ if TYPE_CHECKING:  # the names that __getattr__ loads, for type checkers
     )
     from suno_cover_async.policies import PollPolicy, RateLimit, RetryPolicy
     from suno_cover_async.resilience.circuit_breaker import Breakers, CircuitBreaker
+    from suno_cover_async.resilience.limiter import Limiter
     from suno_cover_async.resilience.rate_limiter import RateLimiter
 
 __all__ = [
@@ -77,6 +81,7 @@ __all__ = [
     "NO_CALLBACK_URL",
     "SUNOAPI",
     "APIError",
+    "AddressRefusedError",
     "AuthenticationError",
     "BadLine",
     "Breakers",
@@ -108,6 +113,7 @@ __all__ = [
     "LedgerEntry",
     "LedgerError",
     "LedgerRun",
+    "Limiter",
     "MaintenanceError",
     "MusicDetails",
     "MusicFailedError",
@@ -120,6 +126,7 @@ __all__ = [
     "RateLimiter",
     "RetryPolicy",
     "ServerError",
+    "SharedRateLimiter",
     "Step",
     "SunoCoverClient",
     "SunoCoverError",
@@ -143,6 +150,7 @@ _MODULES = {
     "ledger.entry": ("LedgerEntry", "LedgerRun", "TrackState"),
     "errors": (
         "APIError",
+        "AddressRefusedError",
         "AuthenticationError",
         "CallbackRefusedError",
         "ClientBlockedError",
@@ -172,7 +180,9 @@ _MODULES = {
     "models": ("Callback", "CoverDetails", "CoverStatus", "CoverTask", "MusicDetails", "Track"),
     "policies": ("PollPolicy", "RateLimit", "RetryPolicy"),
     "callbacks.receiver": ("CallbackReceiver",),
+    "resilience.limiter": ("Limiter",),
     "resilience.rate_limiter": ("RateLimiter",),
+    "fleet.limiter": ("SharedRateLimiter",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -8,7 +8,12 @@ import sys
 
 from suno_cover_async.cli.exit_codes import ExitCode
 
-_LIBRARIES = {"PIL": "pillow", "click": "click", "rich": "rich"}
+_LIBRARIES = {
+    "PIL": "pillow",
+    "click": "click",
+    "platformdirs": "platformdirs",
+    "rich": "rich",
+}
 
 
 def main() -> int:

@@ -6,13 +6,13 @@ answer means is decided in the layers below.
 
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self
 
 import aiohttp
 
-from suno_cover_async.common import validation
+from suno_cover_async.common import addresses, validation
 from suno_cover_async.covers.cover_polling import id_of
 from suno_cover_async.covers.notifier import Notifier
 from suno_cover_async.covers.service import CoverService
@@ -23,6 +23,7 @@ from suno_cover_async.images.files import file_stem
 from suno_cover_async.models import CoverDetails, CoverTask, MusicDetails
 from suno_cover_async.policies import PollPolicy, RateLimit, RetryPolicy
 from suno_cover_async.resilience.circuit_breaker import Breakers, CircuitBreaker
+from suno_cover_async.resilience.limiter import Limiter
 from suno_cover_async.resilience.rate_limiter import Backpressure, RateLimiter
 
 if TYPE_CHECKING:  # a client without a receiver does not load aiohttp.web
@@ -52,7 +53,8 @@ class SunoCoverClient:
         concurrency: How many covers `generate` keeps in flight at once. With covers that take
             four minutes, 500 are enough to use up a limit of 20 requests in 10 s.
         rate_limit: The account's limit. Pass a `RateLimiter` instead to share one limiter among
-            several clients of one account.
+            several clients of one account, or a `SharedRateLimiter` to share it among several
+            processes of one machine.
         poll_rate_limit: A separate limit for polls; None makes them share `rate_limit`. Whether
             polls count against the account's limit is not documented.
         poll: When to poll.
@@ -61,6 +63,9 @@ class SunoCoverClient:
             through it. It has two weaknesses: the limiter does not count a GET that aiohttp itself
             repeats after a dropped connection, and aiohttp takes data that a host sends unasked on
             an idle connection for the answer to the next request.
+        fake_ip_networks: Networks as text, such as `("198.18.0.0/15",)`, from which a proxy's
+            resolver answers (fake-ip). Names of image hosts may lead there; URLs with an address in
+            place of a name never may.
 
     Raises:
         TypeError: An argument is of the wrong type.
@@ -76,11 +81,12 @@ class SunoCoverClient:
         callback_url: str | None = None,
         receiver: "CallbackReceiver | None" = None,
         concurrency: int = 500,
-        rate_limit: RateLimit | RateLimiter = RateLimit(calls=20, seconds=10),  # noqa: B008 - a frozen value
-        poll_rate_limit: RateLimit | RateLimiter | None = None,
+        rate_limit: RateLimit | Limiter = RateLimit(calls=20, seconds=10),  # noqa: B008 - a frozen value
+        poll_rate_limit: RateLimit | Limiter | None = None,
         poll: PollPolicy = PollPolicy(),  # noqa: B008 - a frozen value
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - a frozen value
         session: aiohttp.ClientSession | None = None,
+        fake_ip_networks: Sequence[str] = (),
     ) -> None:
         """Check the arguments; open nothing before the first call."""
         key = ApiKey(os.environ.get("SUNO_API_KEY") if api_key is None else api_key)
@@ -92,6 +98,10 @@ class SunoCoverClient:
         poll_limiter = (
             limiter if poll_rate_limit is None else _limiter("poll_rate_limit", poll_rate_limit)
         )
+        fingerprint = key.fingerprint(host.name)
+        limiter.bind(fingerprint)
+        if poll_limiter is not limiter:
+            poll_limiter.bind(f"{fingerprint} polls")
         url = validation.base_url("base_url", validation.given(base_url, host.base_url))
         account = Account(
             host=host,
@@ -116,6 +126,7 @@ class SunoCoverClient:
             poll=validation.instance("poll", poll, PollPolicy),
             concurrency=validation.count("concurrency", concurrency),
             session=session and validation.instance("session", session, aiohttp.ClientSession),
+            fake_ip=addresses.fake_ip_networks("fake_ip_networks", fake_ip_networks),
         )
 
     async def __aenter__(self) -> Self:
@@ -398,8 +409,11 @@ class SunoCoverClient:
             The files, in the order of `details.images`.
 
         Raises:
-            CoverExpiredError: The images are gone (they are kept for 14 days).
-            DownloadError: An image could not be fetched, is not an image, or could not be saved.
+            CoverExpiredError: The images are gone: they are missing, and the cover is near 14 days
+                old, or its age is unknown and they were missing at each of several attempts.
+            AddressRefusedError: An image's host leads to an address that is not public.
+            DownloadError: An image could not be fetched, is not an image, or could not be saved. It
+                is `retryable` and `is_missing` if a young cover's image is not there yet.
             ClientBlockedError: A gateway in front of the image host blocks this client.
             UnexpectedResponseError: The images are gone, and the API now says that the cover task
                 belongs to other music.
@@ -444,6 +458,6 @@ def _callback_url(given: str | None, receiver: "CallbackReceiver | None") -> Cal
     return lambda _: url
 
 
-def _limiter(name: str, rate_limit: RateLimit | RateLimiter) -> RateLimiter:
-    validation.instance(name, rate_limit, RateLimit | RateLimiter)
+def _limiter(name: str, rate_limit: RateLimit | Limiter) -> Limiter:
+    validation.instance(name, rate_limit, RateLimit | Limiter)
     return RateLimiter(rate_limit) if isinstance(rate_limit, RateLimit) else rate_limit

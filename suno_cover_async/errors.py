@@ -22,6 +22,7 @@
     ├── CoverTimeoutError           not finished in time (also a TimeoutError); wait again
     ├── CoverExpiredError           the images are gone (they are kept for 14 days)
     ├── DownloadError               an image could not be fetched or saved
+    │   └── AddressRefusedError     its host led to an address that is not public
     ├── CallbackRefusedError        a callback that is not authentic, or not readable
     ├── LedgerError                 the ledger cannot be used safely
     └── ClientUsageError            the client, its session or its ledger is closed or in use
@@ -225,7 +226,22 @@ class CoverExpiredError(SunoCoverError):
 
 
 class DownloadError(SunoCoverError):
-    """An image could not be fetched or saved; the cover itself is not affected."""
+    """An image could not be fetched or saved; the cover itself is not affected.
+
+    Attributes:
+        is_missing: The image host answered 403, 404 or 410, and the cover is not known to be 14
+            days old: the image is not there yet. The error is `retryable`.
+    """
+
+    is_missing: bool = False
+
+
+class AddressRefusedError(DownloadError):
+    """An image's host led to an address that is not public, so no request was sent there.
+
+    Every image would fail alike if the cause is this machine's DNS server or proxy, so a catalog
+    submits nothing more.
+    """
 
 
 class CallbackRefusedError(SunoCoverError):

@@ -1,6 +1,7 @@
 """Fixtures that all tests share; their helpers are in `tests/support/`."""
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,6 +17,12 @@ settings.load_profile("untimed")
 
 # What a shell runs in its background ignores interrupts, and so would all that is begun here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _state_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep commands, also those in processes of their own, from the user's state folder."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import enum
 
 from suno_cover_async.batch.outcomes import Step
 from suno_cover_async.errors import (
+    AddressRefusedError,
     APIError,
     AuthenticationError,
     ClientBlockedError,
@@ -67,9 +68,9 @@ _ALL_ALIKE = (AuthenticationError, ClientBlockedError, ClientUsageError, WrongAd
 
 
 def _is_about_saving(error: SunoCoverError, step: Step) -> bool:
-    """Return whether no image can be saved, because the disk or the image host refuses all."""
-    blocked = step is Step.SAVE and isinstance(error, ClientBlockedError)
-    return blocked or isinstance(error.__cause__, OSError)
+    """Return whether no image can be saved: the disk, the image host or its address is at fault."""
+    is_for_all = isinstance(error, ClientBlockedError | AddressRefusedError)
+    return (step is Step.SAVE and is_for_all) or isinstance(error.__cause__, OSError)
 
 
 def _is_unreadable_submit(error: SunoCoverError, step: Step) -> bool:

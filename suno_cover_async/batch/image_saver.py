@@ -68,7 +68,7 @@ class ImageSaver:
         except SunoCoverError as error:
             what = consequence_of(error, Step.SAVE)
             if isinstance(error, CoverExpiredError) and entry.is_young:
-                # The API keeps images for 14 days, so the image host's answer is wrong.
+                # The API still keeps them, so the details that were polled last named a wrong time.
                 what, error.retryable = Consequence.LEFT, True
             # The entry stays SAVED if an earlier title of the same music task has files: the user
             # has its images, so it did not fail. Only the outcomes of the new titles say so.

@@ -79,7 +79,8 @@ def advise(error: Exception) -> str | None:
 
 
 _AGAIN = "run the same command again"
-_ADVICE: tuple[tuple[type[Exception], str], ...] = (
+_ADVICE: tuple[tuple[type[Exception], str | None], ...] = (
+    (errors.AddressRefusedError, None),
     (errors.CoverTimeoutError, f"{_AGAIN}: it continues to wait, and never pays twice"),
     (errors.TransportError, "check the network, and --base-url or --host; then " + _AGAIN),
     (errors.WrongAddressError, "check --base-url or --host; then " + _AGAIN),

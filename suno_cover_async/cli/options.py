@@ -19,7 +19,9 @@ from suno_cover_async import SUNOAPI, CallbackReceiver, PollPolicy, RetryPolicy,
 from suno_cover_async import cli as package
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.cli.output.console import logging_to, stderr
+from suno_cover_async.cli.shared_limit import rate_limit
 from suno_cover_async.common import validation
+from suno_cover_async.common.addresses import fake_ip_networks
 from suno_cover_async.hosts import HOSTS
 from suno_cover_async.http.credentials import key_problem
 
@@ -64,6 +66,8 @@ class Connection:
     key_file: str | None = None
     timeout: float | None = None
     poll: float | None = None
+    fake_ip: tuple[str, ...] = ()
+    shared_limit: bool = True
 
     def client(
         self,
@@ -87,7 +91,11 @@ class Connection:
             poll=poll,
             receiver=receiver,
             concurrency=concurrency,
+            rate_limit=rate_limit(
+                self.base_url or HOSTS[self.host].base_url, shared=self.shared_limit
+            ),
             retry=retry or RetryPolicy(),
+            fake_ip_networks=self.fake_ip,
         )
 
     def _schedule(self) -> PollPolicy:
@@ -109,9 +117,9 @@ class Connection:
             "--timeout": None if self.timeout is None else f"{self.timeout:g}",
             "--poll": None if self.poll is None else f"{self.poll:g}",
         }
-        return [
-            word for name, value in given.items() if value is not None for word in (name, value)
-        ]
+        options = [*given.items(), *(("--fake-ip", network) for network in self.fake_ip)]
+        words = [word for name, value in options if value is not None for word in (name, value)]
+        return words if self.shared_limit else [*words, "--no-shared-limit"]
 
     def _key(self) -> str:
         if self.key_file is None:
@@ -202,6 +210,16 @@ def _address(_: click.Context, parameter: click.Parameter, url: str | None) -> s
         raise click.UsageError(str(error)) from None
 
 
+def _networks(
+    _: click.Context, parameter: click.Parameter, networks: tuple[str, ...]
+) -> tuple[str, ...]:
+    try:
+        fake_ip_networks(parameter.opts[0], networks)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    return networks
+
+
 refuse_key: Callable[[Any], Any] = click.option(
     "--api-key",
     "--key",
@@ -249,6 +267,22 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         metavar="SECONDS",
         help="The minimum time between two polls of a cover. [default: 5, the first as learned]",
     ),
+    click.option(
+        "--fake-ip",
+        metavar="NETWORK",
+        multiple=True,
+        callback=_networks,
+        help="Let names of image hosts lead into NETWORK, such as 198.18.0.0/15, from which your "
+        "proxy's resolver answers; repeatable.",
+    ),
+    click.option(
+        "--no-shared-limit",
+        "shared_limit",
+        is_flag=True,
+        flag_value=False,
+        default=True,
+        help="Do not share the account's limit with other commands on this machine.",
+    ),
     _verbosity,
     refuse_key,
 )
@@ -263,22 +297,12 @@ def with_options(command: Any, options: Sequence[Callable[[Any], Any]]) -> Any:
 
 def connected(function: F) -> F:
     """Add the shared options to a command, which gets them as one `connection` argument."""
+    names = [field.name for field in attrs.fields(Connection)]
 
     @functools.wraps(function)
-    def command(
-        *args: Any,
-        host: str,
-        base_url: str | None,
-        key_file: str | None,
-        timeout: float | None,
-        poll: float | None,
-        verbose: int,
-        **more: Any,
-    ) -> object:
-        connection = Connection(
-            host=host, base_url=base_url, key_file=key_file, timeout=timeout, poll=poll
-        )
+    def command(*args: Any, verbose: int, **given: Any) -> object:
+        connection = Connection(**{name: given.pop(name) for name in names})
         with logging_to(stderr(), verbose):
-            return function(*args, connection=connection, **more)
+            return function(*args, connection=connection, **given)
 
     return cast("F", with_options(command, _OPTIONS))

@@ -3,13 +3,14 @@
 A host, or a gateway in front of it, may send data that answers no request: an answer twice, or HTTP
 408 on an idle connection. On a kept-alive connection aiohttp takes that for the answer to the next
 request, so that each request would get the answer of another. This module owns which connections
-are reused.
+are reused, and how large the headers of an answer may be.
 """
 
 import asyncio
 import select
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -17,6 +18,25 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
+
+MOST_HEADER_BYTES = 64 * 1024
+"""The most bytes of an answer's headers, in one field or in many."""
+
+HEADER_LIMITS: dict[str, Any] = {
+    "max_line_size": MOST_HEADER_BYTES,
+    "max_field_size": MOST_HEADER_BYTES,
+    "max_headers": 2048,
+}
+"""Options of a ClientSession: bounds of each field and of their number."""
+
+NO_HTTP = "with headers over 64 KiB, or not in HTTP"
+"""What an aiohttp.ClientResponseError of a request means, for messages."""
+
+
+def has_large_headers(response: aiohttp.ClientResponse) -> bool:
+    """Return whether the headers of an answer have more than 64 KiB together."""
+    fields = response.raw_headers
+    return sum(map(len, chain.from_iterable(fields))) + 4 * len(fields) > MOST_HEADER_BYTES
 
 
 class Connector(aiohttp.TCPConnector):

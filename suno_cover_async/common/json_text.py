@@ -37,8 +37,8 @@ def is_too_deep(text: str, most: int = MOST_LEVELS) -> bool:
     if text.count("{") + text.count("[") <= most:
         return False
     level = 0
-    for bracket in _BRACKET.findall(_TEXT.sub("", text)):
-        level += 1 if bracket in "[{" else -1
+    for bracket in _BRACKET.finditer(_TEXT.sub("", text)):
+        level += 1 if bracket[0] in "[{" else -1
         if level > most:
             return True
     return False

@@ -17,9 +17,10 @@ from urllib.parse import urlsplit
 import aiohttp
 import attrs
 
-from suno_cover_async.common.addresses import Address, is_loopback
-from suno_cover_async.common.connector import Connector
+from suno_cover_async.common.addresses import Address, Network, is_loopback
+from suno_cover_async.common.connector import HEADER_LIMITS, Connector
 from suno_cover_async.common.tasks import is_part_of
+from suno_cover_async.covers.image_age import ImageAge, image_age
 from suno_cover_async.covers.notifier import Notifier
 from suno_cover_async.covers.poller import Poller
 from suno_cover_async.covers.state import CoverState
@@ -78,17 +79,18 @@ class Runtime:
             self.slots.release()
 
     async def save(
-        self, images: Sequence[str], stem: Path, policy: RetryPolicy | None = None
+        self, details: CoverDetails, stem: Path, policy: RetryPolicy | None = None
     ) -> list[Path | BaseException]:
         """Download all images at once, each to its end even if others fail."""
-        return await self.transport.closing.unless_closed(self._save(images, stem, policy))
+        return await self.transport.closing.unless_closed(self._save(details, stem, policy))
 
     async def _save(
-        self, images: Sequence[str], stem: Path, policy: RetryPolicy | None
+        self, details: CoverDetails, stem: Path, policy: RetryPolicy | None
     ) -> list[Path | BaseException]:
+        age = image_age(details)
         fetches = [
-            self._fetch(url, stem.with_name(f"{stem.name}-{number}"), policy)
-            for number, url in enumerate(images, start=1)
+            self._fetch(url, stem.with_name(f"{stem.name}-{number}"), age, policy)
+            for number, url in enumerate(details.images, start=1)
         ]
         return await asyncio.gather(*fetches, return_exceptions=True)
 
@@ -111,16 +113,32 @@ class Runtime:
         if leaving:
             await asyncio.wait(leaving)
 
-    async def _fetch(self, url: str, target: Path, policy: RetryPolicy | None) -> Path:
+    async def _fetch(
+        self, url: str, target: Path, age: ImageAge, policy: RetryPolicy | None
+    ) -> Path:
+        missing = 0
+        most_missing = self.retry.max_attempts
+
         async def attempt(admission: Admission) -> Path | FailedAttempt | NotSent:
+            nonlocal missing
             async with self.downloads:
                 if not self.image_breaker.is_current(admission):
                     return NOT_SENT
+                # An image of unknown age is gone if it was missing before and is still missing at
+                # the last attempt. A catalog's policy has more attempts, for outages; an image that
+                # is missing is left to the next run after as many as a single call makes.
+                is_last = 0 < missing == most_missing - 1
+                gone = age is ImageAge.OLD or (age is ImageAge.UNKNOWN and is_last)
                 began = self.loop.time()
                 try:
-                    return await self.images.fetch(url, target)
+                    return await self.images.fetch(url, target, gone=gone)
                 except SunoCoverError as error:
-                    return FailedAttempt(error=error, took=self.loop.time() - began)
+                    missing += isinstance(error, DownloadError) and error.is_missing
+                    return FailedAttempt(
+                        error=error,
+                        took=self.loop.time() - began,
+                        is_last=missing >= most_missing,
+                    )
 
         return await retry(
             attempt,
@@ -142,6 +160,7 @@ async def open_runtime(
     notifier: Notifier,
     callback_url: Callable[[str], str],
     users: set[asyncio.Task[None]],
+    fake_ip: Sequence[Network],
 ) -> Runtime:
     """Open a runtime in the running event loop, without suspending; `stack` closes it."""
     # Nothing awaited here may suspend, and entering a ClientSession does not. If it did, two first
@@ -150,7 +169,7 @@ async def open_runtime(
     if session is None:
         session = await stack.enter_async_context(_own_session(account))
     on_loopback = is_loopback(urlsplit(account.base_url).hostname)
-    images = ImageDownloader(loopback=on_loopback, user_agent=USER_AGENT)
+    images = ImageDownloader(loopback=on_loopback, user_agent=USER_AGENT, fake_ip=fake_ip)
     stack.push_async_callback(images.close)
     exchange = Exchange(
         session, account.base_url, account.key, seconds=account.retry.attempt_timeout, owned=owned
@@ -194,6 +213,7 @@ def _own_session(account: Account) -> aiohttp.ClientSession:
             limit=0, ttl_dns_cache=300, socket_factory=_open_on_loopback if is_plain else None
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
+        **HEADER_LIMITS,
     )
 
 

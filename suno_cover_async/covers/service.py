@@ -6,11 +6,12 @@ arguments and calls it; `cover_catalog` calls it with a retry policy of its own 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 
 import aiohttp
 
+from suno_cover_async.common.addresses import Network
 from suno_cover_async.common.loop_local import LoopLocal
 from suno_cover_async.covers.cover_polling import id_of, unknown_cover_task
 from suno_cover_async.covers.notifier import Notifier
@@ -21,6 +22,7 @@ from suno_cover_async.errors import (
     CoverExpiredError,
     CoverFailedError,
     CoverTimeoutError,
+    DownloadError,
     MusicFailedError,
     NotFoundError,
     SunoCoverError,
@@ -50,6 +52,7 @@ class CoverService:
         poll: PollPolicy,
         concurrency: int,
         session: aiohttp.ClientSession | None,
+        fake_ip: Sequence[Network] = (),
     ) -> None:
         """Open nothing yet; the first operation opens the runtime of its event loop.
 
@@ -60,6 +63,7 @@ class CoverService:
             poll: When to poll.
             concurrency: The number of covers that may be in flight at once.
             session: A borrowed session for the API; None opens one.
+            fake_ip: Networks to which names of image hosts may lead, though they are not public.
         """
         self.account: Account = account
         self.state: CoverState = CoverState(poll.not_found_grace)
@@ -68,6 +72,7 @@ class CoverService:
         self._notifier = notifier
         self._callback_url = callback_url
         self._session = session
+        self._fake_ip = fake_ip
         self._users = set[asyncio.Task[None]]()
         self._loops = LoopLocal(self._open, ClientUsageError)
 
@@ -184,7 +189,9 @@ class CoverService:
     ) -> tuple[Path, ...]:
         """Save the images of a cover, concurrently; each file is written whole or not at all.
 
-        If images are gone, the details are polled once more: the API may name others by now.
+        An image that is missing (403, 404, 410) is tried again after short waits. If it is still
+        missing, or gone since the cover is 14 days old, the details are polled once more: the API
+        may name other images by now.
 
         Args:
             details: Of a success.
@@ -192,14 +199,14 @@ class CoverService:
             policy: How often to try; None uses the account's policy.
         """
         runtime = await self.enter()
-        outcomes = await runtime.save(details.images, stem, policy)
-        if any(isinstance(outcome, CoverExpiredError) for outcome in outcomes):
+        outcomes = await runtime.save(details, stem, policy)
+        if any(map(_is_missing, outcomes)):
             fresh = details
             with contextlib.suppress(NotFoundError):  # the cover task is gone as well
                 fresh = await self.details(_task_of(details))
             is_success = fresh.status is CoverStatus.SUCCESS
             if is_success and fresh.images and fresh.images != details.images:
-                outcomes = await runtime.save(fresh.images, stem, policy)
+                outcomes = await runtime.save(fresh, stem, policy)
         return tuple(_file(outcome, details) for outcome in outcomes)
 
     def mark_possibly_billed(self, music_task_id: str, *, failed: CoverTask | None = None) -> None:
@@ -232,6 +239,7 @@ class CoverService:
             notifier=self._notifier,
             callback_url=self._callback_url,
             users=self._users,
+            fake_ip=self._fake_ip,
         )
 
     async def _ready_music(self, music_task_id: str) -> MusicDetails:
@@ -259,6 +267,12 @@ def _task_of(details: CoverDetails) -> CoverTask | str:
     if details.music_task_id is None:
         return details.cover_task_id
     return CoverTask(cover_task_id=details.cover_task_id, music_task_id=details.music_task_id)
+
+
+def _is_missing(outcome: object) -> bool:
+    return isinstance(outcome, CoverExpiredError) or (
+        isinstance(outcome, DownloadError) and outcome.is_missing
+    )
 
 
 def _file(outcome: Path | BaseException, details: CoverDetails) -> Path:

@@ -14,7 +14,7 @@ from aiohttp import hdrs
 from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
-from suno_cover_async.common.connector import Connector
+from suno_cover_async.common.connector import NO_HTTP, Connector, has_large_headers
 from suno_cover_async.common.tasks import cancellations_of_this_task
 from suno_cover_async.errors import ClientUsageError, TransportError
 from suno_cover_async.http.credentials import ApiKey
@@ -107,6 +107,8 @@ class Exchange:
                     **self._options,
                 )
                 try:
+                    if has_large_headers(response):
+                        raise _DroppedError(f"it came {NO_HTTP}")
                     content = response.content
                     # Small answers have come as a whole by now.
                     whole = await (response.read() if content.is_eof() else _bounded(content))
@@ -232,5 +234,7 @@ def _describe(error: Exception) -> str:
     """Describe a foreign error by class and the system's text: its own text may hold headers."""
     if type(error) is ValueError and "AUTHORIZATION" in str(error):
         return _OTHER_CREDENTIALS
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"it came {NO_HTTP}"
     words = error.strerror if isinstance(error, OSError) and error.strerror else ""
     return f"{type(error).__name__} {words}".strip()

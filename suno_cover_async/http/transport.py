@@ -30,7 +30,8 @@ from suno_cover_async.protocol.gateway import Answer
 from suno_cover_async.protocol.requests import Call
 from suno_cover_async.protocol.responses import read
 from suno_cover_async.resilience.circuit_breaker import Admission, Breakers
-from suno_cover_async.resilience.rate_limiter import Backpressure, Permit, RateLimiter
+from suno_cover_async.resilience.limiter import Limiter, Permit
+from suno_cover_async.resilience.rate_limiter import Backpressure
 from suno_cover_async.resilience.retry import NOT_SENT, FailedAttempt, NotSent, plainly, retry
 
 T = TypeVar("T")
@@ -46,8 +47,8 @@ class Account:
     api: BaseUrl
     key: ApiKey
     retry: RetryPolicy
-    limiter: RateLimiter
-    poll_limiter: RateLimiter
+    limiter: Limiter
+    poll_limiter: Limiter
     backpressure: Backpressure
     breakers: Breakers
 
@@ -77,7 +78,7 @@ class Transport:
         self.closing: Closing = Closing(_closed)
 
     def get(
-        self, call: Call[T], *, through: RateLimiter | None = None, urgent: bool = False
+        self, call: Call[T], *, through: Limiter | None = None, urgent: bool = False
     ) -> Coroutine[Any, Any, T]:
         """Make a call that costs nothing and may be repeated any number of times.
 
@@ -177,7 +178,7 @@ class Transport:
     async def _attempt(
         self,
         call: Call[T],
-        limiter: RateLimiter,
+        limiter: Limiter,
         body: SubmitBody | None,
         urgent: bool,
         admission: Admission,

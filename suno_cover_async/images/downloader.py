@@ -8,6 +8,7 @@ know the API, its key or its session. It makes one attempt; the caller retries i
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,20 @@ from pathlib import Path
 import aiohttp
 from yarl import URL  # aiohttp's own URL type, so the URL that is checked is the one requested
 
-from suno_cover_async.common.addresses import Address, is_loopback, is_public
-from suno_cover_async.common.connector import Connector
+from suno_cover_async.common.addresses import (
+    Address,
+    Network,
+    is_in,
+    is_loopback,
+    is_public,
+    literal,
+)
+from suno_cover_async.common.connector import (
+    HEADER_LIMITS,
+    NO_HTTP,
+    Connector,
+    has_large_headers,
+)
 from suno_cover_async.common.disk import in_thread
 from suno_cover_async.common.tasks import cancellations_of_this_task
 from suno_cover_async.errors import (
@@ -25,9 +38,17 @@ from suno_cover_async.errors import (
     SunoCoverError,
 )
 from suno_cover_async.images import formats
+from suno_cover_async.images.body import Body
 from suno_cover_async.images.files import PartFile, on_disk
-from suno_cover_async.images.responses import connection_error, has_length, refusal, suffix_of_body
-from suno_cover_async.images.urls import checked, parsed, shown
+from suno_cover_async.images.responses import (
+    address_refused,
+    connection_error,
+    has_length,
+    place,
+    refusal,
+    suffix_of_body,
+)
+from suno_cover_async.images.urls import checked, joined, parsed, shown
 
 _OK = 200
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -55,6 +76,7 @@ class ImageDownloader:
         user_agent: str,
         max_bytes: int = 32 * 1024 * 1024,
         timeout: float = 120.0,
+        fake_ip: Sequence[Network] = (),
     ) -> None:
         """Open the session.
 
@@ -64,6 +86,7 @@ class ImageDownloader:
             user_agent: Sent with every request; the host's edge blocks the usual default ones.
             max_bytes: The largest image to accept, in bytes.
             timeout: The longest time for one fetch, redirects included, in seconds.
+            fake_ip: Networks from which a proxy's resolver answers; names may lead there.
 
         Raises:
             ValueError: `max_bytes` or `timeout` is not above 0.
@@ -73,6 +96,7 @@ class ImageDownloader:
         if not timeout > 0:
             raise ValueError(f"timeout must be above 0, not {timeout!r}")
         self._loopback = loopback
+        self._fake_ip = fake_ip
         self._max_bytes = max_bytes
         self._timeout = timeout
         silence = min(timeout, _LONGEST_SILENCE)
@@ -84,26 +108,30 @@ class ImageDownloader:
             auto_decompress=False,
             trust_env=False,
             read_bufsize=_READ_AHEAD,
+            **HEADER_LIMITS,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=silence, sock_read=silence),
         )
 
-    async def fetch(self, url: str, target: Path) -> Path:
+    async def fetch(self, url: str, target: Path, *, gone: bool = False) -> Path:
         """Fetch one image into one file, in one attempt.
 
         Args:
             url: The image's URL. Up to 5 redirects are followed; each is checked like the first.
             target: The file to write, without its suffix; a missing directory is created.
+            gone: Whether an image that is missing (403, 404, 410) is gone for good.
 
         Returns:
             `target` with the suffix for the image's first bytes: `.png`, `.jpg`, `.webp`, `.gif` or
             `.avif`. A file of that name is replaced.
 
         Raises:
-            CoverExpiredError: The image is gone (404, 410, or a 403 without Cloudflare's 1010).
-            ClientBlockedError: The image host's edge blocks this client (403 with 1010).
-            DownloadError: Any other failure. It is `retryable` if it may be temporary: no
-                connection, no answer in time, a body cut off or empty, 408, 425, 429, 5xx, or an
-                HTML page instead of the image, which failing gateways send.
+            CoverExpiredError: The image is missing, and `gone` is set.
+            ClientBlockedError: The image host's edge blocks this client: a challenge
+                (`cf-mitigated`), or Cloudflare's 1010 or other marks.
+            AddressRefusedError: The host, or that of a redirect, has no public address.
+            DownloadError: Any other failure. It is `retryable` if it may be temporary: a missing
+                image, no connection, no answer in time, a body cut off or empty, 408, 425, 429,
+                5xx, or an HTML page instead of the image, which failing gateways send.
             ClientUsageError: `close` was called before.
         """
         start = checked(parsed(url), loopback=self._loopback)
@@ -111,7 +139,7 @@ class ImageDownloader:
         cancellations = cancellations_of_this_task()
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._follow(start, target)
+                return await self._follow(start, target, gone=gone)
         except asyncio.CancelledError:
             # `close` cancels the connector's DNS lookup, which raises CancelledError here although
             # no caller cancelled this task. Passed on, it would end the caller's task as if it had
@@ -130,15 +158,22 @@ class ImageDownloader:
         """Close the session; closing twice is fine."""
         await self._session.close()
 
-    async def _follow(self, url: URL, target: Path) -> Path:
+    async def _follow(self, url: URL, target: Path, *, gone: bool) -> Path:
         for _ in range(1 + _MOST_REDIRECTS):
             if self._session.closed:
                 raise ClientUsageError(_CLOSED)
+            self._check_literal(url)
             async with self._session.get(url, allow_redirects=False) as response:
+                if has_large_headers(response):
+                    raise DownloadError(
+                        f"{place(response)} was answered {NO_HTTP}; try again",
+                        retryable=True,
+                        http_status=response.status,
+                    )
                 if response.status == _OK:
                     return await self._save(response, target)
                 if response.status not in _REDIRECTS:
-                    raise await refusal(response)
+                    raise await refusal(response, gone=gone)
                 url = self._next(response)
         raise DownloadError(
             f"gave up on the image after {_MOST_REDIRECTS} redirects, the last one to "
@@ -147,27 +182,38 @@ class ImageDownloader:
 
     def _next(self, response: aiohttp.ClientResponse) -> URL:
         """Return the target of a redirect, checked by the same rules as the first URL."""
-        place = parsed(response.headers.get("Location", ""))
-        if place is None or place == URL():
+        location = response.headers.get("Location", "")
+        if not location:
             raise DownloadError(
-                f"image {shown(response.url)} is redirected to no URL; report it to the host",
+                f"{place(response)} is redirected to no URL; report it to the host",
                 http_status=response.status,
             )
-        return checked(response.url.join(place), loopback=self._loopback)
+        return checked(parsed(joined(response.url, location)), loopback=self._loopback)
+
+    def _check_literal(self, url: URL) -> None:
+        """Refuse a URL whose host is written as an address that is not public.
+
+        Only names may lead into the networks of `fake_ip`, which the connect does not tell apart.
+        """
+        address = literal(url.host or "")
+        if address is not None and not self._may_be_connected(address):
+            raise address_refused(url, address)
 
     async def _save(self, response: aiohttp.ClientResponse, target: Path) -> Path:
         """Stream the body to a part file, and rename that once all bytes are on the disk."""
-        self._refuse_too_large(response, response.content_length or 0)
-        chunk = await _first_bytes(response)
+        body = Body(response, place(response))
+        if not body.is_encoded:
+            self._refuse_too_large(response, response.content_length or 0)
+        chunk = await _first_bytes(body)
         self._refuse_too_large(response, len(chunk))
-        final = target.with_name(target.name + await suffix_of_body(response, chunk))
+        final = target.with_name(target.name + await suffix_of_body(response, body, chunk))
         part = PartFile(target.parent)
         size, block = len(chunk), [chunk]
         ending = _ending(b"", block)
         try:
-            while not response.content.at_eof():
+            while not body.at_end():
                 await on_disk(partial(part.write, *block), final)
-                block = await self._block(response, size)
+                block = await self._block(response, body, size)
                 size += sum(map(len, block))
                 ending = _ending(ending, block)
             _refuse_torn(response, final.suffix, ending)
@@ -177,12 +223,14 @@ class ImageDownloader:
             raise
         return final
 
-    async def _block(self, response: aiohttp.ClientResponse, before: int) -> list[bytes]:
+    async def _block(
+        self, response: aiohttp.ClientResponse, body: Body, before: int
+    ) -> list[bytes]:
         """Read the next block of the body, after `before` bytes; shorter at the end."""
         block: list[bytes] = []
         size = 0
         while size < _BLOCK and len(block) < _MOST_CHUNKS:
-            chunk = await response.content.readany()
+            chunk = await body.read()
             if not chunk:
                 break
             block.append(chunk)
@@ -203,12 +251,15 @@ class ImageDownloader:
         # aiohttp calls this before every connect, with the address that it connects to: a literal
         # one, or each one that a name resolved to. A check of the name before the request would
         # not do: the name may resolve to a private address in the second DNS lookup.
-        family, kind, protocol, _, place = address
-        host = str(place[0])
-        if not (is_public(host) or (self._loopback and is_loopback(host))):
+        family, kind, protocol, _, where = address
+        host = str(where[0])
+        if not (self._may_be_connected(host) or is_in(host, self._fake_ip)):
             _refused.get().append(host)
             raise PermissionError(f"{host} is no public address")
         return socket.socket(family=family, type=kind, proto=protocol)
+
+    def _may_be_connected(self, address: str) -> bool:
+        return is_public(address) or (self._loopback and is_loopback(address))
 
 
 def _ending(before: bytes, block: list[bytes]) -> bytes:
@@ -230,9 +281,9 @@ def _refuse_torn(response: aiohttp.ClientResponse, suffix: str, ending: bytes) -
         )
 
 
-async def _first_bytes(response: aiohttp.ClientResponse) -> bytes:
+async def _first_bytes(body: Body) -> bytes:
     """Read until there are enough bytes to recognise the type, or the body ends."""
     head = b""
-    while len(head) < formats.SIGNATURE_BYTES and (more := await response.content.readany()):
+    while len(head) < formats.bytes_needed(head) and (more := await body.read()):
         head += more
     return head

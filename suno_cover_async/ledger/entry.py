@@ -22,7 +22,7 @@ T = TypeVar("T")
 Plain = str | int | float | None
 Row = Mapping[str, object]
 
-_KEPT = timedelta(days=14)
+_SURELY_KEPT = timedelta(days=13)
 _NONSENSE = (
     *(ValueError, TypeError, LookupError, AttributeError),
     *(ArithmeticError, RecursionError, OSError),
@@ -93,8 +93,9 @@ class LedgerEntry:
 
     @property
     def is_young(self) -> bool:
-        """Return whether the API still keeps its images: it does for 14 days [documented]."""
-        return self.completed_at is not None and datetime.now(UTC) - self.completed_at < _KEPT
+        """Return whether the API surely still keeps its images: 13 of the 14 days [documented]."""
+        made = self.completed_at
+        return made is not None and datetime.now(UTC) - made < _SURELY_KEPT
 
     @property
     def details(self) -> CoverDetails:

@@ -9,6 +9,7 @@ Source of the Cloudflare codes and of `cf-mitigated`:
 developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-1xxx-errors.
 """
 
+import enum
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -27,9 +28,9 @@ _PASSING = frozenset({408, 425})
 _SUCCESS = 2  # hundred
 _SERVER_ERROR = 5  # hundred
 
-_MOST_SEARCHED = (
-    16_384  # characters of a page: Cloudflare's own have the code within the first 8,000
-)
+MOST_SEARCHED = 16_384
+"""Characters of a page that are read: Cloudflare's own have the code within the first 8,000."""
+
 _LONGEST_PART = 200
 # Cloudflare writes "error code: 1010" as a whole plain-text body. In HTML, which names Cloudflare,
 # it writes "Error 1020", with optional spans around each word. The possessive quantifiers (`++`)
@@ -78,16 +79,14 @@ def error_of(
             another explanation is a temporary fault; before that, the address is wrong.
     """
     shown = f"HTTP {answer.status} from a gateway, not the API: {_said(answer, body)}"
-    is_broken = answer.status // 100 == _SERVER_ERROR or answer.status in _PASSING
-    cloudflare = _cloudflare_code(answer, body, is_page=not is_broken)
-    is_limited = answer.status == _TOO_MANY or cloudflare == _RATE_LIMITED
-    is_blocked = cloudflare in _BLOCKED or (not is_limited and _is_block_page(answer))
-    if answer.challenged or is_blocked:
+    refusal = refusal_of(answer, body)
+    is_limited = refusal is Refusal.LIMITED
+    if refusal is Refusal.BLOCKED:
         return errors.ClientBlockedError(
             f"{shown}; the User-Agent or this network is blocked (Cloudflare's 1010 and its like): "
             "call from another network, or ask the host"
         )
-    if is_limited or is_broken:
+    if is_limited or _is_broken(answer):
         error = errors.RateLimitError(shown) if is_limited else errors.ServerError(shown)
         error.retry_after = answer.retry_after
         return error
@@ -97,6 +96,32 @@ def error_of(
         f"{base_url.url} does not answer as the Cover API does: {shown}; check the base URL and "
         "the host (redirects are never followed)"
     )
+
+
+class Refusal(enum.Enum):
+    """Why a gateway refuses a client, whatever it asks for."""
+
+    BLOCKED = "blocked"
+    LIMITED = "limited"
+
+
+def refusal_of(answer: Answer, body: Mapping[str, Any] | None) -> Refusal | None:
+    """Return whether a gateway blocks this client or limits its rate; None for other answers.
+
+    Args:
+        answer: An answer of a gateway, in front of the API or of an image host.
+        body: The JSON object in it, if there is one.
+    """
+    cloudflare = _cloudflare_code(answer, body, is_page=not _is_broken(answer))
+    is_limited = answer.status == _TOO_MANY or cloudflare == _RATE_LIMITED
+    is_blocked = cloudflare in _BLOCKED or (not is_limited and _is_block_page(answer))
+    if answer.challenged or is_blocked:
+        return Refusal.BLOCKED
+    return Refusal.LIMITED if is_limited else None
+
+
+def _is_broken(answer: Answer) -> bool:
+    return answer.status // 100 == _SERVER_ERROR or answer.status in _PASSING
 
 
 def _cloudflare_code(
@@ -113,16 +138,16 @@ def _cloudflare_code(
     """
     if body is not None:
         return whole_number(body.get("error_code")) if body.get("cloudflare_error") else None
-    text = answer.text[:_MOST_SEARCHED]
+    text = answer.text[:MOST_SEARCHED]
     found = _PLAIN_CODE.fullmatch(text.strip())
-    if not found and is_page and _CLOUDFLARE.search(text):
+    if not found and is_page and (answer.status == _FORBIDDEN or _CLOUDFLARE.search(text)):
         found = _CODE.search(text)
     return int(found[1]) if found else None
 
 
 def _is_block_page(answer: Answer) -> bool:
     """Return whether it is a page of Cloudflare's firewall, which may have no number."""
-    text = answer.text[:_MOST_SEARCHED]
+    text = answer.text[:MOST_SEARCHED]
     return answer.status == _FORBIDDEN and any(page in text for page in _BLOCK_PAGES)
 
 
@@ -130,7 +155,7 @@ def _is_unreadable(answer: Answer, body: Mapping[str, Any] | None) -> bool:
     """Return whether it may be a damaged answer of the API: cut off, or an empty or garbled 2xx."""
     if body is not None:
         return False
-    text = answer.text[:_MOST_SEARCHED].strip()
+    text = answer.text[:MOST_SEARCHED].strip()
     if text.startswith("{"):
         return True
     if answer.status // 100 != _SUCCESS:
@@ -141,7 +166,7 @@ def _is_unreadable(answer: Answer, body: Mapping[str, Any] | None) -> bool:
 
 def _said(answer: Answer, body: Mapping[str, Any] | None) -> str:
     """Return the readable part: JSON's title and detail, a page's title, or the first line."""
-    text = answer.text[:_MOST_SEARCHED].strip()
+    text = answer.text[:MOST_SEARCHED].strip()
     if body is not None:
         parts = _texts(body) or _texts(body.get("error"))
         return ": ".join(parts) or printable(" ".join(text.split()), _LONGEST_PART)

@@ -16,6 +16,7 @@ from typing import TypeGuard
 import attrs
 
 from suno_cover_async.errors import (
+    AddressRefusedError,
     ClientUsageError,
     DownloadError,
     MaintenanceError,
@@ -33,7 +34,12 @@ _log = logging.getLogger("suno_cover_async")
 
 
 def is_trouble(outcome: object) -> TypeGuard[SunoCoverError]:
-    """Return whether an error means that the host, or the network path to it, does not work."""
+    """Return whether an error means that the host, or the network path to it, does not work.
+
+    An image that is missing is one cover's affair: the image host works.
+    """
+    if isinstance(outcome, DownloadError) and outcome.is_missing:
+        return False
     return isinstance(outcome, TransportError | ServerError | MaintenanceError) or (
         isinstance(outcome, UnexpectedResponseError | DownloadError)  # a gateway's page
         and outcome.retryable
@@ -60,7 +66,7 @@ class CircuitBreaker:
     opens at the fifth failure in a row. Then the waiting requests probe one by one, in the order
     they came: `probe_delay` seconds after it opened, and after each failed probe twice as long, up
     to `max_probe_delay`, jittered by a tenth. Any answer of the host closes it, a refusal included.
-    A refusal for calling too often changes nothing.
+    A refusal for calling too often changes nothing, nor does an address that was refused.
 
     Attributes:
         times_opened: How often it has opened so far.
@@ -153,8 +159,8 @@ class CircuitBreaker:
         """Record the outcome of a request: None for a success, else its error."""
         if self._loop is None or asyncio.get_running_loop() is not self._loop:
             return
-        if isinstance(outcome, RateLimitError | ClientUsageError):
-            return
+        if isinstance(outcome, RateLimitError | ClientUsageError | AddressRefusedError):
+            return  # it says nothing of the host
         if not is_trouble(outcome):
             self._recover()
         elif self._outage:

@@ -7,34 +7,20 @@ import asyncio
 import heapq
 import math
 import random
-from collections import deque
-from typing import NamedTuple
 
-from suno_cover_async.errors import ClientUsageError
 from suno_cover_async.policies import RateLimit
 from suno_cover_async.resilience.delays import doubling
+from suno_cover_async.resilience.limiter import Limiter, Permit
 
-_MAX_IN_A_ROW = 3  # urgent callers served in a row while others wait
-
-
-class Permit(NamedTuple):
-    """The right to send one request.
-
-    Attributes:
-        acquired_at: When it was given, by the loop's clock.
-        generation: The number of the event loop that it was given in, counted by the limiter.
-    """
-
-    acquired_at: float
-    generation: int
+WINDOW = 1.005
+"""How many times its nominal length a window is taken for: server clocks may be coarse."""
 
 
-class RateLimiter:
+class RateLimiter(Limiter):
     """Lets at most `rate_limit.calls` requests into any window, as the server counts them.
 
-    Callers are served in the order they came. Urgent ones go first, but every fourth permit goes to
-    the others, if any wait. One limiter may serve several clients of one account, and several event
-    loops in turn.
+    It limits one process, of which it may serve several clients of one account. Callers are served
+    in the order they came, urgent ones first, but every fourth permit goes to the others.
 
     The time until an answer reduces the usable rate: of 20 requests in 10 s, answers after 0.2 s
     leave 98 %, answers after 1 s 90 %.
@@ -43,30 +29,18 @@ class RateLimiter:
     # Why the server never counts more than the limit: a permit returns one full window after the
     # answer to its request arrived. The server received that request before it answered. So when
     # the permit is used again, the earlier request is outside every window that contains the new
-    # one, however long the network delays either of them. Half a percent is added for coarse
-    # server clocks. A request that ended without an answer may still be on its way to the server,
-    # so its permit returns after two windows.
+    # one, however long the network delays either of them. A request that ended without an answer
+    # may still be on its way to the server, so its permit returns after two windows.
 
     def __init__(self, rate_limit: RateLimit) -> None:
         """Start idle: the first `rate_limit.calls` requests may go out at once."""
-        self.rate_limit = rate_limit
-        self._window = rate_limit.seconds * 1.005
+        super().__init__(rate_limit)
+        self._window = rate_limit.seconds * WINDOW
         self._free = rate_limit.calls
         self._returning: list[float] = []  # a heap of the moments at which permits return
-        self._urgent: deque[asyncio.Future[bool]] = deque()
-        self._queue: deque[asyncio.Future[bool]] = deque()
-        self._waiting = 0
-        self._in_a_row = 0  # urgent callers served in a row
         self._paused_until = -math.inf
         self._timer: asyncio.Handle | None = None  # uvloop's handle may have no `when`
         self._timer_due = math.inf
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._generation = 0
-
-    @property
-    def busy(self) -> bool:
-        """Whether any caller waits for a permit."""
-        return self._waiting > 0
 
     def pause(self, until: float) -> None:
         """Give no permit before `until`, by the loop's clock."""
@@ -83,15 +57,6 @@ class RateLimiter:
         self._free -= 1
         return Permit(now, self._generation)
 
-    async def acquire(self, *, urgent: bool = False) -> Permit:
-        """Wait for a permit, ahead of others if `urgent`; `release` it after the request."""
-        loop = asyncio.get_running_loop()
-        while (permit := self.acquire_nowait()) is None:
-            generation = self._generation
-            if await self._turn(loop, generation, self._urgent if urgent else self._queue):
-                return Permit(loop.time(), generation)
-        return permit
-
     def release(self, permit: Permit, *, answered: bool) -> None:
         """Return a permit after its request; it is free one window from now, two if unanswered."""
         # Coroutines of a closed event loop release their permits when they are collected as
@@ -102,13 +67,13 @@ class RateLimiter:
             back = loop.time() + self._window * (1 if answered else 2)
             heapq.heappush(self._returning, back)
             if self._waiting:
-                self._set_timer()
+                self._serve()
 
     def return_unused(self, permit: Permit) -> None:
         """Return a permit that was not used; it is free at once."""
         if permit.generation == self._generation:
             self._free += 1
-            self._serve()
+            self._serve_now()
 
     def _has_permit(self, now: float) -> bool:
         """Return whether a permit is free now, after adding those that are due to return."""
@@ -117,47 +82,7 @@ class RateLimiter:
             self._free += 1
         return self._free > 0 and now >= self._paused_until
 
-    async def _turn(
-        self, loop: asyncio.AbstractEventLoop, generation: int, queue: deque[asyncio.Future[bool]]
-    ) -> bool:
-        """Wait in a queue for a permit; return False if the limiter moved to another event loop."""
-        place: asyncio.Future[bool] = loop.create_future()
-        queue.append(place)
-        self._waiting += 1
-        self._set_timer()
-        try:
-            return await place
-        except BaseException:
-            # The caller was cancelled, or its coroutine was collected as garbage. The permit may
-            # have been given just before: the future is done, but the caller never resumes. It
-            # would be lost for good, so it is given to the next caller. If the limiter serves
-            # another event loop by now, `_move` has reset the counts already.
-            if generation != self._generation or loop.is_closed():
-                pass
-            elif place.cancelled() or place.cancel():  # it stays in the queue and is skipped there
-                self._waiting -= 1
-                if not self._waiting:
-                    self._clear()
-            else:
-                self._free += 1
-                self._serve()
-            raise
-
     def _serve(self) -> None:
-        """Give free permits to the waiting callers, then set the timer for the next one."""
-        self._cancel_timer()
-        now = asyncio.get_running_loop().time()
-        while (self._urgent or self._queue) and self._has_permit(now):
-            is_urgent = bool(self._urgent) and (self._in_a_row < _MAX_IN_A_ROW or not self._queue)
-            place = (self._urgent if is_urgent else self._queue).popleft()
-            if not place.done():
-                self._in_a_row = self._in_a_row + 1 if is_urgent else 0
-                self._free -= 1
-                self._waiting -= 1
-                place.set_result(True)
-        self._set_timer()
-
-    def _set_timer(self) -> None:
         """Set the timer for the moment the next permit is free, if any caller waits."""
         if not self._waiting or self._loop is None or not (self._free or self._returning):
             return
@@ -168,12 +93,19 @@ class RateLimiter:
             if self._timer_due <= due:
                 return
             self._timer.cancel()
-        self._timer, self._timer_due = self._loop.call_at(due, self._serve), due
+        self._timer, self._timer_due = self._loop.call_at(due, self._serve_now), due
+
+    def _serve_now(self) -> None:
+        """Give free permits to the waiting callers, then set the timer for the next one."""
+        self._cancel_timer()
+        now = asyncio.get_running_loop().time()
+        while self._has_permit(now) and (place := self._next_caller()) is not None:
+            self._free -= 1
+            place.set_result(Permit(now, self._generation))
+        self._serve()
 
     def _clear(self) -> None:
-        """Empty the queues, in which no caller waits any more, and cancel the timer."""
-        self._urgent.clear()
-        self._queue.clear()
+        super()._clear()
         self._cancel_timer()
 
     def _cancel_timer(self) -> None:
@@ -182,26 +114,13 @@ class RateLimiter:
             self._timer = None
 
     def _move(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Serve another event loop; requests in flight in the last one count as unanswered.
-
-        Raises:
-            ClientUsageError: The last event loop is still running.
-        """
+        """Serve another event loop; requests in flight in the last one count as unanswered."""
         # The server may still receive requests of the last event loop, so their permits return
-        # after two windows. Callers that wait in a loop that is only paused get False, and queue
-        # again here once it runs; else they would wait for ever in a queue that is not served.
-        if self._loop is not None and self._loop.is_running():
-            raise ClientUsageError("a RateLimiter serves one running event loop at a time")
+        # after two windows.
+        super()._move(loop)
         left_in_flight = self.rate_limit.calls - self._free - len(self._returning)
         for _ in range(left_in_flight):
             heapq.heappush(self._returning, loop.time() + 2 * self._window)
-        for place in (*self._urgent, *self._queue):
-            if not place.done() and not place.get_loop().is_closed():
-                place.set_result(False)
-        self._waiting = 0
-        self._clear()
-        self._loop = loop
-        self._generation += 1
 
 
 class Backpressure:

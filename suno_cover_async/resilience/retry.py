@@ -33,11 +33,13 @@ class FailedAttempt:
         error: The error to raise, if this was the last attempt.
         took: The seconds the attempt took, without the time in queues.
         possibly_billed: A submit was sent, and no answer says whether it was executed.
+        is_last: It is not repeated now, although a later call may succeed.
     """
 
     error: SunoCoverError
     took: float
     possibly_billed: bool = False
+    is_last: bool = False
 
 
 class NotSent:
@@ -133,7 +135,7 @@ class _History:
     def next_delay(self, failed: FailedAttempt, breaker: CircuitBreaker) -> float | None:
         """Return the seconds until the next attempt; None if there is no further one."""
         self._possibly_billed = self._possibly_billed or failed.possibly_billed
-        if not (failed.possibly_billed or failed.error.retryable):
+        if failed.is_last or not (failed.possibly_billed or failed.error.retryable):
             return None
         self._count(failed, breaker)
         delay = self._delay(failed)

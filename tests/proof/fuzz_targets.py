@@ -10,6 +10,7 @@ import io
 import json
 import math
 import pickle
+import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -289,12 +290,13 @@ def read_a_catalog(given: bytes) -> str:
         tracks = [*read_catalog(io.BytesIO(given[1:]), format=kind, on_bad=bad.append)]
     except ValueError as error:
         hold(is_shown_safely(str(error)), f"the reader says {error!a:.200}")
-        hold(not bad, "a table without a header, of which bad lines were told")
+        hold(not bad, "no table and no array, of which bad lines were told")
         return "refused"
     lines = given.count(b"\n") + given.count(b"\r") + 1
     for line in bad:
         hold(is_shown_safely(line.reason, 300), f"a bad line: {line!a:.200}")
-        hold(0 < line.number <= lines, f"a bad line that is none: {line!a:.200}")
+        most = lines if line.unit == "line" else given.count(b",") + 1
+        hold(0 < line.number <= most, f"a bad line that is none: {line!a:.200}")
     _check_first(given[1:], kind, tracks, bad)
     made_up = b"\xef\xbf\xbd" not in given and any("\ufffd" in one.title for one in tracks)
     hold(not made_up, "a title out of what is no UTF-8")
@@ -313,10 +315,15 @@ def _check_first(content: bytes, kind: Any, tracks: list[Track], bad: list[BadLi
         hold(not bad and found == tracks, "read otherwise by who is not told of bad lines")
 
 
+def is_plain(text: str) -> bool:
+    """Whether an id has letters, digits, - and _ only."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", text) is not None
+
+
 def _check_tracks(tracks: list[Track]) -> None:
     lines: list[str] = []
     for track in tracks:
-        hold(is_task_id(track.music_task_id), "a track without an id")
+        hold(is_plain(track.music_task_id), "a track without an id")
         columns = dict(track.columns) | {"music_task_id": track.music_task_id, "title": track.title}
         hold(len(columns) == 2 + len(track.columns), "a column called as an id or a title")
         lines.append(json.dumps(columns, ensure_ascii=False, allow_nan=False))
@@ -330,6 +337,10 @@ def _catalogs() -> Iterable[bytes]:
     yield catalog("csv", b'music_task_id\ttitle\r1\t=a\r2\t"b\r')
     yield catalog("jsonl", b'{"music_task_id":"a","title":"b","n":[1,{"x":1.5}]}\n\n{"a":1}\n')
     yield catalog("txt", b"# ours\n7f3a\n\n  9c  \nnot an id\n")
+    yield catalog("csv", b'#TYPE a\r\n"taskId","Song Title"\r\n"=""a1""","=""One"""\r\n')
+    yield catalog(None, b"\xef\xbb\xbfsep=|\nid|Task ID\n1|'a1\n2|7.31E+31\n3|null\n")
+    yield catalog("csv", b'#\ttask_id\ttitle\n1\ta1\t"Heroes" (2017)\n2\ta2\t"x\ny"\n3\ta3\t"b\n')
+    yield catalog(None, b'[{"taskId": "a1"}, "a2",\n{"music_task_id": "a3", "title": "c"}, 5]')
 
 
 TARGETS = (

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from suno_cover_async import (
@@ -51,7 +52,12 @@ def polls(song: str) -> list[Verb]:
 
 
 def details(*images: str) -> CoverDetails:
-    return CoverDetails(cover_task_id="cover", status=CoverStatus.SUCCESS, images=images)
+    return CoverDetails(
+        cover_task_id="cover",
+        status=CoverStatus.SUCCESS,
+        images=images,
+        completed_at=datetime(2026, 1, 1, tzinfo=UTC),  # so long ago that missing images are gone
+    )
 
 
 async def tried(

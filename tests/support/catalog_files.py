@@ -36,17 +36,20 @@ def stream(*pieces: bytes) -> BinaryIO:
     return cast("BinaryIO", Source(iter(pieces)))
 
 
-def judged(data: str | bytes, kind: Any = None) -> tuple[list[Track], list[BadLine]]:
+def judged(
+    data: str | bytes, kind: Any = None, id_column: str | None = None
+) -> tuple[list[Track], list[BadLine]]:
     """Read it all, as a stream: the tracks, and the bad lines."""
     bad: list[BadLine] = []
     raw = data.encode() if isinstance(data, str) else data
-    return [*read_catalog(io.BytesIO(raw), format=kind, on_bad=bad.append)], bad
+    source = io.BytesIO(raw)
+    return [*read_catalog(source, format=kind, on_bad=bad.append, id_column=id_column)], bad
 
 
-def tracks(data: str | bytes, kind: Any = None) -> list[Track]:
+def tracks(data: str | bytes, kind: Any = None, id_column: str | None = None) -> list[Track]:
     """Read what has no bad line."""
     raw = data.encode() if isinstance(data, str) else data
-    return [*read_catalog(io.BytesIO(raw), format=kind)]
+    return [*read_catalog(io.BytesIO(raw), format=kind, id_column=id_column)]
 
 
 def ids(found: list[Track]) -> list[str]:
@@ -59,6 +62,6 @@ def numbers(bad: list[BadLine]) -> list[int]:
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 
-music_ids = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=128)
+music_ids = st.from_regex(r"[0-9a-f]{32}|[A-Za-z0-9]{1,4}[0-9][-_]{1,9}x", fullmatch=True)
 
-rows = st.lists(st.tuples(music_ids.filter(lambda one: "://" not in one), texts, texts), max_size=5)
+rows = st.lists(st.tuples(music_ids, texts, texts), max_size=5)

@@ -1,12 +1,13 @@
 """A downloader, and the image host that it asks."""
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from suno_cover_async.common.addresses import Network
 from suno_cover_async.errors import (
     SunoCoverError,
 )
@@ -27,10 +28,18 @@ AGENT = "suno_cover_async-tests"
 
 @contextlib.asynccontextmanager
 async def downloading(
-    *, loopback: bool = True, max_bytes: int = 1_000_000, within: float = 20
+    *,
+    loopback: bool = True,
+    max_bytes: int = 1_000_000,
+    within: float = 20,
+    fake_ip: Sequence[Network] = (),
 ) -> AsyncIterator[ImageDownloader]:
     downloader = ImageDownloader(
-        loopback=loopback, user_agent=AGENT, max_bytes=max_bytes, timeout=within
+        loopback=loopback,
+        user_agent=AGENT,
+        max_bytes=max_bytes,
+        timeout=within,
+        fake_ip=fake_ip,
     )
     try:
         yield downloader

@@ -34,6 +34,10 @@ from tests.support.bad_disk import succeeds
 
 KEY = "sk-canary-0b5e55ed"
 PUBLIC, PUBLIC_6 = "93.184.216.34", "2606:4700::1111"
+PUBLIC_NAT64 = ("64:ff9b::5db8:d822", "64:ff9b:1:5db8:d8:2200::", "64:ff9b:1::5db8:d822")
+"""The public IPv4 address behind NAT64: RFC 6052's prefix, and RFC 8215's as /48 and as /96."""
+FAKE_IP_API = "https://fake-ip.example"
+"""A base URL whose client allows names to lead into 198.18.0.0/15."""
 PRIVATE = {
     "private.example": "10.0.0.1",
     "private-b.example": "172.16.0.1",
@@ -43,6 +47,8 @@ PRIVATE = {
     "benchmark.example": "198.18.0.1",
     "unique-local.example": "fc00::1",
     "nat64.example": "64:ff9b::7f00:1",
+    "local-nat64.example": "64:ff9b:1::a00:1",
+    "local-nat64-48.example": "64:ff9b:1:a00:0:100::",
     "six-to-four.example": "2002:7f00:1::",
     "teredo.example": "2001:0:1::1",
     "mapped.example": "::ffff:10.0.0.1",
@@ -51,6 +57,7 @@ HOSTS: dict[str, Sequence[str]] = {
     "localhost": ("127.0.0.1", "::1"),
     "images.example": (PUBLIC,),
     "six.example": (PUBLIC_6,),
+    **{f"nat64-{number}.example": (one,) for number, one in enumerate(PUBLIC_NAT64)},
     **{name: (address,) for name, address in PRIVATE.items()},
     "home.example": ("127.0.0.1",),
     "home-6.example": ("::1",),
@@ -63,7 +70,8 @@ HOSTS: dict[str, Sequence[str]] = {
 TLS_PORT, PLAIN_PORT, PROXY_PORT, INSIDE_PORT = 443, 80, 3128, 8443
 """All but the last accept connections at every address; the last at 10.0.0.1 only."""
 
-_BOUND = (PUBLIC, PUBLIC_6, "fe80::1", *(one for one in PRIVATE.values() if "ffff" not in one))
+_PRIVATE = (one for one in PRIVATE.values() if "ffff" not in one)
+_BOUND = (PUBLIC, PUBLIC_6, *PUBLIC_NAT64, "fe80::1", *_PRIVATE)
 _PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 100
 
 
@@ -221,7 +229,10 @@ class _Listeners:
 async def _question(base_url: str, image: str, folder: Path) -> tuple[str, str]:
     retry = RetryPolicy(max_attempts=1, attempt_timeout=5)
     details = CoverDetails(cover_task_id="c", status=CoverStatus.SUCCESS, images=(image,))
-    async with SunoCoverClient(KEY, base_url=base_url, retry=retry) as client:
+    fake = ("198.18.0.0/15",) if base_url == FAKE_IP_API else ()
+    async with SunoCoverClient(
+        KEY, base_url=base_url, retry=retry, fake_ip_networks=fake
+    ) as client:
         try:
             if image:
                 await client.download(details, into=folder / "covers")

@@ -199,3 +199,14 @@ async def test_a_download_of_nonsense_is_refused_by_name(
     async with SunoCoverClient("key-of-a-test") as client:
         with pytest.raises(error, match=reason):
             await client.download(**(valid | arguments))
+
+
+@pytest.mark.parametrize("networks", [["127.0.0.0/8"], ["0.0.0.0/0"], ["169.254.0.0/16"], ["x"]])
+def test_a_fake_ip_network_is_checked_by_name(networks: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"^fake_ip_networks: "):
+        SunoCoverClient("key", fake_ip_networks=networks)
+
+
+def test_fake_ip_networks_are_no_single_text() -> None:
+    with pytest.raises(TypeError, match="fake_ip_networks must be a sequence"):
+        SunoCoverClient("key", fake_ip_networks="198.18.0.0/15")

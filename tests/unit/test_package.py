@@ -52,6 +52,7 @@ def test_every_module_has_its_test_file() -> None:
         ("cattrs", {"protocol", "common"}),
         ("aiohttp", {"common", "http", "images", "callbacks", "covers", "client", "sandbox"}),
         ("click", {"cli"}),
+        ("platformdirs", {"cli"}),
         ("rich", {"cli"}),
         ("PIL", {"sandbox", "cli"}),
     ],

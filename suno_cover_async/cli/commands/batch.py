@@ -52,6 +52,11 @@ _PATH = click.Path(path_type=Path, dir_okay=False)
     type=click.Choice(("csv", "jsonl", "txt")),
     help="The catalog's format. [default: by its suffix; of standard input, by its first line]",
 )
+@click.option(
+    "--id-column",
+    metavar="NAME",
+    help="The column with the ids. [default: music_task_id or task_id, in any spelling]",
+)
 @click.option("--skip-bad", is_flag=True, help="Skip lines that name no track.")
 @click.option(
     "--retry-failed",
@@ -74,6 +79,7 @@ def batch(
     ledger_path: Path,
     into: Path,
     kind: Format | None,
+    id_column: str | None,
     skip_bad: bool,
     retry_failed: bool,
     concurrency: int,
@@ -83,8 +89,9 @@ def batch(
 ) -> int:
     """Cover a whole catalog. A new run continues where the last one stopped, and never pays twice.
 
-    CATALOG is a .csv or .jsonl with a music_task_id and optionally a title for each track, or a
-    .txt of ids; - reads standard input. It is read to its end before anything is submitted.
+    CATALOG is a .csv, .tsv, .jsonl or .json with a music_task_id and optionally a title for each
+    track, or a .txt of ids; - reads standard input. It is read to its end before anything is
+    submitted.
 
     The paths of saved images go to standard output, or with --json an object for each track and a
     summary. A terminal shows progress in place of paths.
@@ -101,6 +108,7 @@ def batch(
     options = {
         "--out": str(into),
         "--format": kind,
+        "--id-column": id_column,
         "--concurrency": None if concurrency == CONCURRENCY else str(concurrency),
     }
     flags = {"--skip-bad": skip_bad, "--json": as_json}
@@ -110,7 +118,7 @@ def batch(
         *connection.arguments(),
         *(listener.arguments() if listener else ()),
     ]
-    with opened(catalog, kind) as intake:
+    with opened(catalog, kind, id_column) as intake:
         if not _is_usable(intake, skip_bad=skip_bad):
             return ExitCode.USAGE
         when = When.NEVER if is_watched() and not as_json else When.NOW  # the folder is named

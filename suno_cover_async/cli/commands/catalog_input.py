@@ -9,13 +9,14 @@ import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import attrs
 from rich.console import Console
 
 from suno_cover_async import BadLine, Catalog, read_catalog
 from suno_cover_async.batch.catalog import Format
+from suno_cover_async.batch.file_kinds import OtherFileError
 from suno_cover_async.cli.output.console import say
 from suno_cover_async.common.text import printable
 
@@ -56,8 +57,15 @@ class Intake:
 
 
 @contextmanager
-def opened(source: str, kind: Format | None) -> Generator[Intake, None, None]:
+def opened(
+    source: str, kind: Format | None, id_column: str | None = None
+) -> Generator[Intake, None, None]:
     """Read a catalog to its end; `-` is standard input. A stream is copied into a file first.
+
+    Args:
+        source: The path, or `-`.
+        kind: The format; None chooses it by the suffix or the first line.
+        id_column: The name of the column or key with the ids; None finds it.
 
     Raises:
         OSError: It cannot be read.
@@ -65,33 +73,43 @@ def opened(source: str, kind: Format | None) -> Generator[Intake, None, None]:
     """
     path = Path(source)
     if source != "-" and path.is_file():
-        yield _checked(path, kind, printable(source))
+        yield _checked(path, _Options(kind, id_column), printable(source))
         return
     with tempfile.TemporaryFile() as kept:
         with nullcontext(sys.stdin.buffer) if source == "-" else path.open("rb") as stream:
             shutil.copyfileobj(stream, kept)
-        yield _checked(kept, kind, "standard input" if source == "-" else printable(source))
+        name = "standard input" if source == "-" else printable(source)
+        yield _checked(kept, _Options(kind, id_column), name)
 
 
-def _checked(source: Path | BinaryIO, kind: Format | None, name: str) -> Intake:
+class _Options(NamedTuple):
+    """How to read a catalog."""
+
+    kind: Format | None
+    id_column: str | None
+
+
+def _checked(source: Path | BinaryIO, how: _Options, name: str) -> Intake:
     try:
-        intake = Intake(catalog=_read(source, kind, None), name=name)
-        for _ in _read(source, kind, intake.note):
+        intake = Intake(catalog=_read(source, how, None), name=name)
+        for _ in _read(source, how, intake.note):
             intake.tracks += 1
+    except OtherFileError:
+        raise
     except ValueError as error:
-        if kind is None:
+        if how.kind is None:
             error.add_note("if it has another format, pass --format csv, jsonl or txt")
         raise
-    intake.catalog = _read(source, kind, _skip if intake.bad else None)
+    intake.catalog = _read(source, how, _skip if intake.bad else None)
     return intake
 
 
 def _read(
-    source: Path | BinaryIO, kind: Format | None, on_bad: Callable[[BadLine], object] | None
+    source: Path | BinaryIO, how: _Options, on_bad: Callable[[BadLine], object] | None
 ) -> Catalog:
     if not isinstance(source, Path):
         source.seek(0)
-    return read_catalog(source, format=kind, on_bad=on_bad)
+    return read_catalog(source, format=how.kind, on_bad=on_bad, id_column=how.id_column)
 
 
 def _skip(_: BadLine) -> None:

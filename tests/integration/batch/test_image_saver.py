@@ -9,6 +9,7 @@ import attrs
 import pytest
 
 from suno_cover_async import (
+    AddressRefusedError,
     Covered,
     CoverExpiredError,
     DownloadError,
@@ -17,8 +18,8 @@ from suno_cover_async import (
     Track,
     TrackState,
 )
-from suno_cover_async.sandbox import Sandbox
-from tests.support.catalog_clients import QUICK, client_of
+from suno_cover_async.sandbox import Reply, Sandbox
+from tests.support.catalog_clients import PATIENT, QUICK, client_of
 from tests.support.runs import billed, covered, read_now, states
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
@@ -156,7 +157,7 @@ async def test_images_that_are_gone_have_expired_unless_they_are_young(
             again = await covered(client, songs, ledger, into=tmp_path)
 
         kinds = [type(one.error) for one in outcomes if isinstance(one, Failed)]
-        assert kinds == [CoverExpiredError] * 3
+        assert kinds == [DownloadError if days == 1 else CoverExpiredError] * 3
         expected = TrackState.COVERED if days == 1 else TrackState.FAILED
         assert {entry.state for entry in found} == {expected}
         assert len(again) == (3 if days == 1 else 0)
@@ -196,3 +197,39 @@ async def test_images_put_off_are_saved_by_the_next_catalog_on_the_open_ledger(
             folder.unlink()
             await covered(client, songs, ledger, into=folder)
             assert states(ledger) == {TrackState.SAVED: 2}
+
+
+async def test_a_refused_address_stops_submitting_before_more_is_paid(tmp_path: Path) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox, concurrency=1) as client:
+        first, *others = sandbox.add_music(20)
+        async with Ledger(tmp_path / "covers.db") as ledger:
+            await covered(client, [first], ledger)
+            (entry,) = read_now(ledger)
+            private = attrs.evolve(entry.details, images=("https://10.0.0.1/a.png",))
+            await ledger.covered(entry, private)
+            with pytest.raises(AddressRefusedError, match="no public address"):
+                await covered(client, [first, *others], ledger, into=tmp_path)
+            found = states(ledger)
+
+        assert len(sandbox.journal.bills) < 10
+        assert found[TrackState.FAILED] == found[TrackState.ATTENTION] == 0
+        assert found[TrackState.COVERED] == 1
+        assert found[TrackState.WAITING] > 10
+
+
+async def test_missing_images_are_left_to_the_next_run_which_saves_them(tmp_path: Path) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(1)
+        async with Ledger(tmp_path / "covers.db") as ledger:
+            await covered(client, songs, ledger)
+            attempts = 2 * PATIENT.max_attempts  # not three times as many, as in an outage
+            sandbox.script("image", *[Reply(status=404)] * attempts)
+            (left,) = await covered(client, songs, ledger, into=tmp_path)
+            assert states(ledger) == {TrackState.COVERED: 1}
+            assert len(sandbox.journal.of("image")) == attempts
+            (saved,) = await covered(client, songs, ledger, into=tmp_path)
+
+        assert isinstance(left, Failed)
+        assert left.error.retryable
+        assert isinstance(saved, Covered)
+        assert billed(sandbox) == Counter(songs)

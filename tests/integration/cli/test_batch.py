@@ -394,6 +394,52 @@ async def test_a_catalog_of_any_name_has_the_format_it_is_given(
     assert (known.code, again.code) == (ExitCode.CREDITS, ExitCode.CREDITS)
 
 
+async def test_the_column_that_id_column_names_is_covered_also_by_the_next_command(
+    run: Run, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.add_music(["a", "b"])
+    (tmp_path / "catalog.csv").write_text("Id,title\na,One\nb,Two\n")
+    sandbox.scenario = Scenario(credits=1)
+
+    unknown = await run(*batch(sandbox))
+    wrong = await run(*batch(sandbox, "--id-column", "song"))
+    known = await run(*batch(sandbox, "--id-column", "id"))
+    sandbox.scenario = Scenario()
+    again = await run(*command_of(known.err, "batch"))
+
+    assert (unknown.code, wrong.code) == (ExitCode.USAGE, ExitCode.USAGE)
+    assert "--id-column Id" in unknown.err
+    assert "no column song, but: Id, title" in wrong.err
+    assert (known.code, again.code) == (ExitCode.CREDITS, ExitCode.DONE)
+    assert billed(sandbox) == Counter(["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", b'music_task_id,title\na,\n"=""b""",\nnull,\n', "a.csv, line 4: "),
+        ("a.json", b'["a", "b", "=C1"]', "a.json, element 3: "),
+        ("a.json", b'["a", "b"', "a.json is no JSON array: "),
+        ("a.txt", b"a\n7.31E+31\n", "a.txt, line 2: "),
+        ("a.tsv", b"\xff\xfea\0\n\0", "a.tsv is UTF-16; save it as UTF-8"),
+        ("a.xlsx", b"PK\x03\x04", "a.xlsx is a spreadsheet"),
+        ("a.xls", b"<html><table>", "a.xls is HTML or XML"),
+    ],
+)
+async def test_what_is_not_plainly_an_id_or_a_catalog_is_told_before_anything_is_sent(
+    *, name: str, content: bytes, said: str, run: Run, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.add_music(["a", "b"])
+    (tmp_path / name).write_bytes(content)
+
+    ended = await run("batch", name, *at(sandbox))
+
+    assert ended.code == ExitCode.USAGE
+    assert said in ended.err
+    assert not sandbox.journal.arrivals
+    assert not (tmp_path / "covers.db").exists()
+
+
 async def test_titles_of_others_do_nothing_to_a_terminal_or_a_log(
     run: Run, sandbox: Sandbox, tmp_path: Path
 ) -> None:

@@ -24,5 +24,5 @@ async def test_a_missing_library_is_named_with_its_cure(library: str, name: str)
 
     assert ended.code == ExitCode.NOT_INSTALLED
     assert f"needs {name}," in ended.err
-    assert "pip install click pillow rich" in ended.err
+    assert "pip install click pillow platformdirs rich" in ended.err
     assert "Traceback" not in ended.err

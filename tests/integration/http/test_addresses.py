@@ -77,11 +77,30 @@ REDIRECTED = [
     )
 ]
 
+REFUSED = {"AddressRefusedError", "DownloadError"}
+"""By its address, or by its scheme."""
+
 REBOUND = "https://images.example/rebind"
 
 MOVED_LOCALHOST = ("http://localhost", "")
 
+NAT64 = {
+    f"https://nat64-{number}.example/a.png": {(address, 443)}
+    for number, address in enumerate(own_internet.PUBLIC_NAT64)
+} | {f"https://[{address}]/a.png": {(address, 443)} for address in own_internet.PUBLIC_NAT64}
+
+FAKE_IP = own_internet.FAKE_IP_API
+FAKE = "https://benchmark.example/a.png"
+NEVER_FAKE = [
+    *("https://198.18.0.1/a.png", "https://3323068417/a.png", "https://198.18.1/a.png"),
+    *("https://[::ffff:198.18.0.1]/a.png", "https://0xc6.18.0.1./a.png"),
+    *("https://private.example/a.png", "https://home.example/a.png", "http://benchmark.example/"),
+]
+FAKE_REDIRECT = "https://images.example/go/302/https://198.18.0.1/a.png"
+
 QUESTIONS = [
+    *((INTERNET, url) for url in NAT64),
+    *((FAKE_IP, url) for url in (FAKE, *NEVER_FAKE, FAKE_REDIRECT)),
     *((INTERNET, url) for url in (*SAVED, *NOBODY, *AT_HOME, *REDIRECTED, REBOUND)),
     *((LOOPBACK, url) for url in (*SAVED, *SAVED_AT_HOME, *NOBODY)),
     MOVED_LOCALHOST,
@@ -120,7 +139,7 @@ def test_an_image_comes_from_the_public_addresses_of_its_host_alone(
 def test_no_connection_is_made_to_an_address_that_is_not_public(url: str, replies: Replies) -> None:
     reply = replies(INTERNET, url)
 
-    assert reply.error == "DownloadError"
+    assert reply.error in REFUSED
     assert not reply.asked
 
 
@@ -130,7 +149,7 @@ def test_an_api_on_loopback_opens_no_other_address_of_this_machine(
 ) -> None:
     reply = replies(LOOPBACK, url)
 
-    assert reply.error == "DownloadError"
+    assert reply.error in REFUSED
     assert not reply.asked
 
 
@@ -148,7 +167,7 @@ def test_no_redirect_of_an_image_leads_to_a_private_address_or_to_http(
 ) -> None:
     reply = replies(INTERNET, url)
 
-    assert reply.error == "DownloadError"
+    assert reply.error in REFUSED
     assert reply.places == {(own_internet.PUBLIC, 443)}
 
 
@@ -161,3 +180,37 @@ def test_a_localhost_that_resolves_elsewhere_is_sent_no_key_in_the_clear(replies
 
     assert reply.error == "TransportError"
     assert not reply.asked
+
+
+@pytest.mark.parametrize("url", NAT64)
+def test_an_image_comes_from_a_public_address_behind_nat64(url: str, replies: Replies) -> None:
+    reply = replies(INTERNET, url)
+
+    assert reply.error == ""
+    assert reply.places == NAT64[url]
+
+
+def test_a_name_leads_into_a_fake_ip_network_that_was_named(replies: Replies) -> None:
+    reply = replies(FAKE_IP, FAKE)
+
+    assert reply.error == ""
+    assert reply.places == {("198.18.0.1", 443)}
+
+
+@pytest.mark.parametrize("url", NEVER_FAKE)
+def test_no_literal_and_no_other_network_is_connected_to_by_it(url: str, replies: Replies) -> None:
+    reply = replies(FAKE_IP, url)
+
+    assert reply.error in REFUSED
+    assert not reply.asked
+
+
+def test_no_redirect_to_a_literal_is_followed_by_it(replies: Replies) -> None:
+    reply = replies(FAKE_IP, FAKE_REDIRECT)
+
+    assert reply.error == "AddressRefusedError"
+    assert reply.places == {(own_internet.PUBLIC, 443)}
+
+
+def test_without_it_the_refusal_names_the_option(replies: Replies) -> None:
+    assert "--fake-ip 198.18.0.0/15" in replies(INTERNET, FAKE).text

@@ -328,6 +328,7 @@ FOLLOWED = {  # and where the second request arrives
     "another host by name": ("other", "/elsewhere"),
     "another host, with a fragment": ("other", "/elsewhere"),
     "no scheme": ("other", "/elsewhere"),
+    "no text": ("home", "/s/%FF%FE%80"),
 }
 
 HEADERS = {b"host", b"accept", b"accept-encoding", b"user-agent"}

@@ -95,3 +95,34 @@ async def test_a_certificate_that_nobody_vouches_for_is_not_tried_again(
     assert not error.retryable
     assert "certificate" in str(error)
     assert not host.received
+
+
+def headers(size: int, each: int) -> list[str]:
+    """Header fields of `size` bytes together, of `each` bytes."""
+    return [f"X-{number:04}: {'a' * (each - 10)}" for number in range(size // each)]
+
+
+@pytest.mark.parametrize("each", [40, 200, 8_000, 60_000])
+async def test_headers_of_60_kb_are_read_in_one_field_or_many(
+    host: Peer, downloader: ImageDownloader, tmp_path: Path, each: int
+) -> None:
+    host.answers["/a"] = answer(PNG, *headers(60_000, each))
+
+    path = await downloader.fetch(f"{host.url}/a", tmp_path / "a")
+
+    assert path.read_bytes() == PNG
+
+
+@pytest.mark.parametrize("each", [40, 8_000, 80_000])
+@pytest.mark.parametrize("status", ["200 OK", "404 Not Found", "302 Found"])
+async def test_larger_headers_are_an_error_that_says_so(
+    host: Peer, downloader: ImageDownloader, tmp_path: Path, each: int, status: str
+) -> None:
+    host.answers["/a"] = answer(PNG, *headers(80_000, each), status=status)
+
+    error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
+
+    assert type(error) is DownloadError
+    assert error.retryable
+    assert "headers over 64 KiB" in str(error)
+    assert names_in(tmp_path) == []

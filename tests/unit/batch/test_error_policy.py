@@ -27,6 +27,7 @@ SUBMIT, WAIT, SAVE = Step
         (errors.AuthenticationError("x", retryable=True), SUBMIT, Consequence.ABORT),
         (errors.AuthenticationError("x"), WAIT, Consequence.ABORT),
         (errors.ClientBlockedError("x"), SAVE, Consequence.STOP_SUBMITTING),
+        (errors.AddressRefusedError("x"), SAVE, Consequence.STOP_SUBMITTING),
         (errors.ClientBlockedError("x"), WAIT, Consequence.ABORT),
         (errors.ClientUsageError("x"), WAIT, Consequence.ABORT),
         (errors.InsufficientCreditsError("x"), SUBMIT, Consequence.STOP_SUBMITTING),

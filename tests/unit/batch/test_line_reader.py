@@ -5,7 +5,7 @@ import codecs
 import pytest
 
 from suno_cover_async.batch.catalog import read_catalog
-from suno_cover_async.batch.line_reader import BadLine
+from suno_cover_async.batch.line_reader import BadLine, Lines
 from suno_cover_async.models import Track
 from tests.support.catalog_files import (
     HEADER,
@@ -172,3 +172,39 @@ def test_a_line_over_a_mebibyte_ends_where_it_ends(size: int, ends: list[bytes])
 
     assert ids([*read_catalog(source, format="txt", on_bad=bad.append)]) == ["x", ONE]
     assert numbers(bad) == [1]
+
+
+@pytest.mark.parametrize("kind", ["txt", "csv"])
+def test_a_blank_line_over_a_mebibyte_hides_no_id_after_it(kind: str) -> None:
+    found, bad = judged(f"{' ' * 2 * MIB}{ONE}\nmusic_task_id\n{TWO}\n", "txt")
+
+    assert ids(found) == [TWO]
+    assert numbers(bad) == [1, 2]
+    if kind == "csv":
+        with pytest.raises(ValueError, match="no column"):
+            judged(f"{' ' * 2 * MIB}{ONE}\nmusic_task_id\n{TWO}\n", kind)
+
+
+def test_all_that_remains_is_read_whole_after_lines_were_peeked_at() -> None:
+    for size in (10, MIB - 1, MIB, MIB + 1, MIB + 2, 3 * MIB):
+        for end in (b"\r", b"\n", b"x"):
+            content = b"[" + b"x" * size + end + b"b\n"
+            lines = Lines(
+                stream(*(content[at : at + 2**16] for at in range(0, 4 * MIB, 2**16))), "a"
+            )
+
+            assert content.startswith(lines.peek().rstrip())
+            assert lines.remaining(4 * MIB) == content
+            assert list(lines) == []
+
+
+def test_lines_that_are_unread_are_read_again() -> None:
+    lines = Lines(stream(b"a\n\xff\nc\n"), "a")
+
+    assert [next(lines), next(lines), next(lines)] == ["a\n", "\ufffd\n", "c\n"]
+    assert not lines.is_utf8
+    lines.keep(1)
+    assert lines.record_lines == 1
+    assert lines.is_utf8
+    assert [next(lines), next(lines)] == ["\ufffd\n", "c\n"]
+    assert lines.bad("x") == BadLine(number=1, reason="x; lines 1 to 3 are left out")

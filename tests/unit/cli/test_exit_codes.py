@@ -105,3 +105,7 @@ def test_the_advice_fits_the_error(error: Exception, words: str | None) -> None:
     advice = advise(error)
 
     assert advice is None if words is None else words in (advice or "")
+
+
+def test_a_refused_address_says_what_to_do_itself() -> None:
+    assert advise(errors.AddressRefusedError("x")) is None

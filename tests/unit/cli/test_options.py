@@ -227,3 +227,19 @@ def test_the_folder_of_images_is_made_before_anything_is_paid_for(tmp_path: Path
         command.main(["--out", str(tmp_path / "file")], standalone_mode=False)
 
     assert made == [True, True]
+
+
+@pytest.mark.parametrize("network", ["127.0.0.0/8", "fe80::/10", "0.0.0.0/0", "198.18.0.1/15", ""])
+async def test_a_fake_ip_network_that_may_not_be_one_is_named_by_its_option(
+    network: str, run: Run
+) -> None:
+    ended = await run("credits", "--fake-ip", network)
+
+    assert ended.code == ExitCode.USAGE
+    assert "--fake-ip: " in ended.err
+
+
+def test_fake_ip_networks_are_passed_on() -> None:
+    connection = Connection(fake_ip=("198.18.0.0/15", "fd00::/8"))
+
+    assert connection.arguments() == ["--fake-ip", "198.18.0.0/15", "--fake-ip", "fd00::/8"]

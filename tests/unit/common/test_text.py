@@ -1,8 +1,10 @@
 """Text of others is one line of visible characters."""
 
+import sys
+
 import pytest
 
-from suno_cover_async.common.text import is_seen, printable
+from suno_cover_async.common.text import is_seen, printable, trimmed
 
 
 @pytest.mark.parametrize(
@@ -27,3 +29,11 @@ def test_a_text_is_cut_at_300_characters_or_where_it_is_told() -> None:
 def test_a_space_is_seen_and_a_line_end_is_not() -> None:
     assert is_seen(" ")
     assert not is_seen("\n")
+
+
+def test_white_space_and_invisible_characters_are_trimmed_at_both_ends_only() -> None:
+    around = " \t\r\n\u00a0\u3000\u2028\ufeff\u200b\u200e\u202e\u2066\u2060"
+
+    assert trimmed(f"{around}a{around}b{around}") == f"a{around}b"
+    assert trimmed(around) == ""
+    assert all(trimmed(chr(n)) == "" for n in range(sys.maxunicode) if chr(n).isspace())

@@ -1,17 +1,27 @@
 """The parts of a client in one event loop: slots, downloads at once, and closing in order."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from suno_cover_async import ClientUsageError, CoverDetails, CoverStatus, RetryPolicy
+from suno_cover_async import (
+    ClientUsageError,
+    CoverDetails,
+    CoverExpiredError,
+    CoverStatus,
+    DownloadError,
+    RetryPolicy,
+    SunoCoverClient,
+)
 from suno_cover_async.client import covers_of
 from suno_cover_async.sandbox import Fault, Reply, Sandbox, Scenario
 from tests.support.breakers import now
 from tests.support.clients import FREE, connect
 from tests.support.memory_network import eventually, in_memory, network
+from tests.support.peers import answer, peer
 from tests.support.submits import SLOW, paid_for, submitting, unclaimed
 
 
@@ -57,6 +67,107 @@ async def test_an_image_that_stumbles_is_fetched_again(tmp_path: Path) -> None:
 
         assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
         assert [file.name for file in files] == [f"{music}-1.png", f"{music}-2.png"]
+
+
+def missing(sandbox: Sandbox, days: float | None = 0) -> CoverDetails:
+    """Details of a cover that is so many days old, with an image that the host does not have."""
+    made = None if days is None else datetime.now(UTC) - timedelta(days=days)
+    return CoverDetails(
+        cover_task_id="c",
+        status=CoverStatus.SUCCESS,
+        images=(f"{sandbox.url}/s/1.png",),
+        completed_at=made,
+    )
+
+
+BATCH = RetryPolicy().for_batch()
+
+
+@pytest.mark.parametrize("policy", [None, BATCH])
+@pytest.mark.parametrize("status", [403, 404, 410])
+@in_memory
+async def test_an_image_missing_from_a_young_cover_is_tried_5_times_in_8_s_and_then_left(
+    tmp_path: Path, policy: RetryPolicy | None, status: int
+) -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox, retry=RetryPolicy()) as client:
+        sandbox.script("image", *[Reply(status=status)] * 20)
+        runtime = await covers_of(client).enter()
+        (error,) = await runtime.save(missing(sandbox), tmp_path / "a", policy)
+
+        assert isinstance(error, DownloadError)
+        assert error.is_missing
+        assert error.retryable
+        assert len(sandbox.journal.of("image")) == 5
+        assert now() < 8
+
+
+@in_memory
+async def test_an_image_that_appears_within_seconds_is_saved(tmp_path: Path) -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox, retry=RetryPolicy()) as client:
+        (music,) = sandbox.add_music(1)
+        details = await client.generate(music)
+        sandbox.script("image", Reply(status=404), Reply(status=403), Reply(status=404))
+
+        files = await client.download(details, into=tmp_path)
+
+        assert len(files) == 2
+        assert len(sandbox.journal.of("image")) == 5
+
+
+@pytest.mark.parametrize("policy", [None, BATCH])
+@in_memory
+async def test_an_image_missing_from_a_cover_near_14_days_is_gone_at_once(
+    tmp_path: Path, policy: RetryPolicy | None
+) -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox, retry=RetryPolicy()) as client:
+        runtime = await covers_of(client).enter()
+        (error,) = await runtime.save(missing(sandbox, days=13.5), tmp_path / "a", policy)
+
+        assert isinstance(error, CoverExpiredError)
+        assert len(sandbox.journal.of("image")) == 1
+
+
+@pytest.mark.parametrize(("attempts", "kind"), [(1, DownloadError), (2, CoverExpiredError)])
+@pytest.mark.parametrize("policy", [None, BATCH])
+@in_memory
+async def test_an_image_of_unknown_age_is_gone_only_if_it_is_missing_at_the_last_attempt_again(
+    tmp_path: Path, policy: RetryPolicy | None, attempts: int, kind: type[Exception]
+) -> None:
+    once = RetryPolicy(max_attempts=attempts)
+    async with Sandbox(FREE) as sandbox, connect(sandbox, retry=once) as client:
+        runtime = await covers_of(client).enter()
+        (error,) = await runtime.save(missing(sandbox, days=None), tmp_path / "a", policy)
+
+        assert type(error) is kind
+        assert len(sandbox.journal.of("image")) == attempts
+
+
+@in_memory
+async def test_images_that_are_missing_neither_open_the_breaker_nor_keep_it_open(
+    tmp_path: Path,
+) -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox, retry=RetryPolicy()) as client:
+        runtime = await covers_of(client).enter()
+        with client.breakers.armed():
+            for number in range(5):
+                await runtime.save(missing(sandbox), tmp_path / f"{number}", BATCH)
+            assert client.breakers.images.times_opened == 0
+
+            sandbox.script("image", *[Reply(status=503)] * 6, Reply(status=404))
+            await runtime.save(missing(sandbox), tmp_path / "a", BATCH)
+            assert client.breakers.images.times_opened == 1
+            assert not client.breakers.images.is_open
+
+
+@in_memory
+async def test_an_answer_with_many_headers_is_read_by_the_apis_own_session() -> None:
+    fields = [f"X-{number:04}: {'a' * 150}" for number in range(350)]
+    body = b'{"code":200,"data":7}'
+    async with (
+        peer(answer(body, *fields)) as host,
+        SunoCoverClient("key", base_url=host.url) as client,
+    ):
+        assert await client.credits() == 7
 
 
 @in_memory

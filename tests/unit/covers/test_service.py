@@ -1,6 +1,7 @@
 """The operations of one client: what waits, watches, music and downloads come to."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import attrs
@@ -125,6 +126,7 @@ async def test_gone_images_are_asked_for_once_more_and_then_expired(tmp_path: Pa
     async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
         details = await client.generate(music)
+        details = attrs.evolve(details, completed_at=datetime.now(UTC) - timedelta(days=14))
         polls = len(sandbox.journal.of("details"))
         sandbox.expire_images()
 
@@ -161,7 +163,9 @@ async def test_images_of_another_song_or_of_no_success_do_not_stand_in_for_ones_
     async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
         (music,) = sandbox.add_music(1)
         details = await client.generate(music)
-        old = attrs.evolve(details, images=(f"{sandbox.url}/s/1_a.png",))
+        long_ago = datetime.now(UTC) - timedelta(days=14)
+        images = (f"{sandbox.url}/s/1_a.png",)
+        old = attrs.evolve(details, images=images, completed_at=long_ago)
         record = {"taskId": details.cover_task_id, "parentTaskId": music, "successFlag": 1}
         record |= {"response": {"images": list(details.images)}} | said
         sandbox.script("details", Reply(body=codec.encode_answer(200, "success", record)))

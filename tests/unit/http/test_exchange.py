@@ -156,7 +156,7 @@ async def test_a_body_that_is_too_long_is_cut(header: list[str]) -> None:
     ("raw", "words"),
     [
         (b"", "ServerDisconnectedError"),
-        (b"\x00 no HTTP\r\n\r\n", "ClientResponseError"),
+        (b"\x00 no HTTP\r\n\r\n", "it came with headers over 64 KiB, or not in HTTP"),
         (answer(b"{}", length=100), "ClientPayloadError"),
         (answer(b"\x1f\x8bnot gzip", "Content-Encoding: gzip"), "ClientPayloadError"),
     ],
@@ -174,6 +174,19 @@ async def test_a_broken_answer_is_an_error_without_a_word_of_aiohttps(
         assert str(error) == f"no answer from {host.url}: {words}"
         assert error.retryable
         assert error.__context__ is None
+
+
+LARGE = [f"X-{number:04}: {'a' * 190}" for number in range(400)]
+
+
+@pytest.mark.parametrize("fields", [LARGE, ["X-Large: " + "a" * 80_000]], ids=["many", "one"])
+@in_memory
+async def test_headers_over_64_kib_are_an_error_that_says_so(fields: list[str]) -> None:
+    async with peer(answer(b"{}", *fields)) as host:
+        error = await sent(host, owned=True)
+
+    assert isinstance(error, TransportError)
+    assert "headers over 64 KiB" in str(error)
 
 
 @in_memory

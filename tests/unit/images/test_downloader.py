@@ -1,12 +1,13 @@
 """One image: where it may come from, what counts as one; saved whole or not at all."""
 
 import asyncio
-import gzip
 from pathlib import Path
 
 import pytest
 
+from suno_cover_async.common.addresses import fake_ip_networks
 from suno_cover_async.errors import (
+    AddressRefusedError,
     ClientBlockedError,
     ClientUsageError,
     CoverExpiredError,
@@ -18,6 +19,8 @@ from tests.support.breakers import now
 from tests.support.image_hosts import AGENT, IMAGES, PNG, downloading, names_in, refused
 from tests.support.memory_network import eventually, in_memory, network
 from tests.support.peers import Tail, answer, peer, redirect, waits_for_the_end
+
+PROBLEM = b'{"title":"Error","status":403,"error_code":%d,"cloudflare_error":true}'
 
 
 @pytest.mark.parametrize(("suffix", "body"), IMAGES.items())
@@ -38,12 +41,26 @@ async def test_an_image_is_saved_whole_under_the_suffix_of_its_bytes(
 @pytest.mark.parametrize(
     ("status", "body", "kind", "retryable"),
     [
-        ("404 Not Found", b"", CoverExpiredError, False),
-        ("410 Gone", b"", CoverExpiredError, False),
-        ("403 Forbidden", b"<Code>AccessDenied</Code>", CoverExpiredError, False),
-        ("403 Forbidden", b"<RequestId>A10104F</RequestId>", CoverExpiredError, False),
+        ("404 Not Found", b"", DownloadError, True),
+        ("410 Gone", b"", DownloadError, True),
+        ("403 Forbidden", b"<Code>AccessDenied</Code>", DownloadError, True),
+        ("403 Forbidden", b"<RequestId>A10104F</RequestId>", DownloadError, True),
         ("403 Forbidden", b"error code: 1010", ClientBlockedError, False),
         ("403 Forbidden", b" " * 2000 + b"<h1>Error 1010</h1>", ClientBlockedError, False),
+        ("403 Forbidden", b"error code: 1015", DownloadError, True),
+        ("403 Forbidden", PROBLEM % 1010, ClientBlockedError, False),
+        ("403 Forbidden", PROBLEM % 1020, ClientBlockedError, False),
+        ("404 Not Found", PROBLEM % 1010, ClientBlockedError, False),
+        ("429 Too Many Requests", PROBLEM % 1015, DownloadError, True),
+        ("522 Connection timed out", PROBLEM % 522, DownloadError, True),
+        ("530 Origin DNS error", b"error code: 1016", DownloadError, True),
+        (
+            "403 Forbidden",
+            b"<title>Attention Required! | Cloudflare</title>",
+            ClientBlockedError,
+            False,
+        ),
+        ("200 OK", b"error code: 1010", ClientBlockedError, False),
         ("400 Bad Request", b"", DownloadError, False),
         ("401 Unauthorized", b"", DownloadError, False),
         ("304 Not Modified", b"", DownloadError, False),
@@ -97,14 +114,49 @@ async def test_an_html_page_may_be_a_gateways_so_it_is_worth_another_try(tmp_pat
         assert error.http_status == 200
 
 
+@pytest.mark.parametrize("status", ["403 Forbidden", "404 Not Found", "410 Gone"])
 @in_memory
-async def test_a_compressed_body_is_never_unpacked(tmp_path: Path) -> None:
+async def test_a_missing_image_passes_unless_its_cover_is_so_old_that_it_is_gone(
+    tmp_path: Path, status: str
+) -> None:
     async with peer(b"") as host, downloading() as downloader:
-        host.answers["/a"] = answer(gzip.compress(PNG), "Content-Encoding: gzip")
+        host.answers["/a"] = answer(b"<Code>NoSuchKey</Code>", status=status)
 
-        error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
+        passing = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
+        gone = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a", gone=True))
 
-        assert "not an image" in str(error)
+    assert isinstance(passing, DownloadError)
+    assert passing.is_missing
+    assert passing.retryable
+    assert "is not there yet" in str(passing)
+    assert type(gone) is CoverExpiredError
+    assert not gone.retryable
+
+
+@pytest.mark.parametrize("status", ["403 Forbidden", "404 Not Found", "503 Unavailable", "200 OK"])
+@in_memory
+async def test_a_challenge_means_that_the_client_is_blocked_however_old_the_cover_is(
+    tmp_path: Path, status: str
+) -> None:
+    async with peer(b"") as host, downloading() as downloader:
+        page = b"<title>Just a moment...</title>"
+        host.answers["/a"] = answer(page, "cf-mitigated: challenge", status=status)
+
+        for gone in (False, True):
+            error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a", gone=gone))
+            assert type(error) is ClientBlockedError
+
+
+@in_memory
+async def test_an_edge_that_limits_the_rate_says_nothing_of_the_image(tmp_path: Path) -> None:
+    async with peer(b"") as host, downloading() as downloader:
+        host.answers["/a"] = answer(b"error code: 1015", status="403 Forbidden")
+
+        error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a", gone=True))
+
+    assert isinstance(error, DownloadError)
+    assert error.retryable
+    assert not error.is_missing
 
 
 @in_memory
@@ -397,3 +449,121 @@ async def test_closing_while_a_name_is_resolved_is_an_error_and_no_cancellation(
         await downloader.close()
 
         assert isinstance(await refused(fetching), ClientUsageError)
+
+
+FAKE = "198.18.0.7"
+FAKE_NETWORKS = fake_ip_networks("fake_ip", ["198.18.0.0/15"])
+
+
+@in_memory
+async def test_a_name_may_lead_into_a_fake_ip_network_that_the_user_named(tmp_path: Path) -> None:
+    network().names["images.example"] = [FAKE]
+    async with (
+        peer(answer(PNG)) as host,
+        downloading(loopback=False, fake_ip=FAKE_NETWORKS) as downloader,
+        await asyncio.start_server(host.serve, FAKE, 443),
+    ):
+        path = await downloader.fetch("https://images.example/a", tmp_path / "a")
+
+    assert path.read_bytes() == PNG
+
+
+@pytest.mark.parametrize(
+    "literal",
+    [FAKE, f"{FAKE}.", "3323068423", "0xc6120007", "0306.022.0.7", f"[::ffff:{FAKE}]", "198.18.7"],
+)
+@in_memory
+async def test_no_literal_address_is_allowed_by_it_first_or_redirected_to(
+    tmp_path: Path, literal: str
+) -> None:
+    network().names["images.example"] = [FAKE]
+    async with (
+        peer(redirect(302, f"https://{literal}/b")) as host,
+        downloading(loopback=False, fake_ip=FAKE_NETWORKS) as downloader,
+        await asyncio.start_server(host.serve, FAKE, 443),
+    ):
+        first = await refused(downloader.fetch(f"https://{literal}/a", tmp_path / "a"))
+        assert network().connected == []
+        then = await refused(downloader.fetch("https://images.example/a", tmp_path / "a"))
+
+    assert type(first) is type(then) is AddressRefusedError
+    assert len(network().connected) == 1
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "127.0.0.1", "169.254.169.254", "100.64.0.1"])
+@in_memory
+async def test_a_name_leads_nowhere_else_with_it(tmp_path: Path, address: str) -> None:
+    network().names["images.example"] = [address]
+    async with downloading(loopback=False, fake_ip=FAKE_NETWORKS) as downloader:
+        error = await refused(downloader.fetch("https://images.example/a", tmp_path / "a"))
+
+    assert type(error) is AddressRefusedError
+    assert network().connected == []
+    assert "fake_ip" not in str(error)
+
+
+@in_memory
+async def test_the_refusal_of_a_fake_ip_address_names_the_option(tmp_path: Path) -> None:
+    network().names["images.example"] = ["198.19.255.255"]
+    async with downloading(loopback=False) as downloader:
+        error = await refused(downloader.fetch("https://images.example/a", tmp_path / "a"))
+
+    assert type(error) is AddressRefusedError
+    assert 'fake_ip_networks=("198.18.0.0/15",)' in str(error)
+    assert "--fake-ip 198.18.0.0/15" in str(error)
+
+
+TARGETS = [
+    "/a%2Fb%2f?sig=a%2Bb%2f+c",
+    "/a~b%7E;c=1,d!e$f&g'(h)*",
+    "/a?",
+    "/?",
+    "//a//b",
+    "/a/../b/./c",
+    "/a?b=/../c//d?e",
+    "/a%zz%",
+    "/a?X-Amz-Signature=%41%61&x=a%20b",
+    "/a[1]?b[]=@:",
+]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@in_memory
+async def test_a_url_goes_out_byte_for_byte_and_a_redirect_too(tmp_path: Path, target: str) -> None:
+    async with peer(b"") as host, downloading() as downloader:
+        host.answers[target] = answer(PNG)
+        host.answers["/whole"] = redirect(302, f"{host.url}{target}")
+        host.answers["/host"] = redirect(302, f"//127.0.0.1:{host.port}{target}")
+
+        await downloader.fetch(f"{host.url}{target}#fragment", tmp_path / "a")
+        await downloader.fetch(f"{host.url}/whole", tmp_path / "b")
+        await downloader.fetch(f"{host.url}/host", tmp_path / "c")
+
+    lines = [request.partition(b"\r\n")[0] for request in host.received]
+    assert lines[::2][:2] + lines[4:] == [f"GET {target} HTTP/1.1".encode()] * 3
+
+
+@pytest.mark.parametrize(
+    ("target", "sent"),
+    [
+        ('/a b"<>\\^`{|}', "/a%20b%22%3C%3E%5C%5E%60%7B%7C%7D"),
+        ("/bücher%2F?q=é", "/b%C3%BCcher%2F?q=%C3%A9"),
+        ("?q", "/?q"),
+    ],
+)
+@in_memory
+async def test_only_what_may_not_stand_in_a_url_is_encoded(
+    tmp_path: Path, target: str, sent: str
+) -> None:
+    async with peer(answer(PNG)) as host, downloading() as downloader:
+        await downloader.fetch(f"{host.url}{target}", tmp_path / "a")
+
+    assert host.received[0].startswith(f"GET {sent} HTTP/1.1\r\n".encode())
+
+
+@in_memory
+async def test_the_answer_for_a_url_with_a_secret_is_named_without_it(tmp_path: Path) -> None:
+    async with peer(answer(b"", status="404 Not Found")) as host, downloading() as downloader:
+        error = await refused(downloader.fetch(f"{host.url}/a?sig=secret", tmp_path / "a"))
+
+    assert f"{host.url}/a is not there yet" in str(error)

@@ -4,7 +4,7 @@ import pytest
 from yarl import URL
 
 from suno_cover_async.errors import DownloadError
-from suno_cover_async.images.urls import checked, parsed, shown
+from suno_cover_async.images.urls import checked, joined, parsed, shown
 
 
 @pytest.mark.parametrize(
@@ -86,3 +86,48 @@ def test_no_secret_of_a_url_is_shown() -> None:
     url = URL("https://someone:password@a.example:8443/b%0A.png?token=secret#fragment")
 
     assert shown(url) == "https://a.example:8443/b%0A.png"
+
+
+@pytest.mark.parametrize(
+    ("location", "url"),
+    [
+        ("https://b.example/x/../y?", "https://b.example/x/../y?"),
+        ("//b.example/x", "https://b.example/x"),
+        ("/x/../y%2f?q=%7E", "https://a.example:8443/x/../y%2f?q=%7E"),
+        ("x", "https://a.example:8443/d/e/x"),
+        ("./x", "https://a.example:8443/d/e/x"),
+        ("../x", "https://a.example:8443/d/x"),
+        ("../../x?a=../b", "https://a.example:8443/x?a=../b"),
+        ("../../../../x", "https://a.example:8443/x"),
+        ("x/../y", "https://a.example:8443/d/e/x/../y"),
+        ("?r", "https://a.example:8443/d/e/f?r"),
+        ("#g", "https://a.example:8443/d/e/f#g"),
+        ("x:y", "x:y"),
+        ("1x:y", "https://a.example:8443/d/e/1x:y"),
+    ],
+)
+def test_a_redirect_is_joined_and_nothing_that_it_wrote_is_changed(location: str, url: str) -> None:
+    base = parsed("https://a.example:8443/d/e/f?q=/r/s")
+    assert base is not None
+
+    assert joined(base, location) == url
+
+
+@pytest.mark.parametrize("path", ["/a//", "/a/b/"])
+def test_a_step_up_leaves_one_segment_even_an_empty_one(path: str) -> None:
+    base = parsed(f"https://a.example{path}")
+    assert base is not None
+
+    assert joined(base, "../x") == "https://a.example/a/x"
+
+
+def test_bytes_of_a_header_that_are_not_utf_8_are_encoded_as_they_came() -> None:
+    assert str(parsed("https://a.example/b\udce9")) == "https://a.example/b%E9"
+    assert parsed("https://a.example/b\ud800") is None
+
+
+def test_no_secret_in_the_query_of_a_parsed_url_is_shown() -> None:
+    place = parsed("https://a.example/b?sig=secret")
+    assert place is not None
+
+    assert shown(place) == "https://a.example/b"

@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suno_cover_async import (
+    AddressRefusedError,
     AuthenticationError,
     ClientBlockedError,
     ClientUsageError,
     CoverExistsError,
+    DownloadError,
     InsufficientCreditsError,
     InvalidRequestError,
     MaintenanceError,
@@ -103,7 +105,26 @@ def test_any_answer_is_good_news_whether_open_or_closed(good: object) -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("silent", [RateLimitError("429"), ClientUsageError("closed")])
+def test_an_image_that_is_missing_is_an_answer_of_the_image_host() -> None:
+    missing = DownloadError("404", retryable=True)
+    missing.is_missing = True
+
+    async def scenario() -> None:
+        breaker = CircuitBreaker()
+        with breaker.armed():
+            for _ in range(10):
+                await send(breaker, missing)
+            assert breaker.times_opened == 0
+            await fail(breaker)
+            await send(breaker, missing)
+            assert not breaker.is_open
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "silent", [RateLimitError("429"), ClientUsageError("closed"), AddressRefusedError("private")]
+)
 def test_what_says_nothing_of_the_host_changes_nothing(silent: SunoCoverError) -> None:
     async def scenario() -> None:
         breaker = CircuitBreaker()

@@ -1,11 +1,7 @@
 """The limiter, the pauses and the poll rhythm, in virtual time."""
 
 import asyncio
-import bisect
-import contextlib
 import random
-from collections.abc import AsyncIterator
-from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -13,54 +9,10 @@ from hypothesis import strategies as st
 
 from suno_cover_async import ClientUsageError, RateLimit, RateLimiter
 from suno_cover_async.common.tasks import Closing
-from suno_cover_async.resilience.rate_limiter import Backpressure, Permit
+from suno_cover_async.resilience.limiter import Permit
+from suno_cover_async.resilience.rate_limiter import Backpressure
+from tests.support.limiting import arrivals, fullest_window
 from tests.support.virtual_time import run
-
-
-@contextlib.asynccontextmanager
-async def taken(window: RateLimiter, *, urgent: bool = False) -> AsyncIterator[None]:
-    slot = await window.acquire(urgent=urgent)
-    try:
-        yield
-    finally:
-        window.release(slot, answered=True)
-
-
-async def _arrivals(
-    window: RateLimiter, calls: int, delays: random.Random, most: float, *, urgent: bool = False
-) -> list[float]:
-    """Send `calls` requests through a network with delays both ways; return the server's times."""
-    clock = asyncio.get_running_loop().time
-    arrived: list[float] = []
-
-    async def request() -> None:
-        async with taken(window, urgent=urgent):
-            await asyncio.sleep(delays.uniform(0, most))
-            bisect.insort(arrived, clock())
-            await asyncio.sleep(delays.uniform(0, most))
-
-    await asyncio.gather(*(request() for _ in range(calls)))
-    return arrived
-
-
-def _fullest_window(times: list[float], seconds: float) -> int:
-    """Count the most arrivals in any half-open window, wherever it begins."""
-    return max(bisect.bisect_left(times, at + seconds) - i for i, at in enumerate(times))
-
-
-def test_a_caller_that_is_closed_while_it_queues_leaves_the_queue() -> None:
-    async def scenario() -> None:
-        window = RateLimiter(RateLimit(calls=1, seconds=10))
-        window.release(await window.acquire(), answered=True)
-        caller = window.acquire()
-        caller.send(None)
-        caller.close()
-
-        assert not window.busy
-        await asyncio.sleep(11)
-        assert window.acquire_nowait() is not None
-
-    run(scenario())
 
 
 @pytest.mark.parametrize("moment", [0.0, 5.0, 10.05, 12.0, 20.1])
@@ -111,16 +63,16 @@ def test_no_server_window_ever_holds_more_than_the_rate(
 ) -> None:
     window = RateLimiter(RateLimit(calls=calls, seconds=seconds))
 
-    arrived = run(_arrivals(window, 8 * calls, random.Random(seed), most_delay))
+    arrived = run(arrivals(window, 8 * calls, random.Random(seed), most_delay))
 
     assert len(arrived) == 8 * calls
-    assert _fullest_window(arrived, seconds) <= calls
+    assert fullest_window(arrived, seconds) <= calls
 
 
 def test_at_least_95_percent_of_the_rate_is_used_at_usual_latencies() -> None:
     window = RateLimiter(RateLimit(calls=20, seconds=10))
 
-    arrived = run(_arrivals(window, 1000, random.Random(1), most=0.2))
+    arrived = run(arrivals(window, 1000, random.Random(1), most=0.2))
 
     windows_needed = 1000 / 20 - 1  # the first 20 may go at once
     assert windows_needed * 10 / (arrived[-1] - arrived[0]) >= 0.95
@@ -129,67 +81,9 @@ def test_at_least_95_percent_of_the_rate_is_used_at_usual_latencies() -> None:
 def test_an_idle_client_may_burst() -> None:
     window = RateLimiter(RateLimit(calls=20, seconds=10))
 
-    arrived = run(_arrivals(window, 20, random.Random(1), most=0.0))
+    arrived = run(arrivals(window, 20, random.Random(1), most=0.0))
 
     assert arrived[-1] == arrived[0]
-
-
-def test_callers_are_served_in_the_order_they_came() -> None:
-    async def order() -> list[int]:
-        window = RateLimiter(RateLimit(calls=2, seconds=1))
-        served: list[int] = []
-
-        async def caller(number: int) -> None:
-            async with taken(window):
-                served.append(number)
-
-        await asyncio.gather(*(caller(number) for number in range(50)))
-        return served
-
-    assert run(order()) == list(range(50))
-
-
-def test_a_cancelled_caller_loses_no_slot_for_the_others() -> None:
-    async def scenario(doomed: int) -> float:
-        window = RateLimiter(RateLimit(calls=1, seconds=1))
-        clock = asyncio.get_running_loop().time
-
-        async def caller() -> None:
-            async with taken(window):
-                pass
-
-        tasks = [asyncio.create_task(caller()) for _ in range(5)]
-        await asyncio.sleep(0)
-        tasks[doomed].cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        return clock()
-
-    for doomed in range(1, 5):
-        assert run(scenario(doomed)) == pytest.approx(3 * 1.005)
-
-
-def test_a_slot_given_in_the_moment_of_a_cancellation_is_passed_on() -> None:
-    async def scenario() -> bool:
-        window = RateLimiter(RateLimit(calls=1, seconds=1))
-        entered = asyncio.Event()
-
-        async def caller() -> None:
-            async with taken(window):
-                entered.set()
-
-        async with taken(window):
-            first = asyncio.create_task(caller())
-            second = asyncio.create_task(caller())
-            await asyncio.sleep(0)
-        loop = asyncio.get_running_loop()
-        # In the same turn of the loop: after the slot was given, before its owner runs.
-        loop.call_at(loop.time() + 1.005 + 1e-10, first.cancel)
-        async with asyncio.timeout(10):
-            await asyncio.wait([first, second])
-        assert first.cancelled()
-        return entered.is_set()
-
-    assert run(scenario())
 
 
 def test_what_a_dead_loop_finishes_late_gives_no_slot_twice() -> None:
@@ -201,13 +95,13 @@ def test_what_a_dead_loop_finishes_late_gives_no_slot_twice() -> None:
     left = run(die_in_flight())
 
     async def then() -> list[float]:
-        sending = asyncio.create_task(_arrivals(window, 12, random.Random(1), most=0.0))
+        sending = asyncio.create_task(arrivals(window, 12, random.Random(1), most=0.0))
         await asyncio.sleep(1)  # the new loop has the window by now
         for slot in left:
             window.release(slot, answered=True)
         return await sending
 
-    assert _fullest_window(run(then()), 10) <= 3
+    assert fullest_window(run(then()), 10) <= 3
 
 
 def test_what_is_left_behind_by_a_dead_loop_gives_its_slot_back_without_a_word() -> None:
@@ -218,7 +112,7 @@ def test_what_is_left_behind_by_a_dead_loop_gives_its_slot_back_without_a_word()
 
     window.release(run(die_in_flight()), answered=False)
 
-    assert run(_arrivals(window, 2, random.Random(1), most=0.0)) == pytest.approx([20.1, 30.15])
+    assert run(arrivals(window, 2, random.Random(1), most=0.0)) == pytest.approx([20.1, 30.15])
 
 
 def test_a_request_without_an_answer_may_still_travel_so_its_slot_comes_later() -> None:
@@ -253,39 +147,6 @@ def test_one_unanswered_request_holds_up_only_its_own_slot() -> None:
     assert times[19] == pytest.approx(20.1)
 
 
-@pytest.mark.parametrize("urgent", [False, True])
-def test_loops_that_take_turns_leave_nobody_hanging(urgent: bool) -> None:
-    window = RateLimiter(RateLimit(calls=1, seconds=0.05))
-    paused, other = asyncio.new_event_loop(), asyncio.new_event_loop()
-
-    async def hold_and_queue() -> list[asyncio.Task[Permit]]:
-        slot = await window.acquire()
-        callers = [asyncio.create_task(window.acquire(urgent=urgent)) for _ in range(3)]
-        await asyncio.sleep(0)
-        window.release(slot, answered=True)
-        return callers
-
-    async def through() -> None:
-        window.release(await window.acquire(), answered=True)
-
-    async def finish(callers: list[asyncio.Task[Permit]]) -> int:
-        callers[0].cancel()
-        async with asyncio.timeout(5):
-            for caller in callers[1:]:
-                window.release(await caller, answered=True)
-        return window._free + len(window._returning)
-
-    try:
-        callers = paused.run_until_complete(hold_and_queue())
-        other.run_until_complete(asyncio.wait_for(through(), 5))
-
-        assert paused.run_until_complete(finish(callers)) == 1
-        other.run_until_complete(asyncio.wait_for(through(), 5))
-    finally:
-        paused.close()
-        other.close()
-
-
 def test_an_unused_slot_comes_back_at_once() -> None:
     async def scenario() -> float:
         window = RateLimiter(RateLimit(calls=1, seconds=10))
@@ -296,26 +157,6 @@ def test_an_unused_slot_comes_back_at_once() -> None:
         return (await waiting).acquired_at
 
     assert run(scenario()) == 0.0
-
-
-def test_cancelled_callers_leave_no_timers_and_do_not_make_the_window_busy() -> None:
-    async def scenario() -> tuple[int, bool]:
-        loop = asyncio.get_running_loop()
-        window = RateLimiter(RateLimit(calls=1, seconds=10))
-        slot = await window.acquire()
-        window.release(slot, answered=True)
-        for _ in range(50):
-            caller = asyncio.create_task(window.acquire())
-            await asyncio.sleep(0)
-            caller.cancel()
-            await asyncio.wait([caller])
-        timers = [timer for timer in loop._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
-        return len(timers), window.busy
-
-    timers, busy = run(scenario())
-
-    assert timers <= 1
-    assert not busy
 
 
 @given(
@@ -330,94 +171,24 @@ def test_urgent_callers_leave_others_a_quarter_and_all_together_keep_the_rate(
     async def both() -> tuple[list[float], list[float]]:
         window, dice = RateLimiter(RateLimit(calls=calls, seconds=10)), random.Random(seed)
         urgent, usual = await asyncio.gather(
-            _arrivals(window, 12 * calls, dice, most_delay, urgent=True),
-            _arrivals(window, 4 * calls, dice, most_delay),
+            arrivals(window, 12 * calls, dice, most_delay, urgent=True),
+            arrivals(window, 4 * calls, dice, most_delay),
         )
         return urgent, usual
 
     urgent, usual = run(both())
 
-    assert _fullest_window(sorted(urgent + usual), 10) <= calls
+    assert fullest_window(sorted(urgent + usual), 10) <= calls
     first_windows = [at for at in usual if at <= urgent[-1]]
     assert len(first_windows) >= min(len(urgent) // 3, len(usual)) - calls
     assert sum(at <= usual[-1] for at in urgent) >= 9 * calls  # the others' end came last
-
-
-def test_urgent_callers_may_have_all_while_nobody_else_waits() -> None:
-    async def scenario() -> float:
-        window = RateLimiter(RateLimit(calls=20, seconds=10))
-        return (await _arrivals(window, 100, random.Random(1), most=0.0, urgent=True))[-1]
-
-    assert run(scenario()) == pytest.approx(4 * 10.05)
-
-
-async def note(window: RateLimiter, served: list[str], name: str) -> None:
-    async with taken(window, urgent=name == "urgent"):
-        served.append(name)
-
-
-def test_who_is_urgent_is_served_before_all_who_queue() -> None:
-    async def scenario() -> list[str]:
-        window = RateLimiter(RateLimit(calls=4, seconds=10))
-        served: list[str] = []
-        call = partial(note, window, served)
-        async with asyncio.TaskGroup() as group:
-            for _ in range(8):
-                group.create_task(call("usual"))
-            await asyncio.sleep(1)
-            group.create_task(call("urgent"))
-        return served
-
-    assert run(scenario()) == ["usual"] * 4 + ["urgent"] + ["usual"] * 4
-
-
-def test_every_fourth_of_a_queue_is_not_urgent() -> None:
-    async def scenario() -> list[str]:
-        window = RateLimiter(RateLimit(calls=1, seconds=10))
-        served: list[str] = []
-        call = partial(note, window, served)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(call("usual"))
-            await asyncio.sleep(1)
-            for _ in range(7):
-                group.create_task(call("usual"))
-                group.create_task(call("urgent"))
-        return served[1:]
-
-    three = ["urgent"] * 3
-    assert run(scenario()) == [*three, "usual", *three, "usual", "urgent", *["usual"] * 5]
-
-
-@pytest.mark.parametrize("urgent", [False, True])
-def test_who_is_urgent_and_leaves_early_takes_nothing_along(*, urgent: bool) -> None:
-    async def scenario() -> float:
-        window = RateLimiter(RateLimit(calls=2, seconds=10))
-        async with taken(window), taken(window, urgent=urgent):
-            doomed = asyncio.create_task(window.acquire(urgent=True))
-            await asyncio.sleep(1)
-            doomed.cancel()
-            await asyncio.wait([doomed])
-        async with taken(window, urgent=True):
-            return asyncio.get_running_loop().time()
-
-    assert run(scenario()) == pytest.approx(1 + 10.05)
-
-
-def test_an_unused_place_of_who_was_urgent_comes_back_at_once() -> None:
-    async def scenario() -> float:
-        window = RateLimiter(RateLimit(calls=2, seconds=10))
-        for _ in range(5):
-            window.return_unused(await window.acquire(urgent=True))
-        return asyncio.get_running_loop().time()
-
-    assert run(scenario()) == 0
 
 
 def test_a_pause_holds_everybody_back() -> None:
     async def scenario() -> list[float]:
         window = RateLimiter(RateLimit(calls=20, seconds=10))
         window.pause(until=50.0)
-        return await _arrivals(window, 3, random.Random(1), most=0.0)
+        return await arrivals(window, 3, random.Random(1), most=0.0)
 
     assert run(scenario()) == [50.0, 50.0, 50.0]
 
@@ -425,8 +196,8 @@ def test_a_pause_holds_everybody_back() -> None:
 def test_one_window_serves_event_loops_in_turn_and_keeps_the_limit_across_them() -> None:
     window = RateLimiter(RateLimit(calls=5, seconds=10))
 
-    run(_arrivals(window, 5, random.Random(1), most=0.0))
-    second = run(_arrivals(window, 5, random.Random(1), most=0.0))
+    run(arrivals(window, 5, random.Random(1), most=0.0))
+    second = run(arrivals(window, 5, random.Random(1), most=0.0))
 
     assert second[0] >= 10.0
 
@@ -439,7 +210,7 @@ def test_requests_that_a_dead_loop_left_in_flight_do_not_jam_the_window() -> Non
 
     run(die_in_flight())
 
-    assert run(_arrivals(window, 1, random.Random(1), most=0.0)) == [pytest.approx(20.1)]
+    assert run(arrivals(window, 1, random.Random(1), most=0.0)) == [pytest.approx(20.1)]
 
 
 @given(waits=st.lists(st.one_of(st.none(), st.floats(0.1, 500)), min_size=1, max_size=40))

@@ -130,6 +130,42 @@ def test_a_format_that_was_given_is_not_asked_for(tmp_path: Path) -> None:
     assert not hasattr(refused.value, "__notes__")
 
 
+def test_a_spreadsheet_is_refused_by_what_it_is_and_no_format_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("songs.xlsx", "songs.csv", "songs.txt"):
+        (tmp_path / name).write_bytes(b"PK\x03\x04\x14")
+        with pytest.raises(ValueError, match="is a spreadsheet") as refused:
+            opened(str(tmp_path / name), None).__enter__()
+        assert not hasattr(refused.value, "__notes__")
+    typed(monkeypatch, "<!doctype html>")
+    with pytest.raises(ValueError, match="is HTML or XML"), opened("-", None):
+        pass
+
+
+def test_the_column_that_was_named_is_read_both_times(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = f"id,title\n{ONE},One\na b,Bad\n{TWO},Two\n"
+    (tmp_path / "songs.csv").write_text(text)
+    typed(monkeypatch, text)
+
+    for source in (str(tmp_path / "songs.csv"), "-"):
+        with opened(source, None, "ID") as intake:
+            assert (intake.tracks, intake.bad) == (2, 1)
+            assert ids([*intake.catalog]) == [ONE, TWO]
+
+
+def test_a_bad_element_of_an_array_is_named_by_its_number(tmp_path: Path) -> None:
+    file, there = tmp_path / "songs.json", log(200)
+    file.write_text(f'["{ONE}", "a b"]')
+
+    with opened(str(file), None) as intake:
+        intake.say_bad(there)
+
+    assert said(there).startswith(f"  {file}, element 2: ")
+
+
 def test_a_catalog_that_is_not_there_is_an_error_of_the_system(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), opened(str(tmp_path / "songs.txt"), None):
         pass

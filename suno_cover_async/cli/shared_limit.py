@@ -1,0 +1,33 @@
+"""Share the account's limit among all commands of a user, by a file in the user's state folder."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import platformdirs
+
+from suno_cover_async import ClientUsageError, Limiter, RateLimit, SharedRateLimiter
+from suno_cover_async.cli.output.console import say, stderr
+from suno_cover_async.common.addresses import is_loopback
+
+_LIMIT = RateLimit(calls=20, seconds=10)
+
+
+def limit_file() -> Path:
+    """Return the path of the file; on Linux it is below XDG_STATE_HOME or ~/.local/state."""
+    return platformdirs.user_state_path("suno-cover") / "rate-limit.db"
+
+
+def rate_limit(base_url: str, *, shared: bool) -> RateLimit | Limiter:
+    """Return the limit of a command: shared with other commands, unless that is not wanted.
+
+    A host on loopback, such as the sandbox, has a limit of its own. Where the file cannot be
+    written, a warning says so and the command keeps the limit by itself.
+    """
+    if not shared or is_loopback(urlsplit(base_url).hostname):
+        return _LIMIT
+    try:
+        return SharedRateLimiter(limit_file(), calls=_LIMIT.calls, seconds=_LIMIT.seconds)
+    except ClientUsageError as error:
+        what = f"other commands do not count against this one's limit, and may be refused: {error}"
+        say(stderr(), f"{what}; or pass --no-shared-limit", "yellow")
+        return _LIMIT

@@ -1,0 +1,266 @@
+"""A rate limiter whose permits are shared by several processes of one account.
+
+It owns when permits are taken, renewed and returned. `permit_file.py` keeps them;
+`resilience/limiter.py` keeps the callers of this process, in order.
+"""
+
+import asyncio
+import contextlib
+import logging
+import math
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from suno_cover_async.common import validation
+from suno_cover_async.common.text import printable
+from suno_cover_async.errors import ClientUsageError
+from suno_cover_async.fleet.permit_file import PermitFile
+from suno_cover_async.policies import RateLimit
+from suno_cover_async.resilience.limiter import Limiter, Permit
+from suno_cover_async.resilience.rate_limiter import WINDOW
+
+_log = logging.getLogger("suno_cover_async")
+
+_TRY_AGAIN_SECONDS = 1.0
+_MOST_FAILURES = 60  # in a row
+_USABLE_SECONDS = 1.0  # less, and a busy machine would waste the permits of short windows
+_FAILURES = (sqlite3.Error, OSError)
+
+
+class SharedRateLimiter(Limiter):
+    """Lets at most `calls` requests into any window of `seconds`, for all processes together.
+
+    Give each process of an account on this machine one of these with the same path::
+
+        client = SunoCoverClient(rate_limit=SharedRateLimiter("limit.db", calls=20, seconds=10))
+
+    Processes may start and end at any time, and one that is killed holds the permits of its
+    requests for little more than two windows. Whoever has requests to make gets the permits, so one
+    busy process uses the whole limit while others are idle. A pause after a refusal binds all
+    processes. Several accounts may share a file; it holds a fingerprint of each, never a key.
+
+    All processes must be on one machine, and the file on a local disk. In one process, a
+    `RateLimiter` does the same without a file.
+
+    Args:
+        where: The path of the file, which is made if it does not exist.
+        calls: How many requests any window may have; the same in all processes.
+        seconds: The length of the window; the same in all processes.
+        clock: Returns seconds, the same ones in all processes; for tests in virtual time.
+
+    Raises:
+        ClientUsageError: The file cannot be made or written.
+        TypeError: An argument is of the wrong type.
+        ValueError: An argument has an invalid value.
+    """
+
+    # Why the server never counts more than the limit. A permit is sent with soon after it was
+    # taken (within `_usable` seconds), or not at all. A request that the server receives is
+    # received within a window after it was sent; `RateLimiter` assumes the same. A permit is taken
+    # for a lease of `_usable` seconds and two windows, so when the lease of a killed process ends,
+    # its request was received a window ago. While a request is under way, its lease begins anew
+    # every window. Once it is answered, its permit is free a window later, as in `RateLimiter`.
+
+    def __init__(
+        self,
+        where: str | os.PathLike[str],
+        *,
+        calls: int = 20,
+        seconds: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Open the file once, to find out whether it can be used."""
+        super().__init__(RateLimit(calls=calls, seconds=seconds))
+        if isinstance(where, str) and "://" in where:
+            raise ValueError("where must be the path of a file; URLs are not supported yet")
+        self._path = validation.folder("where", where)
+        self._window = seconds * WINDOW
+        self._usable = max(_USABLE_SECONDS, self._window / 10)
+        try:
+            lease = self._usable + 2 * self._window
+            self._file = PermitFile(self._path.absolute(), calls, lease, clock)
+        except _FAILURES as error:
+            raise ClientUsageError(_unusable(self._path, error)) from None
+        self._account = ""
+        self._paused_until = -math.inf
+        self._is_taking = False
+        self._none_free = False
+        self._failures = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._held: set[int] = set()  # the tokens of permits that are taken and not returned
+        self._renewal: asyncio.TimerHandle | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether any caller waits for a permit, because none is free."""
+        return self._none_free and self._waiting > 0
+
+    def bind(self, account: str) -> None:
+        """Learn the account whose limit it keeps, as a fingerprint; the client calls this.
+
+        Raises:
+            ValueError: It keeps the limit of another account already.
+        """
+        if self._account not in {"", account}:
+            raise ValueError("a SharedRateLimiter keeps the limit of one account; make another one")
+        self._account = account
+
+    def pause(self, until: float) -> None:
+        """Let no process have a permit before `until`, by the loop's clock; an hour at most."""
+        self._paused_until = max(self._paused_until, until)
+        loop = self._here()
+        self._later(partial(self._file.pause, self._account, until - loop.time()))
+
+    def acquire_nowait(self) -> Permit | None:
+        """Return None: it takes a moment to take a permit that others may want too."""
+        self._here()
+        return None
+
+    def release(self, permit: Permit, *, answered: bool) -> None:
+        """Return a permit after its request; it is free one window from now, two if unanswered."""
+        self._give_back(permit, self._window * (1 if answered else 2))
+
+    def return_unused(self, permit: Permit) -> None:
+        """Return a permit that was not used; it is free at once."""
+        if permit.token in self._held and not self._hand_over(permit):
+            self._give_back(permit, 0.0)
+
+    def _hand_over(self, permit: Permit) -> bool:
+        """Give a permit to the next caller of this process, if one waits and it is fresh."""
+        is_good = self._is_fresh(permit) and permit.acquired_at >= self._paused_until
+        place = self._next_caller() if is_good else None
+        if place is not None:
+            place.set_result(permit)
+        return place is not None
+
+    def _give_back(self, permit: Permit, seconds: float) -> None:
+        self._held.discard(permit.token)
+        self._later(partial(self._file.give_back, self._account, permit.token, seconds))
+
+    def _is_usable(self, permit: Permit) -> bool:
+        """Return whether a permit is fresh; the loop may have stood still since it was taken."""
+        is_usable = self._is_fresh(permit)
+        if not is_usable:
+            self._give_back(permit, 0.0)
+        return is_usable
+
+    def _is_fresh(self, permit: Permit) -> bool:
+        loop = self._loop
+        return loop is not None and loop.time() - permit.acquired_at <= self._usable
+
+    def _serve(self) -> None:
+        """Take a permit for the next caller, unless one is being taken, or after a pause."""
+        if not self._waiting or self._is_taking or self._timer is not None or self._loop is None:
+            return
+        began = self._loop.time()
+        if began < self._paused_until:
+            self._none_free = True
+            self._try_again(self._paused_until - began)
+        else:
+            self._is_taking = True
+            take = partial(self._file.take, self._account, self._window)
+            work = self._loop.run_in_executor(None, take)
+            work.add_done_callback(partial(self._taken, self._generation, began))
+
+    def _taken(
+        self, generation: int, began: float, work: "asyncio.Future[tuple[int, float]]"
+    ) -> None:
+        """Give the permit that was taken to the next caller, or try again later."""
+        if work.cancelled() or generation != self._generation:
+            return  # the loop ends, or another one is served: the lease of a permit will end
+        self._is_taking = False
+        error = work.exception()
+        if error is not None:
+            self._failed(error)
+            return
+        self._failures = 0
+        token, seconds = work.result()
+        if not token:
+            self._none_free = True
+            self._try_again(seconds)
+            return
+        self._held.add(token)
+        self.return_unused(Permit(began, generation, token))  # to the next caller, if one waits
+        self._renew_later()
+        self._none_free = self._none_free and self._waiting > 0
+        self._serve()
+
+    def _failed(self, error: BaseException) -> None:
+        """Try again after an error, up to 60 times; then tell all callers."""
+        self._failures += 1
+        problem = _unusable(self._path, error)
+        if self._failures < _MOST_FAILURES:
+            if self._failures == 1:
+                _log.warning("%s; no request is sent meanwhile", problem)
+            self._try_again(_TRY_AGAIN_SECONDS)
+            return
+        self._failures = 0
+        while (place := self._next_caller()) is not None:
+            place.set_exception(ClientUsageError(problem))
+
+    def _try_again(self, seconds: float) -> None:
+        if self._waiting and self._loop is not None:
+            self._timer = self._loop.call_later(seconds, self._serve_again)
+
+    def _serve_again(self) -> None:
+        self._timer = None
+        self._serve()
+
+    def _renew_later(self) -> None:
+        """Renew the leases of the permits that are held, every window while there are any."""
+        if self._renewal is None and self._loop is not None and self._held:
+            renew = partial(self._renew, self._generation)
+            self._renewal = self._loop.call_later(self._window, renew)
+
+    def _renew(self, generation: int) -> None:
+        if generation == self._generation:
+            self._renewal = None
+            if self._held:
+                self._later(partial(self._file.renew, self._account, tuple(self._held)))
+                self._renew_later()
+
+    def _later(self, step: Callable[[], None]) -> None:
+        """Take a step in a thread, and do not wait for it."""
+        # Where a step cannot be taken or fails, the leases of permits end by themselves. So it is
+        # with coroutines of a closed loop, which return their permits as they are collected.
+        if self._loop is not None and not self._loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # the loop is shutting its threads down
+                self._loop.run_in_executor(None, step).add_done_callback(_logged)
+
+    def _clear(self) -> None:
+        super()._clear()
+        self._none_free = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _here(self) -> asyncio.AbstractEventLoop:
+        """Return the running event loop, which is served from now on."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._move(loop)
+        return loop
+
+    def _move(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Serve another event loop; the leases of permits in flight in the last one end."""
+        super()._move(loop)
+        self._is_taking = False
+        self._held = set()
+        self._renewal = None
+
+
+def _unusable(path: Path, error: BaseException) -> str:
+    reason = getattr(error, "strerror", None) or str(error)
+    return (
+        f"the file of the shared rate limit, {printable(str(path))}, cannot be used "
+        f"({printable(reason)}); choose a path on a local disk where you may write"
+    )
+
+
+def _logged(work: "asyncio.Future[None]") -> None:
+    if not work.cancelled() and (error := work.exception()) is not None:
+        _log.debug("a step on the shared rate limit failed: %s", error)

@@ -1,0 +1,69 @@
+"""When commands share the account's limit, and where its file is."""
+
+from pathlib import Path
+
+import pytest
+
+from suno_cover_async import HOSTS, RateLimit, SharedRateLimiter, SunoCoverClient
+from suno_cover_async.cli.options import Connection
+from suno_cover_async.cli.shared_limit import limit_file, rate_limit
+from suno_cover_async.covers.service import CoverService
+from tests.support.commands import KEY
+
+REAL = HOSTS["sunoapi"].base_url
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("SUNO_API_KEY", KEY)
+    return tmp_path / "state"
+
+
+def limiter_of(client: SunoCoverClient) -> object:
+    covers: CoverService = client._covers
+    return covers.account.limiter
+
+
+def test_the_file_is_in_the_users_state_folder(state: Path) -> None:
+    assert limit_file().is_relative_to(state)
+
+
+def test_commands_share_the_limit_by_default() -> None:
+    client = Connection().client()
+
+    limiter = limiter_of(client)
+    assert isinstance(limiter, SharedRateLimiter)
+    assert limiter.rate_limit == RateLimit(calls=20, seconds=10)
+    assert limit_file().exists()
+    with pytest.raises(ValueError, match="one account"):
+        limiter.bind("another account")
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8480", "http://localhost:1", "http://[::1]:1"])
+def test_a_host_on_loopback_has_a_limit_of_its_own(url: str) -> None:
+    client = Connection(base_url=url).client()
+
+    assert not isinstance(limiter_of(client), SharedRateLimiter)
+    assert not limit_file().exists()
+
+
+def test_no_shared_limit_shares_nothing_and_the_next_command_neither() -> None:
+    connection = Connection(shared_limit=False)
+
+    assert not isinstance(limiter_of(connection.client()), SharedRateLimiter)
+    assert not limit_file().exists()
+    assert "--no-shared-limit" in connection.arguments()
+    assert "--no-shared-limit" not in Connection().arguments()
+
+
+def test_a_folder_that_cannot_be_written_is_a_warning(
+    state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state.write_text("a file, no folder")
+
+    assert rate_limit(REAL, shared=True) == RateLimit(calls=20, seconds=10)
+
+    written = " ".join(capsys.readouterr().err.split())
+    assert "pass --no-shared-limit" in written
+    assert "Not a directory" in written or "File exists" in written
