@@ -12,8 +12,8 @@ import attrs
 from suno_cover_async.common.validation import checked, task_id
 
 
-class CoverStatus(enum.Enum):
-    """The status of a cover task."""
+class CoverStatus(enum.StrEnum):
+    """The status of a cover task; each is a str too, such as "SUCCESS"."""
 
     PENDING = "PENDING"
     GENERATING = "GENERATING"

@@ -240,7 +240,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--base-url",
         metavar="URL",
         callback=_address,
-        help="Another base URL, for a proxy or the sandbox.",
+        help="Another base URL, for a proxy or the sandbox; overrides SUNO_BASE_URL.",
     ),
     click.option(
         "--key-file",

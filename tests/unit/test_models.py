@@ -1,5 +1,6 @@
 """Values of the domain: what is final, what is ready, how long it took."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,6 +24,15 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 def test_a_success_and_a_failure_are_final(status: CoverStatus, *, is_final: bool) -> None:
     assert status.finished is is_final
     assert CoverDetails(cover_task_id="c1", status=status).finished is is_final
+
+
+@pytest.mark.parametrize("status", CoverStatus)
+def test_a_status_is_a_str_that_compares_formats_and_is_written_as_its_name(
+    status: CoverStatus,
+) -> None:
+    assert status == status.name == f"{status}" == str(status)
+    assert json.dumps(status) == f'"{status.name}"'
+    assert CoverStatus(status.name) is status
 
 
 def test_a_duration_is_known_once_both_of_the_hosts_times_are() -> None:

@@ -173,7 +173,7 @@ class DetailsRecord:
         return cls(
             cover_task_id=details.cover_task_id,
             music_task_id=details.music_task_id,
-            status=details.status.value,
+            status=details.status,
             images=details.images,
             files=files,
             created_at=details.created_at,
