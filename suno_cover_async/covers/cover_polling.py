@@ -244,7 +244,7 @@ class CoverPolling:
 
     def timeout_error(self, task: CoverTask | str) -> CoverTimeoutError:
         """Return the error for a deadline that passed."""
-        last = f"; the last poll failed: {self.trouble}" if self.trouble else ""
+        last = f"; the last poll failed: {self.trouble.message}" if self.trouble else ""
         return CoverTimeoutError(
             f"cover task {self.cover_task_id} is not finished in time{self.record_error}{last}; "
             "nothing is lost: wait for it again later",

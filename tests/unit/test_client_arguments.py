@@ -205,11 +205,9 @@ async def test_a_download_of_nonsense_is_refused_by_name(
 
 @pytest.mark.parametrize("name", ["kie", "sunoapi", "apibox"])
 def test_a_host_may_be_given_by_its_name(name: str) -> None:
-    assert SunoCoverClient("key", host=name).base_url == HOSTS[name].base_url
-    assert (
-        SunoCoverClient("key", host=name).account
-        == SunoCoverClient("key", host=HOSTS[name]).account
-    )
+    named, given = SunoCoverClient("key", host=name), SunoCoverClient("key", host=HOSTS[name])
+
+    assert (named.base_url, named.account) == (given.base_url, given.account)
 
 
 def test_an_unknown_name_of_a_host_is_an_error_that_lists_the_names() -> None:

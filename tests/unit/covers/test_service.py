@@ -19,6 +19,7 @@ from suno_cover_async import (
     UnexpectedResponseError,
 )
 from suno_cover_async.client import covers_of
+from suno_cover_async.covers.cover_polling import id_of
 from suno_cover_async.protocol import codec
 from suno_cover_async.sandbox import Fault, Reply, Sandbox, Scenario
 from tests.support.answering import ONCE
@@ -104,10 +105,7 @@ async def test_watch_yields_pending_at_once_without_a_request() -> None:
                 first = await anext(changes)
 
                 assert first.status is CoverStatus.PENDING
-                assert first.cover_task_id == (
-                    what if isinstance(what, str) else task.cover_task_id
-                )
-                assert first.music_task_id == song
+                assert (first.cover_task_id, first.music_task_id) == (id_of(what), song)
         assert sandbox.journal.of("details") == []
 
 
@@ -134,9 +132,10 @@ async def test_a_watch_of_a_pending_cover_of_other_music_is_refused_at_its_first
         music, other = sandbox.add_music(2)
         task = attrs.evolve(await client.submit(music), music_task_id=other)
 
+        changes = client.watch(task)
+        await anext(changes)
         with pytest.raises(UnexpectedResponseError, match="its cover is not used"):
-            async for details in client.watch(task):
-                assert details.status is CoverStatus.PENDING
+            await anext(changes)
 
         assert len(sandbox.journal.of("details")) == 1
 
