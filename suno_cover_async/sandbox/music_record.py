@@ -39,9 +39,9 @@ def write(found: MusicDetails, made_at: datetime) -> dict[str, Any]:
         "errorMessage": message,
     }
     if record["response"] is not None:
-        record["response"]["taskId"] = found.music_task_id
+        record["response"][codec.TASK_ID] = found.music_task_id
         for song in record["response"]["sunoData"]:
-            song |= _rest(song["audioUrl"], title, made_at)
+            song.update(_rest(song["audioUrl"], title, made_at))
     return record
 
 
