@@ -8,6 +8,7 @@ as lists, errors by their `to_dict`. This module must not know what the values m
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
@@ -47,6 +48,7 @@ def make_converter(*, datetimes: Literal["ISO 8601", "seconds"]) -> Converter:
     converter.register_structure_hook(bool, lambda value, _: _boolean(value))
     converter.register_structure_hook(Path, lambda value, _: _path(value))
     converter.register_unstructure_hook(Path, str)
+    converter.register_unstructure_hook(StrEnum, lambda value: value.value)
     converter.register_unstructure_hook(Exception, _error)
     converter.register_structure_hook_factory(_is_tuple, _tuples)
     converter.register_structure_hook_factory(_is_json, _from_json)
