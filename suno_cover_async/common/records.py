@@ -36,9 +36,7 @@ def make_converter(*, datetimes: Literal["ISO 8601", "seconds"]) -> Converter:
         datetimes: How to write datetimes: as text with a time zone, or as seconds since 1970.
     """
     # Detailed errors of cattrs show the values, which a third party may have written.
-    converter = Converter(
-        detailed_validation=False, unstruct_collection_overrides={tuple: list, Mapping: dict}
-    )
+    converter = Converter(detailed_validation=False, unstruct_collection_overrides={tuple: list})
     converter.register_structure_hook_func(_is_object, lambda value, _: value)
     converter.register_unstructure_hook_func(_is_object, lambda value: value)
     # cattrs calls this hook for a StrEnum too, since that is a subclass of str.
