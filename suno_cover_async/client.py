@@ -16,7 +16,7 @@ from suno_cover_async.common import addresses, validation
 from suno_cover_async.covers.cover_polling import id_of
 from suno_cover_async.covers.notifier import Notifier
 from suno_cover_async.covers.service import CoverService
-from suno_cover_async.hosts import SUNOAPI, BaseUrl, Host
+from suno_cover_async.hosts import SUNOAPI, BaseUrl, Host, host_of
 from suno_cover_async.http.credentials import ApiKey
 from suno_cover_async.http.transport import Account
 from suno_cover_async.images.files import file_stem
@@ -43,8 +43,11 @@ class SunoCoverClient:
     Args:
         api_key: The key; None reads the environment variable `SUNO_API_KEY`. Sent to the API
             only, never to the image host.
-        host: `SUNOAPI`, `KIE`, `APIBOX`, or a `Host` of your own.
+        host: `SUNOAPI`, `KIE`, `APIBOX`, their names ("sunoapi", "kie", "apibox"), or a `Host` of
+            your own.
         base_url: Overrides the host's base URL; https, or http on loopback, without `/api/v1`.
+            None reads the environment variable `SUNO_BASE_URL`; the host's own if that is not set
+            or empty.
         callback_url: An endpoint of another program, which the API also calls; None sends a
             placeholder. This client polls in either case.
         receiver: Your own endpoint, a `CallbackReceiver`: its callbacks wake the waiters of this
@@ -76,7 +79,7 @@ class SunoCoverClient:
         self,
         api_key: str | None = None,
         *,
-        host: Host = SUNOAPI,
+        host: Host | str = SUNOAPI,
         base_url: str | None = None,
         callback_url: str | None = None,
         receiver: "CallbackReceiver | None" = None,
@@ -92,7 +95,7 @@ class SunoCoverClient:
         key = ApiKey(os.environ.get("SUNO_API_KEY") if api_key is None else api_key)
         del api_key  # so that the locals shown in a traceback do not hold it
         key.check()
-        validation.instance("host", host, Host)
+        host = host_of(host)
         validation.instance("retry", retry, RetryPolicy)
         limiter = _limiter("rate_limit", rate_limit)
         poll_limiter = (
@@ -102,10 +105,9 @@ class SunoCoverClient:
         limiter.bind(fingerprint)
         if poll_limiter is not limiter:
             poll_limiter.bind(f"{fingerprint} polls")
-        url = validation.base_url("base_url", validation.given(base_url, host.base_url))
         account = Account(
             host=host,
-            api=BaseUrl(url),
+            api=BaseUrl(_base_url(base_url, host)),
             key=key,
             retry=retry,
             limiter=limiter,
@@ -334,10 +336,11 @@ class SunoCoverClient:
     def watch(
         self, task: CoverTask | str, *, timeout: float | None = None
     ) -> AsyncGenerator[CoverDetails, None]:
-        """Yield the details at the first poll and at every change of status, up to the last.
+        """Yield the details at once and at every change of status, up to the last.
 
-        The last one is a success or a failure; a failure is not raised. Arguments and errors are
-        those of `wait`, except `CoverFailedError`.
+        The first one is PENDING, before any request, and has the ids of `task` only. The last one
+        is a success or a failure; a failure is not raised. Arguments and errors are those of
+        `wait`, except `CoverFailedError`.
         """
         validation.task_id("task", id_of(task))
         return self._covers.watch(task, self._timeout(timeout))
@@ -436,6 +439,13 @@ class SunoCoverClient:
 def covers_of(client: SunoCoverClient) -> CoverService:
     """Return the `CoverService` of a client, for `cover_catalog`."""
     return client._covers  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - its own module
+
+
+def _base_url(given: str | None, host: Host) -> str:
+    """Return the base URL to call; an error names the argument or the variable that gave it."""
+    if given is None and (url := os.environ.get("SUNO_BASE_URL")):
+        return validation.base_url("SUNO_BASE_URL", url)
+    return validation.base_url("base_url", validation.given(given, host.base_url))
 
 
 def _breaker(retry: RetryPolicy, name: str) -> CircuitBreaker:

@@ -78,6 +78,34 @@ class SunoCoverError(Exception):
         self.music_task_id = music_task_id
         self.cover_task_id = cover_task_id
 
+    def __str__(self) -> str:
+        """Return the message; it begins with the task that it is about, unless it names it."""
+        if self.music_task_id is not None:
+            task = f"music task {self.music_task_id}"
+        elif self.cover_task_id is not None:
+            task = f"cover task {self.cover_task_id}"
+        else:
+            return self.message
+        return self.message if task in self.message else f"{task}: {self.message}"
+
+    @property
+    def message(self) -> str:
+        """The message alone, for where its song is named anyway."""
+        return super().__str__()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the error as data for `json.dumps`: the name of its class, message and facts."""
+        return {
+            "type": type(self).__name__,
+            "message": str(self),
+            "retryable": self.retryable,
+            "possibly_billed": self.possibly_billed,
+            "code": self.code,
+            "http_status": self.http_status,
+            "music_task_id": self.music_task_id,
+            "cover_task_id": self.cover_task_id,
+        }
+
 
 class TransportError(SunoCoverError):
     """No readable answer came: the connection was refused, reset, cut off or timed out."""

@@ -72,3 +72,17 @@ APIBOX = Host(
 
 HOSTS = {host.name: host for host in (SUNOAPI, KIE, APIBOX)}
 """All hosts, by name."""
+
+
+def host_of(host: Host | str) -> Host:
+    """Return the host, which may be given by its name in `HOSTS`.
+
+    Raises:
+        TypeError: It is neither a `Host` nor a str.
+        ValueError: No host has this name.
+    """
+    if isinstance(host, str):
+        if host not in HOSTS:
+            raise ValueError(f"host must be a Host, or one of {', '.join(HOSTS)}, not {host!r:.80}")
+        return HOSTS[host]
+    return validation.instance("host", host, Host)

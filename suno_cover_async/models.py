@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 
 import attrs
 
+from suno_cover_async.common.records import Record
 from suno_cover_async.common.validation import checked, task_id
 
 
-class CoverStatus(enum.Enum):
-    """The status of a cover task."""
+class CoverStatus(enum.StrEnum):
+    """The status of a cover task; each is a str too, such as "SUCCESS"."""
 
     PENDING = "PENDING"
     GENERATING = "GENERATING"
@@ -27,7 +28,7 @@ class CoverStatus(enum.Enum):
 
 
 @attrs.frozen
-class Track:
+class Track(Record):
     """A finished song that is to have a cover: one line of a catalog.
 
     Attributes:
@@ -46,7 +47,7 @@ class Track:
 
 
 @attrs.frozen(kw_only=True)
-class CoverTask:
+class CoverTask(Record):
     """A cover that the API accepted to make, or had made already.
 
     Attributes:
@@ -62,7 +63,7 @@ class CoverTask:
 
 
 @attrs.frozen(kw_only=True)
-class CoverDetails:
+class CoverDetails(Record):
     """The details of a cover task, as one poll returned them.
 
     Attributes:
@@ -100,7 +101,7 @@ class CoverDetails:
 
 
 @attrs.frozen(kw_only=True)
-class Callback:
+class Callback(Record):
     """A notice that a cover task has finished or changed; poll the API for the result.
 
     It holds ids only: no signature covers a callback's result and images, so they are not read.
@@ -115,7 +116,7 @@ class Callback:
 
 
 @attrs.frozen(kw_only=True)
-class MusicDetails:
+class MusicDetails(Record):
     """The details of a music task, as one poll returned them.
 
     Attributes:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import attrs
 
+from suno_cover_async.common.records import Record
 from suno_cover_async.errors import SunoCoverError
 from suno_cover_async.models import CoverDetails, Track
 
@@ -17,7 +18,7 @@ _MOST_UNREAD = 1_000  # outcomes; beyond that, all work waits for the reader
 
 
 @attrs.frozen(kw_only=True)
-class Covered:
+class Covered(Record):
     """A track that has its cover.
 
     Attributes:
@@ -32,7 +33,7 @@ class Covered:
 
 
 @attrs.frozen(kw_only=True)
-class Failed:
+class Failed(Record):
     """A track that has no cover, or no files of it, in this run.
 
     Attributes:
@@ -63,7 +64,7 @@ class Step(enum.Enum):
 
 
 @attrs.frozen(kw_only=True)
-class InFlight:
+class InFlight(Record):
     """A track that a run is working on.
 
     Attributes:
@@ -78,7 +79,7 @@ class InFlight:
 
 
 @attrs.define(kw_only=True)
-class Progress:
+class Progress(Record):
     """The progress of a catalog, counted in music tasks.
 
     Attributes:

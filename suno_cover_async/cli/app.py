@@ -128,7 +128,7 @@ def _credits(as_json: bool, connection: Connection) -> int:
     type=click.IntRange(0, 1_000_000),
     default=12,
     show_default=True,
-    help="How many finished songs there are.",
+    help="How many finished songs there are, README's among them.",
 )
 @click.option(
     "--catalog",

@@ -53,9 +53,16 @@ _UNANIMOUS: tuple[tuple[type[Exception], ExitCode], ...] = (
 )
 
 
-def explain(error: Exception) -> str:
-    """Return an error's message as one line without control characters."""
+def explain(error: Exception, *, alone: bool = False) -> str:
+    """Return an error's message as one line without control characters.
+
+    Args:
+        error: The error.
+        alone: Whether to leave out the task that it is about, which the caller names.
+    """
     words = str(error)
+    if alone and isinstance(error, errors.SunoCoverError):
+        words = error.message
     if isinstance(error, OSError) and error.strerror and not error.filename:
         words = error.strerror
     return printable(words, _LONGEST) or type(error).__name__

@@ -84,6 +84,7 @@ class Connection:
             ValueError: Another option has a wrong value.
         """
         poll = self._schedule()
+        url = self.base_url or os.environ.get("SUNO_BASE_URL") or HOSTS[self.host].base_url
         return SunoCoverClient(
             self._key(),
             host=HOSTS[self.host],
@@ -91,9 +92,7 @@ class Connection:
             poll=poll,
             receiver=receiver,
             concurrency=concurrency,
-            rate_limit=rate_limit(
-                self.base_url or HOSTS[self.host].base_url, shared=self.shared_limit
-            ),
+            rate_limit=rate_limit(url, shared=self.shared_limit),
             retry=retry or RetryPolicy(),
             fake_ip_networks=self.fake_ip,
         )
@@ -248,7 +247,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--base-url",
         metavar="URL",
         callback=_address,
-        help="Another base URL, for a proxy or the sandbox.",
+        help="Another base URL, for a proxy or the sandbox; overrides SUNO_BASE_URL.",
     ),
     click.option(
         "--key-file",

@@ -40,10 +40,15 @@ def has_large_headers(response: aiohttp.ClientResponse) -> bool:
 
 
 class Connector(aiohttp.TCPConnector):
-    """A TCPConnector that closes a connection with data, or its end, after its last answer."""
+    """A TCPConnector that closes a connection with data, or its end, after its last answer.
+
+    It resolves names by the operating system, also where aiodns is installed, which aiohttp would
+    use then and which does not read all that the system does, such as nsswitch.conf.
+    """
 
     def __init__(self, **options: Any) -> None:
-        """Take the same options as `aiohttp.TCPConnector`."""
+        """Take the same options as `aiohttp.TCPConnector`, except `resolver`."""
+        options["resolver"] = aiohttp.ThreadedResolver()
         cast("Any", super()).__init__(**options)  # aiohttp's signature is not fully typed
         self._used = WeakKeyDictionary[ResponseHandler, Callable[[], object]]()
 

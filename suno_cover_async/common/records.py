@@ -1,16 +1,20 @@
 """Converts values to plain data and back, for the rows of a ledger and for written records.
 
-It owns one cattrs converter, strict in both directions: datetimes as ISO 8601 or seconds since
-1970, paths as text, enums by their value, tuples as lists. It must not know what the values mean.
+It owns the cattrs converters, and `to_dict` of the public values. A converter is strict in both
+directions: datetimes as ISO 8601 or seconds since 1970, paths as text, enums by their value, tuples
+as lists, errors by their `to_dict`. This module must not know what the values mean.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
 from cattrs import Converter
+from cattrs.errors import StructureHandlerNotFoundError
 
 from suno_cover_async.common.json_text import is_too_deep
 
@@ -35,12 +39,15 @@ def make_converter(*, datetimes: Literal["ISO 8601", "seconds"]) -> Converter:
     converter = Converter(detailed_validation=False, unstruct_collection_overrides={tuple: list})
     converter.register_structure_hook_func(_is_object, lambda value, _: value)
     converter.register_unstructure_hook_func(_is_object, lambda value: value)
-    converter.register_structure_hook(str, lambda value, _: _text(value))
+    # cattrs calls this hook for a StrEnum too, since that is a subclass of str.
+    converter.register_structure_hook(str, lambda value, kind: kind(_text(value)))
     converter.register_structure_hook(int, lambda value, _: _typed(value, int))
     converter.register_structure_hook(float, lambda value, _: _number(value))
     converter.register_structure_hook(bool, lambda value, _: _boolean(value))
     converter.register_structure_hook(Path, lambda value, _: _path(value))
     converter.register_unstructure_hook(Path, str)
+    converter.register_unstructure_hook(StrEnum, lambda value: value.value)
+    converter.register_unstructure_hook(Exception, _error)
     converter.register_structure_hook_factory(_is_tuple, _tuples)
     converter.register_structure_hook_factory(_is_json, _from_json)
     converter.register_unstructure_hook_factory(_is_json, _to_json)
@@ -53,12 +60,54 @@ def make_converter(*, datetimes: Literal["ISO 8601", "seconds"]) -> Converter:
     return converter
 
 
+@cache
+def _iso() -> Converter:
+    return make_converter(datetimes="ISO 8601")
+
+
+def to_dict(value: object) -> dict[str, Any]:
+    """Return the fields of an attrs value as data for `json.dumps`."""
+    return dict(_iso().unstructure(value))
+
+
+class Record:
+    """The base class of the public values: attrs classes that can be written as JSON."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields by name, as data for `json.dumps`.
+
+        Times are ISO 8601 text, paths and statuses are text, tuples are lists, an error is what its
+        own `to_dict` returns.
+        """
+        return to_dict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Return the value that `to_dict` wrote.
+
+        Raises:
+            ValueError: The data has no such form, or is of a class that holds an error.
+        """
+        try:
+            return _iso().structure(data, cls)
+        except (LookupError, TypeError, ValueError, AttributeError, StructureHandlerNotFoundError):
+            reason = f"data is not what {cls.__name__}.to_dict() returns"
+        raise ValueError(reason)
+
+
 def _is_object(kind: Any) -> bool:
     return kind is object
 
 
 def _is_tuple(kind: Any) -> bool:
     return get_origin(kind) is tuple and get_args(kind)[1:] == (...,)
+
+
+def _error(error: Any) -> dict[str, Any]:
+    written: dict[str, Any] = error.to_dict()
+    return written
 
 
 def _is_json(kind: Any) -> bool:

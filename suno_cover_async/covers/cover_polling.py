@@ -75,7 +75,7 @@ class Waiter:
         """Wait for details whose status differs from that of `seen`.
 
         Args:
-            seen: The details returned last; None at first.
+            seen: The details that the caller has; None if it has none.
 
         Raises:
             CoverTimeoutError: The deadline passed.
@@ -109,9 +109,10 @@ class Waiter:
     def _since(self, seen: CoverDetails | None) -> CoverDetails | None:
         """Return the details if their status is new; raise if the polls or the time ended."""
         polling, latest = self._polling, self._polling.latest
-        if latest is not None and (seen is None or latest.status is not seen.status):
+        if latest is not None:
             check_parent(self.task, latest)
-            return latest
+            if seen is None or latest.status is not seen.status:
+                return latest
         if isinstance(polling.end, SunoCoverError):
             raise copy.copy(polling.end)
         if polling.end is not None:
@@ -243,7 +244,7 @@ class CoverPolling:
 
     def timeout_error(self, task: CoverTask | str) -> CoverTimeoutError:
         """Return the error for a deadline that passed."""
-        last = f"; the last poll failed: {self.trouble}" if self.trouble else ""
+        last = f"; the last poll failed: {self.trouble.message}" if self.trouble else ""
         return CoverTimeoutError(
             f"cover task {self.cover_task_id} is not finished in time{self.record_error}{last}; "
             "nothing is lost: wait for it again later",

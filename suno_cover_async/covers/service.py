@@ -129,12 +129,17 @@ class CoverService:
     async def watch(
         self, task: CoverTask | str, timeout: float
     ) -> AsyncGenerator[CoverDetails, None]:
-        """Yield the details at the first poll and at every change of status, up to the last."""
+        """Yield PENDING at once, and the details at every change of status, up to the last."""
         runtime = await self.enter()
         deadline = runtime.loop.time() + timeout
-        details = None
         async with runtime.poller.waiting(task, deadline) as waiter:
-            while details is None or not details.finished:
+            details = CoverDetails(
+                cover_task_id=id_of(task),
+                music_task_id=task.music_task_id if isinstance(task, CoverTask) else None,
+                status=CoverStatus.PENDING,
+            )
+            yield details
+            while not details.finished:
                 details = await waiter.after(details)
                 if details.finished:
                     self.state.settle(details)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 import attrs
 
-from suno_cover_async.common.records import JSON_TEXT, make_converter
+from suno_cover_async.common.records import JSON_TEXT, Record, make_converter
 from suno_cover_async.common.validation import task_id
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, Track
@@ -54,7 +54,7 @@ class TrackState(enum.Enum):
 
 
 @attrs.frozen(kw_only=True)
-class LedgerEntry:
+class LedgerEntry(Record):
     """The data of one music task in a ledger.
 
     Attributes:
@@ -118,7 +118,7 @@ def credits_used(before: float | None, after: float | None) -> float | None:
 
 
 @attrs.frozen(kw_only=True)
-class LedgerRun:
+class LedgerRun(Record):
     """What one run did: it covers one catalog, until it ends or crashes.
 
     Attributes:

@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from suno_cover_async.errors import CoverFailedError, LedgerError
+from suno_cover_async.errors import CoverFailedError, LedgerError, SunoCoverError
 from suno_cover_async.ledger.entry import (
     LedgerEntry,
     Plain,
@@ -240,7 +240,8 @@ def ended(
 
     `task_known=False` removes its cover task, which belongs to another song.
     """
-    reason = str(error).encode(errors="replace").decode()  # UTF-8 has no unpaired surrogates
+    words = error.message if isinstance(error, SunoCoverError) else str(error)
+    reason = words.encode(errors="replace").decode()  # UTF-8 has no unpaired surrogates
     columns = write_columns(state=state, error=type(error).__name__, reason=reason)
     if not task_known:
         columns |= write_columns(cover_task_id=None)

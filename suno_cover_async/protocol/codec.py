@@ -2,9 +2,10 @@
 
 For each record, one table of fields gives the API's name of a field, how it is read and how it is
 written; cattrs generates a reader and a writer from it. This module alone maps the API's field
-names (`taskId`, `successFlag`, `callBackUrl`); elsewhere they appear only in error texts. Ids, on
-which the client relies, are read strictly. Everything else is read leniently: unknown fields are
-ignored, null means absent, and a value that makes no sense becomes None. No I/O.
+names (`taskId`, `successFlag`, `callBackUrl`); elsewhere they appear only in error texts, and
+`sandbox/music_record.py` adds what only other programs read of a music task. Ids, on which the
+client relies, are read strictly. Everything else is read leniently: unknown fields are ignored,
+null means absent, and a value that makes no sense becomes None. No I/O.
 
 Sources: docs.sunoapi.org/suno-api/cover-suno, get-cover-suno-details and cover-suno-callbacks,
 the pages of the same names on docs.kie.ai, and recorded traffic. Where they differ, a comment at

@@ -13,7 +13,7 @@ import attrs
 
 from suno_cover_async.hosts import HOSTS
 from suno_cover_async.protocol import codec, requests
-from suno_cover_async.sandbox import images
+from suno_cover_async.sandbox import images, music_record
 from suno_cover_async.sandbox.scenario import API_KINDS, DuplicateId, Fault, Kind, Reply, Scenario
 from suno_cover_async.sandbox.world import World
 
@@ -185,7 +185,7 @@ def _music(asked: ApiRequest, world: World) -> Reply:
     if found is None:
         return _accept(None)
     urls = tuple(asked.base_url + path for path in found.audio_urls)
-    return _accept(codec.encode_music(attrs.evolve(found, audio_urls=urls)))
+    return _accept(music_record.write(attrs.evolve(found, audio_urls=urls), world.began))
 
 
 def _credits(_: ApiRequest, world: World) -> Reply:

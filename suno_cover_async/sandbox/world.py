@@ -19,6 +19,7 @@ from suno_cover_async.sandbox.journal import Bill
 from suno_cover_async.sandbox.scenario import Mishap, Scenario
 
 STYLES = (1, 2)  # a cover is two images
+SONGS = (1, 2)  # a music task makes two
 _FAILURE_CODE = 500
 _FAILURE_MESSAGE = "Internal error - Please try again later."
 _WITH_AUDIO = frozenset({"SUCCESS", "CALLBACK_EXCEPTION"})
@@ -117,13 +118,19 @@ class World:
         music = self._music.get(music_task_id)
         if music is None:
             return None
-        audio = (f"/s/{music_task_id}.mp3",) if music.status in _WITH_AUDIO else ()
+        songs = SONGS if music.status in _WITH_AUDIO else ()
+        audio = tuple(f"/s/{_name(music_task_id, song)}.mp3" for song in songs)
         return MusicDetails(music_task_id=music_task_id, status=music.status, audio_urls=audio)
 
     def cover_of(self, music_task_id: str) -> str | None:
         """Return the id of a music task's only cover task; None if it has none."""
         music = self._music.get(music_task_id)
         return None if music is None else music.cover_task_id
+
+    @property
+    def began(self) -> datetime:
+        """When it began, and all its music was made."""
+        return self._wall
 
     @property
     def credits(self) -> float:
@@ -306,8 +313,8 @@ class World:
         return cover.images
 
     def _draw(self, cover: _Cover, style: int, done: float) -> str:
-        name = hashlib.blake2b(f"{cover.cover_task_id} {style}".encode(), digest_size=16)
-        path = f"/s/{self._moment(done).timestamp():.0f}_{name.hexdigest()}.png"
+        name = _name(cover.cover_task_id, style)
+        path = f"/s/{self._moment(done).timestamp():.0f}_{name}.png"
         self._images[path] = Image(
             music_task_id=cover.music_task_id,
             style=style,
@@ -317,3 +324,8 @@ class World:
 
     def _moment(self, at: float) -> datetime:
         return self._wall + timedelta(seconds=at - self._origin)
+
+
+def _name(task_id: str, number: int) -> str:
+    """Return 32 hexadecimal digits for a file of a task."""
+    return hashlib.blake2b(f"{task_id} {number}".encode(), digest_size=16).hexdigest()

@@ -1,9 +1,12 @@
 """Documents, docstrings and comments name tests, scripts and files that exist."""
 
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+
+from suno_cover_async import __version__
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -64,3 +67,27 @@ def test_every_row_of_threats_names_what_holds_it() -> None:
 
     assert len(rows) > 30
     assert [row for row in rows if not re.search(r"`[\w/]+(\.py|…?)`[^|]*\|$", row)] == []
+
+
+def test_the_changelog_has_a_section_for_this_version() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+
+    sections = re.findall(r"^## \[(.+?)\](?: - (.+))?$", changelog, re.MULTILINE)
+
+    assert __version__ in dict(sections)
+    for version, date in sections:
+        assert version == "Unreleased" or re.fullmatch(r"unreleased|\d{4}-\d\d-\d\d", date)
+
+
+def test_git_ignores_what_readmes_commands_and_programs_write() -> None:
+    readme = (ROOT / "README.md").read_text()
+    written = set(
+        re.findall(r"--(?:out|ledger|catalog) ([a-z][\w.-]*)", readme)
+        + re.findall(r"(?:into=|Ledger\()\"([\w.-]+)", readme)
+    ) | {"suno-cover-demo", "covers.db.lock", "covers.db-wal", ".venv", ".nox"}
+    ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()]
+
+    missing = {name for name in written if not any(fnmatch(name, line) for line in ignored)}
+
+    assert {"covers", "covers.db", "catalog.csv", "all.csv"} <= written
+    assert missing == set()

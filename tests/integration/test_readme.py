@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import io
+import os
 import re
 import runpy
+import socket
 import sys
 import types
 from collections.abc import AsyncIterator
@@ -131,6 +133,7 @@ async def test_a_readme_block_runs_as_printed(block: str, tmp_path: Path) -> Non
         if "app" in names:
             async with served(names, unused_port()) as url:
                 assert len(await covered(url)) == 2
+                assert await refusals(url) == (404, 422)
 
 
 async def covered(url: str) -> list[str]:
@@ -141,6 +144,16 @@ async def covered(url: str) -> list[str]:
     ):
         images: list[str] = (await answer.json())["images"]
         return images
+
+
+async def refusals(url: str) -> tuple[int, ...]:
+    """Ask a web application for covers of a song that nobody knows, and of a malformed id."""
+    async with aiohttp.ClientSession() as browser:
+        statuses: list[int] = []
+        for song in ("unknown", "not%20an%20id"):
+            async with browser.post(f"{url}/songs/{song}/cover") as answer:
+                statuses.append(answer.status)
+        return tuple(statuses)
 
 
 @pytest.mark.parametrize("block", blocks(with_a_receiver=True))
@@ -161,9 +174,12 @@ async def test_a_readme_block_with_a_receiver_is_called_and_wakes_its_client(
         else:
             async with served(names, port) as url:
                 assert len(await covered(url)) == 2
+                if "fastapi" in block or "aiohttp" in block:
+                    assert await refusals(url) == (404, 422)
                 assert await status_of(f"{names['receiver'].url(SONGS[0])}~") == 400
         assert [call.status for call in sandbox.journal.callbacks] == [200]
-        assert len(sandbox.journal.arrivals) == 2
+        of_the_song = [one for one in sandbox.journal.arrivals if one.music_task_id != "unknown"]
+        assert len(of_the_song) == 2
 
 
 def configure_django() -> None:
@@ -182,3 +198,50 @@ async def status_of(forged: str) -> int:
 def test_there_are_blocks_to_run() -> None:
     assert len(blocks(with_a_receiver=False)) >= 5
     assert len(blocks(with_a_receiver=True)) >= 5
+
+
+@pytest.mark.parametrize("kind", ["fastapi", "aiohttp"])
+def test_each_recipe_of_a_web_application_names_its_install_and_its_run_line(kind: str) -> None:
+    recipes = [part for part in README.split("```\n") if "```python\n" in part]
+    ours = [one for one in recipes if f"from {kind} import" in one]
+
+    assert len(ours) == (2 if kind == "aiohttp" else 1)
+    for recipe in ours:
+        words = recipe.partition("```python\n")[0]
+        assert "`pip install ." in words
+        assert ("`uvicorn app:app" if kind == "fastapi" else "`python app.py`") in words
+
+
+@pytest.mark.parametrize("kind", ["fastapi", "aiohttp"])
+async def test_a_recipe_of_a_web_application_runs_by_its_run_line(
+    kind: str, tmp_path: Path
+) -> None:
+    port = unused_port()
+    for block in (one for one in BLOCKS if f"from {kind} import" in one):
+        (tmp_path / "app.py").write_text(block.replace("8000", str(port)))
+        line = "app.py" if kind == "aiohttp" else f"-m uvicorn app:app --port {port}"
+        async with Sandbox(Scenario(rate_limit=None, seconds=0)) as sandbox:
+            sandbox.add_music([SONGS[0]])
+            here = {"SUNO_API_KEY": sandbox.api_key, "SUNO_BASE_URL": sandbox.url}
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, *line.split()),
+                cwd=tmp_path,
+                env=os.environ | here,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+            )
+            try:
+                await until(lambda: is_listening(port), every=0.02)
+                async with (
+                    aiohttp.ClientSession() as browser,
+                    browser.post(f"http://127.0.0.1:{port}/songs/unknown/cover") as answer,
+                ):
+                    assert answer.status == 404
+            finally:
+                process.terminate()
+                await process.wait()
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -103,7 +103,7 @@ STEPS: dict[str, tuple[list[Step], dict[str, Any]]] = {
             "state": TrackState.FAILED,
             "task": TASK,
             "error": "CoverFailedError",
-            "reason": str(FAILED),
+            "reason": FAILED.message,
         },
     ),
     "another's task": (

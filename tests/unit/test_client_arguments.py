@@ -11,6 +11,7 @@ import attrs
 import pytest
 
 from suno_cover_async import (
+    HOSTS,
     KIE,
     CoverDetails,
     CoverStatus,
@@ -122,7 +123,8 @@ def test_nonsense_is_refused_by_the_name_of_its_argument(argument: str, value: A
     [
         ("api_key", 5),
         ("api_key", b"key"),
-        ("host", "kie"),
+        ("host", "suno"),
+        ("host", 5),
         ("base_url", ""),
         ("base_url", 5),
         ("callback_url", ""),
@@ -210,3 +212,43 @@ def test_a_fake_ip_network_is_checked_by_name(networks: list[str]) -> None:
 def test_fake_ip_networks_are_no_single_text() -> None:
     with pytest.raises(TypeError, match="fake_ip_networks must be a sequence"):
         SunoCoverClient("key", fake_ip_networks="198.18.0.0/15")
+
+
+@pytest.mark.parametrize("name", ["kie", "sunoapi", "apibox"])
+def test_a_host_may_be_given_by_its_name(name: str) -> None:
+    named, given = SunoCoverClient("key", host=name), SunoCoverClient("key", host=HOSTS[name])
+
+    assert (named.base_url, named.account) == (given.base_url, given.account)
+
+
+def test_an_unknown_name_of_a_host_is_an_error_that_lists_the_names() -> None:
+    with pytest.raises(ValueError, match="sunoapi, kie, apibox, not 'suno'"):
+        SunoCoverClient("key", host="suno")
+
+
+def test_the_base_url_is_read_from_the_environment_unless_it_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SUNO_BASE_URL", "http://127.0.0.1:8480/")
+
+    assert SunoCoverClient("key").base_url == "http://127.0.0.1:8480"
+    assert SunoCoverClient("key", host=KIE).base_url == "http://127.0.0.1:8480"
+    assert SunoCoverClient("key", base_url="https://a.example").base_url == "https://a.example"
+
+
+def test_an_empty_base_url_in_the_environment_counts_as_not_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SUNO_BASE_URL", "")
+
+    assert SunoCoverClient("key", host=KIE).base_url == KIE.base_url
+
+
+@pytest.mark.parametrize("url", ["http://a.example", "a.example", " ", "https://a.example/?b"])
+def test_an_invalid_base_url_in_the_environment_is_an_error_that_names_the_variable(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUNO_BASE_URL", url)
+
+    with pytest.raises(ValueError, match="SUNO_BASE_URL must"):
+        SunoCoverClient("key")

@@ -1,5 +1,6 @@
 """Errors: one tree, facts for programs, and what may succeed later."""
 
+import json
 import pickle
 import re
 from typing import Any
@@ -39,6 +40,7 @@ FAILED_COVER = CoverDetails(
     error_code=531,
     error_message="refunded",
 )
+DETAILED = (CoverFailedError, MusicFailedError)
 FAILED_MUSIC = MusicDetails(music_task_id="m1", status="SENSITIVE_WORD_ERROR")
 
 
@@ -81,7 +83,7 @@ def test_an_error_has_the_message_and_all_facts_that_are_known() -> None:
     error = ServerError("x", code=500, http_status=200, music_task_id="m", cover_task_id="c")
     bare = ServerError("x")
 
-    assert str(error) == "x"
+    assert (str(error), error.message) == ("music task m: x", "x")
     assert (error.code, error.http_status) == (500, 200)
     assert (error.music_task_id, error.cover_task_id) == ("m", "c")
     assert (bare.code, bare.http_status, bare.music_task_id, bare.cover_task_id) == (None,) * 4
@@ -98,7 +100,7 @@ def test_a_failed_cover_says_why_and_keeps_its_details() -> None:
     error = CoverFailedError(FAILED_COVER)
     silent = CoverFailedError(CoverDetails(cover_task_id="c2", status=CoverStatus.FAILED))
 
-    assert str(error) == "cover task c1 failed: refunded"
+    assert str(error) == "music task m1: cover task c1 failed: refunded"
     assert (error.code, error.music_task_id, error.cover_task_id) == (531, "m1", "c1")
     assert error.details is FAILED_COVER
     assert str(silent) == "cover task c2 failed: the API gave no reason"
@@ -111,6 +113,44 @@ def test_failed_music_says_what_to_do_and_keeps_its_details() -> None:
     assert "generate the music again" in str(error)
     assert (error.music_task_id, error.cover_task_id, error.code) == ("m1", None, None)
     assert error.details is FAILED_MUSIC
+
+
+@pytest.mark.parametrize("kind", [one for one in KINDS.values() if one not in DETAILED])
+def test_the_message_of_an_error_about_a_song_names_it_once(kind: type[SunoCoverError]) -> None:
+    error = kind("Oh dear")
+    assert str(error) == "Oh dear"
+
+    error.cover_task_id = "c1"
+    assert str(error) == "cover task c1: Oh dear"
+
+    error.music_task_id = "m1"
+    assert str(error) == f"{error}" == "music task m1: Oh dear"
+    assert str(kind("music task m1 is late", music_task_id="m1")) == "music task m1 is late"
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301 - our own
+
+
+def test_an_error_is_data_for_json() -> None:
+    error = RateLimitError("slow down", code=429, http_status=200, music_task_id="m1")
+
+    assert json.loads(json.dumps(error.to_dict())) == {
+        "type": "RateLimitError",
+        "message": "music task m1: slow down",
+        "retryable": True,
+        "possibly_billed": False,
+        "code": 429,
+        "http_status": 200,
+        "music_task_id": "m1",
+        "cover_task_id": None,
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS.values())
+def test_every_error_is_written_by_its_class_and_message(kind: type[SunoCoverError]) -> None:
+    error = a_kind(kind)
+
+    written = json.loads(json.dumps(error.to_dict()))
+
+    assert (written["type"], written["message"]) == (kind.__name__, str(error))
 
 
 def with_facts(error: Any, **facts: Any) -> SunoCoverError:

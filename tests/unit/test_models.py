@@ -1,11 +1,29 @@
 """Values of the domain: what is final, what is ready, how long it took."""
 
+import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import attrs
 import pytest
 
+from suno_cover_async import (
+    Callback,
+    Covered,
+    CoverTask,
+    Failed,
+    InFlight,
+    LedgerEntry,
+    LedgerRun,
+    Progress,
+    ServerError,
+    Step,
+    TrackState,
+)
+from suno_cover_async.common.records import Record
 from suno_cover_async.models import CoverDetails, CoverStatus, MusicDetails, Track
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -23,6 +41,15 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 def test_a_success_and_a_failure_are_final(status: CoverStatus, *, is_final: bool) -> None:
     assert status.finished is is_final
     assert CoverDetails(cover_task_id="c1", status=status).finished is is_final
+
+
+@pytest.mark.parametrize("status", CoverStatus)
+def test_a_status_is_a_str_that_compares_formats_and_is_written_as_its_name(
+    status: CoverStatus,
+) -> None:
+    assert status == status.name == f"{status}" == str(status)
+    assert json.dumps(status) == f'"{status.name}"'
+    assert CoverStatus(status.name) is status
 
 
 def test_a_duration_is_known_once_both_of_the_hosts_times_are() -> None:
@@ -98,3 +125,132 @@ def test_tracks_can_be_counted_whatever_their_columns_hold() -> None:
 
     assert first != second
     assert len({first, second, Track("m1", title="Song", columns={"tags": ["a"]})}) == 2
+
+
+TRACK = Track("m1", title="Söng", columns=MappingProxyType({"year": 2026, "tags": ["a"]}))
+TASK = CoverTask(cover_task_id="c1", music_task_id="m1", adopted=True)
+DETAILS = CoverDetails(
+    cover_task_id="c1",
+    music_task_id="m1",
+    status=CoverStatus.SUCCESS,
+    images=("https://x/1.png", "https://x/2.png"),
+    created_at=NOON,
+)
+WRITTEN_TRACK = {"music_task_id": "m1", "title": "Söng", "columns": {"year": 2026, "tags": ["a"]}}
+WRITTEN_DETAILS = {
+    "cover_task_id": "c1",
+    "music_task_id": "m1",
+    "status": "SUCCESS",
+    "images": ["https://x/1.png", "https://x/2.png"],
+    "created_at": "2026-05-01T12:00:00+00:00",
+    "completed_at": None,
+    "error_code": None,
+    "error_message": None,
+}
+FAILURE = ServerError("broken", music_task_id="m1")
+VALUES: list[tuple[Record, Mapping[str, object]]] = [
+    (TRACK, WRITTEN_TRACK),
+    (TASK, {"cover_task_id": "c1", "music_task_id": "m1", "adopted": True}),
+    (DETAILS, WRITTEN_DETAILS),
+    (
+        MusicDetails(music_task_id="m1", status="SUCCESS", audio_urls=("https://x/a.mp3",)),
+        {"music_task_id": "m1", "status": "SUCCESS", "audio_urls": ["https://x/a.mp3"]},
+    ),
+    (
+        Callback(music_task_id="m1", cover_task_id="c1"),
+        {"music_task_id": "m1", "cover_task_id": "c1"},
+    ),
+    (
+        Covered(track=TRACK, details=DETAILS, files=(Path("covers/a-1.png"),)),
+        {"track": WRITTEN_TRACK, "details": WRITTEN_DETAILS, "files": ["covers/a-1.png"]},
+    ),
+    (Failed(track=TRACK, error=FAILURE), {"track": WRITTEN_TRACK, "error": FAILURE.to_dict()}),
+    (
+        InFlight(track=TRACK, step=Step.SAVE, since=1.5),
+        {"track": WRITTEN_TRACK, "step": "saving", "since": 1.5},
+    ),
+    (
+        Progress(total=2, done=1),
+        {"total": 2, "done": 1}
+        | dict.fromkeys(["failed", "in_flight", "billed", "adopted", "possibly_billed"], 0),
+    ),
+    (
+        LedgerEntry(
+            number=1, tracks=(TRACK,), state=TrackState.SAVED, task=TASK, files=(Path("a"),)
+        ),
+        {
+            "number": 1,
+            "tracks": [WRITTEN_TRACK],
+            "state": "saved",
+            "task": TASK.to_dict(),
+            "images": [],
+            "files": ["a"],
+            "submits": 0,
+        }
+        | dict.fromkeys(["created_at", "completed_at", "saved_on", "error", "reason"]),
+    ),
+    (
+        LedgerRun(
+            number=1,
+            began_at=NOON,
+            ended_at=None,
+            balance_before=3.5,
+            balance_after=None,
+            submitted=1,
+            adopted=0,
+        ),
+        {
+            "number": 1,
+            "began_at": "2026-05-01T12:00:00+00:00",
+            "ended_at": None,
+            "balance_before": 3.5,
+            "balance_after": None,
+            "submitted": 1,
+            "adopted": 0,
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("value", "written"), VALUES, ids=lambda value: type(value).__name__)
+def test_every_public_value_is_written_as_data_for_json(
+    value: Record, written: Mapping[str, object]
+) -> None:
+    data = value.to_dict()
+
+    assert data == written
+    assert json.loads(json.dumps(data)) == written
+
+
+@pytest.mark.parametrize("value", [value for value, _ in VALUES if not isinstance(value, Failed)])
+def test_a_value_that_was_written_is_read_back_from_its_json(value: Record) -> None:
+    assert type(value).from_dict(json.loads(json.dumps(value.to_dict()))) == value
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"cover_task_id": "c1", "status": "LOST"},
+        {"cover_task_id": 5, "status": "SUCCESS"},
+        {"cover_task_id": "c1", "status": "SUCCESS", "images": "https://x/1.png"},
+        {"cover_task_id": "c1", "status": "SUCCESS", "created_at": "today"},
+        5,
+        None,
+    ],
+)
+def test_data_of_another_form_is_an_error_that_names_the_class(data: Any) -> None:
+    with pytest.raises(ValueError, match="is not what CoverDetails"):
+        CoverDetails.from_dict(data)
+
+
+def test_a_failure_is_not_read_back_since_its_error_is_not() -> None:
+    with pytest.raises(ValueError, match="is not what Failed"):
+        Failed.from_dict(Failed(track=TRACK, error=FAILURE).to_dict())
+
+
+def test_a_status_is_written_as_text_and_read_back_as_a_status() -> None:
+    data = DETAILS.to_dict()
+
+    assert type(data["status"]) is str
+    assert CoverDetails.from_dict(data).status is CoverStatus.SUCCESS

@@ -74,6 +74,8 @@ def test_the_apis_own_words_live_in_codec_alone() -> None:
     for name, file in modules().items():
         nodes = ast.walk(ast.parse(file.read_text()))
         said = {node.value for node in nodes if isinstance(node, ast.Constant)} & set(words)
+        if name == "sandbox.music_record":  # it writes for other programs what codec does not read
+            said -= {"errorMessage"}
         assert not said or name == "protocol.codec", f"{name} says {said}"
 
 

@@ -274,7 +274,11 @@ def _pause(breaker: CircuitBreaker) -> Pause | None:
     if since is None or error is None:
         return None
     ago = timedelta(seconds=time.monotonic() - since)
-    return Pause(what=breaker.name, since=datetime.now().astimezone() - ago, trouble=explain(error))
+    return Pause(
+        what=breaker.name,
+        since=datetime.now().astimezone() - ago,
+        trouble=explain(error, alone=True),
+    )
 
 
 def _say_finishing(counted: "asyncio.Future[Totals]") -> None:

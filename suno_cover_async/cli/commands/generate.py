@@ -108,7 +108,7 @@ class SongsFollowUp:
         """Write why songs failed, and what to do: each reason once, below its songs."""
         alike: dict[tuple[str, str | None], list[str]] = {}
         for name, error in failures:
-            alike.setdefault((explain(error), advise(error)), []).append(name)
+            alike.setdefault((explain(error, alone=True), advise(error)), []).append(name)
         for (reason, advice), names in alike.items():
             for name in names:
                 say(self._console, name, indent=2)

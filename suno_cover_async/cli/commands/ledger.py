@@ -16,7 +16,7 @@ from rich.text import Text
 
 from suno_cover_async import Ledger, LedgerEntry, LedgerRun, TrackState
 from suno_cover_async.cli.output.console import is_live, result, say, stderr, stdout
-from suno_cover_async.common.records import make_converter
+from suno_cover_async.common.records import to_dict
 from suno_cover_async.common.text import printable
 from suno_cover_async.ledger.ledger import Totals
 
@@ -25,7 +25,6 @@ _LONGEST_TITLE = 80
 _USUAL_ID = 32  # characters; an id must stay on one line to be copied
 _NARROWEST_TABLE = 80
 _RUNS = 5  # of the latest
-_CONVERTER = make_converter(datetimes="ISO 8601")
 _STYLES = {
     TrackState.SAVED: "green",
     TrackState.FAILED: "bold red",
@@ -76,7 +75,7 @@ def _show_to_programs(
     for state, many in totals.items():
         result(f"{state.value}\t{many}")
     for run in runs:
-        fields = _CONVERTER.unstructure(run).values()
+        fields = to_dict(run).values()
         result("\t".join(("run", *("" if field is None else str(field) for field in fields))))
     for number, entry in enumerate(entries):
         if not number:

@@ -16,6 +16,9 @@ from suno_cover_async.cli.output.console import result, say, stderr
 from suno_cover_async.common.text import printable
 from suno_cover_async.sandbox import Arrival, Delivery, Sandbox, Scenario
 
+README_SONG = "73d6128b3523a0079df10da9471017c8"
+"""The music task of README's programs, which this sandbox always knows."""
+
 _POLL_SECONDS = 0.1
 _MOST_SHOWN = 12
 _GOOD = 200
@@ -25,7 +28,7 @@ async def serve(*, port: int, seconds: float, music: int, catalog: Path | None =
     """Run a sandbox until it is cancelled, and return DONE: a signal is its usual end."""
     try:
         async with Sandbox(Scenario(seconds=seconds), port=port) as sandbox:
-            ids = sandbox.add_music(music)
+            ids = sandbox.add_music([README_SONG]) + sandbox.add_music(max(music - 1, 0))
             if catalog is not None:
                 _write(catalog, sandbox, ids)
             _introduce(sandbox, ids, catalog)
@@ -48,10 +51,17 @@ def _introduce(sandbox: Sandbox, ids: list[str], catalog: Path | None) -> None:
     result("in another terminal:\n")
     result(f"export {KEY_VARIABLE}={sandbox.api_key}")
     result(f"suno-cover credits --base-url {sandbox.url}")
-    result(f"suno-cover generate {' '.join(ids[:2]) or 'ID'} --poll 1 --base-url {sandbox.url}")
+    result(f"suno-cover generate {' '.join(ids[:2])} --poll 1 --base-url {sandbox.url}")
     if catalog is not None:
         words = ["suno-cover", "batch", str(catalog), "--poll", "1", "--base-url", sandbox.url]
         result(printable(shlex.join(words)))
+    result("\nin Python:\n")
+    result(
+        "from suno_cover_async import SunoCoverClient; "
+        f'client = SunoCoverClient("{sandbox.api_key}", base_url="{sandbox.url}")'
+    )
+    result("\nfor README's programs, as they are printed:\n")
+    result(f"export {KEY_VARIABLE}={sandbox.api_key} SUNO_BASE_URL={sandbox.url}")
     shown = ids[:_MOST_SHOWN]
     result(f"\nmusic tasks: {len(ids)}" + "".join(f"\n  {one}" for one in shown))
     if len(ids) > len(shown):

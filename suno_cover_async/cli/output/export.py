@@ -19,7 +19,7 @@ import attrs
 
 from suno_cover_async import Ledger, LedgerEntry, TrackState
 from suno_cover_async.cli.output.console import result
-from suno_cover_async.common.records import make_converter
+from suno_cover_async.common.records import to_dict
 from suno_cover_async.common.text import is_seen, printable
 from suno_cover_async.images.files import PartFile
 
@@ -48,7 +48,6 @@ class ExportRow:
     submits: int
 
 
-_CONVERTER = make_converter(datetimes="ISO 8601")
 _OWN = tuple(attrs.fields_dict(ExportRow))
 
 
@@ -91,7 +90,7 @@ async def rows(entries: AsyncIterable[LedgerEntry]) -> AsyncIterator[Row]:
     """
     async for entry in entries:
         for number, track in enumerate(entry.tracks):
-            row: Row = _CONVERTER.unstructure(_row(entry, number))
+            row: Row = to_dict(_row(entry, number))
             for name, value in track.columns.items():
                 row[_unlike(row, name)] = value
             yield row

@@ -14,21 +14,19 @@ import attrs
 
 from suno_cover_async import CoverDetails, Covered, Failed, LedgerEntry, Outcome, Progress
 from suno_cover_async.cli.exit_codes import explain
-from suno_cover_async.common.records import make_converter
+from suno_cover_async.common.records import to_dict
 
 State = Literal["saved", "left", "failed", "unfinished"]
-
-_CONVERTER = make_converter(datetimes="ISO 8601")
 
 
 def as_json(record: object) -> str:
     """Return a record as one line of JSON, in ASCII."""
-    return json.dumps(_CONVERTER.unstructure(record))
+    return json.dumps(to_dict(record))
 
 
 def facts(record: "DetailsRecord") -> dict[str, str | int | Sequence[str] | None]:
     """Return a record's fields by name, with their JSON values."""
-    return dict(_CONVERTER.unstructure(record))
+    return to_dict(record)
 
 
 @attrs.frozen(kw_only=True)
@@ -173,7 +171,7 @@ class DetailsRecord:
         return cls(
             cover_task_id=details.cover_task_id,
             music_task_id=details.music_task_id,
-            status=details.status.value,
+            status=details.status,
             images=details.images,
             files=files,
             created_at=details.created_at,

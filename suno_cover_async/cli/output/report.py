@@ -82,7 +82,8 @@ def say_failure(console: Console, failed: Failed) -> None:
     """Write in one line that a track failed, or is left to the next run, and why."""
     error = failed.error
     what, style = ("left for now", "yellow") if error.retryable else ("failed", "red")
-    say(console, f"{what}: {named(failed.track)}: {explain(error)}", style)
+    reason = explain(error, alone=not failed.track.title)
+    say(console, f"{what}: {named(failed.track)}: {reason}", style)
 
 
 def count(number: int, noun: str) -> str:

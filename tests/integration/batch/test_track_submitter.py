@@ -216,7 +216,7 @@ def test_a_refusal_of_what_is_possibly_billed_needs_attention_and_no_catalog_for
                 assert isinstance(outcome, Failed)
                 assert outcome.error.possibly_billed
                 assert entry.state is TrackState.ATTENTION
-                assert (entry.error, entry.reason) == ("InvalidRequestError", str(outcome.error))
+                assert (entry.error, entry.reason) == ("InvalidRequestError", outcome.error.message)
                 assert (outcomes.progress.failed, outcomes.progress.left) == (1, 0)
 
                 async with client_of(sandbox) as client:

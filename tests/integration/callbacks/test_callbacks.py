@@ -19,6 +19,7 @@ from suno_cover_async import (
     CoverDetails,
     CoverExistsError,
     CoverFailedError,
+    CoverStatus,
     CoverTask,
     PollPolicy,
     RateLimit,
@@ -111,7 +112,8 @@ async def test_wait_and_watch_hear_callbacks_as_well(by_id: bool) -> None:
 
             waited, seen = await asyncio.gather(client.wait(what), watched())
 
-        assert seen == [waited]
+        assert seen[1:] == [waited]
+        assert seen[0].status is CoverStatus.PENDING
         assert requests(sandbox) == ["submit", "details"]
 
 

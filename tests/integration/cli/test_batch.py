@@ -118,7 +118,7 @@ async def test_a_failure_is_said_as_it_comes_with_what_to_do_next(
     again = await run(*command_of(ended.err, "--retry-failed"))
 
     assert ended.code == ExitCode.FAILED
-    assert "failed: Song doomed: cover task" in ended.err
+    assert "failed: Song doomed: music task doomed: cover task" in ended.err
     assert "a cover that failed may be billed again" in ended.err
     assert "Song doomed\tdoomed\tfailed" in show.out
     assert len(sandbox.journal.of("submit")) == 2
@@ -452,7 +452,7 @@ async def test_titles_of_others_do_nothing_to_a_terminal_or_a_log(
 
     said = ended.err + shown.out
     assert all(c.isprintable() or c in "\n\t" for c in said)
-    assert "failed: [red]markup[/red] :smile:: cover task" in ended.err
+    assert "failed: [red]markup[/red] :smile:: music task song" in ended.err
     assert "failed: two?lines??and a tab: cover task" in ended.err
     assert len(shown.out.splitlines()) == len(TrackState) + len(["run", ""]) + len(HOSTILE)
 

@@ -1,8 +1,13 @@
 """`sandbox` and `demo`."""
 
+import asyncio
+import re
 import signal
+import sys
 from pathlib import Path
+from typing import Any
 
+from suno_cover_async.cli.commands.sandbox import README_SONG
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.sandbox import Sandbox
 from tests.support.commands import (
@@ -13,6 +18,60 @@ from tests.support.commands import (
     needs_posix,
     start,
 )
+
+README = (Path(__file__).parents[3] / "README.md").read_text()
+FIRST_PROGRAM = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
+
+
+@needs_posix
+async def test_the_sandbox_command_prints_a_python_line_that_runs_as_it_is() -> None:
+    process = await start("sandbox", "--port", "0", "--seconds", "0", "--music", "0")
+    line = await line_with(process.stdout, "SunoCoverClient(")
+    await line_with(process.stdout, "music tasks: 1")
+
+    names: dict[str, Any] = {}
+    exec(line, names)  # noqa: S102 - the claim is that it runs
+    async with names["client"] as client:
+        details = await client.generate(README_SONG, timeout=50)
+    process.send_signal(signal.SIGINT)
+    ended = await finish(process)
+
+    assert details.music_task_id == README_SONG
+    assert len(details.images) == 2
+    assert ended.code == ExitCode.DONE
+
+
+@needs_posix
+async def test_the_sandbox_command_prints_the_variables_with_which_readmes_programs_run(
+    tmp_path: Path,
+) -> None:
+    process = await start("sandbox", "--port", "0", "--seconds", "0", "--music", "3")
+    line = await line_with(process.stdout, "SUNO_BASE_URL=")
+    variables = dict(word.split("=", 1) for word in line.split()[1:])
+    program = tmp_path / "first.py"
+    program.write_text(FIRST_PROGRAM)
+
+    ended = await finish(
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, str(program)),
+            cwd=tmp_path,
+            env=environment(**variables),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    )
+    process.send_signal(signal.SIGINT)
+    await finish(process)
+
+    assert ended.code == 0, ended.err
+    assert sorted(path.name for path in (tmp_path / "covers").iterdir()) == [
+        f"{README_SONG}-1.png",
+        f"{README_SONG}-2.png",
+    ]
+
+
+def test_the_sandbox_command_knows_the_song_of_readmes_programs() -> None:
+    assert set(re.findall(r'"([0-9a-f]{32})"', README)) == {README_SONG}
 
 
 @needs_posix

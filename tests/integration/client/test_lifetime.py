@@ -221,7 +221,11 @@ async def test_a_cancellation_while_a_name_is_resolved_passes_though_the_client_
 
 
 async def test_a_borrowed_session_that_closes_while_a_name_is_resolved_is_named() -> None:
-    async with aiohttp.ClientSession() as borrowed, resolving(session=borrowed) as (client, _):
+    by_the_system = aiohttp.TCPConnector(resolver=aiohttp.ThreadedResolver())
+    async with (
+        aiohttp.ClientSession(connector=by_the_system) as borrowed,
+        resolving(session=borrowed) as (client, _),
+    ):
         call = asyncio.create_task(client.credits())
         await a_moment()
 

@@ -164,6 +164,17 @@ def test_a_host_is_chosen_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert given().client().base_url == SUNOAPI.base_url
 
 
+def test_the_base_url_comes_from_the_environment_unless_its_option_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SUNO_API_KEY", KEY)
+    monkeypatch.setenv("SUNO_BASE_URL", "http://127.0.0.1:8480")
+
+    assert given().client().base_url == "http://127.0.0.1:8480"
+    assert given("--base-url", "http://127.0.0.1:1").client().base_url == "http://127.0.0.1:1"
+    assert given().arguments() == []
+
+
 @pytest.mark.parametrize("poll", [0.01, 1_000.0])
 def test_a_poll_interval_of_any_length_is_the_least_and_the_first_one(poll: float) -> None:
     policy = Connection(poll=poll, timeout=7.0)._schedule()

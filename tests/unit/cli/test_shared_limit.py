@@ -41,10 +41,16 @@ def test_commands_share_the_limit_by_default() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8480", "http://localhost:1", "http://[::1]:1"])
-def test_a_host_on_loopback_has_a_limit_of_its_own(url: str) -> None:
-    client = Connection(base_url=url).client()
+def test_a_host_on_loopback_has_a_limit_of_its_own(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_option = Connection(base_url=url).client()
+    monkeypatch.setenv("SUNO_BASE_URL", url)
+    by_variable = Connection().client()
 
-    assert not isinstance(limiter_of(client), SharedRateLimiter)
+    for client in (by_option, by_variable):
+        assert client.base_url == url
+        assert not isinstance(limiter_of(client), SharedRateLimiter)
     assert not limit_file().exists()
 
 

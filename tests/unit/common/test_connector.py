@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from suno_cover_async import CoverDetails, CoverStatus, SunoCoverClient, SunoCoverError
+from suno_cover_async.common.connector import Connector
 from suno_cover_async.protocol import codec
 from tests.support.clients import FAST_RETRY, NO_LIMIT
 from tests.support.memory_network import in_memory
@@ -249,3 +251,11 @@ async def test_a_good_connection_is_used_again() -> None:
             await client.credits()
 
         assert len(host.connections) == 1
+
+
+async def test_names_are_resolved_by_the_operating_system_whatever_is_installed() -> None:
+    connector = Connector()
+
+    assert isinstance(connector._resolver, aiohttp.ThreadedResolver)
+
+    await connector.close()

@@ -1,6 +1,7 @@
 """The operations of one client: what waits, watches, music and downloads come to."""
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from suno_cover_async import (
     UnexpectedResponseError,
 )
 from suno_cover_async.client import covers_of
+from suno_cover_async.covers.cover_polling import id_of
 from suno_cover_async.protocol import codec
 from suno_cover_async.sandbox import Fault, Reply, Sandbox, Scenario
 from tests.support.answering import ONCE
@@ -92,6 +94,51 @@ async def test_watch_yields_a_failure_and_does_not_raise_it() -> None:
 
         assert seen[-1].status is CoverStatus.FAILED
         assert seen[-1].error_message
+
+
+@in_memory
+async def test_watch_yields_pending_at_once_without_a_request() -> None:
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        (music,) = sandbox.add_music(1)
+        task = await client.submit(music)
+        for what, song in ((task, music), (task.cover_task_id, None), ("nobody", None)):
+            async with contextlib.aclosing(client.watch(what)) as changes:
+                first = await anext(changes)
+
+                assert first.status is CoverStatus.PENDING
+                assert (first.cover_task_id, first.music_task_id) == (id_of(what), song)
+        assert sandbox.journal.of("details") == []
+
+
+@in_memory
+async def test_a_watch_yields_no_status_twice_and_costs_the_requests_of_a_wait() -> None:
+    scenario = Scenario(rate_limit=None, polls=4)
+    async with Sandbox(scenario) as sandbox, connect(sandbox) as client:
+        watched, waited = [await client.submit(song) for song in sandbox.add_music(2)]
+
+        seen = [details.status async for details in client.watch(watched)]
+        await client.wait(waited)
+
+        assert seen == [CoverStatus.PENDING, CoverStatus.GENERATING, CoverStatus.SUCCESS]
+        polls = [one.cover_task_id for one in sandbox.journal.of("details")]
+        assert polls.count(watched.cover_task_id) == polls.count(waited.cover_task_id) == 4
+
+
+@in_memory
+async def test_a_watch_of_a_pending_cover_of_other_music_is_refused_at_its_first_poll() -> None:
+    async with (
+        Sandbox(Scenario(rate_limit=None, seconds=600)) as sandbox,
+        connect(sandbox) as client,
+    ):
+        music, other = sandbox.add_music(2)
+        task = attrs.evolve(await client.submit(music), music_task_id=other)
+
+        changes = client.watch(task)
+        await anext(changes)
+        with pytest.raises(UnexpectedResponseError, match="its cover is not used"):
+            await anext(changes)
+
+        assert len(sandbox.journal.of("details")) == 1
 
 
 @in_memory

@@ -212,7 +212,7 @@ def test_an_answer_that_cannot_be_read_says_what_is_wrong_with_it_in_plain_words
     with pytest.raises(errors.UnexpectedResponseError) as caught:
         read(call, Answer(200, json.dumps({"code": 200, "data": data})), KIE)
 
-    assert str(caught.value).startswith(f"the answer cannot be read: {reason}")
+    assert caught.value.message.startswith(f"the answer cannot be read: {reason}")
     assert "secret" not in str(caught.value)
     assert not caught.value.retryable
 

@@ -93,6 +93,18 @@ def test_a_failure_is_one_line_that_says_whether_the_next_run_tries_again() -> N
     ]
 
 
+def test_a_failure_names_the_song_by_its_title_and_its_id_and_the_id_once() -> None:
+    there = log()
+
+    say_failure(there, failure(ServerError("broken", music_task_id="m1"), "m1", title="Blue"))
+    say_failure(there, failure(ServerError("broken", music_task_id="m2"), "m2"))
+
+    assert said(there).splitlines() == [
+        "left for now: Blue: music task m1: broken",
+        "left for now: m2: broken",
+    ]
+
+
 @pytest.mark.parametrize(
     ("number", "words"), [(0, "0 songs are"), (1, "1 song is"), (1_234, "1,234 songs are")]
 )
