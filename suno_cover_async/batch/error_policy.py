@@ -78,7 +78,7 @@ _NO_IMAGES = (AddressRefusedError, CertificateError, ClientBlockedError, ProxyEr
 
 
 def _is_about_saving(error: SunoCoverError, step: Step) -> bool:
-    """Return whether no image can be saved: the disk, the image host or the way there is at fault."""
+    """Return whether no image can be saved: the disk, the image host or the way is at fault."""
     is_for_all = isinstance(error, _NO_IMAGES)
     return (step is Step.SAVE and is_for_all) or isinstance(error.__cause__, OSError)
 

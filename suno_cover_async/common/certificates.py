@@ -22,7 +22,7 @@ _LONG_FORM, _MOST_LENGTH_BYTES = 0x80, 3
 async def untrusted(
     host: str,
     port: int,
-    error: ssl.CertificateError | None,
+    error: Exception,
     open_socket: Callable[[Address], socket.socket] | None,
 ) -> str:
     """Return what is wrong with a host's certificate and what to do, in plain sentences.

@@ -11,8 +11,11 @@ import attrs
 from yarl import URL
 
 from suno_cover_async.common.addresses import is_loopback
+from suno_cover_async.common.text import printable
 
 _SCHEMES = ("http", "https")
+_NEEDS_PASSWORD = 407
+_FINAL = frozenset({400, 401, 403, 404, 405, 451})
 
 
 def _parsed(name: str, value: object) -> URL:
@@ -37,6 +40,24 @@ def _parsed(name: str, value: object) -> URL:
     if is_whole and not (url.query_string or url.fragment):
         return url
     raise ValueError(f"{name} {problem} (its value is not shown, since it may hold a password)")
+
+
+def refusal(status: int, host: str) -> str | None:
+    """Return what it means that a proxy answered with this HTTP status in place of connecting.
+
+    Returns:
+        What is wrong and what to do, if trying again is of no use; else None.
+    """
+    if status == _NEEDS_PASSWORD:
+        advice = (
+            "it wants a user name and a password: give them in the proxy's URL, such as "
+            "http://user:password@proxy.example:3128"
+        )
+    elif status in _FINAL:
+        advice = "ask who runs it to allow that, or go another way"
+    else:
+        return None
+    return f"the proxy refuses to connect to {printable(host)} (HTTP {status}); {advice}"
 
 
 @attrs.frozen(repr=False)

@@ -16,9 +16,11 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import attrs
+from yarl import URL
 
 from suno_cover_async.common.addresses import Address, Network, is_loopback
 from suno_cover_async.common.connector import HEADER_LIMITS, Connector
+from suno_cover_async.common.proxies import Proxies
 from suno_cover_async.common.tasks import is_part_of
 from suno_cover_async.covers.image_age import ImageAge, image_age
 from suno_cover_async.covers.notifier import Notifier
@@ -160,6 +162,7 @@ async def open_runtime(
     notifier: Notifier,
     callback_url: Callable[[str], str],
     users: set[asyncio.Task[None]],
+    proxies: Proxies,
     fake_ip: Sequence[Network],
 ) -> Runtime:
     """Open a runtime in the running event loop, without suspending; `stack` closes it."""
@@ -169,10 +172,17 @@ async def open_runtime(
     if session is None:
         session = await stack.enter_async_context(_own_session(account))
     on_loopback = is_loopback(urlsplit(account.base_url).hostname)
-    images = ImageDownloader(loopback=on_loopback, user_agent=USER_AGENT, fake_ip=fake_ip)
+    images = ImageDownloader(
+        loopback=on_loopback, user_agent=USER_AGENT, proxies=proxies, fake_ip=fake_ip
+    )
     stack.push_async_callback(images.close)
     exchange = Exchange(
-        session, account.base_url, account.key, seconds=account.retry.attempt_timeout, owned=owned
+        session,
+        account.base_url,
+        account.key,
+        seconds=account.retry.attempt_timeout,
+        owned=owned,
+        proxy=proxies.of(URL(account.base_url)),
     )
     transport = Transport(account, exchange)
 
