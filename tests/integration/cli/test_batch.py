@@ -453,7 +453,7 @@ async def test_titles_of_others_do_nothing_to_a_terminal_or_a_log(
     said = ended.err + shown.out
     assert all(c.isprintable() or c in "\n\t" for c in said)
     assert "failed: [red]markup[/red] :smile:: music task song" in ended.err
-    assert "failed: two?lines??and a tab: cover task" in ended.err
+    assert "failed: two?lines??and a tab: music task song" in ended.err
     assert len(shown.out.splitlines()) == len(TrackState) + len(["run", ""]) + len(HOSTILE)
 
 
