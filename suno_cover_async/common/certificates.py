@@ -34,7 +34,7 @@ async def untrusted(
         port: Its port.
         error: The error of the verification.
         open_socket: Opens the socket to an address, or raises OSError for a forbidden one. None
-            looks up no issuer, as where a proxy stands in between.
+            does not ask for the issuer, as where a proxy stands in between.
     """
     reason = getattr(error, "verify_message", "") or "unknown reason"
     issuer = await _issuer(host, port, open_socket) if open_socket is not None else ""

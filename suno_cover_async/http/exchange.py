@@ -50,7 +50,8 @@ class Exchange:
             base_url: The URL that targets are appended to.
             key: The key to send with each request.
             seconds: The most seconds that one exchange may take.
-            owned: Whether the client made the session; then its default headers have the key.
+            owned: Whether the client made the session; without a proxy its default headers have
+                the key.
             proxy: The proxy to send through; its URL may contain a password.
         """
         self._session = session
@@ -67,10 +68,11 @@ class Exchange:
             self._options["proxy"] = proxy
         if owned:
             self._options["middlewares"] = (_once,)
-        # A borrowed session keeps its own middlewares, and gets the key with each request. The
-        # attribute holds a function, not the headers: some tools show, with a traceback's frame,
-        # the values of the attributes that its source lines name.
-        self._headers = _no_headers if owned else key.headers
+        # A borrowed session keeps its own middlewares, and gets the key with each request. So does
+        # one with a proxy: aiohttp sends a session's default headers to the proxy, in plain text.
+        # The attribute holds a function, not the headers: some tools show, with a traceback's
+        # frame, the values of the attributes that its source lines name.
+        self._headers = _no_headers if owned and proxy is None else key.headers
 
     def distrust(self) -> None:
         """Reuse none of the open connections, after an answer that belonged to another request.
@@ -95,7 +97,7 @@ class Exchange:
         # repeats it. A raised error would carry them into the caller's traceback and its logs.
         answer: Answer | None = None
         raised: BaseException | None = None
-        failure = Failure("the client was closed")
+        failure: Failure | None = None
         cancellations = cancellations_of_this_task()
         attempt = asyncio.timeout(self._seconds)
         try:
@@ -132,6 +134,7 @@ class Exchange:
         if self._session.closed and not (body and body.sent):
             return ClientUsageError(_SESSION_CLOSED)
         try:
+            failure = failure or Failure("the client was closed")
             return await error_of(failure, self._base_url, proxied=self._is_proxied)
         except BaseException as error:  # noqa: BLE001 - as above
             return _bare(error)

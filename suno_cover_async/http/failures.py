@@ -52,9 +52,7 @@ def describe(error: Exception) -> Failure:
         return Failure(_OTHER_CREDENTIALS, other_credentials=True)
     words = error.strerror if isinstance(error, OSError) and error.strerror else ""
     match error:
-        case aiohttp.ClientConnectorCertificateError(
-            certificate_error=ssl.CertificateError()
-        ):
+        case aiohttp.ClientConnectorCertificateError(certificate_error=ssl.CertificateError()):
             return Failure("its certificate is not trusted", certificate=error.certificate_error)
         case aiohttp.ClientHttpProxyError():
             return Failure(f"the proxy answered HTTP {error.status}", proxy_status=error.status)
@@ -72,17 +70,19 @@ async def error_of(failure: Failure, base_url: str, *, proxied: bool) -> SunoCov
     Args:
         failure: Why.
         base_url: The base URL of the API.
-        proxied: Whether the request goes through a proxy; then no certificate's issuer is looked
-            up, which would take a connection of its own.
+        proxied: Whether the request goes through a proxy; then a certificate's issuer is not asked
+            for, which would take a connection past the proxy.
     """
     if failure.other_credentials:
         return ClientUsageError(failure.words)
     url = URL(base_url)
     host = url.host or ""
     if failure.certificate is not None:
-        look = None if proxied else _open_socket
+        opener = None if proxied else _open_socket
         port = url.port or _TLS_PORT
-        return CertificateError(await certificates.untrusted(host, port, failure.certificate, look))
+        return CertificateError(
+            await certificates.untrusted(host, port, failure.certificate, opener)
+        )
     refusal = proxies.refusal(failure.proxy_status, host)
     if refusal is not None:
         return ProxyError(refusal)

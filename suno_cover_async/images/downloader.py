@@ -172,9 +172,9 @@ class ImageDownloader:
     async def _untrusted(
         self, error: aiohttp.ClientConnectorCertificateError, url: URL
     ) -> CertificateError:
-        look = self._open_socket if self._proxies.of(url) is None else None
+        opener = self._open_socket if self._proxies.of(url) is None else None
         port = error.port or _TLS_PORT
-        what = await untrusted(error.host, port, error.certificate_error, look)
+        what = await untrusted(error.host, port, error.certificate_error, opener)
         return CertificateError(f"image {shown(url)}: {what}")
 
     async def close(self) -> None:

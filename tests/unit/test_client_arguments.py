@@ -206,24 +206,27 @@ async def test_a_download_of_nonsense_is_refused_by_name(
 @pytest.mark.parametrize("networks", [["127.0.0.0/8"], ["0.0.0.0/0"], ["169.254.0.0/16"], ["x"]])
 def test_a_fake_ip_network_is_checked_by_name(networks: list[str]) -> None:
     with pytest.raises(ValueError, match=r"^fake_ip_networks: "):
-        SunoCoverClient("key", fake_ip_networks=networks)
+        SunoCoverClient("key-of-a-test", fake_ip_networks=networks)
 
 
 def test_fake_ip_networks_are_no_single_text() -> None:
     with pytest.raises(TypeError, match="fake_ip_networks must be a sequence"):
-        SunoCoverClient("key", fake_ip_networks="198.18.0.0/15")
+        SunoCoverClient("key-of-a-test", fake_ip_networks="198.18.0.0/15")
 
 
 @pytest.mark.parametrize("name", ["kie", "sunoapi", "apibox"])
 def test_a_host_may_be_given_by_its_name(name: str) -> None:
-    named, given = SunoCoverClient("key", host=name), SunoCoverClient("key", host=HOSTS[name])
+    named, given = (
+        SunoCoverClient("key-of-a-test", host=name),
+        SunoCoverClient("key-of-a-test", host=HOSTS[name]),
+    )
 
     assert (named.base_url, named.account) == (given.base_url, given.account)
 
 
 def test_an_unknown_name_of_a_host_is_an_error_that_lists_the_names() -> None:
     with pytest.raises(ValueError, match="sunoapi, kie, apibox, not 'suno'"):
-        SunoCoverClient("key", host="suno")
+        SunoCoverClient("key-of-a-test", host="suno")
 
 
 def test_the_base_url_is_read_from_the_environment_unless_it_is_given(
@@ -231,9 +234,12 @@ def test_the_base_url_is_read_from_the_environment_unless_it_is_given(
 ) -> None:
     monkeypatch.setenv("SUNO_BASE_URL", "http://127.0.0.1:8480/")
 
-    assert SunoCoverClient("key").base_url == "http://127.0.0.1:8480"
-    assert SunoCoverClient("key", host=KIE).base_url == "http://127.0.0.1:8480"
-    assert SunoCoverClient("key", base_url="https://a.example").base_url == "https://a.example"
+    assert SunoCoverClient("key-of-a-test").base_url == "http://127.0.0.1:8480"
+    assert SunoCoverClient("key-of-a-test", host=KIE).base_url == "http://127.0.0.1:8480"
+    assert (
+        SunoCoverClient("key-of-a-test", base_url="https://a.example").base_url
+        == "https://a.example"
+    )
 
 
 def test_an_empty_base_url_in_the_environment_counts_as_not_set(
@@ -241,7 +247,7 @@ def test_an_empty_base_url_in_the_environment_counts_as_not_set(
 ) -> None:
     monkeypatch.setenv("SUNO_BASE_URL", "")
 
-    assert SunoCoverClient("key", host=KIE).base_url == KIE.base_url
+    assert SunoCoverClient("key-of-a-test", host=KIE).base_url == KIE.base_url
 
 
 @pytest.mark.parametrize("url", ["http://a.example", "a.example", " ", "https://a.example/?b"])
@@ -251,4 +257,16 @@ def test_an_invalid_base_url_in_the_environment_is_an_error_that_names_the_varia
     monkeypatch.setenv("SUNO_BASE_URL", url)
 
     with pytest.raises(ValueError, match="SUNO_BASE_URL must"):
-        SunoCoverClient("key")
+        SunoCoverClient("key-of-a-test")
+
+
+async def test_a_session_that_does_not_decompress_answers_is_refused() -> None:
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        with pytest.raises(ValueError, match="session must be made without auto_decompress=False"):
+            SunoCoverClient("key-of-a-test", session=session)
+
+
+@pytest.mark.parametrize("proxy", ["", "ftp://proxy.example", "socks5://proxy.example:1080"])
+def test_a_proxy_is_checked_by_name(proxy: str) -> None:
+    with pytest.raises(ValueError, match=r"^proxy is "):
+        SunoCoverClient("key-of-a-test", proxy=proxy)
