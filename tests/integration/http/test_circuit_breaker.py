@@ -49,7 +49,7 @@ async def break_down(client: SunoCoverClient) -> None:
 
 @sockets
 async def test_while_the_host_is_broken_nothing_but_probes_goes_out() -> None:
-    rate_limit = RateLimit(calls=20, seconds=0.05)
+    rate_limit = RateLimit(calls=20, seconds=0.5)
     async with (
         Sandbox(BROKEN) as sandbox,
         connect(sandbox, rate_limit=rate_limit, retry=PROBING) as client,

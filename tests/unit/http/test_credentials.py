@@ -38,9 +38,7 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(value: str) -> None:
 
 @pytest.mark.parametrize("value", [f'"{KEY}"', f"'{KEY}'", f'"{KEY}', f"{KEY}'", f"`{KEY}`"])
 def test_a_key_in_quotes_is_refused_with_the_reason_and_not_shown(value: str) -> None:
-    with pytest.raises(
-        ValueError, match="mark; remove it: `docker --env-file` and"
-    ) as caught:
+    with pytest.raises(ValueError, match="mark; remove it: `docker --env-file` and") as caught:
         checked(value)
     assert KEY not in str(caught.value)
 
