@@ -97,7 +97,7 @@ async def synced_aiohttp(url: str) -> AsyncGenerator[Save, None]:
 async def ours(url: str) -> AsyncGenerator[Save, None]:
     """Download covers."""
     base = url.removesuffix(f"/{IMAGE}")
-    async with SunoCoverClient("key", base_url=base) as client:
+    async with SunoCoverClient("key-of-a-test", base_url=base) as client:
         details = CoverDetails(
             cover_task_id="c", status=CoverStatus.SUCCESS, images=(url,) * IMAGES
         )

@@ -87,7 +87,7 @@ async def prepared(name: str, number: int, url: str) -> AsyncGenerator[Waits, No
         return
     polls = QUICK if name == FLOWING else LIMIT
     async with SunoCoverClient(
-        "key", base_url=url, rate_limit=NO_LIMIT, poll_rate_limit=polls
+        "key-of-a-test", base_url=url, rate_limit=NO_LIMIT, poll_rate_limit=polls
     ) as client:
         tasks: list[CoverTask] | list[str]
         if name == SUBMITTED:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn, Self
 import aiohttp
 
 from suno_cover_async.common import addresses, validation
+from suno_cover_async.common.proxies import proxies
 from suno_cover_async.covers.cover_polling import id_of
 from suno_cover_async.covers.notifier import Notifier
 from suno_cover_async.covers.service import CoverService
@@ -66,6 +67,12 @@ class SunoCoverClient:
             through it. It has two weaknesses: the limiter does not count a GET that aiohttp itself
             repeats after a dropped connection, and aiohttp takes data that a host sends unasked on
             an idle connection for the answer to the next request.
+        proxy: The URL of an http or https proxy for the API and the images, possibly with a user
+            name and a password; None uses none. The proxy resolves names, so of image URLs only
+            those with a private address in place of a name can be refused. Requests to loopback
+            never go through a proxy.
+        trust_env: Whether `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` name the proxy where `proxy`
+            is None. Credentials of a netrc file are never used.
         fake_ip_networks: Networks as text, such as `("198.18.0.0/15",)`, from which a proxy's
             resolver answers (fake-ip). Names of image hosts may lead there; URLs with an address in
             place of a name never may.
@@ -89,6 +96,8 @@ class SunoCoverClient:
         poll: PollPolicy = PollPolicy(),  # noqa: B008 - a frozen value
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - a frozen value
         session: aiohttp.ClientSession | None = None,
+        proxy: str | None = None,
+        trust_env: bool = False,
         fake_ip_networks: Sequence[str] = (),
     ) -> None:
         """Check the arguments; open nothing before the first call."""
@@ -127,7 +136,8 @@ class SunoCoverClient:
             callback_url=url_of,
             poll=validation.instance("poll", poll, PollPolicy),
             concurrency=validation.count("concurrency", concurrency),
-            session=session and validation.instance("session", session, aiohttp.ClientSession),
+            session=_session(session),
+            proxies=proxies(proxy, trust_env=trust_env),
             fake_ip=addresses.fake_ip_networks("fake_ip_networks", fake_ip_networks),
         )
 
@@ -446,6 +456,15 @@ def _base_url(given: str | None, host: Host) -> str:
     if given is None and (url := os.environ.get("SUNO_BASE_URL")):
         return validation.base_url("SUNO_BASE_URL", url)
     return validation.base_url("base_url", validation.given(given, host.base_url))
+
+
+def _session(session: aiohttp.ClientSession | None) -> aiohttp.ClientSession | None:
+    if (
+        session is None
+        or validation.instance("session", session, aiohttp.ClientSession).auto_decompress
+    ):
+        return session
+    raise ValueError("session must be made without auto_decompress=False: answers are compressed")
 
 
 def _breaker(retry: RetryPolicy, name: str) -> CircuitBreaker:

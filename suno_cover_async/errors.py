@@ -4,6 +4,8 @@
 
     SunoCoverError
     ├── TransportError              no readable answer: refused, reset, cut off, timed out
+    │   ├── CertificateError            the host's certificate cannot be verified
+    │   └── ProxyError                  the proxy refuses to connect to the host
     ├── UnexpectedResponseError     an answer that cannot be read, or names the wrong task
     │   ├── ImagesMissingError      the cover is a success, but no images are named
     │   └── WrongAddressError       the base URL is not that of this API
@@ -109,6 +111,26 @@ class TransportError(SunoCoverError):
     """No readable answer came: the connection was refused, reset, cut off or timed out."""
 
     retryable = True
+
+
+class CertificateError(TransportError):
+    """The certificate of the API or of the image host cannot be verified; nothing was sent.
+
+    The message names the issuer, where it could be found out. A network that inspects TLS has an
+    issuer of its own: set the environment variable `SSL_CERT_FILE` to a file with its certificate.
+    """
+
+    retryable = False
+
+
+class ProxyError(TransportError):
+    """The proxy refuses to connect to the host, for instance for want of a password.
+
+    Nothing was sent to the host. A proxy that cannot be reached, or fails, is a `TransportError`,
+    or for an image a `DownloadError`.
+    """
+
+    retryable = False
 
 
 class UnexpectedResponseError(SunoCoverError):

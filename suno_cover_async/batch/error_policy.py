@@ -10,12 +10,14 @@ from suno_cover_async.errors import (
     AddressRefusedError,
     APIError,
     AuthenticationError,
+    CertificateError,
     ClientBlockedError,
     ClientUsageError,
     CoverExistsError,
     CoverExpiredError,
     CoverFailedError,
     InsufficientCreditsError,
+    ProxyError,
     SunoCoverError,
     UnexpectedResponseError,
     WrongAddressError,
@@ -64,12 +66,20 @@ def consequence_of(error: SunoCoverError, step: Step) -> Consequence:
     return Consequence.WRONG_TASK if _is_of_another_song(error) else Consequence.ATTENTION
 
 
-_ALL_ALIKE = (AuthenticationError, ClientBlockedError, ClientUsageError, WrongAddressError)
+_ALL_ALIKE = (
+    AuthenticationError,
+    CertificateError,
+    ClientBlockedError,
+    ClientUsageError,
+    ProxyError,
+    WrongAddressError,
+)
+_NO_IMAGES = (AddressRefusedError, CertificateError, ClientBlockedError, ProxyError)
 
 
 def _is_about_saving(error: SunoCoverError, step: Step) -> bool:
-    """Return whether no image can be saved: the disk, the image host or its address is at fault."""
-    is_for_all = isinstance(error, ClientBlockedError | AddressRefusedError)
+    """Return whether no image can be saved: the disk, the image host or the way is at fault."""
+    is_for_all = isinstance(error, _NO_IMAGES)
     return (step is Step.SAVE and is_for_all) or isinstance(error.__cause__, OSError)
 
 

@@ -22,8 +22,9 @@ from suno_cover_async.cli.output.console import logging_to, stderr
 from suno_cover_async.cli.shared_limit import rate_limit
 from suno_cover_async.common import validation
 from suno_cover_async.common.addresses import fake_ip_networks
+from suno_cover_async.common.proxies import proxies
 from suno_cover_async.hosts import HOSTS
-from suno_cover_async.http.credentials import ApiKey
+from suno_cover_async.http.credentials import key_problem
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -66,6 +67,7 @@ class Connection:
     key_file: str | None = None
     timeout: float | None = None
     poll: float | None = None
+    proxy: str | None = None
     fake_ip: tuple[str, ...] = ()
     shared_limit: bool = True
 
@@ -94,6 +96,8 @@ class Connection:
             concurrency=concurrency,
             rate_limit=rate_limit(url, shared=self.shared_limit),
             retry=retry or RetryPolicy(),
+            proxy=self.proxy,
+            trust_env=True,
             fake_ip_networks=self.fake_ip,
         )
 
@@ -115,6 +119,7 @@ class Connection:
             "--key-file": self.key_file,
             "--timeout": None if self.timeout is None else f"{self.timeout:g}",
             "--poll": None if self.poll is None else f"{self.poll:g}",
+            "--proxy": self.proxy,
         }
         options = [*given.items(), *(("--fake-ip", network) for network in self.fake_ip)]
         words = [word for name, value in options if value is not None for word in (name, value)]
@@ -130,21 +135,11 @@ class Connection:
             missing = f"{source} is empty"
         if not key:
             raise KeyMissingError(f"no API key; {missing}")
-        if _can_be_sent(key):
+        problem = key_problem(key)
+        if problem is None:
             return key
         del key  # so that no traceback's locals show it
-        raise click.UsageError(
-            f"the API key from {source} has characters that are not allowed in a key; check for a "
-            "space or a line end at its start or end"
-        )
-
-
-def _can_be_sent(key: str) -> bool:
-    try:
-        ApiKey(key).check()
-    except ValueError:
-        return False
-    return True
+        raise click.UsageError(f"the API key from {source} {problem}")
 
 
 def _read_key(name: str) -> str:
@@ -229,6 +224,20 @@ def _networks(
     return networks
 
 
+def _proxy(_: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
+    """Check the URL of a proxy; it must hold no password, which others could read."""
+    if url is not None and "@" in url:
+        raise click.UsageError(
+            f"{parameter.opts[0]} must hold no user name and no password, which every process of "
+            "the machine could read; set HTTPS_PROXY to the whole URL instead"
+        )
+    try:
+        proxies(url, trust_env=False)
+    except ValueError as error:
+        raise click.UsageError(str(error).replace("proxy", parameter.opts[0], 1)) from None
+    return url
+
+
 refuse_key: Callable[[Any], Any] = click.option(
     "--api-key",
     "--key",
@@ -275,6 +284,13 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         type=Seconds(0, min_open=True),
         metavar="SECONDS",
         help="The minimum time between two polls of a cover. [default: 5, the first as learned]",
+    ),
+    click.option(
+        "--proxy",
+        metavar="URL",
+        callback=_proxy,
+        help="Send everything through this http or https proxy. [default: HTTPS_PROXY, or "
+        "ALL_PROXY, but for the hosts in NO_PROXY]",
     ),
     click.option(
         "--fake-ip",

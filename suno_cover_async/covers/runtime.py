@@ -16,9 +16,11 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import attrs
+from yarl import URL
 
 from suno_cover_async.common.addresses import Address, Network, is_loopback
 from suno_cover_async.common.connector import HEADER_LIMITS, Connector
+from suno_cover_async.common.proxies import Proxies
 from suno_cover_async.common.tasks import is_part_of
 from suno_cover_async.covers.image_age import ImageAge, image_age
 from suno_cover_async.covers.notifier import Notifier
@@ -160,19 +162,28 @@ async def open_runtime(
     notifier: Notifier,
     callback_url: Callable[[str], str],
     users: set[asyncio.Task[None]],
+    proxies: Proxies,
     fake_ip: Sequence[Network],
 ) -> Runtime:
     """Open a runtime in the running event loop, without suspending; `stack` closes it."""
     # Nothing awaited here may suspend, and entering a ClientSession does not. If it did, two first
     # callers could each open a runtime, and only one of the two would be used and closed.
     owned = session is None
+    proxy = proxies.of(URL(account.base_url))
     if session is None:
-        session = await stack.enter_async_context(_own_session(account))
+        session = await stack.enter_async_context(_own_session(account, proxied=proxy is not None))
     on_loopback = is_loopback(urlsplit(account.base_url).hostname)
-    images = ImageDownloader(loopback=on_loopback, user_agent=USER_AGENT, fake_ip=fake_ip)
+    images = ImageDownloader(
+        loopback=on_loopback, user_agent=USER_AGENT, proxies=proxies, fake_ip=fake_ip
+    )
     stack.push_async_callback(images.close)
     exchange = Exchange(
-        session, account.base_url, account.key, seconds=account.retry.attempt_timeout, owned=owned
+        session,
+        account.base_url,
+        account.key,
+        seconds=account.retry.attempt_timeout,
+        owned=owned,
+        proxy=proxy,
     )
     transport = Transport(account, exchange)
 
@@ -204,11 +215,14 @@ async def open_runtime(
     return runtime
 
 
-def _own_session(account: Account) -> aiohttp.ClientSession:
-    """Make a session without cookies, and without aiohttp's hidden cap of 100 connections."""
+def _own_session(account: Account, *, proxied: bool) -> aiohttp.ClientSession:
+    """Make a session without cookies, and without aiohttp's hidden cap of 100 connections.
+
+    With a proxy it does not hold the key, since aiohttp sends a session's headers to the proxy too.
+    """
     is_plain = urlsplit(account.base_url).scheme == "http"
     return aiohttp.ClientSession(
-        headers=account.key.headers(),
+        headers={"User-Agent": USER_AGENT} if proxied else account.key.headers(),
         connector=Connector(
             limit=0, ttl_dns_cache=300, socket_factory=_open_on_loopback if is_plain else None
         ),

@@ -13,6 +13,7 @@ import aiohttp
 
 from suno_cover_async.common.addresses import Network
 from suno_cover_async.common.loop_local import LoopLocal
+from suno_cover_async.common.proxies import Proxies
 from suno_cover_async.covers.cover_polling import id_of, unknown_cover_task
 from suno_cover_async.covers.notifier import Notifier
 from suno_cover_async.covers.runtime import Runtime, open_runtime
@@ -52,6 +53,7 @@ class CoverService:
         poll: PollPolicy,
         concurrency: int,
         session: aiohttp.ClientSession | None,
+        proxies: Proxies = Proxies(),  # noqa: B008 - a frozen value
         fake_ip: Sequence[Network] = (),
     ) -> None:
         """Open nothing yet; the first operation opens the runtime of its event loop.
@@ -63,6 +65,7 @@ class CoverService:
             poll: When to poll.
             concurrency: The number of covers that may be in flight at once.
             session: A borrowed session for the API; None opens one.
+            proxies: The proxies of API requests and downloads.
             fake_ip: Networks to which names of image hosts may lead, though they are not public.
         """
         self.account: Account = account
@@ -72,6 +75,7 @@ class CoverService:
         self._notifier = notifier
         self._callback_url = callback_url
         self._session = session
+        self._proxies = proxies
         self._fake_ip = fake_ip
         self._users = set[asyncio.Task[None]]()
         self._loops = LoopLocal(self._open, ClientUsageError)
@@ -244,6 +248,7 @@ class CoverService:
             notifier=self._notifier,
             callback_url=self._callback_url,
             users=self._users,
+            proxies=self._proxies,
             fake_ip=self._fake_ip,
         )
 

@@ -7,6 +7,9 @@ from typing import Any, NoReturn
 from suno_cover_async.common.version import __version__
 from suno_cover_async.protocol.redaction import without, written
 
+_QUOTES = "\"'`"
+_SHORTEST = 8  # characters; the keys that were seen have 32
+
 USER_AGENT = f"suno-cover-async/{__version__}"
 """Sent with every request: the hosts' gateway refuses a default one (HTTP 403, code 1010) [seen
 live]."""
@@ -27,7 +30,7 @@ class ApiKey:
         raise TypeError("an API key is not pickled")
 
     def check(self) -> None:
-        """Check that the key can be sent: printable ASCII without spaces.
+        """Check that the key can be sent: at least 8 printable ASCII characters, without spaces.
 
         Raises:
             TypeError: The key is not a str.
@@ -39,11 +42,9 @@ class ApiKey:
             )
         if not isinstance(self._value, str):
             raise TypeError("api_key must be a str")
-        if not re.fullmatch(r"[!-~]+", self._value):
-            raise ValueError(
-                "api_key (or SUNO_API_KEY) has characters that no key has; check for a space or a "
-                "line break at its beginning or end"
-            )
+        problem = key_problem(self._value)
+        if problem is not None:
+            raise ValueError(f"api_key (or SUNO_API_KEY) {problem}")
         self._written = written(self._value)
 
     def headers(self) -> dict[str, str]:
@@ -52,6 +53,7 @@ class ApiKey:
             "Authorization": f"Bearer {self._value}",
             "User-Agent": USER_AGENT,
             "Accept": "application/json",
+            "Cache-Control": "no-cache",  # a cache on the way would answer polls with old news
         }
 
     def fingerprint(self, host: str) -> str:
@@ -62,3 +64,23 @@ class ApiKey:
     def hide_in(self, text: str) -> str:
         """Return a server's text without the key, in any of the usual encodings of the key."""
         return without(text, self._written)
+
+
+def key_problem(key: str) -> str | None:
+    """Return what is wrong with a key, as the rest of a sentence about it; None if nothing is."""
+    if not re.fullmatch(r"[!-~]+", key):
+        return (
+            "has characters that no key has; check for a space or a line break at its beginning "
+            "or end"
+        )
+    if key[0] in _QUOTES or key[-1] in _QUOTES:
+        return (
+            "begins or ends with a quotation mark; remove it: `docker --env-file` and others keep "
+            'the quotation marks of a line such as SUNO_API_KEY="..."'
+        )
+    if len(key) < _SHORTEST:
+        return (
+            f"has only {len(key)} characters; keys have at least {_SHORTEST}: check that it was "
+            "copied as a whole"
+        )
+    return None

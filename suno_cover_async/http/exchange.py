@@ -1,7 +1,7 @@
 """The exchange: sends one request through aiohttp and returns its answer, without the key.
 
-It is the only module that speaks HTTP with the API. It owns the translation of aiohttp's
-exceptions; none of them leaves it. `transport.py` decides when a request is sent, `responses.py`
+It is the only module that speaks HTTP with the API. No exception of aiohttp leaves it:
+`failures.py` says what they mean. `transport.py` decides when a request is sent, `responses.py`
 what its answer means.
 """
 
@@ -16,8 +16,9 @@ from yarl import URL
 
 from suno_cover_async.common.connector import NO_HTTP, Connector, has_large_headers
 from suno_cover_async.common.tasks import cancellations_of_this_task
-from suno_cover_async.errors import ClientUsageError, TransportError
+from suno_cover_async.errors import ClientUsageError
 from suno_cover_async.http.credentials import ApiKey
+from suno_cover_async.http.failures import Failure, describe, error_of
 from suno_cover_async.protocol.gateway import Answer
 from suno_cover_async.protocol.responses import retry_after
 
@@ -27,10 +28,6 @@ MOST_BYTES = 1 << 18
 _BYTE_ORDER_MARK = "\ufeff"
 _CONNECT_SECONDS = 10.0
 _SESSION_CLOSED = "the session is closed; pass the client an open session"
-_OTHER_CREDENTIALS = (
-    "the borrowed session has credentials of its own for this host, by auth= or, with trust_env, "
-    "in the netrc file; nothing was sent: pass a session without them"
-)
 
 
 class Exchange:
@@ -44,6 +41,7 @@ class Exchange:
         *,
         seconds: float,
         owned: bool,
+        proxy: URL | None = None,
     ) -> None:
         """Use `session`, and leave closing it to its creator.
 
@@ -52,7 +50,9 @@ class Exchange:
             base_url: The URL that targets are appended to.
             key: The key to send with each request.
             seconds: The most seconds that one exchange may take.
-            owned: Whether the client made the session; then its default headers have the key.
+            owned: Whether the client made the session; without a proxy its default headers have
+                the key.
+            proxy: The proxy to send through; its URL may contain a password.
         """
         self._session = session
         self._base_url = base_url
@@ -63,12 +63,16 @@ class Exchange:
             "raise_for_status": False,
             "timeout": aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
         }
+        self._is_proxied = proxy is not None
+        if proxy is not None:
+            self._options["proxy"] = proxy
         if owned:
             self._options["middlewares"] = (_once,)
-        # A borrowed session keeps its own middlewares, and gets the key with each request. The
-        # attribute holds a function, not the headers: some tools show, with a traceback's frame,
-        # the values of the attributes that its source lines name.
-        self._headers = _no_headers if owned else key.headers
+        # A borrowed session keeps its own middlewares, and gets the key with each request. So does
+        # one with a proxy: aiohttp sends a session's default headers to the proxy, in plain text.
+        # The attribute holds a function, not the headers: some tools show, with a traceback's
+        # frame, the values of the attributes that its source lines name.
+        self._headers = _no_headers if owned and proxy is None else key.headers
 
     def distrust(self) -> None:
         """Reuse none of the open connections, after an answer that belonged to another request.
@@ -93,7 +97,7 @@ class Exchange:
         # repeats it. A raised error would carry them into the caller's traceback and its logs.
         answer: Answer | None = None
         raised: BaseException | None = None
-        failure = ""
+        failure: Failure | None = None
         cancellations = cancellations_of_this_task()
         attempt = asyncio.timeout(self._seconds)
         try:
@@ -108,7 +112,7 @@ class Exchange:
                 )
                 try:
                     if has_large_headers(response):
-                        raise _DroppedError(f"it came {NO_HTTP}")
+                        raise _DroppedError(Failure(f"it came {NO_HTTP}"))
                     content = response.content
                     # Small answers have come as a whole by now.
                     whole = await (response.read() if content.is_eof() else _bounded(content))
@@ -116,9 +120,10 @@ class Exchange:
                 finally:
                     response.release()
         except _DroppedError as error:
-            failure = str(error)
+            failure = error.failure
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError, ExceptionGroup) as error:
-            failure = f"nothing for {self._seconds:g} s" if attempt.expired() else _describe(error)
+            is_late = attempt.expired()
+            failure = Failure(f"nothing for {self._seconds:g} s") if is_late else describe(error)
         except BaseException as error:  # noqa: BLE001 - returned: a cancellation, or an interrupt
             if not self._is_of_closing(error, cancellations):
                 raised = error
@@ -128,11 +133,11 @@ class Exchange:
             return answer
         if self._session.closed and not (body and body.sent):
             return ClientUsageError(_SESSION_CLOSED)
-        if failure == _OTHER_CREDENTIALS:
-            return ClientUsageError(failure)
-        return TransportError(
-            f"no answer from {self._base_url}: {failure or 'the client was closed'}"
-        )
+        try:
+            failure = failure or Failure("the client was closed")
+            return await error_of(failure, self._base_url, proxied=self._is_proxied)
+        except BaseException as error:  # noqa: BLE001 - as above
+            return _bare(error)
 
     def _is_of_closing(self, error: BaseException, cancellations: int) -> bool:
         """Return whether a CancelledError came from closing the connector, not from a caller."""
@@ -198,6 +203,10 @@ class SubmitBody(aiohttp.BytesPayload):
 class _DroppedError(Exception):
     """Describes the error that aiohttp raised for a request; aiohttp does not retry on it."""
 
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.words)
+        self.failure = failure
+
 
 async def _once(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -209,8 +218,8 @@ async def _once(
     try:
         return await handler(request)
     except (aiohttp.ClientError, OSError) as error:
-        words = _describe(error)
-    raise _DroppedError(words)
+        failure = describe(error)
+    raise _DroppedError(failure)
 
 
 def _no_headers() -> dict[str, str]:
@@ -228,13 +237,3 @@ def _bare(error: BaseException) -> BaseException:
         )
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)
-
-
-def _describe(error: Exception) -> str:
-    """Describe a foreign error by class and the system's text: its own text may hold headers."""
-    if type(error) is ValueError and "AUTHORIZATION" in str(error):
-        return _OTHER_CREDENTIALS
-    if isinstance(error, aiohttp.ClientResponseError):
-        return f"it came {NO_HTTP}"
-    words = error.strerror if isinstance(error, OSError) and error.strerror else ""
-    return f"{type(error).__name__} {words}".strip()

@@ -24,6 +24,7 @@ from suno_cover_async.common.addresses import (
     is_public,
     literal,
 )
+from suno_cover_async.common.certificates import untrusted
 from suno_cover_async.common.connector import (
     HEADER_LIMITS,
     NO_HTTP,
@@ -31,8 +32,10 @@ from suno_cover_async.common.connector import (
     has_large_headers,
 )
 from suno_cover_async.common.disk import in_thread
+from suno_cover_async.common.proxies import Proxies
 from suno_cover_async.common.tasks import cancellations_of_this_task
 from suno_cover_async.errors import (
+    CertificateError,
     ClientUsageError,
     DownloadError,
     SunoCoverError,
@@ -51,6 +54,7 @@ from suno_cover_async.images.responses import (
 from suno_cover_async.images.urls import checked, joined, parsed, shown
 
 _OK = 200
+_TLS_PORT = 443
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
 _CLOSED = "the downloader is closed; make a new client"
@@ -76,9 +80,10 @@ class ImageDownloader:
         user_agent: str,
         max_bytes: int = 32 * 1024 * 1024,
         timeout: float = 120.0,
+        proxies: Proxies = Proxies(),  # noqa: B008 - a frozen value
         fake_ip: Sequence[Network] = (),
     ) -> None:
-        """Open the session.
+        """Open the sessions.
 
         Args:
             loopback: The API itself is on loopback (the sandbox), so images may be there too, even
@@ -86,6 +91,8 @@ class ImageDownloader:
             user_agent: Sent with every request; the host's edge blocks the usual default ones.
             max_bytes: The largest image to accept, in bytes.
             timeout: The longest time for one fetch, redirects included, in seconds.
+            proxies: The proxies. A proxy resolves names, so then only a URL with an address in
+                place of a name can be refused for its address.
             fake_ip: Networks from which a proxy's resolver answers; names may lead there.
 
         Raises:
@@ -96,13 +103,13 @@ class ImageDownloader:
         if not timeout > 0:
             raise ValueError(f"timeout must be above 0, not {timeout!r}")
         self._loopback = loopback
+        self._proxies = proxies
         self._fake_ip = fake_ip
         self._max_bytes = max_bytes
         self._timeout = timeout
         silence = min(timeout, _LONGEST_SILENCE)
-        self._session = aiohttp.ClientSession(
-            # limit=0: the caller's concurrency is the only limit
-            connector=Connector(limit=0, socket_factory=self._open_socket),
+        open_session = partial(
+            aiohttp.ClientSession,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
             auto_decompress=False,
@@ -111,6 +118,10 @@ class ImageDownloader:
             **HEADER_LIMITS,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=silence, sock_read=silence),
         )
+        # limit=0: the caller's concurrency is the only limit
+        self._session = open_session(connector=Connector(limit=0, socket_factory=self._open_socket))
+        # A proxy may have a private address: its session connects to any.
+        self._proxied = None if proxies.none else open_session(connector=Connector(limit=0))
 
     async def fetch(self, url: str, target: Path, *, gone: bool = False) -> Path:
         """Fetch one image into one file, in one attempt.
@@ -129,6 +140,8 @@ class ImageDownloader:
             ClientBlockedError: The image host's edge blocks this client: a challenge
                 (`cf-mitigated`), or Cloudflare's 1010 or other marks.
             AddressRefusedError: The host, or that of a redirect, has no public address.
+            CertificateError: The host's certificate cannot be verified.
+            ProxyError: The proxy refuses to connect to the host.
             DownloadError: Any other failure. It is `retryable` if it may be temporary: a missing
                 image, no connection, no answer in time, a body cut off or empty, 408, 425, 429,
                 5xx, or an HTML page instead of the image, which failing gateways send.
@@ -147,6 +160,8 @@ class ImageDownloader:
             if not self._session.closed or cancellations_of_this_task() > cancellations:
                 raise
             failure: SunoCoverError = ClientUsageError(_CLOSED)
+        except aiohttp.ClientConnectorCertificateError as error:
+            failure = await self._untrusted(error, start)
         except (aiohttp.ClientError, OSError, RuntimeError, ValueError) as error:
             # aiohttp raises RuntimeError for a connection that `close` ended
             failure = connection_error(error, start, _refused.get())
@@ -154,16 +169,28 @@ class ImageDownloader:
             _refused.reset(mine)
         raise failure
 
+    async def _untrusted(
+        self, error: aiohttp.ClientConnectorCertificateError, url: URL
+    ) -> CertificateError:
+        opener = self._open_socket if self._proxies.of(url) is None else None
+        port = error.port or _TLS_PORT
+        what = await untrusted(error.host, port, error.certificate_error, opener)
+        return CertificateError(f"image {shown(url)}: {what}")
+
     async def close(self) -> None:
-        """Close the session; closing twice is fine."""
+        """Close the sessions; closing twice is fine."""
         await self._session.close()
+        if self._proxied is not None:
+            await self._proxied.close()
 
     async def _follow(self, url: URL, target: Path, *, gone: bool) -> Path:
         for _ in range(1 + _MOST_REDIRECTS):
             if self._session.closed:
                 raise ClientUsageError(_CLOSED)
             self._check_literal(url)
-            async with self._session.get(url, allow_redirects=False) as response:
+            proxy = self._proxies.of(url)
+            session = self._session if proxy is None or self._proxied is None else self._proxied
+            async with session.get(url, allow_redirects=False, proxy=proxy) as response:
                 if has_large_headers(response):
                     raise DownloadError(
                         f"{place(response)} was answered {NO_HTTP}; try again",

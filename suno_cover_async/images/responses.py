@@ -7,6 +7,7 @@ aiohttp were measured on 3.14.5.
 import aiohttp
 from yarl import URL
 
+from suno_cover_async.common import proxies
 from suno_cover_async.common.addresses import FAKE_IP, fake_ip_networks, is_in
 from suno_cover_async.common.connector import NO_HTTP
 from suno_cover_async.common.json_text import json_object
@@ -16,6 +17,7 @@ from suno_cover_async.errors import (
     ClientBlockedError,
     CoverExpiredError,
     DownloadError,
+    ProxyError,
     SunoCoverError,
 )
 from suno_cover_async.images import formats
@@ -45,19 +47,23 @@ def address_refused(url: URL, address: str) -> AddressRefusedError:
     )
 
 
-def connection_error(error: Exception, url: URL, refused: list[str]) -> DownloadError:
-    """Return the DownloadError for a failed request; omit aiohttp's text, which may hold URLs."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return DownloadError(
-            f"the certificate behind image {shown(url)} cannot be trusted; check this machine's "
-            "clock and certificates"
-        )
+def connection_error(error: Exception, url: URL, refused: list[str]) -> SunoCoverError:
+    """Return the error for a failed request; omit aiohttp's text, which may hold URLs."""
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        refusal = proxies.refusal(error.status, url.host or "")
+        if refusal is not None:
+            return ProxyError(f"image {shown(url)}: {refusal}")
     if refused and isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         return address_refused(url, refused[0])
     if isinstance(error, ValueError):
         return DownloadError(f"image {shown(url)} cannot be requested; check the URL")
     if isinstance(error, TimeoutError):
         reason = "did not arrive in time"
+    elif isinstance(error, aiohttp.ClientHttpProxyError):
+        reason = f"was not reached: the proxy answered HTTP {error.status}"
+    elif isinstance(error, aiohttp.ClientProxyConnectionError):
+        words = printable(error.os_error.strerror or "no connection")
+        reason = f"was not reached: the proxy cannot be reached ({words})"
     elif isinstance(error, aiohttp.ClientConnectorError):
         reason = f"cannot be reached ({printable(error.os_error.strerror or 'no connection')})"
     elif isinstance(error, aiohttp.ClientResponseError):

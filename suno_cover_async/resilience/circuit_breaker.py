@@ -17,9 +17,11 @@ import attrs
 
 from suno_cover_async.errors import (
     AddressRefusedError,
+    CertificateError,
     ClientUsageError,
     DownloadError,
     MaintenanceError,
+    ProxyError,
     RateLimitError,
     ServerError,
     SunoCoverError,
@@ -38,6 +40,8 @@ def is_trouble(outcome: object) -> TypeGuard[SunoCoverError]:
 
     An image that is missing is one cover's affair: the image host works.
     """
+    if isinstance(outcome, CertificateError | ProxyError):  # no retry helps, so no probe would
+        return False
     if isinstance(outcome, DownloadError) and outcome.is_missing:
         return False
     return isinstance(outcome, TransportError | ServerError | MaintenanceError) or (

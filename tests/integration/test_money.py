@@ -96,7 +96,7 @@ async def test_a_submit_that_was_not_executed_is_made_again(fault: Fault) -> Non
 def test_a_submit_that_was_never_sent_is_tried_again_at_once_and_in_full() -> None:
     async def scenario() -> float:
         began = asyncio.get_running_loop().time()
-        async with SunoCoverClient("key", base_url=url, retry=FAST_RETRY) as client:
+        async with SunoCoverClient("key-of-a-test", base_url=url, retry=FAST_RETRY) as client:
             with pytest.raises(TransportError):
                 await client.submit("a-song")
         return asyncio.get_running_loop().time() - began
@@ -289,7 +289,7 @@ async def test_no_credits_no_key_and_no_such_song_are_said_at_once() -> None:
 
 
 async def test_a_wrong_key_is_said_at_once() -> None:
-    async with Sandbox(FREE) as sandbox, connect(sandbox, api_key="wrong") as client:
+    async with Sandbox(FREE) as sandbox, connect(sandbox, api_key="wrong-key") as client:
         with pytest.raises(AuthenticationError):
             await client.credits()
 
@@ -300,7 +300,7 @@ async def test_a_wrong_key_is_said_at_once() -> None:
 async def test_a_redirect_is_refused_and_neither_body_nor_key_travels_on(status: int) -> None:
     async with (
         Sandbox(FREE) as sandbox,
-        Sandbox(FREE, api_key="other") as other,
+        Sandbox(FREE, api_key="other-key") as other,
         connect(sandbox) as client,
     ):
         (music,) = sandbox.add_music(1)

@@ -19,14 +19,14 @@ from suno_cover_async import (
 )
 from tests.support.callback_requests import make
 
-KEYED: dict[str, Any] = {"api_key": "key"}
+KEYED: dict[str, Any] = {"api_key": "key-of-a-test"}
 
 ODD_IDS = ["", " ", "a b", "a\n", "a\x00", "ä", "x" * 129, "https://suno.com/song/1", 5, None, b"a"]
 
 
 @pytest.mark.parametrize("odd", ODD_IDS)
 async def test_an_odd_id_is_refused_before_anything_is_sent(odd: Any) -> None:
-    async with SunoCoverClient("key", base_url="http://127.0.0.1:1") as client:
+    async with SunoCoverClient("key-of-a-test", base_url="http://127.0.0.1:1") as client:
         for verb in (
             client.submit,
             client.generate,
@@ -93,14 +93,14 @@ def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 )
 def test_a_base_url_that_would_leak_the_key_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="base_url"):
-        SunoCoverClient("key", base_url=url)
+        SunoCoverClient("key-of-a-test", base_url=url)
 
 
 @pytest.mark.parametrize(
     "url", ["https://p.example/suno/", "http://127.0.0.1:1", "http://localhost", "http://[::1]:8"]
 )
 def test_https_anywhere_and_http_on_loopback_are_fine(url: str) -> None:
-    SunoCoverClient("key", base_url=url)
+    SunoCoverClient("key-of-a-test", base_url=url)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_wrong_kind_of_argument_is_refused_at_once_and_by_name(argument: str, 
 
 @pytest.mark.parametrize("timeout", ["5", 10**400, 0, -1, float("nan"), float("inf")])
 async def test_a_nonsense_timeout_is_refused(timeout: Any) -> None:
-    async with SunoCoverClient("key") as client:
+    async with SunoCoverClient("key-of-a-test") as client:
         with pytest.raises((ValueError, TypeError), match="timeout"):
             await client.wait("task", timeout=timeout)
         with pytest.raises((ValueError, TypeError), match="timeout"):
@@ -155,28 +155,28 @@ async def test_a_nonsense_timeout_is_refused(timeout: Any) -> None:
 @pytest.mark.parametrize("receiver", [5, "https://me.example", object()])
 def test_a_receiver_of_another_kind_is_refused(receiver: Any) -> None:
     with pytest.raises(TypeError, match="receiver must be a CallbackReceiver, not"):
-        SunoCoverClient("key", receiver=receiver)
+        SunoCoverClient("key-of-a-test", receiver=receiver)
 
 
 def test_a_submit_has_one_callback_url() -> None:
     with pytest.raises(ValueError, match="callback_url or receiver, not both"):
-        SunoCoverClient("key", receiver=make(), callback_url="https://me.example")
+        SunoCoverClient("key-of-a-test", receiver=make(), callback_url="https://me.example")
 
 
 def test_a_client_is_not_pickled_nor_copied() -> None:
     for duplicate in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match="holds an API key"):
-            duplicate(SunoCoverClient("key"))
+            duplicate(SunoCoverClient("key-of-a-test"))
 
 
 def test_an_account_is_one_key_at_one_host_at_any_address() -> None:
-    client = SunoCoverClient("key", base_url="https://proxy.example/suno/", concurrency=7)
+    client = SunoCoverClient("key-of-a-test", base_url="https://proxy.example/suno/", concurrency=7)
 
     assert (client.base_url, client.concurrency) == ("https://proxy.example/suno", 7)
-    assert client.account == SunoCoverClient("key").account
-    assert client.account != SunoCoverClient("key", host=KIE).account
-    assert client.account != SunoCoverClient("another").account
-    assert SunoCoverClient("key", host=KIE).base_url == KIE.base_url
+    assert client.account == SunoCoverClient("key-of-a-test").account
+    assert client.account != SunoCoverClient("key-of-a-test", host=KIE).account
+    assert client.account != SunoCoverClient("another-key").account
+    assert SunoCoverClient("key-of-a-test", host=KIE).base_url == KIE.base_url
 
 
 COVER = CoverDetails(
@@ -198,7 +198,7 @@ async def test_a_download_of_nonsense_is_refused_by_name(
     arguments: dict[str, Any], error: type[Exception], reason: str, tmp_path: Path
 ) -> None:
     valid: dict[str, Any] = {"details": COVER, "into": tmp_path}
-    async with SunoCoverClient("key") as client:
+    async with SunoCoverClient("key-of-a-test") as client:
         with pytest.raises(error, match=reason):
             await client.download(**(valid | arguments))
 
@@ -206,24 +206,27 @@ async def test_a_download_of_nonsense_is_refused_by_name(
 @pytest.mark.parametrize("networks", [["127.0.0.0/8"], ["0.0.0.0/0"], ["169.254.0.0/16"], ["x"]])
 def test_a_fake_ip_network_is_checked_by_name(networks: list[str]) -> None:
     with pytest.raises(ValueError, match=r"^fake_ip_networks: "):
-        SunoCoverClient("key", fake_ip_networks=networks)
+        SunoCoverClient("key-of-a-test", fake_ip_networks=networks)
 
 
 def test_fake_ip_networks_are_no_single_text() -> None:
     with pytest.raises(TypeError, match="fake_ip_networks must be a sequence"):
-        SunoCoverClient("key", fake_ip_networks="198.18.0.0/15")
+        SunoCoverClient("key-of-a-test", fake_ip_networks="198.18.0.0/15")
 
 
 @pytest.mark.parametrize("name", ["kie", "sunoapi", "apibox"])
 def test_a_host_may_be_given_by_its_name(name: str) -> None:
-    named, given = SunoCoverClient("key", host=name), SunoCoverClient("key", host=HOSTS[name])
+    named, given = (
+        SunoCoverClient("key-of-a-test", host=name),
+        SunoCoverClient("key-of-a-test", host=HOSTS[name]),
+    )
 
     assert (named.base_url, named.account) == (given.base_url, given.account)
 
 
 def test_an_unknown_name_of_a_host_is_an_error_that_lists_the_names() -> None:
     with pytest.raises(ValueError, match="sunoapi, kie, apibox, not 'suno'"):
-        SunoCoverClient("key", host="suno")
+        SunoCoverClient("key-of-a-test", host="suno")
 
 
 def test_the_base_url_is_read_from_the_environment_unless_it_is_given(
@@ -231,9 +234,12 @@ def test_the_base_url_is_read_from_the_environment_unless_it_is_given(
 ) -> None:
     monkeypatch.setenv("SUNO_BASE_URL", "http://127.0.0.1:8480/")
 
-    assert SunoCoverClient("key").base_url == "http://127.0.0.1:8480"
-    assert SunoCoverClient("key", host=KIE).base_url == "http://127.0.0.1:8480"
-    assert SunoCoverClient("key", base_url="https://a.example").base_url == "https://a.example"
+    assert SunoCoverClient("key-of-a-test").base_url == "http://127.0.0.1:8480"
+    assert SunoCoverClient("key-of-a-test", host=KIE).base_url == "http://127.0.0.1:8480"
+    assert (
+        SunoCoverClient("key-of-a-test", base_url="https://a.example").base_url
+        == "https://a.example"
+    )
 
 
 def test_an_empty_base_url_in_the_environment_counts_as_not_set(
@@ -241,7 +247,7 @@ def test_an_empty_base_url_in_the_environment_counts_as_not_set(
 ) -> None:
     monkeypatch.setenv("SUNO_BASE_URL", "")
 
-    assert SunoCoverClient("key", host=KIE).base_url == KIE.base_url
+    assert SunoCoverClient("key-of-a-test", host=KIE).base_url == KIE.base_url
 
 
 @pytest.mark.parametrize("url", ["http://a.example", "a.example", " ", "https://a.example/?b"])
@@ -251,4 +257,16 @@ def test_an_invalid_base_url_in_the_environment_is_an_error_that_names_the_varia
     monkeypatch.setenv("SUNO_BASE_URL", url)
 
     with pytest.raises(ValueError, match="SUNO_BASE_URL must"):
-        SunoCoverClient("key")
+        SunoCoverClient("key-of-a-test")
+
+
+async def test_a_session_that_does_not_decompress_answers_is_refused() -> None:
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        with pytest.raises(ValueError, match="session must be made without auto_decompress=False"):
+            SunoCoverClient("key-of-a-test", session=session)
+
+
+@pytest.mark.parametrize("proxy", ["", "ftp://proxy.example", "socks5://proxy.example:1080"])
+def test_a_proxy_is_checked_by_name(proxy: str) -> None:
+    with pytest.raises(ValueError, match=r"^proxy is "):
+        SunoCoverClient("key-of-a-test", proxy=proxy)

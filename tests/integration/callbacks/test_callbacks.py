@@ -423,6 +423,6 @@ async def test_1000_covers_with_a_third_of_the_callbacks_lost_doubled_early_late
 def test_a_submit_has_one_callback_url() -> None:
     receiver = CallbackReceiver(public_url="https://me.example/suno", secret="s")
     with pytest.raises(ValueError, match="callback_url or receiver"):
-        SunoCoverClient("k", receiver=receiver, callback_url="https://me.example")
+        SunoCoverClient("key-of-a-test", receiver=receiver, callback_url="https://me.example")
     with pytest.raises(TypeError, match="receiver must be a CallbackReceiver"):
-        SunoCoverClient("k", receiver="https://me.example")  # type: ignore[arg-type]
+        SunoCoverClient("key-of-a-test", receiver="https://me.example")  # type: ignore[arg-type]

@@ -197,7 +197,7 @@ def test_what_a_closed_loop_had_on_the_wire_is_possibly_billed_in_the_next() -> 
 
 
 def test_closing_waits_for_no_work_of_an_event_loop_that_is_closed() -> None:
-    client = SunoCoverClient("key", base_url="http://127.0.0.1:1")
+    client = SunoCoverClient("key-of-a-test", base_url="http://127.0.0.1:1")
     loop = asyncio.new_event_loop()
 
     async def leave() -> None:

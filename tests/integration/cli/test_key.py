@@ -59,7 +59,7 @@ async def test_a_key_with_odd_characters_is_not_shown_but_its_source_is(
     assert "the API key from SUNO_API_KEY has characters" in environ.err
     assert "the API key from the key file has characters" in file.err
     assert "the API key from standard input has characters" in piped.err
-    assert "a space or a line end" in environ.err
+    assert "a space or a line break" in environ.err
     assert KEY not in environ.err + file.err + piped.err
 
 

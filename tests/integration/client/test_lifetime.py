@@ -130,7 +130,7 @@ async def test_a_client_in_use_in_another_running_loop_says_so() -> None:
 async def test_use_after_close_is_a_clear_error(
     call: Callable[[SunoCoverClient], Awaitable[object]],
 ) -> None:
-    client = SunoCoverClient("key")
+    client = SunoCoverClient("key-of-a-test")
     await client.aclose()
     await client.aclose()
 
@@ -167,7 +167,7 @@ async def resolving(**options: Any) -> AsyncGenerator[tuple[SunoCoverClient, Cov
     loop.getaddrinfo = ask  # type: ignore[method-assign]
     url = "http://localhost:9"
     success: dict[str, Any] = {"status": CoverStatus.SUCCESS, "images": (f"{url}/a.png",)}
-    client = SunoCoverClient("key", base_url=url, **options)
+    client = SunoCoverClient("key-of-a-test", base_url=url, **options)
     try:
         yield client, CoverDetails(cover_task_id="c", music_task_id="m", **success)
     finally:
@@ -259,7 +259,9 @@ def test_closing_ends_every_wait_at_once_and_a_cancellation_still_passes(
         url = "http://127.0.0.1:9"  # where nobody listens
         window = RateLimiter(RateLimit(calls=99, seconds=1))
         retry = RetryPolicy(initial_delay=600, max_delay=600, total_timeout=900)
-        client = SunoCoverClient("key", base_url=url, rate_limit=window, retry=retry, concurrency=2)
+        client = SunoCoverClient(
+            "key-of-a-test", base_url=url, rate_limit=window, retry=retry, concurrency=2
+        )
         success: dict[str, Any] = {"status": CoverStatus.SUCCESS, "images": (f"{url}/a.png",)}
         details = CoverDetails(cover_task_id="c", music_task_id="m", **success)
         async with contextlib.AsyncExitStack() as stack:

@@ -93,7 +93,7 @@ async def test_nobody_listening_is_a_transport_error_without_a_word_of_aiohttp()
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         async with SunoCoverClient(
-            "key", base_url=url, retry=RetryPolicy(max_attempts=1)
+            "key-of-a-test", base_url=url, retry=RetryPolicy(max_attempts=1)
         ) as client:
             with pytest.raises(TransportError, match=r"127\.0\.0\.1"):
                 await client.submit("a-song")
@@ -140,7 +140,7 @@ async def answering(*parts: bytes) -> AsyncGenerator[tuple[SunoCoverClient, list
     async with server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with SunoCoverClient(
-            "key", base_url=url, retry=RetryPolicy(max_attempts=1)
+            "key-of-a-test", base_url=url, retry=RetryPolicy(max_attempts=1)
         ) as client:
             yield client, sent
 

@@ -49,7 +49,7 @@ async def break_down(client: SunoCoverClient) -> None:
 
 @sockets
 async def test_while_the_host_is_broken_nothing_but_probes_goes_out() -> None:
-    rate_limit = RateLimit(calls=20, seconds=0.05)
+    rate_limit = RateLimit(calls=20, seconds=0.5)
     async with (
         Sandbox(BROKEN) as sandbox,
         connect(sandbox, rate_limit=rate_limit, retry=PROBING) as client,
@@ -132,7 +132,7 @@ def test_a_submit_that_was_not_let_in_ends_at_the_deadline_and_is_not_possibly_b
         retry = RetryPolicy(
             max_attempts=9, total_timeout=45, probe_delay=3600, max_probe_delay=3600
         )
-        client = SunoCoverClient("key", base_url=NOWHERE, retry=retry)
+        client = SunoCoverClient("key-of-a-test", base_url=NOWHERE, retry=retry)
         async with client, shut(client.breakers.submit):
             with pytest.raises(TransportError, match=r"for 45 s .*nothing was sent") as caught:
                 await client.submit("a-song")
@@ -154,7 +154,7 @@ def test_all_waits_of_an_attempt_share_one_deadline() -> None:
         window = RateLimiter(RateLimit(calls=1, seconds=3600))
         retry = RetryPolicy(total_timeout=60, probe_delay=3600, max_probe_delay=3600)
         async with SunoCoverClient(
-            "key", base_url=NOWHERE, rate_limit=window, retry=retry
+            "key-of-a-test", base_url=NOWHERE, rate_limit=window, retry=retry
         ) as client:
             slot = await window.acquire()
             async with shut(client.breakers.submit):

@@ -251,7 +251,7 @@ async def test_a_submit_that_was_executed_and_then_redirected_is_on_record_and_b
 ) -> None:
     async with (
         Sandbox(FREE) as sandbox,
-        Sandbox(FREE, api_key="other") as other,
+        Sandbox(FREE, api_key="other-key") as other,
         connect(sandbox) as client,
     ):
         (music,) = sandbox.add_music(1)

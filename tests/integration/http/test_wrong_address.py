@@ -300,7 +300,7 @@ async def test_a_base_url_that_ends_in_api_v1_is_refused_with_the_right_one(
     url: str, run: Run
 ) -> None:
     for make in (
-        lambda: SunoCoverClient("key", base_url=url),
+        lambda: SunoCoverClient("key-of-a-test", base_url=url),
         lambda: Host(name="mine", base_url=url),
     ):
         with pytest.raises(ValueError, match="without /api/v1") as caught:
@@ -317,4 +317,4 @@ async def test_a_base_url_that_ends_in_api_v1_is_refused_with_the_right_one(
     "url", ["https://api/v1", "https://a.example/v1", "https://a.example/api/v10", KIE.base_url]
 )
 def test_a_base_url_that_only_seems_so_is_taken(url: str) -> None:
-    assert SunoCoverClient("key", base_url=f"{url}/").base_url == url
+    assert SunoCoverClient("key-of-a-test", base_url=f"{url}/").base_url == url

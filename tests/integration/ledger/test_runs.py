@@ -46,11 +46,11 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_an_account_is_a_key_at_a_host_whatever_the_base_url() -> None:
-    account = SunoCoverClient("a-key").account
-    moved = SunoCoverClient("a-key", base_url="https://proxy.example").account
+    account = SunoCoverClient("a-key-of-a-test").account
+    moved = SunoCoverClient("a-key-of-a-test", base_url="https://proxy.example").account
     others = [
         SunoCoverClient("another-key").account,
-        SunoCoverClient("a-key", host=KIE).account,
+        SunoCoverClient("a-key-of-a-test", host=KIE).account,
     ]
 
     assert len(account) == 16
@@ -60,7 +60,7 @@ def test_an_account_is_a_key_at_a_host_whatever_the_base_url() -> None:
 
 
 def test_a_fingerprint_stays_what_it_is_from_version_to_version() -> None:
-    assert SunoCoverClient("a-key").account == "bedfbb091f760d6b"
+    assert SunoCoverClient("a-key-of-a-test").account == "bedfbb091f760d6b"
 
 
 async def test_a_ledger_of_another_account_is_refused_and_nothing_is_sent(path: Path) -> None:

@@ -198,7 +198,7 @@ async def test_a_wrong_key_is_refused_and_kept_nowhere(key: str) -> None:
 
 
 async def test_a_key_of_odd_bytes_is_refused_like_any_other() -> None:
-    async with Sandbox(api_key="k") as sandbox:
+    async with Sandbox(api_key="key-of-a-test") as sandbox:
         reader, writer = await connect(sandbox)
         writer.write(
             f"GET {CREDITS} HTTP/1.0\r\nUser-Agent: {CURL}\r\n".encode()

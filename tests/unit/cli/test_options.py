@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 import pytest
+from yarl import URL
 
 from suno_cover_async import SUNOAPI, RetryPolicy, SunoCoverClient
 from suno_cover_async.cli.exit_codes import ExitCode
@@ -118,13 +119,76 @@ def test_an_empty_source_of_the_key_is_named(
 def test_a_key_with_odd_characters_is_shown_in_no_error(odd: str, tmp_path: Path) -> None:
     (tmp_path / "key").write_text(odd, "utf-8")
 
-    with pytest.raises(click.UsageError, match="a space or a line end") as refused:
+    with pytest.raises(click.UsageError, match="a space or a line break") as refused:
         Connection(key_file=str(tmp_path / "key")).client()
 
     assert KEY not in str(refused.value)
     frames = list(_locals_of(refused.value))
     assert frames
     assert all(KEY not in str(one) for one in frames)
+
+
+@pytest.mark.parametrize(
+    ("odd", "reason"), [(f'"{KEY}"', "begins or ends with a quotation mark"), ("sk-12", "only 5")]
+)
+def test_a_key_in_quotes_or_too_short_is_refused_with_the_reason(
+    odd: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUNO_API_KEY", odd)
+
+    with pytest.raises(click.UsageError, match=f"the API key from SUNO_API_KEY .*{reason}"):
+        Connection().client()
+
+
+def test_the_proxy_of_the_environment_is_used_unless_one_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SUNO_API_KEY", KEY)
+    monkeypatch.setenv("https_proxy", "http://environment.example:3128")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+
+    usual = given()
+    chosen = given("--proxy", "http://given.example:3128")
+
+    api = URL("https://api.example")
+    assert str(usual.client()._covers._proxies.of(api)) == "http://environment.example:3128"
+    assert str(chosen.client()._covers._proxies.of(api)) == "http://given.example:3128"
+    assert usual.arguments() == []
+    assert chosen.arguments() == ["--proxy", "http://given.example:3128"]
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://me:secret@proxy.example:1", "set HTTPS_PROXY to the whole URL instead"),
+        ("socks5://proxy.example:1", "--proxy is a SOCKS proxy"),
+        ("http://", "--proxy is no URL"),
+    ],
+)
+async def test_a_proxy_that_cannot_be_used_is_refused_and_its_password_not_repeated(
+    url: str, reason: str, run: Run
+) -> None:
+    ended = await run("credits", "--proxy", url)
+
+    assert ended.code == ExitCode.USAGE
+    assert reason in " ".join(ended.err.split())
+    assert "secret" not in ended.err
+
+
+async def test_a_proxy_of_the_environment_that_cannot_be_used_is_named_by_its_variable(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("https_proxy", raising=False)
+    monkeypatch.delenv("HTTPS_PROXY", raising=False)
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:secret@proxy.example:1080")
+    monkeypatch.setenv("all_proxy", "socks5://me:secret@proxy.example:1080")
+
+    ended = await run("credits")
+
+    assert ended.code == ExitCode.USAGE
+    assert "ALL_PROXY is a SOCKS proxy" in " ".join(ended.err.split())
+    assert "secret" not in ended.err
 
 
 def _locals_of(error: BaseException) -> list[dict[str, Any]]:

@@ -66,7 +66,7 @@ async def hosting() -> AsyncGenerator[tuple[Host, SunoCoverClient]]:
     async with server:
         host.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         options: dict[str, Any] = {"rate_limit": NO_LIMIT, "retry": FAST_RETRY}
-        async with SunoCoverClient("key", base_url=host.url, **options) as client:
+        async with SunoCoverClient("key-of-a-test", base_url=host.url, **options) as client:
             yield host, client
         for _ in range(5):
             await asyncio.sleep(0)

@@ -165,7 +165,7 @@ async def test_an_answer_with_many_headers_is_read_by_the_apis_own_session() -> 
     body = b'{"code":200,"data":7}'
     async with (
         peer(answer(body, *fields)) as host,
-        SunoCoverClient("key", base_url=host.url) as client,
+        SunoCoverClient("key-of-a-test", base_url=host.url) as client,
     ):
         assert await client.credits() == 7
 

@@ -36,6 +36,28 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(value: str) -> None:
     assert value.strip() not in str(caught.value)
 
 
+@pytest.mark.parametrize("value", [f'"{KEY}"', f"'{KEY}'", f'"{KEY}', f"{KEY}'", f"`{KEY}`"])
+def test_a_key_in_quotes_is_refused_with_the_reason_and_not_shown(value: str) -> None:
+    with pytest.raises(ValueError, match="mark; remove it: `docker --env-file` and") as caught:
+        checked(value)
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["s", "sk-1234"])
+def test_a_key_under_8_characters_is_refused_with_the_reason_and_not_shown(value: str) -> None:
+    with pytest.raises(ValueError, match=f"has only {len(value)} characters; keys have") as caught:
+        checked(value)
+    assert f" {value} " not in str(caught.value)
+
+
+def test_a_key_of_8_characters_is_good() -> None:
+    assert checked("sk-12345").headers()["Authorization"] == "Bearer sk-12345"
+
+
+def test_requests_are_not_answered_from_a_cache() -> None:
+    assert checked().headers()["Cache-Control"] == "no-cache"
+
+
 def test_a_key_of_another_type_is_refused() -> None:
     with pytest.raises(TypeError, match="api_key must be a str"):
         checked(b"sk-bytes")

@@ -1,0 +1,94 @@
+"""What it means that a request to the API got no answer: describe aiohttp's errors without the key.
+
+It owns the translation of aiohttp's and the system's exceptions; none of them leaves `exchange.py`.
+"""
+
+import socket
+import ssl
+
+import aiohttp
+import attrs
+from yarl import URL
+
+from suno_cover_async.common import certificates, proxies
+from suno_cover_async.common.addresses import Address
+from suno_cover_async.common.connector import NO_HTTP
+from suno_cover_async.common.text import printable
+from suno_cover_async.errors import (
+    CertificateError,
+    ClientUsageError,
+    ProxyError,
+    SunoCoverError,
+    TransportError,
+)
+
+_OTHER_CREDENTIALS = (
+    "the borrowed session has credentials of its own for this host, by auth= or, with trust_env, "
+    "in the netrc file; nothing was sent: pass a session without them"
+)
+_TLS_PORT = 443
+
+
+@attrs.frozen
+class Failure:
+    """Describes why a request got no answer, without the exception, which may hold the key.
+
+    Attributes:
+        words: What happened.
+        certificate: The error of the verification of the host's certificate.
+        proxy_status: The HTTP status with which a proxy refused to connect; 0 if none did.
+        other_credentials: Whether a borrowed session would have sent credentials of its own.
+    """
+
+    words: str
+    certificate: Exception | None = None
+    proxy_status: int = 0
+    other_credentials: bool = False
+
+
+def describe(error: Exception) -> Failure:
+    """Describe a foreign error by class and the system's text: its own text may hold headers."""
+    if type(error) is ValueError and "AUTHORIZATION" in str(error):
+        return Failure(_OTHER_CREDENTIALS, other_credentials=True)
+    words = error.strerror if isinstance(error, OSError) and error.strerror else ""
+    match error:
+        case aiohttp.ClientConnectorCertificateError(certificate_error=ssl.CertificateError()):
+            return Failure("its certificate is not trusted", certificate=error.certificate_error)
+        case aiohttp.ClientHttpProxyError():
+            return Failure(f"the proxy answered HTTP {error.status}", proxy_status=error.status)
+        case aiohttp.ClientProxyConnectionError():
+            return Failure(f"the proxy cannot be reached ({printable(words or 'no connection')})")
+        case aiohttp.ClientResponseError():
+            return Failure(f"it came {NO_HTTP}")
+        case _:
+            return Failure(f"{type(error).__name__} {words}".strip())
+
+
+async def error_of(failure: Failure, base_url: str, *, proxied: bool) -> SunoCoverError:
+    """Return the error of a request to the API that got no answer.
+
+    Args:
+        failure: Why.
+        base_url: The base URL of the API.
+        proxied: Whether the request goes through a proxy; then a certificate's issuer is not asked
+            for, which would take a connection past the proxy.
+    """
+    if failure.other_credentials:
+        return ClientUsageError(failure.words)
+    url = URL(base_url)
+    host = url.host or ""
+    if failure.certificate is not None:
+        opener = None if proxied else _open_socket
+        port = url.port or _TLS_PORT
+        return CertificateError(
+            await certificates.untrusted(host, port, failure.certificate, opener)
+        )
+    refusal = proxies.refusal(failure.proxy_status, host)
+    if refusal is not None:
+        return ProxyError(refusal)
+    return TransportError(f"no answer from {base_url}: {failure.words}")
+
+
+def _open_socket(address: Address) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    return socket.socket(family=family, type=kind, proto=protocol)
