@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import attrs
 from rich.console import Console
@@ -67,7 +67,8 @@ def opened(source: str, kind: Format | None) -> Generator[Intake, None, None]:
     if source != "-" and path.is_file():
         yield _checked(path, kind, printable(source))
         return
-    with tempfile.TemporaryFile() as kept:
+    # On Windows, `TemporaryFile` returns a wrapper that has all methods of a file.
+    with cast("BinaryIO", tempfile.TemporaryFile()) as kept:
         with nullcontext(sys.stdin.buffer) if source == "-" else path.open("rb") as stream:
             shutil.copyfileobj(stream, kept)
         yield _checked(kept, kind, "standard input" if source == "-" else printable(source))
