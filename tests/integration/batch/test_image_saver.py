@@ -80,6 +80,7 @@ async def test_ids_that_differ_in_letter_case_alone_share_no_file_where_case_is_
             again = await covered(client, tracks, ledger, into=tmp_path / "covers")
             entries = read_now(ledger)
         for entry in entries:
+            assert entry.task is not None
             details = await client.details(entry.task)
             await client.download(details, tmp_path / "downloads")
             await client.download(details, tmp_path / "downloads", name=f"x {entry.music_task_id}")
