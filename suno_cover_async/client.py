@@ -413,10 +413,10 @@ class SunoCoverClient:
         Args:
             details: Of a success.
             into: The directory; created if it does not exist.
-            name: The stem of the file names; None uses the music task id. Titles must be unique,
-                for instance with the id added: files of the same name are replaced. The stem is
-                made safe for every file system, and `-1.png`, `-2.png` is added, with the
-                extension of the image's format.
+            name: The stem of the file names; None uses the music task id. Titles must be unique
+                even if letter case is ignored, for instance with the id added: files of the same
+                name are replaced. The stem is made safe for every file system, and `-1.png`,
+                `-2.png` is added, with the extension of the image's format.
 
         Returns:
             The files, in the order of `details.images`.
@@ -436,8 +436,9 @@ class SunoCoverClient:
         if not details.images:
             raise ValueError(f"cover task {details.cover_task_id} has no images (yet): wait for it")
         folder = validation.folder("into", into)
-        name = validation.given(name, details.music_task_id or details.cover_task_id)
-        stem = folder / file_stem(validation.instance("name", name, str))
+        own = details.music_task_id or details.cover_task_id
+        name = validation.instance("name", validation.given(name, own), str)
+        stem = folder / file_stem(name, identifier=own if own in name else "")
         return await self._covers.download(details, stem)
 
     def _timeout(self, timeout: float | None) -> float:

@@ -62,7 +62,7 @@ class ImageSaver:
         covered: list[Covered] = []
         try:
             for track in without_files:
-                stem = self._folder / file_stem(_stem(track))
+                stem = self._folder / _stem(track)
                 files = await self._covers.download(entry.details, stem, policy=self._retry)
                 covered.append(Covered(track=track, details=entry.details, files=files))
         except SunoCoverError as error:
@@ -86,11 +86,11 @@ class ImageSaver:
 
 def _stem(track: Track) -> str:
     """Return the name of a track's files: title and id, since two tracks may share a title."""
-    title = track.title[:_LONGEST_TITLE].strip()
-    return f"{title} {track.music_task_id}" if title else track.music_task_id
+    title, song = track.title[:_LONGEST_TITLE].strip(), track.music_task_id
+    return file_stem(f"{title} {song}" if title else song, identifier=song)
 
 
 def _is_among(track: Track, files: Sequence[Path]) -> bool:
     """Return whether one of these files has the name of this track."""
-    stem = file_stem(_stem(track))
+    stem = _stem(track)
     return any(file.stem.rpartition("-")[0] == stem for file in files)  # less `-1`, `-2`

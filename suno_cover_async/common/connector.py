@@ -8,6 +8,7 @@ are reused, and how large the headers of an answer may be.
 
 import asyncio
 import select
+import sys
 from collections.abc import Callable
 from functools import partial
 from itertools import chain
@@ -82,7 +83,7 @@ def _always() -> bool:
 def arrivals(transport: asyncio.BaseTransport) -> Callable[[], object]:
     """Return a function that returns whether bytes, or a connection's end, wait to be read."""
     number = transport.get_extra_info("socket").fileno()
-    if not hasattr(select, "poll"):  # on Windows, where `select` takes any number
+    if sys.platform == "win32":  # it has no `poll`, and its `select` takes any number
         return lambda: select.select([number], [], [], 0)[0]
     poll = select.poll()
     poll.register(number, select.POLLIN)

@@ -105,20 +105,26 @@ _RESERVED = re.compile(
 )
 
 
-def file_stem(name: str) -> str:
+def file_stem(name: str, *, identifier: str = "") -> str:
     """Return a file name without suffix for a track's name or an id.
 
     A name that is safe on Linux, macOS and Windows is returned unchanged. Any other name is made
     safe and gets a hash of the original at its end, so two names never become the same file. A name
     that already seems to end in such a hash gets one too. Names that differ only in letter case
-    share a file on file systems that ignore case; a caller that expects such names, or the same
-    name twice, must add an id to them.
+    share a file on file systems that ignore case (of macOS and Windows), unless their identifiers
+    tell them apart.
+
+    Args:
+        name: The name.
+        identifier: The id in the name, of ASCII characters. If it has capital letters, the name
+            gets a hash, so ids that differ only in letter case share no file on any system.
 
     Returns:
         1 to 100 bytes of UTF-8, in normal form C.
     """
     safe = _safe(name)
-    if safe == name and len(name.encode()) <= _LONGEST_STEM and not _HASHED.fullmatch(name):
+    is_distinct = identifier == identifier.lower() and not _HASHED.fullmatch(name)
+    if safe == name and len(name.encode()) <= _LONGEST_STEM and is_distinct:
         return name
     digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:_HASH]
     space = _LONGEST_STEM - len(digest) - 1

@@ -1,6 +1,7 @@
 """The house rules, kept by machine."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,85 @@ def test_every_error_is_in_the_tree_drawn_in_its_module() -> None:
             assert issubclass(kind, errors.SunoCoverError)
             assert kind.__name__ in (errors.__doc__ or "")
             assert kind.__name__ in suno_cover_async.__all__
+
+
+OF_ONE_SYSTEM = {
+    *("fcntl", "grp", "msvcrt", "posix", "pty", "pwd", "resource", "termios", "tty", "winreg"),
+    *("add_signal_handler", "remove_signal_handler", "add_reader", "remove_reader"),
+    *("SIGALRM", "SIGCHLD", "SIGHUP", "SIGKILL", "SIGPIPE", "SIGUSR1", "SIGUSR2", "SIGWINCH"),
+    *("fork", "forkpty", "getuid", "geteuid", "getgid", "setsid", "killpg", "uname", "sync"),
+    *("chmod", "chown", "fchmod", "fdatasync", "mkfifo", "statvfs", "sched_getaffinity", "umask"),
+    *(
+        "O_DIRECTORY",
+        "O_NOFOLLOW",
+        "O_CLOEXEC",
+        "O_NONBLOCK",
+        "O_BINARY",
+        "AF_UNIX",
+        "SO_REUSEPORT",
+    ),
+    *("AF_UNIX", "POLLIN", "epoll", "kqueue", "open_unix_connection", "start_unix_server"),
+}
+"""Names of the standard library that Windows, macOS or Linux lacks, or gives another meaning."""
+
+FORMAT_OF_ONE_SYSTEM = re.compile("%[CDeFghklnPrRsTuV+-]")
+
+
+def is_guard(node: ast.AST) -> bool:
+    """Whether an `if` asks for the system, or a `with` passes over what a system lacks."""
+    if isinstance(node, ast.If | ast.IfExp):
+        return any(word in ast.unparse(node.test) for word in ("sys.platform", "hasattr("))
+    return isinstance(node, ast.With) and any(
+        "suppress(NotImplementedError" in ast.unparse(item) for item in node.items
+    )
+
+
+def unguarded(node: ast.AST) -> set[str]:
+    """The names of one system that stand outside a guard, or before one that returns."""
+    if is_guard(node):
+        return set()
+    names = {getattr(node, field, None) for field in ("id", "attr", "name")}
+    found = {str(name) for name in names if name} & OF_ONE_SYSTEM
+    for child in ast.iter_child_nodes(node):
+        found |= unguarded(child)
+        returns = isinstance(child, ast.If) and isinstance(child.body[-1], ast.Return)
+        if returns and is_guard(child):
+            break  # the rest is for the other systems
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_what_only_one_system_has_stands_behind_a_guard(name: str) -> None:
+    assert unguarded(ast.parse(modules()[name].read_text())) == set()
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_no_time_is_written_in_a_format_that_only_one_system_knows(name: str) -> None:
+    text = ast.parse(modules()[name].read_text())
+    formats = [
+        ast.unparse(node.format_spec)
+        for node in ast.walk(text)
+        if isinstance(node, ast.FormattedValue) and node.format_spec
+    ]
+
+    assert [one for one in formats if FORMAT_OF_ONE_SYSTEM.search(one)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("import fcntl", "fcntl"),
+        ("from os import fork", "fork"),
+        ("os.chmod(path, 0o600)", "chmod"),
+        ("if sys.platform != 'win32':\n    import fcntl", ""),
+        ("def f():\n    if sys.platform == 'win32':\n        return 1\n    select.POLLIN", ""),
+        (
+            "def f():\n    os.fork()\n    if sys.platform == 'win32':\n        return 1",
+            "fork",
+        ),
+        ("with suppress(NotImplementedError):\n    loop.add_signal_handler(2, f)", ""),
+        ("with suppress(ValueError):\n    loop.add_reader(2, f)", "add_reader"),
+    ],
+)
+def test_names_of_one_system_are_found_outside_guards_alone(text: str, names: str) -> None:
+    assert unguarded(ast.parse(text)) == set(names.split())

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 import attrs
 from rich.console import Console
@@ -75,7 +75,8 @@ def opened(
     if source != "-" and path.is_file():
         yield _checked(path, _Options(kind, id_column), printable(source))
         return
-    with tempfile.TemporaryFile() as kept:
+    # On Windows, `TemporaryFile` returns a wrapper that has all methods of a file.
+    with cast("BinaryIO", tempfile.TemporaryFile()) as kept:
         with nullcontext(sys.stdin.buffer) if source == "-" else path.open("rb") as stream:
             shutil.copyfileobj(stream, kept)
         name = "standard input" if source == "-" else printable(source)

@@ -109,7 +109,7 @@ def show_to_people(
 
 def _run_in_words(run: LedgerRun) -> str:
     """Return one line: when a run was, what it submitted, and what it cost, if that is known."""
-    words = f"{run.began_at.astimezone():%F %H:%M}"
+    words = f"{run.began_at.astimezone():%Y-%m-%d %H:%M}"
     if run.ended_at is None:
         words += ", not ended"
     else:

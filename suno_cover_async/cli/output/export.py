@@ -198,9 +198,14 @@ def _refuse(out: Path, ledger: Path) -> None:
     shown = printable(str(out))
     if out.exists() and not out.is_file():
         raise ValueError(f"--out {shown} is not a regular file; omit --out, and use > instead")
-    real = _real(ledger)
-    if str(_real(out)) in {f"{real}{suffix}" for suffix in ("", "-wal", "-shm", ".lock")}:
+    files = [Path(f"{_real(ledger)}{suffix}") for suffix in ("", "-wal", "-shm", ".lock")]
+    if any(_are_one(_real(out), file) for file in files):
         raise ValueError(f"--out {shown} is the ledger itself; pass another file")
+
+
+def _are_one(path: Path, other: Path) -> bool:
+    """Return whether two paths lead to one file, also where the file system ignores case."""
+    return path == other or (path.exists() and other.exists() and path.samefile(other))
 
 
 def _real(path: Path) -> Path:

@@ -123,13 +123,14 @@ def _readable(ledger: Path) -> sqlite3.Connection:
     """Connect for reading, also where the disk cannot be written."""
     # Reading a WAL database creates a `-shm` file beside it, which fails on a read-only disk.
     # `immutable=1` needs no such file, but it ignores the WAL: it is used only where there is none,
-    # because it would otherwise miss steps that are committed.
+    # or an empty one, because it would otherwise miss steps that are committed. The attempt before
+    # may itself have created an empty WAL. It is not removed: another process may have it open.
     database = _connect(ledger, "ro")
     try:
         tables.version_of(database)
     except sqlite3.OperationalError:
         database.close()
-        if _beside(ledger, "-wal").exists():
+        if _has_content(_beside(ledger, "-wal")):
             raise
         database = _connect(ledger, "ro&immutable=1")
     except sqlite3.Error:
@@ -144,15 +145,14 @@ def _make(ledger: Path) -> None:
     # leaves no ledger; creating it in place could leave a file without tables, which the next run
     # would refuse as damaged.
     wal = _beside(ledger, "-wal")
-    if wal.exists() and wal.stat().st_size:  # a reader leaves an empty one
+    if _has_content(wal):  # a reader leaves an empty one
         raise LedgerError(
             f"{shown(wal)} is there without {shown(ledger)}, which it belongs to; restore that "
             "file, or move the rest away too"
         )
     unfinished = _beside(ledger, ".new")
     try:
-        for leftover in (unfinished, _beside(unfinished, "-wal"), _beside(unfinished, "-shm")):
-            leftover.unlink(missing_ok=True)
+        _remove_unfinished(unfinished)
         with contextlib.closing(sqlite3.connect(unfinished, isolation_level=None)) as database:
             database.execute("PRAGMA journal_mode = WAL")
             tables.make(database)
@@ -162,9 +162,17 @@ def _make(ledger: Path) -> None:
         sync_directory(ledger.absolute().parent)
     except (sqlite3.Error, OSError) as error:
         problem = unusable(ledger, error)
+        with contextlib.suppress(OSError):
+            _remove_unfinished(unfinished)
     else:
         return
     raise problem
+
+
+def _remove_unfinished(unfinished: Path) -> None:
+    """Remove a ledger that was not made completely; only the holder of the lock may do so."""
+    for leftover in (unfinished, _beside(unfinished, "-wal"), _beside(unfinished, "-shm")):
+        leftover.unlink(missing_ok=True)
 
 
 def _refuse_foreign(ledger: Path) -> None:
@@ -238,6 +246,10 @@ def _real(ledger: Path) -> Path:
     else:
         return real
     raise problem
+
+
+def _has_content(wal: Path) -> bool:
+    return wal.exists() and wal.stat().st_size > 0
 
 
 def _beside(path: Path, suffix: str) -> Path:

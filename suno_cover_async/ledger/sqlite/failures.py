@@ -8,6 +8,7 @@ from pathlib import Path
 
 from suno_cover_async.common.text import printable
 from suno_cover_async.errors import LedgerError
+from suno_cover_async.ledger.sqlite.file_system import described, refused
 
 NO_USE = (sqlite3.Error, UnicodeDecodeError)
 """The errors that SQLite raises for an unusable file; damaged names in it may not be UTF-8."""
@@ -20,6 +21,9 @@ def unusable(ledger: Path, error: Exception) -> LedgerError:
     if isinstance(error, UnicodeDecodeError):
         return damaged(ledger, "its schema cannot be read")
     name = getattr(error, "sqlite_errorname", "")
+    what = refused(ledger.absolute().parent, error)
+    if what:
+        return file_system_refuses(ledger, what)
     if name.startswith("SQLITE_NOTADB"):
         return LedgerError(f"{shown(ledger)} is no ledger; {ANOTHER_PATH}")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_CONSTRAINT")) or name == "SQLITE_ERROR":
@@ -27,6 +31,15 @@ def unusable(ledger: Path, error: Exception) -> LedgerError:
     return LedgerError(
         f"the ledger {shown(ledger)} cannot be used ({_words(error)}); check the path, the disk "
         "and its permissions"
+    )
+
+
+def file_system_refuses(ledger: Path, what: str) -> LedgerError:
+    """Return the LedgerError for a ledger whose file system refuses what SQLite needs."""
+    holder = printable(described(ledger.absolute()), 200)
+    return LedgerError(
+        f"the file system that holds {shown(ledger)}{holder} refuses {what}, as network file "
+        "systems (NFS, SMB, 9p) may; put the ledger on a local disk"
     )
 
 

@@ -12,8 +12,15 @@ from platform import node
 
 from suno_cover_async.common.text import printable
 from suno_cover_async.errors import LedgerError
-from suno_cover_async.ledger.sqlite.failures import is_busy, shown, unusable
+from suno_cover_async.ledger.sqlite.failures import (
+    file_system_refuses,
+    is_busy,
+    shown,
+    unusable,
+)
+from suno_cover_async.ledger.sqlite.file_system import refused
 
+_UNKNOWN = "another process"
 _NAMING_SECONDS = 0.25  # another process may be writing or reading the name
 
 
@@ -41,6 +48,9 @@ class FileLock:
         except sqlite3.Error as error:
             holder = self._holder() if is_busy(error) else ""
             self._database.close()
+            what = refused(path.parent, error) if holder in ("", _UNKNOWN) else ""
+            if what:  # the lock file stays, since it may be locked from another machine
+                raise file_system_refuses(ledger, what) from None
             if not holder:
                 raise unusable(path, error) from None
             advice = "wait for it to end, or stop it"
@@ -55,7 +65,8 @@ class FileLock:
         self._database.close()
 
     def _take(self) -> None:
-        me = f"{_this_process()} since {datetime.now():%F %T}"  # noqa: DTZ005 - for people here
+        now = datetime.now().isoformat(" ", "seconds")  # noqa: DTZ005 - for people here
+        me = f"{_this_process()} since {now}"
         # EXCLUSIVE keeps others from reading the name of the previous holder. Writing our name
         # needs a commit, and the commit releases the lock for a moment. Another process may take
         # it in that moment, so our name is read back, and written again until it is in the file.
@@ -76,7 +87,7 @@ class FileLock:
         with contextlib.suppress(sqlite3.Error):
             for (name,) in self._database.execute("SELECT name FROM holder"):
                 return printable(str(name))
-        return "another process"
+        return _UNKNOWN
 
 
 def _this_process() -> str:

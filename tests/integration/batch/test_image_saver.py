@@ -70,6 +70,28 @@ async def test_the_same_song_twice_is_one_cover_with_two_names(tmp_path: Path) -
         assert len(sandbox.journal.bills) == 1
 
 
+async def test_ids_that_differ_in_letter_case_alone_share_no_file_where_case_is_ignored(
+    tmp_path: Path,
+) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        songs = sandbox.add_music(["song-abc", "song-Abc", "SONG-ABC"])
+        tracks = [Track(song, title=title) for song in songs for title in ("One", "")]
+        async with Ledger(tmp_path / "covers.db") as ledger:
+            await covered(client, tracks, ledger, into=tmp_path / "covers")
+            again = await covered(client, tracks, ledger, into=tmp_path / "covers")
+            entries = read_now(ledger)
+        for entry in entries:
+            assert entry.task is not None
+            details = await client.details(entry.task)
+            await client.download(details, tmp_path / "downloads")
+            await client.download(details, tmp_path / "downloads", name=f"x {entry.music_task_id}")
+
+    assert again == []
+    assert len({str(file).lower() for entry in entries for file in entry.files}) == 12
+    for folder in ("covers", "downloads"):
+        assert len({file.name.lower() for file in (tmp_path / folder).glob("*.png")}) == 12
+
+
 async def test_a_name_that_comes_later_gets_its_files_without_a_submit(tmp_path: Path) -> None:
     async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
         (song,) = sandbox.add_music(1)

@@ -204,3 +204,30 @@ def test_in_a_thread_which_gets_no_signals_the_work_is_done_all_the_same() -> No
     thread.join()
 
     assert codes == [3]
+
+
+class LoopWithoutSignals(asyncio.SelectorEventLoop):
+    """As event loops on Windows are."""
+
+    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: object) -> None:
+        raise NotImplementedError
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        raise NotImplementedError
+
+
+@needs_posix
+def test_where_an_event_loop_handles_no_signals_ctrl_c_cancels_the_work_which_cleans_up() -> None:
+    done: list[str] = []
+
+    async def cleanup() -> None:
+        await asyncio.sleep(0)
+        done.append("cleaned up")
+
+    with (
+        pytest.raises(KeyboardInterrupt),
+        asyncio.Runner(loop_factory=LoopWithoutSignals) as runner,
+    ):
+        runner.run(_until_signal(never(signal.SIGINT, cleanup=cleanup), lambda: True))
+
+    assert done == ["cleaned up"]

@@ -104,6 +104,32 @@ def test_a_name_that_was_made_safe_is_never_taken_for_a_safe_one(name: str) -> N
     assert stem == name or file_stem(stem) != stem
 
 
+ids = st.text("aAbB-0", min_size=1, max_size=3)
+
+
+@given(ids, ids, st.sampled_from(["", "One ", "one "]))
+def test_names_of_ids_that_differ_in_letter_case_alone_are_distinct_where_case_is_ignored(
+    one: str, other: str, title: str
+) -> None:
+    stems = [file_stem(title + name, identifier=name).upper() for name in (one, other)]
+
+    assert (one == other) == (stems[0] == stems[1])
+
+
+def test_an_id_without_capital_letters_leaves_a_safe_name_as_it_is() -> None:
+    assert file_stem("My Song 7f3a", identifier="7f3a") == "My Song 7f3a"
+    assert file_stem("My Song 7F3a", identifier="7F3a").startswith("My Song 7F3a-")
+
+
+@given(any_text | nasty_text)
+def test_the_longest_names_of_files_fit_every_file_system(name: str) -> None:
+    """At most 255 bytes on Linux, 255 UTF-16 units on Windows and macOS, suffixes included."""
+    file = f"{file_stem(name, identifier=name)}-99.avif"
+
+    assert len(file.encode()) <= 255
+    assert len(file.encode("utf-16-le")) <= 2 * 255
+
+
 def assert_safe(stem: str) -> None:
     assert 1 <= len(stem.encode()) <= 100
     assert unicodedata.is_normalized("NFC", stem)

@@ -223,6 +223,7 @@ async def test_an_export_that_fails_leaves_the_file_as_it_was(tmp_path: Path) ->
         ("covers.db-wal", "is the ledger itself"),
         ("covers.db.lock", "is the ledger itself"),
         ("link", "is the ledger itself"),
+        ("another name", "is the ledger itself"),  # as COVERS.DB is where case is ignored
         ("pipe", "is not a regular file; omit --out"),
         (".", "is not a regular file"),
     ],
@@ -233,6 +234,7 @@ async def test_the_ledger_and_what_is_no_file_are_never_written_over(
     path = tmp_path / "covers.db"
     ledger = await a_ledger(path, Track("m"))
     (tmp_path / "link").symlink_to("covers.db")
+    (tmp_path / "another name").hardlink_to(path)
     os.mkfifo(tmp_path / "pipe")
     before = path.read_bytes()
 
