@@ -16,6 +16,7 @@ import pytest
 
 from suno_cover_async import (
     KIE,
+    SUNOAPI,
     Covered,
     CoverTask,
     Ledger,
@@ -26,6 +27,7 @@ from suno_cover_async import (
     TrackState,
     cover_catalog,
 )
+from suno_cover_async.http.credentials import ApiKey
 from suno_cover_async.ledger.sqlite.store import SqliteStore
 from suno_cover_async.sandbox import Fault, Sandbox, Scenario
 from tests.support.clients import connect
@@ -60,7 +62,7 @@ def test_an_account_is_a_key_at_a_host_whatever_the_base_url() -> None:
 
 
 def test_a_fingerprint_stays_what_it_is_from_version_to_version() -> None:
-    assert SunoCoverClient("a-key-of-a-test").account == "bedfbb091f760d6b"
+    assert ApiKey("a-key").fingerprint(SUNOAPI.name) == "bedfbb091f760d6b"
 
 
 async def test_a_ledger_of_another_account_is_refused_and_nothing_is_sent(path: Path) -> None:
