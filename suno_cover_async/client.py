@@ -17,15 +17,14 @@ from suno_cover_async.common.proxies import proxies
 from suno_cover_async.covers.cover_polling import id_of
 from suno_cover_async.covers.notifier import Notifier
 from suno_cover_async.covers.service import CoverService
-from suno_cover_async.hosts import SUNOAPI, BaseUrl, Host, host_of
+from suno_cover_async.hosts import SUNOAPI, Host
+from suno_cover_async.http.account import account_of
 from suno_cover_async.http.credentials import ApiKey
-from suno_cover_async.http.transport import Account
 from suno_cover_async.images.files import file_stem
 from suno_cover_async.models import CoverDetails, CoverTask, MusicDetails
 from suno_cover_async.policies import PollPolicy, RateLimit, RetryPolicy
-from suno_cover_async.resilience.circuit_breaker import Breakers, CircuitBreaker
+from suno_cover_async.resilience.circuit_breaker import Breakers
 from suno_cover_async.resilience.limiter import Limiter
-from suno_cover_async.resilience.rate_limiter import Backpressure, RateLimiter
 
 if TYPE_CHECKING:  # a client without a receiver does not load aiohttp.web
     from suno_cover_async.callbacks.receiver import CallbackReceiver
@@ -104,34 +103,17 @@ class SunoCoverClient:
         key = ApiKey(os.environ.get("SUNO_API_KEY") if api_key is None else api_key)
         del api_key  # so that the locals shown in a traceback do not hold it
         key.check()
-        host = host_of(host)
-        validation.instance("retry", retry, RetryPolicy)
-        limiter = _limiter("rate_limit", rate_limit)
-        poll_limiter = (
-            limiter if poll_rate_limit is None else _limiter("poll_rate_limit", poll_rate_limit)
-        )
-        fingerprint = key.fingerprint(host.name)
-        limiter.bind(fingerprint)
-        if poll_limiter is not limiter:
-            poll_limiter.bind(f"{fingerprint} polls")
-        account = Account(
-            host=host,
-            api=BaseUrl(_base_url(base_url, host)),
-            key=key,
-            retry=retry,
-            limiter=limiter,
-            poll_limiter=poll_limiter,
-            backpressure=Backpressure(limiter.rate_limit, retry.max_retry_after),
-            breakers=Breakers(
-                api=_breaker(retry, "the API"),
-                submit=_breaker(retry, "the API's submit endpoint"),
-                images=_breaker(retry, "the image host"),
-            ),
-        )
         _check_receiver(receiver)
         url_of = _callback_url(callback_url, receiver)
         self._covers = CoverService(
-            account=account,
+            account=account_of(
+                key,
+                host=host,
+                base_url=base_url,
+                rate_limit=rate_limit,
+                poll_rate_limit=poll_rate_limit,
+                retry=retry,
+            ),
             notifier=receiver.notifier if receiver else Notifier(),
             callback_url=url_of,
             poll=validation.instance("poll", poll, PollPolicy),
@@ -223,8 +205,7 @@ class SunoCoverClient:
         It is the same at another base URL of the host, such as a proxy's. The key cannot be
         computed from it.
         """
-        account = self._covers.account
-        return account.key.fingerprint(account.host.name)
+        return self._covers.account.fingerprint
 
     @property
     def base_url(self) -> str:
@@ -452,13 +433,6 @@ def covers_of(client: SunoCoverClient) -> CoverService:
     return client._covers  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - its own module
 
 
-def _base_url(given: str | None, host: Host) -> str:
-    """Return the base URL to call; an error names the argument or the variable that gave it."""
-    if given is None and (url := os.environ.get("SUNO_BASE_URL")):
-        return validation.base_url("SUNO_BASE_URL", url)
-    return validation.base_url("base_url", validation.given(given, host.base_url))
-
-
 def _session(session: aiohttp.ClientSession | None) -> aiohttp.ClientSession | None:
     if (
         session is None
@@ -466,10 +440,6 @@ def _session(session: aiohttp.ClientSession | None) -> aiohttp.ClientSession | N
     ):
         return session
     raise ValueError("session must be made without auto_decompress=False: answers are compressed")
-
-
-def _breaker(retry: RetryPolicy, name: str) -> CircuitBreaker:
-    return CircuitBreaker(retry.probe_delay, retry.max_probe_delay, name=name)
 
 
 def _check_receiver(receiver: object) -> None:
@@ -486,8 +456,3 @@ def _callback_url(given: str | None, receiver: "CallbackReceiver | None") -> Cal
         return receiver.url
     url = validation.callback_url("callback_url", validation.given(given, NO_CALLBACK_URL))
     return lambda _: url
-
-
-def _limiter(name: str, rate_limit: RateLimit | Limiter) -> Limiter:
-    validation.instance(name, rate_limit, RateLimit | Limiter)
-    return RateLimiter(rate_limit) if isinstance(rate_limit, RateLimit) else rate_limit

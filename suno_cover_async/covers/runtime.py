@@ -28,9 +28,10 @@ from suno_cover_async.covers.poller import Poller
 from suno_cover_async.covers.state import CoverState
 from suno_cover_async.covers.submitter import Submitter
 from suno_cover_async.errors import DownloadError, SunoCoverError
+from suno_cover_async.http.account import Account
 from suno_cover_async.http.credentials import USER_AGENT
 from suno_cover_async.http.exchange import Exchange
-from suno_cover_async.http.transport import Account, Transport
+from suno_cover_async.http.transport import Transport
 from suno_cover_async.images.downloader import ImageDownloader
 from suno_cover_async.models import CoverDetails
 from suno_cover_async.policies import PollPolicy, RetryPolicy

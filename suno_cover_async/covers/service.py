@@ -28,7 +28,7 @@ from suno_cover_async.errors import (
     NotFoundError,
     SunoCoverError,
 )
-from suno_cover_async.http.transport import Account
+from suno_cover_async.http.account import Account
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
 from suno_cover_async.policies import PollPolicy, RetryPolicy
 from suno_cover_async.protocol import requests

@@ -10,8 +10,6 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
-import attrs
-
 from suno_cover_async.common.tasks import Closing
 from suno_cover_async.errors import (
     ClientUsageError,
@@ -22,50 +20,19 @@ from suno_cover_async.errors import (
     UnexpectedResponseError,
     WrongAddressError,
 )
-from suno_cover_async.hosts import BaseUrl, Host
-from suno_cover_async.http.credentials import ApiKey
+from suno_cover_async.http.account import Account
 from suno_cover_async.http.exchange import Exchange, SubmitBody
 from suno_cover_async.policies import RetryPolicy
 from suno_cover_async.protocol.gateway import Answer
 from suno_cover_async.protocol.requests import Call
 from suno_cover_async.protocol.responses import read
-from suno_cover_async.resilience.circuit_breaker import Admission, Breakers
+from suno_cover_async.resilience.circuit_breaker import Admission
 from suno_cover_async.resilience.limiter import Limiter, Permit
-from suno_cover_async.resilience.rate_limiter import Backpressure
 from suno_cover_async.resilience.retry import NOT_SENT, FailedAttempt, NotSent, plainly, retry
 
 T = TypeVar("T")
 
 _log = logging.getLogger("suno_cover_async")
-
-
-@attrs.frozen(kw_only=True)
-class Account:
-    """One account at one host: its key, limiters, breakers and policies, for any event loop."""
-
-    host: Host
-    api: BaseUrl
-    key: ApiKey
-    retry: RetryPolicy
-    limiter: Limiter
-    poll_limiter: Limiter
-    backpressure: Backpressure
-    breakers: Breakers
-
-    @property
-    def base_url(self) -> str:
-        """The base URL."""
-        return self.api.url
-
-    def refused(self, error: RateLimitError, acquired_at: float) -> None:
-        """Pause all requests of the account after a refusal."""
-        now = asyncio.get_running_loop().time()
-        until = self.backpressure.refused(
-            acquired_at=acquired_at, now=now, retry_after=error.retry_after
-        )
-        for limiter in (self.limiter, self.poll_limiter):
-            limiter.pause(until)
-        _log.warning("called too often (%s); all requests paused for %.1f s", error, until - now)
 
 
 class Transport:

@@ -25,7 +25,8 @@ from suno_cover_async import (
     WrongAddressError,
 )
 from suno_cover_async.client import covers_of
-from suno_cover_async.http.transport import Account, Transport
+from suno_cover_async.http.account import Account
+from suno_cover_async.http.transport import Transport
 from suno_cover_async.protocol import requests
 from suno_cover_async.protocol.requests import Call
 from suno_cover_async.sandbox import Fault, Reply, Sandbox, Scenario

@@ -1,0 +1,108 @@
+"""An account at a host, made from the arguments of a client."""
+
+import asyncio
+import logging
+import os
+
+import attrs
+
+from suno_cover_async.common import validation
+from suno_cover_async.errors import RateLimitError
+from suno_cover_async.hosts import BaseUrl, Host, host_of
+from suno_cover_async.http.credentials import ApiKey
+from suno_cover_async.policies import RateLimit, RetryPolicy
+from suno_cover_async.resilience.circuit_breaker import Breakers, CircuitBreaker
+from suno_cover_async.resilience.limiter import Limiter
+from suno_cover_async.resilience.rate_limiter import Backpressure, RateLimiter
+
+_log = logging.getLogger("suno_cover_async")
+
+
+@attrs.frozen(kw_only=True)
+class Account:
+    """One account at one host: its key, limiters, breakers and policies, for any event loop."""
+
+    host: Host
+    api: BaseUrl
+    key: ApiKey
+    retry: RetryPolicy
+    limiter: Limiter
+    poll_limiter: Limiter
+    backpressure: Backpressure
+    breakers: Breakers
+
+    @property
+    def base_url(self) -> str:
+        """The base URL."""
+        return self.api.url
+
+    @property
+    def fingerprint(self) -> str:
+        """What identifies the account, and does not reveal its key."""
+        return self.key.fingerprint(self.host.name)
+
+    def refused(self, error: RateLimitError, acquired_at: float) -> None:
+        """Pause all requests of the account after a refusal."""
+        now = asyncio.get_running_loop().time()
+        until = self.backpressure.refused(
+            acquired_at=acquired_at, now=now, retry_after=error.retry_after
+        )
+        for limiter in (self.limiter, self.poll_limiter):
+            limiter.pause(until)
+        _log.warning("called too often (%s); all requests paused for %.1f s", error, until - now)
+
+
+def account_of(
+    key: ApiKey,
+    *,
+    host: Host | str,
+    base_url: str | None,
+    rate_limit: RateLimit | Limiter,
+    poll_rate_limit: RateLimit | Limiter | None,
+    retry: RetryPolicy,
+) -> Account:
+    """Return the account of a client, from its checked key and its unchecked arguments.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: An argument has an invalid value.
+    """
+    host = host_of(host)
+    validation.instance("retry", retry, RetryPolicy)
+    limiter = poll_limiter = _limiter("rate_limit", rate_limit)
+    if poll_rate_limit is not None:
+        poll_limiter = _limiter("poll_rate_limit", poll_rate_limit)
+    account = Account(
+        host=host,
+        api=BaseUrl(_base_url(base_url, host)),
+        key=key,
+        retry=retry,
+        limiter=limiter,
+        poll_limiter=poll_limiter,
+        backpressure=Backpressure(limiter.rate_limit, retry.max_retry_after),
+        breakers=Breakers(
+            api=_breaker(retry, "the API"),
+            submit=_breaker(retry, "the API's submit endpoint"),
+            images=_breaker(retry, "the image host"),
+        ),
+    )
+    limiter.bind(account.fingerprint)
+    if poll_limiter is not limiter:
+        poll_limiter.bind(f"{account.fingerprint} polls")
+    return account
+
+
+def _base_url(given: str | None, host: Host) -> str:
+    """Return the base URL to call; an error names the argument or the variable that gave it."""
+    if given is None and (url := os.environ.get("SUNO_BASE_URL")):
+        return validation.base_url("SUNO_BASE_URL", url)
+    return validation.base_url("base_url", validation.given(given, host.base_url))
+
+
+def _breaker(retry: RetryPolicy, name: str) -> CircuitBreaker:
+    return CircuitBreaker(retry.probe_delay, retry.max_probe_delay, name=name)
+
+
+def _limiter(name: str, rate_limit: RateLimit | Limiter) -> Limiter:
+    validation.instance(name, rate_limit, RateLimit | Limiter)
+    return RateLimiter(rate_limit) if isinstance(rate_limit, RateLimit) else rate_limit
