@@ -26,7 +26,7 @@ from suno_cover_async.cli.options import (
     refuse_key,
     with_json,
 )
-from suno_cover_async.cli.output.console import refuse, say, stderr
+from suno_cover_async.cli.output.console import logging_to, refuse, say, stderr
 from suno_cover_async.cli.process import run
 
 
@@ -150,7 +150,8 @@ def _demo(into: Path) -> int:
 
     It needs no account, no key and no network, and leaves 24 images and one contact sheet.
     """
-    return run(demo(into=into))
+    with logging_to(stderr(), 0):
+        return run(demo(into=into))
 
 
 commands.add_command(batch)

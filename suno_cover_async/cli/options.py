@@ -242,7 +242,11 @@ refuse_key: Callable[[Any], Any] = click.option(
 
 
 _verbosity = click.option(
-    "-v", "--verbose", count=True, help="Log to standard error; -vv logs more."
+    "-v",
+    "--verbose",
+    count=True,
+    help="Log each request to standard error, never the key; -vv logs more. SUNO_LOG=info and "
+    "SUNO_LOG=debug do the same.",
 )
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
