@@ -107,6 +107,11 @@ class Connection:
             usual, initial_delay=self.poll, min_interval=self.poll, max_interval=longest
         )
 
+    def longer(self) -> "Connection":
+        """Return the same connection with twice the time to wait for a cover."""
+        usual = PollPolicy().timeout if self.timeout is None else self.timeout
+        return attrs.evolve(self, timeout=2 * usual)
+
     def arguments(self) -> list[str]:
         """Return the options as words, for a command that continues where this one stopped."""
         given = {

@@ -59,6 +59,7 @@ class Batch:
         retry_failed: Submit again what failed before.
         bad_lines: How many lines of the catalog name no track.
         refused: The errors of arguments that name no track.
+        file_name: Returns the stem of a track's files; None takes title and id.
     """
 
     client: SunoCoverClient
@@ -70,6 +71,7 @@ class Batch:
     retry_failed: bool = False
     bad_lines: int = 0
     refused: Sequence[Exception] = ()
+    file_name: Callable[[Track], str] | None = None
     _ledger: Ledger = attrs.field(init=False)
     _throughput: Throughput = attrs.field(factory=Throughput, init=False)
     _run: CatalogRun | None = attrs.field(default=None, init=False)
@@ -141,6 +143,7 @@ class Batch:
             ledger=self._ledger,
             into=self.into,
             retry_failed=self.retry_failed,
+            file_name=self.file_name,
             wait_out_outages=self.ledger_path is not None,
         )
         try:

@@ -45,6 +45,15 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def spinner_for(console: Console) -> Spinner:
+    """Return a spinner of characters that the console's encoding has."""
+    return Spinner("line" if _is_plain(console) else "dots")
+
+
+def _is_plain(console: Console) -> bool:
+    return not console.encoding.lower().startswith("utf")
+
+
 @attrs.define(eq=False)
 class _Row:
     """The state of one track.
@@ -74,9 +83,8 @@ class Rows:
         """Begin without tracks."""
         self._console = console
         self._rows: dict[str, _Row] = {}
-        plain = not console.encoding.lower().startswith("utf")
-        self._marks = _ASCII_MARKS if plain else _MARKS
-        self._spinner = Spinner("line" if plain else "dots")
+        self._marks = _ASCII_MARKS if _is_plain(console) else _MARKS
+        self._spinner = spinner_for(console)
 
     def end(self, outcome: Outcome) -> None:
         """Record the outcome of a track."""

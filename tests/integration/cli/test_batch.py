@@ -185,7 +185,8 @@ async def test_covers_that_all_take_too_long_have_a_code_unless_others_failed(
         assert {(one["state"], one["error"]["type"]) for one in outcomes} == {
             ("left", "CoverTimeoutError")
         }
-        assert "2 tracks are left" in late.err
+        assert "2 tracks are left; waiting longer, this command continues" in late.err
+        assert " --timeout 0.2 " in late.err
         assert failed.code == ExitCode.FAILED
         assert billed(sandbox) == Counter(["a", "b"])
 
@@ -453,7 +454,7 @@ async def test_titles_of_others_do_nothing_to_a_terminal_or_a_log(
     said = ended.err + shown.out
     assert all(c.isprintable() or c in "\n\t" for c in said)
     assert "failed: [red]markup[/red] :smile:: music task song" in ended.err
-    assert "failed: two?lines??and a tab: cover task" in ended.err
+    assert "failed: two?lines??and a tab: music task song" in ended.err
     assert len(shown.out.splitlines()) == len(TrackState) + len(["run", ""]) + len(HOSTILE)
 
 

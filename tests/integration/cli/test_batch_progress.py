@@ -53,7 +53,7 @@ async def test_on_a_terminal_there_is_a_bar_and_no_path(sandbox: Sandbox, tmp_pa
     assert "━" in screen
     assert "0 of 2" in screen
     assert "2 in flight" in screen
-    assert "failed: ?[2Jdoomed: cover task" in screen
+    assert "failed: ?[2Jdoomed: music task doomed: cover task" in screen
     assert "saved 1 of 2 tracks in covers" in screen
     assert "-1.png" not in screen
     assert "\x1b[2J" not in screen
