@@ -18,7 +18,11 @@ from suno_cover_async.common.text import printable
 
 GAP = 2  # columns between two cells
 
+QUEUED = "queued"
+"""The state of a track whose submit is held back."""
+
 _STYLES = {
+    QUEUED: "cyan",
     Step.SUBMIT.value: "cyan",
     Step.WAIT.value: "magenta",
     Step.SAVE.value: "blue",
@@ -92,12 +96,20 @@ class Rows:
         row.ended = time.monotonic()
         row.state = OutcomeRecord.of(outcome).state
 
-    def draw(self, in_flight: Mapping[str, InFlight], *, moving: bool) -> Table:
-        """Draw all rows with their current steps; without `moving`, no spinner is drawn."""
+    def draw(
+        self, in_flight: Mapping[str, InFlight], *, moving: bool, queued: bool = False
+    ) -> Table:
+        """Draw all rows with their current steps.
+
+        Args:
+            in_flight: The tracks in flight.
+            moving: Whether spinners are drawn.
+            queued: Whether something holds submits back.
+        """
         for one in in_flight.values():
             row = self._row(one.track, one.since)
             if row.ended is None:
-                row.state = one.step.value
+                row.state = QUEUED if queued and one.step is Step.SUBMIT else one.step.value
         # The names get the width that is left; rich would shrink all columns.
         rest = self._console.width - 1 - sum((1, _WIDEST_STATE, _WIDEST_TIME, 3 * GAP))
         table = Table.grid(padding=(0, GAP, 0, 0))
