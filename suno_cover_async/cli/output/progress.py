@@ -230,8 +230,10 @@ class _Picture:
             if line and len(line) + len(gap) + len(note) > self._console.width - 1:
                 break
             line.append(gap).append(note, style)
-        if standing.queued and standing.pause is None:
-            line.append(f"\nqueued: {standing.queued_by}", "dim")
+        if standing.queued and standing.queued_by and standing.pause is None:
+            words = f"queued: {standing.queued_by}"
+            is_narrow = len(words) >= self._console.width
+            line.append("\n").append(standing.queued_by if is_narrow else words, "dim")
         return line
 
 

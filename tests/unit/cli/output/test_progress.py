@@ -139,7 +139,10 @@ def test_a_line_of_a_log_says_what_queued_tracks_wait_for() -> None:
     assert said(there).endswith(f" 100 of 500, 2 in flight, 398 queued: {LIMIT}\n")
 
 
-@pytest.mark.parametrize(("width", "shown"), [(80, f"queued: {LIMIT}"), (30, "queued: the")])
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [(80, f"queued: {LIMIT}"), (50, f"\n{LIMIT}"), (30, "\nthe account's limit")],
+)
 def test_a_display_says_what_queued_tracks_wait_for(width: int, shown: str) -> None:
     there = console(width)
 
