@@ -21,6 +21,7 @@ def shown(seconds: float, *, width: int = 80, error: type[BaseException] | None 
     there = Console(file=terminal, width=width, _environ={"TERM": "xterm"}, color_system=None)
 
     async def scenario() -> None:
+        await asyncio.sleep(1_000)
         with waiting(there, "waiting for the cover"):
             await asyncio.sleep(seconds)
             if error is not None:
