@@ -7,7 +7,7 @@ balance; the modules in `output/` own how progress and reports are displayed and
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -15,6 +15,7 @@ import attrs
 from suno_cover_async import (
     CatalogRun,
     Failed,
+    InFlight,
     Ledger,
     LedgerEntry,
     LedgerError,
@@ -216,7 +217,7 @@ class Batch:
 
     def _standing(self) -> Standing:
         numbers = Progress() if self._run is None else self._run.progress
-        in_flight = {} if self._run is None else self._run.in_flight
+        in_flight: Mapping[str, InFlight] = {} if self._run is None else self._run.in_flight
         now = time.monotonic()  # as the event loop does; this may be called in another thread
         return Standing(
             total=numbers.total,
