@@ -88,7 +88,7 @@ def _generate(
 
     def words(connection: Connection) -> list[str]:
         return [
-            *(word for pair in given.items() if pair[1] is not None for word in pair),
+            *(word for name, text in given.items() if text is not None for word in (name, text)),
             *["--json"] * as_json,
             *connection.arguments(),
             *(listener.arguments() if listener else ()),
