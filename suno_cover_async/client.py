@@ -227,6 +227,11 @@ class SunoCoverClient:
         return self._covers.account.breakers
 
     @property
+    def limiter(self) -> Limiter:
+        """The limiter of the account's requests: whether any waits for it, or it is paused."""
+        return self._covers.account.limiter
+
+    @property
     def concurrency(self) -> int:
         """The number of covers that may be in flight at once."""
         return self._covers.concurrency

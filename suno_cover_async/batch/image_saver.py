@@ -4,9 +4,10 @@ It owns the names of the files and what an error while saving means for a track.
 and writes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from suno_cover_async.batch.error_policy import Consequence, consequence_of
 from suno_cover_async.batch.outcomes import Covered, Failed, Outcome, OutcomeQueue, Step
@@ -24,6 +25,23 @@ from suno_cover_async.policies import RetryPolicy
 _LONGEST_TITLE = 40  # characters of it in the name of a file
 
 
+class Folder(NamedTuple):
+    """Where images are saved.
+
+    Attributes:
+        path: The folder.
+        file_name: Returns the stem of a track's files, not safe for file systems yet.
+    """
+
+    path: Path
+    file_name: Callable[[Track], str]
+
+    def stem(self, track: Track) -> str:
+        """Return the stem of a track's files, safe for every file system."""
+        name, song = self.file_name(track), track.music_task_id
+        return file_stem(name, identifier=song if song in name else "")
+
+
 class ImageSaver:
     """Saves images for one run; several workers share it."""
 
@@ -33,7 +51,7 @@ class ImageSaver:
         ledger: Ledger,
         run: RunState,
         retry: RetryPolicy,
-        folder: Path,
+        folder: Folder,
     ) -> None:
         """Create it for one run; `retry` applies to each image."""
         self._covers = covers
@@ -44,7 +62,7 @@ class ImageSaver:
 
     async def sweep(self) -> None:
         """Remove old unfinished files, which a killed process left in the folder."""
-        await in_thread(partial(sweep, self._folder))
+        await in_thread(partial(sweep, self._folder.path))
 
     async def save_all(self, images: DownloadQueue, unread: OutcomeQueue) -> None:
         """Save the images of each cover in the queue until it ends."""
@@ -58,11 +76,14 @@ class ImageSaver:
 
     async def _save(self, entry: LedgerEntry) -> Sequence[Outcome]:
         """Save the images under each title of the track that has no files yet."""
-        without_files = [track for track in entry.tracks if not _is_among(track, entry.files)]
+        stems = {track: self._folder.stem(track) for track in entry.tracks}
+        without_files = [
+            track for track in entry.tracks if not _is_among(stems[track], entry.files)
+        ]
         covered: list[Covered] = []
         try:
             for track in without_files:
-                stem = self._folder / _stem(track)
+                stem = self._folder.path / stems[track]
                 files = await self._covers.download(entry.details, stem, policy=self._retry)
                 covered.append(Covered(track=track, details=entry.details, files=files))
         except SunoCoverError as error:
@@ -84,13 +105,12 @@ class ImageSaver:
         return covered
 
 
-def _stem(track: Track) -> str:
+def name_of(track: Track) -> str:
     """Return the name of a track's files: title and id, since two tracks may share a title."""
-    title, song = track.title[:_LONGEST_TITLE].strip(), track.music_task_id
-    return file_stem(f"{title} {song}" if title else song, identifier=song)
+    title = track.title[:_LONGEST_TITLE].strip()
+    return f"{title} {track.music_task_id}" if title else track.music_task_id
 
 
-def _is_among(track: Track, files: Sequence[Path]) -> bool:
-    """Return whether one of these files has the name of this track."""
-    stem = _stem(track)
+def _is_among(stem: str, files: Sequence[Path]) -> bool:
+    """Return whether one of these files has the name of a track."""
     return any(file.stem.rpartition("-")[0] == stem for file in files)  # less `-1`, `-2`

@@ -10,17 +10,17 @@ import os
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
+    Callable,
     Iterable,
     Mapping,
     Sequence,
 )
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import Self, TypeVar, cast
 
 from suno_cover_async.batch.error_policy import consequence_of
-from suno_cover_async.batch.image_saver import ImageSaver
+from suno_cover_async.batch.image_saver import Folder, ImageSaver, name_of
 from suno_cover_async.batch.intake import add_all, add_each
 from suno_cover_async.batch.outcomes import (
     Covered,
@@ -66,6 +66,7 @@ async def cover_catalog(
     into: str | os.PathLike[str] | None = None,
     retry_failed: bool = False,
     wait_out_outages: bool = True,
+    file_name: Callable[[Track], str] | None = None,
 ) -> AsyncGenerator["CatalogRun", None]:
     """Cover a whole catalog and iterate over the outcomes of its tracks as they arrive.
 
@@ -102,6 +103,9 @@ async def cover_catalog(
             that failed is submitted again. The API does not document whether that is billed again.
         wait_out_outages: Whether tracks wait until an outage ends. If not, they end with their own
             retries and timeouts, and the next run continues with them.
+        file_name: Returns the stem of a track's files, for a run that names them itself. It must
+            be the same in all runs of a ledger, and another one for each title: files of the same
+            name are replaced. None takes title and music task id.
 
     Raises:
         ValueError: A track is invalid, or `into` is no valid path; nothing was submitted. (For an
@@ -111,7 +115,7 @@ async def cover_catalog(
             account, or cannot be written.
     """
     validation.instance("client", client, SunoCoverClient)
-    folder = None if into is None else validation.folder("into", into)
+    folder = None if into is None else Folder(validation.folder("into", into), file_name or name_of)
     async with AsyncExitStack() as stack:
         if ledger is None:
             ledger = await stack.enter_async_context(Ledger(None))
@@ -167,7 +171,7 @@ class CatalogRun:
         self,
         covers: CoverService,
         ledger: Ledger,
-        into: Path | None,
+        into: Folder | None,
         feed: AsyncIterable[Track | str] | None,
         retry: RetryPolicy,
     ) -> None:

@@ -4,7 +4,7 @@ It knows click, and the modules in `commands/` that do the work; `process.py` ru
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -26,8 +26,9 @@ from suno_cover_async.cli.options import (
     refuse_key,
     with_json,
 )
-from suno_cover_async.cli.output.console import refuse, say, stderr
+from suno_cover_async.cli.output.console import logging_to, refuse, say, stderr
 from suno_cover_async.cli.process import run
+from suno_cover_async.common.text import trimmed
 
 
 @click.group(
@@ -47,12 +48,19 @@ def commands() -> None:
 @commands.command("generate", short_help="Cover songs and save the images.", epilog=EPILOG)
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @image_folder("covers", "Where to save the images.")
+@click.option("--title", metavar="TEXT", help="The song's title, for messages and file names.")
+@click.option(
+    "--name", metavar="NAME", help="Save NAME-1.png, NAME-2.png. [default: title and id, or the id]"
+)
 @with_json
 @with_listener
 @connected
 def _generate(
+    *,
     ids: tuple[str, ...],
     into: Path,
+    title: str | None,
+    name: str | None,
     as_json: bool,
     connection: Connection,
     listener: CallbackListener | None,
@@ -62,6 +70,9 @@ def _generate(
     ID is the id of a music task; - reads ids from standard input, one per line. The paths of saved
     images go to standard output, or with --json an object for each song and a summary; everything
     else goes to standard error. A song that fails does not stop the others.
+
+    With one ID, --title names the song and its files, and --name the files alone; files of the same
+    name are replaced.
 
     Ctrl-C finishes what is paid for; Ctrl-C again stops now. The same command continues, and never
     pays twice.
@@ -73,13 +84,28 @@ def _generate(
     if "-" in ids and connection.key_file == "-":
         raise click.UsageError("standard input cannot hold both the ids and the key")
     client = connection.client(None if listener is None else listener.receiver)
-    options = [
-        *("--out", str(into)),
-        *(["--json"] if as_json else ()),
-        *connection.arguments(),
-        *(listener.arguments() if listener else ()),
-    ]
-    act = generate(client, _all_ids(ids), into=into, with_json=as_json, options=options)
+    given = {"--out": str(into), "--title": title, "--name": name}
+
+    def words(connection: Connection) -> list[str]:
+        return [
+            *(word for name, text in given.items() if text is not None for word in (name, text)),
+            *["--json"] * as_json,
+            *connection.arguments(),
+            *(listener.arguments() if listener else ()),
+        ]
+
+    songs = _all_ids(ids)
+    _check_names(songs, {"--title": title, "--name": name})
+    act = generate(
+        client,
+        songs,
+        into=into,
+        title=title or "",
+        name=name,
+        with_json=as_json,
+        options=words(connection),
+        longer=words(connection.longer()),
+    )
     work = act.run()
     if listener is not None:
         work = listener.run_while_listening(work, expected=lambda: act.billed > 0)
@@ -95,9 +121,20 @@ def _generate(
 def _details(
     cover_task_id: str, wait: bool, into: Path | None, as_json: bool, connection: Connection
 ) -> int:
-    """Show a cover task by the id that submitting a song returned."""
-    client = connection.client()
-    return run(show_details(client, cover_task_id, wait=wait, into=into, with_json=as_json))
+    """Show a cover task by the id that submitting a song returned.
+
+    Ctrl-C ends a wait, not the cover task, and shows the command that continues.
+    """
+    return run(
+        show_details(
+            connection.client(),
+            cover_task_id,
+            wait=wait,
+            into=into,
+            with_json=as_json,
+            connection=connection,
+        )
+    )
 
 
 @commands.command("credits", short_help="Show the account's balance.", epilog=EPILOG)
@@ -150,7 +187,8 @@ def _demo(into: Path) -> int:
 
     It needs no account, no key and no network, and leaves 24 images and one contact sheet.
     """
-    return run(demo(into=into))
+    with logging_to(stderr(), 0):
+        return run(demo(into=into))
 
 
 commands.add_command(batch)
@@ -169,6 +207,19 @@ def _all_ids(ids: Sequence[str]) -> list[str]:
     if not found:
         raise click.UsageError("no ids on standard input")
     return found
+
+
+def _check_names(ids: Sequence[str], options: Mapping[str, str | None]) -> None:
+    """Check options that name one song: there is one song, and the name is not blank."""
+    songs = len(set(ids))
+    for option, value in options.items():
+        if value is not None and songs > 1:
+            raise click.UsageError(
+                f"{option} names one song, and there are {songs:,} ids; give one id, or a catalog "
+                "with titles to suno-cover batch"
+            )
+        if value is not None and not trimmed(value):
+            raise click.UsageError(f"{option} is blank; give a name, or leave it out")
 
 
 def main(arguments: list[str] | None = None) -> int:

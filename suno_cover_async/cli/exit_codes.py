@@ -88,7 +88,7 @@ def advise(error: Exception) -> str | None:
 _AGAIN = "run the same command again"
 _ADVICE: tuple[tuple[type[Exception], str | None], ...] = (
     (errors.AddressRefusedError, None),
-    (errors.CoverTimeoutError, f"{_AGAIN}: it continues to wait, and never pays twice"),
+    (errors.CoverTimeoutError, "continue with a longer --timeout: that never pays twice"),
     (errors.TransportError, "check the network, and --base-url or --host; then " + _AGAIN),
     (errors.WrongAddressError, "check --base-url or --host; then " + _AGAIN),
     (errors.NotFoundError, "check the id, --host, and that the key is of the same account"),

@@ -111,6 +111,11 @@ class Connection:
             usual, initial_delay=self.poll, min_interval=self.poll, max_interval=longest
         )
 
+    def longer(self) -> "Connection":
+        """Return the same connection with twice the time to wait for a cover."""
+        usual = PollPolicy().timeout if self.timeout is None else self.timeout
+        return attrs.evolve(self, timeout=2 * usual)
+
     def arguments(self) -> list[str]:
         """Return the options as words, for a command that continues where this one stopped."""
         given = {
@@ -251,7 +256,11 @@ refuse_key: Callable[[Any], Any] = click.option(
 
 
 _verbosity = click.option(
-    "-v", "--verbose", count=True, help="Log to standard error; -vv logs more."
+    "-v",
+    "--verbose",
+    count=True,
+    help="Log each request to standard error, never the key; -vv logs more. SUNO_LOG=info and "
+    "SUNO_LOG=debug do the same.",
 )
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (

@@ -20,6 +20,7 @@ from yarl import URL
 
 from suno_cover_async.common.addresses import Address, Network, is_loopback
 from suno_cover_async.common.connector import HEADER_LIMITS, Connector
+from suno_cover_async.common.log_variable import show_log
 from suno_cover_async.common.proxies import Proxies
 from suno_cover_async.common.tasks import is_part_of
 from suno_cover_async.covers.image_age import ImageAge, image_age
@@ -169,6 +170,7 @@ async def open_runtime(
     """Open a runtime in the running event loop, without suspending; `stack` closes it."""
     # Nothing awaited here may suspend, and entering a ClientSession does not. If it did, two first
     # callers could each open a runtime, and only one of the two would be used and closed.
+    show_log()
     owned = session is None
     proxy = proxies.of(URL(account.base_url))
     if session is None:

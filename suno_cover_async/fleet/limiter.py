@@ -7,7 +7,6 @@ It owns when permits are taken, renewed and returned. `permit_file.py` keeps the
 import asyncio
 import contextlib
 import logging
-import math
 import os
 import sqlite3
 import time
@@ -86,7 +85,6 @@ class SharedRateLimiter(Limiter):
         except _FAILURES as error:
             raise ClientUsageError(_unusable(self._path, error)) from None
         self._account = ""
-        self._paused_until = -math.inf
         self._is_taking = False
         self._none_free = False
         self._failures = 0
@@ -111,7 +109,7 @@ class SharedRateLimiter(Limiter):
 
     def pause(self, until: float) -> None:
         """Let no process have a permit before `until`, by the loop's clock; an hour at most."""
-        self._paused_until = max(self._paused_until, until)
+        self.paused_until = max(self.paused_until, until)
         loop = self._here()
         self._later(partial(self._file.pause, self._account, until - loop.time()))
 
@@ -131,7 +129,7 @@ class SharedRateLimiter(Limiter):
 
     def _hand_over(self, permit: Permit) -> bool:
         """Give a permit to the next caller of this process, if one waits and it is fresh."""
-        is_good = self._is_fresh(permit) and permit.acquired_at >= self._paused_until
+        is_good = self._is_fresh(permit) and permit.acquired_at >= self.paused_until
         place = self._next_caller() if is_good else None
         if place is not None:
             place.set_result(permit)
@@ -157,9 +155,9 @@ class SharedRateLimiter(Limiter):
         if not self._waiting or self._is_taking or self._timer is not None or self._loop is None:
             return
         began = self._loop.time()
-        if began < self._paused_until:
+        if began < self.paused_until:
             self._none_free = True
-            self._try_again(self._paused_until - began)
+            self._try_again(self.paused_until - began)
         else:
             self._is_taking = True
             take = partial(self._file.take, self._account, self._window)

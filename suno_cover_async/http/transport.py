@@ -22,6 +22,7 @@ from suno_cover_async.errors import (
 )
 from suno_cover_async.http.account import Account
 from suno_cover_async.http.exchange import Exchange, SubmitBody
+from suno_cover_async.http.request_log import log_request
 from suno_cover_async.policies import RetryPolicy
 from suno_cover_async.protocol.gateway import Answer
 from suno_cover_async.protocol.requests import Call
@@ -172,8 +173,17 @@ class Transport:
         finally:  # `send` raises nothing, but this coroutine may be collected before it resumes
             limiter.release(permit, answered=answered)
         if isinstance(answer, BaseException) and not isinstance(answer, SunoCoverError):
+            if _log.isEnabledFor(logging.INFO):
+                self._log(call, permit, answer, answer)
             raise answer
         return self._outcome(call, permit, body, answer)
+
+    def _log(
+        self, call: Call[Any], permit: Permit, answer: Answer | BaseException, outcome: object
+    ) -> None:
+        """Log a request that ended."""
+        took = asyncio.get_running_loop().time() - permit.acquired_at
+        log_request(call, answer, outcome, took=took, key=self._account.key)
 
     def _outcome(
         self,
@@ -184,6 +194,8 @@ class Transport:
     ) -> T | FailedAttempt:
         """Return the outcome of a request, after the limiters learned from it."""
         value = self._read(call, answer)
+        if _log.isEnabledFor(logging.INFO):  # asked here: a call more for each poll costs
+            self._log(call, permit, answer, value)
         if not isinstance(value, SunoCoverError):
             self._account.backpressure.accepted(acquired_at=permit.acquired_at)
             return value
@@ -194,7 +206,8 @@ class Transport:
         possibly_billed = sent and _is_possibly_billed(value)
         if sent and isinstance(value, WrongAddressError):
             value.possibly_billed = True
-        _log.debug("%s: %s%s", call.target, value, " (possibly billed)" if possibly_billed else "")
+        if possibly_billed:
+            _log.debug("%s: possibly billed", call.target)
         return FailedAttempt(error=value, took=took, possibly_billed=possibly_billed)
 
     def _read(self, call: Call[T], answer: Answer | SunoCoverError) -> T | SunoCoverError:

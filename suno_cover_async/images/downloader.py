@@ -7,6 +7,7 @@ know the API, its key or its session. It makes one attempt; the caller retries i
 """
 
 import asyncio
+import logging
 import socket
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -52,6 +53,8 @@ from suno_cover_async.images.responses import (
     suffix_of_body,
 )
 from suno_cover_async.images.urls import checked, joined, parsed, shown
+
+_log = logging.getLogger("suno_cover_async")
 
 _OK = 200
 _TLS_PORT = 443
@@ -148,6 +151,15 @@ class ImageDownloader:
             ClientUsageError: `close` was called before.
         """
         start = checked(parsed(url), loopback=self._loopback)
+        began = asyncio.get_running_loop().time()
+        try:
+            return await self._fetch(start, target, gone=gone)
+        except SunoCoverError as error:
+            _log_request(start, error.http_status, began, f": {error.message}")
+            raise
+
+    async def _fetch(self, start: URL, target: Path, *, gone: bool) -> Path:
+        """Fetch an image; every failure but a cancellation is an error of this package."""
         mine = _refused.set([])
         cancellations = cancellations_of_this_task()
         try:
@@ -185,6 +197,7 @@ class ImageDownloader:
 
     async def _follow(self, url: URL, target: Path, *, gone: bool) -> Path:
         for _ in range(1 + _MOST_REDIRECTS):
+            began = asyncio.get_running_loop().time()
             if self._session.closed:
                 raise ClientUsageError(_CLOSED)
             self._check_literal(url)
@@ -198,10 +211,14 @@ class ImageDownloader:
                         http_status=response.status,
                     )
                 if response.status == _OK:
-                    return await self._save(response, target)
+                    saved = await self._save(response, target)
+                    size = f", {response.content.total_bytes:,} bytes"
+                    _log_request(response.url, _OK, began, size)
+                    return saved
                 if response.status not in _REDIRECTS:
                     raise await refusal(response, gone=gone)
                 url = self._next(response)
+                _log_request(response.url, response.status, began, f", to {shown(url)}")
         raise DownloadError(
             f"gave up on the image after {_MOST_REDIRECTS} redirects, the last one to "
             f"{shown(url)}; report it to the host that serves it"
@@ -287,6 +304,14 @@ class ImageDownloader:
 
     def _may_be_connected(self, address: str) -> bool:
         return is_public(address) or (self._loopback and is_loopback(address))
+
+
+def _log_request(url: URL, status: int | None, began: float, more: str) -> None:
+    """Log a request that ended: URL without query, HTTP status and milliseconds."""
+    if _log.isEnabledFor(logging.INFO):
+        took = asyncio.get_running_loop().time() - began
+        facts = f"{took * 1000:.0f} ms" if status is None else f"{status}, {took * 1000:.0f} ms"
+        _log.info("GET %s: %s%s", shown(url), facts, more)
 
 
 def _ending(before: bytes, block: list[bytes]) -> bytes:

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import math
 from abc import ABC, abstractmethod
 from collections import deque
 from typing import NamedTuple
@@ -36,11 +37,17 @@ class Limiter(ABC):
 
     Callers are served in the order they came. Urgent ones go first, but every fourth permit goes to
     the others, if any wait. A limiter may serve several event loops in turn.
+
+    Attributes:
+        rate_limit: The limit that it keeps.
+        paused_until: Until when `pause` holds all requests back, by the loop's clock; other
+            processes that share the limit may have paused it for longer.
     """
 
     def __init__(self, rate_limit: RateLimit) -> None:
         """Start without callers."""
         self.rate_limit = rate_limit
+        self.paused_until: float = -math.inf
         self._urgent: deque[_Place] = deque()
         self._queue: deque[_Place] = deque()
         self._waiting = 0

@@ -38,13 +38,12 @@ class RateLimiter(Limiter):
         self._window = rate_limit.seconds * WINDOW
         self._free = rate_limit.calls
         self._returning: list[float] = []  # a heap of the moments at which permits return
-        self._paused_until = -math.inf
         self._timer: asyncio.Handle | None = None  # uvloop's handle may have no `when`
         self._timer_due = math.inf
 
     def pause(self, until: float) -> None:
         """Give no permit before `until`, by the loop's clock."""
-        self._paused_until = max(self._paused_until, until)
+        self.paused_until = max(self.paused_until, until)
 
     def acquire_nowait(self) -> Permit | None:
         """Return a free permit if no caller waits for one; `release` it after the request."""
@@ -80,13 +79,13 @@ class RateLimiter(Limiter):
         while self._returning and self._returning[0] <= now:
             heapq.heappop(self._returning)
             self._free += 1
-        return self._free > 0 and now >= self._paused_until
+        return self._free > 0 and now >= self.paused_until
 
     def _serve(self) -> None:
         """Set the timer for the moment the next permit is free, if any caller waits."""
         if not self._waiting or self._loop is None or not (self._free or self._returning):
             return
-        due = self._paused_until
+        due = self.paused_until
         if not self._free:
             due = max(self._returning[0], due)
         if self._timer is not None:

@@ -118,6 +118,13 @@ async def has_billed(sandbox: Sandbox, covers: int = 1) -> None:
             await asyncio.sleep(0.01)
 
 
+async def waits_for_details(sandbox: Sandbox, requests: int) -> None:
+    """Return once the sandbox has had so many requests for details."""
+    async with asyncio.timeout(PATIENCE):
+        while len(sandbox.journal.of("details")) < requests:  # noqa: ASYNC110 - nothing tells of one
+            await asyncio.sleep(0.01)
+
+
 async def emptied(pipe: int) -> None:
     """Return once all that was written to a pipe was read by its reader."""
     async with asyncio.timeout(PATIENCE):

@@ -112,17 +112,26 @@ def batch(
         "--concurrency": None if concurrency == CONCURRENCY else str(concurrency),
     }
     flags = {"--skip-bad": skip_bad, "--json": as_json}
-    words = [
-        *(word for name, value in options.items() if value is not None for word in (name, value)),
-        *(flag for flag, given in flags.items() if given),
-        *connection.arguments(),
-        *(listener.arguments() if listener else ()),
-    ]
+
+    def words(connection: Connection) -> list[str]:
+        given = [(name, value) for name, value in options.items() if value is not None]
+        return [
+            *(word for pair in given for word in pair),
+            *(flag for flag, is_given in flags.items() if is_given),
+            *connection.arguments(),
+            *(listener.arguments() if listener else ()),
+        ]
+
     with opened(catalog, kind, id_column) as intake:
         if not _is_usable(intake, skip_bad=skip_bad):
             return ExitCode.USAGE
         when = When.NEVER if is_watched() and not as_json else When.NOW  # the folder is named
-        command = Command(catalog=catalog, ledger=str(ledger_path), options=words)
+        command = Command(
+            catalog=catalog,
+            ledger=str(ledger_path),
+            options=words(connection),
+            longer=words(connection.longer()),
+        )
         act = Batch(
             client=client,
             tracks=intake.catalog,
@@ -197,20 +206,34 @@ def _show(path: Path, names: tuple[str, ...], limit: int) -> int:
     "--format",
     "kind",
     type=click.Choice(("csv", "jsonl")),
-    required=True,
-    help="csv for spreadsheets, with a BOM, and a ' before formulas; jsonl is exact.",
+    help="csv for spreadsheets, with a BOM, and a ' before formulas; jsonl is exact. "
+    "[default: by the suffix of --out]",
 )
 @_states
 @click.option(
     "--out", type=_PATH, metavar="FILE", help="Write to FILE, whole or not at all. [default: -]"
 )
-def _export(path: Path, kind: ExportFormat, names: tuple[str, ...], out: Path | None) -> int:
+def _export(path: Path, kind: ExportFormat | None, names: tuple[str, ...], out: Path | None) -> int:
     """Write a row for each track of LEDGER: its state, its files, the catalog's own columns.
 
     The output can be read as a catalog again.
     """
+    kind = kind or _format_of(out)
     states = [_STATES[name] for name in names]
     return run(_done(export(Ledger(path), states, kind, out=out, beside=path)))
+
+
+def _format_of(out: Path | None) -> ExportFormat:
+    """Return the format that a file's suffix names."""
+    suffix = "" if out is None else out.suffix.lower()
+    if suffix == ".csv":
+        return "csv"
+    if suffix == ".jsonl":
+        return "jsonl"
+    advice = "pass --format csv or --format jsonl, or --out FILE.csv or FILE.jsonl"
+    if out is None:
+        raise click.UsageError(advice)
+    raise click.UsageError(f"{str(out)!r} does not end in .csv or .jsonl: {advice}")
 
 
 @ledger.command("forget-account", short_help="Clear a ledger's account, for a new key.")

@@ -7,16 +7,15 @@ balance; the modules in `output/` own how progress and reports are displayed and
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
 
 from suno_cover_async import (
     CatalogRun,
-    CircuitBreaker,
     Failed,
+    InFlight,
     Ledger,
     LedgerEntry,
     LedgerError,
@@ -29,9 +28,10 @@ from suno_cover_async import (
     cover_catalog,
 )
 from suno_cover_async.cli.commands.credits_used import CreditsUsed
+from suno_cover_async.cli.commands.held_back import pause_of, why_queued
 from suno_cover_async.cli.exit_codes import ExitCode, exit_code, explain
 from suno_cover_async.cli.output.console import is_live, say, stderr
-from suno_cover_async.cli.output.progress import Pause, Standing, progress
+from suno_cover_async.cli.output.progress import Standing, progress
 from suno_cover_async.cli.output.records import OutcomeRecord, SummaryRecord
 from suno_cover_async.cli.output.report import FollowUp, Report, count, summarise
 from suno_cover_async.cli.output.results import Results
@@ -59,6 +59,7 @@ class Batch:
         retry_failed: Submit again what failed before.
         bad_lines: How many lines of the catalog name no track.
         refused: The errors of arguments that name no track.
+        file_name: Returns the stem of a track's files; None takes title and id.
     """
 
     client: SunoCoverClient
@@ -70,6 +71,7 @@ class Batch:
     retry_failed: bool = False
     bad_lines: int = 0
     refused: Sequence[Exception] = ()
+    file_name: Callable[[Track], str] | None = None
     _ledger: Ledger = attrs.field(init=False)
     _throughput: Throughput = attrs.field(factory=Throughput, init=False)
     _run: CatalogRun | None = attrs.field(default=None, init=False)
@@ -141,6 +143,7 @@ class Batch:
             ledger=self._ledger,
             into=self.into,
             retry_failed=self.retry_failed,
+            file_name=self.file_name,
             wait_out_outages=self.ledger_path is not None,
         )
         try:
@@ -214,21 +217,19 @@ class Batch:
 
     def _standing(self) -> Standing:
         numbers = Progress() if self._run is None else self._run.progress
+        in_flight: Mapping[str, InFlight] = {} if self._run is None else self._run.in_flight
+        now = time.monotonic()  # as the event loop does; this may be called in another thread
         return Standing(
             total=numbers.total,
             done=numbers.done,
             failed=numbers.failed,
-            in_flight={} if self._run is None else self._run.in_flight,
-            per_minute=self._throughput.per_minute(time.monotonic()),
+            in_flight=in_flight,
+            queued_by=None if self._finishing else why_queued(self.client, in_flight, now),
+            per_minute=self._throughput.per_minute(now),
             credits_used=None if self._credits_used is None else self._credits_used.used,
             finishing=self._finishing,
-            pause=self._pause(),
+            pause=pause_of(self.client),
         )
-
-    def _pause(self) -> Pause | None:
-        breakers = self.client.breakers
-        paused = map(_pause, (breakers.api, breakers.submit, breakers.images))
-        return next(filter(None, paused), None)
 
     def _conclude(self, numbers: Progress) -> None:
         report = Report(
@@ -267,18 +268,6 @@ class Batch:
 
 def _nothing(_: Outcome) -> None:
     """Show nothing."""
-
-
-def _pause(breaker: CircuitBreaker) -> Pause | None:
-    since, error = breaker.opened_at, breaker.last_error
-    if since is None or error is None:
-        return None
-    ago = timedelta(seconds=time.monotonic() - since)
-    return Pause(
-        what=breaker.name,
-        since=datetime.now().astimezone() - ago,
-        trouble=explain(error, alone=True),
-    )
 
 
 def _say_finishing(counted: "asyncio.Future[Totals]") -> None:

@@ -1,29 +1,74 @@
 """`details` and `credits`: make one request to the API, and show the result as text or JSON."""
 
+import asyncio
 import json
 from pathlib import Path
 
-from suno_cover_async import CoverStatus, NotFoundError, SunoCoverClient
-from suno_cover_async.cli.exit_codes import ExitCode
-from suno_cover_async.cli.output.console import result
+from suno_cover_async import (
+    CoverDetails,
+    CoverStatus,
+    CoverTimeoutError,
+    NotFoundError,
+    SunoCoverClient,
+)
+from suno_cover_async.cli.exit_codes import ExitCode, explain
+from suno_cover_async.cli.options import Connection
+from suno_cover_async.cli.output.console import copyable, result, say, stderr
+from suno_cover_async.cli.output.follow_up import command_line
 from suno_cover_async.cli.output.records import CreditsRecord, DetailsRecord, as_json, facts
+from suno_cover_async.cli.output.spinner import waiting
 from suno_cover_async.common.text import printable
 
 
 async def show_details(
-    client: SunoCoverClient, cover_task_id: str, *, wait: bool, into: Path | None, with_json: bool
+    client: SunoCoverClient,
+    cover_task_id: str,
+    *,
+    wait: bool,
+    into: Path | None,
+    with_json: bool,
+    connection: Connection,
 ) -> int:
-    """Request the details of a cover task, or wait for it; save its images into a folder."""
+    """Request the details of a cover task, or wait for it; save its images into a folder.
+
+    A wait that is cancelled or too long ends with the command that continues it.
+
+    Args:
+        client: The client to use; it is closed at the end.
+        cover_task_id: The cover task.
+        wait: Wait until it is finished.
+        into: The folder of the images; None saves none.
+        with_json: Write a record as JSON.
+        connection: The options that the client was made from.
+    """
+
+    def again(connection: Connection) -> str:
+        out = [] if into is None else ["--out", str(into)]
+        options = ["--wait", *out, *["--json"] * with_json, *connection.arguments()]
+        if cover_task_id.startswith("-"):
+            return command_line("details", *options, "--", cover_task_id)
+        return command_line("details", cover_task_id, *options)
+
     async with client:
-        request = client.wait if wait else client.details
         try:
-            details = await request(cover_task_id)
+            details = await (_wait if wait else _request)(client, cover_task_id)
         except NotFoundError as error:
             error.add_note("is it a music task's id? then: suno-cover generate ID")
             raise
+        except CoverTimeoutError as error:
+            say(stderr(), f"Error: {explain(error)}", "red")
+            say(stderr(), "to continue, and wait twice as long:")
+            copyable(stderr(), again(connection.longer()))
+            return ExitCode.TIMED_OUT
+        except asyncio.CancelledError:
+            if wait:
+                say(stderr(), "the cover task goes on at the host; to continue:", "yellow")
+                copyable(stderr(), again(connection))
+            raise
         files: tuple[Path, ...] = ()
         if into is not None and details.status is CoverStatus.SUCCESS:
-            files = await client.download(details, into=into)
+            with waiting(stderr(), "saving the images"):
+                files = await client.download(details, into=into)
     record = DetailsRecord.of(details, files)
     if with_json:
         result(as_json(record))
@@ -35,12 +80,23 @@ async def show_details(
 async def show_credits(client: SunoCoverClient, *, with_json: bool) -> int:
     """Request the balance and show it."""
     async with client:
-        balance = await client.credits()
+        with waiting(stderr(), "waiting for the balance"):
+            balance = await client.credits()
     if with_json:
         result(as_json(CreditsRecord(credits=balance)))
     else:
         result(json.dumps(balance).removesuffix(".0"))
     return ExitCode.DONE
+
+
+async def _wait(client: SunoCoverClient, cover_task_id: str) -> CoverDetails:
+    with waiting(stderr(), "waiting for the cover"):
+        return await client.wait(cover_task_id)
+
+
+async def _request(client: SunoCoverClient, cover_task_id: str) -> CoverDetails:
+    with waiting(stderr(), "waiting for the details"):
+        return await client.details(cover_task_id)
 
 
 def _show(record: DetailsRecord) -> None:

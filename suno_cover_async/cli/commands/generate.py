@@ -9,7 +9,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from suno_cover_async import Failed, LedgerEntry, Outcome, SunoCoverClient, Track, TrackState
+from suno_cover_async import (
+    CoverTimeoutError,
+    Failed,
+    LedgerEntry,
+    Outcome,
+    SunoCoverClient,
+    Track,
+    TrackState,
+)
 from suno_cover_async.cli.commands.catalog_run import Batch
 from suno_cover_async.cli.exit_codes import advise, explain
 from suno_cover_async.cli.output.console import copyable, is_live, say, stderr
@@ -31,6 +39,9 @@ def generate(
     into: Path,
     with_json: bool,
     options: Sequence[str],
+    longer: Sequence[str] = (),
+    title: str = "",
+    name: str | None = None,
 ) -> Batch:
     """Return a batch that covers the songs of these ids, each once; an invalid id fails alone.
 
@@ -40,11 +51,14 @@ def generate(
         into: The folder of the images.
         with_json: Write a record for each song, not just its files.
         options: The options of a command that continues with what is left.
+        longer: The same options with a longer `--timeout`, if covers timed out.
+        title: The title of the song, if it is one.
+        name: The stem of its files; None takes title and id.
     """
     tracks, refused = list[Track](), dict[str, ValueError]()
     for one in dict.fromkeys(ids):
         try:
-            tracks.append(Track(one))
+            tracks.append(Track(one, title=title))
         except ValueError as error:
             refused[one] = error
     results = Results(with_json=with_json, when=When.AT_END if is_watched() else When.NOW)
@@ -58,7 +72,8 @@ def generate(
         ledger_path=None,
         into=into,
         results=results,
-        follow_up=SongsFollowUp(stderr(), options, refused),
+        follow_up=SongsFollowUp(stderr(), options, refused, longer),
+        file_name=None if name is None else lambda _: name,
     )
 
 
@@ -68,11 +83,23 @@ class SongsFollowUp:
     noun = "song"
 
     def __init__(
-        self, console: Console, options: Sequence[str], refused: dict[str, ValueError]
+        self,
+        console: Console,
+        options: Sequence[str],
+        refused: dict[str, ValueError],
+        longer: Sequence[str] = (),
     ) -> None:
-        """Write nothing yet; `refused` are the ids that name no song, with their errors."""
+        """Write nothing yet.
+
+        Args:
+            console: Where to write.
+            options: The options of the command that continues.
+            refused: The ids that name no song, with their errors.
+            longer: The options if covers timed out.
+        """
         self._console = console
         self._options = options
+        self._longer = longer
         self._refused = refused
         self._failed: list[Failed] = []
 
@@ -102,7 +129,8 @@ class SongsFollowUp:
         again = [one.track.music_task_id for one in left]
         again += [entry.music_task_id for entry in report.unfinished]
         if again:
-            self._say_how_to_go_on(again)
+            timed_out = any(isinstance(one.error, CoverTimeoutError) for one in left)
+            self._say_how_to_go_on(again, self._longer if timed_out else self._options)
 
     def _say_alike(self, failures: Iterable[tuple[str, Exception]]) -> None:
         """Write why songs failed, and what to do: each reason once, below its songs."""
@@ -133,10 +161,10 @@ class SongsFollowUp:
         if rest:
             say(self._console, f"{count(rest, 'song')} not submitted", "yellow")
 
-    def _say_how_to_go_on(self, ids: Sequence[str]) -> None:
+    def _say_how_to_go_on(self, ids: Sequence[str], options: Sequence[str]) -> None:
         if len(ids) > _MOST_IDS:
             what = "to continue, run the same command; submitting again never pays twice"
             say(self._console, what)
             return
         say(self._console, "to continue, run this; submitting again never pays twice:")
-        copyable(self._console, command_line("generate", *self._options, "--", *ids))
+        copyable(self._console, command_line("generate", *options, "--", *ids))

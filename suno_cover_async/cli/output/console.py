@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from suno_cover_async.common.log_variable import level_of_variable
 from suno_cover_async.common.text import printable
 
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
@@ -74,7 +75,7 @@ def refuse(error: click.ClickException) -> None:
     """Write click's message about a wrong command line, made printable: it quotes arguments."""
     words = io.StringIO()
     error.show(words)
-    for line in words.getvalue().splitlines():
+    for line in words.getvalue().expandtabs(4).splitlines():  # click's lists have tabs
         click.echo(printable(line, len(line)), err=True)
 
 
@@ -130,13 +131,24 @@ class _ConsoleHandler(logging.Handler):
 
 @contextmanager
 def logging_to(console: Console, verbose: int) -> Generator[None, None, None]:
-    """Show the package's log: warnings; at `verbose` 1 also INFO, at 2 also DEBUG."""
+    """Show the package's log: warnings; at `verbose` 1 also INFO, at 2 also DEBUG.
+
+    SUNO_LOG may name a lower level.
+
+    Raises:
+        click.UsageError: SUNO_LOG names no level.
+    """
+    try:
+        named = level_of_variable()
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    level = min(_LEVELS[min(verbose, len(_LEVELS) - 1)], named or logging.WARNING)
     logger = logging.getLogger("suno_cover_async")
     handler = _ConsoleHandler(console)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     before = logger.level
     logger.addHandler(handler)
-    logger.setLevel(_LEVELS[min(verbose, len(_LEVELS) - 1)])
+    logger.setLevel(level)
     try:
         yield
     finally:

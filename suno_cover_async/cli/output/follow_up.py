@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import attrs
 from rich.console import Console
 
-from suno_cover_async import CoverExpiredError, Failed, Outcome, Track
+from suno_cover_async import CoverExpiredError, CoverTimeoutError, Failed, Outcome, Track
 from suno_cover_async.cli.output.console import copyable, say
 from suno_cover_async.cli.output.report import Report, are, count, say_failure
 from suno_cover_async.cli.output.rows import named
@@ -29,15 +29,17 @@ class Command:
         catalog: The catalog argument.
         ledger: The ledger's path.
         options: All options but `--retry-failed`, since a failed track must not be retried twice.
+        longer: The same options with a longer `--timeout`, for a run in which covers timed out.
     """
 
     catalog: str
     ledger: str
     options: Sequence[str]
+    longer: Sequence[str] = ()
 
-    def again(self, *more: str) -> str:
-        """Return the command that continues the run."""
-        options = ["--ledger", self.ledger, *self.options, *more]
+    def again(self, *more: str, timed_out: bool = False) -> str:
+        """Return the command that continues the run; it waits longer if covers timed out."""
+        options = ["--ledger", self.ledger, *(self.longer if timed_out else self.options), *more]
         if self.catalog.startswith("-") and self.catalog != "-":
             return command_line("batch", *options, "--", self.catalog)
         return command_line("batch", self.catalog, *options)
@@ -58,6 +60,7 @@ class LedgerFollowUp:
         self._console = console
         self._command = command
         self._shown = 0
+        self._timed_out = False
         self._expired = 0
         self._first_expired: list[Track] = []
 
@@ -66,6 +69,7 @@ class LedgerFollowUp:
         if not isinstance(outcome, Failed):
             return
         self._note_if_expired(outcome)
+        self._timed_out = self._timed_out or isinstance(outcome.error, CoverTimeoutError)
         self._shown += 1
         if self._shown <= _MOST_SHOWN:
             say_failure(self._console, outcome)
@@ -110,9 +114,10 @@ class LedgerFollowUp:
         copyable(self._console, self._command.again("--retry-failed"))
 
     def _say_left(self, many: int) -> None:
-        what = f"{count(many, 'track')} {are(many)} left; the same command continues"
-        say(self._console, f"{what}, and never pays twice:", "yellow")
-        copyable(self._console, self._command.again())
+        how = "waiting longer, this command" if self._timed_out else "the same command"
+        what = f"{count(many, 'track')} {are(many)} left; {how} continues, and never pays twice:"
+        say(self._console, what, "yellow")
+        copyable(self._console, self._command.again(timed_out=self._timed_out))
 
 
 def command_line(*words: str) -> str:

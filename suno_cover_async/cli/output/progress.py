@@ -15,13 +15,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from suno_cover_async import InFlight, Outcome
+from suno_cover_async import InFlight, Outcome, Step
 from suno_cover_async.cli.output.console import say
 from suno_cover_async.cli.output.rows import GAP, Rows, clock
 
 _FRAMES_PER_SECOND = 8
 _WIDEST_BAR, _NARROWEST_BAR = 40, 8
-_LINES_BESIDE_ROWS = 5  # a prompt above, a blank line, the bar, the notes, the cursor's own
+_LINES_BESIDE_ROWS = 6  # a prompt above, a blank line, the bar, two of notes, the cursor's own
 _LEAST_SECONDS = 10.0  # between two lines
 _LEAST_SHARE = 0.01  # of all, between two lines
 
@@ -44,6 +44,7 @@ class Standing:
         done: How many have their images.
         failed: How many have failed or need attention.
         in_flight: The tracks in work, by music task id.
+        queued_by: What tracks wait for that are not submitted yet; None if nothing holds them back.
         per_minute: How many end in a minute; None while that is unknown.
         credits_used: The credits used by this run; None while that is unknown.
         finishing: Whether the run only finishes what is paid for.
@@ -54,6 +55,7 @@ class Standing:
     done: int
     failed: int = 0
     in_flight: Mapping[str, InFlight] = attrs.field(factory=dict[str, InFlight])
+    queued_by: str | None = None
     per_minute: float | None = None
     credits_used: float | None = None
     finishing: bool = False
@@ -64,8 +66,29 @@ class Standing:
         """How many tracks are done or failed."""
         return self.done + self.failed
 
-    def notes(self) -> Iterator[tuple[str, str]]:
-        """Yield notes to show beside the numbers, with styles, the most important first."""
+    @property
+    def queued(self) -> int:
+        """How many tracks something holds back that are not submitted yet."""
+        return 0 if self.queued_by is None else self.total - self.ended - self._working
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether a track that is about to be submitted waits for its turn."""
+        return self.queued_by is not None or self.pause is not None
+
+    @property
+    def _working(self) -> int:
+        """How many tracks are in flight: submitted, unless nothing holds back the others."""
+        if self.queued_by is None:
+            return len(self.in_flight)
+        return sum(one.step is not Step.SUBMIT for one in self.in_flight.values())
+
+    def notes(self, *, reasons: bool = False) -> Iterator[tuple[str, str]]:
+        """Yield notes to show beside the numbers, with styles, the most important first.
+
+        Args:
+            reasons: Whether the note of queued tracks says what they wait for.
+        """
         if self.pause is not None:
             pause = self.pause
             words = f"{pause.what} paused since {pause.since:%H:%M}, probing: {pause.trouble}"
@@ -78,8 +101,10 @@ class Standing:
         if self.per_minute is not None and not self.finishing and self.ended < self.total:
             left = _length(60 * (self.total - self.ended) / self.per_minute)
             yield f"about {left} left", ""
-        if self.in_flight:
-            yield f"{len(self.in_flight):,} in flight", "magenta"
+        if self._working:
+            yield f"{self._working:,} in flight", "magenta"
+        if self.queued:
+            yield f"{self.queued:,} queued" + (f": {self.queued_by}" if reasons else ""), "cyan"
         if self.per_minute is not None:
             yield f"{self.per_minute:,.1f} a minute", ""
         if self.credits_used is not None:
@@ -147,7 +172,7 @@ class Lines:
         standing = self._standing()
         words = [
             f"{standing.done:,} of {standing.total:,}",
-            *(note for note, _ in standing.notes()),
+            *(note for note, _ in standing.notes(reasons=True)),
         ]
         now = datetime.now().astimezone()
         say(self._console, f"{now:%Y-%m-%d %H:%M:%S} {', '.join(words)}")
@@ -180,7 +205,9 @@ class _Picture:
         bar, notes = self._bar(standing), self._notes(standing)
         if not self.has_rows:
             return Group(bar, notes)
-        rows = self.rows.draw(standing.in_flight, moving=not self.is_over)
+        rows = self.rows.draw(
+            standing.in_flight, moving=not self.is_over, queued=standing.holds_back
+        )
         return Group(rows, Text(), bar) if self.is_over else Group(rows, Text(), bar, notes)
 
     def _bar(self, standing: Standing) -> Table:
@@ -196,13 +223,17 @@ class _Picture:
         return table
 
     def _notes(self, standing: Standing) -> Text:
-        """Return one line with as many notes as fit, the most important first."""
+        """Return one line with as many notes as fit, and one with what queued tracks wait for."""
         line = Text(no_wrap=True, overflow="ellipsis")
         for note, style in standing.notes():
             gap = " " * GAP if line else ""
             if line and len(line) + len(gap) + len(note) > self._console.width - 1:
                 break
             line.append(gap).append(note, style)
+        if standing.queued and standing.queued_by and standing.pause is None:
+            words = f"queued: {standing.queued_by}"
+            is_narrow = len(words) >= self._console.width
+            line.append("\n").append(standing.queued_by if is_narrow else words, "dim")
         return line
 
 

@@ -18,7 +18,11 @@ from suno_cover_async.common.text import printable
 
 GAP = 2  # columns between two cells
 
+QUEUED = "queued"
+"""The state of a track whose submit is held back."""
+
 _STYLES = {
+    QUEUED: "cyan",
     Step.SUBMIT.value: "cyan",
     Step.WAIT.value: "magenta",
     Step.SAVE.value: "blue",
@@ -43,6 +47,15 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def spinner_for(console: Console) -> Spinner:
+    """Return a spinner of characters that the console's encoding has."""
+    return Spinner("line" if _is_plain(console) else "dots")
+
+
+def _is_plain(console: Console) -> bool:
+    return not console.encoding.lower().startswith("utf")
 
 
 @attrs.define(eq=False)
@@ -74,9 +87,8 @@ class Rows:
         """Begin without tracks."""
         self._console = console
         self._rows: dict[str, _Row] = {}
-        plain = not console.encoding.lower().startswith("utf")
-        self._marks = _ASCII_MARKS if plain else _MARKS
-        self._spinner = Spinner("line" if plain else "dots")
+        self._marks = _ASCII_MARKS if _is_plain(console) else _MARKS
+        self._spinner = spinner_for(console)
 
     def end(self, outcome: Outcome) -> None:
         """Record the outcome of a track."""
@@ -84,12 +96,20 @@ class Rows:
         row.ended = time.monotonic()
         row.state = OutcomeRecord.of(outcome).state
 
-    def draw(self, in_flight: Mapping[str, InFlight], *, moving: bool) -> Table:
-        """Draw all rows with their current steps; without `moving`, no spinner is drawn."""
+    def draw(
+        self, in_flight: Mapping[str, InFlight], *, moving: bool, queued: bool = False
+    ) -> Table:
+        """Draw all rows with their current steps.
+
+        Args:
+            in_flight: The tracks in flight.
+            moving: Whether spinners are drawn.
+            queued: Whether something holds submits back.
+        """
         for one in in_flight.values():
             row = self._row(one.track, one.since)
             if row.ended is None:
-                row.state = one.step.value
+                row.state = QUEUED if queued and one.step is Step.SUBMIT else one.step.value
         # The names get the width that is left; rich would shrink all columns.
         rest = self._console.width - 1 - sum((1, _WIDEST_STATE, _WIDEST_TIME, 3 * GAP))
         table = Table.grid(padding=(0, GAP, 0, 0))

@@ -17,6 +17,7 @@ from suno_cover_async import (
     Ledger,
     Track,
     TrackState,
+    cover_catalog,
 )
 from suno_cover_async.sandbox import Reply, Sandbox
 from tests.support.catalog_clients import PATIENT, QUICK, client_of
@@ -255,3 +256,18 @@ async def test_missing_images_are_left_to_the_next_run_which_saves_them(tmp_path
         assert left.error.retryable
         assert isinstance(saved, Covered)
         assert billed(sandbox) == Counter(songs)
+
+
+async def test_a_run_may_name_the_files_itself(tmp_path: Path) -> None:
+    async with Sandbox(QUICK) as sandbox, client_of(sandbox) as client:
+        (song,) = sandbox.add_music(1)
+        tracks = [Track(song, title="One"), Track(song, title="Two: two")]
+
+        async with cover_catalog(
+            client, tracks, into=tmp_path, file_name=lambda track: track.title
+        ) as outcomes:
+            saved = [one async for one in outcomes]
+
+    assert len(saved) == len(tracks)
+    assert {file.stem.partition("-")[0] for file in tmp_path.iterdir()} == {"One", "Two_ two"}
+    assert len(list(tmp_path.iterdir())) == 4

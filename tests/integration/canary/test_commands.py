@@ -30,7 +30,16 @@ from tests.support.canary_calls import (
     raised,
     word,
 )
-from tests.support.commands import Ended, Run, a_free_port, finish, has_billed, needs_posix, start
+from tests.support.commands import (
+    Ended,
+    Run,
+    a_free_port,
+    finish,
+    has_billed,
+    needs_posix,
+    start,
+    waits_for_details,
+)
 
 DEVELOPER = (sys.executable, "-X", "dev", "-m", "suno_cover_async")
 
@@ -39,6 +48,7 @@ async def commanded(
     search: Search,
     *arguments: str,
     crash: Awaitable[object] | None = None,
+    number: signal.Signals = signal.SIGABRT,
 ) -> Ended:
     """Run a command to its end, or to a crash when that is awaited; search all it shows."""
     process = await start(*arguments, program=DEVELOPER, env=environment())
@@ -52,7 +62,7 @@ async def commanded(
         group.create_task(watch())
         if crash is not None:
             await crash
-            process.send_signal(signal.SIGABRT)  # the developer's mode then shows all stacks
+            process.send_signal(number)  # after SIGABRT the developer's mode then shows all stacks
         ended = await finish(process)
     search.text(f"output of {arguments[0]}", ended.out)
     search.text(f"errors of {arguments[0]}", ended.err)
@@ -116,6 +126,48 @@ async def test_no_command_shows_a_secret(tmp_path: Path) -> None:
 
     assert [one.code for one in ended] == [ExitCode.DONE, ExitCode.KEY]
     assert {delivery.status for delivery in called} == {200}
+    assert not search.hits
+
+
+@needs_posix
+@pytest.mark.parametrize("level", ["debug", "loud"])
+async def test_no_log_of_requests_and_no_command_that_continues_shows_a_secret(
+    level: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUNO_LOG", level)
+    search = Search(API_KEY, SECRET, HMAC_KEY)
+    async with Sandbox(attrs.evolve(FREE, seconds=0.3), api_key=API_KEY) as sandbox:
+        songs = sandbox.add_music(2)
+        monkeypatch.setenv("SUNO_BASE_URL", sandbox.url)
+        sandbox.script("credits", Reply(body=f"<{API_KEY}>".encode()), word(430))
+        out = ("--out", str(tmp_path), "--poll", "0.05")
+        named = ("--title", "Song", "--name", "front")
+        saved = await commanded(search, "generate", songs[0], *named, *out)
+        late = await commanded(search, "generate", songs[1], "--timeout", "0.1", *out)
+        sandbox.scenario = attrs.evolve(FREE, seconds=3600)
+        program = (
+            "from suno_cover_async import SunoCoverClient; import asyncio;"
+            "asyncio.run(SunoCoverClient().credits())"
+        )
+        (song,) = sandbox.add_music(1)
+        await commanded(search, "generate", song, "--timeout", "0.1", *out)
+        asked = len(sandbox.journal.of("details"))
+        tasks = [bill.cover_task_id for bill in sandbox.journal.bills]
+        stopped = await commanded(
+            *(search, "details", tasks[-1] if tasks else "x", "--wait", "-vv", *out),
+            crash=None if level == "loud" else waits_for_details(sandbox, asked + 1),
+            number=signal.SIGINT,
+        )
+        process = await start(program=(sys.executable, "-c", program), env=environment())
+        sdk = await finish(process)
+
+    search.text("the SDK", sdk.out + sdk.err)
+    search.folder(tmp_path)
+    known = level == "debug"
+    codes = [ExitCode.DONE, ExitCode.TIMED_OUT, ExitCode.INTERRUPTED]
+    assert [one.code for one in (saved, late, stopped)] == (codes if known else [2, 2, 2])
+    assert ("INFO GET" in sdk.err) is known
+    assert ("goes on at the host" in stopped.err) is known
     assert not search.hits
 
 

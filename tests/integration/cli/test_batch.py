@@ -185,7 +185,8 @@ async def test_covers_that_all_take_too_long_have_a_code_unless_others_failed(
         assert {(one["state"], one["error"]["type"]) for one in outcomes} == {
             ("left", "CoverTimeoutError")
         }
-        assert "2 tracks are left" in late.err
+        assert "2 tracks are left; waiting longer, this command continues" in late.err
+        assert " --timeout 0.2 " in late.err
         assert failed.code == ExitCode.FAILED
         assert billed(sandbox) == Counter(["a", "b"])
 

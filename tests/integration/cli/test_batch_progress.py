@@ -78,8 +78,30 @@ async def test_on_a_terminal_an_outage_is_in_place_of_the_notes(
     assert "3 tracks are left" in screen
 
 
-async def terminated_at(words: str, *arguments: str, cwd: Path) -> str:
-    """Run a command on a pseudo terminal until it draws these words; return all it drew."""
+@needs_posix
+async def test_on_a_terminal_queued_tracks_are_told_apart_until_the_run_only_finishes(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.scenario = Scenario(seconds=3600)
+    catalog(tmp_path, sandbox.add_music(60))
+
+    screen = await terminated_at(
+        *("queued: the account's limit of 20 requests in 10 s", *batch(sandbox)),
+        cwd=tmp_path,
+        then="finishing\x1b[0m",
+    )
+
+    finishing = screen.partition("finishing\x1b[0m")[2]
+    assert " queued" in screen
+    assert "in flight" in finishing
+    assert "queued" not in finishing.partition("interrupted")[0]
+
+
+async def terminated_at(words: str, *arguments: str, cwd: Path, then: str = "") -> str:
+    """Run a command on a pseudo terminal until it draws these words; return all it drew.
+
+    With `then`, Ctrl-C comes first, and those words are waited for as well.
+    """
     ours, its = os.openpty()
     environ = environment(TERM="xterm", COLUMNS="80", LINES="40")
     process = await start(*arguments, cwd=cwd, env=environ, stdin=its, stdout=its, stderr=its)
@@ -87,12 +109,21 @@ async def terminated_at(words: str, *arguments: str, cwd: Path) -> str:
     drawn = ""
     async with asyncio.timeout(PATIENCE):
         while words not in drawn:
-            drawn += (await asyncio.to_thread(os.read, ours, 65_536)).decode(errors="replace")
+            drawn += await some(ours)
+        if then:
+            process.send_signal(signal.SIGINT)
+        while then not in drawn:
+            drawn += await some(ours)
     process.send_signal(signal.SIGTERM)
     drawn += await asyncio.to_thread(read_all, ours)
     await process.wait()
     os.close(ours)
     return drawn
+
+
+async def some(terminal: int) -> str:
+    """Read what is drawn next."""
+    return (await asyncio.to_thread(os.read, terminal, 65_536)).decode(errors="replace")
 
 
 @needs_posix

@@ -24,5 +24,8 @@ async def test_the_demo_covers_a_dozen_tracks_and_pays_for_each_once(tmp_path: P
     assert len(files) == 25
     assert "12 covers for 12 songs" in ended.err
     assert str(sheet.relative_to(tmp_path)) in ended.out
+    titled = {name.rpartition(" ")[0] for name in files if name != sheet.name}
+    assert len(titled) > 1
+    assert all(len(title.split()) == 2 for title in titled)
     with Image.open(sheet) as image:
         assert image.width > 1000

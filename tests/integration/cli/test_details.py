@@ -1,15 +1,25 @@
 """`details` and `credits`."""
 
 import json
+import shlex
+import signal
 from pathlib import Path
+
+import pytest
 
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.sandbox import Reply, Sandbox, Scenario
 from tests.support.commands import (
+    KEY,
     Run,
     at,
+    finish,
     names,
+    needs_posix,
+    on_a_terminal,
     sandbox_with,
+    start,
+    waits_for_details,
 )
 
 
@@ -60,3 +70,88 @@ async def test_text_of_others_is_neither_markup_nor_control_characters(
     assert "[bold red]boo[/bold red]" in ended.err
     assert ":smile:" in ended.err
     assert "\x1b" not in ended.err
+
+
+async def test_a_wait_that_is_too_long_says_how_to_wait_twice_as_long(
+    run: Run, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.scenario = Scenario(polls=9, image_size=16)
+    sandbox.add_music(["song"])
+    await run("generate", "song", "--timeout", "0.1", *at(sandbox))
+    task = sandbox.journal.bills[0].cover_task_id
+
+    late = await run("details", task, "--wait", "--out", "my art", "--timeout", "0.1", *at(sandbox))
+    _, *longer = shlex.split(late.err.splitlines()[-1])
+    again = await run(*longer, "--timeout", "60")
+
+    assert late.code == ExitCode.TIMED_OUT
+    assert f"Error: cover task {task}" in late.err
+    assert longer[:3] == ["details", task, "--wait"]
+    assert longer[longer.index("--timeout") + 1] == "0.2"
+    assert again.code == ExitCode.DONE
+    assert names(tmp_path / "my art") == ["song-1.png", "song-2.png"]
+
+
+@needs_posix
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.TERMINATED)],
+)
+async def test_ctrl_c_during_a_wait_says_how_to_continue_with_the_same_options(
+    number: signal.Signals, code: int, run: Run, tmp_path: Path
+) -> None:
+    async with sandbox_with(Scenario(seconds=3600, image_size=16)) as sandbox:
+        sandbox.add_music(["song"])
+        await run("generate", "song", "--timeout", "0.1", *at(sandbox))
+        task = sandbox.journal.bills[0].cover_task_id
+        asked = len(sandbox.journal.of("details"))
+        given = ("details", task, "--wait", "--out", "a b", "--json", *at(sandbox))
+        process = await start(*given, cwd=tmp_path)
+        await waits_for_details(sandbox, asked + 1)
+        process.send_signal(number)
+
+        ended = await finish(process)
+
+        words, command = ended.err.splitlines()
+        assert ended.code == code
+        assert words == "the cover task goes on at the host; to continue:"
+        assert shlex.split(command) == ["suno-cover", *given]
+        assert KEY not in ended.err + ended.out
+        assert ended.out == ""
+
+
+@needs_posix
+async def test_ctrl_c_during_a_single_request_promises_nothing(sandbox: Sandbox) -> None:
+    sandbox.scenario = Scenario(slow=1.0, slow_seconds=60)
+    process = await start("details", "task", *at(sandbox))
+    await waits_for_details(sandbox, 1)
+    process.send_signal(signal.SIGINT)
+
+    ended = await finish(process)
+
+    assert (ended.code, ended.err) == (ExitCode.INTERRUPTED, "")
+
+
+@needs_posix
+async def test_on_a_terminal_each_wait_shows_its_age_until_it_ends(
+    run: Run, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.scenario = Scenario(seconds=2.0, image_size=16)
+    sandbox.add_music(["song"])
+    await run("generate", "song", "--timeout", "0.1", *at(sandbox))
+    task = sandbox.journal.bills[0].cover_task_id
+    cover = await on_a_terminal("details", task, "--wait", *at(sandbox), cwd=tmp_path)
+    sandbox.scenario = Scenario(slow=1.0, slow_seconds=1.5, rate_limit=None)
+    details = await on_a_terminal("details", task, *at(sandbox), cwd=tmp_path)
+    balance = await on_a_terminal("credits", *at(sandbox), cwd=tmp_path)
+
+    for screen, words in (
+        (cover, "waiting for the cover: 0:01"),
+        (details, "waiting for the details: 0:01"),
+        (balance, "waiting for the balance: 0:01"),
+    ):
+        frames, _, rest = screen.rpartition(words)
+        assert frames
+        assert "\x1b[2K" in rest
+    assert "SUCCESS" in cover
+    assert balance.endswith("999999\r\n")

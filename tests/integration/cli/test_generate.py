@@ -172,13 +172,69 @@ async def test_a_timeout_says_how_to_go_on_and_going_on_pays_nothing(run: Run) -
         sandbox.add_music(["slow"])
 
         late = await run("generate", "slow", "--timeout", "0.1", *at(sandbox))
+        _, *longer = shlex.split(late.err.splitlines()[-1])
         again = await run("generate", "slow", *at(sandbox))
 
         assert late.code == ExitCode.TIMED_OUT
         assert f"cover task {sandbox.journal.bills[0].cover_task_id}" in late.err
         assert f"suno-cover generate --out covers --base-url {sandbox.url}" in late.err
+        assert longer[longer.index("--timeout") + 1] == "0.2"
         assert again.code == ExitCode.DONE
         assert len(sandbox.journal.bills) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "files"),
+    [
+        (("--title", "My: Song"), "My_ Song song-668abfb064"),
+        (("--name", "front"), "front"),
+        (("--name", "../up", "--title", "x"), "_up-8c722b8ae2"),
+    ],
+)
+async def test_a_title_or_a_name_is_in_the_names_of_the_files(
+    options: tuple[str, ...], files: str, run: Run, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.add_music(["song"])
+
+    ended = await run("generate", "song", *options, *at(sandbox))
+
+    assert ended.code == ExitCode.DONE
+    stems = {name.rpartition("-")[0] for name in names(tmp_path / "covers")}
+    assert len(stems) == 1
+    assert stems == {files}
+
+
+async def test_a_title_is_shown_in_messages_and_both_are_in_the_command_that_continues(
+    run: Run, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.scenario = Scenario(polls=6, image_size=16)
+    sandbox.add_music(["song"])
+    given = ("--title", "My Song", "--name", "a b", "--timeout", "0.1")
+
+    late = await run("generate", "song", *given, *at(sandbox))
+    _, *longer = shlex.split(late.err.splitlines()[-1])
+    longer[longer.index("0.2")] = "60"
+    again = await run(*longer)
+
+    assert "left for now: My Song: " in late.err
+    assert longer[:7] == ["generate", "--out", "covers", *given[:4]]
+    assert again.code == ExitCode.DONE
+    assert names(tmp_path / "covers") == ["a b-1.png", "a b-2.png"]
+
+
+@pytest.mark.parametrize("option", ["--title", "--name"])
+async def test_a_title_or_a_name_for_several_ids_is_refused_before_any_request(
+    option: str, run: Run, sandbox: Sandbox
+) -> None:
+    several = await run("generate", "a", "b", option, "x", *at(sandbox))
+    blank = await run("generate", "a", option, " ", *at(sandbox))
+    twice = await run("generate", *sandbox.add_music(["a"]) * 2, option, "x", *at(sandbox))
+
+    assert (several.code, blank.code) == (ExitCode.USAGE, ExitCode.USAGE)
+    assert f"{option} names one song, and there are 2 ids" in several.err
+    assert f"{option} is blank" in blank.err
+    assert twice.code == ExitCode.DONE
+    assert len(sandbox.journal.of("submit")) == 1
 
 
 @pytest.mark.parametrize(

@@ -199,3 +199,34 @@ async def test_what_is_no_ledger_is_named(what: str, run: Run, tmp_path: Path) -
     assert "Error: there is no ledger at" in missing.err
     assert "foreign is no ledger" in foreign.err
     assert missing.out + foreign.out == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("e.csv", "csv"), ("e.CSV", "csv"), ("e.x.jsonl", "jsonl")]
+)
+async def test_the_format_of_an_export_is_that_of_the_suffix(
+    name: str, kind: str, run: Run, tmp_path: Path
+) -> None:
+    await a_ledger(tmp_path / "covers.db")
+
+    ended = await run("ledger", "export", "covers.db", "--out", name)
+    other = await run("ledger", "export", "covers.db", "--format", kind, "--out", "other.txt")
+
+    assert (ended.code, other.code) == (ExitCode.DONE, ExitCode.DONE)
+    assert (tmp_path / name).read_bytes() == (tmp_path / "other.txt").read_bytes()
+
+
+@pytest.mark.parametrize("out", [(), ("--out", "e.txt"), ("--out", "e"), ("--out", ".csv")])
+async def test_an_export_without_a_format_says_in_plain_words_what_to_pass(
+    out: tuple[str, ...], run: Run, tmp_path: Path
+) -> None:
+    await a_ledger(tmp_path / "covers.db")
+
+    ended = await run("ledger", "export", "covers.db", *out)
+
+    assert ended.code == ExitCode.USAGE
+    advice = "pass --format csv or --format jsonl, or --out FILE.csv or FILE.jsonl"
+    assert advice in ended.err
+    assert "?" not in ended.err
+    assert all(name in ended.err for name in out[1:])
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".db", ".lock"}

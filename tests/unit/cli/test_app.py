@@ -151,7 +151,7 @@ async def test_standard_input_is_not_read_for_ids_and_the_key(
             ExitCode.TIMED_OUT,
             [
                 "Error: not yet",
-                "next: run the same command again: it continues to wait, and never pays twice",
+                "next: continue with a longer --timeout: that never pays twice",
             ],
         ),
         (OSError(errno.EIO, "Input/output error"), ExitCode.FAILED, ["Error: Input/output error"]),

@@ -91,7 +91,7 @@ def test_a_port_that_is_taken_is_cured_by_another() -> None:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (errors.CoverTimeoutError("x"), "continues to wait"),
+        (errors.CoverTimeoutError("x"), "continue with a longer --timeout"),
         (errors.WrongAddressError("x"), "check --base-url or --host"),
         (errors.NotFoundError("x"), "the same account"),
         (errors.CoverExistsError("x"), "suno-cover details COVER_TASK_ID"),

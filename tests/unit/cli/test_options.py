@@ -221,6 +221,20 @@ def test_the_options_are_passed_on_as_they_were_given(arguments: list[str]) -> N
     assert given(*arguments).arguments() == arguments
 
 
+@pytest.mark.parametrize(
+    ("arguments", "longer"),
+    [
+        ([], ["--timeout", "1800"]),
+        (["--timeout", "0.1", "--poll", "3"], ["--timeout", "0.2", "--poll", "3"]),
+        (["--key-file", "--timeout"], ["--key-file", "--timeout", "--timeout", "1800"]),
+    ],
+)
+def test_a_longer_wait_takes_twice_the_time_and_else_the_same_options(
+    arguments: list[str], longer: list[str]
+) -> None:
+    assert given(*arguments).longer().arguments() == longer
+
+
 def test_a_host_is_chosen_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUNO_API_KEY", KEY)
 

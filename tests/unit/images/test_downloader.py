@@ -1,6 +1,7 @@
 """One image: where it may come from, what counts as one; saved whole or not at all."""
 
 import asyncio
+import logging
 from pathlib import Path
 
 import pytest
@@ -567,3 +568,23 @@ async def test_the_answer_for_a_url_with_a_secret_is_named_without_it(tmp_path: 
         error = await refused(downloader.fetch(f"{host.url}/a?sig=secret", tmp_path / "a"))
 
     assert f"{host.url}/a is not there yet" in str(error)
+
+
+@in_memory
+async def test_each_image_is_a_line_of_the_log_without_the_query_of_its_url(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "suno_cover_async")
+    async with peer(b"") as host, downloading() as downloader:
+        host.answers["/a?sig=secret"] = redirect(302, "/b?sig=secret")
+        host.answers["/b?sig=secret"] = answer(PNG)
+        host.answers["/c?sig=secret"] = answer(b"", status="404 Not Found")
+
+        await downloader.fetch(f"{host.url}/a?sig=secret", tmp_path / "a")
+        await refused(downloader.fetch(f"{host.url}/c?sig=secret", tmp_path / "c"))
+
+    moved, saved, missing = caplog.messages
+    assert moved == f"GET {host.url}/a: 302, 0 ms, to {host.url}/b"
+    assert saved == f"GET {host.url}/b: 200, 0 ms, {len(PNG):,} bytes"
+    assert missing.startswith(f"GET {host.url}/c: 404, 0 ms: image {host.url}/c is not there yet")
+    assert "secret" not in caplog.text

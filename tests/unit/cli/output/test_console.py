@@ -155,6 +155,23 @@ def test_the_log_shows_more_the_more_it_is_asked_for(verbose: int, shown: list[s
     assert (logger.level, logger.handlers) == before
 
 
+@pytest.mark.parametrize(
+    ("variable", "verbose", "shown"),
+    [("info", 0, 2), ("debug", 0, 3), ("debug", 1, 3), ("warning", 1, 2), ("", 0, 1)],
+)
+def test_the_variable_shows_more_of_the_log_too(
+    variable: str, verbose: int, shown: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUNO_LOG", variable)
+    there, logger = log(), logging.getLogger("suno_cover_async")
+
+    with logging_to(there, verbose):
+        for level in (logging.DEBUG, logging.INFO, logging.WARNING):
+            logger.log(level, "x")
+
+    assert len(said(there).splitlines()) == shown
+
+
 def test_the_log_is_put_back_after_an_error_too() -> None:
     logger = logging.getLogger("suno_cover_async")
     before = list(logger.handlers)
@@ -174,6 +191,17 @@ def test_no_further_line_of_a_log_record_is_taken_for_a_record() -> None:
     first, second = said(there).splitlines()
     assert first.endswith(" WARNING one?")
     assert second == f"    12:00:00 ERROR {LONG}"
+
+
+def test_a_list_of_choices_has_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    kind = click.Choice(("csv", "jsonl"))
+    option = click.Option(["--format"], type=kind)
+
+    refuse(click.MissingParameter(param=option))
+
+    words = capsys.readouterr().err
+    assert "?" not in words
+    assert "    csv,\n    jsonl" in words
 
 
 def test_a_log_never_ends_in_the_results(capsys: pytest.CaptureFixture[str]) -> None:

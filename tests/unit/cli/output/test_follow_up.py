@@ -9,15 +9,22 @@ from suno_cover_async import (
     Covered,
     CoverExpiredError,
     CoverStatus,
+    CoverTimeoutError,
     InvalidRequestError,
     Progress,
+    ServerError,
     Track,
 )
 from suno_cover_async.cli.output.follow_up import Command, LedgerFollowUp, command_line
 from tests.support.reports import a_report, failure
 from tests.support.terminal import console, log, said
 
-COMMAND = Command(catalog="my songs.csv", ledger="covers.db", options=["--out", "art"])
+COMMAND = Command(
+    catalog="my songs.csv",
+    ledger="covers.db",
+    options=["--out", "art"],
+    longer=["--out", "art", "--timeout", "1800"],
+)
 
 
 def next_steps(numbers: Progress, *, bad_lines: int = 0) -> list[str]:
@@ -115,6 +122,22 @@ def test_what_is_left_is_continued_by_the_same_command() -> None:
         "left out: 2 lines of the catalog without a track",
         "1,234 tracks are left; the same command continues, and never pays twice:",
         "  suno-cover batch 'my songs.csv' --ledger covers.db --out art",
+    ]
+
+
+@pytest.mark.parametrize("late_first", [True, False])
+def test_after_a_time_out_the_command_that_continues_waits_longer(late_first: bool) -> None:
+    there = log()
+    follow_up = LedgerFollowUp(there, COMMAND)
+    errors = [CoverTimeoutError("not yet"), ServerError("x")]
+    for number, error in enumerate(errors if late_first else reversed(errors)):
+        follow_up.add(failure(error, f"m{number}"))
+
+    follow_up.say_next(a_report(Progress(total=2)))
+
+    assert said(there).splitlines()[2:] == [
+        "2 tracks are left; waiting longer, this command continues, and never pays twice:",
+        "  suno-cover batch 'my songs.csv' --ledger covers.db --out art --timeout 1800",
     ]
 
 

@@ -4,6 +4,7 @@ import io
 import re
 from datetime import UTC, datetime
 
+import attrs
 import pytest
 from rich.console import Console
 
@@ -33,6 +34,7 @@ def test_further_lines_come_after_ten_seconds_and_one_percent() -> None:
     assert [line.split()[2] for line in said(there).splitlines()] == ["0", "500", "510"]
 
 
+LIMIT = "the account's limit of 20 requests in 10 s"
 DETAILS = CoverDetails(cover_task_id="c", status=CoverStatus.SUCCESS)
 
 
@@ -86,8 +88,8 @@ def test_there_is_a_row_for_each_track_where_all_fit() -> None:
         Failed(track=three, error=ServerError("x")),
     ]
 
-    high = pictures(console(height=9), [begun, Standing(total=4, done=1, failed=1)], outcomes)
-    low = pictures(console(height=8), [begun, Standing(total=4, done=1, failed=1)], outcomes)
+    high = pictures(console(height=10), [begun, Standing(total=4, done=1, failed=1)], outcomes)
+    low = pictures(console(height=9), [begun, Standing(total=4, done=1, failed=1)], outcomes)
 
     rows = [line.split() for line in high.splitlines() if "title" in line]
     states = ["waiting"] * 4 + ["saved", "failed", "left", "waiting"]
@@ -111,6 +113,65 @@ def test_the_last_picture_stays_with_its_rows_and_without_notes() -> None:
     assert drawn.count("1 in flight") == 1
     assert "0 of 1" in drawn.splitlines()[-1]
     assert drawn.splitlines()[-3].startswith("·")
+
+
+def queued(total: int = 500, submitted: int = 2, ended: int = 100) -> Standing:
+    tracks = in_flight(20)
+    for number, (song, one) in enumerate(tracks.items()):
+        if number >= submitted:
+            tracks[song] = attrs.evolve(one, step=Step.SUBMIT)
+    return Standing(total=total, done=ended, in_flight=tracks, queued_by=LIMIT)
+
+
+def test_queued_tracks_are_told_from_those_whose_covers_are_made() -> None:
+    notes = [note for note, _ in queued().notes()]
+    free = [note for note, _ in attrs.evolve(queued(), queued_by=None).notes()]
+
+    assert notes == ["2 in flight", "398 queued"]
+    assert free == ["20 in flight"]
+
+
+def test_a_line_of_a_log_says_what_queued_tracks_wait_for() -> None:
+    there = Console(file=io.StringIO(), width=200)
+
+    Lines(there, queued)
+
+    assert said(there).endswith(f" 100 of 500, 2 in flight, 398 queued: {LIMIT}\n")
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [(80, f"queued: {LIMIT}"), (50, f"\n{LIMIT}"), (30, "\nthe account's limit")],
+)
+def test_a_display_says_what_queued_tracks_wait_for(width: int, shown: str) -> None:
+    there = console(width)
+
+    drawn = pictures(there, [queued()], [])
+
+    assert shown in drawn
+    assert max(map(len, re.split(r"[\r\n]+", drawn))) <= width
+
+
+def test_an_outage_takes_the_place_of_the_queue() -> None:
+    moment = datetime(2026, 1, 2, 12, 3, tzinfo=UTC)
+    pause = Pause(what="the API", since=moment, trouble="down")
+
+    drawn = pictures(console(), [attrs.evolve(queued(), pause=pause)], [])
+
+    assert "the API paused since 12:03, probing: down" in drawn
+    assert "queued" not in drawn
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_a_row_is_queued_or_submitting_as_its_turn_is(paused: bool) -> None:
+    few = queued(total=20, ended=0)
+    few = few if paused else attrs.evolve(few, queued_by=None)
+
+    drawn = pictures(console(height=30), [few], [])
+
+    rows = [line.split() for line in drawn.splitlines() if "A title" in line][:20]
+    states = ["waiting"] * 2 + ["queued" if paused else "submitting"] * 18
+    assert [state in row for state, row in zip(states, rows, strict=True)] == [True] * 20
 
 
 def in_flight(many: int, title: str = "A title of some length") -> dict[str, InFlight]:
