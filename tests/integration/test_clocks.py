@@ -48,7 +48,7 @@ def test_a_wall_clock_that_jumps_14_days_either_way_changes_no_wait_and_shows_no
     for day in others:
         assert day.trace == calm.trace
     search.text("what was said", lived.said)
-    assert lived.said.count("DEBUG:suno_cover_async") > 20
+    assert lived.said.count(":suno_cover_async:") > 20
     assert search.hits == {}
 
 
