@@ -47,7 +47,7 @@ from suno_cover_async.protocol import codec, requests
 
 LEVELS = (1, 10, 50)
 GOAL = max(LEVELS)
-KEY = "key"
+KEY = "key-of-a-test"
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 TASK = "21aee3c3c2a01fa5e030b3799fa4dd56"
 QUERY = {"taskId": TASK}
