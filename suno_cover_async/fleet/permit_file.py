@@ -77,7 +77,10 @@ class PermitFile:
                 "INSERT OR IGNORE INTO permit VALUES (?, ?, NULL, 0)",
                 [(account, number) for number in range(self._calls)],
             )
-            database.execute("UPDATE permit SET free_at = ?1 WHERE free_at > ?1", (latest,))
+            database.execute(
+                "UPDATE permit SET free_at = ?1 WHERE account = ?2 AND free_at > ?1",
+                (latest, account),
+            )
             token = 1 + secrets.randbits(62)
             taken = database.execute(
                 "UPDATE permit SET token = ?, free_at = ? WHERE account = ? AND number = ("

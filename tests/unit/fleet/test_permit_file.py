@@ -123,6 +123,18 @@ def test_accounts_have_permits_and_pauses_of_their_own(permits: PermitFile) -> N
     taken(permits, "third")
 
 
+def test_an_account_with_shorter_windows_shortens_no_permit_of_another(
+    tmp_path: Path, permits: PermitFile, clock: Clock
+) -> None:
+    taken(permits)
+    taken(permits)
+
+    taken(PermitFile(tmp_path / "limit.db", 2, LEASE / 10, clock), "theirs")
+    clock.now += LEASE / 2
+
+    assert wait(permits) > 0
+
+
 def test_a_pause_binds_every_process_and_a_shorter_one_does_not_end_it(
     tmp_path: Path, permits: PermitFile, clock: Clock
 ) -> None:
