@@ -2,17 +2,22 @@
 
 import asyncio
 import bisect
+import contextlib
 import logging
 import random
+import sqlite3
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from suno_cover_async import ClientUsageError, RateLimiter, SharedRateLimiter, SunoCoverClient
 from tests.support.limiting import fullest_window
 from tests.support.virtual_time import run
+
+T = TypeVar("T")
 
 WINDOW = 10.05
 
@@ -291,6 +296,47 @@ def test_a_loop_that_stops_while_a_permit_is_taken_jams_nothing(tmp_path: Path) 
         with asyncio.Runner() as other:
             assert other.run(shared.acquire())
         assert stopped.run(asyncio.wait_for(caller, 60))
+
+
+def test_an_executor_with_a_backlog_of_other_work_delays_permits_and_withholds_none(
+    tmp_path: Path,
+) -> None:
+    now = [0.0]
+
+    class Late(ThreadPoolExecutor):
+        """Begins everything 5 s late, for other work is in its queue."""
+
+        def submit(self, fn: Callable[..., T], /, *args: Any, **options: Any) -> Future[T]:
+            def late() -> T:
+                now[0] += 5.0
+                assert now[0] < 50, "no permit is ever used"
+                return fn(*args, **options)
+
+            return super().submit(late)
+
+    async def work() -> float:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(Late(1))
+        loop.time = lambda: now[0]  # type: ignore[method-assign]
+        shared = SharedRateLimiter(tmp_path / "limit.db", clock=loop.time)
+        return (await shared.acquire()).acquired_at
+
+    assert asyncio.run(work()) == 5.0
+
+
+async def test_while_another_process_holds_the_file_the_executor_serves_others(
+    tmp_path: Path,
+) -> None:
+    executor = ThreadPoolExecutor(2)
+    asyncio.get_running_loop().set_default_executor(executor)
+    shared = SharedRateLimiter(tmp_path / "limit.db")
+    permits = [await shared.acquire() for _ in range(8)]
+    with contextlib.closing(sqlite3.connect(tmp_path / "limit.db", isolation_level=None)) as held:
+        held.execute("BEGIN IMMEDIATE")
+        for permit in permits:
+            shared.release(permit, answered=True)
+        await asyncio.to_thread(int)  # it waits for no step that waits for the file
+        assert shared._is_writing
 
 
 def test_a_file_that_cannot_be_used_any_more_stops_requests_until_it_can(
