@@ -294,5 +294,6 @@ def _unusable(path: Path, error: BaseException) -> str:
     reason = getattr(error, "strerror", None) or str(error)
     return (
         f"the file of the shared rate limit, {printable(str(path))}, cannot be used "
-        f"({printable(reason)}); choose a path on a local disk where you may write"
+        f"({printable(reason)}); choose a path on a local disk where you may write, or delete the "
+        "file if it is a damaged one of this limit"
     )
