@@ -27,7 +27,7 @@ from suno_cover_async.resilience.rate_limiter import WINDOW
 _log = logging.getLogger("suno_cover_async")
 
 _TRY_AGAIN_SECONDS = 1.0
-_MOST_FAILURES = 60  # in a row
+_LONGEST_FAILURE = 60.0  # seconds; a step on a file that is held takes five
 _USABLE_SECONDS = 1.0  # less, and a busy machine would waste the permits of short windows
 _FAILURES = (sqlite3.Error, OSError)
 
@@ -91,7 +91,7 @@ class SharedRateLimiter(Limiter):
         self._paused_until = -math.inf
         self._is_taking = False
         self._none_free = False
-        self._failures = 0
+        self._failing_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._held: set[int] = set()  # the tokens of permits that are taken and not returned
         self._renewal: asyncio.TimerHandle | None = None
@@ -187,7 +187,7 @@ class SharedRateLimiter(Limiter):
         if error is not None:
             self._failed(error)
             return
-        self._failures = 0
+        self._failing_since = None
         token, seconds, moment = work.result()
         if not token:
             self._none_free = True
@@ -202,15 +202,16 @@ class SharedRateLimiter(Limiter):
         self._serve()
 
     def _failed(self, error: BaseException) -> None:
-        """Try again after an error, up to 60 times; then tell all callers."""
-        self._failures += 1
+        """Try again after an error, for a minute; then tell all callers."""
+        now = 0.0 if self._loop is None else self._loop.time()
         problem = _unusable(self._path, error)
-        if self._failures < _MOST_FAILURES:
-            if self._failures == 1:
-                _log.warning("%s; no request is sent meanwhile", problem)
+        if self._failing_since is None:
+            self._failing_since = now
+            _log.warning("%s; no request is sent meanwhile", problem)
+        if now - self._failing_since < _LONGEST_FAILURE:
             self._try_again(_TRY_AGAIN_SECONDS)
             return
-        self._failures = 0
+        self._failing_since = None
         while (place := self._next_caller()) is not None:
             place.set_exception(ClientUsageError(problem))
 
@@ -286,6 +287,7 @@ class SharedRateLimiter(Limiter):
         """Serve another event loop; the leases of permits in flight in the last one end."""
         super()._move(loop)
         self._is_taking = False
+        self._failing_since = None
         self._held = set()
         self._renewal = None
 

@@ -15,7 +15,7 @@ import pytest
 
 from suno_cover_async import ClientUsageError, RateLimiter, SharedRateLimiter, SunoCoverClient
 from tests.support.limiting import fullest_window
-from tests.support.virtual_time import run
+from tests.support.virtual_time import VirtualTimeLoop, run
 
 T = TypeVar("T")
 
@@ -375,6 +375,35 @@ def test_after_a_minute_without_the_file_callers_are_told(tmp_path: Path) -> Non
             assert "choose a path on a local disk" in str(one)
 
     run(work())
+
+
+def test_it_is_a_minute_too_if_each_attempt_waits_for_a_process_that_holds_the_file(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "limit.db"
+
+    async def work() -> float:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+
+        class Slow(ThreadPoolExecutor):
+            """Takes 5 s for everything, as SQLite does for a file that is locked."""
+
+            def submit(self, fn: Callable[..., T], /, *args: Any, **options: Any) -> Future[T]:
+                def slow() -> T:
+                    loop._jumping.now += 5.0
+                    return fn(*args, **options)
+
+                return super().submit(slow)
+
+        loop.set_default_executor(Slow(1))
+        shared = limiter(path)
+        path.write_bytes(b"no database" * 100)
+        with pytest.raises(ClientUsageError):
+            await shared.acquire()
+        return loop.time()
+
+    assert run(work()) == pytest.approx(65, abs=5)
 
 
 def test_a_path_that_cannot_be_used_is_refused_when_the_limiter_is_made(tmp_path: Path) -> None:
