@@ -69,7 +69,11 @@ def no_home(_: str) -> Path:
     raise RuntimeError("could not determine the home directory")
 
 
-@pytest.mark.parametrize("told", [no_home, lambda name: Path("~/.local/state", name)])
+def literal_tilde(name: str) -> Path:
+    return Path("~/.local/state", name)
+
+
+@pytest.mark.parametrize("told", [no_home, literal_tilde])
 def test_a_user_without_a_home_directory_gets_a_warning_and_no_folder(
     told: Callable[[str], Path],
     tmp_path: Path,

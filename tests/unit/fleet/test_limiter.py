@@ -385,13 +385,14 @@ def test_it_is_a_minute_too_if_each_attempt_waits_for_a_process_that_holds_the_f
     async def work() -> float:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualTimeLoop)
+        clock = loop._jumping
 
         class Slow(ThreadPoolExecutor):
             """Takes 5 s for everything, as SQLite does for a file that is locked."""
 
             def submit(self, fn: Callable[..., T], /, *args: Any, **options: Any) -> Future[T]:
                 def slow() -> T:
-                    loop._jumping.now += 5.0
+                    clock.now += 5.0
                     return fn(*args, **options)
 
                 return super().submit(slow)
