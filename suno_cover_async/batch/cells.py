@@ -14,7 +14,11 @@ _LONGEST = 200  # characters of an id with all that is around it
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?E[-+]\d+|[-+]?\d+[.,]\d+(?:E[-+]?\d+)?", re.IGNORECASE)
-_DATE = re.compile(r"\d{1,4}-\d{1,2}-\d{1,4}")
+_MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+_DATE = re.compile(
+    rf"\d{{1,4}}-\d{{1,2}}-\d{{1,4}}|\d{{1,2}}-{_MONTH}(?:-\d{{2,4}})?|{_MONTH}-\d{{2,4}}",
+    re.IGNORECASE,
+)
 _NO_VALUE = {"null", "none", "nan", "nat", "nil", "na", "undefined", "true", "false"}
 _TEXT_FORMULA = re.compile(r'="(.*)"', re.DOTALL)  # keeps a spreadsheet from reading a number
 _SHEET_ERROR = re.compile(r"#(?:N/A|[A-Z]+(?:/0)?[!?])")

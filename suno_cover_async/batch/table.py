@@ -16,6 +16,7 @@ from suno_cover_async.models import Track
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes"}
 _SEPARATOR = re.compile(r'"?sep=([^\w"\s]|\t)"?\s*', re.IGNORECASE)
+_MOST_COLUMNS = 1000  # each row gets all of them, however short it is
 _TYPE = "#TYPE "  # PowerShell's Export-Csv writes it above the header
 
 # The text of a quoted field up to its end, its line's end, or a quote that does not end it.
@@ -58,7 +59,7 @@ class Table:
     """The header of a table, which says how to read the rows below it."""
 
     def __init__(self, lines: Lines, delimiter: str, header: list[str], id_place: int) -> None:
-        """Take the header; raise ValueError if it names a column twice."""
+        """Take the header; raise ValueError if it names a column twice, or over 1000 columns."""
         self.delimiter = delimiter
         self._lines = lines
         self._header = header
@@ -68,6 +69,8 @@ class Table:
         if times > 1:
             raise ValueError(f"two columns {printable(twice)}; rename one")
         self._width = max(names) + 1
+        if self._width > _MOST_COLUMNS:
+            raise ValueError(f"more than {_MOST_COLUMNS} columns; leave out those of no use")
         self._id_name = names.pop(self._id)
         if self._title == self._id:
             self._title = None

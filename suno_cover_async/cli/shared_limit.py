@@ -13,8 +13,18 @@ _LIMIT = RateLimit(calls=20, seconds=10)
 
 
 def limit_file() -> Path:
-    """Return the path of the file; on Linux it is below XDG_STATE_HOME or ~/.local/state."""
-    return platformdirs.user_state_path("suno-cover") / "rate-limit.db"
+    """Return the path of the file; on Linux it is below XDG_STATE_HOME or ~/.local/state.
+
+    Raises:
+        ClientUsageError: The user has no home directory, as in some containers.
+    """
+    try:
+        path = platformdirs.user_state_path("suno-cover") / "rate-limit.db"
+    except RuntimeError:
+        path = Path()
+    if not path.is_absolute():  # some versions return a folder named ~
+        raise ClientUsageError("there is no home directory; set HOME or XDG_STATE_HOME to one")
+    return path
 
 
 def rate_limit(base_url: str, *, shared: bool) -> RateLimit | Limiter:

@@ -37,9 +37,18 @@ def _parsed(name: str, value: object) -> URL:
         if url.scheme not in _SCHEMES and url.scheme.startswith("socks"):
             problem = "is a SOCKS proxy, which is not supported; give an http or https proxy"
         is_whole = is_whole and url.scheme in _SCHEMES
+    if is_whole and ":" in (url.user or ""):
+        problem, is_whole = "has a colon in its user name, which no proxy can be sent", False
+    if is_whole and not _is_latin(f"{url.user}{url.password}"):
+        problem, is_whole = "has a user name or password that is not in Latin-1", False
     if is_whole and not (url.query_string or url.fragment):
         return url
     raise ValueError(f"{name} {problem} (its value is not shown, since it may hold a password)")
+
+
+def _is_latin(text: str) -> bool:
+    """Return whether aiohttp can send a text to a proxy as credentials."""
+    return all(ord(character) < 256 for character in text)  # noqa: PLR2004
 
 
 def refusal(status: int, host: str) -> str | None:

@@ -5,11 +5,12 @@ It owns when permits are taken, renewed and returned. `permit_file.py` keeps the
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import sqlite3
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,7 @@ from suno_cover_async.resilience.rate_limiter import WINDOW
 _log = logging.getLogger("suno_cover_async")
 
 _TRY_AGAIN_SECONDS = 1.0
-_MOST_FAILURES = 60  # in a row
+_LONGEST_FAILURE = 60.0  # seconds; a step on a file that is held takes five
 _USABLE_SECONDS = 1.0  # less, and a busy machine would waste the permits of short windows
 _FAILURES = (sqlite3.Error, OSError)
 
@@ -84,13 +85,17 @@ class SharedRateLimiter(Limiter):
             self._file = PermitFile(self._path.absolute(), calls, lease, clock)
         except _FAILURES as error:
             raise ClientUsageError(_unusable(self._path, error)) from None
+        self._clock = clock
         self._account = ""
         self._is_taking = False
         self._none_free = False
-        self._failures = 0
+        self._failing_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._held: set[int] = set()  # the tokens of permits that are taken and not returned
         self._renewal: asyncio.TimerHandle | None = None
+        self._steps = deque[Callable[[], None]]()  # to be taken in a thread
+        self._is_writing = False
+        self._lock = threading.RLock()  # a coroutine that is collected meanwhile takes it again
 
     @property
     def busy(self) -> bool:
@@ -160,12 +165,17 @@ class SharedRateLimiter(Limiter):
             self._try_again(self.paused_until - began)
         else:
             self._is_taking = True
-            take = partial(self._file.take, self._account, self._window)
-            work = self._loop.run_in_executor(None, take)
+            work = self._loop.run_in_executor(None, self._take, self._account)
             work.add_done_callback(partial(self._taken, self._generation, began))
 
+    def _take(self, account: str) -> tuple[int, float, float]:
+        """Take a permit, in a thread; return the moment too, by the clock of the file."""
+        # An executor with much other work begins late: the age of a permit does not include that.
+        moment = self._clock()
+        return *self._file.take(account, self._window), moment
+
     def _taken(
-        self, generation: int, began: float, work: "asyncio.Future[tuple[int, float]]"
+        self, generation: int, began: float, work: "asyncio.Future[tuple[int, float, float]]"
     ) -> None:
         """Give the permit that was taken to the next caller, or try again later."""
         if work.cancelled() or generation != self._generation:
@@ -175,12 +185,14 @@ class SharedRateLimiter(Limiter):
         if error is not None:
             self._failed(error)
             return
-        self._failures = 0
-        token, seconds = work.result()
+        self._failing_since = None
+        token, seconds, moment = work.result()
         if not token:
             self._none_free = True
             self._try_again(seconds)
             return
+        if self._loop is not None:
+            began = max(began, self._loop.time() - (self._clock() - moment))
         self._held.add(token)
         self.return_unused(Permit(began, generation, token))  # to the next caller, if one waits
         self._renew_later()
@@ -188,15 +200,16 @@ class SharedRateLimiter(Limiter):
         self._serve()
 
     def _failed(self, error: BaseException) -> None:
-        """Try again after an error, up to 60 times; then tell all callers."""
-        self._failures += 1
+        """Try again after an error, for a minute; then tell all callers."""
+        now = 0.0 if self._loop is None else self._loop.time()
         problem = _unusable(self._path, error)
-        if self._failures < _MOST_FAILURES:
-            if self._failures == 1:
-                _log.warning("%s; no request is sent meanwhile", problem)
+        if self._failing_since is None:
+            self._failing_since = now
+            _log.warning("%s; no request is sent meanwhile", problem)
+        if now - self._failing_since < _LONGEST_FAILURE:
             self._try_again(_TRY_AGAIN_SECONDS)
             return
-        self._failures = 0
+        self._failing_since = None
         while (place := self._next_caller()) is not None:
             place.set_exception(ClientUsageError(problem))
 
@@ -222,12 +235,37 @@ class SharedRateLimiter(Limiter):
                 self._renew_later()
 
     def _later(self, step: Callable[[], None]) -> None:
-        """Take a step in a thread, and do not wait for it."""
-        # Where a step cannot be taken or fails, the leases of permits end by themselves. So it is
-        # with coroutines of a closed loop, which return their permits as they are collected.
-        if self._loop is not None and not self._loop.is_closed():
-            with contextlib.suppress(RuntimeError):  # the loop is shutting its threads down
-                self._loop.run_in_executor(None, step).add_done_callback(_logged)
+        """Take a step in a thread, after the earlier ones, and do not wait for it."""
+        # One thread takes all steps: else, while another process holds the file, they would occupy
+        # the executor's threads, which the names of hosts and the disk need. Where a step cannot
+        # be taken or fails, the leases of permits end by themselves. So it is with coroutines of a
+        # closed loop, which return their permits as they are collected.
+        if self._loop is None or self._loop.is_closed():
+            return
+        with self._lock:
+            self._steps.append(step)
+            if self._is_writing:
+                return
+            self._is_writing = True
+        try:
+            self._loop.run_in_executor(None, self._write)
+        except RuntimeError:  # the loop is shutting its threads down
+            self._steps.clear()
+            self._is_writing = False
+
+    def _write(self) -> None:
+        """Take the steps there are, in a thread; after one that fails, leave the others out."""
+        while True:
+            with self._lock:
+                if not self._steps:
+                    self._is_writing = False
+                    return
+                step = self._steps.popleft()
+            try:
+                step()
+            except _FAILURES as error:
+                self._steps.clear()
+                _log.debug("a step on the shared rate limit failed: %s", error)
 
     def _clear(self) -> None:
         super()._clear()
@@ -247,6 +285,7 @@ class SharedRateLimiter(Limiter):
         """Serve another event loop; the leases of permits in flight in the last one end."""
         super()._move(loop)
         self._is_taking = False
+        self._failing_since = None
         self._held = set()
         self._renewal = None
 
@@ -255,10 +294,6 @@ def _unusable(path: Path, error: BaseException) -> str:
     reason = getattr(error, "strerror", None) or str(error)
     return (
         f"the file of the shared rate limit, {printable(str(path))}, cannot be used "
-        f"({printable(reason)}); choose a path on a local disk where you may write"
+        f"({printable(reason)}); choose a path on a local disk where you may write, or delete the "
+        "file if it is a damaged one of this limit"
     )
-
-
-def _logged(work: "asyncio.Future[None]") -> None:
-    if not work.cancelled() and (error := work.exception()) is not None:
-        _log.debug("a step on the shared rate limit failed: %s", error)

@@ -4,6 +4,7 @@ This module knows SQLite and a clock; `limiter.py` knows when a permit is taken 
 """
 
 import contextlib
+import errno
 import secrets
 import sqlite3
 import time
@@ -17,6 +18,7 @@ _PERMITS = """
 CREATE TABLE IF NOT EXISTS permit (
     account TEXT, number INTEGER, token INTEGER, free_at REAL, PRIMARY KEY (account, number)
 ) WITHOUT ROWID"""
+_FOREIGN = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN ('permit', 'pause')"
 _PAUSES = "CREATE TABLE IF NOT EXISTS pause (account TEXT PRIMARY KEY, until REAL) WITHOUT ROWID"
 
 
@@ -32,7 +34,8 @@ class PermitFile:
     # no correction of the wall clock moves. It starts anew at boot, so moments of an earlier boot
     # may be in the far future; such a moment cannot be true and counts as the longest possible one.
     # The file is opened for each step: nothing has to be closed, it survives a fork, and a file
-    # that was deleted is made again. It is not synced, because after a power cut no permit matters.
+    # that was deleted is made again. It is not synced, because after a power cut no permit matters;
+    # one that the power cut damaged is deleted.
 
     def __init__(
         self, path: Path, calls: int, lease: float, clock: Callable[[], float] = time.monotonic
@@ -46,7 +49,7 @@ class PermitFile:
             clock: Returns seconds; the same ones in all processes.
 
         Raises:
-            OSError: The folder cannot be made.
+            OSError: The folder cannot be made, or the path is no regular file's.
             sqlite3.Error: The file cannot be made or written, or is something else.
         """
         self._path = path
@@ -55,6 +58,8 @@ class PermitFile:
         self._clock = clock
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(mode=0o600)
+        if not path.is_file():  # SQLite accepts devices, which keep nothing
+            raise OSError(errno.EINVAL, "it is no regular file")
         with self._step():
             pass
 
@@ -77,7 +82,10 @@ class PermitFile:
                 "INSERT OR IGNORE INTO permit VALUES (?, ?, NULL, 0)",
                 [(account, number) for number in range(self._calls)],
             )
-            database.execute("UPDATE permit SET free_at = ?1 WHERE free_at > ?1", (latest,))
+            database.execute(
+                "UPDATE permit SET free_at = ?1 WHERE account = ?2 AND free_at > ?1",
+                (latest, account),
+            )
             token = 1 + secrets.randbits(62)
             taken = database.execute(
                 "UPDATE permit SET token = ?, free_at = ? WHERE account = ? AND number = ("
@@ -125,16 +133,26 @@ class PermitFile:
     @contextlib.contextmanager
     def _step(self) -> Generator[tuple[sqlite3.Connection, float], None, None]:
         """Open the file, and yield it in a transaction with the time; commit at the end."""
-        with contextlib.closing(
-            sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
-        ) as database:
-            database.execute("PRAGMA synchronous = OFF")
-            database.execute("BEGIN IMMEDIATE")
-            database.execute(_PERMITS)
-            database.execute(_PAUSES)
-            # The clock is read once the file is locked: waiting for the lock takes time.
-            yield database, self._clock()
-            database.execute("COMMIT")
+        is_ours = False
+        try:
+            with contextlib.closing(
+                sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
+            ) as database:
+                database.execute("PRAGMA synchronous = OFF")
+                database.execute("BEGIN IMMEDIATE")
+                if database.execute(_FOREIGN).fetchone() is not None:
+                    raise sqlite3.DatabaseError("it is another program's database")
+                is_ours = True
+                database.execute(_PERMITS)
+                database.execute(_PAUSES)
+                # The clock is read once the file is locked: waiting for the lock takes time.
+                yield database, self._clock()
+                database.execute("COMMIT")
+        except sqlite3.DatabaseError as error:
+            if is_ours and getattr(error, "sqlite_errorname", "").startswith("SQLITE_CORRUPT"):
+                with contextlib.suppress(OSError):
+                    self._path.unlink()  # the next step makes it anew
+            raise
 
 
 def _first(database: sqlite3.Connection, statement: str, *values: object) -> float | None:

@@ -13,6 +13,7 @@ from suno_cover_async.common.text import printable
 from suno_cover_async.errors import DownloadError
 
 _PIECE = 256 * 1024  # the most bytes that are decoded at once
+_MOST_MEMBERS = 1024  # of gzip data: a host could send empty ones without end
 _GZIP = zlib.MAX_WBITS | 16  # zlib's sign for a gzip header and checksum
 
 
@@ -38,6 +39,7 @@ class Body:
         self._input = b""
         self._is_between = False  # behind the end of a gzip member, where the data may end
         self._ahead = b""
+        self._members = 0
         if encodings not in ([], ["gzip"], ["x-gzip"]):
             raise self._failed(
                 f"is encoded as {printable(', '.join(encodings), 40)}, which was not asked for; "
@@ -65,7 +67,8 @@ class Body:
         """Return the next bytes; none at the end.
 
         Raises:
-            DownloadError: The gzip data is damaged or cut off; it is `retryable`.
+            DownloadError: The gzip data is damaged or cut off, and the error `retryable`; or the
+                data has more than 1024 members.
         """
         while not (piece := self._ahead or self._decoded()):
             piece = await self._content.readany()
@@ -95,6 +98,9 @@ class Body:
             if self._decoder.eof:
                 self._input, self._is_between = self._decoder.unused_data, True
                 self._decoder = zlib.decompressobj(_GZIP)
+                self._members += 1
+                if self._members > _MOST_MEMBERS:
+                    raise self._failed(f"is gzip of more than {_MOST_MEMBERS} members")
             if piece or not self._input:
                 return piece
         return b""

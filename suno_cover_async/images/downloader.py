@@ -184,8 +184,9 @@ class ImageDownloader:
     async def _untrusted(
         self, error: aiohttp.ClientConnectorCertificateError, url: URL
     ) -> CertificateError:
-        opener = self._open_socket if self._proxies.of(url) is None else None
         port = error.port or _TLS_PORT
+        place = URL.build(scheme="https", host=error.host, port=port)  # a redirect may lead there
+        opener = self._open_socket if self._proxies.of(place) is None else None
         what = await untrusted(error.host, port, error.certificate_error, opener)
         return CertificateError(f"image {shown(url)}: {what}")
 

@@ -4,6 +4,7 @@ A URL is requested byte for byte as the API or a redirect wrote it, since its si
 each byte. Addresses that names resolve to are checked later, at connect: see `downloader.py`.
 """
 
+import re
 import string
 import unicodedata
 from urllib.parse import quote
@@ -15,6 +16,8 @@ from suno_cover_async.common.text import printable
 from suno_cover_async.errors import DownloadError
 
 _LONGEST_HOST = 253  # characters (RFC 1035)
+# A proxy may read `127%2e0%2e0%2e1`, `127.0.0.1..` and `127.0.0.1 x` as an address, as we do not.
+_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|[^:/]*:.*", re.IGNORECASE | re.ASCII)
 _MAY_STAND = string.ascii_letters + string.digits + "-._~:/?#[]@!$&'()*+,;=%"  # RFC 3986
 
 
@@ -75,7 +78,7 @@ def checked(place: URL | None, *, loopback: bool) -> URL:
 
     Addresses are checked later, at connect, when they are known.
     """
-    if place is None or not place.host:
+    if place is None or not _HOST.fullmatch(place.raw_host or ""):
         scheme = f"{printable(place.scheme, 20)}:" if place is not None and place.scheme else "it"
         raise DownloadError(f"the image's URL is refused: {scheme} names no https host")
     if place.user is not None or place.password is not None:

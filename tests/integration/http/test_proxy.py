@@ -1,15 +1,18 @@
 """Requests and downloads through a proxy, over real sockets."""
 
 import base64
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
 import pytest
 import trustme
+from yarl import URL
 
 from suno_cover_async import (
     AddressRefusedError,
+    CertificateError,
     CoverDetails,
     CoverStatus,
     DownloadError,
@@ -18,6 +21,8 @@ from suno_cover_async import (
     SunoCoverClient,
     TransportError,
 )
+from suno_cover_async.common.proxies import Proxies
+from suno_cover_async.images.downloader import ImageDownloader
 from suno_cover_async.sandbox import Sandbox
 from tests.support.clients import FREE
 from tests.support.peers import answer, peer
@@ -188,3 +193,27 @@ async def test_a_redirect_through_a_proxy_to_a_private_address_is_refused(
                 await client.download(covered("https://images.example/a.png"), tmp_path)
 
         assert way.places == ["images.example:443"]
+
+
+async def test_a_certificate_behind_a_redirect_to_a_proxied_host_is_not_fetched_past_the_proxy(
+    tmp_path: Path,
+) -> None:
+    resolved: list[object] = []
+
+    def note(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "socket.getaddrinfo":
+            resolved.append(arguments[0])
+
+    sys.addaudithook(note)
+    tls = context_of(trustme.CA(), "images.example")
+    moved = answer(b"", "Location: https://images.example/a.png", status="302 Found")
+    async with peer(answer(b""), tls=tls) as host, proxy(host.port) as way, peer(moved) as first:
+        downloader = ImageDownloader(
+            loopback=True, user_agent="test", proxies=Proxies(given=URL(way.url))
+        )
+        with pytest.raises(CertificateError):
+            await downloader.fetch(f"{first.url}/a", tmp_path / "a")
+        await downloader.close()
+
+    assert way.places == ["images.example:443"]
+    assert "images.example" not in resolved

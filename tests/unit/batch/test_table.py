@@ -275,3 +275,15 @@ def test_raw_quotes_among_tabs_never_join_rows(table: list[list[str]]) -> None:
     for row, written in zip(found, table, strict=True):
         if not any(cell.startswith('"') for cell in written):
             assert row == ["x", *written]
+
+
+@pytest.mark.parametrize(("more", "is_read"), [(999, True), (1000, False)])
+def test_a_table_has_1000_columns_at_most(more: int, is_read: bool) -> None:
+    text = f"music_task_id{''.join(f',{number}' for number in range(more))},,\n{ONE}\n"
+
+    if is_read:
+        (track,) = tracks(text)
+        assert len(track.columns) == more
+    else:
+        with pytest.raises(ValueError, match="has more than 1000 columns"):
+            tracks(text)

@@ -1,7 +1,9 @@
 """When commands share the account's limit, and where its file is."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from suno_cover_async import HOSTS, RateLimit, SharedRateLimiter, SunoCoverClient
@@ -61,6 +63,31 @@ def test_no_shared_limit_shares_nothing_and_the_next_command_neither() -> None:
     assert not limit_file().exists()
     assert "--no-shared-limit" in connection.arguments()
     assert "--no-shared-limit" not in Connection().arguments()
+
+
+def no_home(_: str) -> Path:
+    raise RuntimeError("could not determine the home directory")
+
+
+def literal_tilde(name: str) -> Path:
+    return Path("~/.local/state", name)
+
+
+@pytest.mark.parametrize("told", [no_home, literal_tilde])
+def test_a_user_without_a_home_directory_gets_a_warning_and_no_folder(
+    told: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # What versions of platformdirs do for a user id that is not in the system's list of users.
+    monkeypatch.setattr(platformdirs, "user_state_path", told)
+    monkeypatch.chdir(tmp_path)
+
+    assert rate_limit(REAL, shared=True) == RateLimit(calls=20, seconds=10)
+
+    assert "there is no home directory" in " ".join(capsys.readouterr().err.split())
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_written_is_a_warning(

@@ -132,3 +132,17 @@ def test_a_refusal_that_will_not_pass_says_what_to_do(status: int, words: str) -
 @pytest.mark.parametrize("status", [0, 408, 429, 500, 502, 503, 504])
 def test_other_answers_of_a_proxy_pass(status: int) -> None:
     assert refusal(status, "api.example") is None
+
+
+@pytest.mark.parametrize("who", ["me:p%E2%82%ACss", "me:p\u20acss", "m\u0416:pass", "m%3Ae:pass"])
+def test_credentials_that_cannot_be_sent_to_a_proxy_are_refused_and_not_shown(who: str) -> None:
+    with pytest.raises(ValueError, match=r"^proxy has a .*user name") as caught:
+        proxies(f"http://{who}@proxy.example:1", trust_env=False)
+
+    assert "ss@" not in str(caught.value)
+    assert "\u20ac" not in str(caught.value)
+
+
+@pytest.mark.parametrize("who", ["me", "me:", "me:p%C3%A9ss", "me:a:b", ":pass"])
+def test_other_credentials_are_taken(who: str) -> None:
+    assert proxies(f"http://{who}@proxy.example:1", trust_env=False).of(API) is not None

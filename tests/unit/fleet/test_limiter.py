@@ -2,17 +2,22 @@
 
 import asyncio
 import bisect
+import contextlib
 import logging
 import random
+import sqlite3
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from suno_cover_async import ClientUsageError, RateLimiter, SharedRateLimiter, SunoCoverClient
 from tests.support.limiting import fullest_window
-from tests.support.virtual_time import run
+from tests.support.virtual_time import VirtualTimeLoop, run
+
+T = TypeVar("T")
 
 WINDOW = 10.05
 
@@ -293,6 +298,47 @@ def test_a_loop_that_stops_while_a_permit_is_taken_jams_nothing(tmp_path: Path) 
         assert stopped.run(asyncio.wait_for(caller, 60))
 
 
+def test_an_executor_with_a_backlog_of_other_work_delays_permits_and_withholds_none(
+    tmp_path: Path,
+) -> None:
+    now = [0.0]
+
+    class Late(ThreadPoolExecutor):
+        """Begins everything 5 s late, for other work is in its queue."""
+
+        def submit(self, fn: Callable[..., T], /, *args: Any, **options: Any) -> Future[T]:
+            def late() -> T:
+                now[0] += 5.0
+                assert now[0] < 50, "no permit is ever used"
+                return fn(*args, **options)
+
+            return super().submit(late)
+
+    async def work() -> float:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(Late(1))
+        loop.time = lambda: now[0]  # type: ignore[method-assign]
+        shared = SharedRateLimiter(tmp_path / "limit.db", clock=loop.time)
+        return (await shared.acquire()).acquired_at
+
+    assert asyncio.run(work()) == 5.0
+
+
+async def test_while_another_process_holds_the_file_the_executor_serves_others(
+    tmp_path: Path,
+) -> None:
+    executor = ThreadPoolExecutor(2)
+    asyncio.get_running_loop().set_default_executor(executor)
+    shared = SharedRateLimiter(tmp_path / "limit.db")
+    permits = [await shared.acquire() for _ in range(8)]
+    with contextlib.closing(sqlite3.connect(tmp_path / "limit.db", isolation_level=None)) as held:
+        held.execute("BEGIN IMMEDIATE")
+        for permit in permits:
+            shared.release(permit, answered=True)
+        await asyncio.to_thread(int)  # it waits for no step that waits for the file
+        assert shared._is_writing
+
+
 def test_a_file_that_cannot_be_used_any_more_stops_requests_until_it_can(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -329,6 +375,36 @@ def test_after_a_minute_without_the_file_callers_are_told(tmp_path: Path) -> Non
             assert "choose a path on a local disk" in str(one)
 
     run(work())
+
+
+def test_it_is_a_minute_too_if_each_attempt_waits_for_a_process_that_holds_the_file(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "limit.db"
+
+    async def work() -> float:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        clock = loop._jumping
+
+        class Slow(ThreadPoolExecutor):
+            """Takes 5 s for everything, as SQLite does for a file that is locked."""
+
+            def submit(self, fn: Callable[..., T], /, *args: Any, **options: Any) -> Future[T]:
+                def slow() -> T:
+                    clock.now += 5.0
+                    return fn(*args, **options)
+
+                return super().submit(slow)
+
+        loop.set_default_executor(Slow(1))
+        shared = limiter(path)
+        path.write_bytes(b"no database" * 100)
+        with pytest.raises(ClientUsageError):
+            await shared.acquire()
+        return loop.time()
+
+    assert run(work()) == pytest.approx(65, abs=5)
 
 
 def test_a_path_that_cannot_be_used_is_refused_when_the_limiter_is_made(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The permits in the file: taken, fenced, leased, paused, by the clock that is given."""
 
+import contextlib
+import os
 import sqlite3
 from pathlib import Path
 
@@ -123,6 +125,18 @@ def test_accounts_have_permits_and_pauses_of_their_own(permits: PermitFile) -> N
     taken(permits, "third")
 
 
+def test_an_account_with_shorter_windows_shortens_no_permit_of_another(
+    tmp_path: Path, permits: PermitFile, clock: Clock
+) -> None:
+    taken(permits)
+    taken(permits)
+
+    taken(PermitFile(tmp_path / "limit.db", 2, LEASE / 10, clock), "theirs")
+    clock.now += LEASE / 2
+
+    assert wait(permits) > 0
+
+
 def test_a_pause_binds_every_process_and_a_shorter_one_does_not_end_it(
     tmp_path: Path, permits: PermitFile, clock: Clock
 ) -> None:
@@ -205,3 +219,35 @@ def test_a_file_that_is_something_else_is_left_as_it_is(tmp_path: Path) -> None:
         PermitFile(path, 2, LEASE)
 
     assert path.read_bytes() == b"ID3" + b"\0" * 2000
+
+
+def test_the_database_of_another_program_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "library.db"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE song (name)")
+    before = path.read_bytes()
+
+    with pytest.raises(sqlite3.DatabaseError, match="another program's database"):
+        PermitFile(path, 2, LEASE)
+
+    assert path.read_bytes() == before
+
+
+def test_a_path_of_a_device_or_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    for path in (Path(os.devnull), tmp_path / "pipe"):
+        with pytest.raises(OSError, match="no regular file"):
+            PermitFile(path, 2, LEASE)
+
+
+def test_a_file_that_a_power_cut_damaged_is_made_anew(tmp_path: Path, permits: PermitFile) -> None:
+    path = tmp_path / "limit.db"
+    taken(permits)
+    header, size = path.read_bytes()[:4096], path.stat().st_size
+    path.write_bytes(header.ljust(size, b"\0"))  # pages of permits that were never written
+
+    with pytest.raises(sqlite3.DatabaseError, match="malformed"):
+        permits.take("ours", WINDOW)
+
+    taken(permits)

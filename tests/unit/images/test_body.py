@@ -93,6 +93,20 @@ async def test_the_cap_is_on_the_decoded_bytes(tmp_path: Path) -> None:
     assert names_in(tmp_path) == []
 
 
+@in_memory
+async def test_gzip_data_of_empty_members_ends_early_and_for_good(tmp_path: Path) -> None:
+    members = gzip.compress(b"") * 2000
+    async with (
+        peer(answer(members + PACKED, "Content-Encoding: gzip")) as host,
+        downloading() as downloader,
+    ):
+        error = await refused(downloader.fetch(f"{host.url}/a", tmp_path / "a"))
+
+    assert "more than 1024 members" in str(error)
+    assert not error.retryable
+    assert names_in(tmp_path) == []
+
+
 @pytest.mark.parametrize("name", ["br", "deflate", "zstd", "gzip, br", "gzip, gzip", "aws-chunked"])
 @in_memory
 async def test_another_encoding_is_named(tmp_path: Path, name: str) -> None:

@@ -78,6 +78,23 @@ def test_a_host_name_of_253_characters_is_a_name() -> None:
     assert parsed(f"https://{name}/") is not None
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("127%2e0%2e0%2e1", "0x7f%2e1", "127.0.0.1%00.a.example", "a%2eexample", "127.0.0.1.."),
+        *("127.0.0.1 a", "a.example:443 HTTP", "a..example", "*", "a'b", "a;b"),
+    ],
+)
+def test_a_host_that_a_proxy_may_read_otherwise_is_refused(host: str) -> None:
+    with pytest.raises(DownloadError, match="names no https host"):
+        checked(parsed(f"https://{host}/a.png"), loopback=False)
+
+
+@pytest.mark.parametrize("host", ["a_b.example", "a.example.", "x--y.example", "[2606:4700::1]"])
+def test_other_hosts_are_taken(host: str) -> None:
+    assert checked(parsed(f"https://{host}/a.png"), loopback=False)
+
+
 def test_a_fragment_is_not_sent() -> None:
     assert str(checked(parsed("https://a.example/b#c"), loopback=False)) == "https://a.example/b"
 
