@@ -61,7 +61,7 @@ async def test_it_is_final_at_once_and_names_the_issuer_and_ssl_cert_file() -> N
 async def test_a_catalog_ends_and_every_track_is_left_as_it_was(tmp_path: Path) -> None:
     tls = context_of(inspecting(), "127.0.0.1")
     async with peer(answer(b"{}"), tls=tls) as host, Ledger(tmp_path / "covers.db") as ledger:
-        # One at a time: asyncio leaves the socket of a TLS handshake that is cancelled open for 30 s.
+        # One at a time: asyncio leaves the socket of a cancelled TLS handshake open for 30 s.
         client = SunoCoverClient(KEY, base_url=host.url, concurrency=1)
         tracks = [Track(f"song{number}") for number in range(30)]
         async with client, cover_catalog(client, tracks, ledger=ledger) as run:
