@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from suno_cover_async.batch.cells import plain_id, title_of, without_bom
 from suno_cover_async.batch.columns import id_place, no_id_column, title_place
+from suno_cover_async.batch.file_kinds import OtherFileError
 from suno_cover_async.batch.line_reader import Lines
 from suno_cover_async.common.text import printable, trimmed
 from suno_cover_async.models import Track
@@ -31,6 +32,8 @@ def find_table(lines: Lines, id_column: str | None, *, required: bool) -> "Table
     Raises:
         ValueError: The header cannot be used, or there is none and one is required.
     """
+    if required and not lines.peek():
+        raise OtherFileError(f"{lines.name} is empty")
     separator = _read_preamble(lines)
     headers: dict[str, list[str]] = {
         one: _first_row(lines, one) for one in ([separator] if separator else _DELIMITERS)

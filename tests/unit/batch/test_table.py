@@ -37,7 +37,7 @@ def test_sep_outweighs_the_other_delimiters() -> None:
     text = f"sep=;\nmusic_task_id,x;taskId\n{ONE};{TWO}\n"
 
     assert tracks(text) == [Track(TWO, columns={"music_task_id,x": ONE})]
-    with pytest.raises(ValueError, match=r"no column music_task_id, but: music_task_id,title$"):
+    with pytest.raises(ValueError, match=r"no column music_task_id, but: music_task_id,title; "):
         judged(f"sep=;\nmusic_task_id,title\n{ONE},Love\n")
 
 
