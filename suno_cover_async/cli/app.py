@@ -28,6 +28,7 @@ from suno_cover_async.cli.options import (
 )
 from suno_cover_async.cli.output.console import refuse, say, stderr
 from suno_cover_async.cli.process import run
+from suno_cover_async.common.text import trimmed
 
 
 @click.group(
@@ -162,8 +163,9 @@ def _all_ids(ids: Sequence[str]) -> list[str]:
     found: list[str] = []
     for one in ids:
         if one == "-":
-            text = sys.stdin.buffer.read().decode("utf-8-sig", "replace")
-            found += filter(None, map(str.strip, text.splitlines()))
+            text = sys.stdin.buffer.read().decode(errors="replace")
+            bare = (trimmed(line).strip('"') for line in text.splitlines())  # jq writes quotes
+            found += filter(None, bare)
         else:
             found.append(one)
     if not found:
