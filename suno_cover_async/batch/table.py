@@ -44,7 +44,9 @@ def find_table(lines: Lines, id_column: str | None, *, required: bool) -> "Table
             if place is not None:
                 return Table(lines, delimiter, header, place)
         if required or separator:
-            raise ValueError(no_id_column(max(headers.values(), key=len), id_column))
+            names = max(headers.values(), key=len)
+            above = "; its first line must name the columns" if len(names) == 1 else ""
+            raise ValueError(no_id_column(names, id_column) + above)
     except ValueError as error:
         raise ValueError(f"{lines.name} has {error}") from None
     return None
