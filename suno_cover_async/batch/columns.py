@@ -14,6 +14,7 @@ ID_COLUMN_HELP = "--id-column (in code: id_column)"
 # In order of preference; compared without case, white space, - and _.
 _ID_NAMES = (("musictaskid",), ("taskid",))
 _TITLE_NAMES = (("title",), ("songtitle", "tracktitle"))
+_LIKE_AN_ID = re.compile(r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
 _LONGEST = 100  # characters of a name that can be one of these
 
 
@@ -56,9 +57,13 @@ def no_id_column(names: Sequence[str], wanted: str | None = None) -> str:
     seen = printable(", ".join(names)) or "nothing"
     reason = f"no column {printable(wanted or ID, 80)}, but: {seen}"
     name = next((printable(trimmed(name)) for name in names if _plain(name) == "id"), None)
-    if wanted is None and name is not None:
-        reason += f"; if {name} holds the ids of the music tasks, pass --id-column {name}"
-    return reason
+    if wanted is not None or not names:
+        return reason
+    if any(_LIKE_AN_ID.fullmatch(trimmed(name)) for name in names):
+        return f"{reason}; the names of the columns are missing: write {ID} above the ids"
+    if name is not None:
+        return f"{reason}; if {name} holds the ids of the music tasks, pass --id-column {name}"
+    return f"{reason}; if another holds the ids of the music tasks, name it with {ID_COLUMN_HELP}"
 
 
 def _best(names: Sequence[str], ranks: Sequence[Sequence[str]]) -> list[int]:

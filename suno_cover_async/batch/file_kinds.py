@@ -8,6 +8,7 @@ _BEGINNINGS = (
     (b"PK\x03\x04", "a spreadsheet (.xlsx, .ods, .numbers) or another zip file", _SHEET),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a spreadsheet (.xls) or another Office file", _SHEET),
     (b"%PDF-", "a PDF", "export the table as CSV UTF-8"),
+    (b"{\\rtf", "rich text (RTF)", "save it as plain text, UTF-8"),
     (b"\x1f\x8b", "compressed with gzip", "unpack it first"),
     (b"SQLite format 3\0", "an SQLite database", "export its table as CSV or JSON Lines"),
     (codecs.BOM_UTF16_LE, "UTF-16", "save it as UTF-8"),
@@ -18,14 +19,15 @@ _MARKUP = re.compile(rb"<(?:!doctype|!--|html|head|body|table|meta|style|\?xml)"
 
 
 class OtherFileError(ValueError):
-    """A file is no catalog by how it begins, whatever its suffix."""
+    """A file is no catalog by how it begins, or is empty, whatever its suffix."""
 
 
 def refuse_other_files(name: str, line: bytes) -> None:
     """Check the first line of a catalog that is not blank.
 
     Raises:
-        OtherFileError: It begins a spreadsheet, HTML, XML, a PDF, an archive, a database or UTF-16.
+        OtherFileError: It begins a spreadsheet, HTML, XML, a PDF, rich text, an archive, a
+            database or UTF-16.
     """
     for beginning, what, advice in _BEGINNINGS:
         if line.startswith(beginning):

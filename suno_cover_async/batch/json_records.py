@@ -32,6 +32,8 @@ def track_of(text: str, id_column: str | None = None) -> Track | None:
     if not text:
         return None
     record = json_object(text, allow_duplicate_keys=False)
+    if text == "{":
+        raise ValueError("it must be a JSON object on one line, as jq -c writes it")
     if record is None:
         raise ValueError(
             f"it must be a JSON object, each key once and at most {MOST_LEVELS} levels deep, "

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from suno_cover_async.batch.cells import plain_id, title_of, without_bom
 from suno_cover_async.batch.columns import id_place, no_id_column, title_place
+from suno_cover_async.batch.file_kinds import OtherFileError
 from suno_cover_async.batch.line_reader import Lines
 from suno_cover_async.common.text import printable, trimmed
 from suno_cover_async.models import Track
@@ -32,6 +33,8 @@ def find_table(lines: Lines, id_column: str | None, *, required: bool) -> "Table
     Raises:
         ValueError: The header cannot be used, or there is none and one is required.
     """
+    if required and not lines.peek():
+        raise OtherFileError(f"{lines.name} is empty")
     separator = _read_preamble(lines)
     headers: dict[str, list[str]] = {
         one: _first_row(lines, one) for one in ([separator] if separator else _DELIMITERS)
@@ -42,7 +45,9 @@ def find_table(lines: Lines, id_column: str | None, *, required: bool) -> "Table
             if place is not None:
                 return Table(lines, delimiter, header, place)
         if required or separator:
-            raise ValueError(no_id_column(max(headers.values(), key=len), id_column))
+            names = max(headers.values(), key=len)
+            above = "; its first line must name the columns" if len(names) == 1 else ""
+            raise ValueError(no_id_column(names, id_column) + above)
     except ValueError as error:
         raise ValueError(f"{lines.name} has {error}") from None
     return None

@@ -200,8 +200,9 @@ def _all_ids(ids: Sequence[str]) -> list[str]:
     found: list[str] = []
     for one in ids:
         if one == "-":
-            text = sys.stdin.buffer.read().decode("utf-8-sig", "replace")
-            found += filter(None, map(str.strip, text.splitlines()))
+            text = sys.stdin.buffer.read().decode(errors="replace")
+            bare = (trimmed(line).strip('"') for line in text.splitlines())  # jq writes quotes
+            found += filter(None, bare)
         else:
             found.append(one)
     if not found:

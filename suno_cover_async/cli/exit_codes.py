@@ -8,6 +8,7 @@ import errno
 from collections.abc import Sequence
 
 from suno_cover_async import errors
+from suno_cover_async.common import proxies
 from suno_cover_async.common.text import printable
 
 _LONGEST = 500
@@ -65,6 +66,8 @@ def explain(error: Exception, *, alone: bool = False) -> str:
         words = error.message
     if isinstance(error, OSError) and error.strerror and not error.filename:
         words = error.strerror
+    if isinstance(error, OSError):
+        words = words.removeprefix(f"[Errno {error.errno}] ")
     return printable(words, _LONGEST) or type(error).__name__
 
 
@@ -89,6 +92,8 @@ _AGAIN = "run the same command again"
 _ADVICE: tuple[tuple[type[Exception], str | None], ...] = (
     (errors.AddressRefusedError, None),
     (errors.CoverTimeoutError, "continue with a longer --timeout: that never pays twice"),
+    (errors.CertificateError, None),
+    (errors.ProxyError, proxies.CHECK),
     (errors.TransportError, "check the network, and --base-url or --host; then " + _AGAIN),
     (errors.WrongAddressError, "check --base-url or --host; then " + _AGAIN),
     (errors.NotFoundError, "check the id, --host, and that the key is of the same account"),

@@ -187,6 +187,8 @@ def _writable(_: click.Context, parameter: click.Parameter, folder: Path | None)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         problem = "" if os.access(folder, os.W_OK) else "not writable"
+    except FileExistsError:
+        problem = "it is a file, not a folder"
     except OSError as error:
         problem = error.strerror or "not possible"
     if problem:

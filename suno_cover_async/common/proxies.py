@@ -17,6 +17,9 @@ _SCHEMES = ("http", "https")
 _NEEDS_PASSWORD = 407
 _FINAL = frozenset({400, 401, 403, 404, 405, 451})
 
+CHECK = "check the proxy: HTTPS_PROXY, ALL_PROXY, --proxy or proxy=; NO_PROXY names hosts without"
+"""What to do when a proxy is not reached, or is none."""
+
 
 def _parsed(name: str, value: object) -> URL:
     """Parse the URL of a proxy.
@@ -98,7 +101,7 @@ class Proxies:
         return self.environment
 
 
-def proxies(proxy: object, *, trust_env: bool) -> Proxies:
+def proxies(proxy: object, *, trust_env: object) -> Proxies:
     """Return the proxies of a client, from its arguments and the environment as it is now.
 
     The environment's are HTTPS_PROXY, or else ALL_PROXY, in lower or upper case, but for the hosts

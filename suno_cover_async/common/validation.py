@@ -52,6 +52,8 @@ def base_url(name: str, value: str) -> str:
         ValueError: The URL has another scheme, credentials, a query or a fragment, no host, or
             ends in `/api/v1`, which every request adds.
     """
+    if instance(name, value, str).strip("\"'`") != value:  # as `docker --env-file` keeps them
+        raise ValueError(f"{name} must be a URL without quotation marks around it")
     parts = _split(name, value)
     if "?" in value or "#" in value:  # empty ones too, since each path is appended to the URL
         raise ValueError(f"{name} must have no query and no fragment")

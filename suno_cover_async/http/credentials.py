@@ -68,6 +68,8 @@ class ApiKey:
 
 def key_problem(key: str) -> str | None:
     """Return what is wrong with a key, as the rest of a sentence about it; None if nothing is."""
+    if re.match(r"\s*(authorization\s*:|bearer\s)", key, re.IGNORECASE):
+        return "begins with `Authorization` or `Bearer`; give the key alone, which is what follows"
     if not re.fullmatch(r"[!-~]+", key):
         return (
             "has characters that no key has; check for a space or a line break at its beginning "

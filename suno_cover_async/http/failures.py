@@ -37,12 +37,15 @@ class Failure:
         words: What happened.
         certificate: The error of the verification of the host's certificate.
         proxy_status: The HTTP status with which a proxy refused to connect; 0 if none did.
+        lost_proxy: What happened if the request goes through a proxy, where it is then the proxy
+            that was not reached; else empty.
         other_credentials: Whether a borrowed session would have sent credentials of its own.
     """
 
     words: str
     certificate: Exception | None = None
     proxy_status: int = 0
+    lost_proxy: str = ""
     other_credentials: bool = False
 
 
@@ -51,17 +54,20 @@ def describe(error: Exception) -> Failure:
     if type(error) is ValueError and "AUTHORIZATION" in str(error):
         return Failure(_OTHER_CREDENTIALS, other_credentials=True)
     words = error.strerror if isinstance(error, OSError) and error.strerror else ""
+    lost = f"the proxy cannot be reached ({printable(words or 'no connection')})"
     match error:
         case aiohttp.ClientConnectorCertificateError(certificate_error=ssl.CertificateError()):
             return Failure("its certificate is not trusted", certificate=error.certificate_error)
         case aiohttp.ClientHttpProxyError():
             return Failure(f"the proxy answered HTTP {error.status}", proxy_status=error.status)
         case aiohttp.ClientProxyConnectionError():
-            return Failure(f"the proxy cannot be reached ({printable(words or 'no connection')})")
+            return Failure(lost, lost_proxy=lost)
         case aiohttp.ClientResponseError():
             return Failure(f"it came {NO_HTTP}")
-        case _:
-            return Failure(f"{type(error).__name__} {words}".strip())
+        case _:  # through a proxy, no name but the proxy's is resolved
+            is_name = isinstance(error, aiohttp.ClientConnectorDNSError)
+            told = f"{type(error).__name__} {words}".strip()
+            return Failure(told, lost_proxy=lost if is_name else "")
 
 
 async def error_of(failure: Failure, base_url: str, *, proxied: bool) -> SunoCoverError:
@@ -86,6 +92,10 @@ async def error_of(failure: Failure, base_url: str, *, proxied: bool) -> SunoCov
     refusal = proxies.refusal(failure.proxy_status, host)
     if refusal is not None:
         return ProxyError(refusal)
+    if proxied and failure.lost_proxy:
+        lost = TransportError(f"no answer from {base_url}: {failure.lost_proxy}")
+        lost.add_note(proxies.CHECK)
+        return lost
     return TransportError(f"no answer from {base_url}: {failure.words}")
 
 

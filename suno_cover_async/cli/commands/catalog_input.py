@@ -98,7 +98,7 @@ def _checked(source: Path | BinaryIO, how: _Options, name: str) -> Intake:
     except OtherFileError:
         raise
     except ValueError as error:
-        if how.kind is None:
+        if how.kind is None and how.id_column is None:
             error.add_note("if it has another format, pass --format csv, jsonl or txt")
         raise
     intake.catalog = _read(source, how, _skip if intake.bad else None)

@@ -323,11 +323,13 @@ async def test_a_folder_that_cannot_be_written_is_noticed_before_anything_is_pai
     assert not sandbox.journal.arrivals
 
 
-async def test_ids_are_read_from_standard_input(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_ids_are_read_from_standard_input_without_quotes_and_byte_order_marks(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
     sandbox.add_music(["one", "two"])
     process = await start("generate", "-", *at(sandbox), cwd=tmp_path)
 
-    ended = await finish(process, b"\xef\xbb\xbfone\r\n\n  two\n")
+    ended = await finish(process, b'\xef\xbb\xbf\xef\xbb\xbf"one"\r\n\n  two\n')
 
     assert ended.code == ExitCode.DONE
     assert len(ended.lines) == 4

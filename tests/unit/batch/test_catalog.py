@@ -196,7 +196,7 @@ def test_a_field_below_nameless_columns_at_the_end_is_one_too_many() -> None:
     ("line", "reason"),
     [
         ("5", "must be a JSON object, each key once"),
-        ("{", "must be a JSON object"),
+        ("{", "must be a JSON object on one line"),
         (f'{{"music_task_id": "{ONE}"}} x', "must be a JSON object"),
         (f'{{"music_task_id": "{ONE}", "music_task_id": "{TWO}"}}', "each key once"),
         (f'{{"music_task_id": "{ONE}", "x": NaN}}', "must be a JSON object"),
@@ -256,9 +256,10 @@ def test_an_error_of_who_is_told_passes() -> None:
     [
         ("id,title\n", "no column music_task_id, but: id, title; .*, pass --id-column id$"),
         ("id;title,x;b\n", "no column music_task_id, but: id, title,x, b; "),
-        ("a\x1b\n", r"but: a\?$"),
-        ("", "but: nothing$"),
-        ('"music_task_id\n', 'but: "music_task_id$'),
+        ("a\x1b\n", r"but: a\?; "),
+        ("", "the stream is empty$"),
+        ("\n\n", "the stream is empty$"),
+        ('"music_task_id\n', 'but: "music_task_id; '),
         (f"{'x,' * MIB}\n", "but: nothing$"),
         (
             "music_task_id,title, Title\n",

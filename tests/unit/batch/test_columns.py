@@ -59,6 +59,19 @@ def test_id_alone_is_not_taken_and_the_error_says_how_to_take_it() -> None:
     assert no_id_column(["i\td", "\x1b"]).isprintable()
 
 
+def test_any_other_header_says_how_to_name_the_column_of_the_ids() -> None:
+    hint = r"but: Song, Name; if another holds the ids of the music tasks, name it with --id-column"
+
+    with pytest.raises(ValueError, match=hint):
+        judged(f"Song,Name\n{ONE},Love\n", "csv")
+
+
+@pytest.mark.parametrize("one", [ONE, "73D6128B-3523-A007-9DF1-0DA9471017C8"])
+def test_ids_in_place_of_a_header_are_told_from_names(one: str) -> None:
+    with pytest.raises(ValueError, match=r"missing: write music_task_id above the ids$"):
+        judged(f'"{one}","Love"\n', "csv")
+
+
 def test_two_columns_that_may_be_the_id_are_an_error_that_names_both() -> None:
     what = "has two columns, taskId and Task ID, may be that of the id; .*--id-column"
 

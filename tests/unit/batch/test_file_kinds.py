@@ -33,6 +33,7 @@ def test_files_of_other_programs_are_refused_by_what_they_are(tmp_path: Path) ->
     files = {
         zipped(): "is a spreadsheet (.xlsx, .ods, .numbers) or another zip file; save it as CSV",
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0": "is a spreadsheet (.xls) or another Office file",
+        b"{\\rtf1\\ansi\n": "is rich text (RTF); save it as plain text, UTF-8",
         b"%PDF-1.7\n": "is a PDF; export the table as CSV UTF-8",
         gzip.compress(HEADER.encode(), mtime=0): "is compressed with gzip; unpack it first",
         database(tmp_path): "is an SQLite database; export its table as CSV or JSON Lines",

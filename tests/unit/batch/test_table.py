@@ -33,11 +33,17 @@ def test_sep_on_the_first_line_names_the_delimiter_and_is_no_data(
     assert tracks(text, kind) == [Track(ONE, title="Love")]
 
 
+@pytest.mark.parametrize("above", ["Table 1\n\n", "# exported\n", "Playlist\r\n"])
+def test_a_line_above_the_header_is_said_to_be_no_header(above: str) -> None:
+    with pytest.raises(ValueError, match=r"; its first line must name the columns$"):
+        judged(f"{above}music_task_id,title\n{ONE},Love\n", "csv")
+
+
 def test_sep_outweighs_the_other_delimiters() -> None:
     text = f"sep=;\nmusic_task_id,x;taskId\n{ONE};{TWO}\n"
 
     assert tracks(text) == [Track(TWO, columns={"music_task_id,x": ONE})]
-    with pytest.raises(ValueError, match=r"no column music_task_id, but: music_task_id,title$"):
+    with pytest.raises(ValueError, match=r"no column music_task_id, but: music_task_id,title; "):
         judged(f"sep=;\nmusic_task_id,title\n{ONE},Love\n")
 
 

@@ -46,6 +46,18 @@ def test_what_waiting_cannot_repair_is_not_advised_and_money_only_where_it_is_sp
     assert "pays" not in unreachable
 
 
+def test_a_proxy_that_refuses_is_advised_on_the_proxy_and_not_on_the_base_url() -> None:
+    advice = advise(errors.ProxyError("x"))
+
+    assert advice is not None
+    assert "HTTPS_PROXY" in advice
+    assert "--base-url" not in advice
+
+
+def test_a_certificates_own_message_is_its_only_advice() -> None:
+    assert advise(errors.CertificateError("x; set SSL_CERT_FILE")) is None
+
+
 def test_a_wrong_address_is_wrong_usage_among_any_other_failures() -> None:
     others = [errors.CoverTimeoutError("x"), errors.ServerError("x")]
 
@@ -59,7 +71,7 @@ def test_a_wrong_address_is_wrong_usage_among_any_other_failures() -> None:
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
         (
             FileNotFoundError(errno.ENOENT, "No such file", "a.csv"),
-            "[Errno 2] No such file: 'a.csv'",
+            "No such file: 'a.csv'",
         ),
         (OSError("no number"), "no number"),
         (errors.ServerError(""), "ServerError"),
@@ -67,9 +79,7 @@ def test_a_wrong_address_is_wrong_usage_among_any_other_failures() -> None:
         (errors.ServerError("x" * 501), "x" * 500),
     ],
 )
-def test_an_error_is_said_in_one_line_without_its_number_where_no_file_is_named(
-    error: Exception, words: str
-) -> None:
+def test_an_error_is_said_in_one_line_without_its_number(error: Exception, words: str) -> None:
     assert explain(error) == words
 
 

@@ -312,7 +312,7 @@ def test_the_folder_of_images_is_made_before_anything_is_paid_for(tmp_path: Path
     command.main([], standalone_mode=False)
     command.main(["--out", str(tmp_path / "a" / "b")], standalone_mode=False)
     (tmp_path / "file").touch()
-    with pytest.raises(click.BadParameter, match="images cannot be saved there"):
+    with pytest.raises(click.BadParameter, match="saved there: it is a file, not a folder"):
         command.main(["--out", str(tmp_path / "file")], standalone_mode=False)
 
     assert made == [True, True]

@@ -63,6 +63,8 @@ def test_a_base_url_is_https_or_loopback_and_loses_its_last_slash(given: str, ke
         ("https://api.example/api/v1", "give https://api.example"),
         ("https://api.example/API/V1/api/v1/", "give https://api.example"),
         ("api.example", "a scheme, a host"),
+        ('"https://api.example"', "without quotation marks"),
+        ("'https://api.example", "without quotation marks"),
         ("https://", "a scheme, a host"),
         ("https://api.example:0", "a scheme, a host"),
         ("https://[::1].evil", "a scheme, a host"),

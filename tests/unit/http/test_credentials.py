@@ -43,6 +43,18 @@ def test_a_key_in_quotes_is_refused_with_the_reason_and_not_shown(value: str) ->
     assert KEY not in str(caught.value)
 
 
+@pytest.mark.parametrize("start", ["Bearer ", "bearer  ", "Authorization: Bearer ", "Bearer\n"])
+def test_a_key_with_the_rest_of_its_header_is_refused_with_the_reason(start: str) -> None:
+    with pytest.raises(ValueError, match="give the key alone") as caught:
+        checked(start + KEY)
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["bearer-1234", "Authorization"])
+def test_a_key_may_begin_as_a_header_does(key: str) -> None:
+    assert checked(key).headers()["Authorization"] == f"Bearer {key}"
+
+
 @pytest.mark.parametrize("value", ["s", "sk-1234"])
 def test_a_key_under_8_characters_is_refused_with_the_reason_and_not_shown(value: str) -> None:
     with pytest.raises(ValueError, match=f"has only {len(value)} characters; keys have") as caught:

@@ -50,6 +50,19 @@ async def test_a_proxy_that_cannot_be_reached_is_named_as_the_proxy() -> None:
 
     assert error.retryable
     assert "the proxy cannot be reached (Connection refused)" in str(error)
+    assert "HTTPS_PROXY" in error.__notes__[0]
+
+
+async def test_a_name_that_is_unknown_is_that_of_the_proxy_where_there_is_one() -> None:
+    unknown = aiohttp.ClientConnectorDNSError(PLACE, OSError(-2, "Name or service not known"))
+
+    proxy = await error_of(describe(unknown), BASE, proxied=True)
+    host = await error_of(describe(unknown), BASE, proxied=False)
+
+    assert "the proxy cannot be reached (Name or service not known)" in str(proxy)
+    assert "HTTPS_PROXY" in proxy.__notes__[0]
+    assert str(host) == f"no answer from {BASE}: ClientConnectorDNSError Name or service not known"
+    assert not hasattr(host, "__notes__")
 
 
 async def test_an_untrusted_certificate_is_final_and_names_ssl_cert_file() -> None:

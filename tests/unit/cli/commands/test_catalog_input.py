@@ -118,6 +118,18 @@ def test_a_catalog_of_an_unknown_format_says_how_to_name_it(tmp_path: Path) -> N
         ]
 
 
+def test_a_column_that_is_not_there_is_no_question_of_the_format(tmp_path: Path) -> None:
+    (tmp_path / "songs.csv").write_text("id,title\n1,2\n")
+
+    with (
+        pytest.raises(ValueError, match="no column song, but: id, title") as refused,
+        opened(str(tmp_path / "songs.csv"), None, "song"),
+    ):
+        pass
+
+    assert not hasattr(refused.value, "__notes__")
+
+
 def test_a_format_that_was_given_is_not_asked_for(tmp_path: Path) -> None:
     (tmp_path / "songs.txt").write_text("no,such,columns\n1,2,3\n")
 

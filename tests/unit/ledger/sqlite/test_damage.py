@@ -89,7 +89,7 @@ def test_paths_that_hold_no_file_are_refused_with_the_reason(tmp_path: Path) -> 
 
     assert "is a folder; give the path of a file in it" in refusal(tmp_path)
     assert "is a folder" in refusal("")
-    assert "cannot be used" in refusal(tmp_path / "none" / "covers.db")
+    assert f"there is no folder {tmp_path / 'none'}" in refusal(tmp_path / "none" / "covers.db")
     assert "cannot be used" in refusal(tmp_path / "file" / "covers.db")
     assert "File name too long" in refusal(tmp_path / ("x" * 300))
     assert contents(tmp_path) == {"file": b""}
