@@ -75,14 +75,14 @@ HOSTS = {host.name: host for host in (SUNOAPI, KIE, APIBOX)}
 
 
 def host_of(host: Host | str) -> Host:
-    """Return the host, which may be given by its name in `HOSTS`.
+    """Return the host, which may be given by its name in `HOSTS`, in any letter case.
 
     Raises:
         TypeError: It is neither a `Host` nor a str.
         ValueError: No host has this name.
     """
     if isinstance(host, str):
-        if host not in HOSTS:
+        if host.lower() not in HOSTS:
             raise ValueError(f"host must be a Host, or one of {', '.join(HOSTS)}, not {host!r:.80}")
-        return HOSTS[host]
+        return HOSTS[host.lower()]
     return validation.instance("host", host, Host)

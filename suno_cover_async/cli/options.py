@@ -268,7 +268,7 @@ _verbosity = click.option(
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--host",
-        type=click.Choice(tuple(HOSTS)),
+        type=click.Choice(tuple(HOSTS), case_sensitive=False),
         default=SUNOAPI.name,
         show_default=True,
         help="The host whose API is called.",

@@ -114,7 +114,7 @@ class SharedRateLimiter(Limiter):
 
     def pause(self, until: float) -> None:
         """Let no process have a permit before `until`, by the loop's clock; an hour at most."""
-        self.paused_until = max(self.paused_until, until)
+        super().pause(until)
         loop = self._here()
         self._later(partial(self._file.pause, self._account, until - loop.time()))
 

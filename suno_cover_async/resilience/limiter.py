@@ -63,9 +63,9 @@ class Limiter(ABC):
     def bind(self, account: str) -> None:  # noqa: B027 - most limiters need not know it
         """Learn the account whose limit it keeps, as a fingerprint; the client calls this."""
 
-    @abstractmethod
     def pause(self, until: float) -> None:
         """Give no permit before `until`, by the loop's clock."""
+        self.paused_until = max(self.paused_until, until)
 
     @abstractmethod
     def acquire_nowait(self) -> Permit | None:

@@ -41,10 +41,6 @@ class RateLimiter(Limiter):
         self._timer: asyncio.Handle | None = None  # uvloop's handle may have no `when`
         self._timer_due = math.inf
 
-    def pause(self, until: float) -> None:
-        """Give no permit before `until`, by the loop's clock."""
-        self.paused_until = max(self.paused_until, until)
-
     def acquire_nowait(self) -> Permit | None:
         """Return a free permit if no caller waits for one; `release` it after the request."""
         loop = asyncio.get_running_loop()

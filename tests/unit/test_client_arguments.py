@@ -214,11 +214,11 @@ def test_fake_ip_networks_are_no_single_text() -> None:
         SunoCoverClient("key-of-a-test", fake_ip_networks="198.18.0.0/15")
 
 
-@pytest.mark.parametrize("name", ["kie", "sunoapi", "apibox"])
+@pytest.mark.parametrize("name", ["kie", "sunoapi", "apibox", "KIE"])
 def test_a_host_may_be_given_by_its_name(name: str) -> None:
     named, given = (
         SunoCoverClient("key-of-a-test", host=name),
-        SunoCoverClient("key-of-a-test", host=HOSTS[name]),
+        SunoCoverClient("key-of-a-test", host=HOSTS[name.lower()]),
     )
 
     assert (named.base_url, named.account) == (given.base_url, given.account)

@@ -332,3 +332,7 @@ def test_fake_ip_networks_are_passed_on() -> None:
     connection = Connection(fake_ip=("198.18.0.0/15", "fd00::/8"))
 
     assert connection.arguments() == ["--fake-ip", "198.18.0.0/15", "--fake-ip", "fd00::/8"]
+
+
+def test_a_host_may_be_named_in_any_letter_case() -> None:
+    assert given("--host", "KIE").host == "kie"
