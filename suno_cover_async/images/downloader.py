@@ -184,9 +184,8 @@ class ImageDownloader:
     async def _untrusted(
         self, error: aiohttp.ClientConnectorCertificateError, url: URL
     ) -> CertificateError:
-        opener = self._open_socket if self._proxies.of(url) is None else None
-        port = error.port or _TLS_PORT
-        what = await untrusted(error.host, port, error.certificate_error, opener)
+        port, proxy = error.port or _TLS_PORT, self._proxies.of(url)
+        what = await untrusted(error.host, port, error.certificate_error, self._open_socket, proxy)
         return CertificateError(f"image {shown(url)}: {what}")
 
     async def close(self) -> None:
