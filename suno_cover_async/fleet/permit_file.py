@@ -47,7 +47,7 @@ class PermitFile:
 
         Raises:
             OSError: The folder cannot be made.
-            sqlite3.Error: The file cannot be made or written, or is something else.
+            sqlite3.Error: The file cannot be made or written, is damaged, or is something else.
         """
         self._path = path
         self._calls = calls
@@ -55,8 +55,10 @@ class PermitFile:
         self._clock = clock
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(mode=0o600)
-        with self._step():
-            pass
+        with self._step() as (database, _):
+            (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                raise sqlite3.DatabaseError("it is damaged")
 
     def take(self, account: str, window: float) -> tuple[int, float]:
         """Take a permit.

@@ -73,3 +73,15 @@ def test_a_folder_that_cannot_be_written_is_a_warning(
     written = " ".join(capsys.readouterr().err.split())
     assert "pass --no-shared-limit" in written
     assert "Not a directory" in written or "File exists" in written
+
+
+def test_a_file_that_a_power_cut_damaged_is_a_warning_that_says_what_to_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Connection().client()
+    limit_file().write_bytes(bytes(8192))
+
+    assert rate_limit(REAL, shared=True) == RateLimit(calls=20, seconds=10)
+
+    written = " ".join(capsys.readouterr().err.split())
+    assert "delete the file if a power cut damaged it" in written

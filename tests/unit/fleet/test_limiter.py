@@ -326,9 +326,28 @@ def test_after_a_minute_without_the_file_callers_are_told(tmp_path: Path) -> Non
         assert asyncio.get_running_loop().time() >= 59
         for one in outcomes:
             assert isinstance(one, ClientUsageError)
-            assert "choose a path on a local disk" in str(one)
+            assert "delete the file if a power cut damaged it" in str(one)
 
     run(work())
+
+
+@pytest.mark.parametrize("start", [0, 50, 4096])
+@pytest.mark.parametrize("octet", [b"\0", b"\xff"])
+def test_a_file_that_a_power_cut_damaged_is_refused_at_once_and_says_what_to_do(
+    tmp_path: Path, start: int, octet: bytes
+) -> None:
+    path = tmp_path / "limit.db"
+    SharedRateLimiter(path)
+    whole = path.read_bytes()
+    damaged = whole[:start] + octet * (len(whole) - start)
+    path.write_bytes(damaged)
+
+    with pytest.raises(ClientUsageError, match="delete the file if a power cut damaged it"):
+        SharedRateLimiter(path)
+    assert path.read_bytes() == damaged
+
+    path.unlink()
+    SharedRateLimiter(path)
 
 
 def test_a_path_that_cannot_be_used_is_refused_when_the_limiter_is_made(tmp_path: Path) -> None:
