@@ -13,8 +13,15 @@ _LIMIT = RateLimit(calls=20, seconds=10)
 
 
 def limit_file() -> Path:
-    """Return the path of the file; on Linux it is below XDG_STATE_HOME or ~/.local/state."""
-    return platformdirs.user_state_path("suno-cover") / "rate-limit.db"
+    """Return the path of the file; on Linux it is below XDG_STATE_HOME or ~/.local/state.
+
+    Raises:
+        RuntimeError: The user has no home folder, as in some containers.
+    """
+    path = platformdirs.user_state_path("suno-cover") / "rate-limit.db"
+    if not path.is_absolute():  # before platformdirs 4.14, which raises the same
+        raise RuntimeError("could not determine the home directory; set XDG_STATE_HOME")
+    return path
 
 
 def rate_limit(base_url: str, *, shared: bool) -> RateLimit | Limiter:
@@ -27,7 +34,7 @@ def rate_limit(base_url: str, *, shared: bool) -> RateLimit | Limiter:
         return _LIMIT
     try:
         return SharedRateLimiter(limit_file(), calls=_LIMIT.calls, seconds=_LIMIT.seconds)
-    except ClientUsageError as error:
+    except (ClientUsageError, RuntimeError) as error:
         what = f"other commands do not count against this one's limit, and may be refused: {error}"
         say(stderr(), f"{what}; or pass --no-shared-limit", "yellow")
         return _LIMIT
