@@ -89,7 +89,7 @@ class Proxies:
         return self.environment
 
 
-def proxies(proxy: object, *, trust_env: bool) -> Proxies:
+def proxies(proxy: object, *, trust_env: object) -> Proxies:
     """Return the proxies of a client, from its arguments and the environment as it is now.
 
     The environment's are HTTPS_PROXY, or else ALL_PROXY, in lower or upper case, but for the hosts
