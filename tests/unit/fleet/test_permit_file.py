@@ -1,5 +1,6 @@
 """The permits in the file: taken, fenced, leased, paused, by the clock that is given."""
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -205,3 +206,23 @@ def test_a_file_that_is_something_else_is_left_as_it_is(tmp_path: Path) -> None:
         PermitFile(path, 2, LEASE)
 
     assert path.read_bytes() == b"ID3" + b"\0" * 2000
+
+
+def test_the_clock_is_read_once_the_file_is_locked_since_that_may_take_seconds(
+    tmp_path: Path,
+) -> None:
+    path, read = tmp_path / "limit.db", list[float]()
+
+    def clock() -> float:
+        with (
+            contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
+            other.execute("BEGIN IMMEDIATE")
+        read.append(1000.0)
+        return 1000.0
+
+    permits = PermitFile(path, 2, LEASE, clock)
+    permits.give_back("ours", taken(permits), WINDOW)
+
+    assert len(read) == 3
