@@ -271,7 +271,7 @@ asyncio.run(main())
 async def test_names_are_resolved_by_the_operating_system_though_aiodns_is_installed(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "aiodns.py").write_text(AIODNS)  # all that aiohttp looks at as it is imported
+    (tmp_path / "aiodns.py").write_text(AIODNS)  # what aiohttp reads of it
     path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", NAMES),
