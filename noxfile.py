@@ -26,8 +26,8 @@ OF_THE_WHEEL = (
     "integration/cli",
 )
 
-# Side by side with others; each exits with 1 when its goal is missed.
-SPEED = ("starting", "call_cost", "downloads", "waiting", "at_the_limit")
+# Side by side with others where there are any; each exits with 1 when its goal is missed.
+SPEED = ("starting", "call_cost", "downloads", "waiting", "at_the_limit", "shared_limit")
 
 # The long forms of what proves the promises; each exits with 1 on a finding.
 PROOF = (

@@ -4,16 +4,20 @@ A network that inspects TLS gives certificates of its own, and the issuer's name
 """
 
 import asyncio
+import base64
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+
+from yarl import URL
 
 from suno_cover_async.common.addresses import Address
 from suno_cover_async.common.text import printable
 
 _SECONDS = 5.0  # for the connection that fetches the certificate
 _LONGEST = 80  # characters of a name
+_NO_ANSWER = (asyncio.IncompleteReadError, asyncio.LimitOverrunError)
 _NAMES = {b"\x55\x04\x0a": 0, b"\x55\x04\x03": 1}  # organisation, else common name (X.520)
 _SEQUENCE, _OBJECT_ID, _VERSION = 0x30, 0x06, 0xA0
 _LONG_FORM, _MOST_LENGTH_BYTES = 0x80, 3
@@ -23,7 +27,8 @@ async def untrusted(
     host: str,
     port: int,
     error: Exception,
-    open_socket: Callable[[Address], socket.socket] | None,
+    open_socket: Callable[[Address], socket.socket],
+    proxy: URL | None,
 ) -> str:
     """Return what is wrong with a host's certificate and what to do, in plain sentences.
 
@@ -33,11 +38,12 @@ async def untrusted(
         host: The host's name.
         port: Its port.
         error: The error of the verification.
-        open_socket: Opens the socket to an address, or raises OSError for a forbidden one. None
-            does not ask for the issuer, as where a proxy stands in between.
+        open_socket: Opens the socket to an address, or raises OSError for a forbidden one; not
+            used with a proxy.
+        proxy: The proxy to connect through; its URL may hold a password, which only it is sent.
     """
     reason = getattr(error, "verify_message", "") or "unknown reason"
-    issuer = await _issuer(host, port, open_socket) if open_socket is not None else ""
+    issuer = await _issuer(host, port, open_socket, proxy)
     named = f", issued by {issuer}" if issuer else ""
     return (
         f"the certificate of {printable(host)} cannot be verified ({printable(reason)}{named}), so "
@@ -46,24 +52,61 @@ async def untrusted(
     )
 
 
-async def _issuer(host: str, port: int, open_socket: Callable[[Address], socket.socket]) -> str:
+async def _issuer(
+    host: str, port: int, open_socket: Callable[[Address], socket.socket], proxy: URL | None
+) -> str:
+    """Return the issuer of a host's certificate; empty if it cannot be learned."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # nothing is sent but the handshake
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, *_NO_ANSWER):
         async with asyncio.timeout(_SECONDS):
-            loop = asyncio.get_running_loop()
-            address = (await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))[0]
-            with open_socket(address) as opened:
-                opened.setblocking(False)
-                await loop.sock_connect(opened, address[4])
-                _, writer = await asyncio.open_connection(
-                    sock=opened, ssl=context, server_hostname=host
-                )
+            if proxy is None:
+                way = _directly(host, port, open_socket)
+            else:
+                way = _through(proxy, host, port)
+            async with way as writer:
+                await writer.start_tls(context, server_hostname=host)
                 certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-                writer.transport.abort()
             return issuer_of(certificate)
     return ""
+
+
+@contextlib.asynccontextmanager
+async def _directly(
+    host: str, port: int, open_socket: Callable[[Address], socket.socket]
+) -> AsyncGenerator[asyncio.StreamWriter, None]:
+    """Connect to a host."""
+    loop = asyncio.get_running_loop()
+    address = (await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))[0]
+    with open_socket(address) as opened:
+        opened.setblocking(False)
+        await loop.sock_connect(opened, address[4])
+        _, writer = await asyncio.open_connection(sock=opened)
+        try:
+            yield writer
+        finally:
+            writer.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def _through(proxy: URL, host: str, port: int) -> AsyncGenerator[asyncio.StreamWriter, None]:
+    """Connect to a host through a proxy."""
+    tls = ssl.create_default_context() if proxy.scheme == "https" else None
+    place = f"{f'[{host}]' if ':' in host else host.encode('idna').decode()}:{port}"
+    head = f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n"
+    if proxy.user is not None:
+        both = base64.b64encode(f"{proxy.user}:{proxy.password or ''}".encode()).decode()
+        head += f"Proxy-Authorization: Basic {both}\r\n"
+    reader, writer = await asyncio.open_connection(proxy.host, proxy.port, ssl=tls)
+    try:
+        writer.write(f"{head}\r\n".encode())
+        answer = await reader.readuntil(b"\r\n\r\n")
+        if answer.split(b" ")[1:2] != [b"200"]:
+            raise ConnectionRefusedError
+        yield writer
+    finally:
+        writer.transport.abort()
 
 
 def issuer_of(certificate: bytes) -> str:

@@ -292,8 +292,10 @@ class SharedRateLimiter(Limiter):
 
 def _unusable(path: Path, error: BaseException) -> str:
     reason = getattr(error, "strerror", None) or str(error)
+    advice = "choose a path on a local disk where you may write"
+    if type(error) is sqlite3.DatabaseError:  # of its content; a subclass, of the system
+        advice = "choose another path, or delete the file if a power cut damaged it"
     return (
         f"the file of the shared rate limit, {printable(str(path))}, cannot be used "
-        f"({printable(reason)}); choose a path on a local disk where you may write, or delete the "
-        "file if it is a damaged one of this limit"
+        f"({printable(reason)}); {advice}"
     )

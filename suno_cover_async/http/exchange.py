@@ -63,7 +63,7 @@ class Exchange:
             "raise_for_status": False,
             "timeout": aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
         }
-        self._is_proxied = proxy is not None
+        self._proxy = proxy
         if proxy is not None:
             self._options["proxy"] = proxy
         if owned:
@@ -135,7 +135,7 @@ class Exchange:
             return ClientUsageError(_SESSION_CLOSED)
         try:
             failure = failure or Failure("the client was closed")
-            return await error_of(failure, self._base_url, proxied=self._is_proxied)
+            return await error_of(failure, self._base_url, proxy=self._proxy)
         except BaseException as error:  # noqa: BLE001 - as above
             return _bare(error)
 

@@ -70,29 +70,27 @@ def describe(error: Exception) -> Failure:
             return Failure(told, lost_proxy=lost if is_name else "")
 
 
-async def error_of(failure: Failure, base_url: str, *, proxied: bool) -> SunoCoverError:
+async def error_of(failure: Failure, base_url: str, *, proxy: URL | None) -> SunoCoverError:
     """Return the error of a request to the API that got no answer.
 
     Args:
         failure: Why.
         base_url: The base URL of the API.
-        proxied: Whether the request goes through a proxy; then a certificate's issuer is not asked
-            for, which would take a connection past the proxy.
+        proxy: The proxy that requests go through.
     """
     if failure.other_credentials:
         return ClientUsageError(failure.words)
     url = URL(base_url)
     host = url.host or ""
     if failure.certificate is not None:
-        opener = None if proxied else _open_socket
         port = url.port or _TLS_PORT
         return CertificateError(
-            await certificates.untrusted(host, port, failure.certificate, opener)
+            await certificates.untrusted(host, port, failure.certificate, _open_socket, proxy)
         )
     refusal = proxies.refusal(failure.proxy_status, host)
     if refusal is not None:
         return ProxyError(refusal)
-    if proxied and failure.lost_proxy:
+    if proxy is not None and failure.lost_proxy:
         lost = TransportError(f"no answer from {base_url}: {failure.lost_proxy}")
         lost.add_note(proxies.CHECK)
         return lost

@@ -186,8 +186,8 @@ class ImageDownloader:
     ) -> CertificateError:
         port = error.port or _TLS_PORT
         place = URL.build(scheme="https", host=error.host, port=port)  # a redirect may lead there
-        opener = self._open_socket if self._proxies.of(place) is None else None
-        what = await untrusted(error.host, port, error.certificate_error, opener)
+        proxy = self._proxies.of(place)
+        what = await untrusted(error.host, port, error.certificate_error, self._open_socket, proxy)
         return CertificateError(f"image {shown(url)}: {what}")
 
     async def close(self) -> None:

@@ -91,3 +91,26 @@ def test_git_ignores_what_readmes_commands_and_programs_write() -> None:
 
     assert {"covers", "covers.db", "catalog.csv", "all.csv"} <= written
     assert missing == set()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Never run: Windows, macOS, and any network file system.",
+        "so through one only URLs with a private address in place of a name can be refused",
+        "URLs that are written with an address never",
+        'rate_limit=SharedRateLimiter("limit.db", calls=20, seconds=10)`',
+        "`uvicorn --workers 4`",
+    ],
+)
+def test_readme_says_what_was_never_run_what_a_proxy_decides_and_how_workers_share_a_limit(
+    words: str,
+) -> None:
+    assert words in " ".join((ROOT / "README.md").read_text().split())
+
+
+def test_the_types_are_checked_for_windows_and_macos_too() -> None:
+    noxfile = (ROOT / "noxfile.py").read_text()
+
+    assert 'for system in ("win32", "darwin")' in noxfile
+    assert '"mypy", "--platform", system' in noxfile

@@ -31,7 +31,8 @@ async def show_details(
 ) -> int:
     """Request the details of a cover task, or wait for it; save its images into a folder.
 
-    A wait that is cancelled or too long ends with the command that continues it.
+    A wait that is cancelled or too long, and a download that is cancelled, end with the command
+    that continues.
 
     Args:
         client: The client to use; it is closed at the end.
@@ -49,6 +50,7 @@ async def show_details(
             return command_line("details", *options, "--", cover_task_id)
         return command_line("details", cover_task_id, *options)
 
+    files: tuple[Path, ...] = ()
     async with client:
         try:
             details = await (_wait if wait else _request)(client, cover_task_id)
@@ -65,10 +67,14 @@ async def show_details(
                 say(stderr(), "the cover task goes on at the host; to continue:", "yellow")
                 copyable(stderr(), again(connection))
             raise
-        files: tuple[Path, ...] = ()
         if into is not None and details.status is CoverStatus.SUCCESS:
-            with waiting(stderr(), "saving the images"):
-                files = await client.download(details, into=into)
+            try:
+                with waiting(stderr(), "saving the images"):
+                    files = await client.download(details, into=into)
+            except asyncio.CancelledError:
+                say(stderr(), "the cover is finished; to save its images:", "yellow")
+                copyable(stderr(), again(connection))
+                raise
     record = DetailsRecord.of(details, files)
     if with_json:
         result(as_json(record))

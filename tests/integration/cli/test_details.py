@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from suno_cover_async import SunoCoverClient
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.sandbox import Reply, Sandbox, Scenario
 from tests.support.commands import (
@@ -21,6 +22,7 @@ from tests.support.commands import (
     start,
     waits_for_details,
 )
+from tests.support.waiting import until
 
 
 async def test_credits_are_a_bare_number_or_json(run: Run) -> None:
@@ -118,6 +120,32 @@ async def test_ctrl_c_during_a_wait_says_how_to_continue_with_the_same_options(
         assert shlex.split(command) == ["suno-cover", *given]
         assert KEY not in ended.err + ended.out
         assert ended.out == ""
+
+
+@needs_posix
+async def test_ctrl_c_while_images_are_saved_says_how_to_save_them(
+    run: Run, tmp_path: Path
+) -> None:
+    slow = Scenario(seconds=0, image_size=16, slow=1.0, slow_seconds=60, faults_on={"image"})
+    async with sandbox_with(slow) as sandbox:
+        sandbox.add_music(["song"])
+        async with SunoCoverClient(KEY, base_url=sandbox.url) as client:
+            task = await client.submit("song")
+        given = ("details", task.cover_task_id, "--wait", "--out", "a b", *at(sandbox))
+        process = await start(*given, cwd=tmp_path)
+        await until(lambda: bool(sandbox.journal.of("image")), every=0.01)
+        process.send_signal(signal.SIGINT)
+
+        ended = await finish(process)
+        words, command = ended.err.splitlines()
+        sandbox.scenario = Scenario()
+        again = await run(*shlex.split(command)[1:])
+
+    assert ended.code == ExitCode.INTERRUPTED
+    assert words == "the cover is finished; to save its images:"
+    assert shlex.split(command) == ["suno-cover", *given]
+    assert again.code == ExitCode.DONE
+    assert names(tmp_path / "a b") == ["song-1.png", "song-2.png"]
 
 
 @needs_posix

@@ -208,3 +208,20 @@ async def test_a_compressed_bomb_is_never_unpacked_whole() -> None:
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak < 32 << 20
+
+
+@pytest.mark.parametrize("each", [40, 60_000])
+async def test_headers_of_60_kb_are_read_and_larger_ones_are_an_error_that_says_so(
+    each: int,
+) -> None:
+    def fields(size: int) -> dict[str, str]:
+        return {f"X-{number:04}": "a" * (each - 10) for number in range(size // each)}
+
+    async with Sandbox(FREE) as sandbox, connect(sandbox) as client:
+        body = b'{"code":200,"data":7}'
+        sandbox.script("credits", Reply(body=body, headers=fields(60_000)))
+        assert await client.credits() == 7
+
+        sandbox.script("credits", *[Reply(body=body, headers=fields(120_000))] * 5)
+        with pytest.raises(TransportError, match="headers over 64 KiB"):
+            await client.credits()

@@ -1,5 +1,6 @@
 """Certificates that cannot be verified, over real TLS."""
 
+import base64
 import os
 import sys
 from asyncio.subprocess import PIPE, create_subprocess_exec
@@ -22,7 +23,7 @@ from suno_cover_async import (
 from suno_cover_async.sandbox import Sandbox
 from tests.support.clients import FREE, connect
 from tests.support.peers import Peer, answer, peer
-from tests.support.tls import behind_tls, context_of
+from tests.support.tls import behind_tls, context_of, proxy
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
@@ -86,6 +87,34 @@ async def test_at_the_image_host_it_is_final_too(tmp_path: Path) -> None:
                 await client.download(details, tmp_path)
 
         assert_told(caught.value)
+        assert not without_the_look_for_the_issuer(host)
+
+
+async def test_through_a_proxy_the_issuer_is_named_too_and_nothing_is_sent_past_it(
+    tmp_path: Path,
+) -> None:
+    tls = context_of(inspecting(), "api.example", "images.example")
+    async with peer(answer(b"{}"), tls=tls) as host, proxy(host.port) as way:
+        url = way.url.replace("http://", "http://me:pass%2Fword@")
+        details = CoverDetails(
+            cover_task_id="cover",
+            status=CoverStatus.SUCCESS,
+            images=("https://images.example/a.png",),
+            completed_at=datetime.now(UTC),
+        )
+        async with SunoCoverClient(KEY, base_url="https://api.example", proxy=url) as client:
+            with pytest.raises(CertificateError) as of_the_api:
+                await client.credits()
+            with pytest.raises(CertificateError) as of_an_image:
+                await client.download(details, tmp_path)
+
+        for caught in (of_the_api, of_an_image):
+            assert_told(caught.value)
+            assert "pass" not in str(caught.value)
+        assert way.places == ["api.example:443"] * 2 + ["images.example:443"] * 2
+        credentials = base64.b64encode(b"me:pass/word").decode()
+        assert all(f"Proxy-Authorization: Basic {credentials}\r\n" in one for one in way.asked)
+        assert KEY not in "".join(way.asked)
         assert not without_the_look_for_the_issuer(host)
 
 

@@ -215,5 +215,5 @@ async def test_a_certificate_behind_a_redirect_to_a_proxied_host_is_not_fetched_
             await downloader.fetch(f"{first.url}/a", tmp_path / "a")
         await downloader.close()
 
-    assert way.places == ["images.example:443"]
+    assert way.places == ["images.example:443"] * 2  # the image, and the issuer
     assert "images.example" not in resolved

@@ -1,6 +1,7 @@
 """Answers of an image host that are no image, or none at all: which error, and try again or not."""
 
 import asyncio
+import gzip
 import socket
 import ssl
 import time
@@ -11,6 +12,7 @@ import trustme
 
 from suno_cover_async.errors import (
     CertificateError,
+    ClientBlockedError,
     DownloadError,
 )
 from suno_cover_async.images.downloader import ImageDownloader
@@ -126,3 +128,58 @@ async def test_larger_headers_are_an_error_that_says_so(
     assert error.retryable
     assert "headers over 64 KiB" in str(error)
     assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("status", ["403 Forbidden", "404 Not Found"])
+async def test_a_missing_image_passes_and_a_challenge_in_its_place_is_a_block(
+    host: Peer, downloader: ImageDownloader, tmp_path: Path, status: str
+) -> None:
+    host.answers["/missing"] = answer(b"<Code>NoSuchKey</Code>", status=status)
+    host.answers["/challenge"] = answer(b"a page", "cf-mitigated: challenge", status=status)
+
+    missing = await refused(downloader.fetch(f"{host.url}/missing", tmp_path / "a"))
+    blocked = await refused(downloader.fetch(f"{host.url}/challenge", tmp_path / "a", gone=True))
+
+    assert isinstance(missing, DownloadError)
+    assert (missing.is_missing, missing.retryable) == (True, True)
+    assert type(blocked) is ClientBlockedError
+
+
+async def test_a_signed_url_and_a_redirect_to_one_are_requested_byte_for_byte(
+    host: Peer, downloader: ImageDownloader, tmp_path: Path
+) -> None:
+    target = "/a%2Fb%7e//c/../d.png?X-Amz-Signature=a%2Bb%2f+c&x=%41&empty=&"
+    host.answers[target] = answer(PNG)
+    host.answers["/moved"] = answer(b"", f"Location: {target}", status="302 Found")
+
+    for url in (f"{host.url}{target}", f"{host.url}/moved"):
+        path = await downloader.fetch(url, tmp_path / "a")
+        assert path.read_bytes() == PNG
+
+    assert host.paths == [target, "/moved", target]
+
+
+async def test_an_image_that_its_host_stored_with_gzip_is_saved_decoded(
+    host: Peer, downloader: ImageDownloader, tmp_path: Path
+) -> None:
+    packed = gzip.compress(PNG)
+    host.answers["/a"] = answer(packed, "Content-Encoding: gzip")
+    host.answers["/cut"] = answer(packed[:-9], "Content-Encoding: gzip")
+
+    path = await downloader.fetch(f"{host.url}/a", tmp_path / "a")
+    cut = await refused(downloader.fetch(f"{host.url}/cut", tmp_path / "b"))
+
+    assert path.read_bytes() == PNG
+    assert cut.retryable
+    assert names_in(tmp_path) == ["a.png"]
+
+
+async def test_avif_is_saved_as_such_by_a_compatible_brand(
+    host: Peer, downloader: ImageDownloader, tmp_path: Path
+) -> None:
+    image = b"\0\0\0\x1cftypmif1\0\0\0\0mif1miafavif" + b"\0\0\0\x10meta" + bytes(8)
+    host.answers["/a"] = answer(image)
+
+    path = await downloader.fetch(f"{host.url}/a", tmp_path / "a")
+
+    assert path.name == "a.avif"

@@ -1,5 +1,7 @@
 """When commands share the account's limit, and where its file is."""
 
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from suno_cover_async import HOSTS, RateLimit, SharedRateLimiter, SunoCoverClien
 from suno_cover_async.cli.options import Connection
 from suno_cover_async.cli.shared_limit import limit_file, rate_limit
 from suno_cover_async.covers.service import CoverService
-from tests.support.commands import KEY
+from tests.support.commands import KEY, environment, finish, start
 
 REAL = HOSTS["sunoapi"].base_url
 
@@ -100,3 +102,37 @@ def test_a_folder_that_cannot_be_written_is_a_warning(
     written = " ".join(capsys.readouterr().err.split())
     assert "pass --no-shared-limit" in written
     assert "Not a directory" in written or "File exists" in written
+
+
+def test_a_file_that_a_power_cut_damaged_is_a_warning_that_says_what_to_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Connection().client()
+    limit_file().write_bytes(bytes(8192))
+
+    assert rate_limit(REAL, shared=True) == RateLimit(calls=20, seconds=10)
+
+    written = " ".join(capsys.readouterr().err.split())
+    assert "delete the file if a power cut damaged it" in written
+
+
+async def test_without_a_home_folder_the_limit_is_not_shared_and_a_warning_says_so(
+    tmp_path: Path,
+) -> None:
+    unknown = ("unshare", "--user", "--map-user=54321")  # a user without an entry, as in containers
+    if shutil.which("unshare") is None or await (await start(program=(*unknown, "true"))).wait():
+        pytest.skip("no user namespace can be made")
+    program = f"from suno_cover_async.cli.shared_limit import *; rate_limit({REAL!r}, shared=True)"
+    environ = environment()
+    for name in ("HOME", "XDG_STATE_HOME"):
+        environ.pop(name, None)
+
+    ended = await finish(
+        await start(program=(*unknown, sys.executable, "-c", program), cwd=tmp_path, env=environ)
+    )
+
+    assert ended.code == 0, ended.err
+    written = " ".join(ended.err.split())
+    assert "there is no home directory" in written
+    assert "pass --no-shared-limit" in written
+    assert list(tmp_path.iterdir()) == []

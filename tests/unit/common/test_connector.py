@@ -1,17 +1,17 @@
 """What arrives unasked on a kept-alive connection is nobody's answer; a good one is kept."""
 
 import asyncio
+import os
 import re
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from suno_cover_async import CoverDetails, CoverStatus, SunoCoverClient, SunoCoverError
-from suno_cover_async.common.connector import Connector
 from suno_cover_async.protocol import codec
 from tests.support.clients import FAST_RETRY, NO_LIMIT
 from tests.support.memory_network import in_memory
@@ -253,9 +253,31 @@ async def test_a_good_connection_is_used_again() -> None:
         assert len(host.connections) == 1
 
 
-async def test_names_are_resolved_by_the_operating_system_whatever_is_installed() -> None:
+AIODNS = """
+class DNSResolver:
+    def getaddrinfo(self): ...
+"""
+NAMES = """
+import asyncio, aiohttp
+from suno_cover_async.common.connector import Connector
+async def main():
     connector = Connector()
-
-    assert isinstance(connector._resolver, aiohttp.ThreadedResolver)
-
+    print(aiohttp.DefaultResolver.__name__, type(connector._resolver).__name__)
     await connector.close()
+asyncio.run(main())
+"""
+
+
+async def test_names_are_resolved_by_the_operating_system_though_aiodns_is_installed(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "aiodns.py").write_text(AIODNS)  # what aiohttp reads of it
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", NAMES),
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    printed, _ = await process.communicate()
+
+    assert printed.split() == [b"AsyncResolver", b"ThreadedResolver"]

@@ -119,6 +119,31 @@ def test_one_that_dies_in_the_middle_costs_no_refusal_and_its_permits_come_back(
     assert server.arrived[20] - server.arrived[19] == pytest.approx(2.1 * WINDOW)
 
 
+def test_three_use_95_percent_of_the_rate_though_a_fourth_is_killed_in_the_middle(
+    tmp_path: Path,
+) -> None:
+    async def dies(server: Server, shared: SharedRateLimiter) -> None:
+        await asyncio.gather(*(server.request(shared) for _ in range(100)))
+        for _ in range(5):  # it sends, and is killed before it is answered
+            await shared.acquire()
+            server.arrived.append(asyncio.get_running_loop().time())
+        assert shared._renewal is not None
+        shared._renewal.cancel()
+
+    async def work() -> Server:
+        server = Server(most_delay=0.0)
+        first, *others = [limiter(tmp_path / "limit.db") for _ in range(4)]
+        requests = [server.request(shared) for shared in others for _ in range(100)]
+        await asyncio.gather(dies(server, first), *requests)
+        return server
+
+    server = run(work())
+
+    assert len(server.arrived) == 405
+    assert server.fullest_window <= 20
+    assert server.share_of_rate() >= 0.95
+
+
 def test_a_request_that_takes_a_minute_keeps_its_permit(tmp_path: Path) -> None:
     async def work() -> float:
         slow, other = limiter(tmp_path / "limit.db", calls=1), limiter(tmp_path / "limit.db")
@@ -372,7 +397,7 @@ def test_after_a_minute_without_the_file_callers_are_told(tmp_path: Path) -> Non
         assert asyncio.get_running_loop().time() >= 59
         for one in outcomes:
             assert isinstance(one, ClientUsageError)
-            assert "choose a path on a local disk" in str(one)
+            assert "delete the file if a power cut damaged it" in str(one)
 
     run(work())
 

@@ -251,3 +251,23 @@ def test_a_file_that_a_power_cut_damaged_is_made_anew(tmp_path: Path, permits: P
         permits.take("ours", WINDOW)
 
     taken(permits)
+
+
+def test_the_clock_is_read_once_the_file_is_locked_since_that_may_take_seconds(
+    tmp_path: Path,
+) -> None:
+    path, read = tmp_path / "limit.db", list[float]()
+
+    def clock() -> float:
+        with (
+            contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
+            other.execute("BEGIN IMMEDIATE")
+        read.append(1000.0)
+        return 1000.0
+
+    permits = PermitFile(path, 2, LEASE, clock)
+    permits.give_back("ours", taken(permits), WINDOW)
+
+    assert len(read) == 3

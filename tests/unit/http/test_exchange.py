@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from suno_cover_async.common.connector import Connector
+from suno_cover_async.common.connector import HEADER_LIMITS, Connector
 from suno_cover_async.errors import ClientUsageError, TransportError
 from suno_cover_async.http.credentials import USER_AGENT, ApiKey
 from suno_cover_async.http.exchange import MOST_BYTES, Exchange, SubmitBody
@@ -34,7 +34,7 @@ async def exchanging(
     held = ApiKey(key)
     held.check()
     if owned:
-        options |= {"headers": held.headers(), "connector": Connector()}
+        options |= {"headers": held.headers(), "connector": Connector(), **HEADER_LIMITS}
     async with aiohttp.ClientSession(**options) as session:
         yield Exchange(session, url, held, seconds=30, owned=owned), session
 
@@ -63,6 +63,7 @@ async def test_a_get_has_the_key_and_the_target_as_it_is(owned: bool) -> None:
         assert request.startswith(b"GET /a?taskId=a%2Fb%20c HTTP/1.1\r\n")
         assert request.count(f"Authorization: Bearer {KEY}\r\n".encode()) == 1
         assert request.count(f"User-Agent: {USER_AGENT}\r\n".encode()) == 1
+        assert request.count(b"Cache-Control: no-cache\r\n") == 1
 
 
 @in_memory

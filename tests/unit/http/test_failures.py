@@ -14,6 +14,7 @@ from suno_cover_async.http.failures import Failure, describe, error_of
 
 KEY = "sk-canary-0b5e55ed"
 BASE = "https://api.example"
+PROXY = URL("http://127.0.0.1:1")
 PLACE = ConnectionKey("api.example", 443, True, True, None, None, None)
 REQUEST = aiohttp.RequestInfo(
     URL(BASE), "GET", CIMultiDictProxy(CIMultiDict({"Authorization": f"Bearer {KEY}"})), URL(BASE)
@@ -26,7 +27,7 @@ def answered(status: int) -> aiohttp.ClientHttpProxyError:
 
 @pytest.mark.parametrize("status", [403, 407])
 async def test_a_proxy_that_refuses_is_final(status: int) -> None:
-    error = await error_of(describe(answered(status)), BASE, proxied=True)
+    error = await error_of(describe(answered(status)), BASE, proxy=PROXY)
 
     assert type(error) is ProxyError
     assert not error.retryable
@@ -35,7 +36,7 @@ async def test_a_proxy_that_refuses_is_final(status: int) -> None:
 
 @pytest.mark.parametrize("status", [502, 503])
 async def test_a_proxy_that_fails_may_work_later(status: int) -> None:
-    error = await error_of(describe(answered(status)), BASE, proxied=True)
+    error = await error_of(describe(answered(status)), BASE, proxy=PROXY)
 
     assert type(error) is TransportError
     assert error.retryable
@@ -46,7 +47,7 @@ async def test_a_proxy_that_cannot_be_reached_is_named_as_the_proxy() -> None:
     refused = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
     failure = describe(aiohttp.ClientProxyConnectionError(PLACE, refused))
 
-    error = await error_of(failure, BASE, proxied=True)
+    error = await error_of(failure, BASE, proxy=PROXY)
 
     assert error.retryable
     assert "the proxy cannot be reached (Connection refused)" in str(error)
@@ -56,8 +57,8 @@ async def test_a_proxy_that_cannot_be_reached_is_named_as_the_proxy() -> None:
 async def test_a_name_that_is_unknown_is_that_of_the_proxy_where_there_is_one() -> None:
     unknown = aiohttp.ClientConnectorDNSError(PLACE, OSError(-2, "Name or service not known"))
 
-    proxy = await error_of(describe(unknown), BASE, proxied=True)
-    host = await error_of(describe(unknown), BASE, proxied=False)
+    proxy = await error_of(describe(unknown), BASE, proxy=PROXY)
+    host = await error_of(describe(unknown), BASE, proxy=None)
 
     assert "the proxy cannot be reached (Name or service not known)" in str(proxy)
     assert "HTTPS_PROXY" in proxy.__notes__[0]
@@ -69,7 +70,7 @@ async def test_an_untrusted_certificate_is_final_and_names_ssl_cert_file() -> No
     untrusted = ssl.SSLCertVerificationError(1, "verify failed")
     failure = describe(aiohttp.ClientConnectorCertificateError(PLACE, untrusted))
 
-    error = await error_of(failure, BASE, proxied=True)
+    error = await error_of(failure, BASE, proxy=PROXY)
 
     assert type(error) is CertificateError
     assert not error.retryable
@@ -80,7 +81,7 @@ async def test_an_untrusted_certificate_is_final_and_names_ssl_cert_file() -> No
 async def test_credentials_of_a_borrowed_session_are_an_error_of_use() -> None:
     failure = describe(ValueError("Cannot combine AUTHORIZATION header with AUTH argument"))
 
-    error = await error_of(failure, BASE, proxied=False)
+    error = await error_of(failure, BASE, proxy=None)
 
     assert type(error) is ClientUsageError
     assert "netrc" in str(error)
@@ -89,7 +90,7 @@ async def test_credentials_of_a_borrowed_session_are_an_error_of_use() -> None:
 async def test_other_errors_are_described_by_class_and_the_systems_text() -> None:
     lost = aiohttp.ClientOSError(errno.ECONNRESET, "Connection reset by peer")
 
-    error = await error_of(describe(lost), BASE, proxied=False)
+    error = await error_of(describe(lost), BASE, proxy=None)
 
     assert str(error) == f"no answer from {BASE}: ClientOSError Connection reset by peer"
 
