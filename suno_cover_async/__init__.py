@@ -15,7 +15,7 @@ catalogs), `client` (the public methods), `callbacks` (the receiver) and `fleet`
 share), `covers` (submit, poll, notify), `sandbox` (a simulated API), `http` (requests) and
 `images` (downloads), `ledger`, `protocol` (requests, responses and their JSON) and `resilience`
 (rate limiter, circuit breaker, retry), `errors`, `models` (values), `policies` (settings) and
-`hosts`, and `common`.
+`hosts`, `network` (connections, proxies, TLS), and `common`.
 """
 
 from importlib import import_module

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NoReturn, Self
 import aiohttp
 
 from suno_cover_async.common import addresses, validation
-from suno_cover_async.common.proxies import proxies
 from suno_cover_async.covers.cover_polling import id_of
 from suno_cover_async.covers.notifier import Notifier
 from suno_cover_async.covers.service import CoverService
@@ -22,6 +21,7 @@ from suno_cover_async.http.account import account_of
 from suno_cover_async.http.credentials import ApiKey
 from suno_cover_async.images.files import file_stem
 from suno_cover_async.models import CoverDetails, CoverTask, MusicDetails
+from suno_cover_async.network.proxies import proxies
 from suno_cover_async.policies import PollPolicy, RateLimit, RetryPolicy
 from suno_cover_async.resilience.circuit_breaker import Breakers
 from suno_cover_async.resilience.limiter import Limiter

@@ -8,8 +8,8 @@ import errno
 from collections.abc import Sequence
 
 from suno_cover_async import errors
-from suno_cover_async.common import proxies
 from suno_cover_async.common.text import printable
+from suno_cover_async.network import proxies
 
 _LONGEST = 500
 

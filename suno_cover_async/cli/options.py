@@ -22,9 +22,9 @@ from suno_cover_async.cli.output.console import logging_to, stderr
 from suno_cover_async.cli.shared_limit import rate_limit
 from suno_cover_async.common import validation
 from suno_cover_async.common.addresses import fake_ip_networks
-from suno_cover_async.common.proxies import proxies
 from suno_cover_async.hosts import HOSTS
 from suno_cover_async.http.credentials import key_problem
+from suno_cover_async.network.proxies import proxies
 
 F = TypeVar("F", bound=Callable[..., object])
 

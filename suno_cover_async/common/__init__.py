@@ -5,13 +5,13 @@ module                contents
 ====================  ==============================================================================
 `tasks.py`            single flight, closing and cancellation
 `loop_local.py`       one resource per event loop
-`connector.py`        a safer aiohttp connector: the API's requests and the downloads both use it
 `addresses.py`        loopback and public IP addresses
 `validation.py`       checks of arguments
 `records.py`          values to plain data and back
 `json_text.py`        JSON text to an object, with limits that are the same on every Python
 `disk.py`             files that are on the disk, and work in threads
 `text.py`             text that is safe to print
+`log_variable.py`     the environment variable SUNO_LOG
 `version.py`          the version
 ====================  ==============================================================================
 

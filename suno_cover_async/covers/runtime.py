@@ -19,9 +19,7 @@ import attrs
 from yarl import URL
 
 from suno_cover_async.common.addresses import Address, Network, is_loopback
-from suno_cover_async.common.connector import HEADER_LIMITS, Connector
 from suno_cover_async.common.log_variable import show_log
-from suno_cover_async.common.proxies import Proxies
 from suno_cover_async.common.tasks import is_part_of
 from suno_cover_async.covers.image_age import ImageAge, image_age
 from suno_cover_async.covers.notifier import Notifier
@@ -35,6 +33,8 @@ from suno_cover_async.http.exchange import Exchange
 from suno_cover_async.http.transport import Transport
 from suno_cover_async.images.downloader import ImageDownloader
 from suno_cover_async.models import CoverDetails
+from suno_cover_async.network.connector import HEADER_LIMITS, Connector
+from suno_cover_async.network.proxies import Proxies
 from suno_cover_async.policies import PollPolicy, RetryPolicy
 from suno_cover_async.protocol import requests
 from suno_cover_async.resilience.circuit_breaker import Admission, CircuitBreaker

@@ -13,7 +13,6 @@ import aiohttp
 
 from suno_cover_async.common.addresses import Network
 from suno_cover_async.common.loop_local import LoopLocal
-from suno_cover_async.common.proxies import Proxies
 from suno_cover_async.covers.cover_polling import id_of, unknown_cover_task
 from suno_cover_async.covers.notifier import Notifier
 from suno_cover_async.covers.runtime import Runtime, open_runtime
@@ -30,6 +29,7 @@ from suno_cover_async.errors import (
 )
 from suno_cover_async.http.account import Account
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
+from suno_cover_async.network.proxies import Proxies
 from suno_cover_async.policies import PollPolicy, RetryPolicy
 from suno_cover_async.protocol import requests
 

@@ -14,11 +14,11 @@ from aiohttp import hdrs
 from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
-from suno_cover_async.common.connector import NO_HTTP, Connector, has_large_headers
 from suno_cover_async.common.tasks import cancellations_of_this_task
 from suno_cover_async.errors import ClientUsageError
 from suno_cover_async.http.credentials import ApiKey
 from suno_cover_async.http.failures import Failure, describe, error_of
+from suno_cover_async.network.connector import NO_HTTP, Connector, has_large_headers
 from suno_cover_async.protocol.gateway import Answer
 from suno_cover_async.protocol.responses import retry_after
 

@@ -10,9 +10,7 @@ import aiohttp
 import attrs
 from yarl import URL
 
-from suno_cover_async.common import certificates, proxies
 from suno_cover_async.common.addresses import Address
-from suno_cover_async.common.connector import NO_HTTP
 from suno_cover_async.common.text import printable
 from suno_cover_async.errors import (
     CertificateError,
@@ -21,6 +19,8 @@ from suno_cover_async.errors import (
     SunoCoverError,
     TransportError,
 )
+from suno_cover_async.network import certificates, proxies
+from suno_cover_async.network.connector import NO_HTTP
 
 _OTHER_CREDENTIALS = (
     "the borrowed session has credentials of its own for this host, by auth= or, with trust_env, "

@@ -25,15 +25,7 @@ from suno_cover_async.common.addresses import (
     is_public,
     literal,
 )
-from suno_cover_async.common.certificates import untrusted
-from suno_cover_async.common.connector import (
-    HEADER_LIMITS,
-    NO_HTTP,
-    Connector,
-    has_large_headers,
-)
 from suno_cover_async.common.disk import in_thread
-from suno_cover_async.common.proxies import Proxies
 from suno_cover_async.common.tasks import cancellations_of_this_task
 from suno_cover_async.errors import (
     CertificateError,
@@ -53,6 +45,14 @@ from suno_cover_async.images.responses import (
     suffix_of_body,
 )
 from suno_cover_async.images.urls import checked, joined, parsed, shown
+from suno_cover_async.network.certificates import untrusted
+from suno_cover_async.network.connector import (
+    HEADER_LIMITS,
+    NO_HTTP,
+    Connector,
+    has_large_headers,
+)
+from suno_cover_async.network.proxies import Proxies
 
 _log = logging.getLogger("suno_cover_async")
 

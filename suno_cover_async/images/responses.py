@@ -7,9 +7,7 @@ aiohttp were measured on 3.14.5.
 import aiohttp
 from yarl import URL
 
-from suno_cover_async.common import proxies
 from suno_cover_async.common.addresses import FAKE_IP, fake_ip_networks, is_in
-from suno_cover_async.common.connector import NO_HTTP
 from suno_cover_async.common.json_text import json_object
 from suno_cover_async.common.text import printable
 from suno_cover_async.errors import (
@@ -23,6 +21,8 @@ from suno_cover_async.errors import (
 from suno_cover_async.images import formats
 from suno_cover_async.images.body import Body
 from suno_cover_async.images.urls import shown
+from suno_cover_async.network import proxies
+from suno_cover_async.network.connector import NO_HTTP
 from suno_cover_async.protocol import gateway
 from suno_cover_async.protocol.gateway import Answer
 

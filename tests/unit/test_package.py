@@ -51,7 +51,7 @@ def test_every_module_has_its_test_file() -> None:
     [
         ("backoff", {"resilience"}),
         ("cattrs", {"protocol", "common"}),
-        ("aiohttp", {"common", "http", "images", "callbacks", "covers", "client", "sandbox"}),
+        ("aiohttp", {"network", "http", "images", "callbacks", "covers", "client", "sandbox"}),
         ("click", {"cli"}),
         ("platformdirs", {"cli"}),
         ("rich", {"cli"}),

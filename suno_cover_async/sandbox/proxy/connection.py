@@ -10,7 +10,7 @@ from typing import cast
 
 import attrs
 
-from suno_cover_async.common.connector import arrivals
+from suno_cover_async.network.connector import arrivals
 from suno_cover_async.sandbox import socket_faults
 
 _END_OF_HEAD = b"\r\n\r\n"

@@ -21,8 +21,8 @@ from suno_cover_async import (
     SunoCoverClient,
     TransportError,
 )
-from suno_cover_async.common.proxies import Proxies
 from suno_cover_async.images.downloader import ImageDownloader
+from suno_cover_async.network.proxies import Proxies
 from suno_cover_async.sandbox import Sandbox
 from tests.support.clients import FREE
 from tests.support.peers import answer, peer

@@ -11,10 +11,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from suno_cover_async.common.connector import HEADER_LIMITS, Connector
 from suno_cover_async.errors import ClientUsageError, TransportError
 from suno_cover_async.http.credentials import USER_AGENT, ApiKey
 from suno_cover_async.http.exchange import MOST_BYTES, Exchange, SubmitBody
+from suno_cover_async.network.connector import HEADER_LIMITS, Connector
 from suno_cover_async.protocol.gateway import Answer
 from suno_cover_async.sandbox import Fault, Sandbox
 from tests.support.breakers import now

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from yarl import URL
 
-from suno_cover_async.common.proxies import Proxies, proxies, refusal
+from suno_cover_async.network.proxies import Proxies, proxies, refusal
 
 API, PROXY = URL("https://api.example/x"), "http://proxy.example:3128"
 VARIABLES = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"]

@@ -259,7 +259,7 @@ class DNSResolver:
 """
 NAMES = """
 import asyncio, aiohttp
-from suno_cover_async.common.connector import Connector
+from suno_cover_async.network.connector import Connector
 async def main():
     connector = Connector()
     print(aiohttp.DefaultResolver.__name__, type(connector._resolver).__name__)

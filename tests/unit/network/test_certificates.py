@@ -8,7 +8,7 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suno_cover_async.common.certificates import issuer_of
+from suno_cover_async.network.certificates import issuer_of
 
 
 def certificate(authority: trustme.CA) -> bytes:
