@@ -19,7 +19,10 @@ _DATE = re.compile(
     rf"\d{{1,4}}-\d{{1,2}}-\d{{1,4}}|\d{{1,2}}-{_MONTH}(?:-\d{{2,4}})?|{_MONTH}-\d{{2,4}}",
     re.IGNORECASE,
 )
-_NO_VALUE = {"null", "none", "nan", "nat", "nil", "na", "undefined", "true", "false"}
+_NO_VALUE = {
+    *("null", "none", "nan", "nat", "nil", "na", "undefined", "unknown", "missing", "empty"),
+    *("inf", "infinity", "true", "false", "yes", "no", "id", "ids"),
+}
 _TEXT_FORMULA = re.compile(r'="(.*)"', re.DOTALL)  # keeps a spreadsheet from reading a number
 _SHEET_ERROR = re.compile(r"#(?:N/A|[A-Z]+(?:/0)?[!?])")
 
@@ -53,7 +56,7 @@ def plain_id(text: str, column: str = ID) -> str:
     if _DATE.fullmatch(text):
         raise ValueError(f"{ID} must be an id, not a date: {text!r:.80}")
     if text.casefold() in _NO_VALUE:
-        raise ValueError(f"{ID} must be an id, not {text!r}, which stands for a missing value")
+        raise ValueError(f"{ID} must be an id, not {text!r}, which names no song")
     if not _ID.fullmatch(text):
         raise ValueError(
             f"{ID} must be an id of letters, digits, - and _ that begins with a letter or a "
