@@ -20,8 +20,8 @@ _DATE = re.compile(
     re.IGNORECASE,
 )
 _NO_VALUE = {
-    *("null", "none", "nan", "nat", "nil", "na", "undefined", "unknown", "missing", "empty"),
-    *("inf", "infinity", "true", "false", "yes", "no", "id", "ids"),
+    *("null", "none", "nan", "nat", "nil", "na", "undefined", "inf", "infinity"),
+    *("true", "false", "id", "ids"),
 }
 _TEXT_FORMULA = re.compile(r'="(.*)"', re.DOTALL)  # keeps a spreadsheet from reading a number
 _SHEET_ERROR = re.compile(r"#(?:N/A|[A-Z]+(?:/0)?[!?])")

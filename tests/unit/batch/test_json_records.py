@@ -54,7 +54,7 @@ def test_an_empty_array_has_no_tracks(text: str) -> None:
         ("null", "must be a JSON object"),
         ("[]", "must be a JSON object"),
         ("NaN", "must be a JSON object"),
-        ('"null"', "stands for a missing value"),
+        ('"null"', "names no song"),
         ('"taskId"', "the name of its column"),
         ('"a\\u0000b"', "printable ASCII"),
         ('"\\ud800"', "printable ASCII"),
