@@ -24,7 +24,7 @@ from suno_cover_async import (
 from suno_cover_async.images.downloader import ImageDownloader
 from suno_cover_async.network.proxies import Proxies
 from suno_cover_async.sandbox import Sandbox
-from tests.support.clients import FREE
+from tests.support.clients import FAST_POLL, FREE
 from tests.support.peers import answer, peer
 from tests.support.tls import behind_tls, context_of, proxy, trust
 
@@ -70,7 +70,7 @@ async def test_a_cover_is_made_and_saved_through_a_proxy_and_the_key_is_for_the_
     async with Sandbox(FREE) as sandbox, behind_tls(port_of(sandbox), tls) as port:
         async with (
             proxy(port) as way,
-            SunoCoverClient(sandbox.api_key, base_url=API, proxy=way.url) as client,
+            SunoCoverClient(sandbox.api_key, base_url=API, proxy=way.url, poll=FAST_POLL) as client,
         ):
             details = await client.generate(*sandbox.add_music(1))
             names = [url.replace(sandbox.url, "https://images.example") for url in details.images]
