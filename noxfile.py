@@ -51,8 +51,8 @@ def group(name: str) -> tuple[str, ...]:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the unit and integration tests on the Python at hand; about 3 minutes on two cores."""
-    session.log("about 3 minutes on two cores, install included")
+    """Run the unit and integration tests on the Python at hand; about 4 minutes on two cores."""
+    session.log("about 4 minutes on two cores, install included")
     session.install("-e", ".[cli]", *group("test"))
     session.run("python", *PYTEST, *(session.posargs or EVERY_DAY))
 
