@@ -83,8 +83,8 @@ class PermitFile:
                 [(account, number) for number in range(self._calls)],
             )
             database.execute(
-                "UPDATE permit SET free_at = ?1 WHERE account = ?2 AND free_at > ?1",
-                (latest, account),
+                "UPDATE permit SET free_at = ? WHERE account = ? AND free_at > ?",
+                (latest, account, latest),
             )
             token = 1 + secrets.randbits(62)
             taken = database.execute(
@@ -125,8 +125,8 @@ class PermitFile:
         with self._step() as (database, now):
             until = now + min(seconds, _LONGEST_PAUSE)
             database.execute(
-                "INSERT INTO pause VALUES (?1, ?2) ON CONFLICT (account) DO UPDATE "
-                "SET until = ?2 WHERE until < ?2 OR until >= ?3",
+                "INSERT INTO pause VALUES (?, ?) ON CONFLICT (account) DO UPDATE "
+                "SET until = excluded.until WHERE until < excluded.until OR until >= ?",
                 (account, until, now + _LONGEST_PAUSE),
             )
 

@@ -115,7 +115,7 @@ class Limiter(ABC):
                 self._waiting -= 1
                 if not self._waiting:
                     self._clear()
-            elif (permit := place.result()) is not None:
+            elif place.exception() is None and (permit := place.result()) is not None:
                 self.return_unused(permit)
             raise
 
