@@ -7,6 +7,7 @@ import contextlib
 import errno
 import secrets
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
@@ -56,6 +57,7 @@ class PermitFile:
         self._calls = calls
         self._lease = lease
         self._clock = clock
+        self._turn = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(mode=0o600)
         if not path.is_file():  # SQLite accepts devices, which keep nothing
@@ -135,9 +137,14 @@ class PermitFile:
         """Open the file, and yield it in a transaction with the time; commit at the end."""
         is_ours = False
         try:
-            with contextlib.closing(
-                sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
-            ) as database:
+            # SQLite waits for a lock by sleeping, up to 100 ms at a time, so the threads of this
+            # process take turns by a lock of their own.
+            with (
+                self._turn,
+                contextlib.closing(
+                    sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
+                ) as database,
+            ):
                 database.execute("PRAGMA synchronous = OFF")
                 database.execute("BEGIN IMMEDIATE")
                 if database.execute(_FOREIGN).fetchone() is not None:
