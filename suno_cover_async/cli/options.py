@@ -23,6 +23,7 @@ from suno_cover_async.cli.shared_limit import rate_limit
 from suno_cover_async.common import validation
 from suno_cover_async.common.addresses import fake_ip_networks
 from suno_cover_async.hosts import HOSTS
+from suno_cover_async.http.account import base_url_of
 from suno_cover_async.http.credentials import key_problem
 from suno_cover_async.network.proxies import proxies
 
@@ -86,7 +87,6 @@ class Connection:
             ValueError: Another option has a wrong value.
         """
         poll = self._schedule()
-        url = self.base_url or os.environ.get("SUNO_BASE_URL") or HOSTS[self.host].base_url
         return SunoCoverClient(
             self._key(),
             host=HOSTS[self.host],
@@ -94,7 +94,9 @@ class Connection:
             poll=poll,
             receiver=receiver,
             concurrency=concurrency,
-            rate_limit=rate_limit(url, shared=self.shared_limit),
+            rate_limit=rate_limit(
+                base_url_of(self.base_url, HOSTS[self.host]), shared=self.shared_limit
+            ),
             retry=retry or RetryPolicy(),
             proxy=self.proxy,
             trust_env=True,

@@ -37,7 +37,7 @@ def rate_limit(base_url: str, *, shared: bool) -> RateLimit | Limiter:
         return _LIMIT
     try:
         return SharedRateLimiter(limit_file(), calls=_LIMIT.calls, seconds=_LIMIT.seconds)
-    except (ClientUsageError, RuntimeError) as error:
+    except ClientUsageError as error:
         what = f"other commands do not count against this one's limit, and may be refused: {error}"
         say(stderr(), f"{what}; or pass --no-shared-limit", "yellow")
         return _LIMIT

@@ -33,7 +33,7 @@ from suno_cover_async.http.exchange import Exchange
 from suno_cover_async.http.transport import Transport
 from suno_cover_async.images.downloader import ImageDownloader
 from suno_cover_async.models import CoverDetails
-from suno_cover_async.network.connector import HEADER_LIMITS, Connector
+from suno_cover_async.network.connector import HEADER_LIMITS, Connector, open_socket
 from suno_cover_async.network.proxies import Proxies
 from suno_cover_async.policies import PollPolicy, RetryPolicy
 from suno_cover_async.protocol import requests
@@ -236,7 +236,6 @@ def _own_session(account: Account, *, proxied: bool) -> aiohttp.ClientSession:
 
 def _open_on_loopback(address: Address) -> socket.socket:
     """Open a socket for plain http, unless the name resolved to another machine's address."""
-    family, kind, protocol, _, place = address
-    if not is_loopback(str(place[0])):
+    if not is_loopback(str(address[4][0])):
         raise PermissionError(errno.EACCES, "the address is not on this machine; use https")
-    return socket.socket(family=family, type=kind, proto=protocol)
+    return open_socket(address)

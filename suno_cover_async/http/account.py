@@ -74,7 +74,7 @@ def account_of(
         poll_limiter = _limiter("poll_rate_limit", poll_rate_limit)
     account = Account(
         host=host,
-        api=BaseUrl(_base_url(base_url, host)),
+        api=BaseUrl(base_url_of(base_url, host)),
         key=key,
         retry=retry,
         limiter=limiter,
@@ -92,7 +92,7 @@ def account_of(
     return account
 
 
-def _base_url(given: str | None, host: Host) -> str:
+def base_url_of(given: str | None, host: Host) -> str:
     """Return the base URL to call; an error names the argument or the variable that gave it."""
     if given is None and (url := os.environ.get("SUNO_BASE_URL")):
         return validation.base_url("SUNO_BASE_URL", url)

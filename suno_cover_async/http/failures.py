@@ -3,14 +3,12 @@
 It owns the translation of aiohttp's and the system's exceptions; none of them leaves `exchange.py`.
 """
 
-import socket
 import ssl
 
 import aiohttp
 import attrs
 from yarl import URL
 
-from suno_cover_async.common.addresses import Address
 from suno_cover_async.common.text import printable
 from suno_cover_async.errors import (
     CertificateError,
@@ -20,7 +18,7 @@ from suno_cover_async.errors import (
     TransportError,
 )
 from suno_cover_async.network import certificates, proxies
-from suno_cover_async.network.connector import NO_HTTP
+from suno_cover_async.network.connector import NO_HTTP, open_socket
 
 _OTHER_CREDENTIALS = (
     "the borrowed session has credentials of its own for this host, by auth= or, with trust_env, "
@@ -85,7 +83,7 @@ async def error_of(failure: Failure, base_url: str, *, proxy: URL | None) -> Sun
     if failure.certificate is not None:
         port = url.port or _TLS_PORT
         return CertificateError(
-            await certificates.untrusted(host, port, failure.certificate, _open_socket, proxy)
+            await certificates.untrusted(host, port, failure.certificate, open_socket, proxy)
         )
     refusal = proxies.refusal(failure.proxy_status, host)
     if refusal is not None:
@@ -95,8 +93,3 @@ async def error_of(failure: Failure, base_url: str, *, proxy: URL | None) -> Sun
         lost.add_note(proxies.CHECK)
         return lost
     return TransportError(f"no answer from {base_url}: {failure.words}")
-
-
-def _open_socket(address: Address) -> socket.socket:
-    family, kind, protocol, _, _ = address
-    return socket.socket(family=family, type=kind, proto=protocol)

@@ -51,6 +51,7 @@ from suno_cover_async.network.connector import (
     NO_HTTP,
     Connector,
     has_large_headers,
+    open_socket,
 )
 from suno_cover_async.network.proxies import Proxies
 
@@ -296,12 +297,11 @@ class ImageDownloader:
         # aiohttp calls this before every connect, with the address that it connects to: a literal
         # one, or each one that a name resolved to. A check of the name before the request would
         # not do: the name may resolve to a private address in the second DNS lookup.
-        family, kind, protocol, _, where = address
-        host = str(where[0])
+        host = str(address[4][0])
         if not (self._may_be_connected(host) or is_in(host, self._fake_ip)):
             _refused.get().append(host)
             raise PermissionError(f"{host} is no public address")
-        return socket.socket(family=family, type=kind, proto=protocol)
+        return open_socket(address)
 
     def _may_be_connected(self, address: str) -> bool:
         return is_public(address) or (self._loopback and is_loopback(address))

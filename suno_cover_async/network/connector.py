@@ -8,6 +8,7 @@ are reused, and how large the headers of an answer may be.
 
 import asyncio
 import select
+import socket
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +20,8 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
+
+from suno_cover_async.common.addresses import Address
 
 MOST_HEADER_BYTES = 64 * 1024
 """The most bytes of an answer's headers, in one field or in many."""
@@ -74,6 +77,12 @@ class Connector(aiohttp.TCPConnector):
         """Reuse none of the open connections: the next data on one may answer another request."""
         for protocol in list(self._used):
             self._used[protocol] = _always
+
+
+def open_socket(address: Address) -> socket.socket:
+    """Open a socket for a connection to an address; it is not connected yet."""
+    family, kind, protocol, _, _ = address
+    return socket.socket(family=family, type=kind, proto=protocol)
 
 
 def _always() -> bool:
