@@ -38,9 +38,9 @@ async def apply_choices(
     default: Default | None = None,
     dry_run: bool = False,
 ) -> AsyncGenerator[ApplyOutcome, None]:
-    """Write the chosen images of the saved covers into a folder, and iterate over what became of it.
+    """Write the chosen images of the saved covers into a folder.
 
-    There is one outcome for each title of a cover, in the order in which they end.
+    Yields one outcome for each title of a cover, in the order in which they end.
 
     A second run writes nothing that is there already; after another choice it replaces that song's
     own file. Files of other songs and programs are never replaced, and none is removed. Each file
@@ -119,19 +119,21 @@ async def run_over(
                 for track in entry.tracks:
                     yield NotChosen(track=track, decision=entry.choice.decision)
                 continue
-            act = await in_thread(partial(prepare, entry, image))
-            working.add(asyncio.create_task(in_thread(act)))
-            if len(working) < most:
-                continue
-            done, working = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                for outcome in task.result():
+            work = await in_thread(partial(prepare, entry, image))
+            working.add(asyncio.create_task(in_thread(work)))
+            if len(working) == most:
+                for outcome in await _first_ended(working):
                     yield outcome
         while working:
-            done, working = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                for outcome in task.result():
-                    yield outcome
+            for outcome in await _first_ended(working):
+                yield outcome
     finally:
         if working:
             await asyncio.wait(working)
+
+
+async def _first_ended(working: set[asyncio.Task[Sequence[ApplyOutcome]]]) -> list[ApplyOutcome]:
+    """Wait until a task ends; take those that have ended out of the set."""
+    done, _ = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
+    working -= done
+    return [outcome for task in done for outcome in task.result()]

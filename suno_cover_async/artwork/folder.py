@@ -1,7 +1,7 @@
 """Write the artwork of covers into one folder, where nothing of others is replaced.
 
-It owns when a file is written, left as it is, or refused. `plan.py` says where it goes, `convert.py`
-makes it, `written_files.py` remembers it.
+It owns when a file is written, left as it is, or refused. `plan.py` says where it goes,
+`convert.py` makes it, `written_files.py` remembers it.
 """
 
 import hashlib
@@ -115,7 +115,14 @@ class ArtworkFolder:
             written, is_new = None, True
         sidecar = sidecar_of(target) if self.with_sidecar else None
         if sidecar is not None and written is not None and not self.dry_run:
-            is_new |= write_sidecar(sidecar, one.entry, one.track, one.image, one.source, written)
+            is_new |= write_sidecar(
+                sidecar,
+                entry=one.entry,
+                track=one.track,
+                image=one.image,
+                source=one.source,
+                written=written,
+            )
         return Applied(
             track=one.track,
             image=one.image,

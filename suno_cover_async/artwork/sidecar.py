@@ -55,7 +55,7 @@ def sidecar_of(file: Path) -> Path:
 
 
 def write_sidecar(
-    path: Path, entry: LedgerEntry, track: Track, image: int, source: Path, written: WrittenFile
+    path: Path, *, entry: LedgerEntry, track: Track, image: int, source: Path, written: WrittenFile
 ) -> bool:
     """Write a sidecar, unless it says the same already; return whether it was written.
 

@@ -9,7 +9,8 @@ from typing import Literal
 import attrs
 from rich.console import Console
 
-from suno_cover_async.artwork import Applied, ApplyOutcome, NotChosen, Preset
+from suno_cover_async import Decision
+from suno_cover_async.artwork import ApplyOutcome, NotApplied, NotChosen, Preset
 from suno_cover_async.cli.output.console import as_path, result, say
 from suno_cover_async.cli.output.records import as_json
 from suno_cover_async.cli.output.report import are, count
@@ -17,6 +18,12 @@ from suno_cover_async.cli.output.results import When
 from suno_cover_async.cli.output.rows import named
 
 ApplyState = Literal["written", "unchanged", "planned", "undecided", "later", "neither", "failed"]
+
+_UNDONE: dict[Decision, ApplyState] = {
+    Decision.UNDECIDED: "undecided",
+    Decision.LATER: "later",
+    Decision.NEITHER: "neither",
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -49,22 +56,28 @@ class ApplyRecord:
     @classmethod
     def of(cls, outcome: ApplyOutcome, *, dry_run: bool = False) -> "ApplyRecord":
         """Describe an outcome."""
-        track = outcome.track
-        about = {"music_task_id": track.music_task_id, "title": track.title}
-        if isinstance(outcome, Applied):
-            size = outcome.converted
-            return cls(
-                **about,
-                state="unchanged" if not outcome.is_new else "planned" if dry_run else "written",
-                image=outcome.image,
-                file=outcome.file,
-                width=size.width if size else None,
-                height=size.height if size else None,
-                sidecar=outcome.sidecar,
-            )
+        song, title = outcome.track.music_task_id, outcome.track.title
         if isinstance(outcome, NotChosen):
-            return cls(**about, state=_undone(outcome))
-        return cls(**about, state="failed", image=outcome.image, reason=outcome.reason)
+            return cls(music_task_id=song, title=title, state=_UNDONE[outcome.decision])
+        if isinstance(outcome, NotApplied):
+            return cls(
+                music_task_id=song,
+                title=title,
+                state="failed",
+                image=outcome.image,
+                reason=outcome.reason,
+            )
+        size = outcome.converted
+        return cls(
+            music_task_id=song,
+            title=title,
+            state="unchanged" if not outcome.is_new else "planned" if dry_run else "written",
+            image=outcome.image,
+            file=outcome.file,
+            width=size.width if size else None,
+            height=size.height if size else None,
+            sidecar=outcome.sidecar,
+        )
 
 
 @attrs.define(kw_only=True)
@@ -124,10 +137,8 @@ class ApplyReport:
         setattr(self.summary, record.state, getattr(self.summary, record.state) + 1)
         if record.reason is not None:
             say(self.console, f"failed: {named(outcome.track)}: {record.reason}", "red")
-        side = self.preset.side
-        if self.preset.is_required and side and record.width and record.height:
-            if record.width < side:
-                self._small.append((record.width, record.height))
+        if self.preset.is_required and record.width and record.width < (self.preset.side or 0):
+            self._small.append((record.width, record.height or record.width))
         if self.when is When.NOW:
             self._result(record)
         elif self.when is When.AT_END:
@@ -178,8 +189,3 @@ class ApplyReport:
             result(as_json(record))
         elif record.file is not None:
             result(as_path(record.file))
-
-
-def _undone(outcome: NotChosen) -> ApplyState:
-    states: dict[str, ApplyState] = {"neither": "neither", "later": "later"}
-    return states.get(outcome.decision.value, "undecided")
