@@ -36,6 +36,7 @@ async def chosen(
     """
     tracks = list(tracks)
     path = folder / "covers.db"
+    folder.mkdir(exist_ok=True)
     await save_covers(path, tracks)
     for track in tracks:
         for number, colour in enumerate(COLOURS, 1):

@@ -4,6 +4,7 @@ It knows click and the outcomes; `artwork/` does the work.
 """
 
 import contextlib
+import warnings
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -99,7 +100,9 @@ def apply(
         default=default,
         dry_run=dry_run,
     )
-    return run(report_all(ledger, outcomes, report))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")  # of broken EXIF: the image is used
+        return run(report_all(ledger, outcomes, report))
 
 
 def _when(*, as_json: bool, dry_run: bool) -> When:
