@@ -7,6 +7,7 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import TypeAlias
 
@@ -89,8 +90,9 @@ async def apply_choices(
         dry_run=dry_run,
     )
     try:
-        async for outcome in run_over(ledger, target.prepare, default=default):
-            yield outcome
+        async with aclosing(run_over(ledger, target.prepare, default=default)) as outcomes:
+            async for outcome in outcomes:
+                yield outcome
     finally:
         files.close()
 
@@ -113,17 +115,18 @@ async def run_over(
     most = os.cpu_count() or 1
     working: set[asyncio.Task[Sequence[ApplyOutcome]]] = set()
     try:
-        async for entry in ledger.entries(TrackState.SAVED):
-            image = image_of(entry, default)
-            if image is None:
-                for track in entry.tracks:
-                    yield NotChosen(track=track, decision=entry.choice.decision)
-                continue
-            work = await in_thread(partial(prepare, entry, image))
-            working.add(asyncio.create_task(in_thread(work)))
-            if len(working) == most:
-                for outcome in await _first_ended(working):
-                    yield outcome
+        async with aclosing(ledger.entries(TrackState.SAVED)) as entries:
+            async for entry in entries:
+                image = image_of(entry, default)
+                if image is None:
+                    for track in entry.tracks:
+                        yield NotChosen(track=track, decision=entry.choice.decision)
+                    continue
+                work = await in_thread(partial(prepare, entry, image))
+                working.add(asyncio.create_task(in_thread(work)))
+                if len(working) == most:
+                    for outcome in await _first_ended(working):
+                        yield outcome
         while working:
             for outcome in await _first_ended(working):
                 yield outcome

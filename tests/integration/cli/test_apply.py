@@ -252,6 +252,20 @@ async def test_a_kill_at_any_moment_leaves_the_old_file_or_the_new_one(
     assert [one["choice"]["image"] for one in sidecars] == [2] * 3
 
 
+async def test_a_first_run_that_is_killed_leaves_files_that_the_next_run_knows_as_its_own(
+    tmp_path: Path,
+) -> None:
+    ledger = await chosen(tmp_path, TRACKS[:1], {1: 1})
+    kill = "inject=fsync:signal=SIGKILL:when=2"  # of the folder, after the rename
+    killed = run_under(strace("-e", "trace=fsync", "-e", kill), tmp_path)
+    await choose(ledger, 1, 2)
+
+    again = run_under([], tmp_path)
+
+    assert (killed.returncode, again.returncode) == (-signal.SIGKILL, 0)
+    assert colour_of(tmp_path / "out/T1 s1.webp") == 2
+
+
 async def test_a_full_disk_is_a_line_for_each_and_leaves_nothing_half_written(
     tmp_path: Path,
 ) -> None:
