@@ -190,8 +190,10 @@ async def test_ctrl_c_finishes_the_files_that_were_begun_and_counts_what_was_wri
 ) -> None:
     tracks = [Track(f"s{n}", title=f"T{n}") for n in range(30)]
     await chosen(tmp_path, tracks, {})
-    command = ("apply", "covers.db", "--into", "out", "--default", "first")
-    command = (*command, "--preset", "store", "--upscale")
+    command = [
+        *("apply", "covers.db", "--into", "out", "--default", "first"),
+        *("--preset", "store", "--upscale"),
+    ]
     process = await start(*command, cwd=tmp_path)
 
     await line_with(process.stdout, "out/")
