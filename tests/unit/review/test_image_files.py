@@ -19,7 +19,6 @@ from tests.support.odd_images import HTML, SVG, png_that_claims
 
 
 def problem_of(path: Path) -> str:
-    """Return the problem that the facts show, which reading has as well unless it is of decoding."""
     problem = ImageFiles().facts(path).problem
     assert problem is not None
     return problem

@@ -65,7 +65,7 @@ async def test_transparency_is_kept(tmp_path: Path) -> None:
 
     thumbnail = await made(tmp_path / "x.png", 64)
 
-    assert thumbnail.convert("RGBA").getextrema()[3] == (0, 0)
+    assert thumbnail.convert("RGBA").getchannel("A").getextrema() == (0, 0)
 
 
 async def test_the_colour_profile_is_kept(tmp_path: Path) -> None:
