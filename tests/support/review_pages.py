@@ -84,8 +84,8 @@ class Page:
     """
 
     port: int
-    urls: dict[str, str] = attrs.Factory(dict)
-    renewed: list[tuple[str, str]] = attrs.Factory(list)
+    urls: dict[str, str] = attrs.field(factory=dict[str, str])
+    renewed: list[tuple[str, str]] = attrs.field(factory=list[tuple[str, str]])
     prefix: str = "/"
     session: str | None = None
     scheme: str = "http"

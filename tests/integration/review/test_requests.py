@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.review_pages import Answer, Page, an_answer
 
-GOOD = {"decision": "image", "image": 1, "revision": 0}
+GOOD: dict[str, object] = {"decision": "image", "image": 1, "revision": 0}
 
 
 async def put(page: Page, body: object) -> Answer:
@@ -41,7 +41,7 @@ async def revision(page: Page) -> int:
         GOOD | {"decision": "decided"},
         GOOD | {"decision": None},
         GOOD | {"decision": ["image"]},
-        GOOD | {"decision": {}},
+        GOOD | {"decision": {"a": 1}},
         GOOD | {"image": None},
         GOOD | {"image": 0},
         GOOD | {"image": 3},
