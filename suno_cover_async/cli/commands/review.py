@@ -81,7 +81,10 @@ def review(
     if not all(map(_HOST_NAME.fullmatch, names)):
         raise click.UsageError("--name needs a host name alone, such as studio.local")
     with logging_to(stderr(), 0):
-        return run(serve(ledger_path, host=host, port=port, people=who, names=names, opens=opens))
+        return run(
+            serve(ledger_path, host=host, port=port, people=who, names=names, opens=opens),
+            waits_for="requests that are being answered",
+        )
 
 
 async def serve(
