@@ -18,7 +18,7 @@ from suno_cover_async.artwork import PRESETS, ApplyOutcome, apply_choices
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.cli.options import EPILOG, with_json
 from suno_cover_async.cli.output.apply_report import ApplyReport
-from suno_cover_async.cli.output.console import is_live, stderr
+from suno_cover_async.cli.output.console import as_path, is_live, stderr
 from suno_cover_async.cli.output.results import When, is_watched
 from suno_cover_async.cli.process import run
 
@@ -83,7 +83,7 @@ def apply(
     ledger = Ledger(path)
     report = ApplyReport(
         console=stderr(),
-        ledger=ledger.name,
+        ledger=as_path(path),
         into=into,
         preset=PRESETS[preset],
         with_json=as_json,
@@ -102,7 +102,9 @@ def apply(
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")  # of broken EXIF: the image is used
-        return run(report_all(ledger, outcomes, report))
+        return run(
+            report_all(ledger, outcomes, report), waits_for="the images that are being written"
+        )
 
 
 def _when(*, as_json: bool, dry_run: bool) -> When:
