@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # the names that __getattr__ loads, for type checkers
     from suno_cover_async.errors import (
         AddressRefusedError,
         APIError,
+        ArtworkError,
         AuthenticationError,
         CallbackRefusedError,
         CertificateError,
@@ -84,6 +85,7 @@ __all__ = [
     "SUNOAPI",
     "APIError",
     "AddressRefusedError",
+    "ArtworkError",
     "AuthenticationError",
     "BadLine",
     "Breakers",
@@ -155,6 +157,7 @@ _MODULES = {
     "errors": (
         "APIError",
         "AddressRefusedError",
+        "ArtworkError",
         "AuthenticationError",
         "CallbackRefusedError",
         "CertificateError",
