@@ -47,10 +47,8 @@ def embed_cover(audio: str | Path, image: bytes | str | Path) -> bool:
     try:
         return _embed(path, picture)
     except Exception as error:  # a decoder may raise anything on garbage
-        reason = (isinstance(error, OSError) and error.strerror) or str(error)
         raise ArtworkError(
-            f"{printable(str(path))} gets no cover and stays as it is: "
-            f"{printable(reason or type(error).__name__)}"
+            f"{printable(str(path))} gets no cover and stays as it is: {_reason(error)}"
         ) from error
 
 
@@ -60,7 +58,7 @@ def _embed(path: Path, picture: Picture) -> bool:
     with path.open("rb") as source:
         before = os.fstat(source.fileno())
         kind = _known_format(source)
-        if kind.fronts(source) == [picture.data]:
+        if kind.has(source, picture.data):
             return False
         if not (before.st_mode & _WRITABLE and os.access(path, os.W_OK)):
             raise ValueError("it is read-only; allow writing to it, then run the command again")
@@ -77,6 +75,15 @@ def _embed(path: Path, picture: Picture) -> bool:
     return True
 
 
+def _reason(error: Exception) -> str:
+    text = printable(str(error))
+    if isinstance(error, OSError):
+        return error.strerror or text
+    if type(error) is ValueError:  # raised here, in words for people
+        return text
+    return f"it is damaged ({text or type(error).__name__})"
+
+
 def _known_format(file: BinaryIO) -> AudioFormat:
     kind = format_of(file)
     if kind is None:
@@ -87,7 +94,7 @@ def _known_format(file: BinaryIO) -> AudioFormat:
 def _check(part: Path, kind: AudioFormat, picture: Picture) -> None:
     """Read the cover back from the new file."""
     with part.open("rb") as file:
-        if format_of(file) is not kind or kind.fronts(file) != [picture.data]:
+        if format_of(file) is not kind or not kind.has(file, picture.data):
             raise ValueError("the cover could not be read back")
 
 

@@ -50,8 +50,8 @@ def picture_block(picture: Picture) -> bytes:
     return written
 
 
-def flac_fronts(file: BinaryIO) -> list[bytes]:
-    """Return the images of the front covers, those of an ID3 tag before the file included.
+def flac_has(file: BinaryIO, image: bytes) -> bool:
+    """Return whether the image is the only front cover, also of an ID3 tag that has any.
 
     Raises:
         ValueError: The file is damaged.
@@ -59,7 +59,8 @@ def flac_fronts(file: BinaryIO) -> list[bytes]:
     """
     header = _read(file)
     fronts = [front_in(content) for kind, content in header.blocks if kind == _PICTURE]
-    return [front for front in fronts if front is not None] + header.tag.fronts
+    in_blocks = [front for front in fronts if front is not None]
+    return in_blocks == [image] and header.tag.fronts in ([], [image])
 
 
 def write_flac(source: BinaryIO, target: BinaryIO, picture: Picture) -> None:

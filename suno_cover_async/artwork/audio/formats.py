@@ -10,12 +10,12 @@ from typing import Any, BinaryIO
 
 import attrs
 
-from suno_cover_async.artwork.audio.flac import flac_fronts, write_flac
+from suno_cover_async.artwork.audio.flac import flac_has, write_flac
 from suno_cover_async.artwork.audio.id3 import Tag, read_tag
-from suno_cover_async.artwork.audio.mp4 import mp4_fronts, write_mp4
-from suno_cover_async.artwork.audio.ogg import is_ogg, ogg_fronts, write_ogg
+from suno_cover_async.artwork.audio.mp4 import mp4_has, write_mp4
+from suno_cover_async.artwork.audio.ogg import is_ogg, ogg_has, write_ogg
 from suno_cover_async.artwork.audio.pictures import MUTAGEN, Picture
-from suno_cover_async.artwork.audio.wav import wav_fronts, write_wav
+from suno_cover_async.artwork.audio.wav import wav_has, write_wav
 
 try:
     from mutagen import MutagenError, mp3
@@ -35,7 +35,7 @@ class AudioFormat:
 
     Attributes:
         name: Its name, for people.
-        fronts: Returns the images of a file's front covers.
+        has: Returns whether an image is the only front cover of a file.
         write: Writes a copy of the first file to the second, an empty one, with the picture as its
             only front cover.
 
@@ -43,12 +43,12 @@ class AudioFormat:
     """
 
     name: str
-    fronts: Callable[[BinaryIO], list[bytes]]
+    has: Callable[[BinaryIO, bytes], bool]
     write: Callable[[BinaryIO, BinaryIO, Picture], None]
 
 
-def _mp3_fronts(file: BinaryIO) -> list[bytes]:
-    return (read_tag(file, 0) or Tag()).fronts
+def _mp3_has(file: BinaryIO, image: bytes) -> bool:
+    return (read_tag(file, 0) or Tag()).fronts == [image]
 
 
 def _write_mp3(source: BinaryIO, target: BinaryIO, picture: Picture) -> None:
@@ -58,11 +58,11 @@ def _write_mp3(source: BinaryIO, target: BinaryIO, picture: Picture) -> None:
     shutil.copyfileobj(source, target)  # with the tags at its end, ID3v1 and APEv2
 
 
-_MP3 = AudioFormat("MP3", _mp3_fronts, _write_mp3)
-_FLAC = AudioFormat("FLAC", flac_fronts, write_flac)
-_MP4 = AudioFormat("MP4", mp4_fronts, write_mp4)
-_OGG = AudioFormat("Ogg", ogg_fronts, write_ogg)
-_WAV = AudioFormat("WAV", wav_fronts, write_wav)
+_MP3 = AudioFormat("MP3", _mp3_has, _write_mp3)
+_FLAC = AudioFormat("FLAC", flac_has, write_flac)
+_MP4 = AudioFormat("MP4", mp4_has, write_mp4)
+_OGG = AudioFormat("Ogg", ogg_has, write_ogg)
+_WAV = AudioFormat("WAV", wav_has, write_wav)
 
 
 def format_of(file: BinaryIO) -> AudioFormat | None:

@@ -21,14 +21,14 @@ _TO_THE_END = 0
 _FORMATS = {"image/jpeg": mp4.AtomDataType.JPEG, "image/png": mp4.AtomDataType.PNG}
 
 
-def mp4_fronts(file: BinaryIO) -> list[bytes]:
-    """Return the first cover of the file, the one that players show; nothing if it has none.
+def mp4_has(file: BinaryIO, image: bytes) -> bool:
+    """Return whether the image is the first cover of the file, which is the one that players show.
 
     Raises:
         ValueError: The file is cut off, has no sound, or is a stream of fragments.
         MutagenError: The file is damaged.
     """
-    return [bytes(cover) for cover in _covers(_opened(file))[:1]]
+    return [bytes(cover) for cover in _covers(_opened(file))[:1]] == [image]
 
 
 def write_mp4(source: BinaryIO, target: BinaryIO, picture: Picture) -> None:
@@ -58,8 +58,8 @@ def _opened(file: BinaryIO) -> Any:
     if b"moof" in names:
         raise ValueError("it is a stream of fragments; make it one file (ffmpeg -c copy)")
     file.seek(0)
-    audio = _MP4(file)
-    if not audio.info.codec:
+    audio = _MP4(file) if b"moov" in names else None
+    if audio is None or not audio.info.codec:
         raise ValueError("it has no sound")
     return audio
 

@@ -26,6 +26,7 @@ _COMMENTS: Any = flac.VCFLACDict
 _PICTURE = "METADATA_BLOCK_PICTURE"
 _FIRST_PACKET = 28  # where the first packet of a first page begins
 _UNFINISHED = -1
+_PAGE_BYTES = 30_000  # mutagen's pages have up to twice as many and 2,048; 65,025 would fit
 # How the first and the second packet of a stream begin.
 _CODECS = {b"\x01vorbis": b"\x03vorbis", b"OpusHead": b"OpusTags"}
 
@@ -56,15 +57,15 @@ def is_ogg(head: bytes) -> bool:
     return head[:4] == b"OggS" and _marker(head[_FIRST_PACKET:]) is not None
 
 
-def ogg_fronts(file: BinaryIO) -> list[bytes]:
-    """Return the images of the front covers of the first stream.
+def ogg_has(file: BinaryIO, image: bytes) -> bool:
+    """Return whether the image is the only front cover of the first stream.
 
     Raises:
         ValueError: The file is cut off, or its comments cannot be read without loss.
         MutagenError: The file is damaged.
     """
     fronts = [_front(*comment) for comment in _read(file).comments]
-    return [front for front in fronts if front is not None]
+    return [front for front in fronts if front is not None] == [image]
 
 
 def write_ogg(source: BinaryIO, target: BinaryIO, picture: Picture) -> None:
@@ -94,7 +95,7 @@ def write_ogg(source: BinaryIO, target: BinaryIO, picture: Picture) -> None:
 
 def _laid_out(packets: list[bytes], old: list[Any]) -> list[Any]:
     """Return the pages that hold the packets in place of the old pages."""
-    pages: list[Any] = _PAGE.from_packets(packets, old[0].sequence)
+    pages: list[Any] = _PAGE.from_packets(packets, old[0].sequence, _PAGE_BYTES)
     for page in pages:
         page.serial = old[0].serial
     pages[-1].complete = old[-1].complete

@@ -34,17 +34,15 @@ class _Chunk:
         return self.start + self.size + self.size % 2
 
 
-def wav_fronts(file: BinaryIO) -> list[bytes]:
-    """Return the images of the front covers in the first ID3 tag.
+def wav_has(file: BinaryIO, image: bytes) -> bool:
+    """Return whether the image is the only front cover in the first ID3 tag.
 
     Raises:
         ValueError: The file is cut off, or its sizes are wrong.
         MutagenError: The tag is damaged.
     """
-    for chunk in _chunks(file):
-        if chunk.holds_tag:
-            return _tag(file, chunk).fronts
-    return []
+    tagged = next((chunk for chunk in _chunks(file) if chunk.holds_tag), None)
+    return tagged is not None and _tag(file, tagged).fronts == [image]
 
 
 def write_wav(source: BinaryIO, target: BinaryIO, picture: Picture) -> None:
