@@ -55,7 +55,7 @@ def test_every_module_has_its_test_file() -> None:
         ("click", {"cli"}),
         ("platformdirs", {"cli"}),
         ("rich", {"cli"}),
-        ("PIL", {"sandbox", "cli"}),
+        ("PIL", {"artwork", "sandbox", "cli"}),
     ],
 )
 def test_a_foreign_library_is_imported_where_it_lives(library: str, owners: set[str]) -> None:
