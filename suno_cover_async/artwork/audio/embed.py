@@ -20,7 +20,7 @@ from suno_cover_async.errors import ArtworkError
 _WRITABLE = 0o222
 
 
-def embed_cover(audio: str | Path, image: bytes | str | Path) -> bool:
+def embed_cover(audio: str | Path, image: bytes | str | Path, *, dry_run: bool = False) -> bool:
     """Make an image the front cover of an audio file: MP3, FLAC, M4A, Ogg Vorbis, Opus or WAV.
 
     The format is told by the content. A front cover that is there is replaced. The sound, all other
@@ -32,9 +32,11 @@ def embed_cover(audio: str | Path, image: bytes | str | Path) -> bool:
     Args:
         audio: The audio file.
         image: The bytes of a JPEG or PNG of at most 16,000,000 bytes, or the path of its file.
+        dry_run: Write nothing.
 
     Returns:
-        Whether the file changed; it does not if the same image is its front cover already.
+        Whether the file changed, or would in a dry run; it does not if the same image is its front
+        cover already.
 
     Raises:
         ArtworkError: The file is none of these, is damaged, or cannot be read or replaced. It stays
@@ -45,14 +47,14 @@ def embed_cover(audio: str | Path, image: bytes | str | Path) -> bool:
     picture = read_picture(image)
     path = Path(os.path.realpath(audio))
     try:
-        return _embed(path, picture)
+        return _embed(path, picture, dry_run=dry_run)
     except Exception as error:  # a decoder may raise anything on garbage
         raise ArtworkError(
             f"{printable(str(path))} gets no cover and stays as it is: {_reason(error)}"
         ) from error
 
 
-def _embed(path: Path, picture: Picture) -> bool:
+def _embed(path: Path, picture: Picture, *, dry_run: bool) -> bool:
     if path.exists() and not path.is_file():  # opening a pipe would wait for its other end
         raise ValueError("it is no file")
     with path.open("rb") as source:
@@ -62,6 +64,8 @@ def _embed(path: Path, picture: Picture) -> bool:
             return False
         if not (before.st_mode & _WRITABLE and os.access(path, os.W_OK)):
             raise ValueError("it is read-only; allow writing to it, then run the command again")
+        if dry_run:
+            return True
         sweep(path.parent)
         with part_file(path.parent) as (part, target):
             kind.write(source, target, picture)

@@ -71,7 +71,7 @@ class AudioFolder:
         """
         self._root = Path(os.path.realpath(path))
         try:
-            next(os.scandir(self._root), None)
+            os.scandir(self._root).close()
         except OSError as error:
             raise ArtworkError(
                 f"cannot read the folder {printable(str(path))}: {error.strerror}"
