@@ -81,8 +81,9 @@ def _embed(path: Path, picture: Picture, *, dry_run: bool) -> bool:
 
 def _reason(error: Exception) -> str:
     text = printable(str(error))
-    if isinstance(error, OSError):
-        return error.strerror or text
+    for one in (error, error.__context__):  # mutagen has errors of its own for those of the disk
+        if isinstance(one, OSError) and one.strerror:
+            return one.strerror
     if type(error) is ValueError:  # raised here, in words for people
         return text
     return f"it is damaged ({text or type(error).__name__})"

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mutagen import id3
+from mutagen import id3, wave
 
 from suno_cover_async.artwork.audio.folder import AudioFolder
 from suno_cover_async.errors import ArtworkError
 from tests.support.audio_files import FORMATS, audio_file, picture, sound
 
-ID3: Any = id3  # mutagen has no types for it
+ID3: Any = id3  # mutagen has no types for these
+WAVE: Any = wave
 
 
 def put(path: Path, content: bytes = b"") -> Path:
@@ -133,10 +134,7 @@ def test_a_folder_that_is_a_link_is_read(tmp_path: Path) -> None:
 def test_a_file_is_found_by_the_title_in_its_tags(tmp_path: Path, suffix: str) -> None:
     song = audio_file(tmp_path, suffix, stem="001")
     if suffix == "wav":  # its LIST chunk is not read
-        from mutagen.wave import WAVE
-
-        opener: Any = WAVE
-        edited = opener(song)
+        edited = WAVE.WAVE(song)
         edited.add_tags()
         edited.tags.add(ID3.TIT2(text=["Blue Moon"]))
         edited.save()

@@ -104,10 +104,10 @@ def test_the_title_in_the_tags_is_asked_last(tmp_path: Path) -> None:
 def test_a_track_without_a_file_is_left_with_the_reason(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "Red.mp3", "Blue.txt")
 
-    assert matched([entry(1, "Blue"), entry(2, "")], folder) == [
-        "no audio file has its title or its id as name, or its title in the tags; name its file in "
-        "a column"
-    ] * 2
+    reason = "no audio file has its title or its id as name, or its title in the tags"
+    found = matched([entry(1, "Blue"), entry(2, "")], folder)
+
+    assert found == [f"{reason}; name its file in a column"] * 2
 
 
 def test_two_files_for_a_track_are_left(tmp_path: Path) -> None:

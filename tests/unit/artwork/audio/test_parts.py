@@ -1,6 +1,5 @@
 """Unfinished files: locked by their process, removed at its end, swept after its death."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -103,4 +102,4 @@ def test_where_no_file_can_be_made_it_is_the_systems_error(tmp_path: Path) -> No
 
 def test_two_parts_of_one_folder_have_names_of_their_own(tmp_path: Path) -> None:
     with part_file(tmp_path) as (one, _), part_file(tmp_path) as (other, _):
-        assert not os.path.samefile(one, other)
+        assert not one.samefile(other)
