@@ -5,6 +5,13 @@ and never changes it; it must not know the API, the command line or the review p
 Pillow (the extra `artwork`). Open `apply.py` first.
 """
 
+try:
+    from PIL import AvifImagePlugin as AvifImagePlugin  # older versions lack it
+except ImportError as _error:
+    raise ModuleNotFoundError(
+        "artwork is made with Pillow (the extra `artwork`): pip install 'pillow>=11.3'", name="PIL"
+    ) from _error
+
 from suno_cover_async.artwork.apply import apply_choices
 from suno_cover_async.artwork.convert import Converted, convert_image
 from suno_cover_async.artwork.outcomes import Applied, ApplyOutcome, NotApplied, NotChosen

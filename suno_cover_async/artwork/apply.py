@@ -48,8 +48,8 @@ async def apply_choices(
     meanwhile. Images are converted in as many threads as there are CPUs.
 
     Args:
-        ledger: The ledger. A file that it names by a relative path is looked for in the current
-            directory, then beside the ledger.
+        ledger: The ledger. A file that it names by a relative path is taken from the current
+            directory, else from beside the ledger.
         into: The folder to write into; it is made.
         preset: What to write: a name of `PRESETS`, or a `Preset` of your own.
         name: How to name files, such as "{artist} - {title}.{ext}". A field is a column of the

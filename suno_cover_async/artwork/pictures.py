@@ -11,26 +11,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import attrs
+from PIL import (
+    AvifImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageCms,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    WebPImagePlugin,
+)
 
 from suno_cover_async.common.text import printable
 from suno_cover_async.errors import ArtworkError
 from suno_cover_async.images.formats import bytes_needed, suffix_of
-
-try:
-    from PIL import (
-        AvifImagePlugin,
-        GifImagePlugin,
-        Image,
-        ImageCms,
-        ImageOps,
-        JpegImagePlugin,
-        PngImagePlugin,
-        WebPImagePlugin,
-    )
-except ImportError as _error:
-    raise ImportError(
-        "artwork is made with Pillow (the extra `artwork`): pip install 'pillow>=11.3'"
-    ) from _error
 
 LARGEST_IMAGE = 64_000_000
 """Pixels; the header alone may claim any number."""

@@ -8,7 +8,7 @@ from PIL import Image
 
 from suno_cover_async import Decision, Ledger, Track
 from suno_cover_async.artwork import ApplyOutcome, apply_choices
-from suno_cover_async.artwork.apply import Default
+from suno_cover_async.artwork.plan import Default
 from suno_cover_async.artwork.presets import Preset
 from tests.support.saved_covers import save_covers
 

@@ -7,6 +7,7 @@ import contextlib
 import warnings
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import click
 from rich.console import Console
@@ -14,7 +15,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 
 from suno_cover_async import Ledger, TrackState
 from suno_cover_async.artwork import PRESETS, ApplyOutcome, NotChosen, apply_choices
-from suno_cover_async.artwork.plan import Default
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.cli.options import EPILOG, with_json
 from suno_cover_async.cli.output.apply_report import ApplyReport
@@ -78,7 +78,7 @@ def apply(
     name: str | None,
     upscale: bool,
     sidecar: bool,
-    default: Default | None,
+    default: Literal["first"] | None,
     dry_run: bool,
     as_json: bool,
 ) -> int:

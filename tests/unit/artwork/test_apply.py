@@ -17,7 +17,7 @@ A, B, C, D = (Track(f"{name.lower()}1", title=name) for name in "ABCD")
 
 
 async def test_covers_without_a_chosen_image_are_left_alone_and_told(tmp_path: Path) -> None:
-    decisions = {1: Decision.NEITHER, 2: Decision.LATER, 4: 1}
+    decisions: dict[int, Decision | int] = {1: Decision.NEITHER, 2: Decision.LATER, 4: 1}
     ledger = await chosen(tmp_path, [A, B, C, D], decisions)
 
     *undone, done = await applied(ledger, tmp_path / "out")
@@ -34,7 +34,7 @@ async def test_covers_without_a_chosen_image_are_left_alone_and_told(tmp_path: P
 async def test_by_default_first_undecided_covers_alone_get_their_first_image(
     tmp_path: Path,
 ) -> None:
-    decisions = {1: Decision.NEITHER, 2: Decision.LATER, 4: 2}
+    decisions: dict[int, Decision | int] = {1: Decision.NEITHER, 2: Decision.LATER, 4: 2}
     ledger = await chosen(tmp_path, [A, B, C, D], decisions)
 
     await applied(ledger, tmp_path / "out", default="first")
@@ -97,7 +97,7 @@ async def test_wrong_arguments_are_refused_before_the_ledger_is_read(
         **given,  # type: ignore[arg-type]
     )
 
-    with pytest.raises(ValueError, match="preset|name|default"):
+    with pytest.raises(ValueError, match=r"preset|name|default"):
         await anext(outcomes)
 
 
@@ -131,7 +131,7 @@ async def test_as_many_covers_as_there_are_cpus_are_worked_on_at_once_and_each_o
     ended: list[int] = []
     at_once: list[int] = []
 
-    def prepare(entry: LedgerEntry, image: int) -> Work:
+    def prepare(entry: LedgerEntry, _: int) -> Work:
         prepared.append(entry.number)
         return lambda: work(entry.number)
 

@@ -49,7 +49,7 @@ def test_a_preset_without_a_side_keeps_the_images_own_size() -> None:
     ],
 )
 def test_a_preset_with_a_wrong_value_is_refused(make: Callable[[], Preset]) -> None:
-    with pytest.raises(ValueError, match="side|quality|format|subsampling"):
+    with pytest.raises(ValueError, match=r"side|quality|format|subsampling"):
         make()
 
 
