@@ -1,6 +1,6 @@
 """Put a cover into audio files, and find out which file is which song.
 
-It owns what each container of audio looks like, and that a file is replaced as a whole or not at
+It owns the structure of each container of audio, and that a file is replaced as a whole or not at
 all. It never decodes or encodes sound. It needs mutagen (the extra `audio`). Open `apply.py` first;
 `embed.py` changes one file, `formats.py` lists the containers, `matching.py` finds a song's file.
 """

@@ -87,11 +87,11 @@ def format_of(file: BinaryIO) -> AudioFormat | None:
 
 
 def _is_mp3(file: BinaryIO, start: int) -> bool:
-    # mutagen looks for frames anywhere in the first MiB, and other files, such as AVI, hold MP3
-    # too. So a file without a tag must begin with a frame.
+    # mutagen finds frames anywhere in the first MiB, and other files, such as AVI, hold MP3 too. So
+    # a file without a tag must begin with a frame.
     file.seek(start)
-    sync = int.from_bytes(file.read(2))
-    if start == 0 and sync & _SYNC != _SYNC:
+    first = int.from_bytes(file.read(2))
+    if start == 0 and first & _SYNC != _SYNC:
         return False
     try:
         info = _MPEG_INFO(file, start)

@@ -42,23 +42,28 @@ def sweep(directory: Path) -> None:
     """Remove the unfinished files that processes left which were killed; others stay."""
     for path in directory.glob(f"audio-*{SUFFIX}"):
         if _NAME.fullmatch(path.name):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError), path.open("rb") as file:
+                _lock(file)
                 if sys.platform == "win32":
-                    path.unlink()  # refused while a process has it open
-                    continue
-                with path.open("rb") as file:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    path.unlink()
+                    file.close()
+                path.unlink()
+
+
+def _lock(file: BinaryIO) -> None:
+    """Lock a file for this process; raise OSError if another one has it locked.
+
+    Windows locks by itself: no file can be removed that a process has open.
+    """
+    if sys.platform != "win32":
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _created(directory: Path) -> tuple[Path, BinaryIO]:
     while True:
         path = directory / f"audio-{os.urandom(8).hex()}{SUFFIX}"
         file = path.open("xb+")
-        if sys.platform == "win32":
-            return path, file
         with contextlib.suppress(OSError):  # a file system without locks: nobody can sweep it
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         # Another process may have swept it before it was locked.
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(path.stat(), os.fstat(file.fileno())):

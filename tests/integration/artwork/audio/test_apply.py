@@ -145,7 +145,9 @@ async def test_what_has_no_certain_file_or_no_image_is_left_and_the_rest_goes_on
     ]
 
 
-async def test_a_song_without_a_choice_makes_a_file_uncertain_all_the_same(tmp_path: Path) -> None:
+async def test_a_song_without_a_choice_is_a_reason_to_leave_a_file(
+    tmp_path: Path,
+) -> None:
     tracks = [Track("s1", title="Blue"), Track("s2", title="blue")]
     ledger = await chosen(tmp_path, tracks, {1: 1})
     song = audio_file(tmp_path, "mp3", stem="BLUE")
