@@ -35,8 +35,7 @@ def write_mp4(source: BinaryIO, target: BinaryIO, picture: Picture) -> None:
     """Write a copy with another first cover. A genre by number becomes its name.
 
     Raises:
-        ValueError: The file is cut off, has no sound, is a stream of fragments, or its other tags
-            would change.
+        ValueError: The file is cut off, has no sound, or is a stream of fragments.
         MutagenError: The file is damaged.
     """
     source.seek(0)
@@ -44,13 +43,10 @@ def write_mp4(source: BinaryIO, target: BinaryIO, picture: Picture) -> None:
     audio = _opened(target)
     if audio.tags is None:
         audio.add_tags()
-    others = _others(audio)
     cover = _COVER(picture.data, _FORMATS[picture.mime])
     audio[_COVERS] = [cover, *_covers(audio)[1:]]
     target.seek(0)
     audio.save(target)
-    if _others(_opened(target)) != others:
-        raise ValueError("its other tags would change")
 
 
 def _opened(file: BinaryIO) -> Any:
@@ -90,7 +86,3 @@ def _covers(audio: Any) -> list[Any]:
         return []
     covers: list[Any] = audio.tags.get(_COVERS, [])
     return covers
-
-
-def _others(audio: Any) -> dict[str, Any]:
-    return {name: value for name, value in audio.tags.items() if name != _COVERS}

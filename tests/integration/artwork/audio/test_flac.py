@@ -112,6 +112,20 @@ def test_a_front_cover_in_the_id3_tag_alone_is_no_reason_to_write_none(tmp_path:
     assert not embed_cover(song, RED)
 
 
+def test_another_front_cover_in_the_id3_tag_alone_is_replaced(tmp_path: Path) -> None:
+    song = audio_file(tmp_path, "flac")
+    embed_cover(song, RED)
+    tag = ID3.ID3()
+    tag.add(ID3.APIC(mime="image/jpeg", type=3, data=b"old"))
+    file = io.BytesIO()
+    tag.save(file)
+    song.write_bytes(file.getvalue() + song.read_bytes())
+
+    assert embed_cover(song, RED)
+
+    assert [one.data for one in ID3.ID3(song).getall("APIC")] == [RED]
+
+
 def test_a_file_without_padding_or_with_the_picture_last_gets_its_cover(tmp_path: Path) -> None:
     song = audio_file(tmp_path, "flac")
     edited = FLAC.FLAC(song)

@@ -57,6 +57,14 @@ def test_a_file_that_only_holds_mp3_somewhere_is_none() -> None:
     assert named(b"\xff\xe0") is None
 
 
+def test_a_few_bytes_that_happen_to_be_like_frames_are_none() -> None:
+    frame = b"\xff\xfb\x90\x00".ljust(417, b"\0")
+    tag = Tag().with_front(read_picture(RED)).to_bytes()
+
+    assert named(tag + frame * 2 + b"words") is None
+    assert named(tag + frame * 6) == "MP3"
+
+
 def test_id3v1_apev2_and_the_sound_of_an_mp3_stay_byte_by_byte() -> None:
     """mutagen would write an ID3v1 tag anew, from the other tag."""
     bare = sound("mp3", *MPEG, title=None)

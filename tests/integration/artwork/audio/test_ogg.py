@@ -114,6 +114,18 @@ def test_the_first_stream_of_a_chain_gets_the_cover_and_the_others_stay(
     assert seen_by_tinytag(song)[:2] == (RED, "Blue Moon")
 
 
+@both
+def test_what_follows_the_last_page_stays(tmp_path: Path, suffix: str) -> None:
+    song = audio_file(tmp_path, suffix)
+    behind = b"TAG" + bytes(125)
+    song.write_bytes(song.read_bytes() + behind)
+
+    assert embed_cover(song, LARGE)
+
+    assert song.read_bytes().endswith(behind)
+    assert pages(song.read_bytes()[:-128])[-1].last
+
+
 def test_pages_of_another_stream_beside_it_stay(tmp_path: Path) -> None:
     song = tmp_path / "song.ogg"
     first, second = pages(sound("ogg")), pages(sound("ogg", title="Other"))

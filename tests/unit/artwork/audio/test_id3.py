@@ -180,6 +180,16 @@ def test_sizes_that_a_program_wrote_wrongly_are_corrected() -> None:
     assert as_mutagen_reads(written)["TPE1"].text == ["x" * 300]
 
 
+def test_wrong_sizes_are_told_by_the_names_of_the_frames() -> None:
+    """Read with seven bits a byte, the first frame ends within its zeros, as at the tag's end."""
+    body = b"owner\0" + bytes(400)
+    wrong = b"PRIV" + struct.pack(">I", len(body)) + b"\0\0" + body
+
+    frames = read(tag(4, wrong, wrong, frame(4, "TIT2", b"\3Blue"))).frames
+
+    assert [one.body for one in frames] == [body, body, b"\3Blue"]
+
+
 def test_a_compressed_front_cover_is_seen() -> None:
     body = b"\0image/jpeg\0\3\0" + RED
     packed = struct.pack(">I", len(body)) + zlib.compress(body)
