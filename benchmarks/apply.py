@@ -30,7 +30,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageOps
 
 sys.path.append(str(Path(__file__).parents[1]))
 
@@ -100,7 +100,13 @@ def draw(path: Path, number: int) -> None:
     noise = Image.effect_noise(size, 12)
     gradients = [Image.linear_gradient("L"), Image.radial_gradient("L")]
     bands = [
-        ImageChops.add(gradients[(number + n) % 2].rotate(90 * n).resize(size), noise, 2)
+        ImageChops.add(
+            gradients[(number + n) % 2]
+            .rotate(90 * n)
+            .transform(size, Image.Transform.EXTENT, (0, 0, 256, 256)),
+            noise,
+            2,
+        )
         for n in range(3)
     ]
     Image.merge("RGB", bands).save(path)
@@ -146,7 +152,7 @@ def convert(source: Path, *, into: Path, upscale: bool) -> None:
     with Image.open(source) as opened:
         image = opened.convert("RGB")
     if upscale:
-        image = image.resize((FULL_SIDE, FULL_SIDE), Image.Resampling.LANCZOS)
+        image = ImageOps.fit(image, (FULL_SIDE, FULL_SIDE), Image.Resampling.LANCZOS)
     with part.open("wb") as file:
         image.save(file, "JPEG", quality=95, subsampling=0)
         file.flush()

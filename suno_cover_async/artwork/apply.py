@@ -7,6 +7,8 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from functools import partial
 from typing import TypeAlias
 
@@ -22,6 +24,8 @@ from suno_cover_async.ledger.ledger import Ledger
 
 Work: TypeAlias = Callable[[], Sequence[ApplyOutcome]]
 """Writes what is to be written for one cover; it blocks, and raises no error of a single cover."""
+
+_Working: TypeAlias = "asyncio.Future[Sequence[ApplyOutcome]]"
 
 Prepare: TypeAlias = Callable[[LedgerEntry, int], Work]
 """Decides what is written for a cover and the number of its image; called in the ledger's order."""
@@ -89,8 +93,9 @@ async def apply_choices(
         dry_run=dry_run,
     )
     try:
-        async for outcome in run_over(ledger, target.prepare, default=default):
-            yield outcome
+        async with aclosing(run_over(ledger, target.prepare, default=default)) as outcomes:
+            async for outcome in outcomes:
+                yield outcome
     finally:
         files.close()
 
@@ -109,31 +114,36 @@ async def run_over(
         LedgerError: The ledger cannot be read.
     """
     # Threads do as well as processes: Pillow releases the interpreter's lock while it decodes,
-    # resizes and, into a file, encodes. Work that has begun is finished in any case.
+    # resizes and, into a file, encodes. There is work in reserve, so that a thread that is done
+    # begins with the next without waiting for the event loop.
     most = os.cpu_count() or 1
-    working: set[asyncio.Task[Sequence[ApplyOutcome]]] = set()
+    pool = ThreadPoolExecutor(most, "artwork")
+    loop = asyncio.get_running_loop()
+    working: set[_Working] = set()
     try:
-        async for entry in ledger.entries(TrackState.SAVED):
-            image = image_of(entry, default)
-            if image is None:
-                for track in entry.tracks:
-                    yield NotChosen(track=track, decision=entry.choice.decision)
-                continue
-            work = await in_thread(partial(prepare, entry, image))
-            working.add(asyncio.create_task(in_thread(work)))
-            if len(working) == most:
-                for outcome in await _first_ended(working):
-                    yield outcome
+        async with aclosing(ledger.entries(TrackState.SAVED)) as entries:
+            async for entry in entries:
+                image = image_of(entry, default)
+                if image is None:
+                    for track in entry.tracks:
+                        yield NotChosen(track=track, decision=entry.choice.decision)
+                    continue
+                work = await in_thread(partial(prepare, entry, image))
+                working.add(loop.run_in_executor(pool, work))
+                if len(working) == 2 * most:
+                    for outcome in await _first_ended(working):
+                        yield outcome
         while working:
             for outcome in await _first_ended(working):
                 yield outcome
     finally:
-        if working:
+        pool.shutdown(wait=False, cancel_futures=True)
+        if working:  # work that has begun is finished
             await asyncio.wait(working)
 
 
-async def _first_ended(working: set[asyncio.Task[Sequence[ApplyOutcome]]]) -> list[ApplyOutcome]:
-    """Wait until a task ends; take those that have ended out of the set."""
+async def _first_ended(working: set[_Working]) -> list[ApplyOutcome]:
+    """Wait until some work ends; take what has ended out of the set."""
     done, _ = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
     working -= done
-    return [outcome for task in done for outcome in task.result()]
+    return [outcome for one in done for outcome in one.result()]

@@ -9,6 +9,7 @@ import io
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import attrs
 from PIL import (
@@ -151,7 +152,8 @@ def _of_8_bits(image: Image.Image) -> Image.Image:
     """Reduce grey of 16 bits; Pillow reads other images of 16 bits as 8, and would clip these."""
     if not image.mode.startswith("I"):
         return image
-    return image.point(lambda tone: tone * (1 / _PER_TONE)).convert("L")
+    scaled: Image.Image = image.point(lambda tone: tone * (1 / _PER_TONE))  # pyright: ignore[reportUnknownMemberType]
+    return scaled.convert("L")
 
 
 def _opaque(image: Image.Image) -> Image.Image:
@@ -178,7 +180,7 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         converted = ImageCms.profileToProfile(
             image,
             theirs,
-            ImageCms.createProfile("sRGB"),
+            ImageCms.ImageCmsProfile(io.BytesIO(SRGB_PROFILE)),
             renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
             outputMode="RGB",
             flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
@@ -190,9 +192,10 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 def _srgb_profile() -> bytes:
     """Return the profile of sRGB, the same at all times: Pillow's has the time of its making."""
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    made = bytes.fromhex("07d000010001000000000000")  # 2000-01-01, in bytes 24 to 35 [ICC.1, 7.2]
-    return profile[:24] + made + profile[36:]
+    made = cast("Any", ImageCms.createProfile("sRGB"))  # pyright: ignore[reportUnknownMemberType]
+    profile = ImageCms.ImageCmsProfile(made).tobytes()
+    time = bytes.fromhex("07d000010001000000000000")  # 2000-01-01, in bytes 24 to 35 [ICC.1, 7.2]
+    return profile[:24] + time + profile[36:]
 
 
 SRGB_PROFILE = _srgb_profile()

@@ -6,6 +6,7 @@ It owns which image goes into which file. `matching.py` finds the file, `embed.p
 import os
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 
@@ -82,8 +83,9 @@ async def embed_choices(
         upscale=upscale,
         dry_run=dry_run,
     )
-    async for outcome in run_over(ledger, target.prepare, default=default):
-        yield outcome
+    async with aclosing(run_over(ledger, target.prepare, default=default)) as outcomes:
+        async for outcome in outcomes:
+            yield outcome
 
 
 @attrs.frozen(kw_only=True)

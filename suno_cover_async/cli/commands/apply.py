@@ -18,7 +18,7 @@ from suno_cover_async.artwork import PRESETS, ApplyOutcome, NotChosen, apply_cho
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.cli.options import EPILOG, with_json
 from suno_cover_async.cli.output.apply_report import ApplyReport
-from suno_cover_async.cli.output.console import is_live, say, stderr
+from suno_cover_async.cli.output.console import as_path, is_live, say, stderr
 from suno_cover_async.cli.output.results import When, is_watched
 from suno_cover_async.cli.process import run
 
@@ -98,7 +98,7 @@ def apply(
     ledger = Ledger(path)
     report = ApplyReport(
         console=stderr(),
-        ledger=ledger.name,
+        ledger=as_path(path),
         into=" and ".join(str(place) for place in (into, embed) if place),
         preset=PRESETS[preset or ("original" if into else "player")],
         with_json=as_json,
@@ -138,7 +138,9 @@ def apply(
         )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")  # of broken EXIF: the image is used
-        return run(report_all(ledger, targets, report))
+        return run(
+            report_all(ledger, targets, report), waits_for="the files that are being written"
+        )
 
 
 def _check_options(

@@ -3,6 +3,7 @@
 It owns the fields of `apply --json`. It knows outcomes; it reads and writes no images.
 """
 
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -106,7 +107,7 @@ class ApplyReport:
 
     Attributes:
         console: Where people read it.
-        ledger: The ledger's name, for the command to run next.
+        ledger: The ledger's path, for the command to run next.
         into: Where the files are.
         preset: What was written.
         with_json: Write a record for each title and a summary, not just paths.
@@ -164,11 +165,10 @@ class ApplyReport:
             "bold red" if summary.failed else "green",
         )
         if summary.undecided:
-            say(
-                self.console,
-                f"next: choose with `suno-cover review {self.ledger}`, or take the first image of "
-                f"{count(summary.undecided, 'cover')} with --default first",
-            )
+            step = shlex.join(["suno-cover", "review", self.ledger])
+            covers = count(summary.undecided, "cover")
+            words = f"next: choose with {step}, or take the first image of {covers}"
+            say(self.console, f"{words} with --default first")
 
     def _warn_of_small_images(self) -> None:
         """Say in one line how many images are smaller than the preset asks for, and their size."""

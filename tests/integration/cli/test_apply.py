@@ -190,8 +190,10 @@ async def test_ctrl_c_finishes_the_files_that_were_begun_and_counts_what_was_wri
 ) -> None:
     tracks = [Track(f"s{n}", title=f"T{n}") for n in range(30)]
     await chosen(tmp_path, tracks, {})
-    command = ("apply", "covers.db", "--into", "out", "--default", "first")
-    command = (*command, "--preset", "store", "--upscale")
+    command = [
+        *("apply", "covers.db", "--into", "out", "--default", "first"),
+        *("--preset", "store", "--upscale"),
+    ]
     process = await start(*command, cwd=tmp_path)
 
     await line_with(process.stdout, "out/")
@@ -250,6 +252,20 @@ async def test_a_kill_at_any_moment_leaves_the_old_file_or_the_new_one(
     assert "written 0, unchanged 3" in again.stderr
     sidecars = [json.loads(p.read_text()) for p in (tmp_path / "out").glob("*.json")]
     assert [one["choice"]["image"] for one in sidecars] == [2] * 3
+
+
+async def test_a_first_run_that_is_killed_leaves_files_that_the_next_run_knows_as_its_own(
+    tmp_path: Path,
+) -> None:
+    ledger = await chosen(tmp_path, TRACKS[:1], {1: 1})
+    kill = "inject=fsync:signal=SIGKILL:when=2"  # of the folder, after the rename
+    killed = run_under(strace("-e", "trace=fsync", "-e", kill), tmp_path)
+    await choose(ledger, 1, 2)
+
+    again = run_under([], tmp_path)
+
+    assert (killed.returncode, again.returncode) == (-signal.SIGKILL, 0)
+    assert colour_of(tmp_path / "out/T1 s1.webp") == 2
 
 
 async def test_a_full_disk_is_a_line_for_each_and_leaves_nothing_half_written(

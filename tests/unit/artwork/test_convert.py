@@ -33,7 +33,7 @@ def test_store_writes_3000_pixels_of_rgb_jpeg_without_reduced_colours(tmp_path: 
 def test_no_image_is_enlarged_unless_asked_for(tmp_path: Path, name: str, side: int) -> None:
     assert made(tmp_path, (500, 500), PRESETS[name]).size == (500, 500)
     assert made(tmp_path, (500, 500), PRESETS[name], upscale=True).size == (side, side)
-    assert made(tmp_path, (side + 8,) * 2, PRESETS[name]).size == (side, side)
+    assert made(tmp_path, (side + 8, side + 8), PRESETS[name]).size == (side, side)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])

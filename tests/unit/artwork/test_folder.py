@@ -1,10 +1,11 @@
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from suno_cover_async.artwork import Applied, NotApplied, NotChosen
+from suno_cover_async.artwork import Applied, ApplyOutcome, NotApplied, NotChosen
 from suno_cover_async.artwork.written_files import NAME
 from suno_cover_async.models import Decision, Track
 from tests.support.artwork import applied, choose, chosen, colour_of, draw, files_in
@@ -12,13 +13,11 @@ from tests.support.artwork import applied, choose, chosen, colour_of, draw, file
 A, B = Track("a1", title="A"), Track("b2", title="B")
 
 
-def reasons(outcomes: object) -> list[str]:
-    assert isinstance(outcomes, list)
+def reasons(outcomes: Iterable[ApplyOutcome]) -> list[str]:
     return [one.reason for one in outcomes if isinstance(one, NotApplied)]
 
 
-def new(outcomes: object) -> list[bool]:
-    assert isinstance(outcomes, list)
+def new(outcomes: Iterable[ApplyOutcome]) -> list[bool]:
     return [one.is_new for one in outcomes if isinstance(one, Applied)]
 
 

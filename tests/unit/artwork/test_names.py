@@ -32,6 +32,10 @@ def test_every_field_of_our_own_has_its_value() -> None:
     assert name(pattern) == "Song abc c0ffee 7 2 jpg.jpg"
 
 
+def test_a_column_that_has_the_name_of_a_field_of_our_own_does_not_replace_it() -> None:
+    assert name("{number} {ext} {title}", Number="x", EXT="exe", Title="y") == "7 jpg Song.jpg"
+
+
 @pytest.mark.parametrize("field", ["album artist", "Album Artist", "album_artist", "ALBUM-ARTIST"])
 def test_a_column_is_found_in_any_spelling_that_catalogs_know(field: str) -> None:
     assert name(f"{{{field}}}.{{ext}}", albumArtist="Ann") == "Ann.jpg"

@@ -97,6 +97,12 @@ def test_what_is_written_and_where_is_said_for_each_title() -> None:
     )
 
 
+def test_the_chosen_image_is_the_one_that_is_described() -> None:
+    plan = ArtworkPlan.of(into="artwork", name="{title} {image}")
+
+    assert plan.in_words(an_entry(image=2)) == ("artwork/Song 2.png (a copy of the image)",)
+
+
 def test_a_copy_keeps_the_suffix_of_its_image() -> None:
     plan = ArtworkPlan.of(into="artwork")
 

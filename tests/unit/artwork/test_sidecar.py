@@ -21,7 +21,7 @@ async def test_a_sidecar_has_ids_title_columns_choice_sizes_hashes_and_times(
 
     assert isinstance(outcome, Applied)
     assert outcome.sidecar == tmp_path / "out/Ärger a1.jpg.json"
-    text = outcome.sidecar.read_text(encoding="utf-8")
+    text = (tmp_path / "out/Ärger a1.jpg.json").read_text(encoding="utf-8")
     found = json.loads(text)
     hashes = files_in(tmp_path)
     assert found["written"].pop("preset")["name"] == "store"

@@ -68,8 +68,7 @@ def test_the_summary_counts_every_end() -> None:
 
     assert "written 2, unchanged 1, undecided 1, later 1, neither 1, failed 1: artwork\n" in words
     assert (
-        "next: choose with `suno-cover review covers.db`, or take the first image of 1 cover"
-        in words
+        "next: choose with suno-cover review covers.db, or take the first image of 1 cover" in words
     )
 
 
