@@ -71,7 +71,7 @@ def _embed(path: Path, picture: Picture, *, dry_run: bool) -> bool:
             kind.write(source, target, picture)
             source.close()
             target.flush()
-            _check(part, kind, picture)
+            check_copy(part, kind, picture)
             _keep_attributes(path, before, part)
             os.fsync(target.fileno())
             target.close()
@@ -96,8 +96,8 @@ def _known_format(file: BinaryIO) -> AudioFormat:
     return kind
 
 
-def _check(part: Path, kind: AudioFormat, picture: Picture) -> None:
-    """Read the cover back from the new file."""
+def check_copy(part: Path, kind: AudioFormat, picture: Picture) -> None:
+    """Read the cover back from the new file; raise ValueError if it is not there."""
     with part.open("rb") as file:
         if format_of(file) is not kind or not kind.has(file, picture.data):
             raise ValueError("the cover could not be read back")

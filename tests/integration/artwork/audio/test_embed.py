@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from suno_cover_async.artwork.audio import embed
-from suno_cover_async.artwork.audio.embed import embed_cover
+from suno_cover_async.artwork.audio.embed import check_copy, embed_cover
+from suno_cover_async.artwork.audio.formats import format_of
 from suno_cover_async.artwork.audio.pictures import read_picture
 from suno_cover_async.errors import ArtworkError
 from tests.support.audio_files import (
@@ -254,10 +254,11 @@ def test_a_file_that_is_absent_a_folder_or_a_pipe_is_an_error(tmp_path: Path) ->
 def test_a_copy_whose_cover_cannot_be_read_back_is_refused(tmp_path: Path) -> None:
     song = audio_file(tmp_path, "mp3")
     with song.open("rb") as file:
-        kind = embed._known_format(file)
+        kind = format_of(file)
+    assert kind is not None
 
     with pytest.raises(ValueError, match="the cover could not be read back"):
-        embed._check(song, kind, read_picture(RED))
+        check_copy(song, kind, read_picture(RED))
 
 
 def test_a_read_only_file_stays(tmp_path: Path) -> None:
