@@ -350,7 +350,8 @@ function undo() {
   advance("Undone.");
 }
 
-// Show the pair that is next now; the focus never stays on a button, which would take the next key.
+// Show the pair that is next now. The focus stays on an image of the same side, and moves from a
+// button, which would take the next key, to the title.
 function advance(said) {
   const side = [...document.querySelectorAll("#stage .image")].indexOf(document.activeElement);
   if (view.pair) {
@@ -360,7 +361,7 @@ function advance(said) {
   show(said);
   const image = document.querySelectorAll("#stage .image")[side];
   if (image) image.focus({ preventScroll: true });
-  else focusTitle();
+  else if (document.activeElement?.closest("button")) focusTitle();
 }
 
 const focusTitle = () => byId("title").focus({ preventScroll: true });
@@ -407,7 +408,7 @@ function showPair(pair) {
   byId("position").textContent = `No. ${pair.number}`;
   showTitle(named(pair), pair.artist);
   document.title = `${named(pair)} · ${summary.ledger}`;
-  byId("stage").replaceChildren(...stageOf(pair).children_);
+  byId("stage").replaceChildren(...stageOf(pair));
   const chosen = pair.choice.decision === "image" ? pair.choice.image : null;
   for (const figure of document.querySelectorAll("#stage figure")) {
     const isChosen = Number(figure.dataset.image) === chosen;
@@ -555,7 +556,7 @@ function stageOf(pair) {
   const built = stages.get(pair.number);
   if (built) return built;
   const figures = SIDES.map((side, index) => figureOf(pair, side, pair.images[index]));
-  const stage = { children_: figures };
+  const stage = figures;
   stages.set(pair.number, stage);
   return stage;
 }
@@ -595,7 +596,7 @@ function prefetch() {
   for (const number of stages.keys()) if (!kept.has(number)) stages.delete(number);
   for (const pair of ahead) {
     if (stages.has(pair.number)) continue;
-    for (const figure of stageOf(pair).children_) {
+    for (const figure of stageOf(pair)) {
       for (const image of figure.querySelectorAll("img[src], img[srcset]")) image.decode().catch(() => {});
     }
   }
@@ -616,8 +617,11 @@ function openZoom() {
     if (!pane.hidden) pane.firstElementChild.src = image.url;
   }
   if (panes.every((pane) => pane.hidden)) return;
+  showPlace();
   zoom.showModal();
-  Object.assign(place, { x: 0.5, y: 0.5, scale: 2 });
+  const fitting = zoom.querySelector(".pane:not([hidden]) img").getBoundingClientRect().width / place.scale;
+  const exact = Math.max(...pair.images.map((image) => image.width)) / fitting / devicePixelRatio;
+  Object.assign(place, { x: 0.5, y: 0.5, scale: Math.min(Math.max(exact, 1.5), 4) });
   showPlace();
 }
 
@@ -737,7 +741,7 @@ function cellOf(pair) {
   const cell = byId("cell-template").content.cloneNode(true).firstElementChild;
   const { decision, image: chosen } = pair.choice;
   cell.firstElementChild.href = fragment({ grid: false, pair: pair.number });
-  cell.classList.add(decision);
+  cell.dataset.decision = decision;
   cell.querySelector(".number").textContent = pair.number;
   cell.querySelector(".name").textContent = named(pair);
   const choice = words(pair, pair.choice);
@@ -836,7 +840,7 @@ async function readCarried() {
   if (wanted) await adopt(carried.saves);
 }
 
-dialogs: for (const dialog of document.querySelectorAll("dialog")) {
+for (const dialog of document.querySelectorAll("dialog")) {
   dialog.querySelector("[data-close]")?.addEventListener("click", () => dialog.close());
 }
 byId("session").addEventListener("cancel", (event) => event.preventDefault());
