@@ -12,6 +12,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import attrs
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
@@ -21,9 +22,21 @@ from suno_cover_async.ledger.choices import Choices
 from suno_cover_async.ledger.entry import LedgerEntry
 from suno_cover_async.ledger.ledger import Ledger
 from suno_cover_async.review.guard import add_headers, errors_as_json, from_this_page, refusal
-from suno_cover_async.review.image_files import ImageFiles, ImageProblemError, read
+from suno_cover_async.review.image_files import (
+    ImageFacts,
+    ImageFiles,
+    ImageProblemError,
+    read_image,
+)
 from suno_cover_async.review.pairs import Destinations, choice_of, counts_of, pair_of
-from suno_cover_async.review.requests import bad, decision_of, json_body, page_of
+from suno_cover_async.review.requests import (
+    bad,
+    decision_of,
+    json_body,
+    number_of,
+    page_of,
+    size_of,
+)
 from suno_cover_async.review.thumbnails import SIZES, Thumbnails, media_type
 
 Person = Callable[[web.Request], str]
@@ -124,21 +137,14 @@ class _Review:
         self._destinations = destinations
         self._next_step = next_step
         self._files = ImageFiles()
-        self._opened: Choices | None = None
-        self._thumbnails: Thumbnails | None = None
+        self._thumbnails = Thumbnails()
+        self._choices: Choices
 
     async def open(self, _: web.Application) -> AsyncIterator[None]:
-        """Open the ledger while the application runs."""
-        async with self._ledger.choices() as self._opened:
-            self._thumbnails = Thumbnails()
+        """Have the ledger open while the application runs."""
+        async with self._ledger.choices() as self._choices:
             yield
-            self._thumbnails.close()
-
-    @property
-    def _choices(self) -> Choices:
-        if self._opened is None:
-            raise RuntimeError("the application was not started")
-        return self._opened
+            await self._thumbnails.aclose()
 
     async def summary(self, request: web.Request) -> web.Response:
         """Answer with the names, the counts and the next step."""
@@ -166,50 +172,52 @@ class _Review:
 
     async def choose(self, request: web.Request) -> web.Response:
         """Record a choice, and answer with it; 409 if another one was recorded meanwhile."""
-        decision, image, revision = decision_of(
-            await json_body(request, {"decision", "image", "revision"})
-        )
-        entry = await self._entry(request)
+        body = await json_body(request, {"decision", "image", "revision"})
+        decision, image, revision = decision_of(body)
         try:
             choice = await self._choices.choose(
-                entry.number, decision, image, revision=revision, by=self._person(request)
+                number_of(request), decision, image, revision=revision, by=self._person(request)
             )
-        except ChoiceConflictError as conflict:
-            pair = await self._pair(await self._entry(request))
-            body = {"error": conflict.message, "pair": pair}
-            return web.json_response(body, status=HTTPStatus.CONFLICT)
+        except LookupError as error:
+            raise web.HTTPNotFound(reason=str(error)) from None
         except ValueError as error:
             bad(str(error))
+        except ChoiceConflictError as conflict:
+            pair = await self._pair(await self._entry(request))
+            return web.json_response(
+                {"error": conflict.message, "pair": pair}, status=HTTPStatus.CONFLICT
+            )
         return web.json_response(choice_of(choice))
 
     async def image(self, request: web.Request) -> web.Response:
         """Answer with an image file, or with a thumbnail of it."""
+        size = size_of(request, SIZES)
         entry = await self._entry(request)
         paths, place = entry.files_of(entry.tracks[0]), int(request.match_info["image"])
-        size = request.query.get("size")
-        if size is not None and size not in map(str, SIZES):
-            bad(f"size must be one of: {', '.join(map(str, SIZES))}")
-        if not 1 <= place <= len(paths) or self._thumbnails is None:
+        if not 1 <= place <= len(paths):
             return refusal(HTTPStatus.NOT_FOUND, f"the cover has {len(paths)} images")
         path = paths[place - 1]
-        facts = await in_thread(lambda: self._files.facts(path))
+        facts = await in_thread(partial(self._files.facts, path))
+        if facts.problem is not None:
+            return refusal(HTTPStatus.NOT_FOUND, facts.problem)
         try:
-            if facts.problem is not None:
-                raise ImageProblemError(facts.problem)
-            if size is None:
-                content, kind = await in_thread(lambda: read(path))
-            else:
-                content = await self._thumbnails.get(path, facts.version, int(size))
-                kind = media_type(content)
+            content, kind = await self._content(path, facts, size)
         except ImageProblemError as problem:
+            self._files.note(attrs.evolve(facts, problem=str(problem)))
             return refusal(HTTPStatus.NOT_FOUND, str(problem))
         lasts = request.query.get("v") == facts.version
         headers = {"Cache-Control": _FOREVER} if lasts else {}
         return web.Response(body=content, content_type=kind, headers=headers)
 
+    async def _content(self, path: Path, facts: ImageFacts, size: int | None) -> tuple[bytes, str]:
+        if size is None:
+            return await in_thread(partial(read_image, path))
+        thumbnail = await self._thumbnails.get(path, facts.version, size)
+        return thumbnail, media_type(thumbnail)
+
     async def _entry(self, request: web.Request) -> LedgerEntry:
         try:
-            return await self._choices.entry(int(request.match_info["number"]))
+            return await self._choices.entry(number_of(request))
         except LookupError as error:
             raise web.HTTPNotFound(reason=str(error)) from None
 

@@ -34,6 +34,7 @@ _OWN_SITES = frozenset({"same-origin", "none"})
 """Values of Sec-Fetch-Site: from the page itself, and from the address bar."""
 
 _SENTENCES = {404: "there is no such page", 405: "the method is not allowed here"}
+_NOT_OURS = "the request is not from this page"
 _HTTP_PORT = 80
 
 
@@ -68,7 +69,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except LedgerError as error:
         _log.warning("the review page cannot use the ledger: %s", error)
         return refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
-    except Exception:
+    except Exception:  # noqa: BLE001 - of a function of the user, or of ours; it is logged
         _log.exception("a request of the review page failed")
         return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "the request failed; see the log")
 
@@ -85,15 +86,18 @@ def from_this_page(*schemes: str) -> Middleware:
         if request.method not in {"GET", "HEAD"}:
             origins, host = request.headers.getall("Origin", []), request.headers.get("Host", "")
             if [one.lower() for one in origins] not in [[f"{s}://{host.lower()}"] for s in schemes]:
-                return refusal(HTTPStatus.FORBIDDEN, "the request is not from this page")
+                return refusal(HTTPStatus.FORBIDDEN, _NOT_OURS)
             if request.content_type != "application/json":
                 return refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be JSON")
-        elif not is_open(request):
-            if request.headers.get("Sec-Fetch-Site", "none") not in _OWN_SITES:
-                return refusal(HTTPStatus.FORBIDDEN, "the request is not from this page")
+        elif not is_open(request) and not _is_own(request):
+            return refusal(HTTPStatus.FORBIDDEN, _NOT_OURS)
         return await handler(request)
 
     return guard
+
+
+def _is_own(request: web.Request) -> bool:
+    return request.headers.get("Sec-Fetch-Site", "none") in _OWN_SITES
 
 
 def known_hosts(port: int, names: Collection[str], *, any_address: bool) -> Middleware:
@@ -127,8 +131,8 @@ def known_hosts(port: int, names: Collection[str], *, any_address: bool) -> Midd
 
 def _is_address(name: str) -> bool:
     try:
-        if name.startswith("["):
-            ipaddress.IPv6Address(name.removeprefix("[").removesuffix("]"))
+        if name.startswith("[") and name.endswith("]"):
+            ipaddress.IPv6Address(name[1:-1])
         else:
             ipaddress.IPv4Address(name)
     except ValueError:

@@ -5,6 +5,7 @@ It knows HTTP and JSON. It must not know what the values are for.
 
 import asyncio
 import re
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, NoReturn
 
@@ -90,6 +91,19 @@ def page_of(request: web.Request) -> tuple[tuple[Decision, ...], str, int, int]:
     if not 1 <= limit <= _MOST_PAIRS:
         bad(f"limit must be a number from 1 to {_MOST_PAIRS}")
     return _DECISIONS[name], search, after, limit
+
+
+def number_of(request: web.Request) -> int:
+    """Return the number of the entry that the path names."""
+    return int(request.match_info["number"])
+
+
+def size_of(request: web.Request, sizes: Sequence[int]) -> int | None:
+    """Return the size of the thumbnail that is asked for; None for the whole image."""
+    text = request.query.get("size")
+    if text is not None and text not in map(str, sizes):
+        bad(f"size must be one of: {', '.join(map(str, sizes))}")
+    return None if text is None else int(text)
 
 
 def _whole(request: web.Request, name: str, otherwise: int) -> int:

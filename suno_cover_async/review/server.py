@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from typing import cast
 
 from aiohttp import web
 
@@ -55,18 +56,22 @@ async def listen(
         OSError: It cannot listen there.
         LedgerError: The ledger cannot be used.
     """
+
+    def protocol() -> asyncio.Protocol:
+        return cast("web.Server", runner.server)()
+
     async with contextlib.AsyncExitStack() as stack:
         # The port is in the name of the cookie and in every Host, so it is bound first; nothing is
         # accepted before `start_serving`.
-        serving: list[web.Server] = []
-        loop = asyncio.get_running_loop()
-        listener = await loop.create_server(lambda: serving[0](), host, port, start_serving=False)
+        listener = await asyncio.get_running_loop().create_server(
+            protocol, host, port, start_serving=False
+        )
         stack.callback(listener.close)
         port = listener.sockets[0].getsockname()[1]
-        shown = f"[{host}]" if ":" in host else host
+        where = f"[{host}]" if ":" in host else host
 
         def url(token: str) -> str:
-            return f"http://{shown}:{port}/?token={token}"
+            return f"http://{where}:{port}/?token={token}"
 
         sessions = Sessions(
             people,
@@ -76,7 +81,7 @@ async def listen(
         app = make_app(
             ledger,
             guards=[
-                known_hosts(port, names, any_address=not is_loopback(host)),
+                known_hosts(port, [where, *names], any_address=not is_loopback(host)),
                 sessions.guard,
                 from_this_page("http"),
             ],
@@ -97,6 +102,5 @@ async def listen(
         )
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
-        serving.append(runner.server)
         await listener.start_serving()
         yield {person: url(token) for person, token in sessions.tokens.items()}

@@ -12,21 +12,22 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from suno_cover_async.common.text import printable
-from suno_cover_async.review.image_files import ImageProblemError, opened, read
+from suno_cover_async.review.image_files import ImageProblemError, opened_image, read_image, shown
 
 SIZES = (64, 128, 160, 300, 320, 600)
 """The sides that are made, in pixels: those of stores, and twice those for dense screens."""
 
 _LARGEST = SIZES[-1]
 _QUALITY = 90
+_MOST_BYTES = 64 << 20
+_MOST_THREADS = 4  # each may decode 64 million pixels, 256 MB
 _Key = tuple[str, int]
 
 
 class Thumbnails:
-    """Thumbnails by version and size: each is made once, whoever waits for it."""
+    """Thumbnails by version of the file and size; each is made once, whoever waits for it."""
 
-    def __init__(self, most_bytes: int = 64 << 20) -> None:
+    def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
         """Start with none.
 
         Args:
@@ -37,35 +38,42 @@ class Thumbnails:
         self._bytes = 0
         self._making: dict[_Key, asyncio.Task[bytes | ImageProblemError]] = {}
         self._threads = ThreadPoolExecutor(
-            min(4, os.cpu_count() or 1), thread_name_prefix="suno-cover-thumbnails"
+            min(_MOST_THREADS, os.cpu_count() or 1), thread_name_prefix="suno-cover-thumbnails"
         )
 
-    def close(self) -> None:
-        """Start no further thumbnail; those that are being made end by themselves."""
+    async def aclose(self) -> None:
+        """Begin no further thumbnail, and wait for those that are being made."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._making:
+            await asyncio.wait(self._making.values())
 
     async def get(self, path: Path, version: str, size: int) -> bytes:
-        """Return a JPEG, or a WebP where the image is transparent, in a square of `size` pixels.
+        """Return a JPEG, or a WebP where the image is transparent, that fits in a square.
 
-        The image keeps its proportions and is never enlarged.
+        The image keeps its proportions, and is never enlarged.
+
+        Args:
+            path: The file.
+            version: Its version, from `ImageFiles.facts`.
+            size: The side of the square in pixels, one of `SIZES`.
 
         Raises:
             ImageProblemError: The file cannot be read or decoded.
         """
-        made = self._made.get((version, size))
-        if made is not None:
-            self._made.move_to_end((version, size))
-            return made
-        # Smaller ones are made from the largest, so that the file is decoded once.
-        larger = None if size == _LARGEST else await self.get(path, version, _LARGEST)
         key = (version, size)
+        made = self._made.get(key)
+        if made is not None:
+            self._made.move_to_end(key)
+            return made
+        # Smaller ones are made from the largest, so that a file is read and decoded once.
+        larger = None if size == _LARGEST else await self.get(path, version, _LARGEST)
         task = self._making.get(key)
         if task is None:
             task = self._making[key] = asyncio.create_task(self._make(path, key, larger))
-            task.add_done_callback(lambda _: self._making.pop(key, None))
+            task.add_done_callback(lambda _: self._making.pop(key))
         result = await asyncio.shield(task)
         if isinstance(result, ImageProblemError):
-            raise result
+            raise ImageProblemError(str(result))
         return result
 
     async def _make(self, path: Path, key: _Key, larger: bytes | None) -> bytes | ImageProblemError:
@@ -74,15 +82,12 @@ class Thumbnails:
             made = await loop.run_in_executor(self._threads, _drawn, path, larger, key[1])
         except ImageProblemError as problem:
             return problem
-        self._keep(key, made)
-        return made
-
-    def _keep(self, key: _Key, made: bytes) -> None:
         self._made[key] = made
         self._bytes += len(made)
         while self._bytes > self._most_bytes:
             _, dropped = self._made.popitem(last=False)
             self._bytes -= len(dropped)
+        return made
 
 
 def media_type(thumbnail: bytes) -> str:
@@ -91,23 +96,22 @@ def media_type(thumbnail: bytes) -> str:
 
 
 def _drawn(path: Path, larger: bytes | None, size: int) -> bytes:
-    file = io.BytesIO(read(path)[0] if larger is None else larger)
-    with opened(file, path) as image:
+    content = read_image(path)[0] if larger is None else larger
+    with opened_image(io.BytesIO(content), path) as image:
         try:
             return _reduced(image, size)
         except Exception:  # noqa: BLE001 - a decoder may raise anything on garbage
-            shown = printable(str(path))
-            raise ImageProblemError(f"the image is damaged: {shown}") from None
+            raise ImageProblemError(f"the image is damaged: {shown(path)}") from None
 
 
 def _reduced(image: Image.Image, size: int) -> bytes:
     image.draft("RGB", (size, size))
-    profile = image.info.get("icc_profile") if image.mode in {"RGB", "RGBA", "P"} else None
     transparent = image.has_transparency_data
-    upright = ImageOps.exif_transpose(image)
-    whole = upright.convert("RGBA" if transparent else "RGB")
+    whole = ImageOps.exif_transpose(image).convert("RGBA" if transparent else "RGB")
     whole.thumbnail((size, size), Image.Resampling.LANCZOS)
     file = io.BytesIO()
-    kind = {"format": "WEBP", "method": 2} if transparent else {"format": "JPEG"}
-    whole.save(file, quality=_QUALITY, icc_profile=profile, **kind)
+    # The colour profile stays, but for modes whose profile is not one of RGB.
+    profile = image.info.get("icc_profile") if image.mode in {"RGB", "RGBA", "P"} else None
+    kind = "WEBP" if transparent else "JPEG"
+    whole.save(file, kind, quality=_QUALITY, method=2, icc_profile=profile)
     return file.getvalue()

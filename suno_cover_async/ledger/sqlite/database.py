@@ -87,10 +87,7 @@ def open_to_read(ledger: Path) -> sqlite3.Connection:
         LedgerError: There is no ledger, or the file is no ledger, has a newer version, or is
             damaged.
     """
-    ledger = _real(ledger)
-    if not ledger.exists():
-        raise LedgerError(f"there is no ledger at {shown(ledger)}; check the path")
-    _refuse_foreign(ledger)
+    ledger = _existing(ledger)
     try:
         return _open_to_read(ledger)
     except NO_USE as error:
@@ -117,6 +114,72 @@ def _open_to_read(ledger: Path) -> sqlite3.Connection:
         raise
     database.close()
     return copy
+
+
+def open_to_share(ledger: Path) -> sqlite3.Connection:
+    """Open a ledger for single statements, beside a process that may hold it for writing.
+
+    A ledger of an older version is migrated first, which needs its lock.
+
+    Returns:
+        A connection in autocommit mode, for one thread at a time. A commit is written when it
+        returns, and on the disk once `sync_log` has returned.
+
+    Raises:
+        LedgerError: There is no ledger, it cannot be used or written, or it has an older version
+            and another process holds it.
+    """
+    ledger = _existing(ledger)
+    try:
+        _refuse_damaged(ledger)
+        with contextlib.closing(_connect(ledger, "ro")) as database:
+            version = tables.version_of(database)
+        if version < tables.VERSION:
+            migrated, lock = open_to_write(ledger)
+            migrated.close()
+            lock.release()
+        return _open_to_share(ledger)
+    except NO_USE as error:
+        problem = unusable(ledger, error)
+    raise problem
+
+
+def _open_to_share(ledger: Path) -> sqlite3.Connection:
+    # A commit holds the lock that a running catalog needs for its own commits. Three settings keep
+    # that time to some 0.1 ms, within one call into SQLite, so that this process can be stopped at
+    # nearly any moment (SIGSTOP) without delaying the catalog: no fsync under the lock
+    # (synchronous = NORMAL; `sync_log` does it afterwards), no checkpoint, one statement each.
+    database = _connect(ledger, "rw")
+    try:
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.execute("PRAGMA wal_autocheckpoint = 0")
+        tables.version_of(database)  # opens the file
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def sync_log(ledger: Path) -> None:
+    """Make what was committed durable: sync the file that commits are appended to.
+
+    Raises:
+        OSError: It cannot be synced.
+    """
+    handle = os.open(_beside(_real(ledger), "-wal"), os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _existing(ledger: Path) -> Path:
+    """Resolve the path of a ledger; raise LedgerError if there is none, or a foreign file."""
+    ledger = _real(ledger)
+    if not ledger.exists():
+        raise LedgerError(f"there is no ledger at {shown(ledger)}; check the path")
+    _refuse_foreign(ledger)
+    return ledger
 
 
 def _readable(ledger: Path) -> sqlite3.Connection:

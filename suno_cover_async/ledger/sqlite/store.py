@@ -26,8 +26,9 @@ from suno_cover_async.ledger.sqlite.failures import (
     unusable,
 )
 from suno_cover_async.ledger.sqlite.lock import FileLock
-from suno_cover_async.ledger.sqlite.tables import transaction
-from suno_cover_async.ledger.store import Snapshot, Work
+from suno_cover_async.ledger.sqlite.shared import SharedConnection
+from suno_cover_async.ledger.sqlite.statements import transaction
+from suno_cover_async.ledger.store import SharedAccess, Snapshot, Transaction, Work
 
 T = TypeVar("T")
 
@@ -103,6 +104,18 @@ class SqliteStore:
         finally:
             await in_thread(snapshot.close)
 
+    @contextlib.asynccontextmanager
+    async def share(self) -> AsyncGenerator[SharedAccess, None]:
+        """Open the ledger beside a process that holds it."""
+        if self._path is None:
+            raise LedgerError("this ledger has no file to share")
+        shared = SharedConnection(self._path)
+        try:
+            await shared.open()
+            yield shared
+        finally:
+            await shared.aclose()
+
 
 class _Snapshot:
     """A connection for reading, used by one thread at a time."""
@@ -110,9 +123,11 @@ class _Snapshot:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._database: sqlite3.Connection | None = None
+        self._transaction: Transaction | None = None
 
     def open(self) -> None:
         self._database = open_to_read(self._path)
+        self._transaction = transaction(self._database)
 
     def close(self) -> None:
         if self._database is not None:
@@ -122,10 +137,10 @@ class _Snapshot:
         return await in_thread(partial(self._read, work))
 
     def _read(self, work: Work[T]) -> T:
-        if self._database is None:
+        if self._transaction is None:
             raise LedgerError("this ledger was closed")
         try:
-            return work(transaction(self._database))
+            return work(self._transaction)
         except NO_USE as error:
             problem = unusable(self._path, error)
         raise problem

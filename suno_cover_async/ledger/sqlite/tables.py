@@ -1,24 +1,20 @@
-"""Define the tables of a ledger in SQLite, their migration, and every statement on them.
+"""Define the tables of a ledger in SQLite, their migration, and the check for damage.
 
-This module must not know files, threads or what a state means. `sqlite/store.py` begins and ends
-the transactions.
+This module must not know files, threads or what a state means. `statements.py` has the statements
+on the tables.
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-
-from suno_cover_async.errors import LedgerError
-from suno_cover_async.ledger.entry import RUN_COLUMNS, TRACK_COLUMNS, Plain, Row
-from suno_cover_async.ledger.store import Transaction
+from collections.abc import Iterable
 
 APPLICATION = 0x53434F56
 """The `application_id` in the file's header: "SCOV" in ASCII."""
 
-VERSION = 2
+VERSION = 3
 """The `user_version` in the file's header."""
 
 _SCHEMA = """
-    CREATE TABLE ledger (account TEXT, catalog TEXT) STRICT;
+    CREATE TABLE ledger (account TEXT, catalog TEXT, submits INTEGER NOT NULL DEFAULT 0) STRICT;
     CREATE TABLE base_urls (base_url TEXT PRIMARY KEY) STRICT;
     CREATE TABLE runs (
         number INTEGER PRIMARY KEY,
@@ -49,12 +45,16 @@ _SCHEMA = """
         retried INTEGER NOT NULL DEFAULT 0,
         put_off INTEGER
     ) STRICT;
+"""
+_CHOICES = """
     CREATE TABLE choices (
-        number INTEGER PRIMARY KEY REFERENCES tracks,
-        decision TEXT NOT NULL CHECK (decision IN ('image', 'neither', 'later')),
+        number INTEGER PRIMARY KEY,
+        cover_task_id TEXT NOT NULL,
+        decision TEXT NOT NULL CHECK (decision IN ('undecided', 'image', 'neither', 'later')),
         image INTEGER,
         revision INTEGER NOT NULL,
-        decided_at REAL NOT NULL
+        decided_at REAL NOT NULL,
+        decided_by TEXT
     ) STRICT;
 """
 _INDEXES = """
@@ -64,11 +64,15 @@ _INDEXES = """
 _TABLES = {
     1: {"runs", "tracks"},
     2: {"ledger", "base_urls", "runs", "tracks", "choices"},
+    3: {"ledger", "base_urls", "runs", "tracks", "choices"},
 }
 _ROW_OF_ITS_OWN = {  # exactly one row, however often the ledger was used
     1: ("SELECT count(*), min(typeof(number)) FROM runs", (1, "integer")),
     2: ("SELECT count(*) FROM ledger", (1,)),
+    3: ("SELECT count(*) FROM ledger", (1,)),
 }
+
+_COUNT_SUBMITS = "UPDATE ledger SET submits = (SELECT coalesce(sum(submits), 0) FROM tracks);"
 
 # Version 1 had numbers for states, counted its openings in `runs`, and got the table `answered`
 # later. Its images that were put off until the next run become images that no run puts off
@@ -82,8 +86,9 @@ _FROM_VERSION_1 = (
     ALTER TABLE runs RENAME TO old_runs;
     """,
     _SCHEMA,
+    _CHOICES,
     """
-    INSERT INTO ledger SELECT NULL, catalog FROM old_runs;
+    INSERT INTO ledger SELECT NULL, catalog, 0 FROM old_runs;
     INSERT INTO base_urls SELECT base_url FROM answered;
     INSERT INTO tracks
         SELECT
@@ -106,13 +111,23 @@ _FROM_VERSION_1 = (
     DROP TABLE old_tracks;
     """,
     _INDEXES,
+    _COUNT_SUBMITS,
+)
+
+# Version 2 counted submits by track alone, and had a table for choices that nothing wrote to.
+_FROM_VERSION_2 = (
+    "DROP TABLE choices;",
+    _CHOICES,
+    "ALTER TABLE ledger ADD COLUMN submits INTEGER NOT NULL DEFAULT 0;",
+    _COUNT_SUBMITS,
 )
 
 
 def make(database: sqlite3.Connection) -> None:
     """Create the tables of a new ledger, in a transaction."""
     database.execute("BEGIN")
-    _run(database, (_SCHEMA, "INSERT INTO ledger VALUES (NULL, NULL)", _INDEXES))
+    only_row = "INSERT INTO ledger (account, catalog) VALUES (NULL, NULL)"
+    _run(database, (_SCHEMA, _CHOICES, only_row, _INDEXES))
     database.execute(f"PRAGMA application_id = {APPLICATION}")
     database.execute(f"PRAGMA user_version = {VERSION}")
     database.execute("COMMIT")
@@ -125,7 +140,7 @@ def migrate(database: sqlite3.Connection) -> None:
         sqlite3.Error: The migration failed; rolling back the transaction leaves the old ledger.
     """
     database.execute("BEGIN IMMEDIATE")
-    _run(database, _FROM_VERSION_1)
+    _run(database, _FROM_VERSION_1 if version_of(database) == 1 else _FROM_VERSION_2)
     database.execute(f"PRAGMA user_version = {VERSION}")
     database.execute("COMMIT")
 
@@ -156,113 +171,3 @@ def _run(database: sqlite3.Connection, scripts: Iterable[str]) -> None:
     for statement in ";".join(scripts).split(";"):
         if statement.strip():
             database.execute(statement)
-
-
-def transaction(database: sqlite3.Connection) -> Transaction:
-    """Return the statements on a connection; the caller begins and ends the transaction."""
-    return _Transaction(database)
-
-
-class _Transaction:
-    """The statements of a transaction, documented in `store.Transaction`."""
-
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
-
-    def account(self) -> str | None:
-        account: str | None
-        (account,) = self._database.execute("SELECT account FROM ledger").fetchone()
-        return account
-
-    def set_account(self, account: str | None) -> None:
-        self._database.execute("UPDATE ledger SET account = ?", (account,))
-
-    def has_base_url(self, base_url: str) -> bool:
-        query = "SELECT count(*) FROM base_urls WHERE base_url = ?"
-        (found,) = self._database.execute(query, (base_url,)).fetchone()
-        return bool(found)
-
-    def add_base_url(self, base_url: str) -> None:
-        self._database.execute("INSERT OR IGNORE INTO base_urls VALUES (?)", (base_url,))
-
-    def drop_base_urls(self) -> None:
-        self._database.execute("DELETE FROM base_urls")
-
-    def catalog(self) -> str | None:
-        fingerprint: str | None
-        (fingerprint,) = self._database.execute("SELECT catalog FROM ledger").fetchone()
-        return fingerprint
-
-    def set_catalog(self, fingerprint: str | None) -> None:
-        self._database.execute("UPDATE ledger SET catalog = ?", (fingerprint,))
-
-    def last_run(self) -> int:
-        (number,) = self._database.execute("SELECT max(number) FROM runs").fetchone()
-        return number or 0
-
-    def add_run(self, number: int, began_at: float) -> None:
-        statement = "INSERT INTO runs (number, began_at) VALUES (?, ?)"
-        self._database.execute(statement, (number, began_at))
-
-    def change_run(self, number: int, columns: Mapping[str, Plain]) -> None:
-        self._update("runs", number, columns)
-
-    def count_submit(self, number: int, *, adopted: bool) -> None:
-        counted = "adopted" if adopted else "submitted"
-        statement = f"UPDATE runs SET {counted} = {counted} + 1 WHERE number = ?"  # noqa: S608 - columns of ours
-        self._database.execute(statement, (number,))
-
-    def runs(self, limit: int) -> list[Row]:
-        return self._rows(RUN_COLUMNS, "FROM runs ORDER BY number DESC LIMIT ?", limit)
-
-    def counts(self) -> list[tuple[object, int, int]]:
-        query = "SELECT state, count(*), min(number) FROM tracks GROUP BY state"
-        return self._database.execute(query).fetchall()
-
-    def page(self, states: Sequence[str], after: int, limit: int) -> list[Row]:
-        where = "number > ?"
-        if len(states) == 1:
-            where = "state = ? AND number > ?"
-        elif states:  # "+" avoids the index, which is sorted by state; the page is by number
-            where = f"+state IN ({', '.join('?' * len(states))}) AND number > ?"
-        rest = f"FROM tracks WHERE {where} ORDER BY number LIMIT ?"
-        return self._rows(TRACK_COLUMNS, rest, *states, after, limit)
-
-    def unsaved(self, run: int, limit: int) -> list[Row]:
-        # Without INDEXED BY, SQLite uses the other index and sorts all covers on each call.
-        table = "tracks INDEXED BY tracks_by_age"
-        where = "state = 'covered' AND put_off IS NOT ?"
-        rest = f"FROM {table} WHERE {where} ORDER BY completed_at LIMIT ?"
-        return self._rows(TRACK_COLUMNS, rest, run, limit)
-
-    def track(self, number: int) -> Row:
-        return self._only(f"entry {number}", "number = ?", number)
-
-    def find(self, music_task_id: str) -> Row:
-        return self._only(f"entry of {music_task_id}", "music_task_id = ?", music_task_id)
-
-    def add(self, music_task_id: str, names: str) -> bool:
-        statement = "INSERT INTO tracks (music_task_id, names) VALUES (?, ?) ON CONFLICT DO NOTHING"
-        return self._database.execute(statement, (music_task_id, names)).rowcount == 1
-
-    def change(self, number: int, columns: Mapping[str, Plain]) -> None:
-        self._update("tracks", number, columns)
-
-    def drop(self, state: str) -> int:
-        return self._database.execute("DELETE FROM tracks WHERE state = ?", (state,)).rowcount
-
-    def _update(self, table: str, number: int, columns: Mapping[str, Plain]) -> None:
-        if not columns:
-            return
-        changes = ", ".join(f"{column} = ?" for column in columns)
-        statement = f"UPDATE {table} SET {changes} WHERE number = ?"  # noqa: S608 - columns of ours
-        self._database.execute(statement, (*columns.values(), number))
-
-    def _only(self, what: str, where: str, value: Plain) -> Row:
-        for row in self._rows(TRACK_COLUMNS, f"FROM tracks WHERE {where}", value):
-            return row
-        raise LedgerError(f"the ledger's {what} is gone: does another program write to the ledger?")
-
-    def _rows(self, columns: Sequence[str], rest: str, *values: Plain) -> list[Row]:
-        found = self._database.execute(f"SELECT {', '.join(columns)} {rest}", values)
-        return [dict(zip(columns, row, strict=True)) for row in found]
