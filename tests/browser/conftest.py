@@ -1,7 +1,7 @@
 """One browser for all tests of the page, and a function that opens a ledger's page in it."""
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,7 @@ import pytest_asyncio
 if TYPE_CHECKING:  # where playwright is missing, the modules of tests are skipped
     from playwright.async_api import Browser
 
-    from tests.support.browsers import Review
-
-Start = Callable[..., Awaitable["Review"]]
+    from tests.support.browsers import Review, Start
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -26,7 +24,7 @@ async def browser() -> "AsyncIterator[Browser]":
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def start(browser: "Browser", tmp_path: Path) -> AsyncIterator[Start]:
+async def start(browser: "Browser", tmp_path: Path) -> "AsyncIterator[Start]":
     """Open the page of a new ledger with covers of these tracks, or of so many."""
     from tests.support.browsers import reviewing  # noqa: PLC0415 - see above
 

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from tests.support.review_ledgers import a_review_ledger
 from tests.support.review_pages import Page as Served
 from tests.support.review_pages import serving
 
-MILLISECONDS = PATIENCE * 1_000
+MILLISECONDS = 6_000
 LAPTOP, DESKTOP, PHONE = (1280, 800), (1920, 1080), (390, 844)
 NEXT_STEP = "suno-cover apply covers.db --into artwork"
 
@@ -146,9 +146,12 @@ class Review:
 
     async def all_saved(self) -> None:
         """Wait until the page has nothing that is not saved."""
-        await self.page.wait_for_function(
-            "async () => (await import('./server.js')).saves.size === 0"
-        )
+        while await self.unsaved():
+            await self.page.evaluate("() => new Promise(requestAnimationFrame)")
+
+    async def unsaved(self) -> int:
+        """Return how many decisions the page has that are not saved."""
+        return int(await self.page.evaluate("import('./server.js').then((it) => it.saves.size)"))
 
     async def choices(self) -> dict[int, Choice]:
         """Read the choices in the ledger, those of undecided covers left out."""
@@ -173,6 +176,10 @@ class Review:
         async with Ledger(self.path).choices() as choices:
             revision = (await choices.entry(number)).choice.revision
             await choices.choose(number, decision, image, revision=revision, by="Ben")
+
+
+Start = Callable[..., Awaitable[Review]]
+"""Opens the page of a new ledger with covers of these tracks, or of so many."""
 
 
 @contextlib.asynccontextmanager

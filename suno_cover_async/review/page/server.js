@@ -105,10 +105,12 @@ export async function readPair(number) {
   }
 }
 
-// Keep one object for each pair, with the person's own decision in it.
+// Keep one object for each pair, with the person's own decision in it. An answer that was on its
+// way while a decision was saved does not undo it.
 export function know(pair) {
   const known = pairs.get(pair.number) ?? {};
-  Object.assign(known, pair, { choice: { ...pair.choice } });
+  const isOlder = known.choice?.revision > pair.choice.revision;
+  Object.assign(known, pair, { choice: isOlder ? known.choice : { ...pair.choice } });
   pairs.set(pair.number, known);
   const save = saves.get(pair.number);
   if (save) Object.assign(known.choice, { decision: save.decision, image: save.image });
