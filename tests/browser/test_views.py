@@ -32,7 +32,10 @@ async def images_are_complete(review: Review) -> bool:
 
 async def test_the_next_four_pairs_are_there_before_they_are_shown(start: Start) -> None:
     review = await start(8)
-    await review.page.wait_for_load_state("networkidle")
+    await review.page.wait_for_function(
+        """() => [2, 3, 4, 5].every((number) => performance.getEntriesByType("resource").filter(
+          ({ name }) => name.includes(`/images/${number}/`)).length === 8)"""  # two in four sizes
+    )
     await review.context.set_offline(offline=True)
 
     for number in range(2, 6):
@@ -94,6 +97,7 @@ async def test_after_a_click_on_a_filter_keys_work(start: Start) -> None:
     review = await start(3)
     await review.page.get_by_role("link", name="All 3").click()
     await expect(review.title).to_be_focused()
+    await expect(review.page.locator("#page")).to_have_attribute("aria-busy", "false")
 
     await review.press("ArrowLeft")
 
@@ -154,7 +158,9 @@ async def test_when_all_is_decided_the_next_step_can_be_copied(start: Start) -> 
 async def test_where_the_page_may_not_copy_the_next_step_is_selected(start: Start) -> None:
     review = await start(1)
     await review.press("ArrowLeft")
-    await review.page.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error())")
+    await review.page.evaluate(
+        "() => { navigator.clipboard.writeText = () => Promise.reject(new Error()); }"
+    )
 
     await review.page.get_by_role("button", name="Copy").click()
 
@@ -234,13 +240,11 @@ async def test_a_click_in_the_grid_opens_that_pair(start: Start) -> None:
 async def test_the_grid_reads_pages_as_it_is_scrolled(start: Start) -> None:
     review = await start(170, fragment="#view=grid")
     cells = review.page.locator("#cells li")
-    await expect(cells).not_to_have_count(0)
-    assert await cells.count() < 170
 
-    while await cells.count() < 170:
+    for count in (50, 100, 150, 170):
+        await expect(cells).to_have_count(count)
         await review.page.locator("#grid").evaluate("(grid) => grid.scrollTo(0, 1e6)")
 
-    await expect(cells).to_have_count(170)
     style = await cells.first.evaluate("(cell) => getComputedStyle(cell).contentVisibility")
     assert style == "auto"
     assert await cells.last.locator("img").first.get_attribute("loading") == "lazy"
@@ -272,7 +276,7 @@ async def test_odd_titles_are_shown_whole_and_nothing_is_wider_than_the_page(
     wide = "document.documentElement.scrollWidth > innerWidth"
     assert not await review.page.evaluate(wide)
     box = await review.title.evaluate("(it) => [it.scrollHeight - it.clientHeight]")
-    assert box == [0]
+    assert box[0] <= 1  # a part of a pixel
     await expect(review.page.locator("#artist")).to_be_hidden()
 
 

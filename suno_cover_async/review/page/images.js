@@ -36,7 +36,8 @@ export function figuresOf(pair) {
 export const forget = (number) => (number === undefined ? stages.clear() : stages.delete(number));
 
 function figureOf(side, image) {
-  const figure = template.content.cloneNode(true).firstElementChild;
+  // A clone would belong to the template's own document, which loads no images.
+  const figure = document.importNode(template.content, true).firstElementChild;
   figure.querySelector("b").textContent = side;
   if (!image || image.problem) {
     fail(figure, image?.problem ?? "there is only one image");

@@ -101,6 +101,7 @@ async function open() {
   const mine = newList(view.pair ? view.pair - 1 : 0);
   list = mine;
   found = null;
+  page.ariaBusy = "true";
   if (document.activeElement !== searchField) searchField.value = view.search;
   if (view.grid) {
     openGrid();
@@ -440,7 +441,7 @@ async function fillGrid() {
 }
 
 function cellOf(pair) {
-  const cell = byId("cell-template").content.cloneNode(true).firstElementChild;
+  const cell = document.importNode(byId("cell-template").content, true).firstElementChild;
   const { decision, image: chosen } = pair.choice;
   cell.dataset.decision = decision;
   cell.firstElementChild.href = fragment({ grid: false, pair: pair.number });
@@ -479,11 +480,14 @@ const CONTROLS = "a, button:not(.image), input, select, summary, textarea";
 
 // Whether a key is for the page, and not for what has the focus.
 function isOurs(event) {
-  if (!useKeys.checked || document.querySelector("dialog[open]")) return false;
+  const isTaken = event.defaultPrevented || document.querySelector("dialog[open]");
+  if (isTaken || !useKeys.checked) return false;
   const hasModifier = event.ctrlKey || event.altKey || event.metaKey;
   const hasShift = event.shiftKey && !"/?".includes(event.key); // some keyboards need it for these
   if (hasModifier || hasShift || event.isComposing) return false;
-  return Object.hasOwn(ACTIONS, event.key) && !event.target.closest?.(CONTROLS);
+  if (!Object.hasOwn(ACTIONS, event.key)) return false;
+  const control = event.target.closest?.(CONTROLS);
+  return !control || control.closest("dialog") !== null; // of a dialog that was closed just now
 }
 
 addEventListener("keydown", (event) => {

@@ -54,9 +54,9 @@ async function enter(text) {
   waiting = null;
   const { person } = summary;
   await readSummary();
-  // What one person left unsaved stays stored for that person.
-  if (person && person !== summary.person) location.reload();
-  return true;
+  if (!person || person === summary.person) return true;
+  location.reload(); // nothing goes on here: what one person left unsaved stays stored for that one
+  return false;
 }
 
 // Return the token in what was pasted, or the URL of another address with what is not saved.
