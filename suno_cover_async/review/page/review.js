@@ -19,6 +19,7 @@ const PAGE = 50; // pairs that are read at once
 const FEW = 8; // pairs left when the next page is read
 const MANY_COLUMNS = 5; // more are collapsed
 const LONG_TITLE = 48; // characters; it is set smaller
+const LONG_LINES = 120; // characters of what will be written; set smaller as well
 const POLL = 4_000; // ms between two requests for the summary
 const TYPING = 200; // ms without a key until a search begins
 const KEYS_OFF = "suno-review-keys-off";
@@ -299,6 +300,7 @@ function showDetails(pair) {
   byId("others").hidden = count <= 2;
   byId("others").textContent = `Show the other images (${count} in all)`;
   byId("written").hidden = !pair.destinations.length;
+  byId("written").classList.toggle("long", pair.destinations.join("").length > LONG_LINES);
   const lines = pair.destinations.map((text) => make("li", text));
   byId("written").querySelector("ul").replaceChildren(...lines);
   const others = pair.titles.filter((text) => text !== pair.title);
@@ -319,7 +321,7 @@ function showDetails(pair) {
 function showEmpty() {
   const counts = server.adjusted(found ?? summary.counts);
   const [heading, text, ways] = emptiness(counts);
-  showTitle(FILTERS[view.show], {});
+  showTitle(`${FILTERS[view.show]} covers`, {});
   byId("notice").hidden = true;
   for (const button of document.querySelectorAll("#actions button:not([data-key=Backspace])")) {
     button.disabled = true;
@@ -409,7 +411,7 @@ function openGrid() {
   page.ariaBusy = "false";
   showOnly(["grid"]);
   byId("notice").hidden = true;
-  showTitle(view.search ? `“${view.search}”` : FILTERS[view.show], { position: "Grid" });
+  showTitle(view.search ? `“${view.search}”` : `${FILTERS[view.show]} covers`, { position: "Grid" });
   byId("cells").replaceChildren();
   gridEnd.textContent = "";
   cells = { after: 0, more: true, isLoading: false };
