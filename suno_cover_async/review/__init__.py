@@ -5,6 +5,7 @@ know how choices are stored, and it writes no file. Open `app.py` first: it has 
 `server.py` runs the page for the command line; `review_app` mounts it in another application.
 """
 
-from suno_cover_async.review.app import Destinations, Person, review_app
+from suno_cover_async.review.app import Person, review_app
+from suno_cover_async.review.pairs import Destinations
 
 __all__ = ["Destinations", "Person", "review_app"]

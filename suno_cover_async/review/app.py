@@ -77,13 +77,15 @@ def review_app(
             called in a thread.
         next_step: A command to show once everything is decided.
     """
-    return make_app(
+    app = make_app(
         ledger,
         guards=[from_this_page("http", "https")],
         person=person or (lambda _: "somebody"),
         destinations=destinations,
         next_step=next_step,
     )
+    app.router.add_get("", _to_page)  # where it is mounted, this is its path without a slash
+    return app
 
 
 def make_app(
@@ -111,6 +113,12 @@ def make_app(
     app.router.add_put(f"/api/pairs/{_NUMBER}/choice", review.choose)
     add(f"/images/{_NUMBER}/{{image:[0-9]{{1,4}}}}", review.image)
     return app
+
+
+async def _to_page(request: web.Request) -> web.Response:
+    """Lead to the same path with a slash, below which the page's own URLs are."""
+    where = request.path.rpartition("/")[2] + "/"
+    return web.Response(status=HTTPStatus.TEMPORARY_REDIRECT, headers={"Location": where})
 
 
 async def _send_file(

@@ -4,24 +4,16 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncGenerator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from suno_cover_async import (
-    CoverDetails,
-    CoverStatus,
-    CoverTask,
-    Ledger,
-    LedgerEntry,
-    Track,
-    TrackState,
-)
+from suno_cover_async import CoverTask, Ledger, LedgerEntry, Track, TrackState
 from suno_cover_async.review.server import listen
 from suno_cover_async.sandbox.images import draw
 from tests.support.commands import PATIENCE
+from tests.support.saved_covers import a_cover
 
 SIDE = 48
 """Of the images, in pixels."""
@@ -34,14 +26,9 @@ async def add_saved(ledger: Ledger, tracks: Sequence[Track], folder: Path) -> No
     await ledger.take_in(tracks)
     folder.mkdir(exist_ok=True)
     for entry in await ledger.next_open(TrackState.WAITING, 0, len(tracks)):
+        details = a_cover(entry.tracks[0])
         task = CoverTask(
-            cover_task_id=f"c{entry.number}", music_task_id=entry.music_task_id, adopted=False
-        )
-        details = CoverDetails(
-            cover_task_id=task.cover_task_id,
-            status=CoverStatus.SUCCESS,
-            images=("https://x.example/1.png", "https://x.example/2.png"),
-            completed_at=datetime.now(UTC),
+            cover_task_id=details.cover_task_id, music_task_id=entry.music_task_id, adopted=False
         )
         await ledger.submitted(entry, task)
         await ledger.covered(entry, details)
@@ -97,8 +84,8 @@ class Page:
     """
 
     port: int
-    urls: dict[str, str] = attrs.Factory(dict)
-    renewed: list[tuple[str, str]] = attrs.Factory(list)
+    urls: dict[str, str] = attrs.field(factory=dict[str, str])
+    renewed: list[tuple[str, str]] = attrs.field(factory=list[tuple[str, str]])
     prefix: str = "/"
     session: str | None = None
     scheme: str = "http"
@@ -122,17 +109,38 @@ class Page:
 
     async def send(self, method: str, path: str, body: object, **headers: str | None) -> Answer:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        usual = {"origin": self.origin, "content_type": "application/json"}
+        usual: dict[str, str | None] = {
+            "origin": self.origin,
+            "content_type": "application/json",
+        }
         return await self.ask(method, path, headers=usual | headers, body=content)
 
     async def choose(self, number: int, decision: str, image: int | None, revision: int) -> Answer:
         body = {"decision": decision, "image": image, "revision": revision}
         return await self.send("PUT", f"api/pairs/{number}/choice", body)
 
+    def head_of_a_choice(self, number: int, length: int) -> bytes:
+        """Return the head of a choice whose body has this length."""
+        lines = [
+            f"PUT {self.prefix}api/pairs/{number}/choice HTTP/1.1",
+            f"Host: {self.host}",
+            f"Cookie: {self.session}",
+            f"Origin: {self.origin}",
+            "Content-Type: application/json",
+            "Connection: close",
+            f"Content-Length: {length}",
+            "\r\n",
+        ]
+        return "\r\n".join(lines).encode()
+
     async def ask(
         self, method: str, path: str, *, headers: dict[str, str | None], body: bytes = b""
     ) -> Answer:
-        usual = {"host": self.host, "cookie": self.session, "connection": "close"}
+        usual: dict[str, str | None] = {
+            "host": self.host,
+            "cookie": self.session,
+            "connection": "close",
+        }
         if body:
             usual["content_length"] = str(len(body))
         given = (usual | headers).items()

@@ -6,6 +6,7 @@ It prints the URLs and what comes next; `suno_cover_async.review` is the page.
 import asyncio
 import contextlib
 import getpass
+import re
 import shlex
 import threading
 import webbrowser
@@ -25,6 +26,7 @@ from suno_cover_async.review.server import listen
 
 _PORT = 8485
 _LONGEST_NAME = 80
+_HOST_NAME = re.compile(r"[A-Za-z0-9.-]{1,253}")
 
 
 @click.command("review", short_help="Choose one image of each cover, in a browser.", epilog=EPILOG)
@@ -76,8 +78,13 @@ def review(
     Ctrl-C ends it; the exit code is 0.
     """
     who = _checked(people) or [_login_name()]
+    if not all(map(_HOST_NAME.fullmatch, names)):
+        raise click.UsageError("--name needs a host name alone, such as studio.local")
     with logging_to(stderr(), 0):
-        return run(serve(ledger_path, host=host, port=port, people=who, names=names, opens=opens))
+        return run(
+            serve(ledger_path, host=host, port=port, people=who, names=names, opens=opens),
+            waits_for="requests that are being answered",
+        )
 
 
 async def serve(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.review_pages import Page, a_ledger, serving
+from tests.support.review_pages import a_ledger, serving
 
 
 def token_of(url: str) -> str:

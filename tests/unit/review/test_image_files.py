@@ -19,7 +19,6 @@ from tests.support.odd_images import HTML, SVG, png_that_claims
 
 
 def problem_of(path: Path) -> str:
-    """Return the problem that the facts show, which reading has as well unless it is of decoding."""
     problem = ImageFiles().facts(path).problem
     assert problem is not None
     return problem
@@ -127,12 +126,13 @@ def test_a_damaged_header_says_so(tmp_path: Path) -> None:
     ],
 )
 def test_an_image_of_more_than_64_million_pixels_is_a_problem_and_no_warning(
-    width: int, height: int, shown: str, tmp_path: Path
+    width: int, height: int, shown: str, tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
     path = tmp_path / "bomb.png"
     path.write_bytes(png_that_claims(width, height))
 
     assert problem_of(path) == f"the image is {shown}: {path}"
+    assert list(recwarn) == []
 
 
 def test_facts_are_read_again_only_when_the_file_changed(tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ def test_a_pair_has_what_the_page_shows(tmp_path: Path) -> None:
     pair = pair_of(an_entry(track, files=files), ImageFiles(), lambda _: ["artwork/Song.jpg"])
 
     versions = [image["url"].partition("?v=")[2] for image in pair["images"]]
-    assert all(versions) and len(set(versions)) == 2
+    assert all(versions)
+    assert len(set(versions)) == 2
     assert pair == {
         "number": 7,
         "music_task_id": "m",

@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
 
 from suno_cover_async.review.image_files import ImageProblemError
 from suno_cover_async.review.thumbnails import SIZES, Thumbnails, media_type
@@ -65,11 +65,11 @@ async def test_transparency_is_kept(tmp_path: Path) -> None:
 
     thumbnail = await made(tmp_path / "x.png", 64)
 
-    assert thumbnail.convert("RGBA").getextrema()[3] == (0, 0)
+    assert thumbnail.convert("RGBA").getchannel("A").getextrema() == (0, 0)
 
 
 async def test_the_colour_profile_is_kept(tmp_path: Path) -> None:
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    profile = b"the bytes of a profile"
     Image.new("RGB", (700, 700)).save(tmp_path / "x.png", icc_profile=profile)
 
     assert (await made(tmp_path / "x.png", 64)).info["icc_profile"] == profile
