@@ -21,8 +21,6 @@ async def browser() -> "AsyncIterator[Browser]":
         yield launched
 
 
-
-
 @pytest_asyncio.fixture(loop_scope="session")
 async def start(browser: "Browser", tmp_path: Path) -> "AsyncIterator[Start]":
     """Open the page of a new ledger with covers of these tracks, or of so many."""

@@ -263,8 +263,11 @@ async def test_by_tab_alone_every_control_is_reached_and_its_focus_is_seen(start
     for _ in range(40):
         await review.press("Tab")
         name, outline = await review.page.evaluate(
-            """() => { const it = document.activeElement; return [
-              it.ariaLabel || it.textContent.trim() || it.id, getComputedStyle(it).outlineWidth]; }"""
+            """() => {
+              const it = document.activeElement;
+              const name = it.ariaLabel || it.textContent.trim() || it.id;
+              return [name, getComputedStyle(it).outlineWidth];
+            }"""
         )
         if await review.page.evaluate("document.activeElement !== document.body"):
             assert outline == "2px", name
@@ -272,4 +275,5 @@ async def test_by_tab_alone_every_control_is_reached_and_its_focus_is_seen(start
 
     for wanted in ("Take left ←", "Neither ↓", "Undo Backspace", "Grid g", "Help ?", "All 2"):
         assert wanted in seen
-    assert {"Left image, 48 × 48: zoom", "search-field"} <= seen
+    assert "search-field" in seen
+    assert any(name.startswith("Left image, 48") and name.endswith(": zoom") for name in seen)

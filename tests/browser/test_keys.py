@@ -21,10 +21,6 @@ ACTIONS = {
 SHOWN = {"ArrowLeft": "←", "ArrowRight": "→", "ArrowDown": "↓", " ": "Space"}
 
 
-async def title_is(review: Review, number: int) -> None:
-    await expect(review.page.locator("#position")).to_have_text(f"No. {number}")
-
-
 async def places(review: Review) -> list[tuple[float, float, float]]:
     """Return which place of each zoomed image is in the middle of its view, and its scale."""
     boxes = await review.page.evaluate(
@@ -42,7 +38,7 @@ async def test_arrows_take_the_left_or_the_right_image(start: Start) -> None:
 
     await review.press("ArrowRight", "ArrowLeft")
 
-    await title_is(review, 3)
+    await review.shows(3)
     assert await review.decisions() == {1: 2, 2: 1}
 
 
@@ -51,23 +47,23 @@ async def test_down_is_neither_and_space_is_later(start: Start) -> None:
 
     await review.press("ArrowDown", " ")
 
-    await title_is(review, 3)
+    await review.shows(3)
     assert await review.decisions() == {1: "neither", 2: "later"}
 
 
 async def test_backspace_undoes_any_decision_and_again_the_one_before(start: Start) -> None:
     review = await start(5)
     await review.press("ArrowLeft", "ArrowDown", " ", "ArrowRight")
-    await title_is(review, 5)
+    await review.shows(5)
 
     for number in (4, 3, 2):
         await review.press("Backspace")
-        await title_is(review, number)
+        await review.shows(number)
 
     await expect(review.status).to_contain_text("Undone")
     assert await review.decisions() == {1: 1}
     await review.press("Backspace", "Backspace")
-    await title_is(review, 1)
+    await review.shows(1)
     await expect(review.status).to_have_text("There is nothing to undo.")
     assert await review.decisions() == {}
 
@@ -76,14 +72,14 @@ async def test_backspace_returns_to_the_decision_before(start: Start) -> None:
     review = await start(2, fragment="#show=all")
     await review.press("ArrowLeft", "ArrowLeft")
     await review.page.get_by_role("button", name="Begin again").click()
-    await title_is(review, 1)
+    await review.shows(1)
 
     await review.press("ArrowRight")
-    await title_is(review, 2)
+    await review.shows(2)
     assert await review.decisions() == {1: 2, 2: 1}
     await review.press("Backspace")
 
-    await title_is(review, 1)
+    await review.shows(1)
     assert await review.decisions() == {1: 1, 2: 1}
 
 
@@ -94,7 +90,7 @@ async def test_after_the_last_decision_backspace_returns_to_it(start: Start) -> 
 
     await review.press("Backspace")
 
-    await title_is(review, 1)
+    await review.shows(1)
 
 
 async def test_enter_on_an_image_zooms_both_at_the_same_place_and_scale(start: Start) -> None:
@@ -111,7 +107,7 @@ async def test_enter_on_an_image_zooms_both_at_the_same_place_and_scale(start: S
     await review.press("Enter")
     await expect(review.page.locator("#zoom")).to_be_hidden()
     await expect(image).to_be_focused()
-    await title_is(review, 1)
+    await review.shows(1)
 
 
 async def test_arrows_pan_both_zoomed_images_and_decide_nothing(start: Start) -> None:
@@ -197,7 +193,7 @@ async def test_buttons_do_what_their_keys_do(start: Start) -> None:
     for name in ("Take left", "Take right", "Neither", "Later", "Take left", "Undo"):
         await review.page.get_by_role("button", name=name).click()
 
-    await title_is(review, 5)
+    await review.shows(5)
     assert await review.decisions() == {1: 1, 2: 2, 3: "neither", 4: "later"}
     await review.page.get_by_role("button", name="Zoom", exact=True).click()
     await review.page.get_by_role("button", name="Close").click()
@@ -212,7 +208,7 @@ async def test_a_key_that_is_held_decides_once(start: Start) -> None:
         await review.page.keyboard.down("ArrowLeft")
     await review.page.keyboard.up("ArrowLeft")
 
-    await title_is(review, 2)
+    await review.shows(2)
     assert await review.decisions() == {1: 1}
 
 
@@ -236,7 +232,7 @@ async def test_keys_do_nothing_while_a_control_has_the_focus(start: Start, contr
 
     await review.press("ArrowLeft", "ArrowRight", "ArrowDown", "Backspace", "g")
 
-    await title_is(review, 1)
+    await review.shows(1)
     await expect(review.page.locator("#stage")).to_be_visible()
     assert await review.decisions() == {}
 
@@ -247,7 +243,7 @@ async def test_keys_do_nothing_in_a_dialog(start: Start) -> None:
 
     await review.press("ArrowLeft", "ArrowDown", "Escape")
 
-    await title_is(review, 1)
+    await review.shows(1)
     assert await review.decisions() == {}
 
 
@@ -257,7 +253,7 @@ async def test_keys_work_while_an_image_has_the_focus(start: Start) -> None:
 
     await review.press("ArrowRight", " ", "ArrowDown")
 
-    await title_is(review, 4)
+    await review.shows(4)
     assert await review.decisions() == {1: 2, 2: "later", 3: "neither"}
 
 
@@ -267,7 +263,7 @@ async def test_space_on_a_focused_button_presses_it(start: Start) -> None:
 
     await review.press(" ")
 
-    await title_is(review, 2)
+    await review.shows(2)
     assert await review.decisions() == {1: "neither"}
 
 
@@ -277,7 +273,7 @@ async def test_keys_with_a_modifier_are_the_browsers(start: Start, modifier: str
 
     await review.press(f"{modifier}+ArrowDown", f"{modifier}+Backspace", f"{modifier}+ArrowUp")
 
-    await title_is(review, 1)
+    await review.shows(1)
     assert await review.decisions() == {}
 
 
@@ -288,15 +284,15 @@ async def test_keys_can_be_switched_off_and_stay_off(start: Start) -> None:
     await review.press("Escape")
 
     await review.press("ArrowLeft", "g", "?", " ")
-    await title_is(review, 1)
+    await review.shows(1)
     await expect(review.page.locator("#actions kbd").first).to_be_hidden()
     await review.page.reload()
-    await title_is(review, 1)
+    await review.shows(1)
     await review.press("ArrowLeft")
 
-    await title_is(review, 1)
+    await review.shows(1)
     await review.page.get_by_role("button", name="Take right").click()
-    await title_is(review, 2)
+    await review.shows(2)
     assert await review.decisions() == {1: 2}
 
 
@@ -321,13 +317,13 @@ async def test_without_storage_the_page_works(start: Start) -> None:
         "Object.defineProperty(window, 'localStorage', {get() { throw new Error('blocked'); }})"
     )
     await review.page.reload()
-    await title_is(review, 1)
+    await review.shows(1)
 
     await review.press("ArrowLeft", "?")
     await review.page.get_by_label("Use these keys").uncheck()
     await review.press("Escape", "ArrowLeft")
 
-    await title_is(review, 2)
+    await review.shows(2)
     assert await review.decisions() == {1: 1}
 
 
@@ -340,7 +336,7 @@ async def test_after_a_pressed_button_the_focus_is_on_the_title_and_keys_work(
     await expect(review.title).to_be_focused()
     await review.press(" ")
 
-    await title_is(review, 3)
+    await review.shows(3)
     assert await review.decisions() == {1: 1, 2: "later"}
 
 
@@ -352,7 +348,7 @@ async def test_after_a_decision_on_an_image_the_focus_is_on_the_next_image_of_th
 
     await review.press("ArrowLeft")
 
-    await title_is(review, 2)
+    await review.shows(2)
     await expect(review.page.get_by_role("button", name="Right image")).to_be_focused()
 
 
@@ -361,7 +357,7 @@ async def test_after_a_key_without_focus_nothing_has_the_focus(start: Start) -> 
 
     await review.press("ArrowLeft")
 
-    await title_is(review, 2)
+    await review.shows(2)
     await expect(review.focused).to_have_count(0)
 
 
@@ -380,13 +376,13 @@ async def test_the_live_region_says_the_decision_and_the_next_title(start: Start
 async def test_the_chosen_image_is_marked_by_text_and_by_a_pressed_button(start: Start) -> None:
     review = await start(2)
     await review.press("ArrowRight", "Backspace")
-    await title_is(review, 1)
+    await review.shows(1)
     await review.press("ArrowRight")
     await review.all_saved()
 
     await review.page.goto(re.sub("/#?$", "/#show=all", review.page.url))
 
-    await title_is(review, 1)
+    await review.shows(1)
     take = review.page.get_by_role("button", name="Take right")
     await expect(take).to_have_attribute("aria-pressed", "true")
     await expect(review.page.locator("figure.chosen figcaption")).to_contain_text("Chosen")

@@ -15,10 +15,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 CHOICES = "**/choice"
 
 
-async def title_is(review: Review, number: int) -> None:
-    await expect(review.page.locator("#position")).to_have_text(f"No. {number}")
-
-
 def asked(route: Route) -> tuple[int, str, int | None]:
     """Return the number, the decision and the image that a request is about."""
     body: dict[str, Any] = json.loads(route.request.post_data or "")
@@ -35,7 +31,7 @@ async def test_a_decision_advances_before_the_server_answers(start: Start) -> No
 
     await review.page.route(CHOICES, hold)
     await review.press("ArrowLeft", "ArrowRight")
-    await title_is(review, 3)
+    await review.shows(3)
     assert await review.choices() == {}
     answer.set()
 
@@ -77,7 +73,7 @@ async def test_a_decision_that_changes_while_it_is_sent_is_sent_again(start: Sta
 
     await review.page.route(CHOICES, hold)
     await review.press("ArrowLeft", "Backspace", "ArrowRight")
-    await title_is(review, 2)
+    await review.shows(2)
     answer.set()
 
     assert await review.decisions() == {1: 2}
@@ -127,7 +123,7 @@ async def test_what_is_not_saved_outlasts_a_reload(start: Start) -> None:
 
     await review.page.reload()
 
-    await title_is(review, 4)
+    await review.shows(4)
     await expect(review.page.locator("#offline")).to_contain_text("3 decisions")
     assert await review.choices() == {}
     await review.page.unroute(CHOICES)
@@ -150,7 +146,7 @@ async def test_stored_decisions_of_another_ledger_of_that_name_are_not_sent(star
     await review.page.unroute(CHOICES)
     await review.page.reload()
 
-    await title_is(review, 1)
+    await review.shows(1)
     assert await review.decisions() == {}
     assert len(await review.page.evaluate("Object.keys(localStorage)")) == 1
 
@@ -163,7 +159,7 @@ async def test_what_one_person_left_is_not_saved_as_anothers(start: Start) -> No
     await review.page.unroute(CHOICES)
 
     await review.page.goto(review.url("Ben"))
-    await title_is(review, 1)
+    await review.shows(1)
     await review.press("ArrowDown")
     assert await review.decisions() == {1: "neither"}
 
@@ -204,7 +200,7 @@ async def test_an_undo_after_a_lost_answer_is_no_conflict(start: Start) -> None:
 
     await review.page.route(CHOICES, lose)
     await review.press("ArrowLeft", "Backspace", "ArrowDown")
-    await title_is(review, 2)
+    await review.shows(2)
     held.set()
 
     assert await review.decisions() == {1: "neither"}
@@ -217,15 +213,15 @@ async def test_a_refused_save_returns_the_pair_with_the_reason(start: Start, sta
     await review.page.route(CHOICES, lambda route: refuse(route, status, "the image is gone"))
 
     await review.press("ArrowLeft")
-    await title_is(review, 2)
+    await review.shows(2)
     await expect(review.status).to_contain_text("the image is gone")
     await review.page.unroute(CHOICES)
     await review.press("ArrowRight")
 
-    await title_is(review, 1)
+    await review.shows(1)
     await expect(review.page.locator("#reason")).to_have_text("Not saved: the image is gone")
     await review.press("ArrowDown")
-    await title_is(review, 3)
+    await review.shows(3)
     assert await review.decisions() == {1: "neither", 2: 2}
 
 
@@ -235,7 +231,7 @@ async def test_a_refused_save_of_the_last_pair_shows_it_again(start: Start) -> N
 
     await review.press("ArrowLeft")
 
-    await title_is(review, 1)
+    await review.shows(1)
     await expect(review.page.locator("#notice")).to_contain_text("the image is gone")
 
 
@@ -243,10 +239,10 @@ async def conflict(review: Review) -> None:
     """Decide about the first pair after Ben did, and come to the pair that is returned."""
     await review.choose(1, Decision.IMAGE, 2)
     await review.press("ArrowLeft")
-    await title_is(review, 2)
+    await review.shows(2)
     await expect(review.status).to_contain_text("Ben chose image 2")
     await review.press("ArrowDown")
-    await title_is(review, 1)
+    await review.shows(1)
 
 
 async def test_a_conflict_says_who_was_first_and_what_they_chose(start: Start) -> None:
@@ -265,7 +261,7 @@ async def test_keep_theirs_goes_on_with_their_choice(start: Start) -> None:
 
     await review.page.get_by_role("button", name="Keep theirs").click()
 
-    await title_is(review, 3)
+    await review.shows(3)
     assert await review.decisions() == {1: 2, 2: "neither"}
     assert (await review.choices())[1].decided_by == "Ben"
 
@@ -276,11 +272,11 @@ async def test_take_mine_replaces_their_choice(start: Start) -> None:
 
     await review.page.get_by_role("button", name="Take mine").click()
 
-    await title_is(review, 3)
+    await review.shows(3)
     assert await review.decisions() == {1: 1, 2: "neither"}
     assert (await review.choices())[1].decided_by == "Ann"
     await review.press("Backspace")
-    await title_is(review, 1)
+    await review.shows(1)
     assert await review.decisions() == {1: 2, 2: "neither"}
 
 
@@ -294,7 +290,7 @@ async def test_two_browsers_on_one_pair_agree_in_the_end(start: Start) -> None:
     await review.press("ArrowLeft")
     await expect(review.status).to_contain_text("Ben chose image 2")
     await review.press("ArrowDown")
-    await title_is(review, 1)
+    await review.shows(1)
     await review.page.get_by_role("button", name="Keep theirs").click()
 
     assert await review.decisions() == {1: 2, 2: "neither"}
@@ -315,7 +311,7 @@ async def test_a_conflict_that_comes_in_the_grid_is_shown_after_it(start: Start)
     await expect(review.status).to_contain_text("Ben chose neither")
     await review.press("g")
 
-    await title_is(review, 1)
+    await review.shows(1)
     await expect(review.page.locator("#reason")).to_contain_text("Ben was first")
 
 
@@ -328,6 +324,6 @@ async def test_undo_leaves_what_somebody_decided_since(start: Start) -> None:
     await expect(review.page.locator("#cells .chosen")).to_have_count(1)
     await review.press("g", "Backspace")
 
-    await title_is(review, 1)
+    await review.shows(1)
     await expect(review.status).to_contain_text("Somebody else decided since")
     assert await review.decisions() == {1: 2}

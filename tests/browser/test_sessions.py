@@ -10,11 +10,7 @@ from tests.support.browsers import Review, Start, expect
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-ENDED = "The page’s session ended"
-
-
-async def title_is(review: Review, number: int) -> None:
-    await expect(review.page.locator("#position")).to_have_text(f"No. {number}")
+ENDED = "session ended"
 
 
 async def lose_session(review: Review) -> None:
@@ -49,7 +45,7 @@ async def test_after_a_restart_the_page_takes_the_newest_url_and_loses_nothing(
     await paste(review, review.url())
 
     await expect(dialog).to_be_hidden()
-    await title_is(review, 3)
+    await review.shows(3)
     assert await review.decisions() == {1: 1, 2: "neither"}
 
 
@@ -82,7 +78,7 @@ async def test_without_a_session_the_page_asks_for_one(start: Start) -> None:
     await review.page.reload()
     await paste(review, review.url())
 
-    await title_is(review, 1)
+    await review.shows(1)
 
 
 async def test_the_url_of_another_address_is_a_link_that_takes_the_decisions_along(
@@ -108,7 +104,7 @@ async def test_the_url_of_another_address_is_a_link_that_takes_the_decisions_alo
     await expect(dialog).to_contain_text(f"{title_of('music-00001')}: left")
     await expect(dialog).to_contain_text(f"{title_of('music-00002')}: neither")
     await dialog.get_by_role("button", name="Save them").click()
-    await title_is(review, 3)
+    await review.shows(3)
     assert await review.decisions() == {1: 1, 2: "neither"}
     assert "unsaved" not in review.page.url
 
@@ -127,7 +123,7 @@ async def test_a_fragment_from_elsewhere_decides_nothing_unless_the_person_says_
     else:
         await review.page.get_by_role("button", name=answer).click()
 
-    await title_is(review, 1)
+    await review.shows(1)
     assert await review.decisions() == {}
 
 
@@ -143,7 +139,7 @@ async def test_a_fragment_of_another_ledger_or_without_sense_is_dropped(
     await review.page.goto(review.page.url + fragment)
     await review.page.reload()
 
-    await title_is(review, 1)
+    await review.shows(1)
     await expect(review.page.get_by_role("dialog")).to_have_count(0)
     assert "unsaved" not in review.page.url
     assert await review.decisions() == {}
@@ -156,5 +152,5 @@ async def test_another_persons_url_begins_with_that_persons_page(start: Start) -
     await paste(review, review.url("Ben"))
 
     await expect(review.page.locator("#ledger")).to_have_text("covers.db · Ben")
-    await title_is(review, 1)
+    await review.shows(1)
     assert await review.decisions() == {}

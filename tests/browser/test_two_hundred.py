@@ -8,10 +8,9 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page
 
 from suno_cover_async import Decision, Ledger
-from tests.support.browsers import expect
+from tests.support.browsers import Browser, Page, expect
 from tests.support.commands import MODULE, PIPE
 from tests.support.review_ledgers import a_review_ledger
 

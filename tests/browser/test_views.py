@@ -12,10 +12,6 @@ from tests.support.review_pages import add_saved
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def title_is(review: Review, number: int) -> None:
-    await expect(review.page.locator("#position")).to_have_text(f"No. {number}")
-
-
 async def counts(review: Review) -> list[str]:
     return await review.page.locator("#filters a").all_text_contents()
 
@@ -40,7 +36,7 @@ async def test_the_next_four_pairs_are_there_before_they_are_shown(start: Start)
 
     for number in range(2, 6):
         await review.press("ArrowLeft")
-        await title_is(review, number)
+        await review.shows(number)
         assert await images_are_complete(review)
 
     await review.press("ArrowLeft")
@@ -59,7 +55,7 @@ async def test_the_page_starts_with_what_is_undecided(start: Start) -> None:
 
     await review.page.reload()
 
-    await title_is(review, 3)
+    await review.shows(3)
     assert await counts(review) == ["Undecided 2", "Decided 1", "Neither 0", "Later 1", "All 4"]
 
 
@@ -81,9 +77,9 @@ async def test_each_filter_shows_its_covers_and_is_in_the_url(
     await review.all_saved()
 
     await review.page.get_by_role("link", name=re.compile(f"^{name} ")).click()
-    await title_is(review, numbers[0])
+    await review.shows(numbers[0])
     await review.page.reload()
-    await title_is(review, numbers[0])
+    await review.shows(numbers[0])
     await review.press("g")
 
     await expect(review.page.locator("#cells li")).to_have_count(len(numbers))
@@ -101,7 +97,7 @@ async def test_after_a_click_on_a_filter_keys_work(start: Start) -> None:
 
     await review.press("ArrowLeft")
 
-    await title_is(review, 2)
+    await review.shows(2)
 
 
 async def test_a_search_finds_titles_and_is_in_the_url(start: Start) -> None:
@@ -113,9 +109,9 @@ async def test_a_search_finds_titles_and_is_in_the_url(start: Start) -> None:
 
     await expect(review.page.locator("#filters a").first).to_have_text("Undecided 2")
     await review.press("Enter", "ArrowLeft")
-    await title_is(review, 3)
+    await review.shows(3)
     await review.page.reload()
-    await title_is(review, 3)
+    await review.shows(3)
     await expect(review.page.get_by_role("searchbox")).to_have_value("red")
 
 
@@ -127,7 +123,7 @@ async def test_a_search_without_result_says_so_and_offers_to_show_all(start: Sta
 
     await review.page.get_by_role("button", name="Show all").click()
 
-    await title_is(review, 1)
+    await review.shows(1)
     await expect(review.page.get_by_role("searchbox")).to_have_value("")
 
 
@@ -137,7 +133,7 @@ async def test_an_empty_filter_says_so_and_offers_the_way_out(start: Start) -> N
 
     await review.page.get_by_role("button", name="Decide 3 undecided").click()
 
-    await title_is(review, 1)
+    await review.shows(1)
 
 
 async def test_when_all_is_decided_the_next_step_can_be_copied(start: Start) -> None:
@@ -152,7 +148,7 @@ async def test_when_all_is_decided_the_next_step_can_be_copied(start: Start) -> 
     await expect(review.status).to_have_text("Copied.")
     assert await review.page.evaluate("navigator.clipboard.readText()") == NEXT_STEP
     await review.page.get_by_role("button", name="Decide 1 put off").click()
-    await title_is(review, 3)
+    await review.shows(3)
 
 
 async def test_where_the_page_may_not_copy_the_next_step_is_selected(start: Start) -> None:
@@ -180,12 +176,12 @@ async def test_new_covers_appear_without_a_reload(start: Start) -> None:
 
     await add(review, 1, 2)
 
-    await title_is(review, 1)
+    await review.shows(1)
     await expect(review.page.locator("#decided")).to_have_text("0 of 2 decided")
     await review.press("ArrowLeft", "ArrowLeft")
     await expect(review.page.get_by_role("heading", name="All covers are decided")).to_be_visible()
     await add(review, 3, 3)
-    await title_is(review, 3)
+    await review.shows(3)
     await expect(review.page.locator("#decided")).to_have_text("2 of 3 decided")
 
 
@@ -200,11 +196,11 @@ async def test_new_covers_appear_in_the_grid(start: Start) -> None:
 
 async def test_an_undecided_cover_before_the_list_is_shown_at_its_end(start: Start) -> None:
     review = await start(4, fragment="#pair=3")
-    await title_is(review, 3)
+    await review.shows(3)
 
     await review.press("ArrowLeft", "ArrowLeft")
 
-    await title_is(review, 1)
+    await review.shows(1)
 
 
 async def test_the_grid_shows_numbers_titles_images_and_decisions(start: Start) -> None:
@@ -229,9 +225,9 @@ async def test_a_click_in_the_grid_opens_that_pair(start: Start) -> None:
 
     await review.page.locator("#cells a").nth(2).click()
 
-    await title_is(review, 3)
+    await review.shows(3)
     await review.press("ArrowLeft")
-    await title_is(review, 4)
+    await review.shows(4)
     assert await review.decisions() == {3: 1}
     await review.page.go_back()
     await expect(review.page.locator("#cells li")).to_have_count(5)
@@ -265,7 +261,8 @@ async def test_text_of_a_catalog_is_text(start: Start) -> None:
 
 
 @pytest.mark.parametrize(
-    "title", ["long " * 40, "夜空に浮かぶ百万の提灯と静かな川" * 6, "أغنية الليل الطويل", "🎵 🏄‍♀️", ""]
+    "title",
+    ["long " * 40, "夜空に浮かぶ百万の提灯と静かな川" * 6, "أغنية الليل الطويل", "🎵 🏄‍♀️", ""],
 )
 async def test_odd_titles_are_shown_whole_and_nothing_is_wider_than_the_page(
     start: Start, title: str
@@ -291,7 +288,7 @@ async def test_a_missing_image_is_named_and_cannot_be_taken(start: Start) -> Non
     await expect(review.page.get_by_role("button", name="Take left")).to_be_disabled()
     await review.press("ArrowLeft")
     await expect(review.status).to_have_text("There is no left image to take.")
-    await title_is(review, 1)
+    await review.shows(1)
     await review.press("Enter")
     await expect(review.page.locator("#zoom .pane:visible")).to_have_count(1)
     await review.press("Escape", "ArrowRight")
@@ -314,7 +311,7 @@ async def test_what_will_be_written_and_where_is_shown(start: Start) -> None:
 
     written = review.page.get_by_role("region", name="Details").get_by_role("listitem")
 
-    await expect(written).to_have_text("artwork/Amber.jpg (3000 × 3000 JPEG)")
+    await expect(written).to_have_text("artwork/Amber.jpg (3000 x 3000 JPEG)")
 
 
 async def test_a_decision_elsewhere_changes_the_progress(start: Start) -> None:

@@ -29,7 +29,24 @@ from tests.support.review_ledgers import a_review_ledger
 from tests.support.review_pages import Page as Served
 from tests.support.review_pages import serving
 
-MILLISECONDS = 6_000
+__all__ = [
+    "DESKTOP",
+    "LAPTOP",
+    "NEXT_STEP",
+    "PHONE",
+    "Browser",
+    "Page",
+    "Review",
+    "Route",
+    "Start",
+    "chromium",
+    "expect",
+    "refuse",
+    "reviewing",
+]
+
+MILLISECONDS = PATIENCE * 1_000
+
 LAPTOP, DESKTOP, PHONE = (1280, 800), (1920, 1080), (390, 844)
 NEXT_STEP = "suno-cover apply covers.db --into artwork"
 
@@ -53,7 +70,7 @@ async def chromium() -> AsyncGenerator[Browser, None]:
 
 
 def destinations(entry: Any) -> Sequence[str]:
-    return [f"artwork/{entry.tracks[0].title}.jpg (3000 × 3000 JPEG)"]
+    return [f"artwork/{entry.tracks[0].title}.jpg (3000 x 3000 JPEG)"]
 
 
 @attrs.define
@@ -139,6 +156,10 @@ class Review:
     @property
     def focused(self) -> Locator:
         return self.page.locator(":focus")
+
+    async def shows(self, number: int) -> None:
+        """Wait until the page shows the cover of this number."""
+        await expect(self.page.locator("#position")).to_have_text(f"No. {number}")
 
     async def press(self, *keys: str) -> None:
         for key in keys:

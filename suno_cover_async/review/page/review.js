@@ -411,7 +411,8 @@ function openGrid() {
   page.ariaBusy = "false";
   showOnly(["grid"]);
   byId("notice").hidden = true;
-  showTitle(view.search ? `“${view.search}”` : `${FILTERS[view.show]} covers`, { position: "Grid" });
+  const what = view.search ? `“${view.search}”` : `${FILTERS[view.show]} covers`;
+  showTitle(what, { position: "Grid" });
   byId("cells").replaceChildren();
   gridEnd.textContent = "";
   cells = { after: 0, more: true, isLoading: false };
