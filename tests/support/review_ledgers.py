@@ -1,4 +1,4 @@
-"""Ledgers with saved covers whose images are large enough to be looked at."""
+"""Ledgers with saved covers whose images are large enough to be seen."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
