@@ -169,7 +169,15 @@ async def test_nothing_that_matters_is_below_the_fold(start: Start, size: tuple[
     boxes: list[dict[str, float]] = await review.page.locator(MATTERS).evaluate_all(
         "(all) => all.map((it) => it.getBoundingClientRect().toJSON())"
     )
+    hidden: list[str] = await review.page.locator(MATTERS).evaluate_all(
+        """(all) => all.filter((it) => {
+          const box = it.getBoundingClientRect();
+          const found = document.elementsFromPoint(box.x + box.width / 2, box.bottom - 1);
+          return !found.includes(it);
+        }).map((it) => it.id || it.textContent)"""
+    )
 
+    assert hidden == []
     assert len(boxes) > 25
     for box in boxes:
         assert box["width"] > 0

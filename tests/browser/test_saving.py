@@ -207,6 +207,51 @@ async def test_an_undo_after_a_lost_answer_is_no_conflict(start: Start) -> None:
     await expect(review.page.locator("#notice")).to_be_hidden()
 
 
+async def test_another_decision_after_a_lost_answer_and_a_reload_is_no_conflict(
+    start: Start,
+) -> None:
+    review = await start(3)
+    seen: list[Any] = []
+
+    async def lose(route: Route) -> None:
+        if not seen:
+            seen.append(await route.fetch())
+        await route.abort()
+
+    await review.page.route(CHOICES, lose)
+    await review.press("ArrowLeft")
+    await expect(review.page.locator("#offline")).to_be_visible()
+    await review.press("Backspace", "ArrowDown")
+    await review.page.reload()
+    await review.shows(2)
+    await review.page.unroute(CHOICES)
+
+    assert await review.decisions() == {1: "neither"}
+    await review.shows(2)
+    assert not await review.page.locator("#notice").is_visible()
+
+
+async def test_an_answer_that_was_on_its_way_does_not_undo_a_saved_decision(start: Start) -> None:
+    review = await start(1)
+    was_read = asyncio.Event()
+
+    async def save_late(route: Route) -> None:
+        await was_read.wait()
+        await route.continue_()
+
+    async def answer_late(route: Route) -> None:
+        answer = await route.fetch()
+        was_read.set()
+        await review.all_saved()
+        await route.fulfill(response=answer)
+
+    await review.page.route(CHOICES, save_late)
+    await review.page.route("**/api/pairs?*", answer_late)
+    await review.press("ArrowLeft")
+
+    await expect(review.page.get_by_role("heading", name="All covers are decided")).to_be_visible()
+
+
 @pytest.mark.parametrize("status", [400, 403, 404, 413])
 async def test_a_refused_save_returns_the_pair_with_the_reason(start: Start, status: int) -> None:
     review = await start(4)
