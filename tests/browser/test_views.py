@@ -1,12 +1,15 @@
 """Which covers the page shows: prefetched ones, filters, the search, the grid and the end."""
 
 import re
+from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from suno_cover_async import Decision, Ledger, Track
-from tests.support.browsers import NEXT_STEP, Review, Start, expect
-from tests.support.review_ledgers import files_of, songs
+from suno_cover_async.review import review_app
+from tests.support.browsers import NEXT_STEP, Browser, Review, Start, expect
+from tests.support.review_ledgers import a_review_ledger, files_of, songs
 from tests.support.review_pages import add_saved
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -324,3 +327,28 @@ async def test_a_decision_elsewhere_changes_the_progress(start: Start) -> None:
     await review.choose(3, Decision.NEITHER)
 
     await expect(review.page.locator("#decided")).to_have_text("1 of 3 decided")
+
+
+async def test_mounted_below_a_prefix_the_page_works(browser: Browser, tmp_path: Path) -> None:
+    path = await a_review_ledger(tmp_path, 2)
+    app = web.Application()
+    app.add_subapp("/any/where/", review_app(path, person=lambda _: "Cleo"))
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    context = await browser.new_context()
+    page = await context.new_page()
+
+    await page.goto(f"http://127.0.0.1:{runner.addresses[0][1]}/any/where/")
+    await expect(page.locator("#position")).to_have_text("No. 1")
+    await page.keyboard.press("ArrowRight")
+    await expect(page.locator("#position")).to_have_text("No. 2")
+    await expect(page.locator("#stage img").first).to_have_js_property("complete", value=True)
+    while await page.evaluate("import('./server.js').then((it) => it.saves.size)"):
+        await page.evaluate("() => new Promise(requestAnimationFrame)")
+
+    await context.close()
+    await runner.cleanup()
+    async with Ledger(path).choices() as choices:
+        choice = (await choices.entry(1)).choice
+    assert (choice.image, choice.decided_by) == (2, "Cleo")
