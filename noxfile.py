@@ -85,6 +85,13 @@ def short_proof(session: nox.Session) -> None:
 
 
 @nox.session
+def browser(session: nox.Session) -> None:
+    """Run the review page's tests in Chromium, which the system installs; about 4 minutes."""
+    session.install("-e", ".[cli]", *group("browser"))
+    session.run("python", "-m", "pytest", *(session.posargs or ("tests/browser",)))
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check format, lint, and that imports point down the layers."""
     session.install(*group("lint"))
