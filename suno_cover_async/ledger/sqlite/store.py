@@ -26,7 +26,7 @@ from suno_cover_async.ledger.sqlite.failures import (
     unusable,
 )
 from suno_cover_async.ledger.sqlite.lock import FileLock
-from suno_cover_async.ledger.sqlite.tables import transaction
+from suno_cover_async.ledger.sqlite.statements import transaction
 from suno_cover_async.ledger.store import Snapshot, Work
 
 T = TypeVar("T")

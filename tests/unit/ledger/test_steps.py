@@ -14,7 +14,7 @@ from suno_cover_async.errors import CoverExpiredError, LedgerError, ServerError
 from suno_cover_async.ledger import steps
 from suno_cover_async.ledger.entry import TrackState
 from suno_cover_async.ledger.ledger import Ledger
-from suno_cover_async.ledger.sqlite import tables
+from suno_cover_async.ledger.sqlite import statements, tables
 from suno_cover_async.ledger.store import Transaction
 from suno_cover_async.models import CoverTask, Track
 from tests.support.ledger_steps import (
@@ -39,7 +39,7 @@ ACCOUNT = "0123456789abcdef"
 def there() -> Iterator[Transaction]:
     with contextlib.closing(sqlite3.connect(":memory:")) as database:
         tables.make(database)
-        yield tables.transaction(database)
+        yield statements.transaction(database)
 
 
 async def submits(ledger: Ledger) -> int:
