@@ -30,6 +30,7 @@ T = TypeVar("T")
 _log = logging.getLogger("suno_cover_async")
 
 _PAGE = 1_000
+_NO_RUN = 0  # the first run has the number 1
 
 
 class Ledger:
@@ -190,6 +191,11 @@ class Ledger:
         async with self._store.snapshot() as snapshot:
             rows = await snapshot.read(lambda there: there.runs(limit))
         return tuple(map(read_run, rows))
+
+    async def unsaved(self, limit: int) -> list[LedgerEntry]:
+        """Return covers whose images are not saved, oldest first; raises as `entries` does."""
+        async with self._store.snapshot() as snapshot:
+            return await snapshot.read(steps.unsaved(_NO_RUN, limit))
 
     async def forget_account(self) -> None:
         """Remove the ledger's account; the account of the next run becomes its owner.

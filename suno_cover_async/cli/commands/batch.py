@@ -197,7 +197,7 @@ def ledger() -> None:
 def _show(path: Path, names: tuple[str, ...], limit: int) -> int:
     """Count the tracks of LEDGER by state, and list those that failed or need attention."""
     states = [_STATES[name] for name in names] or [TrackState.FAILED, TrackState.ATTENTION]
-    return run(_done(show(Ledger(path), states, limit=limit)))
+    return run(_done(show(path, states, limit=limit)))
 
 
 @ledger.command("export", short_help="Write a row for each track, as CSV or JSON.")
