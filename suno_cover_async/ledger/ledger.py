@@ -2,7 +2,7 @@
 
 This module owns the use of a ledger, from opening to closing: one process, one account, one catalog
 at a time. `steps.py` defines what each step changes, `entry.py` the data of an entry, and
-`store.py` the interface to the storage. `batch/runner.py` decides the order of the steps.
+`store.py` the interface to the storage. `batch/` decides the order of the steps.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from suno_cover_async.errors import ClientUsageError, LedgerError
 from suno_cover_async.ledger import steps
 from suno_cover_async.ledger.entry import LedgerEntry, LedgerRun, TrackState, read_run
 from suno_cover_async.ledger.sqlite.store import SqliteStore
-from suno_cover_async.ledger.steps import Totals
+from suno_cover_async.ledger.steps import Outlook, Totals
 from suno_cover_async.ledger.store import Store, Work
 from suno_cover_async.models import CoverDetails, CoverTask, Track
 
@@ -69,6 +69,18 @@ class Ledger:
         self._leased = False
         self._writer: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
+
+    @classmethod
+    def copy_of(cls, path: str | os.PathLike[str]) -> Self:
+        """Return a ledger that opens as a private copy of a file, as the file is at that moment.
+
+        The copy begins empty if there is no file, and is gone once it is closed. The file is read
+        only, also while another process writes to it, and its lock is not taken. Opening raises
+        as `entries` does, and if there is no such folder.
+        """
+        ledger = cls(path)
+        ledger._store = SqliteStore(Path(path), is_copy=True)
+        return ledger
 
     async def __aenter__(self) -> Self:
         """Open the ledger.
@@ -258,6 +270,10 @@ class Ledger:
         columns = {"balance_before": before, "balance_after": after}
         known = {name: value for name, value in columns.items() if value is not None}
         return self._store.do(steps.change_run(self._run, **known))
+
+    def outlook(self) -> "asyncio.Future[Outlook]":
+        """Return what a run would find, and what earlier runs spent."""
+        return self._store.do(steps.outlook)
 
     def count(self) -> "asyncio.Future[Totals]":
         """Return the number of music tasks in each state."""

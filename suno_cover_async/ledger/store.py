@@ -72,6 +72,14 @@ class Transaction(Protocol):
         """Return each state, the count of its tracks, and the number of the first of them."""
         ...
 
+    def count_retried(self) -> int:
+        """Return how many tracks had a cover that failed and start again."""
+        ...
+
+    def count_submits(self) -> int:
+        """Return how many submits were begun."""
+        ...
+
     def page(self, states: Sequence[str], after: int, limit: int) -> Sequence[Row]:
         """Return tracks in these states (none means all) whose number is above `after`."""
         ...

@@ -12,7 +12,14 @@ from pathlib import Path
 from suno_cover_async.common.disk import sync_directory
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger.sqlite import tables
-from suno_cover_async.ledger.sqlite.failures import ANOTHER_PATH, NO_USE, damaged, shown, unusable
+from suno_cover_async.ledger.sqlite.failures import (
+    ANOTHER_PATH,
+    NO_USE,
+    damaged,
+    missing_folder,
+    shown,
+    unusable,
+)
 from suno_cover_async.ledger.sqlite.lock import FileLock
 
 _SHORTEST = 512  # bytes of a database that is not empty
@@ -72,6 +79,34 @@ def open_privately() -> sqlite3.Connection:
     database.execute("PRAGMA synchronous = OFF")
     tables.make(database)
     return database
+
+
+def open_copy(ledger: Path) -> sqlite3.Connection:
+    """Open a private copy of a ledger, as `open_privately` opens a new one.
+
+    The copy is empty if there is no ledger, which is not made then.
+
+    Raises:
+        LedgerError: There is no such folder; or as `open_to_read` raises.
+    """
+    ledger = _real(ledger)
+    if not ledger.exists():
+        if missing := missing_folder(ledger):
+            raise missing
+        return open_privately()
+    copy = _nameless()
+    try:
+        with contextlib.closing(open_to_read(ledger)) as database:
+            database.backup(copy)
+        copy.execute("PRAGMA synchronous = OFF")
+    except NO_USE as error:
+        problem: LedgerError = unusable(ledger, error)
+    except LedgerError as error:
+        problem = error
+    else:
+        return copy
+    copy.close()
+    raise problem
 
 
 def open_to_read(ledger: Path) -> sqlite3.Connection:
