@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # the names that __getattr__ loads, for type checkers
         AuthenticationError,
         CallbackRefusedError,
         CertificateError,
+        ChoiceConflictError,
         ClientBlockedError,
         ClientUsageError,
         CoverExistsError,
@@ -62,13 +63,16 @@ if TYPE_CHECKING:  # the names that __getattr__ loads, for type checkers
     )
     from suno_cover_async.fleet.limiter import SharedRateLimiter
     from suno_cover_async.hosts import APIBOX, HOSTS, KIE, SUNOAPI, Host
+    from suno_cover_async.ledger.choices import Choices
     from suno_cover_async.ledger.entry import LedgerEntry, LedgerRun, TrackState
     from suno_cover_async.ledger.ledger import Ledger
     from suno_cover_async.models import (
         Callback,
+        Choice,
         CoverDetails,
         CoverStatus,
         CoverTask,
+        Decision,
         MusicDetails,
         Track,
     )
@@ -95,6 +99,9 @@ __all__ = [
     "Catalog",
     "CatalogRun",
     "CertificateError",
+    "Choice",
+    "ChoiceConflictError",
+    "Choices",
     "CircuitBreaker",
     "ClientBlockedError",
     "ClientUsageError",
@@ -106,6 +113,7 @@ __all__ = [
     "CoverTask",
     "CoverTimeoutError",
     "Covered",
+    "Decision",
     "DownloadError",
     "Failed",
     "Host",
@@ -160,6 +168,7 @@ _MODULES = {
         "AuthenticationError",
         "CallbackRefusedError",
         "CertificateError",
+        "ChoiceConflictError",
         "ClientBlockedError",
         "ClientUsageError",
         "CoverExistsError",
@@ -183,9 +192,19 @@ _MODULES = {
         "WrongAddressError",
     ),
     "hosts": ("APIBOX", "HOSTS", "KIE", "SUNOAPI", "Host"),
+    "ledger.choices": ("Choices",),
     "ledger.ledger": ("Ledger",),
     "batch.line_reader": ("BadLine",),
-    "models": ("Callback", "CoverDetails", "CoverStatus", "CoverTask", "MusicDetails", "Track"),
+    "models": (
+        "Callback",
+        "Choice",
+        "CoverDetails",
+        "CoverStatus",
+        "CoverTask",
+        "Decision",
+        "MusicDetails",
+        "Track",
+    ),
     "policies": ("PollPolicy", "RateLimit", "RetryPolicy"),
     "callbacks.receiver": ("CallbackReceiver",),
     "resilience.limiter": ("Limiter",),

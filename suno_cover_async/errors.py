@@ -27,6 +27,7 @@
     │   └── AddressRefusedError     its host led to an address that is not public
     ├── CallbackRefusedError        a callback that is not authentic, or not readable
     ├── LedgerError                 the ledger cannot be used safely
+    ├── ChoiceConflictError         somebody else decided about that cover meanwhile
     └── ClientUsageError            the client, its session or its ledger is closed or in use
 
 Besides these the package raises only cancellations, and plain `TypeError` and `ValueError` for
@@ -36,7 +37,7 @@ the API key.
 
 from typing import Any
 
-from suno_cover_async.models import CoverDetails, MusicDetails
+from suno_cover_async.models import Choice, CoverDetails, MusicDetails
 
 
 class SunoCoverError(Exception):
@@ -300,6 +301,16 @@ class CallbackRefusedError(SunoCoverError):
 
 class LedgerError(SunoCoverError):
     """The ledger cannot be used safely, so nothing more is submitted."""
+
+
+class ChoiceConflictError(SunoCoverError):
+    """The decision about a cover changed since it was read, so the new one was not recorded.
+
+    Attributes:
+        choice: The decision that stands.
+    """
+
+    choice: Choice = Choice()
 
 
 class ClientUsageError(SunoCoverError):

@@ -100,6 +100,42 @@ class CoverDetails(Record):
         return self.completed_at - self.created_at
 
 
+class Decision(enum.Enum):
+    """What a person decided about a cover; the ledger's file and the command line use these values.
+
+    Attributes:
+        UNDECIDED: Nothing yet, or the decision was undone.
+        IMAGE: One of the images was chosen.
+        NEITHER: None of the images is to be used.
+        LATER: The decision was put off.
+    """
+
+    UNDECIDED = "undecided"
+    IMAGE = "image"
+    NEITHER = "neither"
+    LATER = "later"
+
+
+@attrs.frozen(kw_only=True)
+class Choice(Record):
+    """What a person decided about the images of one cover.
+
+    Attributes:
+        decision: The decision.
+        image: The number of the chosen image, from 1, in the API's order; None without one.
+        revision: How often the decision changed; 0 if it never did. A change names the revision
+            that it replaces, so that it never overwrites a decision that its person did not see.
+        decided_at: When it was last changed, in UTC.
+        decided_by: Who changed it last.
+    """
+
+    decision: Decision = Decision.UNDECIDED
+    image: int | None = None
+    revision: int = 0
+    decided_at: datetime | None = None
+    decided_by: str | None = None
+
+
 @attrs.frozen(kw_only=True)
 class Callback(Record):
     """A notice that a cover task has finished or changed; poll the API for the result.

@@ -16,7 +16,7 @@ import attrs
 from suno_cover_async.common.records import JSON_TEXT, Record, make_converter
 from suno_cover_async.common.validation import task_id
 from suno_cover_async.errors import LedgerError
-from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, Track
+from suno_cover_async.models import Choice, CoverDetails, CoverStatus, CoverTask, Decision, Track
 
 T = TypeVar("T")
 Plain = str | int | float | None
@@ -72,6 +72,7 @@ class LedgerEntry(Record):
         reason: That error's message.
         submits: How many submits were started. A submit that is repeated because its answer was
             lost counts once.
+        choice: What a person decided about its images.
     """
 
     number: int
@@ -86,11 +87,18 @@ class LedgerEntry(Record):
     error: str | None = None
     reason: str | None = None
     submits: int = 0
+    choice: Choice = attrs.field(factory=Choice)
 
     @property
     def music_task_id(self) -> str:
         """Return the id of the music task."""
         return self.tracks[0].music_task_id
+
+    def files_of(self, track: Track) -> tuple[Path, ...]:
+        """Return the saved images under the title of one of `tracks`, in the API's order."""
+        images = len(self.images)
+        first = self.tracks.index(track) * images
+        return self.files[first : first + images]
 
     @property
     def is_young(self) -> bool:
@@ -179,9 +187,8 @@ class TrackRow:
     submits: int
     retried: bool
 
-    @property
-    def entry(self) -> LedgerEntry:
-        """Return the entry that the row holds."""
+    def entry(self, choice: Choice) -> LedgerEntry:
+        """Return the entry that the row holds, with the choice about its images."""
         return LedgerEntry(
             number=self.number,
             tracks=tuple(
@@ -198,6 +205,7 @@ class TrackRow:
             error=self.error,
             reason=self.reason,
             submits=self.submits,
+            choice=choice,
         )
 
     @property
@@ -213,15 +221,17 @@ class TrackRow:
 
 _CONVERTER = make_converter(datetimes="seconds")
 _read_track: Callable[[Row, type[TrackRow]], TrackRow] = _CONVERTER.get_structure_hook(TrackRow)
+_read_choice: Callable[[Row, type[Choice]], Choice] = _CONVERTER.get_structure_hook(Choice)
 _read_run: Callable[[Row, type[LedgerRun]], LedgerRun] = _CONVERTER.get_structure_hook(LedgerRun)
 _WRITERS = {
     name: _CONVERTER.get_unstructure_hook(field.type)
-    for kind in (TrackRow, LedgerRun)
+    for kind in (TrackRow, LedgerRun, Choice)
     for name, field in attrs.fields_dict(kind).items()
 }
 
 TRACK_COLUMNS = tuple(attrs.fields_dict(TrackRow))
 RUN_COLUMNS = tuple(attrs.fields_dict(LedgerRun))
+CHOICE_COLUMNS = tuple(attrs.fields_dict(Choice))
 
 
 def read_track(row: Row) -> TrackRow:
@@ -230,8 +240,11 @@ def read_track(row: Row) -> TrackRow:
 
 
 def read_entry(row: Row) -> LedgerEntry:
-    """Read the entry in a row of `tracks`; raises as `read_track` does."""
-    return _known(f"entry {row['number']}", lambda: _read_track(row, TrackRow).entry)
+    """Read the entry in a row of `tracks` with its choice; raises as `read_track` does."""
+    return _known(
+        f"entry {row['number']}",
+        lambda: _read_track(row, TrackRow).entry(_read_choice(row, Choice)),
+    )
 
 
 def read_run(row: Row) -> LedgerRun:
@@ -242,6 +255,11 @@ def read_run(row: Row) -> LedgerRun:
 def read_state(number: int, state: object) -> TrackState:
     """Read a state of the entry `number`; raises as `read_track` does."""
     return _known(f"entry {number}", lambda: TrackState(state))
+
+
+def read_decision(number: int, decision: object) -> Decision:
+    """Read a decision about the entry `number`; raises as `read_track` does."""
+    return _known(f"entry {number}", lambda: Decision(decision))
 
 
 def write_columns(**values: Any) -> dict[str, Plain]:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self, TypeVar
@@ -17,11 +17,12 @@ from typing import Self, TypeVar
 from suno_cover_async.common.tasks import is_part_of
 from suno_cover_async.errors import ClientUsageError, LedgerError
 from suno_cover_async.ledger import steps
+from suno_cover_async.ledger.choices import Choices
 from suno_cover_async.ledger.entry import LedgerEntry, LedgerRun, TrackState, read_run
+from suno_cover_async.ledger.recorder import Recorder
 from suno_cover_async.ledger.sqlite.store import SqliteStore
-from suno_cover_async.ledger.steps import Outlook, Totals
-from suno_cover_async.ledger.store import Store, Work
-from suno_cover_async.models import CoverDetails, CoverTask, Track
+from suno_cover_async.ledger.steps import Totals
+from suno_cover_async.models import CoverTask
 
 __all__ = ["Ledger", "Totals"]
 
@@ -33,7 +34,7 @@ _PAGE = 1_000
 _NO_RUN = 0  # the first run has the number 1
 
 
-class Ledger:
+class Ledger(Recorder):
     """Store how far each track of a catalog is, so that a later run resumes where one ended.
 
     ::
@@ -63,9 +64,8 @@ class Ledger:
             path: The file, created if it does not exist. None keeps the ledger without a file, for
                 as long as it is open.
         """
-        self._store: Store = SqliteStore(None if path is None else Path(path))
+        super().__init__(SqliteStore(None if path is None else Path(path)))
         self._is_open = False
-        self._run = 0
         self._leased = False
         self._writer: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -209,6 +209,20 @@ class Ledger:
         async with self._store.snapshot() as snapshot:
             return await snapshot.read(steps.unsaved(_NO_RUN, limit))
 
+    @contextlib.asynccontextmanager
+    async def choices(self) -> AsyncGenerator[Choices, None]:
+        """Open what people decide about the covers: to read it, and to record decisions.
+
+        It needs no lease and no `async with` of the ledger; another process may be covering a
+        catalog with the same file.
+
+        Raises:
+            LedgerError: There is no such file, or it is no ledger, has a newer version, is damaged,
+                or has an older version and is in use.
+        """
+        async with self._store.share() as access:
+            yield Choices(access)
+
     async def forget_account(self) -> None:
         """Remove the ledger's account; the account of the next run becomes its owner.
 
@@ -262,113 +276,6 @@ class Ledger:
         """
         self._writer = work
         work.add_done_callback(self._forget_writer)
-
-    def note_balance(
-        self, *, before: float | None = None, after: float | None = None
-    ) -> "asyncio.Future[None]":
-        """Record the account's credits before or after the latest run, where known."""
-        columns = {"balance_before": before, "balance_after": after}
-        known = {name: value for name, value in columns.items() if value is not None}
-        return self._store.do(steps.change_run(self._run, **known))
-
-    def outlook(self) -> "asyncio.Future[Outlook]":
-        """Return what a run would find, and what earlier runs spent."""
-        return self._store.do(steps.outlook)
-
-    def count(self) -> "asyncio.Future[Totals]":
-        """Return the number of music tasks in each state."""
-        return self._store.do(steps.count)
-
-    def holds(self, fingerprint: str | None) -> "asyncio.Future[bool]":
-        """Return whether the latest catalog was added completely and has this fingerprint."""
-        return self._store.do(steps.holds(fingerprint))
-
-    def forget_waiting(self) -> "asyncio.Future[int]":
-        """Drop the tracks for which nothing was sent, because another catalog replaces them.
-
-        Returns:
-            How many music tasks were dropped.
-        """
-        return self._store.do(steps.forget_waiting)
-
-    def take_in(self, tracks: Sequence[Track]) -> "asyncio.Future[int]":
-        """Add tracks in order; a known music task gets the title, if that is new.
-
-        Returns:
-            How many music tasks were added.
-
-        Raises:
-            TypeError: A column's value has no form in JSON.
-            ValueError: Columns are nested too deeply.
-        """
-        return self._store.do(steps.take_in(tracks))
-
-    def took_in(self, fingerprint: str | None) -> "asyncio.Future[None]":
-        """Record that a catalog was added completely."""
-        return self._store.do(lambda there: there.set_catalog(fingerprint))
-
-    def retry_failed(self) -> "asyncio.Future[None]":
-        """Start again the entries that failed or need attention.
-
-        An entry with a cover task that did not fail is polled again. The others are submitted
-        again, which may be billed again; one that had a cover is possibly billed until then.
-        """
-        return self._store.do(steps.retry_failed)
-
-    def next_open(
-        self, state: TrackState, after: int, limit: int
-    ) -> "asyncio.Future[list[LedgerEntry]]":
-        """Return entries in this state whose number is above `after`, in order."""
-        return self._store.do(steps.page([state], after, limit))
-
-    def next_unsaved(self, limit: int) -> "asyncio.Future[list[LedgerEntry]]":
-        """Return covers whose images are not saved, oldest first, without those put off."""
-        return self._store.do(steps.unsaved(self._run, limit))
-
-    def submitting(self, entry: LedgerEntry) -> "asyncio.Future[None]":
-        """Record that a submit may be sent; send it only after this future is done."""
-        return self._store.do(steps.submitting(entry.number))
-
-    def unsent(self, entry: LedgerEntry) -> "asyncio.Future[None]":
-        """Record that no submit was sent after all."""
-        return self._fact(steps.unsent(entry.number))
-
-    def submitted(
-        self, entry: LedgerEntry, task: CoverTask, *, base_url: str | None = None
-    ) -> "asyncio.Future[None]":
-        """Record a cover task, which is paid for, and the base URL where the API accepted it."""
-        return self._fact(
-            steps.Submitted(number=entry.number, task=task, run=self._run, base_url=base_url)
-        )
-
-    def has_answered(self, base_url: str) -> "asyncio.Future[bool]":
-        """Return whether the API ever accepted a submit of this account at this base URL."""
-        return self._store.do(lambda there: there.has_base_url(base_url))
-
-    def covered(self, entry: LedgerEntry, details: CoverDetails) -> "asyncio.Future[None]":
-        """Record a finished cover."""
-        return self._fact(steps.covered(entry.number, details))
-
-    def saved(self, entry: LedgerEntry, files: Sequence[Path]) -> "asyncio.Future[None]":
-        """Record the files of a cover; one that got another title meanwhile is not saved yet."""
-        return self._fact(steps.saved(entry, files))
-
-    def put_off(self, entry: LedgerEntry) -> "asyncio.Future[None]":
-        """Leave a cover's images to the next run."""
-        return self._fact(steps.put_off(entry.number, self._run))
-
-    def ended(
-        self, entry: LedgerEntry, state: TrackState, error: Exception, *, task_known: bool = True
-    ) -> "asyncio.Future[None]":
-        """Record that an entry failed or needs attention.
-
-        `task_known=False` removes its cover task, which belongs to another song.
-        """
-        return self._fact(steps.ended(entry.number, state, error, task_known=task_known))
-
-    def _fact(self, work: Work[T]) -> "asyncio.Future[T]":
-        """Queue a step that states a fact: it is repeated if its commit fails."""
-        return self._store.do(work, keep=True)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from suno_cover_async.ledger.entry import (
     Plain,
     TrackRow,
     TrackState,
+    read_decision,
     read_entry,
     read_run,
     read_state,
@@ -25,7 +26,7 @@ from suno_cover_async.ledger.entry import (
     write_columns,
 )
 from suno_cover_async.ledger.store import Transaction, Work
-from suno_cover_async.models import CoverDetails, CoverTask, Track
+from suno_cover_async.models import Choice, CoverDetails, CoverTask, Decision, Track
 
 Totals = dict[TrackState, int]
 
@@ -106,7 +107,7 @@ def outlook(there: Transaction) -> Outlook:
     return Outlook(
         totals=count(there),
         again=there.count_retried(),
-        submits=there.count_submits(),
+        submits=there.submits(),
         credits_used=sum(run.credits_used or 0 for run in measured),
         credits_covers=sum(run.submitted for run in measured),
     )
@@ -190,16 +191,25 @@ def _begun_anew(row: TrackRow) -> dict[str, Plain]:
     return write_columns(state=state, error=None, reason=None, retried=row.retried or has_failed)
 
 
-def submitting(number: int) -> Work[None]:
-    """Record that a submit may be sent; count it, unless it repeats one that may have been sent."""
+def submitting(number: int, at_most: int | None = None) -> Work[bool]:
+    """Record that a submit may be sent; count it, unless it repeats one that may have been sent.
 
-    def work(there: Transaction) -> None:
+    Returns:
+        A step that returns whether it may be sent. It records nothing and returns False if the
+        submit would be counted, and `at_most` submits were counted in the life of the ledger.
+    """
+
+    def work(there: Transaction) -> bool:
         row = read_track(there.track(number))
         begins = row.retried or row.state is TrackState.WAITING
+        if begins and at_most is not None and there.submits() >= at_most:
+            return False
         changes = write_columns(
             state=TrackState.SUBMITTING, submits=row.submits + begins, retried=False
         )
         there.change(number, changes)
+        there.add_submits(int(begins))
+        return True
 
     return work
 
@@ -211,6 +221,7 @@ def unsent(number: int) -> Work[None]:
         row = read_track(there.track(number))
         if row.state is TrackState.SUBMITTING:
             there.change(number, write_columns(state=TrackState.WAITING, submits=row.submits - 1))
+            there.add_submits(-1)
 
     return work
 
@@ -285,3 +296,29 @@ def ended(
 def put_off(number: int, run: int) -> Work[None]:
     """Leave the images of a cover to the next run."""
     return lambda there: there.change(number, {"put_off": run})
+
+
+def pairs(
+    decisions: Iterable[Decision], search: str, after: int, limit: int
+) -> Work[list[LedgerEntry]]:
+    """Return saved covers with these decisions (none means all) numbered above `after`."""
+    names = [decision.value for decision in decisions]
+    return lambda there: [read_entry(row) for row in there.pairs(names, search, after, limit)]
+
+
+def count_decisions(search: str) -> Work[dict[Decision, int]]:
+    """Return the number of saved covers with each decision."""
+
+    def work(there: Transaction) -> dict[Decision, int]:
+        found = there.decisions(search)
+        counted = {read_decision(first, decision): many for decision, many, first in found}
+        return {decision: counted.get(decision, 0) for decision in Decision}
+
+    return work
+
+
+def decide(number: int, cover_task_id: str, choice: Choice) -> Work[bool]:
+    """Record a choice if it follows the one that stands; return whether it was recorded."""
+    columns = write_columns(**attrs.asdict(choice))
+    before = choice.revision - 1
+    return lambda there: there.decide(number, cover_task_id, columns, revision=before)

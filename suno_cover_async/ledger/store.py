@@ -76,10 +76,6 @@ class Transaction(Protocol):
         """Return how many tracks had a cover that failed and start again."""
         ...
 
-    def count_submits(self) -> int:
-        """Return how many submits were begun."""
-        ...
-
     def page(self, states: Sequence[str], after: int, limit: int) -> Sequence[Row]:
         """Return tracks in these states (none means all) whose number is above `after`."""
         ...
@@ -112,6 +108,37 @@ class Transaction(Protocol):
         """Remove the tracks in this state, and return how many there were."""
         ...
 
+    def submits(self) -> int:
+        """Return how many submits were started in the life of the ledger."""
+        ...
+
+    def add_submits(self, many: int) -> None:
+        """Add to the number of submits that were started."""
+        ...
+
+    def pairs(self, decisions: Sequence[str], search: str, after: int, limit: int) -> Sequence[Row]:
+        """Return saved tracks with these decisions (none means all) numbered above `after`.
+
+        `search` is a part of a title, with letters of either case; an empty one fits all.
+        """
+        ...
+
+    def decisions(self, search: str) -> Sequence[tuple[object, int, int]]:
+        """Return each decision, the count of its saved tracks, and the number of the first."""
+        ...
+
+    def decide(
+        self, number: int, cover_task_id: str, columns: Mapping[str, Plain], *, revision: int
+    ) -> bool:
+        """Record a choice, in one statement, if the one that stands has this revision.
+
+        A choice about another cover task of the same track does not stand.
+
+        Returns:
+            Whether it was recorded.
+        """
+        ...
+
 
 Work = Callable[[Transaction], T]
 """A step. It may be called again in a new transaction when the previous one failed."""
@@ -122,6 +149,22 @@ class Snapshot(Protocol):
 
     async def read(self, work: Work[T]) -> T:
         """Run a step that only reads, without blocking the event loop."""
+        ...
+
+
+class SharedAccess(Protocol):
+    """The use of a ledger beside the process that holds it for writing."""
+
+    async def read(self, work: Work[T]) -> T:
+        """Run a step that only reads, in a snapshot of now, without blocking the event loop."""
+        ...
+
+    async def write(self, work: Work[T]) -> T:
+        """Run a step of one statement, which commits by itself; it is durable when this returns.
+
+        Raises:
+            LedgerError: It cannot be written, or the ledger was replaced by another file.
+        """
         ...
 
 
@@ -179,5 +222,14 @@ class Store(Protocol):
 
         Raises:
             LedgerError: There is no ledger, or it cannot be used.
+        """
+        ...
+
+    def share(self) -> AbstractAsyncContextManager[SharedAccess]:
+        """Open the ledger beside a process that holds it, or beside none.
+
+        Raises:
+            LedgerError: There is no ledger, it cannot be used, or it has an older version and
+                another process holds it.
         """
         ...

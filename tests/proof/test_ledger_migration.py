@@ -1,9 +1,10 @@
-"""A ledger of version 1 killed or out of space while it is moved to version 2."""
+"""A ledger of version 1 killed or out of space while it is moved to this version."""
 
 from pathlib import Path
 
 import pytest
 
+from suno_cover_async.ledger.sqlite.tables import VERSION
 from tests.support.bad_disk import OPEN, run, strace
 from tests.support.ledger_files import open_and_close
 from tests.support.old_ledgers import EXPECTED, old_ledger, version
@@ -28,9 +29,9 @@ def test_killed_at_any_write_a_ledger_is_of_the_old_version_or_of_the_new_and_wh
         kills += code == -9
 
         assert read == EXPECTED
-        assert (read_now(path), version(path)) == (EXPECTED, 2)
+        assert (read_now(path), version(path)) == (EXPECTED, VERSION)
     assert kills >= {"fdatasync": 2, "pwrite64": 5}[call]
-    assert versions == {1, 2}
+    assert versions == {1, VERSION}
 
 
 @pytest.mark.parametrize("lasting", ["", "+"], ids=["for a moment", "from then on"])
@@ -47,7 +48,7 @@ def test_a_disk_that_fills_meanwhile_leaves_the_old_version(tmp_path: Path, last
 
         assert code == 0
         assert read_now(path) == EXPECTED
-        assert version(path) == (2 if said == ["opened"] else 1)
+        assert version(path) == (VERSION if said == ["opened"] else 1)
         open_and_close(path)
-        assert (read_now(path), version(path)) == (EXPECTED, 2)
+        assert (read_now(path), version(path)) == (EXPECTED, VERSION)
     assert refused >= 2

@@ -35,7 +35,7 @@ async def entries(ledger: Ledger) -> list[LedgerEntry]:
     return sorted((entry for some in found for entry in some), key=lambda entry: entry.number)
 
 
-Step = Callable[[Ledger, LedgerEntry], "asyncio.Future[None]"]
+Step = Callable[[Ledger, LedgerEntry], "asyncio.Future[Any]"]
 
 SUBMITTED: list[Step] = [lambda ledger, entry: ledger.submitted(entry, TASK)]
 

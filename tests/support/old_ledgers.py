@@ -1,4 +1,4 @@
-"""Ledgers of version 1, and what they hold."""
+"""Ledgers of older versions, and what they hold."""
 
 import json
 import sqlite3
@@ -14,9 +14,14 @@ SAMPLES = Path(__file__).parents[1] / "samples"
 
 SQL = (SAMPLES / "ledger-v1.sql").read_text()
 
+OLD_LEDGERS = {
+    "version 1": SQL,
+    "version 2": (SAMPLES / "ledger-v2.sql").read_text(),
+}
+
 
 def old_ledger(path: Path, sql: str = SQL) -> Path:
-    """Make a ledger of version 1, in WAL mode as all are."""
+    """Make a ledger of an older version, in WAL mode as all are."""
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA journal_mode = WAL")
         database.executescript(sql)

@@ -12,8 +12,10 @@ import pytest
 
 from suno_cover_async import (
     Callback,
+    Choice,
     Covered,
     CoverTask,
+    Decision,
     Failed,
     InFlight,
     LedgerEntry,
@@ -148,10 +150,28 @@ WRITTEN_DETAILS = {
     "error_message": None,
 }
 FAILURE = ServerError("broken", music_task_id="m1")
+WRITTEN_CHOICE = {
+    "decision": "undecided",
+    "image": None,
+    "revision": 0,
+    "decided_at": None,
+    "decided_by": None,
+}
 VALUES: list[tuple[Record, Mapping[str, object]]] = [
     (TRACK, WRITTEN_TRACK),
     (TASK, {"cover_task_id": "c1", "music_task_id": "m1", "adopted": True}),
     (DETAILS, WRITTEN_DETAILS),
+    (Choice(), WRITTEN_CHOICE),
+    (
+        Choice(decision=Decision.IMAGE, image=2, revision=3, decided_at=NOON, decided_by="Ann"),
+        {
+            "decision": "image",
+            "image": 2,
+            "revision": 3,
+            "decided_at": "2026-05-01T12:00:00+00:00",
+            "decided_by": "Ann",
+        },
+    ),
     (
         MusicDetails(music_task_id="m1", status="SUCCESS", audio_urls=("https://x/a.mp3",)),
         {"music_task_id": "m1", "status": "SUCCESS", "audio_urls": ["https://x/a.mp3"]},
@@ -186,6 +206,7 @@ VALUES: list[tuple[Record, Mapping[str, object]]] = [
             "images": [],
             "files": ["a"],
             "submits": 0,
+            "choice": WRITTEN_CHOICE,
         }
         | dict.fromkeys(["created_at", "completed_at", "saved_on", "error", "reason"]),
     ),

@@ -36,7 +36,7 @@ _TRACKS = 12
 _SPEED = 10.0  # times as fast as a real host
 _SECONDS = (18.0, 70.0)  # that a real host takes for one cover
 
-Row = tuple[str, Sequence[Path]]
+Row = tuple[str, tuple[Path, ...]]
 """A song's title, and its images."""
 
 
@@ -89,7 +89,7 @@ async def _cover(
             code = ExitCode(await batch.run())
         if code is ExitCode.DONE:
             await asyncio.to_thread(_keep, temporary, ledger)
-    rows = [(one.track.title, one.files) for one in follow_up.covered]
+    rows: list[Row] = [(one.track.title, one.files) for one in follow_up.covered]
     bills = len(sandbox.journal.bills)
     say(console, f"billed by the sandbox's own journal: {bills} covers for {len(rows)} songs")
     return code, rows
@@ -103,7 +103,7 @@ async def _covered_before(ledger: Path, ids: Collection[str]) -> list[Row]:
     if {entry.music_task_id for entry in entries} != set(ids):
         shown = printable(str(ledger))
         raise ValueError(f"{shown} is not a ledger of this demo; pass another folder to --out")
-    rows = [(entry.tracks[0].title, entry.files) for entry in entries]
+    rows: list[Row] = [(entry.tracks[0].title, entry.files) for entry in entries]
     is_whole = all(files and all(file.exists() for file in files) for _, files in rows)
     return rows if is_whole else []
 

@@ -16,7 +16,6 @@ from suno_cover_async.ledger.sqlite.failures import (
     ANOTHER_PATH,
     NO_USE,
     damaged,
-    missing_folder,
     shown,
     unusable,
 )
@@ -38,7 +37,7 @@ def open_to_write(ledger: Path) -> tuple[sqlite3.Connection, FileLock]:
         LedgerError: Another process holds the ledger, or the file is no ledger, has a newer
             version, is damaged, or cannot be written.
     """
-    ledger = _real(ledger)
+    ledger = real_path(ledger)
     if ledger.exists():
         _refuse_foreign(ledger)
     lock = FileLock(ledger)
@@ -70,45 +69,6 @@ def _open_to_write(ledger: Path) -> sqlite3.Connection:
     return database
 
 
-def open_privately() -> sqlite3.Connection:
-    """Open a ledger without a file; it is deleted when the connection closes.
-
-    SQLite keeps it in memory while it is small, and in a temporary file after that.
-    """
-    database = _nameless()
-    database.execute("PRAGMA synchronous = OFF")
-    tables.make(database)
-    return database
-
-
-def open_copy(ledger: Path) -> sqlite3.Connection:
-    """Open a private copy of a ledger, as `open_privately` opens a new one.
-
-    The copy is empty if there is no ledger, which is not made then.
-
-    Raises:
-        LedgerError: There is no such folder; or as `open_to_read` raises.
-    """
-    ledger = _real(ledger)
-    if not ledger.exists():
-        if missing := missing_folder(ledger):
-            raise missing
-        return open_privately()
-    copy = _nameless()
-    try:
-        with contextlib.closing(open_to_read(ledger)) as database:
-            database.backup(copy)
-        copy.execute("PRAGMA synchronous = OFF")
-    except NO_USE as error:
-        problem: LedgerError = unusable(ledger, error)
-    except LedgerError as error:
-        problem = error
-    else:
-        return copy
-    copy.close()
-    raise problem
-
-
 def open_to_read(ledger: Path) -> sqlite3.Connection:
     """Open a ledger for reading only, as it is now; another process may be writing to it.
 
@@ -122,10 +82,7 @@ def open_to_read(ledger: Path) -> sqlite3.Connection:
         LedgerError: There is no ledger, or the file is no ledger, has a newer version, or is
             damaged.
     """
-    ledger = _real(ledger)
-    if not ledger.exists():
-        raise LedgerError(f"there is no ledger at {shown(ledger)}; check the path")
-    _refuse_foreign(ledger)
+    ledger = _existing(ledger)
     try:
         return _open_to_read(ledger)
     except NO_USE as error:
@@ -140,7 +97,7 @@ def _open_to_read(ledger: Path) -> sqlite3.Connection:
         version = _check(database, ledger)
         if version == tables.VERSION:
             return database
-        copy = _nameless()
+        copy = nameless()
         try:
             database.backup(copy)
             tables.migrate(copy)
@@ -152,6 +109,72 @@ def _open_to_read(ledger: Path) -> sqlite3.Connection:
         raise
     database.close()
     return copy
+
+
+def open_to_share(ledger: Path) -> sqlite3.Connection:
+    """Open a ledger for single statements, beside a process that may hold it for writing.
+
+    A ledger of an older version is migrated first, which needs its lock.
+
+    Returns:
+        A connection in autocommit mode, for one thread at a time. A commit is written when it
+        returns, and on the disk once `sync_log` has returned.
+
+    Raises:
+        LedgerError: There is no ledger, it cannot be used or written, or it has an older version
+            and another process holds it.
+    """
+    ledger = _existing(ledger)
+    try:
+        _refuse_damaged(ledger)
+        with contextlib.closing(_connect(ledger, "ro")) as database:
+            version = tables.version_of(database)
+        if version < tables.VERSION:
+            migrated, lock = open_to_write(ledger)
+            migrated.close()
+            lock.release()
+        return _open_to_share(ledger)
+    except NO_USE as error:
+        problem = unusable(ledger, error)
+    raise problem
+
+
+def _open_to_share(ledger: Path) -> sqlite3.Connection:
+    # A commit holds the lock that a running catalog needs for its own commits. Three settings keep
+    # that time to some 0.1 ms, within one call into SQLite, so that this process can be stopped at
+    # nearly any moment (SIGSTOP) without delaying the catalog: no fsync under the lock
+    # (synchronous = NORMAL; `sync_log` does it afterwards), no checkpoint, one statement each.
+    database = _connect(ledger, "rw")
+    try:
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.execute("PRAGMA wal_autocheckpoint = 0")
+        tables.version_of(database)  # opens the file
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def sync_log(ledger: Path) -> None:
+    """Make what was committed durable: sync the file that commits are appended to.
+
+    Raises:
+        OSError: It cannot be synced.
+    """
+    handle = os.open(_beside(real_path(ledger), "-wal"), os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _existing(ledger: Path) -> Path:
+    """Resolve the path of a ledger; raise LedgerError if there is none, or a foreign file."""
+    ledger = real_path(ledger)
+    if not ledger.exists():
+        raise LedgerError(f"there is no ledger at {shown(ledger)}; check the path")
+    _refuse_foreign(ledger)
+    return ledger
 
 
 def _readable(ledger: Path) -> sqlite3.Connection:
@@ -264,12 +287,12 @@ def _connect(ledger: Path, mode: str) -> sqlite3.Connection:
     )
 
 
-def _nameless() -> sqlite3.Connection:
+def nameless() -> sqlite3.Connection:
     """Create a database without a file, visible to this connection only."""
     return sqlite3.connect("", isolation_level=None, check_same_thread=False)
 
 
-def _real(ledger: Path) -> Path:
+def real_path(ledger: Path) -> Path:
     """Resolve links, so that one file has one lock; raise LedgerError for an unusable path."""
     real = Path(os.path.realpath(ledger))
     try:

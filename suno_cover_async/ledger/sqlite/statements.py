@@ -8,12 +8,26 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from suno_cover_async.errors import LedgerError
-from suno_cover_async.ledger.entry import RUN_COLUMNS, TRACK_COLUMNS, Plain, Row
+from suno_cover_async.ledger.entry import CHOICE_COLUMNS, RUN_COLUMNS, TRACK_COLUMNS, Plain, Row
 from suno_cover_async.ledger.store import Transaction
+
+# A choice is about one cover task. If a track gets another one, its old choice does not stand.
+_JOIN = """
+    LEFT JOIN choices
+    ON choices.number = tracks.number AND choices.cover_task_id IS tracks.cover_task_id
+"""
+_DECISION = "coalesce(decision, 'undecided')"
+_CHOICE = (_DECISION, "image", "coalesce(revision, 0)", "decided_at", "decided_by")
+_ENTRY_COLUMNS = (*TRACK_COLUMNS, *CHOICE_COLUMNS)
+_SELECT_ENTRY = (
+    f"SELECT {', '.join([f'tracks.{column}' for column in TRACK_COLUMNS] + [*_CHOICE])} "
+)
+_HAS_TITLE = "(? = '' OR EXISTS (SELECT 1 FROM json_each(names) WHERE instr(folded(key), ?)))"
 
 
 def transaction(database: sqlite3.Connection) -> Transaction:
     """Return the statements on a connection; the caller begins and ends the transaction."""
+    database.create_function("folded", 1, str.casefold, deterministic=True)
     return _Transaction(database)
 
 
@@ -78,25 +92,21 @@ class _Transaction:
         (retried,) = self._database.execute(query).fetchone()
         return int(retried)
 
-    def count_submits(self) -> int:
-        (submits,) = self._database.execute("SELECT sum(submits) FROM tracks").fetchone()
-        return submits or 0
-
     def page(self, states: Sequence[str], after: int, limit: int) -> list[Row]:
-        where = "number > ?"
+        where = "tracks.number > ?"
         if len(states) == 1:
-            where = "state = ? AND number > ?"
+            where = "state = ? AND tracks.number > ?"
         elif states:  # "+" avoids the index, which is sorted by state; the page is by number
-            where = f"+state IN ({', '.join('?' * len(states))}) AND number > ?"
-        rest = f"FROM tracks WHERE {where} ORDER BY number LIMIT ?"
-        return self._rows(TRACK_COLUMNS, rest, *states, after, limit)
+            where = f"+state IN ({', '.join('?' * len(states))}) AND tracks.number > ?"
+        rest = f"FROM tracks {_JOIN} WHERE {where} ORDER BY tracks.number LIMIT ?"
+        return self._entries(rest, *states, after, limit)
 
     def unsaved(self, run: int, limit: int) -> list[Row]:
         # Without INDEXED BY, SQLite uses the other index and sorts all covers on each call.
         table = "tracks INDEXED BY tracks_by_age"
         where = "state = 'covered' AND put_off IS NOT ?"
-        rest = f"FROM {table} WHERE {where} ORDER BY completed_at LIMIT ?"
-        return self._rows(TRACK_COLUMNS, rest, run, limit)
+        rest = f"FROM {table} {_JOIN} WHERE {where} ORDER BY completed_at LIMIT ?"
+        return self._entries(rest, run, limit)
 
     def track(self, number: int) -> Row:
         return self._only(f"entry {number}", "number = ?", number)
@@ -114,6 +124,42 @@ class _Transaction:
     def drop(self, state: str) -> int:
         return self._database.execute("DELETE FROM tracks WHERE state = ?", (state,)).rowcount
 
+    def submits(self) -> int:
+        (submits,) = self._database.execute("SELECT submits FROM ledger").fetchone()
+        return int(submits)
+
+    def add_submits(self, many: int) -> None:
+        self._database.execute("UPDATE ledger SET submits = submits + ?", (many,))
+
+    def pairs(self, decisions: Sequence[str], search: str, after: int, limit: int) -> list[Row]:
+        wanted = f"{_DECISION} IN ({', '.join('?' * len(decisions))})" if decisions else "true"
+        where = f"state = 'saved' AND tracks.number > ? AND {wanted} AND {_HAS_TITLE}"
+        rest = f"FROM tracks {_JOIN} WHERE {where} ORDER BY tracks.number LIMIT ?"
+        part = search.casefold()
+        return self._entries(rest, after, *decisions, part, part, limit)
+
+    def decisions(self, search: str) -> list[tuple[object, int, int]]:
+        part = search.casefold()
+        query = (
+            f"SELECT {_DECISION}, count(*), min(tracks.number) FROM tracks {_JOIN} "  # noqa: S608 - constants of ours
+            f"WHERE state = 'saved' AND {_HAS_TITLE} GROUP BY 1"
+        )
+        return self._database.execute(query, (part, part)).fetchall()
+
+    def decide(
+        self, number: int, cover_task_id: str, columns: Mapping[str, Plain], *, revision: int
+    ) -> bool:
+        changes = ", ".join(f"{name} = excluded.{name}" for name in ("cover_task_id", *columns))
+        statement = f"""
+            INSERT INTO choices (number, cover_task_id, {", ".join(columns)})
+            SELECT ?, ?, {", ".join("?" * len(columns))}
+            WHERE ? = 0 OR EXISTS (SELECT 1 FROM choices WHERE number = ?)
+            ON CONFLICT (number) DO UPDATE SET {changes}
+            WHERE choices.revision = ? OR choices.cover_task_id <> excluded.cover_task_id
+        """  # noqa: S608 - columns of ours
+        values = (number, cover_task_id, *columns.values(), revision, number, revision)
+        return self._database.execute(statement, values).rowcount == 1
+
     def _update(self, table: str, number: int, columns: Mapping[str, Plain]) -> None:
         if not columns:
             return
@@ -125,6 +171,10 @@ class _Transaction:
         for row in self._rows(TRACK_COLUMNS, f"FROM tracks WHERE {where}", value):
             return row
         raise LedgerError(f"the ledger's {what} is gone: does another program write to the ledger?")
+
+    def _entries(self, rest: str, *values: Plain) -> list[Row]:
+        found = self._database.execute(_SELECT_ENTRY + rest, values)
+        return [dict(zip(_ENTRY_COLUMNS, row, strict=True)) for row in found]
 
     def _rows(self, columns: Sequence[str], rest: str, *values: Plain) -> list[Row]:
         found = self._database.execute(f"SELECT {', '.join(columns)} {rest}", values)

@@ -18,8 +18,6 @@ import attrs
 from suno_cover_async.common.disk import in_thread
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger.sqlite.database import (
-    open_copy,
-    open_privately,
     open_to_read,
     open_to_write,
 )
@@ -31,8 +29,10 @@ from suno_cover_async.ledger.sqlite.failures import (
     unusable,
 )
 from suno_cover_async.ledger.sqlite.lock import FileLock
+from suno_cover_async.ledger.sqlite.private import open_copy, open_privately
+from suno_cover_async.ledger.sqlite.shared import SharedConnection
 from suno_cover_async.ledger.sqlite.statements import transaction
-from suno_cover_async.ledger.store import Snapshot, Work
+from suno_cover_async.ledger.store import SharedAccess, Snapshot, Transaction, Work
 
 T = TypeVar("T")
 
@@ -111,6 +111,18 @@ class SqliteStore:
         finally:
             await in_thread(snapshot.close)
 
+    @contextlib.asynccontextmanager
+    async def share(self) -> AsyncGenerator[SharedAccess, None]:
+        """Open the ledger beside a process that holds it."""
+        if self._path is None:
+            raise LedgerError("this ledger has no file to share")
+        shared = SharedConnection(self._path)
+        try:
+            await shared.open()
+            yield shared
+        finally:
+            await shared.aclose()
+
 
 class _Snapshot:
     """A connection for reading, used by one thread at a time."""
@@ -118,9 +130,11 @@ class _Snapshot:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._database: sqlite3.Connection | None = None
+        self._transaction: Transaction | None = None
 
     def open(self) -> None:
         self._database = open_to_read(self._path)
+        self._transaction = transaction(self._database)
 
     def close(self) -> None:
         if self._database is not None:
@@ -130,10 +144,10 @@ class _Snapshot:
         return await in_thread(partial(self._read, work))
 
     def _read(self, work: Work[T]) -> T:
-        if self._database is None:
+        if self._transaction is None:
             raise LedgerError("this ledger was closed")
         try:
-            return work(transaction(self._database))
+            return work(self._transaction)
         except NO_USE as error:
             problem = unusable(self._path, error)
         raise problem

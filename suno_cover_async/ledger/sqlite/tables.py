@@ -10,11 +10,11 @@ from collections.abc import Iterable
 APPLICATION = 0x53434F56
 """The `application_id` in the file's header: "SCOV" in ASCII."""
 
-VERSION = 2
+VERSION = 3
 """The `user_version` in the file's header."""
 
 _SCHEMA = """
-    CREATE TABLE ledger (account TEXT, catalog TEXT) STRICT;
+    CREATE TABLE ledger (account TEXT, catalog TEXT, submits INTEGER NOT NULL DEFAULT 0) STRICT;
     CREATE TABLE base_urls (base_url TEXT PRIMARY KEY) STRICT;
     CREATE TABLE runs (
         number INTEGER PRIMARY KEY,
@@ -45,12 +45,16 @@ _SCHEMA = """
         retried INTEGER NOT NULL DEFAULT 0,
         put_off INTEGER
     ) STRICT;
+"""
+_CHOICES = """
     CREATE TABLE choices (
-        number INTEGER PRIMARY KEY REFERENCES tracks,
-        decision TEXT NOT NULL CHECK (decision IN ('image', 'neither', 'later')),
+        number INTEGER PRIMARY KEY,
+        cover_task_id TEXT NOT NULL,
+        decision TEXT NOT NULL CHECK (decision IN ('undecided', 'image', 'neither', 'later')),
         image INTEGER,
         revision INTEGER NOT NULL,
-        decided_at REAL NOT NULL
+        decided_at REAL NOT NULL,
+        decided_by TEXT
     ) STRICT;
 """
 _INDEXES = """
@@ -60,11 +64,15 @@ _INDEXES = """
 _TABLES = {
     1: {"runs", "tracks"},
     2: {"ledger", "base_urls", "runs", "tracks", "choices"},
+    3: {"ledger", "base_urls", "runs", "tracks", "choices"},
 }
 _ROW_OF_ITS_OWN = {  # exactly one row, however often the ledger was used
     1: ("SELECT count(*), min(typeof(number)) FROM runs", (1, "integer")),
     2: ("SELECT count(*) FROM ledger", (1,)),
+    3: ("SELECT count(*) FROM ledger", (1,)),
 }
+
+_COUNT_SUBMITS = "UPDATE ledger SET submits = (SELECT coalesce(sum(submits), 0) FROM tracks);"
 
 # Version 1 had numbers for states, counted its openings in `runs`, and got the table `answered`
 # later. Its images that were put off until the next run become images that no run puts off
@@ -78,8 +86,9 @@ _FROM_VERSION_1 = (
     ALTER TABLE runs RENAME TO old_runs;
     """,
     _SCHEMA,
+    _CHOICES,
     """
-    INSERT INTO ledger SELECT NULL, catalog FROM old_runs;
+    INSERT INTO ledger SELECT NULL, catalog, 0 FROM old_runs;
     INSERT INTO base_urls SELECT base_url FROM answered;
     INSERT INTO tracks
         SELECT
@@ -102,13 +111,23 @@ _FROM_VERSION_1 = (
     DROP TABLE old_tracks;
     """,
     _INDEXES,
+    _COUNT_SUBMITS,
+)
+
+# Version 2 counted submits by track alone, and had a table for choices that nothing wrote to.
+_FROM_VERSION_2 = (
+    "DROP TABLE choices;",
+    _CHOICES,
+    "ALTER TABLE ledger ADD COLUMN submits INTEGER NOT NULL DEFAULT 0;",
+    _COUNT_SUBMITS,
 )
 
 
 def make(database: sqlite3.Connection) -> None:
     """Create the tables of a new ledger, in a transaction."""
     database.execute("BEGIN")
-    _run(database, (_SCHEMA, "INSERT INTO ledger VALUES (NULL, NULL)", _INDEXES))
+    only_row = "INSERT INTO ledger (account, catalog) VALUES (NULL, NULL)"
+    _run(database, (_SCHEMA, _CHOICES, only_row, _INDEXES))
     database.execute(f"PRAGMA application_id = {APPLICATION}")
     database.execute(f"PRAGMA user_version = {VERSION}")
     database.execute("COMMIT")
@@ -121,7 +140,7 @@ def migrate(database: sqlite3.Connection) -> None:
         sqlite3.Error: The migration failed; rolling back the transaction leaves the old ledger.
     """
     database.execute("BEGIN IMMEDIATE")
-    _run(database, _FROM_VERSION_1)
+    _run(database, _FROM_VERSION_1 if version_of(database) == 1 else _FROM_VERSION_2)
     database.execute(f"PRAGMA user_version = {VERSION}")
     database.execute("COMMIT")
 

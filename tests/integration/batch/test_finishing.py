@@ -110,6 +110,7 @@ async def test_a_client_closed_meanwhile_ends_the_run_and_leaves_the_rest(tmp_pa
         client = client_of(sandbox)
         async with Ledger(tmp_path / "covers.db") as ledger:
             async with cover_catalog(client, songs, ledger=ledger) as outcomes:
+                await until(lambda: len(sandbox.journal.bills) == len(songs))
                 await until(lambda: len(sandbox.journal.of("details")) > 10)
                 await client.aclose()
                 _, reason = await ended(outcomes)

@@ -131,14 +131,14 @@ def test_a_newer_ledger_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "covers.db"
     fill(path)
     with contextlib.closing(sqlite3.connect(path)) as database:
-        database.execute("PRAGMA user_version = 3")
+        database.execute("PRAGMA user_version = 4")
     before = contents(tmp_path)
 
-    assert "has version 3, and this suno_cover_async reads versions up to 2" in refusal(path)
+    assert "has version 4, and this suno_cover_async reads versions up to 3" in refusal(path)
     assert contents(tmp_path) == before
-    with pytest.raises(LedgerError, match="has version 3"):
+    with pytest.raises(LedgerError, match="has version 4"):
         ids(path)
-    with pytest.raises(LedgerError, match="has version 3"):
+    with pytest.raises(LedgerError, match="has version 4"):
         totals(path)
 
 
@@ -149,7 +149,7 @@ def test_a_ledger_says_whose_it_is_and_of_which_version(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as database:
         pragmas = ("application_id", "user_version", "journal_mode")
         answers = [database.execute(f"PRAGMA {pragma}").fetchone()[0] for pragma in pragmas]
-    assert answers == [APPLICATION, 2, "wal"]
+    assert answers == [APPLICATION, 3, "wal"]
 
 
 def test_whichever_page_is_lost_the_ledger_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_a_catalog_is_not_taken_in_over_a_damaged_entry(tmp_path: Path, names: s
     "wreck",
     [
         "DELETE FROM ledger",
-        "INSERT INTO ledger VALUES (NULL, NULL)",
+        "INSERT INTO ledger VALUES (NULL, NULL, 0)",
         *(f"DROP TABLE {table}" for table in ("ledger", "base_urls", "runs", "tracks", "choices")),
         "PRAGMA user_version = 0",
     ],

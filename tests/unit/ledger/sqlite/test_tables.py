@@ -1,7 +1,7 @@
-"""Ledgers of version 1, as the software of that version made them: read, moved on, never lost.
+"""Ledgers of older versions, as the software of their time made them: read, moved on, never lost.
 
 `samples/ledger-v1.sql` is such a ledger, with a track in each state, and `samples/ledger-v1.json`
-what that version read in it.
+what that version read in it; `samples/ledger-v2.sql` is one of version 2.
 """
 
 import asyncio
@@ -17,9 +17,11 @@ import pytest
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState
 from suno_cover_async.ledger.ledger import Ledger
+from suno_cover_async.ledger.sqlite.tables import VERSION
 from tests.support.ledger_files import open_and_close
 from tests.support.old_ledgers import (
     EXPECTED,
+    OLD_LEDGERS,
     SQL,
     old_ledger,
     version,
@@ -74,7 +76,7 @@ def test_an_old_ledger_that_is_opened_is_a_new_one_with_the_same_entries(path: P
     next_runs = [asyncio.run(unsaved()) for _ in range(3)]
     knows_catalog, knows_url, submitting = asyncio.run(use())
 
-    assert (read, again) == (EXPECTED, 2)
+    assert (read, again) == (EXPECTED, VERSION)
     assert (knows_catalog, knows_url) == (True, True)
     assert next_runs == [["covered", "put-off", "saved-and-named-again"]] * 3
     assert (submitting.music_task_id, submitting.submits) == ("waiting", 1)
@@ -86,7 +88,7 @@ def test_a_ledger_of_before_base_urls_were_noted_is_moved_on_as_well(tmp_path: P
 
     assert read_now(path) == EXPECTED
     open_and_close(path)
-    assert (read_now(path), version(path)) == (EXPECTED, 2)
+    assert (read_now(path), version(path)) == (EXPECTED, VERSION)
 
 
 def test_an_old_ledger_without_tracks_is_moved_on(tmp_path: Path) -> None:
@@ -94,7 +96,7 @@ def test_an_old_ledger_without_tracks_is_moved_on(tmp_path: Path) -> None:
 
     assert read_now(path) == []
     open_and_close(path)
-    assert (read_now(path), version(path)) == ([], 2)
+    assert (read_now(path), version(path)) == ([], VERSION)
 
 
 def test_what_a_killed_process_left_beside_an_old_ledger_is_read_and_moved_on(
@@ -111,10 +113,31 @@ def test_what_a_killed_process_left_beside_an_old_ledger_is_read_and_moved_on(
     assert Path(f"{killed}-wal").stat().st_size
     assert read_now(killed) == EXPECTED
     open_and_close(killed)
-    assert (read_now(killed), version(killed)) == (EXPECTED, 2)
+    assert (read_now(killed), version(killed)) == (EXPECTED, VERSION)
 
 
-def test_the_two_versions_are_alike_for_a_ledger_that_is_new(path: Path, tmp_path: Path) -> None:
+def test_a_ledger_of_version_2_is_moved_on_with_all_that_it_knows(tmp_path: Path) -> None:
+    path = old_ledger(tmp_path / "covers.db", OLD_LEDGERS["version 2"])
+    read = read_now(path)
+    (run,) = asyncio.run(Ledger(path).runs())
+    open_and_close(path)
+
+    async def submits() -> int:
+        async with Ledger(path) as ledger, ledger.lease(ACCOUNT):
+            assert await ledger.has_answered("https://api.sunoapi.org")
+            return await ledger.submits()
+
+    assert [entry.music_task_id for entry in read] == [f"m{n}" for n in range(1, 9)]
+    assert (read_now(path), version(path)) == (read, VERSION)
+    assert asyncio.run(Ledger(path).runs()) == (run,)
+    assert (run.submitted, run.credits_used) == (7, 12)
+    assert asyncio.run(submits()) == 8  # one track of seven was submitted twice
+
+
+@pytest.mark.parametrize("name", OLD_LEDGERS)
+def test_all_versions_are_alike_for_a_ledger_that_is_new(tmp_path: Path, name: str) -> None:
+    path = old_ledger(tmp_path / "covers.db", OLD_LEDGERS[name])
+
     def schema(path: Path) -> set[str]:
         with closing(sqlite3.connect(path)) as database:
             query = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL"
