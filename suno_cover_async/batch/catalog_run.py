@@ -56,6 +56,9 @@ class CatalogRun:
     (`ClientUsageError`), or an error that the track iterator raised. Where possible, the run
     finishes the covers that are paid for before it raises; the next run continues with the rest.
 
+    Where `max_covers` holds tracks back, the iteration ends without an error once all that is paid
+    for is finished: `reached_max_covers` is true then, and `progress.left` counts what waits.
+
     Attributes:
         progress: How far the run is.
     """
@@ -67,6 +70,8 @@ class CatalogRun:
         into: Folder | None,
         feed: AsyncIterable[Track | str] | None,
         retry: RetryPolicy,
+        *,
+        max_covers: int | None = None,
     ) -> None:
         """Prepare a run for `cover_catalog`; `feed` is an iterator of further tracks."""
         self._covers = covers
@@ -76,7 +81,7 @@ class CatalogRun:
         self._images = DownloadQueue(ledger, _SAVES_AT_ONCE)
         self._unread = OutcomeQueue()
         self._run = RunState(ledger, self._tracks)
-        self._submitter = TrackSubmitter(covers, ledger, self._run, retry)
+        self._submitter = TrackSubmitter(covers, ledger, self._run, retry, max_covers=max_covers)
         self._saver = None if into is None else ImageSaver(covers, ledger, self._run, retry, into)
         self.progress: Progress = self._run.progress
 
@@ -103,6 +108,11 @@ class CatalogRun:
         A submit that is still waiting for its turn is withdrawn. One that was sent is awaited.
         """
         self._run.finish()
+
+    @property
+    def reached_max_covers(self) -> bool:
+        """Return whether tracks wait that were not submitted because of `max_covers`."""
+        return self._run.reached_max_covers
 
     @property
     def in_flight(self) -> Mapping[str, InFlight]:
@@ -168,6 +178,8 @@ class CatalogRun:
                 cover_next = partial(self._cover_next, started)
                 tracks.create_task(raise_inner_cancellation(cover_next, _closed))
                 await started.wait()
+        if self._run.reached_max_covers:
+            self._run.finish()  # a feed may never end
         self._images.completed()
 
     async def _cover_next(self, started: asyncio.Event) -> None:

@@ -27,6 +27,7 @@ async def cover_catalog(
     retry_failed: bool = False,
     wait_out_outages: bool = True,
     file_name: Callable[[Track], str] | None = None,
+    max_covers: int | None = None,
 ) -> AsyncGenerator[CatalogRun, None]:
     """Cover a whole catalog and iterate over the outcomes of its tracks as they arrive.
 
@@ -66,15 +67,24 @@ async def cover_catalog(
         file_name: Returns the stem of a track's files, for a run that names them itself. It must
             be the same in all runs of a ledger, and another one for each title: files of the same
             name are replaced. None takes title and music task id.
+        max_covers: The most submits in the life of the ledger, to try a few covers first, or to
+            bound what is spent; None is no limit. Songs whose covers failed and that are submitted
+            again count again; a submit that was refused, or is repeated because its answer was
+            lost, does not. Once it is reached, no further track is submitted: they wait for a run
+            with a larger number, and all that is paid for is finished. It is checked in the
+            transaction that records a submit, so it holds after a crash too. 0 submits nothing
+            new.
 
     Raises:
-        ValueError: A track is invalid, or `into` is no valid path; nothing was submitted. (For an
-            asynchronous iterable, the iteration over outcomes raises it.)
+        ValueError: A track or `max_covers` is invalid, or `into` is no valid path; nothing was
+            submitted. (For an asynchronous iterable, the iteration over outcomes raises it.)
         TypeError: An argument is of the wrong type.
         LedgerError: The ledger is not open, is in use by another catalog, belongs to another
             account, or cannot be written.
     """
     validation.instance("client", client, SunoCoverClient)
+    if max_covers is not None:
+        validation.count("max_covers", max_covers, least=0)
     folder = None if into is None else Folder(validation.folder("into", into), file_name or name_of)
     async with AsyncExitStack() as stack:
         if ledger is None:
@@ -93,7 +103,12 @@ async def cover_catalog(
         covers = covers_of(client)
         retry = covers.account.retry
         outcomes = CatalogRun(
-            covers, ledger, folder, feed, retry.for_batch() if wait_out_outages else retry
+            covers,
+            ledger,
+            folder,
+            feed,
+            retry.for_batch() if wait_out_outages else retry,
+            max_covers=max_covers,
         )
         await outcomes.count()
         # From here on a separate task owns the lease and the breakers. It is cancelled once, and
