@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # the names that __getattr__ loads, for type checkers
     from suno_cover_async.batch.catalog_run import CatalogRun
     from suno_cover_async.batch.line_reader import BadLine
     from suno_cover_async.batch.outcomes import Covered, Failed, InFlight, Outcome, Progress, Step
+    from suno_cover_async.batch.plan import CatalogPlan, plan_catalog
     from suno_cover_async.batch.runner import cover_catalog
     from suno_cover_async.callbacks.receiver import CallbackReceiver
     from suno_cover_async.callbacks.verification import CallbackAnswer
@@ -97,6 +98,7 @@ __all__ = [
     "CallbackReceiver",
     "CallbackRefusedError",
     "Catalog",
+    "CatalogPlan",
     "CatalogRun",
     "CertificateError",
     "Choice",
@@ -150,6 +152,7 @@ __all__ = [
     "WrongAddressError",
     "__version__",
     "cover_catalog",
+    "plan_catalog",
     "read_catalog",
 ]
 
@@ -157,6 +160,7 @@ _MODULES = {
     "callbacks.verification": ("CallbackAnswer",),
     "batch.outcomes": ("Covered", "Failed", "InFlight", "Outcome", "Step", "Progress"),
     "batch.catalog_run": ("CatalogRun",),
+    "batch.plan": ("CatalogPlan", "plan_catalog"),
     "batch.runner": ("cover_catalog",),
     "batch.catalog": ("Catalog", "read_catalog"),
     "resilience.circuit_breaker": ("Breakers", "CircuitBreaker"),
