@@ -456,9 +456,8 @@ async def test_titles_of_others_do_nothing_to_a_terminal_or_a_log(
     assert all(c.isprintable() or c in "\n\t" for c in said)
     assert "failed: [red]markup[/red] :smile:: music task song" in ended.err
     assert "failed: two?lines??and a tab: music task song" in ended.err
-    assert len(shown.out.splitlines()) == len(TrackState) + len(["run", "unsaved", ""]) + len(
-        HOSTILE
-    )
+    others = ["run", "unsaved", ""]
+    assert len(shown.out.splitlines()) == len(TrackState) + len(others) + len(HOSTILE)
 
 
 async def test_the_sandbox_writes_a_catalog_and_says_how_to_cover_it(tmp_path: Path) -> None:

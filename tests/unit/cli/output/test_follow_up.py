@@ -165,8 +165,8 @@ def test_a_limit_that_is_reached_is_named_with_what_waits_and_the_command_withou
 
     assert lines == [
         (
-            "--max-covers 3 is reached: 2,997 tracks wait; look at the covers, then run again with a "
-            "larger --max-covers, or without:"
+            "--max-covers 3 is reached: 2,997 tracks wait; look at the covers, then run again with "
+            "a larger --max-covers, or without:"
         ),
         "  suno-cover batch 'my songs.csv' --ledger covers.db --out art",
     ]

@@ -53,8 +53,8 @@ def test_each_number_is_named_and_numbers_of_nothing_are_left_out() -> None:
         "time: about 51 min at the limit of 20 requests in 10 s, and the last cover's own",
         "credits at hand: 9,000.50",
         (
-            "cost: about 8,991 credits, at 3 a cover as this ledger measured it over 12 covers, with "
-            "what else the account spent then"
+            "cost: about 8,991 credits, at 3 a cover as this ledger measured it over 12 covers, "
+            "with what else the account spent then"
         ),
     ]
 
@@ -113,8 +113,8 @@ def test_a_balance_that_is_unknown_has_its_reason() -> None:
 def test_before_a_question_there_are_two_lines_and_a_third_where_credits_are_too_few() -> None:
     assert briefly() == [
         (
-            "2,997 new, 9 resumed, 12 done; time: about 51 min at the limit of 20 requests in 10 s, "
-            "and the last cover's own"
+            "2,997 new, 9 resumed, 12 done; time: about 51 min at the limit of 20 requests in 10 s"
+            ", and the last cover's own"
         ),
         (
             "credits at hand: 9,000.50; cost: about 8,991 credits, at 3 a cover as this ledger "
