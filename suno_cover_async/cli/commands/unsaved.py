@@ -3,7 +3,6 @@
 It owns the limit below which it warns. It reads the ledger; `ledger.py` beside it writes the rest.
 """
 
-import math
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -41,7 +40,7 @@ class Unsaved:
         kept = [one for one in left if one > timedelta()]
         return cls(
             covers=covers,
-            hours_left=math.floor(min(kept) / timedelta(hours=1)) if kept else None,
+            hours_left=min(kept) // timedelta(hours=1) if kept else None,
             gone=len(left) - len(kept),
         )
 
