@@ -75,8 +75,8 @@ def agreed(prospect: Prospect, command: Command) -> bool:
 
 def _answer(question: str) -> str:
     """Return what a person typed, in small letters; empty after Ctrl-C or Ctrl-D."""
-    click.echo(question, nl=False, err=True)
     try:
+        click.echo(question, nl=False, err=True)
         line = sys.stdin.readline()
     except KeyboardInterrupt:
         line = ""

@@ -12,7 +12,7 @@ from suno_cover_async import CoverTask, Ledger, Track, TrackState
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.sandbox import Sandbox
 from tests.support.batch_commands import batch, catalog, states
-from tests.support.commands import PATIENCE, environment, names, needs_posix, read_all, start
+from tests.support.commands import PATIENCE, PIPE, environment, names, needs_posix, read_all, start
 from tests.support.runs import billed
 
 pytestmark = needs_posix
@@ -184,12 +184,12 @@ async def test_without_a_terminal_for_both_there_is_no_question(
 ) -> None:
     catalog(tmp_path, sandbox.add_music(2))
     ours, its = os.openpty()
-    only = {name: its for name in ("stdin", "stdout", "stderr") if name != streams}
-    process = await start(*batch(sandbox), cwd=tmp_path, **only)
+    stdin, err = (PIPE, its) if streams == "stdin" else (its, PIPE)
+    process = await start(*batch(sandbox), cwd=tmp_path, stdin=stdin, stdout=its, stderr=err)
     os.close(its)
     drawing = asyncio.create_task(asyncio.to_thread(read_all, ours))
-    _, err = await process.communicate(b"" if streams == "stdin" else None)
-    drawn = await drawing + (err or b"").decode()
+    _, said = await process.communicate(b"" if streams == "stdin" else None)
+    drawn = await drawing + (said or b"").decode()
     os.close(ours)
 
     assert process.returncode == ExitCode.DONE

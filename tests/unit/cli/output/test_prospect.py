@@ -31,13 +31,13 @@ UNMEASURED = attrs.evolve(PLAN, credits_used=0, credits_covers=0)
 NOTHING = attrs.evolve(PLAN, new=0, possibly_billed=0, submitted=0)
 
 
-def lines(plan: CatalogPlan = PLAN, **more: float | str) -> list[str]:
-    return list(lines_of(Prospect(plan=plan, rate_limit=LIMIT, **({"credits": 9_000.5} | more))))
+def lines(plan: CatalogPlan = PLAN, balance: float = 9_000.5) -> list[str]:
+    return list(lines_of(Prospect(plan=plan, rate_limit=LIMIT, credits=balance)))
 
 
-def briefly(plan: CatalogPlan = PLAN, **more: float | str) -> list[str]:
+def briefly(plan: CatalogPlan = PLAN, balance: float = 9_000.5) -> list[str]:
     there = log()
-    say_briefly(there, Prospect(plan=plan, rate_limit=LIMIT, **({"credits": 9_000.5} | more)))
+    say_briefly(there, Prospect(plan=plan, rate_limit=LIMIT, credits=balance))
     return said(there).splitlines()
 
 
@@ -121,8 +121,8 @@ def test_before_a_question_there_are_two_lines_and_a_third_where_credits_are_too
             "measured it over 12 covers, with what else the account spent then"
         ),
     ]
-    assert briefly(credits=8_990.0)[2:] == ["that is more than the credits at hand"]
-    assert len(briefly(UNMEASURED, credits=0.0)) == 2
+    assert briefly(balance=8_990.0)[2:] == ["that is more than the credits at hand"]
+    assert len(briefly(UNMEASURED, balance=0.0)) == 2
 
 
 @pytest.mark.parametrize(("calls", "seconds"), [(20, 3_076), (40, 1_538)])
