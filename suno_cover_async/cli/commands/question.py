@@ -5,11 +5,9 @@ It owns when there is a question, and what an answer means. `dry_run.py` finds o
 
 import sys
 
-import click
-
 from suno_cover_async.cli.commands.dry_run import Study
 from suno_cover_async.cli.exit_codes import ExitCode
-from suno_cover_async.cli.output.console import copyable, say, stderr
+from suno_cover_async.cli.output.console import answer_to, copyable, say, stderr
 from suno_cover_async.cli.output.follow_up import Command
 from suno_cover_async.cli.output.prospect import TRIAL, Prospect, say_briefly
 from suno_cover_async.cli.output.report import are, count
@@ -57,7 +55,7 @@ def agreed(prospect: Prospect, command: Command) -> bool:
     plan, console = prospect.plan, stderr()
     say_briefly(console, prospect)
     noun = "track" if plan.again else "new track"
-    if _answer(f"submit {count(plan.to_submit, noun)}? [y/N] ") in _YES:
+    if answer_to(f"submit {count(plan.to_submit, noun)}? [y/N] ").lower() in _YES:
         return True
     say(console, "nothing was sent")
     paid = plan.possibly_billed + plan.submitted + plan.covered
@@ -71,15 +69,3 @@ def agreed(prospect: Prospect, command: Command) -> bool:
         copyable(console, command.again(*retry, "--max-covers", str(TRIAL), limited=False))
     say(console, "to submit without a question, add --yes")
     return False
-
-
-def _answer(question: str) -> str:
-    """Return what a person typed, in small letters; empty after Ctrl-C or Ctrl-D."""
-    try:
-        click.echo(question, nl=False, err=True)
-        line = sys.stdin.readline()
-    except KeyboardInterrupt:
-        line = ""
-    if not line.endswith("\n"):
-        click.echo(err=True)  # Ctrl-C and Ctrl-D leave the cursor behind the question
-    return line.strip().lower()
