@@ -10,12 +10,13 @@ All public names are imported from here; none is defined here. Each name is load
 so that a program that only needs a client does not load aiohttp.web and SQLite. The sandbox is
 `suno_cover_async.sandbox`.
 
-The folders and modules, from the top layer down: `cli` (the command line), `batch` (whole
-catalogs), `client` (the public methods), `callbacks` (the receiver) and `fleet` (what processes
-share), `covers` (submit, poll, notify), `sandbox` (a simulated API), `http` (requests) and
-`images` (downloads), `ledger`, `protocol` (requests, responses and their JSON) and `resilience`
-(rate limiter, circuit breaker, retry), `errors`, `models` (values), `policies` (settings) and
-`hosts`, `network` (connections, proxies, TLS), and `common`.
+The folders and modules, from the top layer down: `cli` (the command line), `review` (the page on
+which people choose images), `batch` (whole catalogs), `client` (the public methods), `callbacks`
+(the receiver) and `fleet` (what processes share), `covers` (submit, poll, notify), `sandbox` (a
+simulated API), `http` (requests) and `images` (downloads), `ledger`, `protocol` (requests,
+responses and their JSON) and `resilience` (rate limiter, circuit breaker, retry), `errors`,
+`models` (values), `policies` (settings) and `hosts`, `network` (connections, proxies, TLS), and
+`common`.
 """
 
 from importlib import import_module

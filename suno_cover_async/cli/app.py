@@ -15,6 +15,7 @@ from suno_cover_async.cli.commands.demo import demo
 from suno_cover_async.cli.commands.details import show_credits, show_details
 from suno_cover_async.cli.commands.generate import generate
 from suno_cover_async.cli.commands.listening import CallbackListener, with_listener
+from suno_cover_async.cli.commands.review import review
 from suno_cover_async.cli.commands.sandbox import serve
 from suno_cover_async.cli.exit_codes import ExitCode, advise, exit_code, explain
 from suno_cover_async.cli.options import (
@@ -194,6 +195,7 @@ def _demo(into: Path) -> int:
 
 commands.add_command(batch)
 commands.add_command(ledger)
+commands.add_command(review)
 
 
 def _all_ids(ids: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 from suno_cover_async.cli.output.console import say, stderr
 
 _PATIENCE = 0.2  # seconds of cleaning up before a message explains the wait
+_MONEY = "an answer that may cost money"
 _ENDING = [signal.SIGINT, signal.SIGTERM]
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
     _ENDING.append(signal.SIGHUP)  # the terminal is gone; nohup ignores that
@@ -21,7 +22,12 @@ def _cannot() -> bool:
     return False
 
 
-def run(work: Coroutine[Any, Any, int], *, finish: Callable[[], bool] = _cannot) -> int:
+def run(
+    work: Coroutine[Any, Any, int],
+    *,
+    finish: Callable[[], bool] = _cannot,
+    waits_for: str = _MONEY,
+) -> int:
     """Run a command to its end, or cancel it at the first SIGINT, SIGTERM or SIGHUP.
 
     A cancelled command is awaited until it has cleaned up; a further signal ends it at once.
@@ -30,15 +36,18 @@ def run(work: Coroutine[Any, Any, int], *, finish: Callable[[], bool] = _cannot)
         work: The command.
         finish: Called when the first signal is a SIGINT. It begins to end the work, and returns
             True if the work will end by itself; then only the next signal cancels.
+        waits_for: What a cancelled command may still wait for, in words.
 
     Returns:
         The work's exit code, or 128 plus the number of the last signal that ended it.
     """
     with asyncio.Runner() as runner:
-        return runner.run(_until_signal(work, finish))
+        return runner.run(_until_signal(work, finish, waits_for))
 
 
-async def _until_signal(work: Coroutine[Any, Any, int], finish: Callable[[], bool]) -> int:
+async def _until_signal(
+    work: Coroutine[Any, Any, int], finish: Callable[[], bool], waits_for: str = _MONEY
+) -> int:
     # One Ctrl-C must not lose a cover: a cancelled command still waits for the answer of a submit
     # that was sent, so it is cancelled once and then awaited. Before that wait, the usual signal
     # handlers are restored, so that the next signal ends a process that waits too long. While
@@ -55,7 +64,7 @@ async def _until_signal(work: Coroutine[Any, Any, int], finish: Callable[[], boo
             return
         task.cancel()
         handle_as_usual()
-        asyncio.get_running_loop().call_later(_PATIENCE, _explain_the_wait)
+        asyncio.get_running_loop().call_later(_PATIENCE, _explain_the_wait, waits_for)
 
     with _handled(stop) as handle_as_usual:
         try:
@@ -67,9 +76,8 @@ async def _until_signal(work: Coroutine[Any, Any, int], finish: Callable[[], boo
         return 128 + signal.SIGINT if finishing else code
 
 
-def _explain_the_wait() -> None:
-    what = "stopping: waiting for an answer that may cost money; Ctrl-C again stops at once"
-    say(stderr(), what, "yellow")
+def _explain_the_wait(waits_for: str) -> None:
+    say(stderr(), f"stopping: waiting for {waits_for}; Ctrl-C again stops at once", "yellow")
 
 
 @contextlib.contextmanager

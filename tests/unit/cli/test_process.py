@@ -167,6 +167,20 @@ def test_a_cleaning_up_that_takes_its_time_is_explained(
 
 
 @needs_posix
+def test_what_a_command_waits_for_is_said_in_its_own_words(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def cleanup() -> None:
+        await asyncio.sleep(0.3)
+
+    in_virtual_time(
+        _until_signal(never(signal.SIGTERM, cleanup=cleanup), lambda: False, "a browser")
+    )
+
+    assert "stopping: waiting for a browser; Ctrl-C again" in capsys.readouterr().err
+
+
+@needs_posix
 def test_afterwards_every_signal_is_handled_as_before() -> None:
     before = [signal.getsignal(number) for number in SIGNALS]
     meanwhile: list[object] = []
