@@ -39,7 +39,7 @@ class TrackSubmitter:
         self._run = run
         self._retry = retry
         self._max_covers = max_covers
-        self._counted = _Counted()
+        self._under_way = _UnderWay()
         self._turns = asyncio.Semaphore(_SUBMITS_AT_ONCE)
 
     async def submit(self, entry: LedgerEntry) -> CoverTask | None:
@@ -69,7 +69,7 @@ class TrackSubmitter:
             else:
                 return await self._record(entry, submit)
             finally:
-                self._counted.end(entry)
+                self._under_way.end(entry)
 
     async def _may_submit(self, entry: LedgerEntry) -> bool:
         """Record that a submit may be sent; return whether the limit of covers allows it."""
@@ -77,11 +77,11 @@ class TrackSubmitter:
         # it is refused, or never sent. So wait for those before the run gives up; otherwise a
         # catalog that begins with a wrong id would get fewer covers than the limit allows.
         while not self._run.reached_max_covers or entry.state is TrackState.SUBMITTING:
-            changed = self._counted.changed
+            changed = self._under_way.changed
             if await self._ledger.submitting(entry, at_most=self._max_covers):
-                self._counted.begin(entry)
+                self._under_way.begin(entry)
                 return True
-            if not self._counted.numbers and not changed.is_set():
+            if not self._under_way.numbers and not changed.is_set():
                 self._run.reach_max_covers()
                 break
             await changed.wait()
@@ -139,8 +139,8 @@ class TrackSubmitter:
         return task
 
 
-class _Counted:
-    """The submits of a run that the ledger counted, and whose result is not recorded yet."""
+class _UnderWay:
+    """The submits of a run that are recorded as begun, and whose result is not recorded yet."""
 
     def __init__(self) -> None:
         self.numbers: set[int] = set()

@@ -184,6 +184,25 @@ async def test_a_failed_cover_that_is_submitted_again_counts_again(tmp_path: Pat
     assert larger.run.progress.left == 2
 
 
+async def test_a_failed_cover_beyond_the_number_keeps_no_possibly_billed_track_back(
+    tmp_path: Path,
+) -> None:
+    ledger = tmp_path / "covers.db"
+    async with Sandbox(QUICK) as sandbox:
+        songs = [*sandbox.add_music(["doomed"], fails=True), *sandbox.add_music(3)]
+        await cover(sandbox, songs, ledger, 1)
+        async with client_of(sandbox) as client, Ledger(ledger) as there:  # then the power fails
+            for entry in await there.next_open(WAITING, 0, 2):
+                await there.submitting(entry)
+                await client.submit(entry.music_task_id)
+
+        ended = await cover(sandbox, songs, ledger, 3, concurrency=1, retry_failed=True)
+
+        assert billed(sandbox).total() == 3
+    assert ended.run.reached_max_covers
+    assert states(Ledger(ledger)) == {TrackState.SUBMITTING: 1, COVERED: 2, WAITING: 1}
+
+
 async def test_a_refused_submit_leaves_its_place_to_another_song(tmp_path: Path) -> None:
     async with Sandbox(QUICK) as sandbox:
         songs = ["nobody", "no-one", *sandbox.add_music(9)]

@@ -104,6 +104,21 @@ async def test_a_demo_that_was_interrupted_leaves_no_ledger_and_the_next_one_is_
     assert states(tmp_path / "suno-cover-demo" / "covers.db") == {"saved": 12}
 
 
+async def test_a_demo_with_a_failure_leaves_no_ledger(tmp_path: Path) -> None:
+    folder = tmp_path / "suno-cover-demo"
+    await demo(tmp_path)
+    first = images(folder)[0]
+    for name in ("covers.db", first):
+        (folder / name).unlink()
+    (folder / first).mkdir()  # where an image is to be saved
+
+    ended = await demo(tmp_path)
+
+    assert ended.code != ExitCode.DONE
+    assert "covers.db" not in names(folder)
+    assert "suno-cover review" not in ended.err
+
+
 async def test_a_demo_refuses_the_folder_of_another_ledger(run: Run, tmp_path: Path) -> None:
     async with Ledger(tmp_path / "covers.db") as ledger:
         await ledger.take_in([Track("mine")])

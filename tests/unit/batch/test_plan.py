@@ -156,11 +156,17 @@ async def test_runs_with_unknown_balances_or_without_submits_measure_nothing(pat
         for before, after in ((9.0, None), (None, 9.0), (5.0, 50.0), (50.0, 20.0)):
             async with ledger.lease("account"):
                 await ledger.note_balance(before=before, after=after)
+        unknown = await plan_catalog(["a"], ledger=path)
+        await ledger.take_in([Track("paid")])
+        [paid] = await ledger.next_open(TrackState.WAITING, 0, 1)
+        async with ledger.lease("account"):
+            await ledger.submitted(paid, CoverTask(cover_task_id="c", music_task_id="paid"))
+            await ledger.note_balance(before=10.0, after=8.0)
 
     plan = await plan_catalog(["a"], ledger=path)
 
-    assert plan.credits_per_cover is None
-    assert plan.cost is None
+    assert (unknown.credits_per_cover, unknown.cost) == (None, None)
+    assert (plan.credits_per_cover, plan.cost) == (2.0, 2.0)
 
 
 def test_the_time_is_that_of_the_limit_at_some_two_requests_a_cover() -> None:
