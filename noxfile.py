@@ -27,7 +27,15 @@ OF_THE_WHEEL = (
 )
 
 # Side by side with others where there are any; each exits with 1 when its goal is missed.
-SPEED = ("starting", "call_cost", "downloads", "waiting", "at_the_limit", "shared_limit")
+SPEED = (
+    "starting",
+    "call_cost",
+    "downloads",
+    "waiting",
+    "at_the_limit",
+    "shared_limit",
+    "apply",
+)
 
 # The long forms of what proves the promises; each exits with 1 on a finding.
 PROOF = (

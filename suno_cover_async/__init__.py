@@ -8,15 +8,15 @@
 
 All public names are imported from here; none is defined here. Each name is loaded at its first use,
 so that a program that only needs a client does not load aiohttp.web and SQLite. The sandbox is
-`suno_cover_async.sandbox`.
+`suno_cover_async.sandbox`, and what is made of chosen images is `suno_cover_async.artwork`.
 
 The folders and modules, from the top layer down: `cli` (the command line), `review` (the page on
-which people choose images), `batch` (whole catalogs), `client` (the public methods), `callbacks`
-(the receiver) and `fleet` (what processes share), `covers` (submit, poll, notify), `sandbox` (a
-simulated API), `http` (requests) and `images` (downloads), `ledger`, `protocol` (requests,
-responses and their JSON) and `resilience` (rate limiter, circuit breaker, retry), `errors`,
-`models` (values), `policies` (settings) and `hosts`, `network` (connections, proxies, TLS), and
-`common`.
+which people choose images), `artwork` (files for stores and players), `batch` (whole catalogs),
+`client` (the public methods), `callbacks` (the receiver) and `fleet` (what processes share),
+`covers` (submit, poll, notify), `sandbox` (a simulated API), `http` (requests) and `images`
+(downloads), `ledger`, `protocol` (requests, responses and their JSON) and `resilience` (rate
+limiter, circuit breaker, retry), `errors`, `models` (values), `policies` (settings) and `hosts`,
+`network` (connections, proxies, TLS), and `common`.
 """
 
 from importlib import import_module
@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # the names that __getattr__ loads, for type checkers
     from suno_cover_async.errors import (
         AddressRefusedError,
         APIError,
+        ArtworkError,
         AuthenticationError,
         CallbackRefusedError,
         CertificateError,
@@ -91,6 +92,7 @@ __all__ = [
     "SUNOAPI",
     "APIError",
     "AddressRefusedError",
+    "ArtworkError",
     "AuthenticationError",
     "BadLine",
     "Breakers",
@@ -170,6 +172,7 @@ _MODULES = {
     "errors": (
         "APIError",
         "AddressRefusedError",
+        "ArtworkError",
         "AuthenticationError",
         "CallbackRefusedError",
         "CertificateError",

@@ -25,6 +25,7 @@
     ├── CoverExpiredError           the images are gone (they are kept for 14 days)
     ├── DownloadError               an image could not be fetched or saved
     │   └── AddressRefusedError     its host led to an address that is not public
+    ├── ArtworkError                a chosen image cannot be written as artwork
     ├── CallbackRefusedError        a callback that is not authentic, or not readable
     ├── LedgerError                 the ledger cannot be used safely
     ├── ChoiceConflictError         somebody else decided about that cover meanwhile
@@ -292,6 +293,14 @@ class AddressRefusedError(DownloadError):
 
     Every image would fail alike if the cause is this machine's DNS server or proxy, so a catalog
     submits nothing more.
+    """
+
+
+class ArtworkError(SunoCoverError):
+    """A chosen image cannot be written as artwork; the message says why.
+
+    The image is missing, damaged, or nothing that artwork can be made of; its file has no name, or
+    the name of another song's file; or the file cannot be written.
     """
 
 

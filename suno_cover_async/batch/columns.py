@@ -49,14 +49,14 @@ def title_place(names: Sequence[str]) -> int | None:
 
 def is_id_name(text: str) -> bool:
     """Return whether a text is a name of the column of the ids, and so no id."""
-    return any(_plain(text) in same for same in _ID_NAMES)
+    return any(folded(text) in same for same in _ID_NAMES)
 
 
 def no_id_column(names: Sequence[str], wanted: str | None = None) -> str:
     """Say that no name is the column of the ids, what there is, and what to do."""
     seen = printable(", ".join(names)) or "nothing"
     reason = f"no column {printable(wanted or ID, 80)}, but: {seen}"
-    name = next((printable(trimmed(name)) for name in names if _plain(name) == "id"), None)
+    name = next((printable(trimmed(name)) for name in names if folded(name) == "id"), None)
     if wanted is not None or not names:
         return reason
     if any(_LIKE_AN_ID.fullmatch(trimmed(name)) for name in names):
@@ -67,7 +67,7 @@ def no_id_column(names: Sequence[str], wanted: str | None = None) -> str:
 
 
 def _best(names: Sequence[str], ranks: Sequence[Sequence[str]]) -> list[int]:
-    plain = [_plain(name) for name in names]
+    plain = [folded(name) for name in names]
     for same in ranks:
         if found := [place for place, name in enumerate(plain) if name in same]:
             return found
@@ -81,5 +81,6 @@ def _only(names: Sequence[str], places: list[int], what: str) -> int | None:
     return places[0] if places else None
 
 
-def _plain(name: str) -> str:
+def folded(name: str) -> str:
+    """Return a name without case, white space, - and _; "" for one that is too long."""
     return re.sub(r"[\s_-]", "", trimmed(name)).casefold() if len(name) <= _LONGEST else ""

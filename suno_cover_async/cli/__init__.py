@@ -1,10 +1,10 @@
 """Define the command line, `suno-cover`; no other folder prints, and none imports this one.
 
-It knows terminals. It uses the public names of the package and the sandbox, the helpers of
-`common/`, and six more names: `images.files.PartFile` (an export is written whole or not at all),
-`http.credentials.ApiKey` (a key is checked before a client exists), `ledger.entry.credits_used`
-(the difference of two balances), `review.server.listen` (the page to choose on), and the types
-`ledger.ledger.Totals` and `batch.catalog.Format`.
+It knows terminals. It uses the public names of the package, the sandbox and `artwork`, the helpers
+of `common/`, and six more names: `images.files.PartFile` (an export is written whole or not at
+all), `http.credentials.ApiKey` (a key is checked before a client exists),
+`ledger.entry.credits_used` (the difference of two balances), `review.server.listen` (the page to
+choose on), and the types `ledger.ledger.Totals` and `batch.catalog.Format`.
 
 Results go to standard output, everything else to standard error. Open `app.py` first: it has the
 commands.

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from suno_cover_async import SunoCoverError, __version__
+from suno_cover_async.cli.commands.apply import apply
 from suno_cover_async.cli.commands.batch import batch, ledger
 from suno_cover_async.cli.commands.demo import demo
 from suno_cover_async.cli.commands.details import show_credits, show_details
@@ -193,6 +194,7 @@ def _demo(into: Path) -> int:
         return run(demo(into=into))
 
 
+commands.add_command(apply)
 commands.add_command(batch)
 commands.add_command(ledger)
 commands.add_command(review)

@@ -30,9 +30,16 @@ class PartFile:
         self._path = directory / f"cover-{os.urandom(8).hex()}.part"
         self._file: BufferedWriter | None = None
 
+    def open(self) -> BufferedWriter:
+        """Return the file, for what must write into one; the first call creates it."""
+        if self._file is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("xb")  # never opens an existing file
+        return self._file
+
     def write(self, *chunks: bytes) -> None:
         """Append to the file; the first call creates it and its directory."""
-        self._opened().writelines(chunks)
+        self.open().writelines(chunks)
 
     def finish(self, final: Path, *rest: bytes) -> None:
         """Append the rest, and give the file its final name once its bytes are on the disk.
@@ -45,7 +52,7 @@ class PartFile:
         # cut could leave the final name on a file with missing bytes; without the second sync, it
         # could undo the rename after the ledger has recorded the file.
         self.write(*rest)
-        file = self._opened()
+        file = self.open()
         file.flush()
         os.fsync(file.fileno())
         file.close()
@@ -65,12 +72,6 @@ class PartFile:
                 self._file.close()
         with contextlib.suppress(OSError):
             self._path.unlink()
-
-    def _opened(self) -> BufferedWriter:
-        if self._file is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("xb")  # never opens an existing file
-        return self._file
 
 
 def sweep(directory: Path) -> None:
@@ -131,10 +132,15 @@ def file_stem(name: str, *, identifier: str = "") -> str:
     return f"{safe.encode()[:space].decode(errors='ignore')}-{digest}"
 
 
-def _safe(name: str) -> str:
-    normal = unicodedata.normalize("NFC", name)
+def file_characters(text: str) -> str:
+    """Return a part of a file name in normal form C, with a _ for each forbidden character."""
+    normal = unicodedata.normalize("NFC", text)
     encoding = sys.getfilesystemencoding()  # not UTF-8 in some locales, without accents
     normal = normal.encode(encoding, "replace").decode(encoding)
-    text = "".join(c if is_seen(c) and c not in _FORBIDDEN_CHARACTERS else "_" for c in normal)
+    return "".join(c if is_seen(c) and c not in _FORBIDDEN_CHARACTERS else "_" for c in normal)
+
+
+def _safe(name: str) -> str:
+    text = file_characters(name)
     text = text.lstrip(". ").rstrip(". ") or "cover"
     return f"_{text}" if _RESERVED.fullmatch(text) else text

@@ -64,7 +64,8 @@ class Ledger(Recorder):
             path: The file, created if it does not exist. None keeps the ledger without a file, for
                 as long as it is open.
         """
-        super().__init__(SqliteStore(None if path is None else Path(path)))
+        self._path = None if path is None else Path(path)
+        super().__init__(SqliteStore(self._path))
         self._is_open = False
         self._leased = False
         self._writer: asyncio.Task[None] | None = None
@@ -169,6 +170,11 @@ class Ledger(Recorder):
     def name(self) -> str:
         """Return the name for messages: its path."""
         return self._store.name
+
+    @property
+    def path(self) -> Path | None:
+        """Return the path of the file; None if the ledger has none."""
+        return self._path
 
     @property
     def unwritten(self) -> tuple[CoverTask, ...]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from suno_cover_async import Decision, Ledger
+from suno_cover_async.artwork import ArtworkPlan
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.cli.options import EPILOG
 from suno_cover_async.cli.output.console import as_path, copyable, logging_to, result, say, stderr
@@ -25,6 +26,7 @@ from suno_cover_async.common.text import printable, trimmed
 from suno_cover_async.review.server import listen
 
 _PORT = 8485
+_ARTWORK = "artwork"  # the folder of the command that is shown as the next step
 _LONGEST_NAME = 80
 _HOST_NAME = re.compile(r"[A-Za-z0-9.-]{1,253}")
 
@@ -92,7 +94,7 @@ async def serve(
 ) -> int:
     """Serve the page until it is cancelled, then say what is undecided, and return DONE."""
     ledger = Ledger(path)
-    step = shlex.join(["suno-cover", "apply", as_path(path), "--into", "artwork"])
+    step = shlex.join(["suno-cover", "apply", as_path(path), "--into", _ARTWORK])
     with contextlib.suppress(asyncio.CancelledError):
         async with listen(
             ledger,
@@ -101,6 +103,7 @@ async def serve(
             people=people,
             names=names,
             renewed=_tell_renewed,
+            destinations=ArtworkPlan.of(into=_ARTWORK).in_words,
             next_step=step,
         ) as urls:
             _introduce(host, urls)

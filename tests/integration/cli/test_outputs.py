@@ -40,9 +40,11 @@ from suno_cover_async.cli.output.export import guarded
 from suno_cover_async.common.text import printable
 from suno_cover_async.images.files import file_stem
 from suno_cover_async.sandbox import Reply, Sandbox, Scenario
+from tests.support.artwork import draw
 from tests.support.clients import connect
 from tests.support.commands import KEY, Run, at, environment, needs_posix, read_all, sandbox_with
 from tests.support.peers import answer, peer, redirect
+from tests.support.saved_covers import a_cover
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
@@ -375,6 +377,37 @@ async def an_account(_: Sandbox, folder: Path) -> list[list[str]]:
     return [["ledger", "forget-account", name] for name in ("\x1b[2J", "\x1b]0;x\x07")]
 
 
+async def some_chosen(_: Sandbox, folder: Path) -> list[list[str]]:
+    """Have covers under hostile titles and columns; every second image is missing."""
+    draw(folder / "covers/0.png", "red")
+    tracks = [
+        Track(f"song{number}", title=text, columns={"artist": text, text: text})
+        for number, text in enumerate(HOSTILE.values())
+    ]
+    async with Ledger(folder / "covers.db") as ledger:
+        await ledger.take_in(tracks)
+        for entry in await ledger.next_open(TrackState.WAITING, 0, 99):
+            details = a_cover(entry.tracks[0], images=1)
+            task = CoverTask(cover_task_id=details.cover_task_id, music_task_id="x")
+            await ledger.submitted(entry, task)
+            await ledger.covered(entry, details)
+            await ledger.saved(entry, [Path(f"covers/{entry.number % 2}.png")])
+    apply = ["apply", "covers.db", "--default", "first", "--into"]
+    return [
+        [*apply, "1"],
+        [*apply, "2", "--name", "{artist}/{title}", "--preset", "store", "--sidecar"],
+        [*apply, "3", "--name", "{title}", "--json"],
+        [*apply, "4", "--name", "{artist}", "--dry-run"],
+        *([*apply, "5", "--name", text] for text in HOSTILE.values()),
+        *([*apply, "5", "--name", f"{{{text}}} {{x}}"] for text in HOSTILE.values()),
+        ["apply", "\x1b[2J", "--into", "\x1b[2J"],
+    ]
+
+
+async def odd_pages(_: Sandbox, __: Path) -> list[list[str]]:
+    return [["review", "\x1b[2J"], ["review", "x.db", "--as", "\x1b[2J", "--name", "\x9b2J"]]
+
+
 async def nothing_foreign(_: Sandbox, __: Path) -> list[list[str]]:
     """Show nothing but what the sandbox of the same process made up."""
     return []
@@ -392,6 +425,8 @@ CASES: dict[str, Case] = {
     "ledger show": a_ledger,
     "ledger export": an_export,
     "ledger forget-account": an_account,
+    "apply": some_chosen,
+    "review": odd_pages,
     "sandbox": odd_options,
     "demo": nothing_foreign,
 }
@@ -459,6 +494,7 @@ for arguments in json.load(open("calls.json")):
     [
         ("generate", "details", "credits"),
         ("batch", "sandbox"),
+        ("apply", "review"),
         ("ledger show", "ledger forget-account"),
         ("ledger export",),
     ],

@@ -3,13 +3,11 @@
 import asyncio
 import contextlib
 import random
-import re
 import signal
 import socket
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
-import attrs
 import pytest
 
 from suno_cover_async import Ledger
@@ -18,7 +16,6 @@ from suno_cover_async.sandbox import Scenario
 from tests.support.batch_commands import batch, catalog, states
 from tests.support.commands import (
     PATIENCE,
-    Ended,
     Run,
     a_free_port,
     environment,
@@ -28,51 +25,9 @@ from tests.support.commands import (
     sandbox_with,
     start,
 )
-from tests.support.review_pages import Page, a_ledger, an_answer
+from tests.support.review_commands import Review, reviewing
+from tests.support.review_pages import a_ledger, an_answer
 from tests.support.runs import billed
-
-URL = re.compile(r"(.+): (http://(.+):(\d+)/\?token=[\w-]{43})\n")
-
-
-@attrs.define
-class Review:
-    """The command, and a client of its page."""
-
-    process: asyncio.subprocess.Process
-    page: Page
-
-    async def next_url(self, person: str) -> str:
-        line = await line_with(self.process.stdout, f"{person}: http")
-        found = URL.fullmatch(line)
-        assert found is not None, line
-        return found[2]
-
-    async def end(self, number: signal.Signals = signal.SIGINT) -> Ended:
-        self.process.send_signal(number)
-        return await finish(self.process)
-
-
-@contextlib.asynccontextmanager
-async def reviewing(
-    folder: Path, *more: str, people: tuple[str, ...] = ("Ann",), **variables: str
-) -> AsyncGenerator[Review, None]:
-    """Run the command on `covers.db` of a folder, with nobody in it yet."""
-    names = [word for person in people for word in ("--as", person)]
-    options = more if "--port" in more else ("--port", "0", *more)
-    process = await start(
-        *("review", "covers.db", *names, *options), cwd=folder, env=environment(**variables)
-    )
-    try:
-        review = Review(process, Page(0))
-        for person in people:
-            review.page.urls[person] = await review.next_url(person)
-        review.page.port = int(review.page.urls[people[0]].split("/")[2].rpartition(":")[2])
-        yield review
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGCONT)
-            process.kill()
-            await process.wait()
 
 
 @needs_posix
@@ -89,6 +44,20 @@ async def test_ctrl_c_ends_it_with_what_is_undecided_and_what_comes_next(tmp_pat
     assert f"  {step}\n" in ended.err
     assert step == "suno-cover apply covers.db --into artwork"
     assert "Traceback" not in ended.err
+
+
+@needs_posix
+async def test_the_page_says_what_the_next_step_writes_and_where(tmp_path: Path) -> None:
+    await a_ledger(tmp_path)
+    async with reviewing(tmp_path) as review:
+        await review.page.enter()
+        await review.page.choose(1, "image", 2, 0)
+        said = (await review.page.get("api/pairs/1")).json["destinations"]
+        await review.end()
+    applied = await finish(await start("apply", "covers.db", "--into", "artwork", cwd=tmp_path))
+
+    assert said == [f"{path} (a copy of the image)" for path in applied.lines]
+    assert applied.lines
 
 
 @needs_posix
