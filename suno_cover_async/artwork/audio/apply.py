@@ -17,10 +17,11 @@ from suno_cover_async.artwork.audio.embed import embed_cover
 from suno_cover_async.artwork.audio.folder import AudioFolder
 from suno_cover_async.artwork.audio.matching import AudioMatch, match_audio
 from suno_cover_async.artwork.convert import Converted, write_image
+from suno_cover_async.artwork.image_files import read_image
 from suno_cover_async.artwork.outcomes import Applied, ApplyOutcome, NotApplied
-from suno_cover_async.artwork.pictures import read_image
-from suno_cover_async.artwork.plan import Default, file_of, find
+from suno_cover_async.artwork.plan import Default
 from suno_cover_async.artwork.presets import PRESETS, Preset
+from suno_cover_async.artwork.saved_files import file_of, find
 from suno_cover_async.common.disk import in_thread
 from suno_cover_async.common.validation import folder, instance
 from suno_cover_async.errors import ArtworkError, DownloadError
