@@ -185,7 +185,7 @@ def _refuse_key(_context: click.Context, parameter: click.Parameter, value: str 
 def _writable(
     context: click.Context, parameter: click.Parameter, folder: Path | None
 ) -> Path | None:
-    """Make the folder and check that it is writable, before anything is paid for (not in a dry run)."""
+    """Make the folder and check that it is writable, before paying; not in a dry run."""
     if folder is None or context.params.get("dry_run"):
         return folder
     try:
