@@ -73,7 +73,8 @@ def opened_file(path: Path) -> Generator[tuple[BinaryIO, str], None, None]:
 
     Raises:
         ArtworkError: The file is missing, is no regular file, has more than 64 MiB, is no PNG,
-            JPEG, WebP, GIF or AVIF image, is an incomplete PNG, or cannot be read.
+            JPEG, WebP, GIF or AVIF image, or is an incomplete PNG; or the system does not let it
+            be read, such as for want of file descriptors, which is `retryable`.
     """
     try:
         with open_anything(path) as file:
@@ -82,7 +83,10 @@ def opened_file(path: Path) -> Generator[tuple[BinaryIO, str], None, None]:
         raise ArtworkError(f"the file is missing: {_shown(path)}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "its name is not valid"
-        raise ArtworkError(f"the file cannot be read: {_shown(path)} ({reason})") from None
+        raise ArtworkError(
+            f"the file cannot be read: {_shown(path)} ({reason})",
+            retryable=isinstance(error, OSError),
+        ) from None
 
 
 def read_image(path: Path) -> ImageFile:

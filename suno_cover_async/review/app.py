@@ -211,7 +211,8 @@ class _Review:
         try:
             content, kind = await self._content(facts.path, facts, size)
         except ArtworkError as problem:
-            self._files.note(attrs.evolve(facts, problem=problem.message))
+            if not problem.retryable:
+                self._files.note(attrs.evolve(facts, problem=problem.message))
             return refusal(HTTPStatus.NOT_FOUND, problem.message)
         lasts = request.query.get("v") == facts.version
         headers = {"Cache-Control": _FOREVER} if lasts else {}

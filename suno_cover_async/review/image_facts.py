@@ -24,7 +24,7 @@ class ImageFacts:
 
     Attributes:
         version: Changes with the file: a hash of its path, its size and its time of change; empty
-            if there is no file.
+            if there is no file, or it cannot be read at present.
         width: In pixels; 0 if unknown.
         height: In pixels; 0 if unknown.
         problem: Why it cannot be shown; None if it can, as far as that is known.
@@ -65,7 +65,8 @@ class ImageFiles:
         known = self._known.get(version)
         if known is None:
             known = _learned(path, version)
-            self.note(known)
+            if known.version:
+                self.note(known)
         return known
 
     def note(self, facts: ImageFacts) -> None:
@@ -81,4 +82,6 @@ def _learned(path: Path, version: str) -> ImageFacts:
         with opened_file(path) as (file, suffix), open_image(file, suffix, path) as image:
             return ImageFacts(version, image.width, image.height, path=path)
     except ArtworkError as problem:
+        # What may pass, such as too many open files, does not belong to this version of the file.
+        version = "" if problem.retryable else version
         return ImageFacts(version, problem=problem.message, path=path)

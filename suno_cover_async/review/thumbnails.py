@@ -74,7 +74,7 @@ class Thumbnails:
             task.add_done_callback(lambda _: self._making.pop(key))
         result = await asyncio.shield(task)
         if isinstance(result, ArtworkError):
-            raise ArtworkError(result.message)
+            raise ArtworkError(result.message, retryable=result.retryable)
         return result
 
     async def _make(self, path: Path, key: _Key, larger: bytes | None) -> bytes | ArtworkError:

@@ -149,6 +149,24 @@ def test_facts_are_read_again_only_when_the_file_changed(tmp_path: Path) -> None
     assert (changed.width, changed.problem) == (32, None)
 
 
+@needs_posix
+def test_a_problem_that_passes_is_not_remembered(tmp_path: Path) -> None:
+    import resource  # noqa: PLC0415 - Windows has none
+
+    path, files = tmp_path / "x.png", ImageFiles()
+    path.write_bytes(draw("x", 1, 16))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        without_descriptors = files.facts(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert "Too many open files" in (without_descriptors.problem or "")
+    assert without_descriptors.version == ""
+    assert files.facts(path).problem is None
+
+
 def test_files_of_equal_bytes_and_times_have_versions_of_their_own(tmp_path: Path) -> None:
     paths = [tmp_path / "a.png", tmp_path / "b.png"]
     for path in paths:

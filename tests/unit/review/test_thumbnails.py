@@ -169,3 +169,13 @@ async def test_closing_waits_for_what_is_being_made_and_leaves_no_task(tmp_path:
 
     assert getting.done() or await getting
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_file_that_cannot_be_read_now_may_be_read_later(tmp_path: Path) -> None:
+    with pytest.raises(ArtworkError, match="cannot be read") as caught:
+        await Thumbnails().get(tmp_path, "v", 64)  # a folder, by the system's refusal
+    assert caught.value.retryable
+    (tmp_path / "x.png").write_bytes(b"<html>")
+    with pytest.raises(ArtworkError, match="is no PNG") as caught:
+        await Thumbnails().get(tmp_path / "x.png", "v", 64)
+    assert not caught.value.retryable
