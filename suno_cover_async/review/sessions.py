@@ -62,7 +62,12 @@ class Sessions:
 
     def person(self, request: web.Request) -> str:
         """Return whose session a request belongs to; empty if it has none."""
-        return _found(request.cookies.get(self._cookie, ""), self._sessions) or ""
+        # Servers on other ports set cookies for this host as well: of any form, on which aiohttp's
+        # parser may stop, and of this name, so that several arrive.
+        pairs = ";".join(request.headers.getall("Cookie", [])).split(";")
+        named = (pair.strip().partition("=") for pair in pairs)
+        given = (value for name, _, value in named if name == self._cookie)
+        return next(filter(None, (_found(one, self._sessions) for one in given)), "")
 
     @web.middleware
     async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -61,6 +61,29 @@ async def test_a_token_is_good_once_and_the_next_one_is_told(ledger: Path) -> No
         assert len({token_of(one) for one in (first, url, page.renewed[1][1])}) == 3
 
 
+@pytest.mark.parametrize(
+    "cookies",
+    [
+        'a="b; {own}; c="',
+        '{own}; c="',
+        '{{"a":1}}; {own}',
+        "{name}=x; {own}",
+        "{own}; {name}=x",
+        "é=ü;{own}",
+    ],
+)
+async def test_cookies_of_other_ports_end_no_session(ledger: Path, cookies: str) -> None:
+    async with serving(ledger) as page:
+        await page.enter()
+        assert page.session is not None
+        name, _, value = page.session.partition("=")
+        sent = cookies.format(own=page.session, name=name)
+
+        assert (await page.get("api/summary", cookie=sent)).status == 200
+        assert (await page.get("api/summary", cookie=f"x{name}={value}")).status == 401
+        assert (await page.get("api/summary", cookie=f"{name}={value}x; {name}")).status == 401
+
+
 async def test_a_second_browser_leaves_the_first_in(ledger: Path) -> None:
     async with serving(ledger) as page:
         await page.enter()
