@@ -87,7 +87,8 @@ def review_app(
         destinations=destinations,
         next_step=next_step,
     )
-    app.router.add_get("", _to_page)  # where it is mounted, this is its path without a slash
+    # Where it is mounted, this is its path without a slash.
+    app.router.add_get("", _to_page, name="unslashed")
     return app
 
 

@@ -27,8 +27,11 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-_OPEN = frozenset({"page", "file", "session"})
-"""Names of the routes that need no session and show nothing: the page's own files, and its door."""
+_OPEN = frozenset({"page", "unslashed", "file", "session"})
+"""Names of the routes that need no session and show nothing: the page's own files, and its door.
+
+A link of another site may lead to them.
+"""
 
 _OWN_SITES = frozenset({"same-origin", "none"})
 """Values of Sec-Fetch-Site: from the page itself, and from the address bar."""

@@ -387,9 +387,11 @@ async def test_a_mounted_page_behind_tls_takes_the_origin_of_https(tmp_path: Pat
 
 async def test_the_address_without_its_last_slash_leads_to_the_page(tmp_path: Path) -> None:
     async with mounted(review_app(await a_ledger(tmp_path))) as page:
-        answer = await attrs.evolve(page, prefix="/review").get("")
+        unslashed = attrs.evolve(page, prefix="/review")
+        answers = [await unslashed.get("", sec_fetch_site=site) for site in ("none", "cross-site")]
 
-    assert (answer.status, answer.headers["location"]) == (307, "review/")
+    for answer in answers:
+        assert (answer.status, answer.headers["location"]) == (307, "review/")
 
 
 def test_without_pillow_the_error_names_the_extra() -> None:
