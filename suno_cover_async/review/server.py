@@ -20,6 +20,9 @@ from suno_cover_async.review.pairs import Destinations
 from suno_cover_async.review.requests import MOST_SECONDS
 from suno_cover_async.review.sessions import Sessions
 
+MOST_CONNECTIONS = 100
+"""More are closed at once: they would use up the file descriptors, which images need as well."""
+
 _SHUTDOWN = 0.1
 _LINGERING = 1.0
 _SILENT = logging.CRITICAL + 1
@@ -58,7 +61,8 @@ async def listen(
     """
 
     def protocol() -> asyncio.Protocol:
-        return cast("web.Server", runner.server)()
+        server = cast("web.Server", runner.server)
+        return server() if len(server.connections) < MOST_CONNECTIONS else _Refused()
 
     async with contextlib.AsyncExitStack() as stack:
         # The port is in the name of the cookie and in every Host, so it is bound first; nothing is
@@ -104,3 +108,10 @@ async def listen(
         await runner.setup()
         await listener.start_serving()
         yield {person: url(token) for person, token in sessions.tokens.items()}
+
+
+class _Refused(asyncio.Protocol):
+    """A connection that is closed at once."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast("asyncio.Transport", transport).abort()

@@ -1,15 +1,20 @@
 """The server of the page: where it listens, what it logs, and what it leaves behind."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
 from suno_cover_async import LedgerError
+from suno_cover_async.review.server import MOST_CONNECTIONS
 from tests.support.commands import a_free_port
 from tests.support.review_pages import a_ledger, entered, serving
+
+Stream: TypeAlias = "tuple[asyncio.StreamReader, asyncio.StreamWriter]"
 
 
 async def test_each_person_has_a_url_of_this_address_and_port(tmp_path: Path) -> None:
@@ -81,3 +86,35 @@ async def test_leaving_ends_open_connections_and_leaves_no_task(tmp_path: Path) 
         await asyncio.sleep(0)
 
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_more_than_100_connections_are_closed_at_once_and_the_others_are_answered(
+    tmp_path: Path,
+) -> None:
+    async with entered(await a_ledger(tmp_path)) as page, contextlib.AsyncExitStack() as stack:
+        request = (
+            f"GET /api/summary HTTP/1.1\r\nHost: {page.host}\r\nCookie: {page.session}\r\n\r\n"
+        ).encode()
+
+        async def connected() -> Stream:
+            return await stack.enter_async_context(page.connection())
+
+        held = [await connected() for _ in range(MOST_CONNECTIONS)]
+        within = [await begin_of_answer(stream, request) for stream in held]
+        beyond = await begin_of_answer(await connected(), request)
+        held[0][1].close()
+        later = b""
+        while not later:  # once the server knows that one is closed
+            later = await begin_of_answer(await connected(), request)
+
+    assert within == [b"HTTP/1.1 200"] * MOST_CONNECTIONS
+    assert (beyond, later) == (b"", b"HTTP/1.1 200")
+
+
+async def begin_of_answer(stream: Stream, request: bytes) -> bytes:
+    reader, writer = stream
+    try:
+        writer.write(request)
+        return await reader.readexactly(12)
+    except (ConnectionError, asyncio.IncompleteReadError):
+        return b""
