@@ -26,9 +26,11 @@ from suno_cover_async.common.version import __version__
 
 if TYPE_CHECKING:  # the names that __getattr__ loads, for type checkers
     from suno_cover_async.batch.catalog import Catalog, read_catalog
+    from suno_cover_async.batch.catalog_run import CatalogRun
     from suno_cover_async.batch.line_reader import BadLine
     from suno_cover_async.batch.outcomes import Covered, Failed, InFlight, Outcome, Progress, Step
-    from suno_cover_async.batch.runner import CatalogRun, cover_catalog
+    from suno_cover_async.batch.plan import CatalogPlan, plan_catalog
+    from suno_cover_async.batch.runner import cover_catalog
     from suno_cover_async.callbacks.receiver import CallbackReceiver
     from suno_cover_async.callbacks.verification import CallbackAnswer
     from suno_cover_async.client import NO_CALLBACK_URL, SunoCoverClient
@@ -99,6 +101,7 @@ __all__ = [
     "CallbackReceiver",
     "CallbackRefusedError",
     "Catalog",
+    "CatalogPlan",
     "CatalogRun",
     "CertificateError",
     "Choice",
@@ -152,13 +155,16 @@ __all__ = [
     "WrongAddressError",
     "__version__",
     "cover_catalog",
+    "plan_catalog",
     "read_catalog",
 ]
 
 _MODULES = {
     "callbacks.verification": ("CallbackAnswer",),
     "batch.outcomes": ("Covered", "Failed", "InFlight", "Outcome", "Step", "Progress"),
-    "batch.runner": ("CatalogRun", "cover_catalog"),
+    "batch.catalog_run": ("CatalogRun",),
+    "batch.plan": ("CatalogPlan", "plan_catalog"),
+    "batch.runner": ("cover_catalog",),
     "batch.catalog": ("Catalog", "read_catalog"),
     "resilience.circuit_breaker": ("Breakers", "CircuitBreaker"),
     "client": ("NO_CALLBACK_URL", "SunoCoverClient"),

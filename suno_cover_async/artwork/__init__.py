@@ -9,7 +9,8 @@ try:
     from PIL import AvifImagePlugin as AvifImagePlugin  # older versions lack it
 except ImportError as _error:
     raise ModuleNotFoundError(
-        "artwork is made with Pillow (the extra `artwork`): pip install 'pillow>=11.3'", name="PIL"
+        "artwork and the review page need Pillow (the extra `artwork`): pip install 'pillow>=11.3'",
+        name="PIL",
     ) from _error
 
 from suno_cover_async.artwork.apply import apply_choices

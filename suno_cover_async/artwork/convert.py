@@ -1,6 +1,6 @@
 """Convert one image to one file as a preset asks, whole or not at all.
 
-It owns sizes, cropping and encoding. `pictures.py` reads the image, `images/files.py` writes.
+It owns sizes, cropping and encoding. `image_files.py` reads the image, `images/files.py` writes.
 """
 
 import hashlib
@@ -10,14 +10,8 @@ from pathlib import Path
 import attrs
 from PIL import Image, ImageOps
 
-from suno_cover_async.artwork.pictures import (
-    SRGB_PROFILE,
-    ImageFile,
-    as_srgb,
-    decode,
-    is_animated,
-    read_image,
-)
+from suno_cover_async.artwork.image_files import ImageFile, decode, read_image
+from suno_cover_async.artwork.pictures import SRGB_PROFILE, as_srgb, is_animated
 from suno_cover_async.artwork.presets import Preset
 from suno_cover_async.common.records import Record
 from suno_cover_async.common.text import printable

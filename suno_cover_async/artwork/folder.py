@@ -12,9 +12,10 @@ from pathlib import Path, PurePath
 import attrs
 
 from suno_cover_async.artwork.convert import write_image
+from suno_cover_async.artwork.image_files import ImageFile, read_image, suffix_of_file
 from suno_cover_async.artwork.outcomes import Applied, NotApplied
-from suno_cover_async.artwork.pictures import ImageFile, read_image, suffix_of_file
-from suno_cover_async.artwork.plan import ArtworkPlan, file_of, find
+from suno_cover_async.artwork.plan import ArtworkPlan
+from suno_cover_async.artwork.saved_files import file_of, find
 from suno_cover_async.artwork.sidecar import sidecar_of, write_sidecar
 from suno_cover_async.artwork.written_files import WrittenFile, WrittenFiles
 from suno_cover_async.common.text import printable

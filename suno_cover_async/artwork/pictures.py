@@ -1,129 +1,15 @@
-"""Read image files of unknown origin with Pillow, and make them opaque, upright and sRGB.
+"""Make images opaque, upright and sRGB.
 
-It owns what is accepted: regular files of up to 64 MiB, images of up to 64 million pixels, in the
-formats that downloads have. It writes nothing.
+It owns colours and modes. It reads and writes no file: `image_files.py` decodes.
 """
 
-import hashlib
 import io
-import stat
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
-import attrs
-from PIL import (
-    AvifImagePlugin,
-    GifImagePlugin,
-    Image,
-    ImageCms,
-    ImageOps,
-    JpegImagePlugin,
-    PngImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image, ImageCms, ImageOps
 
-from suno_cover_async.common.text import printable
-from suno_cover_async.errors import ArtworkError
-from suno_cover_async.images.formats import bytes_needed, suffix_of
-
-LARGEST_IMAGE = 64_000_000
-"""Pixels; the header alone may claim any number."""
-
-LARGEST_FILE = 64 * 1024 * 1024
-"""Bytes: twice what a download may have."""
-
-# Each format's own class, in place of Image.open: that warns of large images, and a warning can be
-# turned into an error only for all threads at once.
-_OPENERS: dict[str, Callable[[io.BytesIO], Image.Image]] = {
-    ".png": PngImagePlugin.PngImageFile,
-    ".jpg": JpegImagePlugin.JpegImageFile,
-    ".webp": WebPImagePlugin.WebPImageFile,
-    ".gif": GifImagePlugin.GifImageFile,
-    ".avif": AvifImagePlugin.AvifImageFile,
-}
-_LONGEST_HEAD = 1024  # bytes, which tell the format
 _WHITE = 255
 _PER_TONE = 256  # of 16 bits in one of 8
-
-
-@attrs.frozen(kw_only=True)
-class ImageFile:
-    """The bytes of an image file, whose format is known by its first bytes.
-
-    Attributes:
-        path: The file.
-        suffix: The suffix for its format.
-        data: Its bytes.
-    """
-
-    path: Path
-    suffix: str
-    data: bytes = attrs.field(repr=False)
-
-    @property
-    def sha256(self) -> str:
-        """Return the SHA-256 of its bytes."""
-        return hashlib.sha256(self.data).hexdigest()
-
-
-def read_image(path: Path) -> ImageFile:
-    """Read a file; the image in it is not decoded.
-
-    Raises:
-        ArtworkError: The file is missing, cannot be read, is larger than 64 MiB, or has no format
-            that is known.
-    """
-    data = _read(path, LARGEST_FILE)
-    return ImageFile(path=path, suffix=_suffix(path, data), data=data)
-
-
-def suffix_of_file(path: Path) -> str:
-    """Return the suffix for the format of an image file; raises as `read_image` does."""
-    return _suffix(path, _read(path, _LONGEST_HEAD))
-
-
-def _read(path: Path, most: int) -> bytes:
-    shown = printable(str(path))
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # a pipe would block, a device never end
-            raise ArtworkError(f"{shown} is not a regular file")
-        if status.st_size > LARGEST_FILE:
-            raise ArtworkError(f"{shown} has {status.st_size:,} bytes, over {LARGEST_FILE:,}")
-        with path.open("rb") as file:
-            return file.read(most)
-    except FileNotFoundError:
-        raise ArtworkError(f"the file is missing: {shown}") from None
-    except OSError as error:
-        raise ArtworkError(f"cannot read {shown}: {error.strerror}") from None
-
-
-def _suffix(path: Path, data: bytes) -> str:
-    suffix = suffix_of(data[: bytes_needed(data)])
-    if suffix is None:
-        raise ArtworkError(f"{printable(str(path))} is no PNG, JPEG, WebP, GIF or AVIF image")
-    return suffix
-
-
-def decode(file: ImageFile) -> Image.Image:
-    """Decode an image.
-
-    Raises:
-        ArtworkError: It is damaged, or has over 64 million pixels.
-    """
-    shown = printable(str(file.path))
-    try:
-        image = _OPENERS[file.suffix](io.BytesIO(file.data))
-        if image.width * image.height <= LARGEST_IMAGE:
-            image.load()
-            return image
-    except Exception as error:  # noqa: BLE001 - a decoder may raise anything on garbage
-        reason = printable(str(error)) or type(error).__name__
-        raise ArtworkError(f"{shown} is damaged: {reason}") from None
-    raise ArtworkError(
-        f"{shown} is {image.width} × {image.height} pixels, over {LARGEST_IMAGE:,} in all"
-    )
 
 
 def is_animated(image: Image.Image) -> bool:

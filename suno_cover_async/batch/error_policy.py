@@ -1,6 +1,6 @@
 """Decide what an error means for one track of a catalog, and for the rest of the run.
 
-This module knows errors and steps; `runner.py` carries out the decision.
+This module knows errors and steps; `catalog_run.py` carries out the decision.
 """
 
 import enum

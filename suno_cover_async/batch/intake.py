@@ -20,7 +20,21 @@ _PAGE = 5_000
 
 
 async def add_all(ledger: Ledger, tracks: Iterable[Track | str]) -> None:
-    """Add a whole catalog to the ledger, unless the ledger has it already.
+    """Add a whole catalog as `replace_waiting` does, and log what was dropped for it."""
+    dropped = await replace_waiting(ledger, tracks)
+    if dropped:
+        _log.warning(
+            "the ledger %s had another catalog: %d of its tracks that were not submitted are "
+            "dropped, unless they are in this catalog too",
+            *(ledger.name, dropped),
+        )
+
+
+async def replace_waiting(ledger: Ledger, tracks: Iterable[Track | str]) -> int:
+    """Add a whole catalog in place of the tracks that wait, unless the ledger has it already.
+
+    Returns:
+        How many tracks of another catalog were dropped; some may be in this one too.
 
     Raises:
         ValueError: A track is invalid; then the ledger has none of them.
@@ -33,14 +47,8 @@ async def add_all(ledger: Ledger, tracks: Iterable[Track | str]) -> None:
     if isinstance(tracks, Catalog):
         fingerprint = await in_thread(tracks.fingerprint)
         if fingerprint is not None and await ledger.holds(fingerprint):
-            return
+            return 0
     dropped = await ledger.forget_waiting()
-    if dropped:
-        _log.warning(
-            "the ledger %s had another catalog: %d of its tracks that were not submitted are "
-            "dropped, unless they are in this catalog too",
-            *(ledger.name, dropped),
-        )
     try:
         rest = map(_track, tracks)
         while page := list(islice(rest, _PAGE)):
@@ -49,6 +57,7 @@ async def add_all(ledger: Ledger, tracks: Iterable[Track | str]) -> None:
         await ledger.forget_waiting()
         raise
     await ledger.took_in(fingerprint)
+    return dropped
 
 
 async def add_each(

@@ -1,6 +1,6 @@
 """The outcomes of a catalog's tracks, the progress of a run, and the queue of unread outcomes.
 
-This module owns these values and the bound on unread outcomes; `runner.py` produces the outcomes.
+This module owns these values and the bound on unread outcomes; `catalog_run.py` makes outcomes.
 """
 
 import asyncio

@@ -22,6 +22,7 @@ class TrackQueue:
         self._ledger = ledger
         self._complete = complete
         self._only_paid = False
+        self._only_begun = False
         self._closed = False
         self._states = deque([TrackState.SUBMITTED, TrackState.SUBMITTING, TrackState.WAITING])
         self._page: deque[LedgerEntry] = deque()
@@ -38,6 +39,13 @@ class TrackQueue:
         """Record that the ledger gets no further entries."""
         self._complete = True
         self._ready.set()
+
+    def submit_nothing_new(self) -> None:
+        """Return only tracks that are paid for, or possibly billed."""
+        self._only_begun = True
+        if self._page and self._page[0].state is TrackState.WAITING:
+            self._page.clear()
+        self.completed()
 
     def finish(self) -> None:
         """Return only tracks that are paid for, besides the page that is already read."""
@@ -63,6 +71,8 @@ class TrackQueue:
             while self._states and not self._page:
                 state, complete = self._states[0], self._complete
                 if self._only_paid and state is not TrackState.SUBMITTED:
+                    break
+                if self._only_begun and state is TrackState.WAITING:
                     break
                 self._page.extend(await self._ledger.next_open(state, self._after, _PAGE))
                 if self._page:

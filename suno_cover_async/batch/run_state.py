@@ -24,6 +24,7 @@ class RunState:
         progress: How far the run is.
         in_flight: The tracks in progress by music task id, the oldest step first.
         finishing: Whether the run submits nothing more.
+        reached_max_covers: Whether a track waits because the limit of covers is reached.
         reason: Why the run stops early; None if it does not.
     """
 
@@ -32,6 +33,7 @@ class RunState:
         self.progress: Progress = Progress()
         self.in_flight: dict[str, InFlight] = {}
         self.finishing: bool = False
+        self.reached_max_covers: bool = False
         self.reason: BaseException | None = None
         self._ledger = ledger
         self._tracks = tracks
@@ -63,6 +65,11 @@ class RunState:
         finally:
             del self.in_flight[entry.music_task_id]
             self.progress.in_flight = len(self.in_flight)
+
+    def reach_max_covers(self) -> None:
+        """Submit no further new track; those that are paid for or possibly billed go on."""
+        self.reached_max_covers = True
+        self._tracks.submit_nothing_new()
 
     def finish(self) -> None:
         """Submit nothing more: cancel what waits for its turn, end the queue of tracks."""

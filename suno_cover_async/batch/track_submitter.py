@@ -22,20 +22,32 @@ class TrackSubmitter:
     """Submits tracks for one run, 20 at once."""
 
     def __init__(
-        self, covers: CoverService, ledger: Ledger, run: RunState, retry: RetryPolicy
+        self,
+        covers: CoverService,
+        ledger: Ledger,
+        run: RunState,
+        retry: RetryPolicy,
+        *,
+        max_covers: int | None = None,
     ) -> None:
-        """Create it for one run; `retry` applies to each submit."""
+        """Create it for one run; `retry` applies to each submit.
+
+        The ledger counts at most `max_covers` submits in its life; None is no limit.
+        """
         self._covers = covers
         self._ledger = ledger
         self._run = run
         self._retry = retry
+        self._max_covers = max_covers
+        self._under_way = _UnderWay()
         self._turns = asyncio.Semaphore(_SUBMITS_AT_ONCE)
 
     async def submit(self, entry: LedgerEntry) -> CoverTask | None:
         """Submit the track, and record the result before doing anything else.
 
         Returns:
-            Its cover task; None if the run finishes and no submit was sent.
+            Its cover task; None if no submit was sent, since the run finishes or the limit of
+            covers is reached.
 
         Raises:
             SunoCoverError: The submit failed.
@@ -54,10 +66,29 @@ class TrackSubmitter:
                 with suppress(SunoCoverError):
                     await self._record(entry, submit)
                 raise
-            return await self._record(entry, submit)
+            else:
+                return await self._record(entry, submit)
+            finally:
+                self._under_way.end(entry)
 
-    async def _record_and_submit(self, entry: LedgerEntry) -> CoverTask:
-        """Record that a submit may be sent, then submit.
+    async def _may_submit(self, entry: LedgerEntry) -> bool:
+        """Record that a submit may be sent; return whether the limit of covers allows it."""
+        # Where the limit is reached, a submit that is under way may still be taken off the count:
+        # it is refused, or never sent. So wait for those before the run gives up; otherwise a
+        # catalog that begins with a wrong id would get fewer covers than the limit allows.
+        while not self._run.reached_max_covers or entry.state is TrackState.SUBMITTING:
+            changed = self._under_way.changed
+            if await self._ledger.submitting(entry, at_most=self._max_covers):
+                self._under_way.begin(entry)
+                return True
+            if not self._under_way.numbers and not changed.is_set():
+                self._run.reach_max_covers()
+                break
+            await changed.wait()
+        return False
+
+    async def _record_and_submit(self, entry: LedgerEntry) -> CoverTask | None:
+        """Record that a submit may be sent, then submit; return None if the limit is reached.
 
         When cancelled, it ends once the request that was sent is answered.
         """
@@ -65,9 +96,10 @@ class TrackSubmitter:
         # between the two, the next run knows that the track is possibly billed and repeats the
         # submit without paying twice. In the other order, a crash would leave a paid cover that
         # the ledger lists as never sent.
+        if not await self._may_submit(entry):
+            return None
         if entry.state is TrackState.SUBMITTING:
             self._covers.mark_possibly_billed(entry.music_task_id, failed=entry.task)
-        await self._ledger.submitting(entry)
         try:
             return await self._covers.submit(
                 entry.music_task_id, callback_timeout=self._covers.poll.timeout, policy=self._retry
@@ -77,7 +109,7 @@ class TrackSubmitter:
             raise
 
     async def _record(
-        self, entry: LedgerEntry, submit: asyncio.Task[CoverTask]
+        self, entry: LedgerEntry, submit: asyncio.Task[CoverTask | None]
     ) -> CoverTask | None:
         """Record the cover task of a submit, or that none was sent; raise the submit's error."""
         # A track becomes WAITING again only when it is certain that nothing was billed: no submit
@@ -87,7 +119,8 @@ class TrackSubmitter:
         if submit.done() and not submit.cancelled():
             error = submit.exception()
             if error is None:
-                return await self._submitted(entry, submit.result())
+                task = submit.result()
+                return None if task is None else await self._submitted(entry, task)
         task = self._covers.state.unclaimed.get(entry.music_task_id)
         if task is not None:
             return await self._submitted(entry, task)
@@ -104,3 +137,22 @@ class TrackSubmitter:
         self._covers.state.keep(task)  # `unclaimed`, until it is waited for
         await self._ledger.submitted(entry, task, base_url=self._covers.account.base_url)
         return task
+
+
+class _UnderWay:
+    """The submits of a run that are recorded as begun, and whose result is not recorded yet."""
+
+    def __init__(self) -> None:
+        self.numbers: set[int] = set()
+        self.changed = asyncio.Event()
+
+    def begin(self, entry: LedgerEntry) -> None:
+        """Add a submit."""
+        self.numbers.add(entry.number)
+
+    def end(self, entry: LedgerEntry) -> None:
+        """Remove a submit whose result is recorded, and wake whoever waits for `changed`."""
+        if entry.number in self.numbers:
+            self.numbers.discard(entry.number)
+            self.changed.set()
+            self.changed = asyncio.Event()

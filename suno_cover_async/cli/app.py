@@ -187,7 +187,8 @@ def _sandbox(port: int, seconds: float, music: int, catalog: Path | None) -> int
 def _demo(into: Path) -> int:
     """Cover a dozen made-up songs in a sandbox on this machine, in about ten seconds.
 
-    It needs no account, no key and no network, and leaves 24 images and one contact sheet.
+    It needs no account, no key and no network. It leaves 24 images, one contact sheet, and a ledger
+    for the next step, suno-cover review. A further run in the same folder covers nothing again.
     """
     with logging_to(stderr(), 0):
         return run(demo(into=into))

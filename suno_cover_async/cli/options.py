@@ -182,10 +182,12 @@ def _refuse_key(_context: click.Context, parameter: click.Parameter, value: str 
         )
 
 
-def _writable(_: click.Context, parameter: click.Parameter, folder: Path | None) -> Path | None:
-    """Make the folder and check that it is writable, before anything is paid for."""
-    if folder is None:
-        return None
+def _writable(
+    context: click.Context, parameter: click.Parameter, folder: Path | None
+) -> Path | None:
+    """Make the folder and check that it is writable, before paying; not in a dry run."""
+    if folder is None or context.params.get("dry_run"):
+        return folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
         problem = "" if os.access(folder, os.W_OK) else "not writable"

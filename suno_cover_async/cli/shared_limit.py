@@ -9,7 +9,8 @@ from suno_cover_async import ClientUsageError, Limiter, RateLimit, SharedRateLim
 from suno_cover_async.cli.output.console import say, stderr
 from suno_cover_async.common.addresses import is_loopback
 
-_LIMIT = RateLimit(calls=20, seconds=10)
+LIMIT = RateLimit(calls=20, seconds=10)
+"""The API's limit of an account's requests."""
 
 
 def limit_file() -> Path:
@@ -34,10 +35,10 @@ def rate_limit(base_url: str, *, shared: bool) -> RateLimit | Limiter:
     written, a warning says so and the command keeps the limit by itself.
     """
     if not shared or is_loopback(urlsplit(base_url).hostname):
-        return _LIMIT
+        return LIMIT
     try:
-        return SharedRateLimiter(limit_file(), calls=_LIMIT.calls, seconds=_LIMIT.seconds)
+        return SharedRateLimiter(limit_file(), calls=LIMIT.calls, seconds=LIMIT.seconds)
     except ClientUsageError as error:
         what = f"other commands do not count against this one's limit, and may be refused: {error}"
         say(stderr(), f"{what}; or pass --no-shared-limit", "yellow")
-        return _LIMIT
+        return LIMIT

@@ -101,15 +101,15 @@ def instance(name: str, value: T, kind: type[Any] | UnionType) -> T:
     return value
 
 
-def count(name: str, value: int) -> int:
-    """Check that a value is a whole number of at least 1.
+def count(name: str, value: int, *, least: int = 1) -> int:
+    """Check that a value is a whole number of at least `least`.
 
     Raises:
         ValueError: The value is anything else.
     """
     kind: type[object] = type(value)
-    if kind is not int or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+    if kind is not int or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
     return value
 
 

@@ -22,6 +22,7 @@ T = TypeVar("T")
 Plain = str | int | float | None
 Row = Mapping[str, object]
 
+_KEPT = timedelta(days=14)  # [documented]
 _SURELY_KEPT = timedelta(days=13)
 _NONSENSE = (
     *(ValueError, TypeError, LookupError, AttributeError),
@@ -104,6 +105,11 @@ class LedgerEntry(Record):
         """Return whether the API surely still keeps its images: 13 of the 14 days [documented]."""
         made = self.completed_at
         return made is not None and datetime.now(UTC) - made < _SURELY_KEPT
+
+    @property
+    def kept_until(self) -> datetime | None:
+        """Return when the API deletes its images, 14 days after the cover; None if unknown."""
+        return None if self.completed_at is None else self.completed_at + _KEPT
 
     @property
     def details(self) -> CoverDetails:

@@ -2,7 +2,7 @@
 
 This module owns the use of a ledger, from opening to closing: one process, one account, one catalog
 at a time. `steps.py` defines what each step changes, `entry.py` the data of an entry, and
-`store.py` the interface to the storage. `batch/runner.py` decides the order of the steps.
+`store.py` the interface to the storage. `batch/` decides the order of the steps.
 """
 
 import asyncio
@@ -31,6 +31,7 @@ T = TypeVar("T")
 _log = logging.getLogger("suno_cover_async")
 
 _PAGE = 1_000
+_NO_RUN = 0  # the first run has the number 1
 
 
 class Ledger(Recorder):
@@ -69,6 +70,18 @@ class Ledger(Recorder):
         self._leased = False
         self._writer: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
+
+    @classmethod
+    def copy_of(cls, path: str | os.PathLike[str]) -> Self:
+        """Return a ledger that opens as a private copy of a file, as the file is at that moment.
+
+        The copy begins empty if there is no file, and is gone once it is closed. The file is read
+        only, also while another process writes to it, and its lock is not taken. Opening raises
+        as `entries` does, and if there is no such folder.
+        """
+        ledger = cls(path)
+        ledger._store = SqliteStore(Path(path), is_copy=True)
+        return ledger
 
     async def __aenter__(self) -> Self:
         """Open the ledger.
@@ -196,6 +209,11 @@ class Ledger(Recorder):
         async with self._store.snapshot() as snapshot:
             rows = await snapshot.read(lambda there: there.runs(limit))
         return tuple(map(read_run, rows))
+
+    async def unsaved(self, limit: int) -> list[LedgerEntry]:
+        """Return covers whose images are not saved, oldest first; raises as `entries` does."""
+        async with self._store.snapshot() as snapshot:
+            return await snapshot.read(steps.unsaved(_NO_RUN, limit))
 
     @contextlib.asynccontextmanager
     async def choices(self) -> AsyncGenerator[Choices, None]:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from suno_cover_async.ledger import steps
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState
-from suno_cover_async.ledger.steps import Totals
+from suno_cover_async.ledger.steps import Outlook, Totals
 from suno_cover_async.ledger.store import Store, Work
 from suno_cover_async.models import CoverDetails, CoverTask, Track
 
@@ -36,6 +36,10 @@ class Recorder:
         columns = {"balance_before": before, "balance_after": after}
         known = {name: value for name, value in columns.items() if value is not None}
         return self._store.do(steps.change_run(self._run, **known))
+
+    def outlook(self) -> "asyncio.Future[Outlook]":
+        """Return what a run would find, and what earlier runs spent."""
+        return self._store.do(steps.outlook)
 
     def count(self) -> "asyncio.Future[Totals]":
         """Return the number of music tasks in each state."""

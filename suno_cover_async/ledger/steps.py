@@ -20,6 +20,7 @@ from suno_cover_async.ledger.entry import (
     TrackState,
     read_decision,
     read_entry,
+    read_run,
     read_state,
     read_track,
     write_columns,
@@ -30,6 +31,7 @@ from suno_cover_async.models import Choice, CoverDetails, CoverTask, Decision, T
 Totals = dict[TrackState, int]
 
 _PAGE = 1_000
+_ALL = 1_000_000_000
 _ENDED = (TrackState.FAILED, TrackState.ATTENTION)
 
 
@@ -77,6 +79,38 @@ def count(there: Transaction) -> Totals:
     """Return the number of music tasks in each state."""
     counted = {read_state(first, state): many for state, many, first in there.counts()}
     return {state: counted.get(state, 0) for state in TrackState}
+
+
+@attrs.frozen(kw_only=True)
+class Outlook:
+    """What a run would find, and what earlier runs spent.
+
+    Attributes:
+        totals: The number of music tasks in each state.
+        again: How many of those in SUBMITTING had a cover that failed, and start again.
+        submits: How many submits were begun.
+        credits_used: The credits that runs used, where both balances are known.
+        credits_covers: The submits that were billed in these runs.
+    """
+
+    totals: Totals
+    again: int
+    submits: int
+    credits_used: float
+    credits_covers: int
+
+
+def outlook(there: Transaction) -> Outlook:
+    """Return what a run would find, and what earlier runs spent."""
+    runs = [run for run in map(read_run, there.runs(_ALL)) if run.submitted]
+    measured = [run for run in runs if run.credits_used is not None]
+    return Outlook(
+        totals=count(there),
+        again=there.count_retried(),
+        submits=there.submits(),
+        credits_used=sum(run.credits_used or 0 for run in measured),
+        credits_covers=sum(run.submitted for run in measured),
+    )
 
 
 def page(states: Iterable[TrackState], after: int, limit: int) -> Work[list[LedgerEntry]]:

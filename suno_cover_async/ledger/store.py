@@ -72,6 +72,10 @@ class Transaction(Protocol):
         """Return each state, the count of its tracks, and the number of the first of them."""
         ...
 
+    def count_retried(self) -> int:
+        """Return how many tracks had a cover that failed and start again."""
+        ...
+
     def page(self, states: Sequence[str], after: int, limit: int) -> Sequence[Row]:
         """Return tracks in these states (none means all) whose number is above `after`."""
         ...

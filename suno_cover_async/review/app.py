@@ -16,18 +16,14 @@ import attrs
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from suno_cover_async.artwork.image_files import read_image
 from suno_cover_async.common.disk import in_thread
-from suno_cover_async.errors import ChoiceConflictError
+from suno_cover_async.errors import ArtworkError, ChoiceConflictError
 from suno_cover_async.ledger.choices import Choices
 from suno_cover_async.ledger.entry import LedgerEntry
 from suno_cover_async.ledger.ledger import Ledger
 from suno_cover_async.review.guard import add_headers, errors_as_json, from_this_page, refusal
-from suno_cover_async.review.image_files import (
-    ImageFacts,
-    ImageFiles,
-    ImageProblemError,
-    read_image,
-)
+from suno_cover_async.review.image_facts import ImageFacts, ImageFiles
 from suno_cover_async.review.pairs import Destinations, choice_of, counts_of, pair_of
 from suno_cover_async.review.requests import (
     bad,
@@ -48,6 +44,13 @@ _TYPES = {
     ".css": "text/css",
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
+}
+_MEDIA_TYPES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".gif": "image/gif",
+    ".webp": "image/webp",
+    ".avif": "image/avif",
 }
 _NUMBER = "{number:[0-9]{1,15}}"
 _FOREVER = "private, max-age=31536000, immutable"
@@ -144,7 +147,7 @@ class _Review:
         self._person = person
         self._destinations = destinations
         self._next_step = next_step
-        self._files = ImageFiles()
+        self._files = ImageFiles(ledger.path)
         self._thumbnails = Thumbnails()
         self._choices: Choices
 
@@ -201,25 +204,23 @@ class _Review:
         """Answer with an image file, or with a thumbnail of it."""
         size = size_of(request, SIZES)
         entry = await self._entry(request)
-        paths, place = entry.files_of(entry.tracks[0]), int(request.match_info["image"])
-        if not 1 <= place <= len(paths):
-            return refusal(HTTPStatus.NOT_FOUND, f"the cover has {len(paths)} images")
-        path = paths[place - 1]
-        facts = await in_thread(partial(self._files.facts, path))
-        if facts.problem is not None:
-            return refusal(HTTPStatus.NOT_FOUND, facts.problem)
+        number = int(request.match_info["image"])
+        facts = await in_thread(partial(self._files.facts_of, entry, entry.tracks[0], number))
+        if facts.path is None or facts.problem is not None:
+            return refusal(HTTPStatus.NOT_FOUND, facts.problem or "the file is missing")
         try:
-            content, kind = await self._content(path, facts, size)
-        except ImageProblemError as problem:
-            self._files.note(attrs.evolve(facts, problem=str(problem)))
-            return refusal(HTTPStatus.NOT_FOUND, str(problem))
+            content, kind = await self._content(facts.path, facts, size)
+        except ArtworkError as problem:
+            self._files.note(attrs.evolve(facts, problem=problem.message))
+            return refusal(HTTPStatus.NOT_FOUND, problem.message)
         lasts = request.query.get("v") == facts.version
         headers = {"Cache-Control": _FOREVER} if lasts else {}
         return web.Response(body=content, content_type=kind, headers=headers)
 
     async def _content(self, path: Path, facts: ImageFacts, size: int | None) -> tuple[bytes, str]:
         if size is None:
-            return await in_thread(partial(read_image, path))
+            file = await in_thread(partial(read_image, path))
+            return file.data, _MEDIA_TYPES[file.suffix]
         thumbnail = await self._thumbnails.get(path, facts.version, size)
         return thumbnail, media_type(thumbnail)
 

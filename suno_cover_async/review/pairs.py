@@ -9,7 +9,7 @@ from typing import Any
 
 from suno_cover_async.ledger.entry import LedgerEntry
 from suno_cover_async.models import Choice, Decision, Track
-from suno_cover_async.review.image_files import ImageFiles
+from suno_cover_async.review.image_facts import ImageFiles
 
 Destinations = Callable[[LedgerEntry], Sequence[str]]
 """Returns what will be written for an entry, and where, a line each. It is called in a thread."""
@@ -53,8 +53,8 @@ def counts_of(counts: dict[Decision, int]) -> dict[str, int]:
 
 def _images(entry: LedgerEntry, track: Track, files: ImageFiles) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    for number, path in enumerate(entry.files_of(track), 1):
-        facts = files.facts(path)
+    for number in range(1, len(entry.images) + 1):
+        facts = files.facts_of(entry, track, number)
         found.append(
             {
                 "image": number,

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from suno_cover_async.review.image_files import ImageProblemError, opened_image, read_image, shown
+from suno_cover_async.artwork.image_files import ImageFile, damaged, open_image, read_image
+from suno_cover_async.errors import ArtworkError
 
 SIZES = (64, 128, 160, 300, 320, 600)
 """The sides that are made, in pixels: those of stores, and twice those for dense screens."""
@@ -36,7 +37,7 @@ class Thumbnails:
         self._most_bytes = most_bytes
         self._made: OrderedDict[_Key, bytes] = OrderedDict()
         self._bytes = 0
-        self._making: dict[_Key, asyncio.Task[bytes | ImageProblemError]] = {}
+        self._making: dict[_Key, asyncio.Task[bytes | ArtworkError]] = {}
         self._threads = ThreadPoolExecutor(
             min(_MOST_THREADS, os.cpu_count() or 1), thread_name_prefix="suno-cover-thumbnails"
         )
@@ -58,7 +59,7 @@ class Thumbnails:
             size: The side of the square in pixels, one of `SIZES`.
 
         Raises:
-            ImageProblemError: The file cannot be read or decoded.
+            ArtworkError: The file cannot be read or decoded.
         """
         key = (version, size)
         made = self._made.get(key)
@@ -72,15 +73,15 @@ class Thumbnails:
             task = self._making[key] = asyncio.create_task(self._make(path, key, larger))
             task.add_done_callback(lambda _: self._making.pop(key))
         result = await asyncio.shield(task)
-        if isinstance(result, ImageProblemError):
-            raise ImageProblemError(str(result))
+        if isinstance(result, ArtworkError):
+            raise ArtworkError(result.message)
         return result
 
-    async def _make(self, path: Path, key: _Key, larger: bytes | None) -> bytes | ImageProblemError:
+    async def _make(self, path: Path, key: _Key, larger: bytes | None) -> bytes | ArtworkError:
         loop = asyncio.get_running_loop()
         try:
             made = await loop.run_in_executor(self._threads, _drawn, path, larger, key[1])
-        except ImageProblemError as problem:
+        except ArtworkError as problem:
             return problem
         self._made[key] = made
         self._bytes += len(made)
@@ -92,16 +93,23 @@ class Thumbnails:
 
 def media_type(thumbnail: bytes) -> str:
     """Return the media type of a thumbnail."""
-    return "image/webp" if thumbnail.startswith(b"RIFF") else "image/jpeg"
+    return "image/webp" if _suffix(thumbnail) == ".webp" else "image/jpeg"
+
+
+def _suffix(thumbnail: bytes) -> str:
+    return ".webp" if thumbnail.startswith(b"RIFF") else ".jpg"
 
 
 def _drawn(path: Path, larger: bytes | None, size: int) -> bytes:
-    content = read_image(path)[0] if larger is None else larger
-    with opened_image(io.BytesIO(content), path) as image:
+    if larger is None:
+        file = read_image(path)
+    else:
+        file = ImageFile(path=path, suffix=_suffix(larger), data=larger)
+    with open_image(io.BytesIO(file.data), file.suffix, path) as image:
         try:
             return _reduced(image, size)
         except Exception:  # noqa: BLE001 - a decoder may raise anything on garbage
-            raise ImageProblemError(f"the image is damaged: {shown(path)}") from None
+            raise damaged(path) from None
 
 
 def _reduced(image: Image.Image, size: int) -> bytes:

@@ -38,6 +38,7 @@ from suno_cover_async import (
     TrackState,
 )
 from suno_cover_async.cli.commands.ledger import show_to_people
+from suno_cover_async.cli.commands.unsaved import Unsaved
 from suno_cover_async.cli.output.export import as_csv
 from suno_cover_async.common.validation import is_task_id
 from suno_cover_async.ledger.sqlite.database import open_to_write
@@ -269,7 +270,7 @@ async def _displayed(ledger: Ledger) -> None:
     console = Console(file=io.StringIO(), width=100)
     entries = [entry async for entry in ledger.entries()][:20]
     totals, runs = await ledger.totals(), await ledger.runs()
-    show_to_people(console, ledger.name, totals, runs, entries)
+    show_to_people(console, ledger.name, totals, runs, entries, unsaved=Unsaved(covers=0))
 
 
 async def _used(ledger: Ledger, unchanged: Callable[[], None]) -> None:

@@ -27,8 +27,8 @@ from suno_cover_async import (
     SunoCoverClient,
     cover_catalog,
 )
+from suno_cover_async.batch.catalog_run import CatalogRun
 from suno_cover_async.batch.outcomes import Outcome
-from suno_cover_async.batch.runner import CatalogRun
 from suno_cover_async.sandbox import Sandbox, Scenario
 from tests.support.clients import kept_port
 from tests.support.runs import read_now

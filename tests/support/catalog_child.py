@@ -70,7 +70,9 @@ async def work(given: argparse.Namespace) -> None:
             SunoCoverClient(
                 base_url=given.url, concurrency=given.concurrency, **policies(given.scale)
             ) as client,
-            cover_catalog(client, tracks, ledger=ledger, into=given.into) as outcomes,
+            cover_catalog(
+                client, tracks, ledger=ledger, into=given.into, max_covers=given.max_covers
+            ) as outcomes,
         ):
             mark("began", time.monotonic())
             async for outcome in outcomes:
@@ -105,6 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--into")
     parser.add_argument("--scale", type=float, default=1)
     parser.add_argument("--concurrency", type=int, default=100)
+    parser.add_argument("--max-covers", type=int)
     parser.add_argument("--stop-after", type=int, default=0)
     asyncio.run(work(parser.parse_args(arguments)))
     return 0

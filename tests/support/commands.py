@@ -163,7 +163,7 @@ async def on_a_terminal(
 ) -> str:
     """Run a command on a pseudo terminal, and return all it drew."""
     ours, its = os.openpty()
-    environ = environment(TERM="xterm", COLUMNS="80", **({"LINES": "40"} | more))
+    environ = environment(**({"TERM": "xterm", "COLUMNS": "80", "LINES": "40"} | more))
     process = await start(*arguments, cwd=cwd, env=environ, stdin=its, stdout=its, stderr=its)
     os.close(its)
     drawn = asyncio.create_task(asyncio.to_thread(read_all, ours))

@@ -59,6 +59,7 @@ def test_every_module_has_its_test_file() -> None:
         ("platformdirs", {"cli"}),
         ("rich", {"cli"}),
         ("PIL", {"artwork", "sandbox", "cli", "review"}),
+        ("mutagen", {"artwork"}),
     ],
 )
 def test_a_foreign_library_is_imported_where_it_lives(library: str, owners: set[str]) -> None:

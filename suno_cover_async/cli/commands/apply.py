@@ -5,7 +5,7 @@ It knows click and the outcomes; `artwork/` does the work.
 
 import contextlib
 import warnings
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from suno_cover_async import Ledger, TrackState
-from suno_cover_async.artwork import PRESETS, ApplyOutcome, apply_choices
+from suno_cover_async.artwork import PRESETS, ApplyOutcome, NotChosen, apply_choices
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.cli.options import EPILOG, with_json
 from suno_cover_async.cli.output.apply_report import ApplyReport
-from suno_cover_async.cli.output.console import as_path, is_live, stderr
+from suno_cover_async.cli.output.console import as_path, is_live, say, stderr
 from suno_cover_async.cli.output.results import When, is_watched
 from suno_cover_async.cli.process import run
 
@@ -31,16 +31,26 @@ from suno_cover_async.cli.process import run
     "--into",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    required=True,
     help="The folder to write into.",
+)
+@click.option(
+    "--embed",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="AUDIO_DIR",
+    help="The folder with the songs: their own audio files get the images (MP3, FLAC, M4A, Ogg "
+    "Vorbis, Opus, WAV). Needs mutagen (the extra `audio`).",
+)
+@click.option(
+    "--audio-column",
+    metavar="NAME",
+    help="The column of the catalog that names each song's file in AUDIO_DIR. [default: file, "
+    "filename, path, audio or audio_file; else by the title, the id or the tags]",
 )
 @click.option(
     "--preset",
     type=click.Choice(tuple(PRESETS)),
-    default="original",
-    show_default=True,
     help="original copies the images; store writes 3000 × 3000 JPEG, web 1200 × 1200 WebP, player "
-    "1000 × 1000 JPEG, none enlarged.",
+    "1000 × 1000 JPEG, none enlarged. [default: original with --into, player with --embed]",
 )
 @click.option(
     "--name",
@@ -61,8 +71,10 @@ from suno_cover_async.cli.process import run
 def apply(
     *,
     path: Path,
-    into: Path,
-    preset: str,
+    into: Path | None,
+    embed: Path | None,
+    audio_column: str | None,
+    preset: str | None,
     name: str | None,
     upscale: bool,
     sidecar: bool,
@@ -70,7 +82,7 @@ def apply(
     dry_run: bool,
     as_json: bool,
 ) -> int:
-    """Write the images that were chosen in LEDGER into a folder, as stores and players want them.
+    """Write the images that were chosen in LEDGER into a folder, or into the songs' audio files.
 
     A second run writes what is new or was chosen anew, and leaves the rest. No file of another song
     or program is replaced, and none is removed. It may run beside a batch.
@@ -80,31 +92,75 @@ def apply(
     The paths go to standard output, or with --json an object for each title and a summary. A
     terminal shows progress in place of paths. The exit code is 1 if something failed.
     """
+    _check_options(
+        into, embed, name=name, sidecar=sidecar, audio_column=audio_column, preset=preset
+    )
     ledger = Ledger(path)
     report = ApplyReport(
         console=stderr(),
         ledger=as_path(path),
-        into=into,
-        preset=PRESETS[preset],
+        into=" and ".join(str(place) for place in (into, embed) if place),
+        preset=PRESETS[preset or ("original" if into else "player")],
         with_json=as_json,
         when=_when(as_json=as_json, dry_run=dry_run),
         dry_run=dry_run,
     )
-    outcomes = apply_choices(
-        ledger,
-        into=into,
-        preset=preset,
-        name=name,
-        upscale=upscale,
-        sidecar=sidecar,
-        default=default,
-        dry_run=dry_run,
-    )
+    targets: list[AsyncGenerator[ApplyOutcome, None]] = []
+    if into is not None:
+        targets.append(
+            apply_choices(
+                ledger,
+                into=into,
+                preset=preset or "original",
+                name=name,
+                upscale=upscale,
+                sidecar=sidecar,
+                default=default,
+                dry_run=dry_run,
+            )
+        )
+    if embed is not None:
+        try:
+            from suno_cover_async.artwork.audio import embed_choices  # noqa: PLC0415 - may be missing
+        except ImportError as error:
+            say(stderr(), f"Error: {error}", "red")
+            return ExitCode.NOT_INSTALLED
+        targets.append(
+            embed_choices(
+                ledger,
+                audio=embed,
+                audio_column=audio_column,
+                preset=preset or "player",
+                upscale=upscale,
+                default=default,
+                dry_run=dry_run,
+            )
+        )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")  # of broken EXIF: the image is used
         return run(
-            report_all(ledger, outcomes, report), waits_for="the images that are being written"
+            report_all(ledger, targets, report), waits_for="the files that are being written"
         )
+
+
+def _check_options(
+    into: Path | None,
+    embed: Path | None,
+    *,
+    name: str | None,
+    sidecar: bool,
+    audio_column: str | None,
+    preset: str | None,
+) -> None:
+    """Refuse a command without a target, and options of a target that is not given."""
+    if into is None and embed is None:
+        raise click.UsageError("give --into DIR, --embed AUDIO_DIR, or both")
+    if into is None and (name is not None or sidecar):
+        raise click.UsageError("--name and --sidecar are for --into DIR; give it as well")
+    if embed is None and audio_column is not None:
+        raise click.UsageError("--audio-column is for --embed AUDIO_DIR; give it as well")
+    if embed is not None and preset is not None and PRESETS[preset].format == "WEBP":
+        raise click.UsageError(f"audio files hold no WebP, which --preset {preset} writes")
 
 
 def _when(*, as_json: bool, dry_run: bool) -> When:
@@ -115,17 +171,22 @@ def _when(*, as_json: bool, dry_run: bool) -> When:
 
 
 async def report_all(
-    ledger: Ledger, outcomes: AsyncGenerator[ApplyOutcome, None], report: ApplyReport
+    ledger: Ledger, targets: Sequence[AsyncGenerator[ApplyOutcome, None]], report: ApplyReport
 ) -> int:
-    """Report outcomes as they arrive, with a bar on a terminal, and return the exit code."""
+    """Report outcomes as they arrive, with a bar on a terminal, and return the exit code.
+
+    A cover without a choice is an outcome of each target, and is reported once.
+    """
     try:
-        async with contextlib.aclosing(outcomes):
-            with _bar(report.console) as bar:
-                total = await _titles(ledger) if is_live(report.console) else None
-                task = bar.add_task("", total=total)
-                async for outcome in outcomes:
-                    report.add(outcome)
-                    bar.advance(task)
+        with _bar(report.console) as bar:
+            titles = await _titles(ledger) if is_live(report.console) else None
+            task = bar.add_task("", total=None if titles is None else titles * len(targets))
+            for number, outcomes in enumerate(targets):
+                async with contextlib.aclosing(outcomes):
+                    async for outcome in outcomes:
+                        if number == 0 or not isinstance(outcome, NotChosen):
+                            report.add(outcome)
+                        bar.advance(task)
     finally:
         if report.has_outcomes:  # also of a run that was interrupted
             report.end()

@@ -13,13 +13,16 @@ from suno_cover_async import Ledger, RetryPolicy, TrackState
 from suno_cover_async.batch.catalog import Format
 from suno_cover_async.cli.commands.catalog_input import Intake, opened
 from suno_cover_async.cli.commands.catalog_run import Batch
+from suno_cover_async.cli.commands.dry_run import Study, report
 from suno_cover_async.cli.commands.ledger import forget_account, show
 from suno_cover_async.cli.commands.listening import CallbackListener, with_listener
+from suno_cover_async.cli.commands.question import ask, can_ask
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.cli.options import (
     CONCURRENCY,
     EPILOG,
     Connection,
+    KeyMissingError,
     connected,
     image_folder,
     with_json,
@@ -70,6 +73,19 @@ _PATH = click.Path(path_type=Path, dir_okay=False)
     show_default=True,
     help="How many covers are in flight at once.",
 )
+@click.option(
+    "--max-covers",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Submit at most N tracks in the life of the ledger, then finish them; 0 submits nothing.",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    is_eager=True,
+    help="Submit nothing: count what is new, the time it takes, and what it may cost.",
+)
+@click.option("-y", "--yes", is_flag=True, help="Submit without asking first, on a terminal.")
 @with_json
 @with_listener
 @connected
@@ -83,6 +99,9 @@ def batch(
     skip_bad: bool,
     retry_failed: bool,
     concurrency: int,
+    max_covers: int | None,
+    dry_run: bool,
+    yes: bool,
     as_json: bool,
     connection: Connection,
     listener: CallbackListener | None,
@@ -93,6 +112,9 @@ def batch(
     track, or a .txt of ids; - reads standard input. It is read to its end before anything is
     submitted.
 
+    On a terminal it says what it would submit, and asks before it submits anything new. --dry-run
+    says this alone; --max-covers 3 makes a few covers first.
+
     The paths of saved images go to standard output, or with --json an object for each track and a
     summary. A terminal shows progress in place of paths.
 
@@ -100,11 +122,16 @@ def batch(
     """
     if catalog == "-" and connection.key_file == "-":
         raise click.UsageError("standard input cannot hold both the catalog and the key")
-    client = connection.client(
-        None if listener is None else listener.receiver,
-        concurrency=concurrency,
-        retry=RetryPolicy(max_retry_after=_LONGEST_PAUSE),
-    )
+    try:
+        client = connection.client(
+            None if listener is None else listener.receiver,
+            concurrency=concurrency,
+            retry=RetryPolicy(max_retry_after=_LONGEST_PAUSE),
+        )
+    except KeyMissingError:
+        if not dry_run:
+            raise
+        client = None
     options = {
         "--out": str(into),
         "--format": kind,
@@ -125,13 +152,27 @@ def batch(
     with opened(catalog, kind, id_column) as intake:
         if not _is_usable(intake, skip_bad=skip_bad):
             return ExitCode.USAGE
-        when = When.NEVER if is_watched() and not as_json else When.NOW  # the folder is named
         command = Command(
             catalog=catalog,
             ledger=str(ledger_path),
             options=words(connection),
             longer=words(connection.longer()),
+            max_covers=max_covers,
         )
+        study = Study(
+            intake=intake,
+            ledger_path=ledger_path,
+            client=client,
+            retry_failed=retry_failed,
+            max_covers=max_covers,
+        )
+        if client is None or dry_run:
+            return run(report(study, with_json=as_json, command=command))
+        if not yes and can_ask():
+            code = ask(study, command)
+            if code != ExitCode.DONE:
+                return code
+        when = When.NEVER if is_watched() and not as_json else When.NOW  # the folder is named
         act = Batch(
             client=client,
             tracks=intake.catalog,
@@ -141,6 +182,7 @@ def batch(
             results=Results(with_json=as_json, when=when),
             follow_up=LedgerFollowUp(stderr(), command),
             retry_failed=retry_failed,
+            max_covers=max_covers,
         )
         work = act.run()
         if listener is not None:
@@ -197,7 +239,7 @@ def ledger() -> None:
 def _show(path: Path, names: tuple[str, ...], limit: int) -> int:
     """Count the tracks of LEDGER by state, and list those that failed or need attention."""
     states = [_STATES[name] for name in names] or [TrackState.FAILED, TrackState.ATTENTION]
-    return run(_done(show(Ledger(path), states, limit=limit)))
+    return run(_done(show(path, states, limit=limit)))
 
 
 @ledger.command("export", short_help="Write a row for each track, as CSV or JSON.")

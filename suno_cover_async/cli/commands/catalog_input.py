@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
@@ -28,18 +29,23 @@ class Intake:
     """A catalog, and the result of its first reading.
 
     Attributes:
-        catalog: The tracks, to be read again without the bad lines.
+        read: Returns the catalog, to be read from its start, without the bad lines.
         name: The catalog's name in messages.
         tracks: How many lines name a track.
         bad: How many lines do not.
         named: The first 20 bad lines.
     """
 
-    catalog: Catalog
+    read: Callable[[], Catalog]
     name: str
     tracks: int = 0
     bad: int = 0
     named: list[BadLine] = attrs.field(factory=list[BadLine])
+
+    @property
+    def catalog(self) -> Catalog:
+        """Return the tracks, to be read once."""
+        return self.read()
 
     def note(self, line: BadLine) -> None:
         """Count a bad line."""
@@ -92,7 +98,7 @@ class _Options(NamedTuple):
 
 def _checked(source: Path | BinaryIO, how: _Options, name: str) -> Intake:
     try:
-        intake = Intake(catalog=_read(source, how, None), name=name)
+        intake = Intake(read=partial(_read, source, how, None), name=name)
         for _ in _read(source, how, intake.note):
             intake.tracks += 1
     except OtherFileError:
@@ -101,7 +107,7 @@ def _checked(source: Path | BinaryIO, how: _Options, name: str) -> Intake:
         if how.kind is None and how.id_column is None:
             error.add_note("if it has another format, pass --format csv, jsonl or txt")
         raise
-    intake.catalog = _read(source, how, _skip if intake.bad else None)
+    intake.read = partial(_read, source, how, _skip if intake.bad else None)
     return intake
 
 

@@ -57,6 +57,7 @@ class Batch:
         results: Writes to standard output.
         follow_up: Reports what failed, and how to continue.
         retry_failed: Submit again what failed before.
+        max_covers: The most submits in the life of the ledger; None is no limit.
         bad_lines: How many lines of the catalog name no track.
         refused: The errors of arguments that name no track.
         file_name: Returns the stem of a track's files; None takes title and id.
@@ -69,6 +70,7 @@ class Batch:
     results: Results
     follow_up: FollowUp
     retry_failed: bool = False
+    max_covers: int | None = None
     bad_lines: int = 0
     refused: Sequence[Exception] = ()
     file_name: Callable[[Track], str] | None = None
@@ -80,6 +82,7 @@ class Batch:
     _reason: Exception | None = attrs.field(default=None, init=False)
     _with_outcome: set[str] = attrs.field(factory=set[str], init=False)
     _unfinished: Sequence[LedgerEntry] = attrs.field(default=(), init=False)
+    _waiting: int = attrs.field(default=0, init=False)
     _ended_before: int = attrs.field(default=0, init=False)
     _was_idle: bool = attrs.field(default=False, init=False)
     _can_finish: bool = attrs.field(default=False, init=False)
@@ -143,6 +146,7 @@ class Batch:
             ledger=self._ledger,
             into=self.into,
             retry_failed=self.retry_failed,
+            max_covers=self.max_covers,
             file_name=self.file_name,
             wait_out_outages=self.ledger_path is not None,
         )
@@ -171,6 +175,10 @@ class Batch:
             except SunoCoverError as error:
                 self._reason = error
         self._can_finish = False
+        if run.reached_max_covers:
+            with contextlib.suppress(LedgerError):
+                found = await self._ledger.outlook()
+                self._waiting = found.totals[TrackState.WAITING] + found.again
 
     async def _watch_the_balance(self, run: CatalogRun, stack: contextlib.AsyncExitStack) -> None:
         """Request the balance, if this run may be billed and has a ledger file."""
@@ -241,6 +249,7 @@ class Batch:
             reason=self._reason,
             unwritten=self._ledger.unwritten,
             unfinished=self._unfinished,
+            waiting=self._waiting,
         )
         self.results.end(
             map(OutcomeRecord.unfinished, self._unfinished),
@@ -249,6 +258,7 @@ class Batch:
                 credits_used=report.credits_used,
                 reason=report.reason,
                 bad_lines=report.bad_lines,
+                waiting=report.waiting,
             ),
         )
         summarise(stderr(), report, self.follow_up.noun)
@@ -262,7 +272,8 @@ class Batch:
         code = exit_code([*ended_by, *self._errors.values()])
         numbers = Progress() if self._run is None else self._run.progress
         if code is ExitCode.DONE:
-            return ExitCode.FAILED if numbers.failed or numbers.left else ExitCode.DONE
+            is_left = numbers.left > self._waiting
+            return ExitCode.FAILED if numbers.failed or is_left else ExitCode.DONE
         return ExitCode.FAILED if code is ExitCode.TIMED_OUT and numbers.failed else code
 
 

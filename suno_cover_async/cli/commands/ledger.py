@@ -1,4 +1,4 @@
-"""`ledger show`: show the tracks by state, what runs cost, and which tracks failed and why.
+"""`ledger show`: show the tracks by state, what runs cost, what failed, and what is not downloaded.
 
 It reads the ledger file through the public API, also while a batch is running. It has
 `forget-account` too.
@@ -15,6 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from suno_cover_async import Ledger, LedgerEntry, LedgerRun, TrackState
+from suno_cover_async.cli.commands.unsaved import (
+    Unsaved,
+    say_unsaved,
+    unsaved_of,
+    warn_of_expiry,
+)
 from suno_cover_async.cli.output.console import is_live, result, say, stderr, stdout
 from suno_cover_async.common.records import to_dict
 from suno_cover_async.common.text import printable
@@ -32,14 +38,18 @@ _STYLES = {
 }
 
 
-async def show(ledger: Ledger, states: Sequence[TrackState], *, limit: int) -> None:
+async def show(path: Path, states: Sequence[TrackState], *, limit: int) -> None:
     """Write the counts, the latest runs and the tracks in these states to standard output.
+
+    A warning about images that are deleted soon goes to standard error.
 
     Raises:
         LedgerError: The ledger cannot be read.
     """
+    ledger = Ledger(path)
     totals = await ledger.totals()
     runs = tuple(reversed(await ledger.runs(_RUNS)))
+    unsaved = await unsaved_of(ledger, totals[TrackState.COVERED])
     entries: list[LedgerEntry] = []
     async with contextlib.aclosing(ledger.entries(*states)) as found:
         async for entry in found:
@@ -47,9 +57,10 @@ async def show(ledger: Ledger, states: Sequence[TrackState], *, limit: int) -> N
                 break
             entries.append(entry)
     if is_live(stdout()):
-        show_to_people(stdout(), ledger.name, totals, runs, entries)
+        show_to_people(stdout(), ledger.name, totals, runs, entries, unsaved=unsaved)
     else:
-        _show_to_programs(totals, runs, entries)
+        _show_to_programs(totals, runs, entries, unsaved)
+    warn_of_expiry(stderr(), unsaved, str(path))
     more = sum(totals[state] for state in set(states)) - limit
     if more > 0:
         say(stderr(), f"and {more:,} more; --limit shows more, `ledger export` writes them all")
@@ -69,14 +80,15 @@ async def forget_account(path: Path) -> None:
 
 
 def _show_to_programs(
-    totals: Totals, runs: Iterable[LedgerRun], entries: Iterable[LedgerEntry]
+    totals: Totals, runs: Iterable[LedgerRun], entries: Iterable[LedgerEntry], unsaved: Unsaved
 ) -> None:
-    """Write lines with tabs between fields: counts, runs, an empty line, then the tracks."""
+    """Write lines with tabs between fields: counts, runs, unsaved, an empty line, the tracks."""
     for state, many in totals.items():
         result(f"{state.value}\t{many}")
     for run in runs:
         fields = to_dict(run).values()
         result("\t".join(("run", *("" if field is None else str(field) for field in fields))))
+    result("\t".join(unsaved.fields()))
     for number, entry in enumerate(entries):
         if not number:
             result("")
@@ -89,14 +101,17 @@ def show_to_people(
     totals: Totals,
     runs: Sequence[LedgerRun],
     entries: Sequence[LedgerEntry],
+    *,
+    unsaved: Unsaved,
 ) -> None:
     """Draw the counts, the runs and a table of tracks; on a narrow terminal, lines for a table."""
     say(console, f"{name}: {sum(totals.values()):,} tracks")
     for state, many in totals.items():
         if many:
             say(console, f"{many:>11,}  {state.value}", _STYLES.get(state, ""))
+    say_unsaved(console, unsaved)
     if runs:
-        say(console, "latest runs:")
+        say(console, "latest runs; a balance includes what else the account spent meanwhile:")
     for run in runs:
         say(console, _run_in_words(run), indent=2)
     console.print()
@@ -115,6 +130,12 @@ def _run_in_words(run: LedgerRun) -> str:
     else:
         words += f", for {_time(run.ended_at - run.began_at)}"
     words += f": {run.submitted:,} submitted, {run.adopted:,} adopted"
+    before, after = (
+        "unknown" if balance is None else f"{balance:,.10g}"
+        for balance in (run.balance_before, run.balance_after)
+    )
+    if (before, after) != ("unknown", "unknown"):
+        words += f", balance from {before} to {after}"
     if run.credits_used is not None:
         words += f", {run.credits_used:,.10g} credits"
     return words

@@ -118,7 +118,7 @@ class ApplyReport:
 
     console: Console
     ledger: str
-    into: Path
+    into: Path | str
     preset: Preset
     with_json: bool
     when: When

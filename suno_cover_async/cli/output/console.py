@@ -71,6 +71,22 @@ def copyable(console: Console, line: str, *, indent: int = 2) -> None:
     console.print(Text(" " * indent + printable(line, len(line)), "bold"), soft_wrap=True)
 
 
+def answer_to(question: str) -> str:
+    """Write a question, and return what a person typed on standard input, trimmed.
+
+    Returns:
+        The empty string after Ctrl-C, or at the end of input (Ctrl-D).
+    """
+    try:
+        click.echo(question, nl=False, err=True)
+        line = sys.stdin.readline()
+    except KeyboardInterrupt:
+        line = ""
+    if not line.endswith("\n"):
+        click.echo(err=True)  # the cursor is still behind the question
+    return line.strip()
+
+
 def refuse(error: click.ClickException) -> None:
     """Write click's message about a wrong command line, made printable: it quotes arguments."""
     words = io.StringIO()

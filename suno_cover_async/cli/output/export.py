@@ -17,7 +17,7 @@ from typing import Literal, cast
 
 import attrs
 
-from suno_cover_async import Ledger, LedgerEntry, TrackState
+from suno_cover_async import Decision, Ledger, LedgerEntry, TrackState
 from suno_cover_async.cli.output.console import result
 from suno_cover_async.common.records import to_dict
 from suno_cover_async.common.text import is_seen, printable
@@ -32,7 +32,12 @@ _THEIRS = "catalog."
 
 @attrs.frozen(kw_only=True)
 class ExportRow:
-    """The row for one title of a music task; the catalog's own columns follow after these."""
+    """The row for one title of a music task; the catalog's own columns follow after these.
+
+    Attributes:
+        choice: What a person decided: `undecided`, `image`, `neither` or `later`.
+        chosen_file: The file of the chosen image, under this title.
+    """
 
     music_task_id: str
     title: str
@@ -46,6 +51,10 @@ class ExportRow:
     error: str | None
     reason: str | None
     submits: int
+    choice: Decision
+    chosen_file: Path | None
+    decided_at: datetime | None
+    decided_by: str | None
 
 
 _OWN = tuple(attrs.fields_dict(ExportRow))
@@ -98,7 +107,8 @@ async def rows(entries: AsyncIterable[LedgerEntry]) -> AsyncIterator[Row]:
 
 def _row(entry: LedgerEntry, number: int) -> ExportRow:
     """Return the row for one title of an entry, with the files saved under that title."""
-    track, task, each = entry.tracks[number], entry.task, len(entry.images)
+    track, task, choice = entry.tracks[number], entry.task, entry.choice
+    files = entry.files_of(track)
     return ExportRow(
         music_task_id=track.music_task_id,
         title=track.title,
@@ -106,12 +116,16 @@ def _row(entry: LedgerEntry, number: int) -> ExportRow:
         cover_task_id=task.cover_task_id if task else None,
         adopted=task.adopted if task else None,
         images=entry.images,
-        files=entry.files[number * each :][:each],
+        files=files,
         saved_on=entry.saved_on,
         completed_at=entry.completed_at,
         error=entry.error,
         reason=entry.reason,
         submits=entry.submits,
+        choice=choice.decision,
+        chosen_file=None if choice.image is None else dict(enumerate(files, 1)).get(choice.image),
+        decided_at=choice.decided_at,
+        decided_by=choice.decided_by,
     )
 
 

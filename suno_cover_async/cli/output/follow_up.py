@@ -30,16 +30,27 @@ class Command:
         ledger: The ledger's path.
         options: All options but `--retry-failed`, since a failed track must not be retried twice.
         longer: The same options with a longer `--timeout`, for a run in which covers timed out.
+        max_covers: The limit of covers, which is no option above; None if there is none.
     """
 
     catalog: str
     ledger: str
     options: Sequence[str]
     longer: Sequence[str] = ()
+    max_covers: int | None = None
 
-    def again(self, *more: str, timed_out: bool = False) -> str:
-        """Return the command that continues the run; it waits longer if covers timed out."""
-        options = ["--ledger", self.ledger, *(self.longer if timed_out else self.options), *more]
+    def again(self, *more: str, timed_out: bool = False, limited: bool = True) -> str:
+        """Return the command that continues the run.
+
+        Args:
+            more: Further options.
+            timed_out: Whether covers timed out; the command waits longer then.
+            limited: Whether to keep the limit of covers.
+        """
+        options = ["--ledger", self.ledger, *(self.longer if timed_out else self.options)]
+        if limited and self.max_covers is not None:
+            options += ["--max-covers", str(self.max_covers)]
+        options += more
         if self.catalog.startswith("-") and self.catalog != "-":
             return command_line("batch", *options, "--", self.catalog)
         return command_line("batch", self.catalog, *options)
@@ -86,8 +97,11 @@ class LedgerFollowUp:
             say(self._console, f"left out: {lines} of the catalog without a track", "yellow")
         if report.numbers.failed:
             self._say_failed(report.numbers.failed)
-        if report.numbers.left:
-            self._say_left(report.numbers.left)
+        if report.waiting:
+            self._say_waiting(report.waiting)
+        left = report.numbers.left - report.waiting
+        if left:
+            self._say_left(left)
 
     def _note_if_expired(self, failed: Failed) -> None:
         if isinstance(failed.error, CoverExpiredError) and not failed.error.retryable:
@@ -112,6 +126,13 @@ class LedgerFollowUp:
         copyable(self._console, self._command.show())
         say(self._console, "to try again (a cover that failed may be billed again):")
         copyable(self._console, self._command.again("--retry-failed"))
+
+    def _say_waiting(self, many: int) -> None:
+        wait = "waits" if many == 1 else "wait"
+        reached = f"--max-covers {self._command.max_covers} is reached"
+        advice = "look at the covers, then run again with a larger --max-covers, or without:"
+        say(self._console, f"{reached}: {count(many, 'track')} {wait}; {advice}")
+        copyable(self._console, self._command.again(limited=False))
 
     def _say_left(self, many: int) -> None:
         how = "waiting longer, this command" if self._timed_out else "the same command"

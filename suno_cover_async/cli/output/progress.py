@@ -99,7 +99,7 @@ class Standing:
         if self.failed:
             yield f"{self.failed:,} failed", "bold red"
         if self.per_minute is not None and not self.finishing and self.ended < self.total:
-            left = _length(60 * (self.total - self.ended) / self.per_minute)
+            left = length(60 * (self.total - self.ended) / self.per_minute)
             yield f"about {left} left", ""
         if self._working:
             yield f"{self._working:,} in flight", "magenta"
@@ -242,7 +242,7 @@ def amount(number: float) -> str:
     return f"{number:,.2f}".removesuffix(".00")
 
 
-def _length(seconds: float) -> str:
+def length(seconds: float) -> str:
     """Format a duration, in two units at most."""
     minutes = round(seconds / 60)
     hours, minutes = divmod(minutes, 60)

@@ -102,6 +102,7 @@ class SummaryRecord:
         possibly_billed: Submitted without an answer.
         failed: Failed, or in need of attention.
         left: To be continued by the next run.
+        waiting: Of those left, the ones that `--max-covers` kept from being submitted.
         done: Saved.
         total: All tracks.
         credits_used: The credits used by this run; None if unknown.
@@ -114,6 +115,7 @@ class SummaryRecord:
     possibly_billed: int
     failed: int
     left: int
+    waiting: int
     done: int
     total: int
     credits_used: float | None
@@ -128,6 +130,7 @@ class SummaryRecord:
         credits_used: float | None,
         reason: Exception | None,
         bad_lines: int,
+        waiting: int = 0,
     ) -> "SummaryRecord":
         """Summarise a run."""
         return cls(
@@ -136,6 +139,7 @@ class SummaryRecord:
             possibly_billed=numbers.possibly_billed,
             failed=numbers.failed,
             left=numbers.left,
+            waiting=waiting,
             done=numbers.done,
             total=numbers.total,
             credits_used=credits_used,

@@ -34,6 +34,8 @@ class Report:
         reason: The error that stopped the run before all was done; None if there was none.
         unwritten: Cover tasks that are paid for, but could not be written to the ledger.
         unfinished: Tracks without an outcome in this run; empty if there is a ledger file.
+        waiting: Tracks that were not submitted since the limit of covers is reached; part of what
+            is left.
     """
 
     into: Path
@@ -44,6 +46,7 @@ class Report:
     reason: Exception | None
     unwritten: Sequence[CoverTask]
     unfinished: Sequence[LedgerEntry]
+    waiting: int = 0
 
 
 class FollowUp(Protocol):

@@ -12,7 +12,13 @@ from pathlib import Path
 from suno_cover_async.common.disk import sync_directory
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger.sqlite import tables
-from suno_cover_async.ledger.sqlite.failures import ANOTHER_PATH, NO_USE, damaged, shown, unusable
+from suno_cover_async.ledger.sqlite.failures import (
+    ANOTHER_PATH,
+    NO_USE,
+    damaged,
+    shown,
+    unusable,
+)
 from suno_cover_async.ledger.sqlite.lock import FileLock
 
 _SHORTEST = 512  # bytes of a database that is not empty
@@ -31,7 +37,7 @@ def open_to_write(ledger: Path) -> tuple[sqlite3.Connection, FileLock]:
         LedgerError: Another process holds the ledger, or the file is no ledger, has a newer
             version, is damaged, or cannot be written.
     """
-    ledger = _real(ledger)
+    ledger = real_path(ledger)
     if ledger.exists():
         _refuse_foreign(ledger)
     lock = FileLock(ledger)
@@ -63,17 +69,6 @@ def _open_to_write(ledger: Path) -> sqlite3.Connection:
     return database
 
 
-def open_privately() -> sqlite3.Connection:
-    """Open a ledger without a file; it is deleted when the connection closes.
-
-    SQLite keeps it in memory while it is small, and in a temporary file after that.
-    """
-    database = _nameless()
-    database.execute("PRAGMA synchronous = OFF")
-    tables.make(database)
-    return database
-
-
 def open_to_read(ledger: Path) -> sqlite3.Connection:
     """Open a ledger for reading only, as it is now; another process may be writing to it.
 
@@ -102,7 +97,7 @@ def _open_to_read(ledger: Path) -> sqlite3.Connection:
         version = _check(database, ledger)
         if version == tables.VERSION:
             return database
-        copy = _nameless()
+        copy = nameless()
         try:
             database.backup(copy)
             tables.migrate(copy)
@@ -166,7 +161,7 @@ def sync_log(ledger: Path) -> None:
     Raises:
         OSError: It cannot be synced.
     """
-    handle = os.open(_beside(_real(ledger), "-wal"), os.O_RDWR)
+    handle = os.open(_beside(real_path(ledger), "-wal"), os.O_RDWR)
     try:
         os.fsync(handle)
     finally:
@@ -175,7 +170,7 @@ def sync_log(ledger: Path) -> None:
 
 def _existing(ledger: Path) -> Path:
     """Resolve the path of a ledger; raise LedgerError if there is none, or a foreign file."""
-    ledger = _real(ledger)
+    ledger = real_path(ledger)
     if not ledger.exists():
         raise LedgerError(f"there is no ledger at {shown(ledger)}; check the path")
     _refuse_foreign(ledger)
@@ -292,12 +287,12 @@ def _connect(ledger: Path, mode: str) -> sqlite3.Connection:
     )
 
 
-def _nameless() -> sqlite3.Connection:
+def nameless() -> sqlite3.Connection:
     """Create a database without a file, visible to this connection only."""
     return sqlite3.connect("", isolation_level=None, check_same_thread=False)
 
 
-def _real(ledger: Path) -> Path:
+def real_path(ledger: Path) -> Path:
     """Resolve links, so that one file has one lock; raise LedgerError for an unusable path."""
     real = Path(os.path.realpath(ledger))
     try:

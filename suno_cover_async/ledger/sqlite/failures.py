@@ -28,13 +28,20 @@ def unusable(ledger: Path, error: Exception) -> LedgerError:
         return LedgerError(f"{shown(ledger)} is no ledger; {ANOTHER_PATH}")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_CONSTRAINT")) or name == "SQLITE_ERROR":
         return damaged(ledger, _words(error))  # a missing table is a plain SQLITE_ERROR
-    folder = ledger.absolute().parent
-    if name.startswith("SQLITE_CANTOPEN") and not folder.is_dir():
-        return LedgerError(f"there is no folder {shown(folder)} for the ledger; make it first")
+    if name.startswith("SQLITE_CANTOPEN") and (missing := missing_folder(ledger)):
+        return missing
     return LedgerError(
         f"the ledger {shown(ledger)} cannot be used ({_words(error)}); check the path, the disk "
         "and its permissions"
     )
+
+
+def missing_folder(ledger: Path) -> LedgerError | None:
+    """Return the LedgerError for a ledger in a folder that does not exist; None if it exists."""
+    folder = ledger.absolute().parent
+    if folder.is_dir():
+        return None
+    return LedgerError(f"there is no folder {shown(folder)} for the ledger; make it first")
 
 
 def file_system_refuses(ledger: Path, what: str) -> LedgerError:

@@ -87,6 +87,11 @@ class _Transaction:
         query = "SELECT state, count(*), min(number) FROM tracks GROUP BY state"
         return self._database.execute(query).fetchall()
 
+    def count_retried(self) -> int:
+        query = "SELECT count(*) FROM tracks WHERE state = 'submitting' AND retried"
+        (retried,) = self._database.execute(query).fetchone()
+        return int(retried)
+
     def page(self, states: Sequence[str], after: int, limit: int) -> list[Row]:
         where = "tracks.number > ?"
         if len(states) == 1:

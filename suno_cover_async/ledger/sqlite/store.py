@@ -17,7 +17,10 @@ import attrs
 
 from suno_cover_async.common.disk import in_thread
 from suno_cover_async.errors import LedgerError
-from suno_cover_async.ledger.sqlite.database import open_privately, open_to_read, open_to_write
+from suno_cover_async.ledger.sqlite.database import (
+    open_to_read,
+    open_to_write,
+)
 from suno_cover_async.ledger.sqlite.failures import (
     NO_USE,
     commit_failed,
@@ -26,6 +29,7 @@ from suno_cover_async.ledger.sqlite.failures import (
     unusable,
 )
 from suno_cover_async.ledger.sqlite.lock import FileLock
+from suno_cover_async.ledger.sqlite.private import open_copy, open_privately
 from suno_cover_async.ledger.sqlite.shared import SharedConnection
 from suno_cover_async.ledger.sqlite.statements import transaction
 from suno_cover_async.ledger.store import SharedAccess, Snapshot, Transaction, Work
@@ -34,14 +38,15 @@ T = TypeVar("T")
 
 
 class SqliteStore:
-    """A ledger in a file, or, without a path, one that lasts as long as it is open.
+    """A ledger in a file, or, without a path or as a copy, one that lasts as long as it is open.
 
     The contract of its methods is documented in `store.Store`.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        """Set the path; nothing is opened yet."""
+    def __init__(self, path: Path | None, *, is_copy: bool = False) -> None:
+        """Set the path; nothing is opened yet. A copy is not written to the path's file."""
         self._path = path
+        self._is_copy = is_copy
         self._writer: _Writer | None = None
         self._is_open = False
 
@@ -67,6 +72,8 @@ class SqliteStore:
         lock = None
         if self._path is None:
             database = open_privately()
+        elif self._is_copy:
+            database = open_copy(self._path)
         else:
             database, lock = open_to_write(self._path)
         self._writer, self._is_open = _Writer(database, lock, self.name), True

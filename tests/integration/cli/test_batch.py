@@ -99,6 +99,7 @@ async def test_json_is_an_object_for_each_outcome_and_a_summary(
         "possibly_billed": 0,
         "failed": 1,
         "left": 0,
+        "waiting": 0,
         "done": 1,
         "total": 2,
         "credits_used": 2.0,
@@ -455,7 +456,8 @@ async def test_titles_of_others_do_nothing_to_a_terminal_or_a_log(
     assert all(c.isprintable() or c in "\n\t" for c in said)
     assert "failed: [red]markup[/red] :smile:: music task song" in ended.err
     assert "failed: two?lines??and a tab: music task song" in ended.err
-    assert len(shown.out.splitlines()) == len(TrackState) + len(["run", ""]) + len(HOSTILE)
+    others = ["run", "unsaved", ""]
+    assert len(shown.out.splitlines()) == len(TrackState) + len(others) + len(HOSTILE)
 
 
 async def test_the_sandbox_writes_a_catalog_and_says_how_to_cover_it(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ async def test_on_a_terminal_there_is_a_bar_and_no_path(sandbox: Sandbox, tmp_pa
     sandbox.scenario = Scenario(seconds=0.5, image_size=16)
     catalog(tmp_path, [*sandbox.add_music(["good"]), "doomed"], ["\x1b[2Jgood", "\x1b[2Jdoomed"])
 
-    screen = await on_a_terminal(*batch(sandbox, "--poll", "0.6"), cwd=tmp_path)
+    screen = await on_a_terminal(*batch(sandbox, "--yes", "--poll", "0.6"), cwd=tmp_path)
 
     assert "━" in screen
     assert "0 of 2" in screen
@@ -72,7 +72,7 @@ async def test_on_a_terminal_an_outage_is_in_place_of_the_notes(
     sandbox.scenario = attrs.evolve(QUICK, faults_on={kind}, maintenance=closed, lost_requests=cut)
     catalog(tmp_path, sandbox.add_music(3))
 
-    screen = await terminated_at(f"{what} paused since", *batch(sandbox), cwd=tmp_path)
+    screen = await terminated_at(f"{what} paused since", *batch(sandbox, "--yes"), cwd=tmp_path)
 
     assert "probing: " in screen
     assert "3 tracks are left" in screen
@@ -86,7 +86,7 @@ async def test_on_a_terminal_queued_tracks_are_told_apart_until_the_run_only_fin
     catalog(tmp_path, sandbox.add_music(60))
 
     screen = await terminated_at(
-        *("queued: the account's limit of 20 requests in 10 s", *batch(sandbox)),
+        *("queued: the account's limit of 20 requests in 10 s", *batch(sandbox, "--yes")),
         cwd=tmp_path,
         then="finishing\x1b[0m",
     )
@@ -132,7 +132,7 @@ async def test_json_on_a_terminal_leaves_no_space_for_a_bar(
 ) -> None:
     catalog(tmp_path, sandbox.add_music(["good"]))
 
-    screen = await on_a_terminal(*batch(sandbox, "--json"), cwd=tmp_path)
+    screen = await on_a_terminal(*batch(sandbox, "--yes", "--json"), cwd=tmp_path)
 
     assert '"state": "saved"' in screen
     assert '{"summary": {' in screen

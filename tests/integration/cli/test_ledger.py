@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,8 +18,9 @@ from suno_cover_async import (
     read_catalog,
 )
 from suno_cover_async.cli.commands.ledger import show_to_people
+from suno_cover_async.cli.commands.unsaved import Unsaved
 from suno_cover_async.cli.exit_codes import ExitCode
-from tests.support.batch_commands import HOSTILE
+from tests.support.batch_commands import HOSTILE, command_of
 from tests.support.commands import (
     Run,
     needs_posix,
@@ -87,6 +88,34 @@ async def test_show_on_a_terminal_is_a_table(tmp_path: Path) -> None:
     assert "\x1b[2J" not in screen
 
 
+@needs_posix
+async def test_show_has_what_is_not_downloaded_and_each_balance_and_warns_in_time(
+    run: Run, tmp_path: Path
+) -> None:
+    async with Ledger(tmp_path / "covers.db") as ledger, ledger.lease("account"):
+        await ledger.note_balance(before=1000.5, after=997.5)
+        await ledger.take_in([Track("a")])
+        [entry] = await ledger.next_open(TrackState.WAITING, 0, 9)
+        await ledger.submitted(entry, CoverTask(cover_task_id="c", music_task_id="a"))
+        made = datetime.now(UTC) - timedelta(days=12, hours=1)
+        details = CoverDetails(
+            cover_task_id="c", status=CoverStatus.SUCCESS, images=("x",), completed_at=made
+        )
+        await ledger.covered(entry, details)
+
+    shown = await run("ledger", "show", "covers.db")
+    screen = await on_a_terminal("ledger", "show", "covers.db", cwd=tmp_path, COLUMNS="160")
+
+    assert "unsaved\t1\t46\t0" in shown.lines
+    assert "images are deleted in 46 hours, for good" in shown.err
+    again = ["batch", "CATALOG", "--ledger", "covers.db", "--max-covers", "0"]
+    assert command_of(shown.err, "batch") == again
+    assert "1 cover is not downloaded yet; 46 hours left of the 14 days" in screen
+    assert "images are deleted in 46 hours" in screen
+    assert "a balance includes what else the account spent meanwhile" in screen
+    assert "0 adopted, balance from 1,000.5 to 997.5, 3 credits" in screen
+
+
 @pytest.mark.parametrize("width", [40, 80, 120])
 async def test_ids_are_shown_whole_whatever_the_width(width: int, tmp_path: Path) -> None:
     ids = [f"{number:032x}" for number in range(2)]
@@ -99,7 +128,9 @@ async def test_ids_are_shown_whole_whatever_the_width(width: int, tmp_path: Path
     there = console(width)
 
     ledger = Ledger(tmp_path / "covers.db")
-    show_to_people(there, ledger.name, await ledger.totals(), (), read_now(ledger))
+    show_to_people(
+        there, ledger.name, await ledger.totals(), (), read_now(ledger), unsaved=Unsaved(covers=0)
+    )
 
     assert all(one in said(there) for one in ids)
     assert said(there).count("c" * 32) == 2

@@ -25,7 +25,7 @@ from tests.support.commands import (
     sandbox_with,
     start,
 )
-from tests.support.review_commands import reviewing
+from tests.support.review_commands import Review, reviewing
 from tests.support.review_pages import a_ledger, an_answer
 from tests.support.runs import billed
 

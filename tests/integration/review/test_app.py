@@ -223,7 +223,10 @@ async def test_what_is_no_image_is_never_sent_whatever_its_name(
     [first, _] = (await page.get("api/pairs/1")).json["images"]
     answers = [await page.get(f"images/1/1{query}") for query in ("", "?size=64", "?v=")]
 
-    assert first["problem"] == f"the file is no image: {tmp_path}/covers/m1-0-1.png"
+    assert (
+        first["problem"]
+        == f"the file is no PNG, JPEG, WebP, GIF or AVIF image: {tmp_path}/covers/m1-0-1.png"
+    )
     for answer in answers:
         assert (answer.status, answer.error) == (404, first["problem"])
         assert answer.headers["content-type"] == "application/json; charset=utf-8"
@@ -403,5 +406,6 @@ except ImportError as error:
     )
 
     assert (
-        ended.stdout == "the review page needs Pillow (the extra `artwork`): pip install pillow\n"
+        ended.stdout == "artwork and the review page need Pillow (the extra `artwork`): "
+        "pip install 'pillow>=11.3'\n"
     )

@@ -1,17 +1,15 @@
-import platform
 from pathlib import Path
 
 import pytest
 
-from suno_cover_async.artwork.plan import ArtworkPlan, file_of, find, image_of
+from suno_cover_async.artwork.plan import ArtworkPlan, image_of
 from suno_cover_async.artwork.presets import PRESETS, Preset
-from suno_cover_async.errors import ArtworkError
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState
 from suno_cover_async.models import Choice, Decision, Track
 
 
 def an_entry(
-    *titles: str, decision: Decision = Decision.IMAGE, image: int | None = 1, saved_on: str = ""
+    *titles: str, decision: Decision = Decision.IMAGE, image: int | None = 1
 ) -> LedgerEntry:
     titles = titles or ("Song",)
     return LedgerEntry(
@@ -21,7 +19,6 @@ def an_entry(
         images=("https://a.example/1", "https://a.example/2"),
         files=tuple(Path(f"covers/{title} abc-{n}.png") for title in titles for n in (1, 2)),
         choice=Choice(decision=decision, image=image, revision=1),
-        saved_on=saved_on or None,
     )
 
 
@@ -41,51 +38,6 @@ def test_the_default_is_for_covers_that_nobody_decided_about(
 
     assert image_of(entry) == image
     assert image_of(entry, "first") == with_default
-
-
-def test_each_title_has_its_own_file_of_the_image() -> None:
-    entry = an_entry("One", "Two")
-
-    assert file_of(entry, entry.tracks[0], 2) == Path("covers/One abc-2.png")
-    assert file_of(entry, entry.tracks[1], 1) == Path("covers/Two abc-1.png")
-
-
-@pytest.mark.parametrize("image", [0, 3, -1])
-def test_an_image_that_the_ledger_has_no_file_of_is_an_error(image: int) -> None:
-    entry = an_entry()
-
-    with pytest.raises(ArtworkError, match=f"the ledger has no file of image {image}"):
-        file_of(entry, entry.tracks[0], image)
-
-
-def test_a_file_is_found_as_it_is_then_beside_the_ledger(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    here, there = tmp_path / "here", tmp_path / "there"
-    file = Path("covers/x.png")
-    for folder in (here, there):
-        (folder / "covers").mkdir(parents=True)
-        (folder / file).write_bytes(b"x")
-    monkeypatch.chdir(here)
-
-    assert find(file, an_entry(), there / "covers.db") == file
-    (here / file).unlink()
-    assert find(file, an_entry(), there / "covers.db") == there / file
-    assert find(there / file, an_entry(), None) == there / file
-
-
-def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ArtworkError, match=r"^the file is missing: covers/x\.png$"):
-        find(Path("covers/x.png"), an_entry(), tmp_path / "covers.db")
-    with pytest.raises(ArtworkError, match=r"^the file is missing: covers/x\.png$"):
-        find(Path("covers/x.png"), an_entry(saved_on=platform.node()), tmp_path / "covers.db")
-
-
-def test_the_machine_that_saved_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(
-        ArtworkError, match=r"it was saved on studio\?: run this command there, or copy its folder"
-    ):
-        find(Path("covers/x.png"), an_entry(saved_on="studio\n"), tmp_path / "covers.db")
 
 
 def test_what_is_written_and_where_is_said_for_each_title() -> None:

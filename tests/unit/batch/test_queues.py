@@ -99,7 +99,46 @@ def test_while_the_catalog_is_read_the_queue_waits_for_more() -> None:
     play(scene, tracks=2)
 
 
-@pytest.mark.parametrize("end", [TrackQueue.completed, TrackQueue.finish, TrackQueue.close])
+def test_where_nothing_new_is_submitted_what_is_paid_for_or_may_be_still_comes() -> None:
+    async def scene(ledger: Ledger) -> None:
+        found = await entries(ledger)
+        for possibly_billed in found[2:5]:
+            await ledger.submitting(possibly_billed)
+        await ledger.submitted(found[5], TASK)
+        queue = TrackQueue(ledger, complete=False)
+        first = await queue.next()
+        assert first is not None
+
+        queue.submit_nothing_new()
+
+        assert [first.number, *await left(queue)] == [6, 3, 4, 5]
+        assert not await queue.ready()
+
+    play(scene, tracks=6)
+
+
+def test_where_nothing_new_is_submitted_a_page_of_new_tracks_is_dropped() -> None:
+    async def scene(ledger: Ledger) -> None:
+        queue = TrackQueue(ledger, complete=True)
+        assert await queue.next() is not None
+
+        queue.submit_nothing_new()
+
+        assert await left(queue) == []
+        assert not await queue.ready()
+
+    play(scene, tracks=250)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        TrackQueue.completed,
+        TrackQueue.submit_nothing_new,
+        TrackQueue.finish,
+        TrackQueue.close,
+    ],
+)
 def test_an_end_of_the_catalog_wakes_who_waits(end: Callable[[TrackQueue], None]) -> None:
     async def scene(ledger: Ledger) -> None:
         queue = TrackQueue(ledger, complete=False)

@@ -88,6 +88,12 @@ def test_a_count_is_a_whole_number_of_at_least_1(value: int) -> None:
     assert validation.count("calls", value) == value
 
 
+def test_a_count_may_begin_at_another_number() -> None:
+    assert validation.count("max_covers", 0, least=0) == 0
+    with pytest.raises(ValueError, match="max_covers must be a whole number of at least 0, not -1"):
+        validation.count("max_covers", -1, least=0)
+
+
 @pytest.mark.parametrize("value", [0, -1, 1.0, True, "1", None])
 def test_any_other_count_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match="calls must be a whole number of at least 1"):

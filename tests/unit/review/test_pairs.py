@@ -7,7 +7,7 @@ from pathlib import Path
 import attrs
 
 from suno_cover_async import Choice, Decision, LedgerEntry, Track, TrackState
-from suno_cover_async.review.image_files import ImageFiles
+from suno_cover_async.review.image_facts import ImageFiles
 from suno_cover_async.review.pairs import choice_of, counts_of, pair_of
 from suno_cover_async.sandbox.images import draw
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from suno_cover_async.review.image_files import ImageProblemError
+from suno_cover_async.errors import ArtworkError
 from suno_cover_async.review.thumbnails import SIZES, Thumbnails, media_type
 from suno_cover_async.sandbox.images import draw
 from tests.support.odd_images import png_that_claims
@@ -123,7 +123,7 @@ async def test_the_least_recently_used_are_dropped_beyond_a_number_of_bytes(
 
     await thumbnails.get(paths[0], "0.png", 600)
     await thumbnails.get(paths[2], "2.png", 600)
-    with pytest.raises(ImageProblemError, match="missing"):
+    with pytest.raises(ArtworkError, match="missing"):
         await thumbnails.get(paths[1], "1.png", 600)
 
 
@@ -133,7 +133,7 @@ async def test_an_image_that_cannot_be_decoded_is_a_problem_with_its_path(tmp_pa
     path.write_bytes(path.read_bytes()[:-5000])
 
     for size in (600, 64):
-        with pytest.raises(ImageProblemError) as caught:
+        with pytest.raises(ArtworkError) as caught:
             await Thumbnails().get(path, "v", size)
         assert str(caught.value) == f"the image is damaged: {path}"
 
@@ -142,7 +142,7 @@ async def test_a_decompression_bomb_is_never_decoded(tmp_path: Path) -> None:
     path = tmp_path / "bomb.png"
     path.write_bytes(png_that_claims(9_000, 9_000))
 
-    with pytest.raises(ImageProblemError, match="too large, 9,000 by 9,000 pixels"):
+    with pytest.raises(ArtworkError, match="too large, 9,000 by 9,000 pixels"):
         await Thumbnails().get(path, "v", 64)
 
 

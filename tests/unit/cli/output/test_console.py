@@ -10,6 +10,7 @@ import pytest
 
 from suno_cover_async.cli.output.console import (
     _Console,
+    answer_to,
     as_path,
     copyable,
     is_live,
@@ -210,3 +211,18 @@ def test_a_log_never_ends_in_the_results(capsys: pytest.CaptureFixture[str]) -> 
 
     assert sys.stdout is not sys.stderr
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"), [("y\n", "y"), (" No \n", "No"), ("\n", ""), ("", ""), ("y", "y")]
+)
+def test_an_answer_is_a_line_without_white_space_around_it(
+    typed: str, answer: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+
+    assert answer_to("submit? [y/N] ") == answer
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "submit? [y/N] " + ("" if typed.endswith("\n") else "\n")

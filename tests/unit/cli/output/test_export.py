@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from suno_cover_async import (
+    Choice,
     CoverTask,
+    Decision,
     Ledger,
     LedgerEntry,
     LedgerError,
@@ -24,6 +26,7 @@ from suno_cover_async import (
 from suno_cover_async.cli.output.export import as_csv, export, guarded, rows
 from tests.support.commands import needs_posix
 from tests.support.reports import an_entry
+from tests.support.saved_covers import save_covers
 
 
 async def a_ledger(path: Path, *tracks: Track) -> Ledger:
@@ -62,6 +65,59 @@ async def test_each_title_has_a_row_with_the_files_saved_under_it() -> None:
     assert (two["title"], two["files"]) == ("Two", ["covers/t1", "covers/t2"])
     assert (two["state"], two["cover_task_id"], two["adopted"]) == ("saved", "c", True)
     assert two["completed_at"] == "2026-01-02T03:04:05+00:00"
+
+
+async def test_a_choice_has_its_file_under_each_title_its_time_and_its_person() -> None:
+    tracks = (Track("m", title="One"), Track("m", title="Two"))
+    choice = Choice(
+        decision=Decision.IMAGE,
+        image=2,
+        revision=1,
+        decided_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        decided_by="=Ann",
+    )
+    saved = an_entry(
+        tracks=tracks,
+        state=TrackState.SAVED,
+        images=("https://x/1", "https://x/2"),
+        files=tuple(Path(f"covers/{name}") for name in ("o1", "o2", "t1", "t2")),
+        choice=choice,
+    )
+
+    rows = await rows_of(saved)
+
+    assert [row["chosen_file"] for row in rows] == ["covers/o2", "covers/t2"]
+    assert {row["choice"] for row in rows} == {"image"}
+    assert {row["decided_at"] for row in rows} == {"2026-01-02T03:04:05+00:00"}
+    assert {row["decided_by"] for row in rows} == {"=Ann"}
+
+
+@pytest.mark.parametrize("decision", [Decision.UNDECIDED, Decision.NEITHER, Decision.LATER])
+async def test_without_a_chosen_image_there_is_no_chosen_file(decision: Decision) -> None:
+    files = (Path("o1"), Path("o2"))
+    images = ("https://x/1", "https://x/2")
+    choice = Choice(decision=decision)
+
+    (row,) = await rows_of(an_entry("m", files=files, images=images, choice=choice))
+    (lost,) = await rows_of(an_entry("m", choice=Choice(decision=Decision.IMAGE, image=1)))
+
+    assert (row["choice"], row["chosen_file"]) == (decision.value, None)
+    assert lost["chosen_file"] is None
+
+
+async def test_a_choice_of_the_ledger_is_exported(tmp_path: Path) -> None:
+    path = tmp_path / "covers.db"
+    await save_covers(path, [Track("a", title="A"), Track("b", title="B")])
+    async with Ledger(path).choices() as choices:
+        await choices.choose(1, Decision.IMAGE, 2, revision=0, by="=Ann")
+    out = tmp_path / "out.csv"
+
+    await export(Ledger(path), [], "csv", out=out, beside=path)
+
+    first, second = csv.DictReader(io.StringIO(out.read_text("utf-8-sig"), newline=""))
+    assert (first["choice"], first["chosen_file"]) == ("image", "covers/A-2.png")
+    assert (first["decided_by"], bool(first["decided_at"])) == ("'=Ann", True)
+    assert (second["choice"], second["chosen_file"], second["decided_at"]) == ("undecided", "", "")
 
 
 async def test_a_track_without_a_cover_task_has_nothing_in_its_place() -> None:

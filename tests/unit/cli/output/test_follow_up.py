@@ -2,6 +2,7 @@
 
 import shlex
 
+import attrs
 import pytest
 
 from suno_cover_async import (
@@ -27,9 +28,12 @@ COMMAND = Command(
 )
 
 
-def next_steps(numbers: Progress, *, bad_lines: int = 0) -> list[str]:
+def next_steps(
+    numbers: Progress, *, bad_lines: int = 0, waiting: int = 0, command: Command = COMMAND
+) -> list[str]:
     there = log()
-    LedgerFollowUp(there, COMMAND).say_next(a_report(numbers, bad_lines=bad_lines))
+    report = a_report(numbers, bad_lines=bad_lines, waiting=waiting)
+    LedgerFollowUp(there, command).say_next(report)
     return said(there).splitlines()
 
 
@@ -151,3 +155,26 @@ def test_a_command_is_one_line_on_any_terminal() -> None:
     LedgerFollowUp(there, COMMAND).say_next(a_report(Progress(total=1)))
 
     assert COMMAND.again() in said(there)
+
+
+LIMITED = attrs.evolve(COMMAND, max_covers=3)
+
+
+def test_a_limit_that_is_reached_is_named_with_what_waits_and_the_command_without_it() -> None:
+    lines = next_steps(Progress(total=3_000, done=3), waiting=2_997, command=LIMITED)
+
+    assert lines == [
+        (
+            "--max-covers 3 is reached: 2,997 tracks wait; look at the covers, then run again with "
+            "a larger --max-covers, or without:"
+        ),
+        "  suno-cover batch 'my songs.csv' --ledger covers.db --out art",
+    ]
+
+
+def test_what_is_left_for_other_reasons_is_said_beside_what_waits_and_keeps_the_limit() -> None:
+    lines = next_steps(Progress(total=5, done=2), waiting=1, command=LIMITED)
+
+    assert "--max-covers 3 is reached: 1 track waits" in lines[0]
+    assert lines[2].startswith("2 tracks are left; the same command continues")
+    assert lines[3].endswith("--out art --max-covers 3")

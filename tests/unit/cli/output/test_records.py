@@ -114,7 +114,7 @@ def test_the_summary_is_the_only_record_with_a_field_of_that_name() -> None:
     )
 
     summary = SummaryRecord.of(
-        numbers, credits_used=7.5, reason=InsufficientCreditsError("x"), bad_lines=3
+        numbers, credits_used=7.5, reason=InsufficientCreditsError("x"), bad_lines=3, waiting=40
     )
 
     assert json.loads(as_json(LastRecord(summary=summary))) == {
@@ -124,6 +124,7 @@ def test_the_summary_is_the_only_record_with_a_field_of_that_name() -> None:
             "possibly_billed": 4,
             "failed": 9,
             "left": 41,
+            "waiting": 40,
             "done": 50,
             "total": 100,
             "credits_used": 7.5,

@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from suno_cover_async.review.image_files import (
-    ImageFacts,
-    ImageFiles,
-    ImageProblemError,
-    read_image,
-)
+from suno_cover_async.artwork.image_files import read_image
+from suno_cover_async.errors import ArtworkError
+from suno_cover_async.ledger.entry import LedgerEntry, TrackState
+from suno_cover_async.models import Track
+from suno_cover_async.review.image_facts import ImageFacts, ImageFiles
 from suno_cover_async.sandbox.images import draw
 from tests.support.commands import needs_posix
 from tests.support.odd_images import HTML, SVG, png_that_claims
@@ -25,24 +24,24 @@ def problem_of(path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "kind", "media_type"),
+    ("suffix", "kind"),
     [
-        ("png", "PNG", "image/png"),
-        ("jpg", "JPEG", "image/jpeg"),
-        ("gif", "GIF", "image/gif"),
-        ("webp", "WEBP", "image/webp"),
+        ("png", "PNG"),
+        ("jpg", "JPEG"),
+        ("gif", "GIF"),
+        ("webp", "WEBP"),
     ],
 )
 def test_the_type_is_that_of_the_first_bytes_and_never_of_the_name(
-    suffix: str, kind: str, media_type: str, tmp_path: Path
+    suffix: str, kind: str, tmp_path: Path
 ) -> None:
     for name in (f"cover.{suffix}", "cover.html", "cover"):
         Image.new("RGB", (30, 20), "red").save(tmp_path / name, kind)
 
-        content, found = read_image(tmp_path / name)
+        file = read_image(tmp_path / name)
 
-        assert content == (tmp_path / name).read_bytes()
-        assert found == media_type
+        assert file.data == (tmp_path / name).read_bytes()
+        assert file.suffix == f".{suffix}"
         facts = ImageFiles().facts(tmp_path / name)
         assert (facts.width, facts.height, facts.problem) == (30, 20, None)
 
@@ -52,16 +51,18 @@ def test_what_is_no_image_is_never_read_whatever_its_name(content: bytes, tmp_pa
     path = tmp_path / "cover.png"
     path.write_bytes(content)
 
-    with pytest.raises(ImageProblemError, match=r"the file is no image: .*cover\.png"):
+    with pytest.raises(
+        ArtworkError, match=r"is no PNG, JPEG, WebP, GIF or AVIF image: .*cover\.png"
+    ):
         read_image(path)
-    assert problem_of(path).startswith("the file is no image: ")
+    assert problem_of(path).startswith("the file is no PNG, JPEG, WebP, GIF or AVIF image: ")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "x-1.png", tmp_path / "file" / "x-1.png"):
         assert problem_of(path) == f"the file is missing: {path}"
-        with pytest.raises(ImageProblemError, match="the file is missing: "):
+        with pytest.raises(ArtworkError, match="the file is missing: "):
             read_image(path)
 
 
@@ -122,7 +123,7 @@ def test_a_damaged_header_says_so(tmp_path: Path) -> None:
     [
         (8_001, 8_000, "too large, 8,001 by 8,000 pixels"),
         (12_000, 10_000, "too large, 12,000 by 10,000 pixels"),
-        (30_000, 30_000, "damaged"),
+        (30_000, 30_000, "too large, 30,000 by 30,000 pixels"),
     ],
 )
 def test_an_image_of_more_than_64_million_pixels_is_a_problem_and_no_warning(
@@ -175,3 +176,25 @@ def test_many_threads_may_ask_at_once(tmp_path: Path) -> None:
 
     assert len(found) == 160
     assert all(facts.width == 16 and facts.problem is None for facts in found)
+
+
+def test_a_file_is_found_beside_the_ledger_too_and_the_machine_that_saved_it_is_named(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "covers").mkdir()
+    (tmp_path / "covers/1.png").write_bytes(draw("x", 1, 16))
+    entry = LedgerEntry(
+        number=1,
+        tracks=(Track("m"),),
+        state=TrackState.SAVED,
+        images=("https://x.example/1.png", "https://x.example/2.png"),
+        files=(Path("covers/1.png"), Path("covers/2.png")),
+        saved_on="studio",
+    )
+    files = ImageFiles(tmp_path / "covers.db")
+
+    found, missing, none = (files.facts_of(entry, entry.tracks[0], n) for n in (1, 2, 3))
+    assert (found.path, found.problem) == (tmp_path / "covers/1.png", None)
+    assert missing.problem is not None
+    assert missing.problem.startswith("the file is missing: covers/2.png; it was saved on studio: ")
+    assert none.problem == "the ledger has no file of image 3"

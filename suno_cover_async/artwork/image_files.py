@@ -1,0 +1,157 @@
+"""Read image files of unknown origin with Pillow, trusting neither names nor contents.
+
+It owns what is accepted: regular files of up to 64 MiB, in the formats that downloads have, and
+images of up to 64 million pixels. It must not know what an image is for.
+"""
+
+import contextlib
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import IO, BinaryIO
+
+import attrs
+from PIL import (
+    AvifImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    WebPImagePlugin,
+)
+
+from suno_cover_async.common.text import printable
+from suno_cover_async.errors import ArtworkError
+from suno_cover_async.images.formats import PNG_END, bytes_needed, suffix_of
+
+LARGEST_IMAGE = 64_000_000
+"""Pixels; the header alone may claim any number."""
+
+LARGEST_FILE = 64 << 20
+"""Bytes: twice what a download may have."""
+
+# Each format's own class, in place of Image.open: that warns of large images, and warnings can be
+# turned off only for all threads at once.
+_OPENERS: dict[str, Callable[[IO[bytes]], Image.Image]] = {
+    ".png": PngImagePlugin.PngImageFile,
+    ".jpg": JpegImagePlugin.JpegImageFile,
+    ".webp": WebPImagePlugin.WebPImageFile,
+    ".gif": GifImagePlugin.GifImageFile,
+    ".avif": AvifImagePlugin.AvifImageFile,
+}
+_HEAD = 12  # bytes, which tell how many are needed to tell the format
+_END = 1024  # bytes that hold the end marker of a PNG, with some that a tool may have added
+
+# O_NONBLOCK: opening a pipe would wait for its writer. O_BINARY: Windows would change line ends.
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+@attrs.frozen(kw_only=True)
+class ImageFile:
+    """The bytes of an image file, whose format is known by its first bytes.
+
+    Attributes:
+        path: The file.
+        suffix: The suffix for its format.
+        data: Its bytes.
+    """
+
+    path: Path
+    suffix: str
+    data: bytes = attrs.field(repr=False)
+
+    @property
+    def sha256(self) -> str:
+        """Return the SHA-256 of its bytes."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+@contextlib.contextmanager
+def opened_file(path: Path) -> Generator[tuple[BinaryIO, str], None, None]:
+    """Open an image file; yield it with the suffix for its format.
+
+    Raises:
+        ArtworkError: The file is missing, is no regular file, has more than 64 MiB, is no PNG,
+            JPEG, WebP, GIF or AVIF image, is an incomplete PNG, or cannot be read.
+    """
+    try:
+        with os.fdopen(os.open(path, _READ), "rb") as file:
+            yield file, _suffix(file, path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ArtworkError(f"the file is missing: {_shown(path)}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "its name is not valid"
+        raise ArtworkError(f"the file cannot be read: {_shown(path)} ({reason})") from None
+
+
+def read_image(path: Path) -> ImageFile:
+    """Read an image file, without decoding it; raises as `opened_file` does."""
+    with opened_file(path) as (file, suffix):
+        return ImageFile(path=path, suffix=suffix, data=file.read(LARGEST_FILE))
+
+
+def suffix_of_file(path: Path) -> str:
+    """Return the suffix for the format of an image file; raises as `opened_file` does."""
+    with opened_file(path) as (_, suffix):
+        return suffix
+
+
+def open_image(source: IO[bytes], suffix: str, path: Path) -> Image.Image:
+    """Open an image without decoding it.
+
+    Args:
+        source: Its bytes; they must stay readable until the image is decoded.
+        suffix: The suffix for its format.
+        path: Its file, for messages.
+
+    Raises:
+        ArtworkError: It is damaged, or has more than 64 million pixels.
+    """
+    try:
+        image = _OPENERS[suffix](source)
+    except Exception:  # noqa: BLE001 - a decoder may raise anything on garbage
+        raise damaged(path) from None
+    if image.width * image.height > LARGEST_IMAGE:
+        size = f"{image.width:,} by {image.height:,} pixels"
+        raise ArtworkError(f"the image is too large, {size}: {_shown(path)}")
+    return image
+
+
+def decode(file: ImageFile) -> Image.Image:
+    """Decode an image; raises as `open_image` does."""
+    image = open_image(io.BytesIO(file.data), file.suffix, file.path)
+    try:
+        image.load()
+    except Exception:  # noqa: BLE001 - a decoder may raise anything on garbage
+        raise damaged(file.path) from None
+    return image
+
+
+def _suffix(file: BinaryIO, path: Path) -> str:
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        raise ArtworkError(f"it is no regular file: {_shown(path)}")
+    if status.st_size > LARGEST_FILE:
+        raise ArtworkError(f"the file has more than 64 MiB: {_shown(path)}")
+    head = file.read(_HEAD)
+    suffix = suffix_of(head + file.read(bytes_needed(head) - len(head)))
+    if suffix is None:
+        raise ArtworkError(f"the file is no PNG, JPEG, WebP, GIF or AVIF image: {_shown(path)}")
+    if suffix == ".png":
+        file.seek(max(status.st_size - _END, 0))
+        if PNG_END not in file.read(_END):
+            raise ArtworkError(f"the image is incomplete: {_shown(path)}")
+    file.seek(0)
+    return suffix
+
+
+def damaged(path: Path) -> ArtworkError:
+    """Return the error for an image that cannot be decoded."""
+    return ArtworkError(f"the image is damaged: {_shown(path)}")
+
+
+def _shown(path: Path) -> str:
+    return printable(str(path))
