@@ -143,10 +143,10 @@ async def test_stored_decisions_of_another_ledger_of_that_name_are_not_sent(star
         }"""
     )
 
-    await review.page.unroute(CHOICES)
     await review.page.reload()
-
     await review.shows(1)
+    await review.page.unroute(CHOICES)
+
     assert await review.decisions() == {}
     assert len(await review.page.evaluate("Object.keys(localStorage)")) == 1
 
