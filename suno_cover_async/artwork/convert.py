@@ -73,14 +73,11 @@ def convert_image(
 
 def write_image(file: ImageFile, part: PartFile, preset: Preset, *, upscale: bool) -> Converted:
     """Write an image into an unfinished file; raises as `convert_image` does."""
-    image = decode(file)
+    image = decode_for(file, preset)
     if preset.format is None:
         part.write(file.data)
         size, source_size, sha256 = image.size, image.size, file.sha256
     else:
-        if is_animated(image):
-            shown = printable(str(file.path))
-            raise ArtworkError(f"{shown} is animated; only the preset original takes it")
         upright = as_srgb(image)
         source_size = upright.size
         square = _square(upright, preset.side, upscale=upscale)
@@ -98,6 +95,15 @@ def write_image(file: ImageFile, part: PartFile, preset: Preset, *, upscale: boo
         sha256=sha256,
         source_sha256=file.sha256,
     )
+
+
+def decode_for(file: ImageFile, preset: Preset) -> Image.Image:
+    """Decode an image that a preset can write; raises ArtworkError as `convert_image` does."""
+    image = decode(file)
+    if preset.format is not None and is_animated(image):
+        shown = printable(str(file.path))
+        raise ArtworkError(f"{shown} is animated; only the preset original takes it")
+    return image
 
 
 def _square(image: Image.Image, side: int | None, *, upscale: bool) -> Image.Image:

@@ -4,20 +4,23 @@ It owns when a file is written, left as it is, or refused. `plan.py` says where 
 `convert.py` makes it, `written_files.py` remembers it.
 """
 
+import errno
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path, PurePath
 
 import attrs
 
-from suno_cover_async.artwork.convert import write_image
+from suno_cover_async.artwork.convert import decode_for, write_image
 from suno_cover_async.artwork.image_files import ImageFile, read_image, suffix_of_file
 from suno_cover_async.artwork.outcomes import Applied, NotApplied
 from suno_cover_async.artwork.plan import ArtworkPlan
 from suno_cover_async.artwork.saved_files import file_of, find
-from suno_cover_async.artwork.sidecar import sidecar_of, write_sidecar
+from suno_cover_async.artwork.sidecar import read_sidecar, sidecar_of, write_sidecar
 from suno_cover_async.artwork.written_files import WrittenFile, WrittenFiles
+from suno_cover_async.common.disk import open_regular
 from suno_cover_async.common.text import printable
 from suno_cover_async.errors import ArtworkError, DownloadError
 from suno_cover_async.images.files import PartFile, sweep
@@ -66,6 +69,7 @@ class ArtworkFolder:
     with_sidecar: bool
     dry_run: bool
     _swept: set[Path] = attrs.field(factory=set[Path], init=False)
+    _done: dict[Path, Applied] = attrs.field(factory=dict[Path, Applied], init=False)
 
     def prepare(self, entry: LedgerEntry, image: int) -> Callable[[], list[Applied | NotApplied]]:
         """Claim the names of a cover's files; return the work that writes them. Both block."""
@@ -102,20 +106,32 @@ class ArtworkFolder:
             OSError, DownloadError: A file cannot be written.
         """
         target = self.plan.into / one.path
+        done = self._done.get(target)
+        if done is not None:  # by another title of this song
+            return attrs.evolve(done, track=one.track, is_new=False)
         self._stay_inside(target)
+        if _is_same(target, one.found):
+            raise ArtworkError(
+                f"{printable(str(target))} is the saved image itself; give another name or folder"
+            )
         file = read_image(one.found)
+        sidecar = sidecar_of(target) if self.with_sidecar else None
+        if sidecar is not None:
+            read_sidecar(sidecar, one.track)  # before anything is written
+        there = _sha256(target)
         known = self.files.find(one.path)
         written: WrittenFile | None
-        if known is not None and self._is_current(known, file, target):
+        if known is not None and self._is_current(known, file, there):
             written, is_new = known, False
-        elif not self.dry_run:
-            written, is_new = self._convert(one, file, target, is_ours=known is not None)
-        elif known is None and os.path.lexists(target):
-            raise _foreign(target)
         else:
-            written, is_new = None, True
-        sidecar = sidecar_of(target) if self.with_sidecar else None
-        if sidecar is not None and written is not None and not self.dry_run:
+            is_ours = there is None or self.files.wrote(one.path, there)
+            if self.dry_run and is_ours:
+                decode_for(file, self.plan.preset)
+                _check_writable(target.parent)
+                written, is_new = None, True
+            else:
+                written, is_new = self._convert(one, file, target, there, is_ours=is_ours)
+        if sidecar is not None and written is not None:
             is_new |= write_sidecar(
                 sidecar,
                 entry=one.entry,
@@ -123,8 +139,9 @@ class ArtworkFolder:
                 image=one.image,
                 source=one.source,
                 written=written,
+                dry_run=self.dry_run,
             )
-        return Applied(
+        done = self._done[target] = Applied(
             track=one.track,
             image=one.image,
             file=target,
@@ -132,26 +149,27 @@ class ArtworkFolder:
             converted=None if written is None else written.converted,
             sidecar=sidecar,
         )
+        return done
 
-    def _is_current(self, known: WrittenFile, file: ImageFile, target: Path) -> bool:
+    def _is_current(self, known: WrittenFile, file: ImageFile, there: str | None) -> bool:
         """Return whether a file is what would be written now."""
         return (
             (known.preset, known.upscale) == (self.plan.preset, self.upscale)
             and known.converted.source_sha256 == file.sha256
-            and _sha256(target) == known.converted.sha256
+            and there == known.converted.sha256
         )
 
     def _convert(
-        self, one: _Planned, file: ImageFile, target: Path, *, is_ours: bool
+        self, one: _Planned, file: ImageFile, target: Path, there: str | None, *, is_ours: bool
     ) -> tuple[WrittenFile, bool]:
         """Write a file; return what it is, and whether it is new.
 
-        A file that nothing is known of, such as after the folder's record was lost, is left as it
-        is if it has the same bytes, and refused if not.
+        A file that was not written here, such as after the folder's record was lost, is left as it
+        is if it has the same bytes, and refused if not. A dry run makes a file elsewhere for that.
         """
-        part = PartFile(target.parent)
+        part = PartFile(Path(tempfile.gettempdir()) if self.dry_run else target.parent)
         try:
-            if target.parent not in self._swept:
+            if not self.dry_run and target.parent not in self._swept:
                 sweep(target.parent)
                 self._swept.add(target.parent)
             written = WrittenFile(
@@ -161,19 +179,21 @@ class ArtworkFolder:
                 upscale=self.upscale,
                 converted=write_image(file, part, self.plan.preset, upscale=self.upscale),
             )
-            is_foreign = not is_ours and os.path.lexists(target)
-            if is_foreign and _sha256(target) != written.converted.sha256:
+            if not is_ours and there != written.converted.sha256:
                 raise _foreign(target)
             # Before the file gets its name: killed in between, the next run knows whose it is.
             self.files.add(written)
-            if is_foreign:
-                part.discard()
+            if is_ours:
+                part.finish(target, replace=there is not None)
             else:
-                part.finish(target)
+                part.discard()
+        except FileExistsError as error:
+            part.discard()
+            raise (_foreign(target) if error.filename2 == str(target) else error) from None
         except BaseException:
             part.discard()
             raise
-        return written, not is_foreign
+        return written, is_ours
 
     def _stay_inside(self, target: Path) -> None:
         """Raise ArtworkError if a link in the folder leads the file out of it."""
@@ -190,9 +210,31 @@ def _foreign(target: Path) -> ArtworkError:
 
 
 def _sha256(path: Path) -> str | None:
-    """Return the SHA-256 of a file; None if there is none that can be read."""
+    """Return the SHA-256 of a file; None if there is none.
+
+    Raises:
+        ArtworkError: It is something else, or cannot be read.
+    """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
+        if os.path.lexists(path):
+            raise _foreign(path) from None
         return None
+
+
+def _is_same(target: Path, source: Path) -> bool:
+    try:
+        return target.samefile(source)
+    except OSError:
+        return False
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise OSError if no file can be made in a folder, or the folder not be made."""
+    place = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if not place.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place))
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))

@@ -23,6 +23,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from suno_cover_async.common.disk import open_anything
 from suno_cover_async.common.text import printable
 from suno_cover_async.errors import ArtworkError
 from suno_cover_async.images.formats import PNG_END, bytes_needed, suffix_of
@@ -44,9 +45,6 @@ _OPENERS: dict[str, Callable[[IO[bytes]], Image.Image]] = {
 }
 _HEAD = 12  # bytes, which tell how many are needed to tell the format
 _END = 1024  # bytes that hold the end marker of a PNG, with some that a tool may have added
-
-# O_NONBLOCK: opening a pipe would wait for its writer. O_BINARY: Windows would change line ends.
-_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 @attrs.frozen(kw_only=True)
@@ -78,7 +76,7 @@ def opened_file(path: Path) -> Generator[tuple[BinaryIO, str], None, None]:
             JPEG, WebP, GIF or AVIF image, is an incomplete PNG, or cannot be read.
     """
     try:
-        with os.fdopen(os.open(path, _READ), "rb") as file:
+        with open_anything(path) as file:
             yield file, _suffix(file, path)
     except (FileNotFoundError, NotADirectoryError):
         raise ArtworkError(f"the file is missing: {_shown(path)}") from None

@@ -11,6 +11,7 @@ from pathlib import Path
 import attrs
 
 from suno_cover_async.artwork.written_files import WrittenFile
+from suno_cover_async.common.disk import open_regular
 from suno_cover_async.common.json_text import json_object
 from suno_cover_async.common.records import Record
 from suno_cover_async.common.text import printable
@@ -54,18 +55,35 @@ def sidecar_of(file: Path) -> Path:
     return file.with_name(f"{file.name}.json")
 
 
-def write_sidecar(
-    path: Path, *, entry: LedgerEntry, track: Track, image: int, source: Path, written: WrittenFile
-) -> bool:
-    """Write a sidecar, unless it says the same already; return whether it was written.
+def read_sidecar(path: Path, track: Track) -> dict[str, object] | None:
+    """Return the fields of a song's sidecar; None if there is none.
 
     Raises:
         ArtworkError: There is a file of that name that is no sidecar of the song.
-        OSError: It cannot be read or written.
+        OSError: It cannot be read.
     """
     there = _read(path)
     if there is not None and there.get("music_task_id") != track.music_task_id:
         raise ArtworkError(f"{printable(str(path))} is another file; move it away, then run again")
+    return there
+
+
+def write_sidecar(
+    path: Path,
+    *,
+    entry: LedgerEntry,
+    track: Track,
+    image: int,
+    source: Path,
+    written: WrittenFile,
+    dry_run: bool = False,
+) -> bool:
+    """Write a sidecar, unless it says the same already; return whether it was written.
+
+    A dry run writes nothing, and returns whether it would be written. Raises as `read_sidecar`
+    does, and OSError if it cannot be written.
+    """
+    there = read_sidecar(path, track)
     fields = Sidecar(
         music_task_id=track.music_task_id,
         cover_task_id=entry.task.cover_task_id if entry.task else None,
@@ -81,10 +99,12 @@ def write_sidecar(
     text = json.dumps(fields, ensure_ascii=False, indent=2).encode(errors="replace").decode()
     if there is not None and _timeless(there) == _timeless(json_object(text) or {}):
         return False
+    if dry_run:
+        return True
     part = PartFile(path.parent)
     try:
         part.write(text.encode(), b"\n")
-        part.finish(path)
+        part.finish(path, replace=there is not None)
     except BaseException:
         part.discard()
         raise
@@ -98,6 +118,7 @@ def _timeless(fields: Mapping[str, object]) -> dict[str, object]:
 def _read(path: Path) -> dict[str, object] | None:
     """Return the fields of a file; {} if it is no JSON object, None if there is no file."""
     try:
-        return json_object(path.read_text(errors="replace")) or {}
+        with open_regular(path) as file:
+            return json_object(file.read().decode(errors="replace")) or {}
     except FileNotFoundError:
         return None

@@ -4,10 +4,14 @@ It owns `.suno-cover.jsonl`, with a line for each file that was written. By it a
 what is there already, and replaces no file of another song or of another program.
 """
 
+import errno
 import json
+import os
+import sys
 import threading
 import unicodedata
-from io import BufferedRandom
+from collections import defaultdict
+from io import FileIO
 from pathlib import Path, PurePath
 
 import attrs
@@ -18,6 +22,9 @@ from suno_cover_async.common.json_text import json_object
 from suno_cover_async.common.records import Record
 from suno_cover_async.common.text import printable
 from suno_cover_async.errors import ArtworkError
+
+if sys.platform != "win32":
+    import fcntl
 
 NAME = ".suno-cover.jsonl"
 """The name of the file, in the folder of the artwork."""
@@ -53,21 +60,26 @@ class WrittenFiles:
             read_only: Write nothing.
 
         Raises:
-            ArtworkError: The file is a link.
+            ArtworkError: The file is a link or no regular file, or another run writes to it.
             OSError: It cannot be read, or not be written.
         """
         self._lock = threading.Lock()
-        self._file: BufferedRandom | None = None
+        self._file: FileIO | None = None
         path = folder / NAME
-        if path.is_symlink():
-            raise ArtworkError(f"{printable(str(path))} is a link; remove it, then run again")
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            what = "a link" if path.is_symlink() else "no regular file"
+            raise ArtworkError(f"{printable(str(path))} is {what}; remove it, then run again")
         if not read_only:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a+b")
+            self._file = path.open("ab", buffering=0)
+            _take(self._file, folder)
         text = path.read_bytes() if path.exists() else b""
-        if self._file is not None and text and not text.endswith(b"\n"):
-            self._file.write(b"\n")
-        self._known = {_key(one.file): one for one in _read(text) if (folder / one.file).exists()}
+        self._is_cut = not text.endswith(b"\n") and text != b""
+        self._known: dict[str, WrittenFile] = {}
+        self._hashes = defaultdict[str, set[str]](set)
+        for one in _read(text):
+            if (folder / one.file).exists():
+                self._remember(one)
         self._claims = {key: one.music_task_id for key, one in self._known.items()}
 
     def close(self) -> None:
@@ -78,6 +90,10 @@ class WrittenFiles:
     def find(self, path: PurePath) -> WrittenFile | None:
         """Return what is known of a file, in any letter case or form of Unicode."""
         return self._known.get(_key(path.as_posix()))
+
+    def wrote(self, path: PurePath, sha256: str) -> bool:
+        """Return whether a file with this hash was written under this name."""
+        return sha256 in self._hashes[_key(path.as_posix())]
 
     def claim(self, path: PurePath, music_task_id: str) -> None:
         """Take a name for a song, for this run and, once it is written, for those to come.
@@ -102,9 +118,36 @@ class WrittenFiles:
         line = json.dumps(written.to_dict()).encode() + b"\n"
         with self._lock:
             if self._file is not None:
-                self._file.write(line)
-                self._file.flush()
-            self._known[_key(written.file)] = written
+                self._append(self._file, line)
+            self._remember(written)
+
+    def _append(self, file: FileIO, line: bytes) -> None:
+        """Append a line, after the end of one that a full disk or a kill cut off."""
+        line = b"\n" + line if self._is_cut else line
+        length = file.write(line)
+        self._is_cut = length != len(line)
+        if self._is_cut:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file.name))
+
+    def _remember(self, written: WrittenFile) -> None:
+        key = _key(written.file)
+        self._known[key] = written
+        self._hashes[key].add(written.converted.sha256)
+
+
+def _take(file: FileIO, folder: Path) -> None:
+    """Lock the file until it is closed, so that two runs at once replace no file of each other."""
+    if sys.platform == "win32":
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise ArtworkError(
+            f"another apply is writing into {printable(str(folder))}; wait for it to end"
+        ) from None
+    except OSError:  # a file system without locks
+        return
 
 
 def _read(text: bytes) -> list[WrittenFile]:

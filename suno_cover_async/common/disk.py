@@ -1,13 +1,33 @@
-"""Runs blocking disk work in a thread, and makes new file names durable."""
+"""Runs blocking disk work in a thread, opens files safely, makes new file names durable."""
 
 import asyncio
 import contextlib
+import errno
 import os
+import stat
 from collections.abc import Callable
+from io import BufferedReader
 from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+
+_READING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+def open_anything(path: Path) -> BufferedReader:
+    """Open a file that may be anything, a pipe too, to read it; it waits for no writer."""
+    # An opener: the descriptor of a folder, which `os.fdopen` refuses, would stay open.
+    return open(path, "rb", opener=lambda name, _: os.open(name, _READING))
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file to read it; raise OSError for anything else, at once."""
+    file = open_anything(path)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return file
 
 
 async def in_thread(act: Callable[[], T]) -> T:

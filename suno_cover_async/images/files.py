@@ -4,6 +4,7 @@ This module knows disks and threads. It does not know what the bytes are, nor wh
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -41,10 +42,16 @@ class PartFile:
         """Append to the file; the first call creates it and its directory."""
         self.open().writelines(chunks)
 
-    def finish(self, final: Path, *rest: bytes) -> None:
+    def finish(self, final: Path, *rest: bytes, replace: bool = True) -> None:
         """Append the rest, and give the file its final name once its bytes are on the disk.
 
+        Args:
+            final: The name.
+            rest: The last bytes.
+            replace: Replace a file of that name.
+
         Raises:
+            FileExistsError: There is such a file, and `replace` is false.
             DownloadError: The file was removed. `sweep` removes a file in use if its process slept
                 for an hour or the clock jumped. The disk is not at fault, so it is `retryable`.
         """
@@ -57,13 +64,33 @@ class PartFile:
         os.fsync(file.fileno())
         file.close()
         try:
-            self._path.replace(final)
+            if replace:
+                self._path.replace(final)
+            else:
+                self._take_name(final)
         except FileNotFoundError:
             raise DownloadError(
                 f"{printable(str(self._path))} was removed before it was finished; download again",
                 retryable=True,
             ) from None
         sync_directory(final.parent)
+
+    def _take_name(self, final: Path) -> None:
+        # Between a check and a rename, another program could give that name to a file of its own.
+        # A link is refused by the system then; some file systems have no links.
+        try:
+            os.link(self._path, final)
+        except (FileExistsError, FileNotFoundError):
+            raise
+        except OSError:
+            if os.path.lexists(final):
+                reason = os.strerror(errno.EEXIST)
+                raise FileExistsError(
+                    errno.EEXIST, reason, str(self._path), None, str(final)
+                ) from None
+            self._path.replace(final)
+        else:
+            self._path.unlink()
 
     def discard(self) -> None:
         """Close and remove the file; errors of the disk are ignored."""

@@ -91,6 +91,12 @@ def files_in(folder: Path) -> dict[str, str]:
     }
 
 
+def unread(path: Path) -> tuple[int, int, int]:
+    """Return what is another once a file was written again, and the same once it was read."""
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
 def colour_of(path: Path) -> int:
     """Return which image a file is of, by the colour at its centre: 1 or 2."""
     with Image.open(path) as image:

@@ -1,14 +1,17 @@
+import contextlib
 import os
-from collections.abc import Iterable
+import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from suno_cover_async.artwork import Applied, ApplyOutcome, NotApplied, NotChosen
+from suno_cover_async.artwork import Applied, ApplyOutcome, NotApplied, NotChosen, apply_choices
 from suno_cover_async.artwork.written_files import NAME
+from suno_cover_async.errors import ArtworkError
 from suno_cover_async.models import Decision, Track
-from tests.support.artwork import applied, choose, chosen, colour_of, draw, files_in
+from tests.support.artwork import applied, choose, chosen, colour_of, draw, files_in, unread
 
 A, B = Track("a1", title="A"), Track("b2", title="B")
 
@@ -38,12 +41,12 @@ async def test_the_chosen_image_is_written_and_the_other_one_stays(tmp_path: Pat
 async def test_a_second_run_writes_nothing(tmp_path: Path, preset: str) -> None:
     ledger = await chosen(tmp_path, [A, B], {1: 1, 2: 2})
     first = await applied(ledger, tmp_path / "out", preset, sidecar=True)
-    before = {path: path.stat() for path in (tmp_path / "out").iterdir()}
+    before = {path: unread(path) for path in (tmp_path / "out").iterdir()}
 
     second = await applied(ledger, tmp_path / "out", preset, sidecar=True)
 
     assert (new(first), new(second)) == ([True, True], [False, False])
-    assert {path: path.stat() for path in (tmp_path / "out").iterdir()} == before
+    assert {path: unread(path) for path in (tmp_path / "out").iterdir()} == before
     assert [one.converted for one in first if isinstance(one, Applied)] == [
         one.converted for one in second if isinstance(one, Applied)
     ]
@@ -75,15 +78,78 @@ async def test_another_preset_of_the_same_suffix_or_upscaling_replaces_the_file(
         assert image.size == (1000, 1000)
 
 
-async def test_a_file_that_was_changed_or_removed_is_written_again(tmp_path: Path) -> None:
+async def test_a_file_that_was_removed_is_written_again(tmp_path: Path) -> None:
     ledger = await chosen(tmp_path, [A, B], {1: 1, 2: 2})
     await applied(ledger, tmp_path / "out")
     whole = files_in(tmp_path / "out")
-    (tmp_path / "out/A a1.png").write_bytes(b"changed")
     (tmp_path / "out/B b2.png").unlink()
 
-    assert new(await applied(ledger, tmp_path / "out")) == [True, True]
+    assert new(await applied(ledger, tmp_path / "out")) == [False, True]
     assert files_in(tmp_path / "out") == whole
+
+
+async def test_a_file_that_another_program_changed_since_stays(tmp_path: Path) -> None:
+    ledger = await chosen(tmp_path, [A, B], {1: 1, 2: 2})
+    await applied(ledger, tmp_path / "out")
+    (tmp_path / "out/A a1.png").write_bytes(b"retouched for hours")
+    await choose(ledger, 1, 2)
+
+    outcomes = await applied(ledger, tmp_path / "out")
+
+    assert (tmp_path / "out/A a1.png").read_bytes() == b"retouched for hours"
+    assert "A a1.png is there, and is no file that was written here" in reasons(outcomes)[0]
+    assert new(outcomes) == [False]
+
+
+async def test_killed_before_the_rename_the_old_file_is_still_ours(tmp_path: Path) -> None:
+    ledger = await chosen(tmp_path, [A], {1: 1})
+    await applied(ledger, tmp_path / "out")
+    old = (tmp_path / "out/A a1.png").read_bytes()
+    await choose(ledger, 1, 2)
+    await applied(ledger, tmp_path / "out")
+    (tmp_path / "out/A a1.png").write_bytes(old)
+
+    assert new(await applied(ledger, tmp_path / "out")) == [True]
+    assert colour_of(tmp_path / "out/A a1.png") == 2
+
+
+async def test_a_saved_image_is_never_taken_for_artwork(tmp_path: Path) -> None:
+    ledger = await chosen(tmp_path, [A], {1: 1})
+    before = files_in(tmp_path / "covers")
+    first = await applied(ledger, tmp_path / "covers", name="{title}-1")
+    await choose(ledger, 1, 2)
+    second = await applied(ledger, tmp_path / "covers", name="{title}-1")
+
+    assert "is the saved image itself; give another" in reasons(first)[0]
+    assert "is there" in reasons(second)[0]
+    assert files_in(tmp_path / "covers") == before
+
+
+async def test_two_runs_at_once_into_one_folder_are_refused(tmp_path: Path) -> None:
+    first = await chosen(tmp_path / "1", [Track("z9", title="Song")], {1: 1})
+    second = await chosen(tmp_path / "2", [Track("a1", title="Song")], {1: 2})
+
+    async with contextlib.aclosing(apply_choices(first, into=tmp_path / "out")) as running:
+        await anext(running)
+        with pytest.raises(ArtworkError, match=r"another apply is writing into .*out; wait"):
+            await applied(second, tmp_path / "out")
+    assert new(await applied(second, tmp_path / "out")) == [True]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("name", ["A a1.png", "A a1.png.json"])
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_a_pipe_in_place_of_a_file_is_a_line_at_once(
+    tmp_path: Path, name: str, dry_run: bool
+) -> None:
+    ledger = await chosen(tmp_path, [A, B], {1: 1, 2: 2})
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "out" / name)
+
+    outcomes = await applied(ledger, tmp_path / "out", sidecar=True, dry_run=dry_run)
+
+    assert name in reasons(outcomes)[0]
+    assert new(outcomes) == [True]
 
 
 async def test_a_source_that_was_changed_is_written_again(tmp_path: Path) -> None:
@@ -126,10 +192,10 @@ async def test_where_the_record_is_lost_files_with_the_same_bytes_are_taken_for_
     ledger = await chosen(tmp_path, [A], {1: 1})
     await applied(ledger, tmp_path / "out", "store")
     (tmp_path / "out" / NAME).unlink()
-    before = (tmp_path / "out/A a1.jpg").stat()
+    before = unread(tmp_path / "out/A a1.jpg")
 
     assert new(await applied(ledger, tmp_path / "out", "store")) == [False]
-    assert (tmp_path / "out/A a1.jpg").stat() == before
+    assert unread(tmp_path / "out/A a1.jpg") == before
     await choose(ledger, 1, 2)
     assert new(await applied(ledger, tmp_path / "out", "store")) == [True]
 
@@ -280,6 +346,76 @@ async def test_a_dry_run_names_what_would_be_refused(tmp_path: Path) -> None:
     outcomes = await applied(ledger, tmp_path / "out", dry_run=True)
 
     assert ["is there" in reasons(outcomes)[0], "missing" in reasons(outcomes)[1]] == [True, True]
+
+
+def put_a_file_in_place_of_a_folder(folder: Path) -> None:
+    (folder / "out/A").write_bytes(b"x")
+
+
+def lose_the_record(folder: Path) -> None:
+    (folder / "out" / NAME).unlink()
+
+
+def put_another_sidecar(folder: Path) -> None:
+    (folder / "out/A/x.webp.json").write_text("{}")
+
+
+def remove_a_sidecar_of_ours(folder: Path) -> None:
+    (folder / "out/A/x.webp.json").unlink()
+
+
+def damage_the_pixels(folder: Path) -> None:
+    image = bytearray((folder / "covers/A-1.png").read_bytes())
+    image[50:60] = b"x" * 10
+    (folder / "covers/A-1.png").write_bytes(image)
+
+
+def animate(folder: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames[0].save(folder / "covers/A-1.png", "GIF", save_all=True, append_images=frames[1:])
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize(
+    "happens",
+    [
+        put_a_file_in_place_of_a_folder,
+        lose_the_record,
+        put_another_sidecar,
+        remove_a_sidecar_of_ours,
+        damage_the_pixels,
+        animate,
+    ],
+)
+async def test_a_dry_run_tells_what_a_run_then_does(
+    tmp_path: Path, happens: Callable[[Path], None], is_first: bool
+) -> None:
+    twice = Track("a1", title="A2", columns={"folder": "A"})
+    other = Track("b2", title="B", columns={"folder": "B"})
+    tracks = [Track("a1", title="A", columns={"folder": "A"}), twice, other]
+    ledger = await chosen(tmp_path, tracks, {1: 1, 2: 2})
+    out, name = tmp_path / "out", "{folder}/x"
+
+    async def run(*, dry_run: bool = False) -> list[ApplyOutcome]:
+        return await applied(ledger, out, "web", name=name, sidecar=True, dry_run=dry_run)
+
+    out.mkdir()
+    if not is_first:
+        await run()
+        if happens is put_a_file_in_place_of_a_folder:
+            shutil.rmtree(out / "A")
+    elif happens is not put_a_file_in_place_of_a_folder:
+        (out / "A").mkdir()
+    with contextlib.suppress(FileNotFoundError):
+        happens(tmp_path)
+    before = files_in(out)
+
+    would = await run(dry_run=True)
+    assert files_in(out) == before
+    does = await run()
+
+    assert list(map(type, would)) == list(map(type, does))
+    assert new(would) == new(does)
 
 
 async def test_old_unfinished_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:

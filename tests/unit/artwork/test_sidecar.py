@@ -7,7 +7,7 @@ import pytest
 from suno_cover_async.artwork import Applied, NotApplied
 from suno_cover_async.artwork.sidecar import sidecar_of
 from suno_cover_async.models import Track
-from tests.support.artwork import applied, choose, chosen, files_in
+from tests.support.artwork import applied, choose, chosen, files_in, unread
 
 TRACK = Track("a1", title="Ärger", columns={"artist": "Ann", "year": 1999, "tags": ["x"]})
 
@@ -69,10 +69,10 @@ async def test_a_sidecar_that_says_the_same_is_left_and_one_that_is_behind_is_wr
     ledger = await chosen(tmp_path, [odd], {1: 2})
     await applied(ledger, tmp_path / "out", sidecar=True)
     path = tmp_path / "out/A a1.png.json"
-    before = path.stat()
+    before = unread(path)
 
     (same,) = await applied(ledger, tmp_path / "out", sidecar=True)
-    assert (isinstance(same, Applied) and same.is_new, path.stat()) == (False, before)
+    assert (isinstance(same, Applied) and same.is_new, unread(path)) == (False, before)
     await choose(ledger, 1, 2)  # the same image, chosen again
     (again,) = await applied(ledger, tmp_path / "out", sidecar=True)
 

@@ -1,3 +1,5 @@
+import os
+import sys
 import unicodedata
 from pathlib import Path, PurePath
 
@@ -35,6 +37,8 @@ def test_what_was_written_is_known_to_the_next_run(tmp_path: Path) -> None:
     again = opened(tmp_path)
 
     assert again.find(PurePath("a/x.jpg")) == last
+    assert again.wrote(PurePath("a/X.jpg"), "aa")
+    assert not again.wrote(PurePath("a/x.jpg"), "bb")
     assert again.find(PurePath("a/y.jpg")) is None
     again.close()
 
@@ -110,6 +114,39 @@ def test_read_only_makes_nothing(tmp_path: Path) -> None:
     files.close()
 
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limits")
+def test_a_line_that_a_full_disk_cuts_off_is_an_error_and_harms_no_other(tmp_path: Path) -> None:
+    import resource  # noqa: PLC0415 - Windows has none
+
+    files = opened(tmp_path)
+    files.add(a_file(tmp_path, "x.jpg", "s1"))
+    full = a_file(tmp_path, "y.jpg", "s2")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / NAME).stat().st_size + 40, hard))
+    try:
+        for _ in range(2):
+            with pytest.raises(OSError, match=r"No space left|File too large"):
+                files.add(full)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert files.find(PurePath("y.jpg")) is None
+    files.add(a_file(tmp_path, "z.jpg", "s3"))
+    files.close()
+
+    again = opened(tmp_path, read_only=True)
+    found = [again.find(PurePath(f"{name}.jpg")) is not None for name in "xyz"]
+    assert found == [True, False, True]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_record_that_is_a_pipe_is_refused_at_once(tmp_path: Path, read_only: bool) -> None:
+    os.mkfifo(tmp_path / NAME)
+
+    with pytest.raises(ArtworkError, match="is no regular file; remove it"):
+        opened(tmp_path, read_only=read_only)
 
 
 def test_a_record_that_is_a_link_is_refused(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """Blocking work in threads, which ends before its caller goes on."""
 
 import asyncio
+import os
 import threading
 from pathlib import Path
 
 import pytest
 
-from suno_cover_async.common.disk import in_thread, sync_directory
+from suno_cover_async.common.disk import in_thread, open_regular, sync_directory
+
+OPEN = Path("/proc/self/fd")
 
 
 async def test_the_result_or_the_error_comes_back() -> None:
@@ -44,3 +47,29 @@ async def test_a_cancelled_caller_ends_after_its_thread(times: int) -> None:
 def test_a_directory_that_cannot_be_synced_is_no_error(tmp_path: Path) -> None:
     sync_directory(tmp_path)
     sync_directory(tmp_path / "absent")
+
+
+def test_only_regular_files_are_opened_and_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x\r\n")
+    others = [tmp_path, tmp_path / "absent"]
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        others.append(tmp_path / "pipe")
+
+    with open_regular(tmp_path / "file") as file:
+        assert file.read() == b"x\r\n"
+    for other in others:
+        with pytest.raises(OSError, match=r"regular|directory|denied"):
+            open_regular(other)
+
+
+@pytest.mark.skipif(not OPEN.is_dir(), reason="the descriptors are in /proc")
+def test_what_is_refused_leaves_no_descriptor(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    before = len(list(OPEN.iterdir()))
+
+    for other in [tmp_path, tmp_path / "pipe"] * 10:
+        with pytest.raises(OSError, match=r"regular|directory"):
+            open_regular(other)
+
+    assert len(list(OPEN.iterdir())) == before

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suno_cover_async.images.files import file_stem
+from suno_cover_async.images.files import PartFile, file_stem
 from tests.support.image_hosts import names_in
 
 
@@ -70,7 +70,7 @@ def test_names_that_no_encoding_can_write_are_still_told_apart() -> None:
 def test_a_title_makes_a_file_where_the_system_can_write_no_accents_too(tmp_path: Path) -> None:
     script = f"""
 from suno_cover_async.common.disk import in_thread
-from suno_cover_async.images.files import file_stem
+from suno_cover_async.images.files import PartFile, file_stem
 for title in ({"Größe 7f3a"!a}, {"Grüße 7f3a"!a}):
     open(file_stem(title), "x")
 """
@@ -138,3 +138,19 @@ def assert_safe(stem: str) -> None:
     assert stem == stem.strip(". ")
     assert stem.partition(".")[0].rstrip().lower() not in {"con", "prn", "aux", "nul", "com1"}
     assert Path("into", f"{stem}.png").parent == Path("into")
+
+
+def test_a_finished_file_takes_a_free_name_alone_unless_it_may_replace(tmp_path: Path) -> None:
+    final = tmp_path / "final"
+    for content, replace in ((b"1", False), (b"2", True)):
+        part = PartFile(tmp_path)
+        part.write(content)
+        part.finish(final, replace=replace)
+    part = PartFile(tmp_path)
+    part.write(b"3")
+
+    with pytest.raises(FileExistsError):
+        part.finish(final, replace=False)
+    part.discard()
+    assert final.read_bytes() == b"2"
+    assert list(tmp_path.iterdir()) == [final]
