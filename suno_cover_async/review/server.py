@@ -20,7 +20,7 @@ from suno_cover_async.review.pairs import Destinations
 from suno_cover_async.review.requests import MOST_SECONDS
 from suno_cover_async.review.sessions import Sessions
 
-_SHUTDOWN = 0.1
+_SHUTDOWN = 5.0  # seconds for requests that are being answered
 _LINGERING = 1.0
 _SILENT = logging.CRITICAL + 1
 
