@@ -56,14 +56,20 @@ async def test_ctrl_c_answers_the_requests_that_are_under_way_and_logs_no_error(
         Image.effect_noise((1_500, 1_500), 90).convert("RGB").save(file, "PNG")
     async with reviewing(tmp_path) as review:
         await review.page.enter()
-        thumbnails = [f"images/{n}/{image}?size=300" for n in (1, 2, 3) for image in (1, 2)]
+        thumbnails = [
+            f"images/{n}/{image}?size={size}"
+            for n in (1, 2, 3)
+            for image in (1, 2)
+            for size in (600, 300, 160, 64)
+        ]
         requests = [asyncio.create_task(review.page.get(one)) for one in thumbnails]
-        await asyncio.wait(requests, return_when=asyncio.FIRST_COMPLETED)
+        await review.page.get("api/summary")  # by now the others have begun
         ended = await review.end()
         answers = await asyncio.gather(*requests, return_exceptions=True)
 
     assert ended.code == ExitCode.DONE
     assert "Traceback" not in ended.err
+    assert "review page failed" not in ended.err
     assert {one.status for one in answers if not isinstance(one, BaseException)} == {200}
 
 
