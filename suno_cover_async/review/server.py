@@ -23,7 +23,7 @@ from suno_cover_async.review.sessions import Sessions
 MOST_CONNECTIONS = 100
 """More are closed at once: they would use up the file descriptors, which images need as well."""
 
-_SHUTDOWN = 0.1
+_SHUTDOWN = 5.0  # seconds for requests that are being answered
 _LINGERING = 1.0
 _SILENT = logging.CRITICAL + 1
 

@@ -143,10 +143,10 @@ async def test_stored_decisions_of_another_ledger_of_that_name_are_not_sent(star
         }"""
     )
 
-    await review.page.unroute(CHOICES)
     await review.page.reload()
-
     await review.shows(1)
+    await review.page.unroute(CHOICES)
+
     assert await review.decisions() == {}
     assert len(await review.page.evaluate("Object.keys(localStorage)")) == 1
 
@@ -156,10 +156,10 @@ async def test_what_one_person_left_is_not_saved_as_anothers(start: Start) -> No
     await review.page.route(CHOICES, lambda route: route.abort())
     await review.press("ArrowLeft")
     await expect(review.page.locator("#offline")).to_be_visible()
-    await review.page.unroute(CHOICES)
 
     await review.page.goto(review.url("Ben"))
     await review.shows(1)
+    await review.page.unroute(CHOICES)
     await review.press("ArrowDown")
     assert await review.decisions() == {1: "neither"}
 

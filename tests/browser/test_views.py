@@ -1,5 +1,6 @@
 """Which covers the page shows: prefetched ones, filters, the search, the grid and the end."""
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from aiohttp import web
 
 from suno_cover_async import Decision, Ledger, Track
 from suno_cover_async.review import review_app
-from tests.support.browsers import NEXT_STEP, Browser, Review, Start, expect
+from tests.support.browsers import NEXT_STEP, Browser, Review, Route, Start, expect
 from tests.support.review_ledgers import a_review_ledger, files_of, songs
 from tests.support.review_pages import add_saved
 
@@ -237,6 +238,24 @@ async def test_a_click_in_the_grid_opens_that_pair(start: Start) -> None:
     assert await review.decisions() == {3: 1}
     await review.page.go_back()
     await expect(review.page.locator("#cells li")).to_have_count(5)
+
+
+async def test_a_decision_before_the_list_is_read_shows_no_cover_twice(start: Start) -> None:
+    review = await start(5, fragment="#show=all&view=grid")
+    decided = asyncio.Event()
+
+    async def answer_late(route: Route) -> None:
+        await decided.wait()
+        await route.continue_()
+
+    await review.page.route("**/api/pairs?*", answer_late)
+    await review.page.locator("#cells a").nth(2).click()
+    await review.shows(3)
+    await review.press("ArrowLeft")
+    await expect(review.page.locator("#page")).to_have_attribute("aria-busy", "true")
+    decided.set()
+
+    await review.shows(4)
 
 
 async def test_the_grid_reads_pages_as_it_is_scrolled(start: Start) -> None:

@@ -89,7 +89,7 @@ class Review:
     browser: Browser
     stack: contextlib.AsyncExitStack
     page: Page = attrs.field(init=False)
-    errors: list[str] = attrs.Factory(list)
+    errors: list[str] = attrs.Factory(list[str])
     served: Served | None = None
     server: contextlib.AsyncExitStack = attrs.Factory(contextlib.AsyncExitStack)
 

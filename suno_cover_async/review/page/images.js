@@ -129,7 +129,8 @@ const ZOOM_KEYS = {
 };
 
 zoom.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.altKey || event.metaKey) return;
+  // The focus leaves a dialog a moment after it was closed.
+  if (!zoom.open || event.ctrlKey || event.altKey || event.metaKey) return;
   if (event.key === "Enter" && !event.target.closest("[data-scale]")) {
     event.preventDefault(); // else a key held since it opened the dialog would press Close
     if (!event.repeat) zoom.close();

@@ -16,7 +16,7 @@ const FILTERS = {
 };
 const SIDES = ["left", "right"];
 const PAGE = 50; // pairs that are read at once
-const FEW = 8; // pairs left when the next page is read
+const FEW = 25; // pairs left when the next page is read
 const MANY_COLUMNS = 5; // more are collapsed
 const LONG_TITLE = 48; // characters; it is set smaller
 const LONG_LINES = 120; // characters of what will be written; set smaller as well
@@ -61,8 +61,9 @@ async function readPage(after) {
 }
 
 function fill() {
-  list.loading ??= extend(list).finally(() => (list.loading = null));
-  return list.loading;
+  const mine = list;
+  mine.loading ??= extend(mine).finally(() => (mine.loading = null));
+  return mine.loading;
 }
 
 async function extend(mine) {
@@ -72,9 +73,8 @@ async function extend(mine) {
     mine.more = answer.next !== null;
     mine.after = answer.next ?? mine.after;
     found = view.search ? answer.counts : null;
-    const left = mine.pairs.slice(mine.at);
     const isOpen = ({ choice }) => view.show !== "undecided" || choice.decision === "undecided";
-    mine.pairs.push(...answer.pairs.filter((pair) => isOpen(pair) && !left.includes(pair)));
+    mine.pairs.push(...answer.pairs.filter((pair) => isOpen(pair) && !mine.pairs.includes(pair)));
   } catch (error) {
     mine.more = false;
     say(`The covers cannot be read: ${error.message}`);

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from suno_cover_async import Ledger
 from suno_cover_async.cli.exit_codes import ExitCode
@@ -44,6 +45,32 @@ async def test_ctrl_c_ends_it_with_what_is_undecided_and_what_comes_next(tmp_pat
     assert f"  {step}\n" in ended.err
     assert step == "suno-cover apply covers.db --into artwork"
     assert "Traceback" not in ended.err
+
+
+@needs_posix
+async def test_ctrl_c_answers_the_requests_that_are_under_way_and_logs_no_error(
+    tmp_path: Path,
+) -> None:
+    await a_ledger(tmp_path)
+    for file in (tmp_path / "covers").iterdir():
+        Image.effect_noise((1_500, 1_500), 90).convert("RGB").save(file, "PNG")
+    async with reviewing(tmp_path) as review:
+        await review.page.enter()
+        thumbnails = [
+            f"images/{n}/{image}?size={size}"
+            for n in (1, 2, 3)
+            for image in (1, 2)
+            for size in (600, 300, 160, 64)
+        ]
+        requests = [asyncio.create_task(review.page.get(one)) for one in thumbnails]
+        await review.page.get("api/summary")  # by now the others have begun
+        ended = await review.end()
+        answers = await asyncio.gather(*requests, return_exceptions=True)
+
+    assert ended.code == ExitCode.DONE
+    assert "Traceback" not in ended.err
+    assert "review page failed" not in ended.err
+    assert {one.status for one in answers if not isinstance(one, BaseException)} == {200}
 
 
 @needs_posix
