@@ -1,5 +1,6 @@
 """Which covers the page shows: prefetched ones, filters, the search, the grid and the end."""
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from aiohttp import web
 
 from suno_cover_async import Decision, Ledger, Track
 from suno_cover_async.review import review_app
-from tests.support.browsers import NEXT_STEP, Browser, Review, Start, expect
+from tests.support.browsers import NEXT_STEP, Browser, Review, Route, Start, expect
 from tests.support.review_ledgers import a_review_ledger, files_of, songs
 from tests.support.review_pages import add_saved
 
@@ -118,15 +119,17 @@ async def test_a_search_finds_titles_and_is_in_the_url(start: Start) -> None:
     await expect(review.page.get_by_role("searchbox")).to_have_value("red")
 
 
-async def test_a_search_without_result_says_so_and_offers_to_show_all(start: Start) -> None:
+async def test_a_search_without_result_says_so_and_offers_to_clear_it(start: Start) -> None:
     review = await start(3)
     await review.press("ArrowLeft", "/")
     await review.page.keyboard.type("nothing like it")
-    await expect(review.page.locator("#empty-title")).to_contain_text("nothing like it")
+    await expect(review.page.locator("#empty-title")).to_have_text(
+        "No title with “nothing like it”"
+    )
 
-    await review.page.get_by_role("button", name="Show all").click()
+    await review.page.get_by_role("button", name="Clear the search").click()
 
-    await review.shows(1)
+    await review.shows(2)
     await expect(review.page.get_by_role("searchbox")).to_have_value("")
 
 
@@ -239,6 +242,24 @@ async def test_a_click_in_the_grid_opens_that_pair(start: Start) -> None:
     await expect(review.page.locator("#cells li")).to_have_count(5)
 
 
+async def test_a_pair_decided_before_the_list_is_read_is_not_shown_again(start: Start) -> None:
+    review = await start(5, fragment="#show=all&view=grid")
+    is_decided = asyncio.Event()
+
+    async def wait(route: Route) -> None:
+        await is_decided.wait()
+        await route.continue_()
+
+    await review.page.locator("#cells a").nth(4).wait_for()
+    await review.page.route("**/api/pairs?*", wait)
+    await review.page.locator("#cells a").nth(2).click()
+    await review.shows(3)
+    await review.press("ArrowLeft")
+    is_decided.set()
+
+    await review.shows(4)
+
+
 async def test_the_grid_reads_pages_as_it_is_scrolled(start: Start) -> None:
     review = await start(170, fragment="#view=grid")
     cells = review.page.locator("#cells li")
@@ -318,6 +339,15 @@ async def test_what_will_be_written_and_where_is_shown(start: Start) -> None:
     written = review.page.get_by_role("region", name="Details").get_by_role("listitem")
 
     await expect(written).to_have_text("artwork/Amber.jpg (3000 x 3000 JPEG)")
+    heading = review.page.locator("#written h2")
+    await expect(heading).to_have_text("Will be written once chosen")
+    await review.press("ArrowLeft")
+    await review.page.goto(f"{review.page.url.partition('#')[0]}#show=all&pair=1")
+    await expect(heading).to_have_text("Will be written")
+    await review.press("ArrowDown")
+    await review.page.goto(f"{review.page.url.partition('#')[0]}#show=neither")
+    await review.shows(1)
+    await expect(review.page.locator("#written")).to_be_hidden()
 
 
 async def test_a_decision_elsewhere_changes_the_progress(start: Start) -> None:

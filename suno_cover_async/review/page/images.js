@@ -129,7 +129,7 @@ const ZOOM_KEYS = {
 };
 
 zoom.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.altKey || event.metaKey) return;
+  if (!zoom.open || event.ctrlKey || event.altKey || event.metaKey) return; // closed just now
   if (event.key === "Enter" && !event.target.closest("[data-scale]")) {
     event.preventDefault(); // else a key held since it opened the dialog would press Close
     if (!event.repeat) zoom.close();
