@@ -86,10 +86,10 @@ async def test_offline_decisions_are_counted_and_saved_later(start: Start) -> No
     await review.context.set_offline(offline=True)
 
     await review.press("ArrowLeft")
-    await expect(offline).to_have_text("offline: 1 decision is not saved yet")
+    await expect(offline).to_have_text("Offline: 1 decision is not saved yet")
     await review.press("ArrowRight", "ArrowDown")
 
-    await expect(offline).to_have_text("offline: 3 decisions are not saved yet")
+    await expect(offline).to_have_text("Offline: 3 decisions are not saved yet")
     await expect(review.page.locator("#decided")).to_have_text("3 of 5 decided")
     assert await review.choices() == {}
     await review.context.set_offline(offline=False)

@@ -39,7 +39,7 @@ async def test_after_a_restart_the_page_takes_the_newest_url_and_loses_nothing(
     review = await start(4)
     await lose_session(review)
     dialog = review.page.get_by_role("dialog", name=ENDED)
-    await expect(dialog).to_contain_text("Paste the newest URL of the terminal.")
+    await expect(dialog).to_contain_text("Paste the newest URL that the terminal shows.")
     await expect(dialog).to_contain_text("2 decisions are kept until then.")
 
     await paste(review, review.url())

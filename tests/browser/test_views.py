@@ -119,15 +119,17 @@ async def test_a_search_finds_titles_and_is_in_the_url(start: Start) -> None:
     await expect(review.page.get_by_role("searchbox")).to_have_value("red")
 
 
-async def test_a_search_without_result_says_so_and_offers_to_show_all(start: Start) -> None:
+async def test_a_search_without_result_says_so_and_offers_to_clear_it(start: Start) -> None:
     review = await start(3)
     await review.press("ArrowLeft", "/")
     await review.page.keyboard.type("nothing like it")
-    await expect(review.page.locator("#empty-title")).to_contain_text("nothing like it")
+    await expect(review.page.locator("#empty-title")).to_have_text(
+        "No title with “nothing like it”"
+    )
 
-    await review.page.get_by_role("button", name="Show all").click()
+    await review.page.get_by_role("button", name="Clear the search").click()
 
-    await review.shows(1)
+    await review.shows(2)
     await expect(review.page.get_by_role("searchbox")).to_have_value("")
 
 
@@ -337,6 +339,15 @@ async def test_what_will_be_written_and_where_is_shown(start: Start) -> None:
     written = review.page.get_by_role("region", name="Details").get_by_role("listitem")
 
     await expect(written).to_have_text("artwork/Amber.jpg (3000 x 3000 JPEG)")
+    heading = review.page.locator("#written h2")
+    await expect(heading).to_have_text("Will be written once chosen")
+    await review.press("ArrowLeft")
+    await review.page.goto(f"{review.page.url.partition('#')[0]}#show=all&pair=1")
+    await expect(heading).to_have_text("Will be written")
+    await review.press("ArrowDown")
+    await review.page.goto(f"{review.page.url.partition('#')[0]}#show=neither")
+    await review.shows(1)
+    await expect(review.page.locator("#written")).to_be_hidden()
 
 
 async def test_a_decision_elsewhere_changes_the_progress(start: Start) -> None:

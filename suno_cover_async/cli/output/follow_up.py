@@ -57,8 +57,14 @@ class Command:
 
     def show(self) -> str:
         """Return the command that shows what failed."""
-        dashed = ["--"] if self.ledger.startswith("-") else []
-        return command_line("ledger", "show", *dashed, self.ledger)
+        return command_line("ledger", "show", *self._ledger())
+
+    def review(self) -> str:
+        """Return the command with which a person chooses images."""
+        return command_line("review", *self._ledger())
+
+    def _ledger(self) -> Sequence[str]:
+        return ["--", self.ledger] if self.ledger.startswith("-") else [self.ledger]
 
 
 class LedgerFollowUp:
@@ -102,6 +108,9 @@ class LedgerFollowUp:
         left = report.numbers.left - report.waiting
         if left:
             self._say_left(left)
+        if report.numbers.done and not left:
+            say(self._console, "next, choose one image of each cover, on a page in your browser:")
+            copyable(self._console, self._command.review())
 
     def _note_if_expired(self, failed: Failed) -> None:
         if isinstance(failed.error, CoverExpiredError) and not failed.error.retryable:

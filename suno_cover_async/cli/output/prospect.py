@@ -161,7 +161,9 @@ def _to_submit(plan: CatalogPlan) -> str:
     words = count(plan.to_submit, "track")
     if plan.max_covers is None:
         return words
-    limit = f"--max-covers {plan.max_covers} counts the {plan.submits:,} submitted so far"
+    limit = f"--max-covers {plan.max_covers}"
+    if plan.submits:
+        limit += f" counts the {plan.submits:,} submitted so far"
     return f"{words}, and {plan.waiting:,} wait: {limit}"
 
 
@@ -170,7 +172,7 @@ def _time(prospect: Prospect) -> str:
         return "none at the API's limit"
     limit = prospect.rate_limit
     what = f"{count(limit.calls, 'request')} in {limit.seconds:g} s"
-    return f"about {length(prospect.seconds)} at the limit of {what}, and the last cover's own"
+    return f"about {length(prospect.seconds)} at the limit of {what}, and the last cover's own time"
 
 
 def _credits(prospect: Prospect) -> str:
@@ -187,6 +189,6 @@ def _cost(plan: CatalogPlan) -> str:
         return "unknown, since the price is not published and this ledger has not measured it yet"
     covers = count(plan.credits_covers, "cover")
     return (
-        f"about {amount(cost)} credits, at {amount(each)} a cover as this ledger measured it over "
-        f"{covers}, with what else the account spent then"
+        f"about {amount(cost)} credits: {amount(each)} a cover, as measured over {covers} of this "
+        "ledger and what else the account spent then"
     )

@@ -14,12 +14,19 @@ const FILTERS = {
   later: "Later",
   all: "All",
 };
+const HEADINGS = {
+  undecided: "Undecided covers",
+  decided: "Decided covers",
+  neither: "Covers with neither image",
+  later: "Covers for later",
+  all: "All covers",
+};
 const SIDES = ["left", "right"];
 const PAGE = 50; // pairs that are read at once
 const FEW = 25; // pairs left when the next page is read
 const MANY_COLUMNS = 5; // more are collapsed
 const LONG_TITLE = 48; // characters; it is set smaller
-const LONG_LINES = 120; // characters of what will be written; set smaller as well
+const LONG_LINES = 60; // characters of what will be written; set smaller as well
 const POLL = 4_000; // ms between two requests for the summary
 const TYPING = 200; // ms without a key until a search begins
 const KEYS_OFF = "suno-review-keys-off";
@@ -102,6 +109,7 @@ async function open() {
   const mine = newList(view.pair ? view.pair - 1 : 0);
   list = mine;
   found = null;
+  say("");
   page.ariaBusy = "true";
   if (document.activeElement !== searchField) searchField.value = view.search;
   if (view.grid) {
@@ -231,6 +239,7 @@ async function show(said) {
   showOnly(pair ? ["stage", "details", "actions"] : ["empty", "actions"]);
   if (pair) showPair(pair);
   else showEmpty();
+  actionFor("Backspace").disabled = !past.length;
   if (said) say(pair && !said.startsWith("Undone") ? `${said} Next: ${named(pair)}` : said);
   showCounts();
   if (list.more && list.pairs.length - list.at <= FEW) {
@@ -299,7 +308,10 @@ function showDetails(pair) {
   const count = pair.images.length;
   byId("others").hidden = count <= 2;
   byId("others").textContent = `Show the other images (${count} in all)`;
-  byId("written").hidden = !pair.destinations.length;
+  const { decision } = pair.choice;
+  byId("written").hidden = !pair.destinations.length || decision === "neither";
+  const isChosen = decision === "image";
+  byId("written").querySelector("h2").textContent = `Will be written${isChosen ? "" : " once chosen"}`;
   byId("written").classList.toggle("long", pair.destinations.join("").length > LONG_LINES);
   const lines = pair.destinations.map((text) => make("li", text));
   byId("written").querySelector("ul").replaceChildren(...lines);
@@ -321,7 +333,7 @@ function showDetails(pair) {
 function showEmpty() {
   const counts = server.adjusted(found ?? summary.counts);
   const [heading, text, ways] = emptiness(counts);
-  showTitle(`${FILTERS[view.show]} covers`, {});
+  showTitle(HEADINGS[view.show], {});
   byId("notice").hidden = true;
   for (const button of document.querySelectorAll("#actions button:not([data-key=Backspace])")) {
     button.disabled = true;
@@ -343,11 +355,12 @@ function emptiness(counts) {
   const all = ["Show all", { show: "all", search: "" }];
   const undecided = [`Decide ${counts.undecided} undecided`, { show: "undecided" }];
   if (view.search) {
-    const where = view.show === "all" ? "" : ` under ${FILTERS[view.show]}`;
-    const elsewhere = ["Search in all", { show: "all" }];
     const isElsewhere = view.show !== "all" && counts.all > 0;
+    const where = isElsewhere ? ` under ${FILTERS[view.show]}` : "";
+    const elsewhere = ["Search in all", { show: "all" }];
+    const clear = ["Clear the search", { search: "" }];
     const count = counts.all === 1 ? "1 cover matches" : `${counts.all} covers match`;
-    const ways = isElsewhere ? [elsewhere, all] : [all];
+    const ways = isElsewhere ? [elsewhere, clear] : [clear];
     const text = isElsewhere ? `Under All, ${count}.` : "";
     return [`No title with “${view.search}”${where}`, text, ways];
   }
@@ -396,7 +409,7 @@ function filterLink(name, counts) {
 function showOffline() {
   const line = byId("offline");
   const unsaved = saves.size === 1 ? "1 decision is" : `${saves.size} decisions are`;
-  const text = saves.size ? `offline: ${unsaved} not saved yet` : "offline: everything is saved";
+  const text = saves.size ? `Offline: ${unsaved} not saved yet` : "Offline: everything is saved";
   line.hidden = !server.isOffline;
   if (line.textContent !== text) line.textContent = text;
 }
@@ -411,7 +424,7 @@ function openGrid() {
   page.ariaBusy = "false";
   showOnly(["grid"]);
   byId("notice").hidden = true;
-  const what = view.search ? `“${view.search}”` : `${FILTERS[view.show]} covers`;
+  const what = view.search ? `“${view.search}”` : HEADINGS[view.show];
   showTitle(what, { position: "Grid" });
   byId("cells").replaceChildren();
   gridEnd.textContent = "";

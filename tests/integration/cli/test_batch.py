@@ -55,7 +55,8 @@ async def test_a_batch_saves_every_image_and_says_what_became_of_all(
     assert billed(sandbox) == Counter(["a", "b", "c"])
     assert "saved 3 of 3 tracks in covers" in ended.err
     assert "billed 3, adopted 0, possibly billed 0, failed 0, left 0, credits used 3" in ended.err
-    assert "suno-cover" not in ended.err  # there is nothing to do next
+    assert ended.err.endswith("\n  suno-cover review covers.db\n")
+    assert ended.err.count("suno-cover") == 1
 
 
 async def test_with_nothing_left_to_do_nothing_is_asked(
@@ -68,7 +69,7 @@ async def test_with_nothing_left_to_do_nothing_is_asked(
     again = await run(*batch(sandbox))
 
     assert (again.code, again.out) == (ExitCode.DONE, "")
-    assert again.err == "nothing left to do: 1 of 1 track is saved\n"
+    assert again.err.startswith("nothing left to do: 1 of 1 track is saved\nnext, choose one image")
     assert len(sandbox.journal.arrivals) == arrivals
 
 

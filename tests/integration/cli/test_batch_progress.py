@@ -148,4 +148,4 @@ async def test_a_log_has_one_line_of_progress_at_first(
 
     first, *rest = ended.err.splitlines()
     assert first.endswith(" 0 of 4")
-    assert len(rest) == 2
+    assert len(rest) == 4  # the counts, and the next step

@@ -32,7 +32,7 @@ async def test_a_dry_run_says_what_is_new_and_requests_nothing_but_the_balance(
     assert ended.lines == [
         "          5  new",
         "to submit: 5 tracks",
-        "time: about 5 s at the limit of 20 requests in 10 s, and the last cover's own",
+        "time: about 5 s at the limit of 20 requests in 10 s, and the last cover's own time",
         "credits at hand: 1,000,000",
         "cost: unknown, since the price is not published and this ledger has not measured it yet",
     ]
@@ -64,7 +64,7 @@ async def test_where_no_cost_is_known_a_dry_run_suggests_three_covers_and_they_m
     assert billed(sandbox).total() == 3
     assert "          3  done" in second.lines
     assert second.lines[-1].startswith(
-        "cost: about 17.50 credits, at 2.50 a cover as this ledger measured it over 3 covers"
+        "cost: about 17.50 credits: 2.50 a cover, as measured over 3 covers of this ledger"
     )
     assert "--max-covers" not in second.err
     assert command_of(second.err, "batch")[:2] == ["batch", "catalog.csv"]
@@ -110,7 +110,7 @@ async def test_a_dry_run_with_a_limit_says_what_it_leaves(
 
     ended = await run(*batch(sandbox, "--dry-run", "--max-covers", str(number)))
 
-    limit = f"--max-covers {number} counts the 0 submitted so far"
+    limit = f"--max-covers {number}"
     assert ended.lines[1] == f"to submit: {submitted} tracks, and {5 - submitted} wait: {limit}"
     assert kinds(sandbox) == ["credits"]
 

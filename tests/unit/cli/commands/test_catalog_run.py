@@ -117,7 +117,7 @@ def test_a_second_run_has_nothing_to_do_and_requests_nothing(
 
     tracks, summary, err = told(capsys)
     assert (tracks, summary["done"], summary["billed"]) == ({}, 1, 0)
-    assert err == "nothing left to do: 1 of 1 track is saved\n"
+    assert err.startswith("nothing left to do: 1 of 1 track is saved\nnext, choose one image")
 
 
 def test_a_track_that_failed_in_an_earlier_run_is_a_failure_still(

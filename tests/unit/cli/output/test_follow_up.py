@@ -27,6 +27,11 @@ COMMAND = Command(
     longer=["--out", "art", "--timeout", "1800"],
 )
 
+REVIEW = [
+    "next, choose one image of each cover, on a page in your browser:",
+    "  suno-cover review covers.db",
+]
+
 
 def next_steps(
     numbers: Progress, *, bad_lines: int = 0, waiting: int = 0, command: Command = COMMAND
@@ -117,6 +122,7 @@ def test_what_failed_is_retried_only_by_a_command_of_its_own() -> None:
         "  suno-cover ledger show covers.db",
         "to try again (a cover that failed may be billed again):",
         "  suno-cover batch 'my songs.csv' --ledger covers.db --out art --retry-failed",
+        *REVIEW,
     ]
     assert many[0].startswith("2 tracks failed or need attention")
 
@@ -145,8 +151,9 @@ def test_after_a_time_out_the_command_that_continues_waits_longer(late_first: bo
     ]
 
 
-def test_with_all_saved_there_is_no_next_step() -> None:
-    assert next_steps(Progress(total=3, done=3)) == []
+def test_with_all_saved_the_next_step_is_to_choose_images() -> None:
+    assert next_steps(Progress(total=3, done=3)) == REVIEW
+    assert next_steps(Progress(total=0)) == []
 
 
 def test_a_command_is_one_line_on_any_terminal() -> None:
@@ -169,6 +176,7 @@ def test_a_limit_that_is_reached_is_named_with_what_waits_and_the_command_withou
             "a larger --max-covers, or without:"
         ),
         "  suno-cover batch 'my songs.csv' --ledger covers.db --out art",
+        *REVIEW,
     ]
 
 

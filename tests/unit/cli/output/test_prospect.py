@@ -50,11 +50,11 @@ def test_each_number_is_named_and_numbers_of_nothing_are_left_out() -> None:
         "         12  done",
         "          1  failed before: left as they are, without --retry-failed",
         "to submit: 2,997 tracks",
-        "time: about 51 min at the limit of 20 requests in 10 s, and the last cover's own",
+        "time: about 51 min at the limit of 20 requests in 10 s, and the last cover's own time",
         "credits at hand: 9,000.50",
         (
-            "cost: about 8,991 credits, at 3 a cover as this ledger measured it over 12 covers, "
-            "with what else the account spent then"
+            "cost: about 8,991 credits: 3 a cover, as measured over 12 covers of this ledger and "
+            "what else the account spent then"
         ),
     ]
 
@@ -83,6 +83,8 @@ def test_a_limit_says_what_it_counts_and_what_waits() -> None:
     )
     assert "to submit: 9 tracks, and 2,988 wait" in briefly(limited)[0]
     assert "cost: about 27 credits" in briefly(limited)[1]
+    first = attrs.evolve(limited, submits=0)
+    assert lines(first)[6] == "to submit: 30 tracks, and 2,967 wait: --max-covers 30"
 
 
 def test_a_cost_that_is_unknown_is_called_so_and_a_trial_is_due() -> None:
@@ -114,11 +116,11 @@ def test_before_a_question_there_are_two_lines_and_a_third_where_credits_are_too
     assert briefly() == [
         (
             "2,997 new, 9 resumed, 12 done; time: about 51 min at the limit of 20 requests in 10 s"
-            ", and the last cover's own"
+            ", and the last cover's own time"
         ),
         (
-            "credits at hand: 9,000.50; cost: about 8,991 credits, at 3 a cover as this ledger "
-            "measured it over 12 covers, with what else the account spent then"
+            "credits at hand: 9,000.50; cost: about 8,991 credits: 3 a cover, as measured over 12 "
+            "covers of this ledger and what else the account spent then"
         ),
     ]
     assert briefly(balance=8_990.0)[2:] == ["that is more than the credits at hand"]
