@@ -15,6 +15,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
 
+if sys.platform != "win32":
+    import termios
+
 import click
 from rich.console import Console
 from rich.padding import Padding
@@ -72,12 +75,16 @@ def copyable(console: Console, line: str, *, indent: int = 2) -> None:
 
 
 def answer_to(question: str) -> str:
-    """Write a question, and return what a person typed on standard input, trimmed.
+    """Write a question, and return what a person typed on standard input after it, trimmed.
 
     Returns:
         The empty string after Ctrl-C, or at the end of input (Ctrl-D).
     """
     try:
+        if (
+            sys.platform != "win32" and sys.stdin.isatty()
+        ):  # what was typed before the question is no answer to it
+            termios.tcflush(sys.stdin, termios.TCIFLUSH)
         click.echo(question, nl=False, err=True)
         line = sys.stdin.readline()
     except KeyboardInterrupt:

@@ -30,10 +30,15 @@ class Talk:
 
 
 async def talk(
-    *arguments: str, cwd: Path, typed: bytes | signal.Signals = b"", stdout: int | None = None
+    *arguments: str,
+    cwd: Path,
+    typed: bytes | signal.Signals = b"",
+    typed_before: bytes = b"",
+    stdout: int | None = None,
 ) -> Talk:
     """Run a command on a pseudo terminal; type an answer, or send a signal, once it asks."""
     ours, its = os.openpty()
+    os.write(ours, typed_before)
     environ = environment(TERM="xterm", COLUMNS="200", LINES="40")
     process = await start(
         *arguments,
@@ -98,6 +103,17 @@ async def test_anything_but_yes_sends_nothing_and_says_how_to_go_on(
     assert "to submit without a question, add --yes" in ended.drawn
     assert "Traceback" not in ended.drawn
     assert names(tmp_path) == ["catalog.csv", "covers"]
+
+
+async def test_what_was_typed_before_the_question_is_no_answer(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    catalog(tmp_path, sandbox.add_music(2))
+
+    ended = await talk(*batch(sandbox), cwd=tmp_path, typed_before=b"y\n" * 3, typed=b"n\n")
+
+    assert ended.code == ExitCode.INTERRUPTED
+    assert sandbox.journal.of("submit") == []
 
 
 async def test_no_leaves_what_is_paid_for_and_names_the_command_that_finishes_it(
