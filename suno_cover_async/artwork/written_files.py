@@ -137,10 +137,9 @@ class WrittenFiles:
 
 def _take(file: FileIO, folder: Path) -> None:
     """Lock the file until it is closed, so that two runs at once replace no file of each other."""
-    if sys.platform == "win32":
-        return
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if sys.platform != "win32":
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
         raise ArtworkError(
