@@ -27,6 +27,9 @@ VIEWS = {
 
 async def screenshot(review: Review, name: str, folder: Path) -> Image.Image:
     """Take one, and keep it in `$SCREENSHOTS` or the test's own folder."""
+    await review.page.wait_for_function(
+        "() => [...document.images].every((it) => !it.checkVisibility() || it.complete)"
+    )
     content = await review.page.screenshot()
     kept = Path(os.environ.get("SCREENSHOTS") or folder)
     kept.mkdir(parents=True, exist_ok=True)

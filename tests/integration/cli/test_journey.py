@@ -85,7 +85,9 @@ async def test_a_catalog_becomes_songs_with_the_chosen_covers_inside(tmp_path: P
             with Image.open(right) as one, Image.open(wrong) as other:
                 assert difference(image, one) < 3 < difference(image, other)
         assert len(seen_by_ffprobe(file)[0]) == 1
-        sidecar = json.loads((tmp_path / "artwork" / "Ann" / f"Song {number}.webp.json").read_text())
+        sidecar = json.loads(
+            (tmp_path / "artwork" / "Ann" / f"Song {number}.webp.json").read_text()
+        )
         assert json.dumps(sidecar).count(songs[number - 1]) >= 1
     assert [decoded(file) for file in files] == sounds
 
