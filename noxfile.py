@@ -22,6 +22,7 @@ OF_THE_WHEEL = (
     "unit/cli",
     "integration/test_readme.py",
     "integration/client",
+    "integration/review",
     "integration/sandbox",
     "integration/cli",
 )
