@@ -22,6 +22,7 @@ OF_THE_WHEEL = (
     "unit/cli",
     "integration/test_readme.py",
     "integration/client",
+    "integration/review",
     "integration/sandbox",
     "integration/cli",
 )
@@ -35,6 +36,7 @@ SPEED = (
     "at_the_limit",
     "shared_limit",
     "apply",
+    "review",
 )
 
 # The long forms of what proves the promises; each exits with 1 on a finding.
@@ -88,7 +90,9 @@ def short_proof(session: nox.Session) -> None:
 def browser(session: nox.Session) -> None:
     """Run the review page's tests in Chromium, which the system installs; about 4 minutes."""
     session.install("-e", ".[cli]", *group("browser"))
-    session.run("python", "-m", "pytest", *(session.posargs or ("tests/browser",)))
+    session.run(
+        "python", "-m", "pytest", "--numprocesses=2", *(session.posargs or ("tests/browser",))
+    )
 
 
 @nox.session
@@ -133,7 +137,7 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session
 def speed(session: nox.Session) -> None:
-    """Run the side-by-side benchmarks, or those named after `--`; it needs nginx."""
+    """Run the side-by-side benchmarks, or those named after `--`; it needs nginx and Chromium."""
     run_all(session, "speed", session.posargs or SPEED, lambda name: [f"benchmarks/{name}.py"])
 
 

@@ -242,6 +242,22 @@ async def test_no_page_is_wider_than_the_screen(start: Start, size: str, state: 
     assert await review.page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
 
 
+@pytest.mark.parametrize("size", SIZES)
+async def test_no_button_is_smaller_than_its_text(start: Start, size: str) -> None:
+    review = await start(tracks(), size=SIZES[size])
+
+    cut = await review.page.locator("button:visible").evaluate_all(
+        """(all) => all.filter((it) => {
+          const text = document.createRange();
+          text.selectNodeContents(it);
+          const [inner, outer] = [text, it].map((one) => one.getBoundingClientRect());
+          return inner.left < outer.left || inner.right > outer.right;
+        }).map((it) => it.textContent)"""
+    )
+
+    assert cut == []
+
+
 async def test_the_scheme_of_the_system_is_used(start: Start) -> None:
     review = await start(songs(1), color_scheme="dark")
     background = "getComputedStyle(document.body).backgroundColor"

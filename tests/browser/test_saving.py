@@ -265,6 +265,7 @@ async def test_a_refused_save_returns_the_pair_with_the_reason(start: Start, sta
 
     await review.shows(1)
     await expect(review.page.locator("#reason")).to_have_text("Not saved: the image is gone")
+    await expect(review.page.locator("#who-was-first")).to_be_hidden()  # nobody was
     await review.press("ArrowDown")
     await review.shows(3)
     assert await review.decisions() == {1: "neither", 2: 2}

@@ -43,6 +43,12 @@ async def decide(page: Page, first: int, last: int) -> None:
         await page.keyboard.press(KEYS[number % len(KEYS)])
 
 
+async def until(page: Page, holds: str) -> None:
+    """Wait until this holds for the page's module `server.js`, which is `it`."""
+    while not await page.evaluate(f"import('./server.js').then((it) => {holds})"):
+        await page.evaluate("() => new Promise(requestAnimationFrame)")
+
+
 async def test_two_hundred_covers_by_keys_alone_with_the_server_killed_at_one_hundred(
     browser: Browser, tmp_path: Path
 ) -> None:
@@ -52,6 +58,7 @@ async def test_two_hundred_covers_by_keys_alone_with_the_server_killed_at_one_hu
         port = int(re.findall(r":(\d+)/", url)[0])
         await page.goto(url)
         await decide(page, 1, COVERS // 2)
+        await until(page, f"it.pairs.has({COVERS // 2 + 5})")  # what is decided without a server
         process.send_signal(signal.SIGKILL)
         await process.wait()
     await decide(page, COVERS // 2 + 1, COVERS // 2 + 4)
@@ -63,8 +70,7 @@ async def test_two_hundred_covers_by_keys_alone_with_the_server_killed_at_one_hu
         await expect(page.get_by_role("dialog")).to_have_count(0)
         await decide(page, COVERS // 2 + 5, COVERS)
         await expect(page.get_by_role("heading", name="All covers are decided")).to_be_visible()
-        while await page.evaluate("import('./server.js').then((it) => it.saves.size)"):
-            await page.evaluate("() => new Promise(requestAnimationFrame)")
+        await until(page, "it.saves.size === 0")
     await page.context.close()
 
     async with Ledger(path).choices() as choices:

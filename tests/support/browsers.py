@@ -60,7 +60,12 @@ async def chromium() -> AsyncGenerator[Browser, None]:
     if path is None:
         pytest.skip("the browser tests need chromium (on Debian: apt install chromium)")
     is_root = hasattr(os, "getuid") and os.getuid() == 0
-    options = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    options = [
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--host-resolver-rules=MAP *.example 127.0.0.1",  # names of attackers
+    ]
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=path, args=[*options, *(["--no-sandbox"] if is_root else [])]

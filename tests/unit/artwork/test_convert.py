@@ -124,3 +124,16 @@ def test_a_missing_folder_is_made(tmp_path: Path) -> None:
     convert_image(source, tmp_path / "a/b/x.jpg", PRESETS["store"])
 
     assert (tmp_path / "a/b/x.jpg").is_file()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_target_that_cannot_be_replaced_leaves_no_unfinished_file(
+    tmp_path: Path, name: str
+) -> None:
+    source = draw(tmp_path / "source.png", "#c02040")
+    (tmp_path / "out").mkdir()
+
+    with pytest.raises(OSError, match="out"):
+        convert_image(source, tmp_path / "out", PRESETS[name])
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source.png"]

@@ -119,6 +119,8 @@ async def test_failed_tracks_that_start_again_are_counted_by_what_becomes_of_the
 
     assert (plan.new, plan.again, plan.possibly_billed) == (2, 1, 2)
     assert (plan.failed, plan.retry_failed, plan.to_submit) == (3, True, 3)
+    assert plan.cost == 9.0  # that of the failed one too
+    assert attrs.evolve(plan, max_covers=plan.submits + 1).cost == 3.0
 
 
 @pytest.mark.parametrize(
