@@ -234,7 +234,7 @@ def _name(frame: bytes) -> str:
         return frame[:4].decode()
     name = frame[:3].decode()
     known = _ID3.Frames_2_2.get(name)
-    return known.__base__.__name__ if known else name
+    return known.__base__.__name__ if known and known.__base__ is not _ID3.Frame else name
 
 
 def _is_front(frame: Any) -> bool:

@@ -1,4 +1,4 @@
-"""ID3v2 tags of every version: the front cover changes, and no other frame does, or the file stays."""
+"""ID3v2 tags of every version: the front cover changes; no other frame does, or the file stays."""
 
 import struct
 import zlib
@@ -238,7 +238,9 @@ def test_any_bytes_behind_a_frame_leave_it_or_the_file(
     tmp_path: Path, version: int, data: bytes
 ) -> None:
     song = tmp_path / "song.mp3"
-    content = tag(version, frame(version, "TIT2", b"\0Blue"), data) + sound("mp3", *BARE, title=None)
+    content = tag(version, frame(version, "TIT2", b"\0Blue"), data) + sound(
+        "mp3", *BARE, title=None
+    )
     song.write_bytes(content)
     try:
         embed_cover(song, RED)

@@ -101,5 +101,5 @@ def test_a_file_that_ends_in_a_box_is_refused(tmp_path: Path) -> None:
     for end in (b"\0\0\0\x09free", b"\0\0\0\x04free"):
         song.write_bytes(content + end)
 
-        with pytest.raises(ArtworkError, match="it is cut off or damaged|it is damaged"):
+        with pytest.raises(ArtworkError, match="damaged"):
             embed_cover(song, RED)

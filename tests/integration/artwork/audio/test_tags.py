@@ -63,9 +63,7 @@ def test_a_few_bytes_that_happen_to_be_like_frames_are_none() -> None:
 
 
 @pytest.mark.parametrize("length", [124, 127, 128, 131, 256])
-def test_id3v1_apev2_and_the_sound_of_an_mp3_stay_byte_by_byte(
-    tmp_path: Path, length: int
-) -> None:
+def test_id3v1_apev2_and_the_sound_of_an_mp3_stay_byte_by_byte(tmp_path: Path, length: int) -> None:
     """mutagen would write an ID3v1 tag anew, from the other tag; some programs wrote odd ones."""
     bare = sound("mp3", *BARE, title=None)
     v1 = (b"TAG" + b"An old title".ljust(30, b" ") + b"\xff" * 94).ljust(length, b"\0")
