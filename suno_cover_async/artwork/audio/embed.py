@@ -23,9 +23,11 @@ _WRITABLE = 0o222
 def embed_cover(audio: str | Path, image: bytes | str | Path, *, dry_run: bool = False) -> bool:
     """Make an image the front cover of an audio file: MP3, FLAC, M4A, Ogg Vorbis, Opus or WAV.
 
-    The format is told by the content. A front cover that is there is replaced. The sound, all other
-    tags and pictures, the version of an ID3 tag (2.3 for a new one), the file's mode, its extended
-    attributes and, where the system allows it, its owner stay. A symbolic link stays, and the file
+    The format is told by the content. A front cover that is there is replaced. mutagen changes a
+    copy, which is read again: the sound, all other tags and pictures stay, or else the file does.
+    So does the version of an ID3 tag, but 2.2 becomes 2.3, which a new tag has too. In a chained
+    Ogg file the first stream gets the cover. The file's mode, its extended attributes and, where
+    the system allows it, its owner stay. A symbolic link stays, and the file
     that it leads to is replaced; of several hard links, the others keep the old file. A file
     without write permission stays as it is. The call blocks: make it in a thread.
 
@@ -39,8 +41,8 @@ def embed_cover(audio: str | Path, image: bytes | str | Path, *, dry_run: bool =
         cover already.
 
     Raises:
-        ArtworkError: The file is none of these, is damaged, or cannot be read or replaced. It stays
-            as it is.
+        ArtworkError: The file is none of these, is damaged, has tags that mutagen would change or
+            lose, or cannot be read or replaced. It stays as it is.
         ValueError: The image is neither a JPEG nor a PNG, is damaged, or is too large.
         OSError: The image's file cannot be read.
     """
@@ -78,7 +80,8 @@ def _embed(path: Path, picture: Picture, *, dry_run: bool) -> bool:
             check_copy(part, others, picture)
             _keep_attributes(path, status, part)
             os.fsync(target.fileno())
-            target.close()
+            if sys.platform == "win32":  # elsewhere it is locked until it has its name
+                target.close()
             _replace(path, status, part)
     return True
 

@@ -37,7 +37,7 @@ _RAW: Any = {"translate": False, "load_v1": False}  # ID3 tags as they are in th
 _FORMATS = {"image/jpeg": mp4.AtomDataType.JPEG, "image/png": mp4.AtomDataType.PNG}
 _ENCODING = re.compile(r"encoding=<[^>]*>")
 _PICTURE = "METADATA_BLOCK_PICTURE"
-_BEHIND = 256
+_BEHIND = 256  # zeros behind a file, while mutagen writes its tag
 _MIME_OF_2_2 = {"JPG": "image/jpeg", "PNG": "image/png"}
 _NO_TEXT = b"\0\1\2\3\xfe\xff"
 _ABBREVIATED = 2  # the version whose frames have names of three letters
@@ -147,19 +147,19 @@ class _Flac(AudioTags):
 
     def __init__(self, file: BinaryIO) -> None:
         self._audio = audio = _FLAC.FLAC(file)
-        self.fronts = [bytes(one.data) for one in audio.pictures if one.type == _FRONT_COVER]
+        self.fronts = [bytes(one.data) for one in audio.pictures if _is_front(one)]
 
     def others(self) -> object:
         blocks = [one for one in self._audio.metadata_blocks if one.code != _PADDING]
         for block in blocks:
             if isinstance(block, _FLAC.VCFLACDict):
                 _check_comments(block, framing=False)
-        return [(one.code, one.write()) for one in blocks if not _is_front_block(one)]
+        return [(one.code, one.write()) for one in blocks if not _is_front(one)]
 
     def embed(self, file: BinaryIO, picture: Picture) -> None:
         blocks = self._audio.metadata_blocks
         place = blocks.index(self._audio.pictures[0]) if self._audio.pictures else len(blocks)
-        others = [one for one in blocks[place:] if not _is_front_block(one)]
+        others = [one for one in blocks[place:] if not _is_front(one)]
         blocks[place:] = [_block(picture), *others]
         file.seek(0)
         self._audio.save(file, deleteid3=False)
@@ -186,7 +186,7 @@ class _Ogg(AudioTags):
 
     def embed(self, file: BinaryIO, picture: Picture) -> None:
         tags = self._audio.tags
-        place = next((n for n, (name, _) in enumerate(tags) if _is_picture(name)), len(tags))
+        place = next((n for n, (name, _) in enumerate(tags) if name.upper() == _PICTURE), len(tags))
         others = [comment for comment in tags[place:] if _front(*comment) is None]
         tags[place:] = [(_PICTURE, base64.b64encode(_block(picture).write()).decode()), *others]
         file.seek(0)
@@ -199,12 +199,13 @@ class _Mp4(AudioTags):
     def __init__(self, file: BinaryIO) -> None:
         length = file.seek(0, 2)
         boxes = _MP4.Atoms(file).atoms
-        if any(box.name == b"moof" for box in boxes):
+        names = {box.name for box in boxes}
+        if b"moof" in names:
             raise ValueError("it is a stream of fragments; make it one file (ffmpeg -c copy)")
         if boxes[-1].offset + boxes[-1].length > length:
             raise ValueError("it is cut off or damaged")
         file.seek(0)
-        self._audio = _MP4.MP4(file) if any(box.name == b"moov" for box in boxes) else None
+        self._audio: Any = _MP4.MP4(file) if b"moov" in names else None
         if self._audio is None or not self._audio.info.codec:
             raise ValueError(_SILENT)
         if self._audio.tags is None:
@@ -237,16 +238,13 @@ def _name(frame: bytes) -> str:
     return known.__base__.__name__ if known and known.__base__ is not _ID3.Frame else name
 
 
-def _is_front(frame: Any) -> bool:
-    return isinstance(frame, _ID3.APIC) and frame.type == _FRONT_COVER
+def _is_front(picture: Any) -> bool:
+    """Whether a frame of ID3 or a block of FLAC is a front cover."""
+    return isinstance(picture, _ID3.APIC | _FLAC.Picture) and picture.type == _FRONT_COVER
 
 
 def _is_written(frame: Any) -> bool:
     return not isinstance(frame, _ID3.TextFrame) or bool(str(frame))
-
-
-def _is_front_block(block: Any) -> bool:
-    return isinstance(block, _FLAC.Picture) and block.type == _FRONT_COVER
 
 
 def _block(picture: Picture) -> Any:
@@ -258,15 +256,11 @@ def _block(picture: Picture) -> Any:
     return block
 
 
-def _is_picture(name: str) -> bool:
-    return name.upper() == _PICTURE
-
-
 def _front(name: str, value: str) -> bytes | None:
     """Return the image in a comment that holds a front cover, else None."""
     with suppress(ValueError, mutagen.MutagenError):
-        block = _FLAC.Picture(base64.b64decode(value)) if _is_picture(name) else None
-        return bytes(block.data) if block and block.type == _FRONT_COVER else None
+        block: Any = name.upper() == _PICTURE and _FLAC.Picture(base64.b64decode(value))
+        return bytes(block.data) if _is_front(block) else None
     return None
 
 

@@ -1,7 +1,10 @@
 """Covers in audio files of every format, as ffmpeg, ffprobe and tinytag read them."""
 
 import os
+import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -342,3 +345,19 @@ def test_a_cover_of_16_mb_fits_every_format(tmp_path: Path) -> None:
 
         assert seen_by_tinytag(song)[0] == large
         assert decoded(song) == before
+
+
+def test_many_threads_embed_into_files_of_one_folder(tmp_path: Path) -> None:
+    """Each sweeps the folder, and none removes what another has just begun."""
+    songs = [audio_file(tmp_path, "mp3", stem=str(number)) for number in range(12)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(6) as threads:
+            for image in (RED, BLUE) * 15:
+                embed = partial(embed_cover, image=image)
+                assert all(threads.map(embed, songs))
+    finally:
+        sys.setswitchinterval(interval)
+
+    assert len(alone(tmp_path)) == 12
