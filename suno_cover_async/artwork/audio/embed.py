@@ -1,6 +1,6 @@
 """Put a cover into one audio file; a kill at any moment leaves the old file or the new one.
 
-It owns how a file is replaced. What is in a file is known by `formats.py`.
+It owns how a file is replaced. What is in a file is known by `tags.py`.
 """
 
 import contextlib
@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
-from suno_cover_async.artwork.audio.formats import AudioFormat, format_of
 from suno_cover_async.artwork.audio.parts import part_file, sweep
 from suno_cover_async.artwork.audio.pictures import Picture, read_picture
+from suno_cover_async.artwork.audio.tags import AudioTags, read_tags
 from suno_cover_async.common.disk import sync_directory
 from suno_cover_async.common.text import printable
 from suno_cover_async.errors import ArtworkError
@@ -23,9 +23,11 @@ _WRITABLE = 0o222
 def embed_cover(audio: str | Path, image: bytes | str | Path, *, dry_run: bool = False) -> bool:
     """Make an image the front cover of an audio file: MP3, FLAC, M4A, Ogg Vorbis, Opus or WAV.
 
-    The format is told by the content. A front cover that is there is replaced. The sound, all other
-    tags and pictures, the version of an ID3 tag (2.3 for a new one), the file's mode, its extended
-    attributes and, where the system allows it, its owner stay. A symbolic link stays, and the file
+    The format is told by the content. A front cover that is there is replaced. mutagen changes a
+    copy, which is read again: the sound, all other tags and pictures stay, or else the file does.
+    So does the version of an ID3 tag, but 2.2 becomes 2.3, which a new tag has too. In a chained
+    Ogg file the first stream gets the cover. The file's mode, its extended attributes and, where
+    the system allows it, its owner stay. A symbolic link stays, and the file
     that it leads to is replaced; of several hard links, the others keep the old file. A file
     without write permission stays as it is. The call blocks: make it in a thread.
 
@@ -39,8 +41,8 @@ def embed_cover(audio: str | Path, image: bytes | str | Path, *, dry_run: bool =
         cover already.
 
     Raises:
-        ArtworkError: The file is none of these, is damaged, or cannot be read or replaced. It stays
-            as it is.
+        ArtworkError: The file is none of these, is damaged, has tags that mutagen would change or
+            lose, or cannot be read or replaced. It stays as it is.
         ValueError: The image is neither a JPEG nor a PNG, is damaged, or is too large.
         OSError: The image's file cannot be read.
     """
@@ -58,24 +60,29 @@ def _embed(path: Path, picture: Picture, *, dry_run: bool) -> bool:
     if path.exists() and not path.is_file():  # opening a pipe would wait for its other end
         raise ValueError("it is no file")
     with path.open("rb") as source:
-        before = os.fstat(source.fileno())
-        kind = _known_format(source)
-        if kind.has(source, picture.data):
+        status = os.fstat(source.fileno())
+        before = _known_tags(source)
+        if all(tags.fronts == [picture.data] for tags in before):
             return False
-        if not (before.st_mode & _WRITABLE and os.access(path, os.W_OK)):
+        if not (status.st_mode & _WRITABLE and os.access(path, os.W_OK)):
             raise ValueError("it is read-only; allow writing to it, then run the command again")
+        others = [tags.others() for tags in before]
         if dry_run:
             return True
         sweep(path.parent)
         with part_file(path.parent) as (part, target):
-            kind.write(source, target, picture)
+            source.seek(0)
+            shutil.copyfileobj(source, target)
             source.close()
+            for tags in _known_tags(target):
+                tags.embed(target, picture)
             target.flush()
-            check_copy(part, kind, picture)
-            _keep_attributes(path, before, part)
+            check_copy(part, others, picture)
+            _keep_attributes(path, status, part)
             os.fsync(target.fileno())
-            target.close()
-            _replace(path, before, part)
+            if sys.platform == "win32":  # elsewhere it is locked until it has its name
+                target.close()
+            _replace(path, status, part)
     return True
 
 
@@ -89,18 +96,21 @@ def _reason(error: Exception) -> str:
     return f"it is damaged ({text or type(error).__name__})"
 
 
-def _known_format(file: BinaryIO) -> AudioFormat:
-    kind = format_of(file)
-    if kind is None:
+def _known_tags(file: BinaryIO) -> list[AudioTags]:
+    tags = read_tags(file)
+    if not tags:
         raise ValueError("it is no MP3, FLAC, M4A, Ogg Vorbis, Opus or WAV file")
-    return kind
+    return tags
 
 
-def check_copy(part: Path, kind: AudioFormat, picture: Picture) -> None:
-    """Read the cover back from the new file; raise ValueError if it is not there."""
+def check_copy(part: Path, others: list[object], picture: Picture) -> None:
+    """Read the new file; raise ValueError if the cover is not there, or anything else changed."""
     with part.open("rb") as file:
-        if format_of(file) is not kind or not kind.has(file, picture.data):
-            raise ValueError("the cover could not be read back")
+        after = read_tags(file)
+    if not after or any(tags.fronts != [picture.data] for tags in after):
+        raise ValueError("the cover could not be read back")
+    if [tags.others() for tags in after] != others:
+        raise ValueError("its other tags would not stay as they are")
 
 
 def _keep_attributes(path: Path, before: os.stat_result, part: Path) -> None:

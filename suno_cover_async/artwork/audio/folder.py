@@ -12,17 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import mutagen
 
-from suno_cover_async.artwork.audio.formats import format_of
 from suno_cover_async.artwork.audio.parts import SUFFIX
-from suno_cover_async.artwork.audio.pictures import MUTAGEN
+from suno_cover_async.artwork.audio.tags import read_tags
 from suno_cover_async.common.text import printable
 from suno_cover_async.errors import ArtworkError
-
-try:
-    import mutagen
-except ImportError as _error:
-    raise ImportError(MUTAGEN) from _error
 
 _MUTAGEN: Any = mutagen  # it has no types for what is used here
 
@@ -149,7 +144,7 @@ class AudioFolder:
 def _holds_audio(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            return format_of(file) is not None
+            return bool(read_tags(file))
     except Exception:  # noqa: BLE001 - a decoder may raise anything on garbage
         return False
 

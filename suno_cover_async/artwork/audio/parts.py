@@ -62,8 +62,13 @@ def _created(directory: Path) -> tuple[Path, BinaryIO]:
     while True:
         path = directory / f"audio-{os.urandom(8).hex()}{SUFFIX}"
         file = path.open("xb+")
-        with contextlib.suppress(OSError):  # a file system without locks: nobody can sweep it
+        try:
             _lock(file)
+        except BlockingIOError:  # another process or thread is about to sweep it
+            file.close()
+            continue
+        except OSError:  # a file system without locks: nobody can sweep it
+            pass
         # Another process may have swept it before it was locked.
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(path.stat(), os.fstat(file.fileno())):

@@ -2,7 +2,6 @@
 
 import io
 from pathlib import Path
-from typing import BinaryIO
 
 import attrs
 
@@ -15,15 +14,9 @@ except ImportError as _error:
         "covers are embedded with Pillow (the extra `audio`): pip install pillow"
     ) from _error
 
-FRONT_COVER = 3
-"""The number of the front cover among the types of pictures, in ID3 and in FLAC."""
-
 LARGEST = 16_000_000
 """Bytes that a cover may have: a FLAC file, and ID3v2.2, hold no picture of 16 MiB."""
 
-MUTAGEN = "covers are embedded with mutagen (the extra `audio`): pip install mutagen"
-
-_PIECE = 1 << 20
 _MIME = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
@@ -70,10 +63,3 @@ def read_picture(image: bytes | str | Path) -> Picture:
     except Exception:  # noqa: BLE001 - a decoder may raise anything on garbage
         raise ValueError("the image is damaged: its size cannot be read") from None
     return Picture(data=data, mime=mime, width=width, height=height, depth=depth)
-
-
-def copy_bytes(source: BinaryIO, target: BinaryIO, size: int) -> None:
-    """Copy that many bytes between two files, in pieces of 1 MiB at most."""
-    while size and (piece := source.read(min(size, _PIECE))):
-        target.write(piece)
-        size -= len(piece)

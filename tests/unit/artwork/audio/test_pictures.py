@@ -1,11 +1,10 @@
 """Which images may be covers in audio files."""
 
-import io
 from pathlib import Path
 
 import pytest
 
-from suno_cover_async.artwork.audio.pictures import LARGEST, copy_bytes, read_picture
+from suno_cover_async.artwork.audio.pictures import LARGEST, read_picture
 from tests.support.audio_files import picture
 
 
@@ -45,14 +44,3 @@ def test_an_image_that_flac_has_no_space_for_is_refused() -> None:
     assert read_picture(largest).data == largest
     with pytest.raises(ValueError, match="16,000,001 bytes, and a cover at most 16,000,000"):
         read_picture(largest + b"\0")
-
-
-def test_bytes_are_copied_up_to_a_size_or_the_end() -> None:
-    source, target = io.BytesIO(bytes(range(200)) * 20_000), io.BytesIO()
-    source.seek(10)
-
-    copy_bytes(source, target, 3_000_000)
-
-    assert target.getvalue() == source.getvalue()[10:3_000_010]
-    copy_bytes(source, target, 9_000_000)
-    assert target.getvalue() == source.getvalue()[10:]
