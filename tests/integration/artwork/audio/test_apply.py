@@ -141,7 +141,7 @@ async def test_what_has_no_certain_file_or_no_image_is_left_and_the_rest_goes_on
             "it is no MP3, FLAC, M4A, Ogg Vorbis, Opus or WAV file"
         ),
         "the file is missing: covers/T5-1.png",
-        f"{tmp_path}/covers/T6-1.png is no PNG, JPEG, WebP, GIF or AVIF image",
+        f"the file is no PNG, JPEG, WebP, GIF or AVIF image: {tmp_path}/covers/T6-1.png",
     ]
 
 
