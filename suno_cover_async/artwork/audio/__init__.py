@@ -1,9 +1,9 @@
 """Put a cover into audio files, and find out which file is which song.
 
-It owns that a file is replaced as a whole or not at all, and only if everything but its cover stays.
-mutagen (the extra `audio`) reads and writes the tags. It never decodes or encodes sound. Open
-`apply.py` first; `embed.py` changes one file, `tags.py` knows its tags, `matching.py` finds a song's
-file.
+It owns that a file is replaced as a whole or not at all, and only if all but its cover stays.
+mutagen (the extra `audio`) reads and writes the tags. Sound is never decoded or encoded. Open
+`apply.py` first; `embed.py` changes one file, `tags.py` knows its tags, `matching.py` finds the
+file of a song.
 """
 
 from suno_cover_async.artwork.audio.apply import embed_choices

@@ -210,7 +210,7 @@ class _Mp4(AudioTags):
             raise ValueError(_SILENT)
         if self._audio.tags is None:
             self._audio.add_tags()
-        self._covers: list[Any] = self._audio.tags.get("covr", [])
+        self._covers: list[Any] = self._audio.get("covr", [])
         self.fronts = [bytes(cover) for cover in self._covers[:1]]
 
     def others(self) -> object:

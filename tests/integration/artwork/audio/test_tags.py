@@ -22,9 +22,7 @@ def known(content: bytes) -> bool:
 
 
 def tag() -> bytes:
-    file = io.BytesIO()
-    ID3.ID3().save(file, padding=lambda _: 0)
-    return file.getvalue()
+    return b"ID3\4" + bytes(6)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
