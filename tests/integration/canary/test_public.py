@@ -15,14 +15,17 @@ import pytest
 import suno_cover_async as package
 from suno_cover_async import (
     Callback,
+    Decision,
     Ledger,
     RateLimit,
     RateLimiter,
     SunoCoverClient,
     SunoCoverError,
+    Track,
     cover_catalog,
     errors,
 )
+from suno_cover_async.artwork.image_files import read_image
 from suno_cover_async.sandbox import Fault, Kind, Reply, Sandbox
 from tests.support.canary import (
     API_KEY,
@@ -42,6 +45,7 @@ from tests.support.canary_calls import (
     word,
 )
 from tests.support.runs import read_now
+from tests.support.saved_covers import save_covers
 
 NO_IMAGES = {"taskId": "cover", "successFlag": 1, "parentTaskId": API_KEY}
 
@@ -84,6 +88,16 @@ def as_verb(ask: Callable[[], Coroutine[Any, Any, object]]) -> Verb:
     return lambda _: ask()
 
 
+async def conflict(path: Path) -> BaseException:
+    """Decide about a cover that somebody else has decided about; return the error."""
+    await save_covers(path, [Track("music")])
+    async with Ledger(path).choices() as choices:
+        await choices.choose(1, Decision.LATER, revision=0, by="Ann")
+        with pytest.raises(errors.ChoiceConflictError) as refused:
+            await choices.choose(1, Decision.NEITHER, revision=0, by="Ben")
+    return refused.value
+
+
 async def test_every_error_there_is_holds_no_secret(observing: Observing, tmp_path: Path) -> None:
     found: list[object] = []
     async with (
@@ -102,6 +116,8 @@ async def test_every_error_there_is_holds_no_secret(observing: Observing, tmp_pa
         found.append(raised(partial(receiver.read, "GET", path, {}, b"")))
         (tmp_path / "not-a-ledger").write_text(API_KEY)
         found.append(raised(partial(read_now, tmp_path / "not-a-ledger")))
+        found.append(raised(partial(read_image, tmp_path / "not-a-ledger")))
+        found.append(await conflict(tmp_path / "covers.db"))
         for one in found:
             search.error("error", cast("BaseException", one))
 

@@ -22,11 +22,13 @@ async def demo(folder: Path) -> Ended:
     return await finish(await start("demo", cwd=folder, env=keyless))
 
 
-async def test_the_demo_covers_a_dozen_tracks_and_pays_for_each_once(tmp_path: Path) -> None:
+async def test_the_demo_covers_a_dozen_tracks_once_and_ends_with_the_command_that_reviews_them(
+    tmp_path: Path,
+) -> None:
     ended = await demo(tmp_path)
 
-    files = images(tmp_path / "suno-cover-demo")
-    sheet = tmp_path / "suno-cover-demo" / "contact-sheet.png"
+    folder = tmp_path / "suno-cover-demo"
+    files, ledger, sheet = images(folder), folder / "covers.db", folder / "contact-sheet.png"
     assert ended.code == ExitCode.DONE
     assert len(files) == 25
     assert "12 covers for 12 songs" in ended.err
@@ -36,40 +38,25 @@ async def test_the_demo_covers_a_dozen_tracks_and_pays_for_each_once(tmp_path: P
     assert all(len(title.split()) == 2 for title in titled)
     with Image.open(sheet) as image:
         assert image.width > 1000
-
-
-async def test_the_demo_keeps_a_ledger_and_ends_with_the_command_that_reviews_it(
-    tmp_path: Path,
-) -> None:
-    ended = await demo(tmp_path)
-
-    ledger = tmp_path / "suno-cover-demo" / "covers.db"
     assert command_of(ended.err, "review") == ["review", "suno-cover-demo/covers.db"]
-    assert states(ledger) == {"saved": 12}
-    async for entry in Ledger(ledger).entries():
-        assert all((tmp_path / file).exists() for file in entry.files)
-    others = set(names(ledger.parent)) - set(images(ledger.parent))
-    assert others == {"covers.db", "covers.db-shm", "covers.db-wal"}  # of the readers in this test
-
-
-async def test_a_second_demo_covers_nothing_and_ends_with_the_same_next_step(
-    tmp_path: Path,
-) -> None:
-    first = await demo(tmp_path)
-    ledger = tmp_path / "suno-cover-demo" / "covers.db"
     before = ledger.read_bytes()
 
     second = await demo(tmp_path)
 
     assert second.code == ExitCode.DONE
-    assert second.out == first.out
+    assert second.out == ended.out
     assert "were covered before" in second.err
     assert "billed" not in second.err
-    assert command_of(second.err, "review") == command_of(first.err, "review")
+    assert command_of(second.err, "review") == command_of(ended.err, "review")
     assert ledger.read_bytes() == before
+    assert states(ledger) == {"saved": 12}
+    async for entry in Ledger(ledger).entries():
+        assert all((tmp_path / file).exists() for file in entry.files)
+    others = set(names(folder)) - set(images(folder))
+    assert others == {"covers.db", "covers.db-shm", "covers.db-wal"}  # of the readers in this test
 
 
-async def test_a_second_demo_makes_missing_images_anew_and_leaves_the_ledger(
+async def test_a_second_demo_makes_missing_images_anew_and_a_failed_one_leaves_no_ledger(
     tmp_path: Path,
 ) -> None:
     await demo(tmp_path)
@@ -83,6 +70,15 @@ async def test_a_second_demo_makes_missing_images_anew_and_leaves_the_ledger(
     assert images(folder) == all_images
     assert (folder / "covers.db").read_bytes() == before
     assert command_of(second.err, "review") == ["review", "suno-cover-demo/covers.db"]
+
+    for name in ("covers.db", all_images[0]):
+        (folder / name).unlink()
+    (folder / all_images[0]).mkdir()  # where an image is to be saved
+    third = await demo(tmp_path)
+
+    assert third.code != ExitCode.DONE
+    assert "covers.db" not in names(folder)
+    assert "suno-cover review" not in third.err
 
 
 @needs_posix
@@ -102,21 +98,6 @@ async def test_a_demo_that_was_interrupted_leaves_no_ledger_and_the_next_one_is_
     assert "review" not in stopped.err
     assert ended.code == ExitCode.DONE
     assert states(tmp_path / "suno-cover-demo" / "covers.db") == {"saved": 12}
-
-
-async def test_a_demo_with_a_failure_leaves_no_ledger(tmp_path: Path) -> None:
-    folder = tmp_path / "suno-cover-demo"
-    await demo(tmp_path)
-    first = images(folder)[0]
-    for name in ("covers.db", first):
-        (folder / name).unlink()
-    (folder / first).mkdir()  # where an image is to be saved
-
-    ended = await demo(tmp_path)
-
-    assert ended.code != ExitCode.DONE
-    assert "covers.db" not in names(folder)
-    assert "suno-cover review" not in ended.err
 
 
 async def test_a_demo_refuses_the_folder_of_another_ledger(run: Run, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from suno_cover_async import (
 )
 from suno_cover_async.cli.exit_codes import ExitCode, exit_code
 from suno_cover_async.errors import AuthenticationError, InsufficientCreditsError
+from suno_cover_async.ledger.sqlite.tables import VERSION
 from suno_cover_async.sandbox import Fault, Kind
 from tests.support.answering import QUICK, Stage, play
 from tests.support.clients import connect
@@ -204,7 +205,7 @@ def test_a_ledger_of_before_is_read_as_it_is_and_learns_base_urls_when_it_is_wri
 
     play(scene)
     with contextlib.closing(sqlite3.connect(path)) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (2,)
+        assert database.execute("PRAGMA user_version").fetchone() == (VERSION,)
         assert len(database.execute("SELECT * FROM base_urls").fetchall()) == 1
 
 

@@ -335,9 +335,9 @@ def test_a_large_file_takes_little_memory(tmp_path: Path) -> None:
     assert song.stat().st_size > size
 
 
-def test_a_cover_of_16_mb_fits_every_format(tmp_path: Path) -> None:
+def test_a_cover_of_16_mb_fits_the_formats_with_the_narrowest_bounds(tmp_path: Path) -> None:
     large = RED + bytes(16_000_000 - len(RED))
-    for suffix in FORMATS:
+    for suffix in ("flac", "opus"):  # a block has 24 bits for its size, a page of Ogg 64 KiB
         song = audio_file(tmp_path, suffix)
         before = decoded(song)
 
