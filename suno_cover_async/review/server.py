@@ -105,6 +105,8 @@ async def listen(
             shutdown_timeout=_SHUTDOWN,
         )
         stack.push_async_callback(runner.cleanup)
+        # Before that: a connection that is accepted during the clean-up would never be closed.
+        stack.callback(listener.close)
         await runner.setup()
         await listener.start_serving()
         yield {person: url(token) for person, token in sessions.tokens.items()}

@@ -118,3 +118,27 @@ async def begin_of_answer(stream: Stream, request: bytes) -> bytes:
         return await reader.readexactly(12)
     except (ConnectionError, asyncio.IncompleteReadError):
         return b""
+
+
+async def test_while_it_ends_no_further_connection_is_accepted(tmp_path: Path) -> None:
+    """Such a connection would be served without a ledger, for as long as the process lives."""
+    async with contextlib.AsyncExitStack() as stack:
+        page = await stack.enter_async_context(entered(await a_ledger(tmp_path)))
+        _, choosing = await asyncio.open_connection("127.0.0.1", page.port)
+        choosing.write(page.head_of_a_choice(1, 100))  # its body never comes
+        await choosing.drain()
+        await page.get("api/summary")
+        ending = asyncio.create_task(stack.pop_all().aclose())
+        while not ending.done():
+            try:
+                _, other = await asyncio.open_connection("127.0.0.1", page.port)
+            except ConnectionResetError:
+                continue  # it was not accepted yet
+            except ConnectionRefusedError:
+                break
+            other.close()
+        refused_before_the_end = not ending.done()
+        choosing.close()
+        await ending
+
+    assert refused_before_the_end
