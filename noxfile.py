@@ -13,7 +13,7 @@ nox.options.error_on_missing_interpreters = False  # they are skipped, and nox s
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 
-PYTEST = ("-m", "pytest", "--numprocesses=4")  # some of them wait while others work
+PYTEST = ("-m", "pytest", "--numprocesses=4", "--dist=worksteal")  # some wait while others work
 EVERY_DAY = ("tests/unit", "tests/integration")
 
 # What a wheel might lack, or hold otherwise than the checkout.
