@@ -164,7 +164,7 @@ async def test_ctrl_c_during_a_single_request_promises_nothing(sandbox: Sandbox)
 async def test_on_a_terminal_each_wait_shows_its_age_until_it_ends(
     run: Run, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    sandbox.scenario = Scenario(seconds=2.0, image_size=16)
+    sandbox.scenario = Scenario(seconds=8.0, image_size=16)  # the command needs time to start
     sandbox.add_music(["song"])
     await run("generate", "song", "--timeout", "0.1", *at(sandbox))
     task = sandbox.journal.bills[0].cover_task_id
