@@ -126,10 +126,7 @@ def open_to_share(ledger: Path) -> sqlite3.Connection:
     """
     ledger = _existing(ledger)
     try:
-        _refuse_damaged(ledger)
-        with contextlib.closing(_connect(ledger, "ro")) as database:
-            version = tables.version_of(database)
-        if version < tables.VERSION:
+        if _refuse_damaged(ledger) < tables.VERSION:
             migrated, lock = open_to_write(ledger)
             migrated.close()
             lock.release()
@@ -254,13 +251,13 @@ def _refuse_foreign(ledger: Path) -> None:
     raise problem
 
 
-def _refuse_damaged(ledger: Path) -> None:
-    """Check the ledger through a connection that cannot change it."""
+def _refuse_damaged(ledger: Path) -> int:
+    """Check the ledger as `_check` does, through a connection that cannot change it."""
     # A writing connection checkpoints the WAL into the file when it closes, so it would change a
     # damaged ledger. That file must stay as it is for a repair.
     mode = "ro" if _beside(ledger, "-wal").exists() else "ro&immutable=1"
     with contextlib.closing(_connect(ledger, mode)) as database:
-        _check(database, ledger)
+        return _check(database, ledger)
 
 
 def _check(database: sqlite3.Connection, ledger: Path) -> int:
