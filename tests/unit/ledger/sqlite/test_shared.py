@@ -76,7 +76,7 @@ def test_a_decision_is_synced_before_it_is_answered_and_not_while_it_holds_the_f
     path: Path, tmp_path: Path
 ) -> None:
     log = tmp_path / "strace"
-    process = traced(path, log, "-e", "trace=fsync,fdatasync,pwrite64", choices=2)
+    process = traced(path, log, "-e", "trace=fsync,fdatasync,pwrite64", choices=3)
     assert line(process) == "open"
     go_on(process)
     assert line(process) == "chosen"
@@ -84,6 +84,7 @@ def test_a_decision_is_synced_before_it_is_answered_and_not_while_it_holds_the_f
     go_on(process)
     assert line(process) == "chosen"
     calls = re.findall(r"(\w+)\(", log.read_text()[first:])
+    go_on(process)  # it waited, so that the log had nothing of its end, when SQLite syncs as well
     process.communicate()
 
     assert len(calls) > 1
