@@ -1,0 +1,63 @@
+"""Connect to a PostgreSQL server, with settings that keep a commit durable and a lock short.
+
+It must not know what any table holds.
+"""
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from suno_cover_async.postgres.url import DatabaseUrl
+
+Connection = psycopg.Connection[TupleRow]
+
+OLDEST_SERVER = 130_000
+"""The oldest version of PostgreSQL that has what we use, as `server_version` counts."""
+
+# A host that vanished is noticed within half a minute, and a connection is tried for ten seconds:
+# the URL may say otherwise, since its own parameters win.
+_DEFAULTS = {
+    "connect_timeout": "10",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+    "target_session_attrs": "read-write",
+}
+
+# A process that was stopped in the middle of a transaction holds its locks: the server ends it after
+# `idle_in_transaction_session_timeout`, and whoever waits gives up after `lock_timeout` and tries
+# again. A commit that was answered is on the disk, whatever the role or the database is set to;
+# `remote_apply` is stricter than `on`, and stays.
+_SETTINGS = """
+    SELECT
+        set_config('search_path', %s, false),
+        set_config('client_encoding', 'UTF8', false),
+        set_config('idle_in_transaction_session_timeout', '15s', false),
+        set_config('lock_timeout', '10s', false),
+        set_config('synchronous_commit', CASE current_setting('synchronous_commit')
+            WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false)
+"""
+
+
+def connect(url: DatabaseUrl, application: str) -> Connection:
+    """Connect in autocommit mode; it blocks, for ten seconds at most unless the URL says otherwise.
+
+    Args:
+        url: The URL. Our tables are looked up in its schema alone.
+        application: What the server's list of connections shows; it must hold no secret.
+
+    Raises:
+        psycopg.Error: The server cannot be reached, or refuses; the text may hold a secret, so show
+            it by `url.hide` only.
+    """
+    given = psycopg.conninfo.conninfo_to_dict(url.conninfo)
+    defaults = {name: value for name, value in _DEFAULTS.items() if name not in given}
+    connection = psycopg.connect(
+        url.conninfo, autocommit=True, application_name=application, **defaults
+    )
+    try:
+        connection.execute(_SETTINGS, (url.schema,))
+    except BaseException:
+        connection.close()
+        raise
+    return connection

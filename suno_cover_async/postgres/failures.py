@@ -1,0 +1,36 @@
+"""Tell what an error of PostgreSQL means for a transaction: repeat it, or give up.
+
+It must not know what a transaction was about.
+"""
+
+import psycopg
+
+_CONFLICTS = ("40001", "40P01", "55P03")  # serialization, deadlock, a lock not granted in time
+_PASSING = (
+    "08",  # the connection failed
+    "53",  # the server lacks memory, disk or connections
+    "57P",  # the server shuts down, starts, or an administrator ended the connection
+    "25P03",  # the server ended a session that stood still in a transaction
+    "25006",  # the server became a standby that refuses to write
+    "58",  # the server's own disk failed
+)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Return whether the same transaction may succeed later, over a new connection."""
+    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | psycopg.Error):
+        return False
+    if error.sqlstate is None:  # the connection was lost, or could not be made
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return error.sqlstate.startswith(_PASSING) or is_conflict(error)
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Return whether another transaction was in the way, so that repeating it at once is right."""
+    return isinstance(error, psycopg.Error) and error.sqlstate in _CONFLICTS
+
+
+def reason_of(error: BaseException) -> str:
+    """Return an error's text in one line; it may hold a secret of the URL."""
+    text = str(error).strip() or type(error).__name__
+    return " ".join(text.split())
