@@ -3,6 +3,7 @@
 It owns what counts as another catalog, and the checks of each track. It submits nothing.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import AsyncExitStack
@@ -12,11 +13,13 @@ from suno_cover_async.batch.catalog import Catalog
 from suno_cover_async.common import validation
 from suno_cover_async.common.disk import in_thread
 from suno_cover_async.ledger.ledger import Ledger
+from suno_cover_async.ledger.run_steps import Intake
 from suno_cover_async.models import Track
 
 _log = logging.getLogger("suno_cover_async")
 
 _PAGE = 5_000
+_AGAIN_SECONDS = 1.0  # between two questions whether another run has added the catalog
 
 
 async def add_all(ledger: Ledger, tracks: Iterable[Track | str]) -> None:
@@ -33,22 +36,28 @@ async def add_all(ledger: Ledger, tracks: Iterable[Track | str]) -> None:
 async def replace_waiting(ledger: Ledger, tracks: Iterable[Track | str]) -> int:
     """Add a whole catalog in place of the tracks that wait, unless the ledger has it already.
 
+    If another run is adding it, this waits until that is done, or does it if that run ends before.
+
     Returns:
         How many tracks of another catalog were dropped; some may be in this one too.
 
     Raises:
         ValueError: A track is invalid; then the ledger has none of them.
         TypeError: `tracks` is a string, or yields something other than tracks and ids.
-        LedgerError: The ledger cannot be written.
+        LedgerError: The ledger cannot be written, or other runs work on another catalog.
     """
     if isinstance(tracks, str | bytes):
         raise TypeError("tracks must be an iterable; for a file, give read_catalog(path)")
     fingerprint = None
     if isinstance(tracks, Catalog):
         fingerprint = await in_thread(tracks.fingerprint)
-        if fingerprint is not None and await ledger.holds(fingerprint):
+    while True:
+        what, dropped = await ledger.begin_intake(fingerprint)
+        if what is Intake.NONE:
             return 0
-    dropped = await ledger.forget_waiting()
+        if what is Intake.OURS:
+            break
+        await asyncio.sleep(_AGAIN_SECONDS)
     try:
         rest = map(_track, tracks)
         while page := list(islice(rest, _PAGE)):
@@ -68,6 +77,7 @@ async def add_each(
     Raises:
         Exception: The iteration over `tracks` raised it, or as `add_all`.
     """
+    await ledger.follow()
     arriving = aiter(tracks)
     async with AsyncExitStack() as stack:
         if isinstance(arriving, AsyncGenerator):

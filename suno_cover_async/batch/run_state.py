@@ -70,6 +70,7 @@ class RunState:
         """Submit no further new track; those that are paid for or possibly billed go on."""
         self.reached_max_covers = True
         self._tracks.submit_nothing_new()
+        self._ledger.release_waiting()
 
     def finish(self) -> None:
         """Submit nothing more: cancel what waits for its turn, end the queue of tracks."""
@@ -77,6 +78,7 @@ class RunState:
             return
         self.finishing = True
         self._tracks.finish()
+        self._ledger.release_waiting()
         for task in self._cancelled_by_finish:
             _cancel_once(task)
 
@@ -112,7 +114,9 @@ class RunState:
         if what in {Consequence.STOP_SUBMITTING, Consequence.ABORT}:
             self.halt(error, at_once=what is Consequence.ABORT)
             return ()
-        if what is not Consequence.LEFT:
+        if what is Consequence.LEFT:
+            await self._ledger.put_off(entry)
+        else:
             error.retryable = False  # the next run does not continue with this track
             state = TrackState.FAILED if what is Consequence.FAILED else TrackState.ATTENTION
             await self._ledger.ended(

@@ -81,6 +81,8 @@ class TrackSubmitter:
             if await self._ledger.submitting(entry, at_most=self._max_covers):
                 self._under_way.begin(entry)
                 return True
+            if self._run.finishing:  # the entry was released
+                return False
             if not self._under_way.numbers and not changed.is_set():
                 self._run.reach_max_covers()
                 break

@@ -10,16 +10,16 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncGenerator, Generator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self, TypeVar
 
 from suno_cover_async.common.tasks import is_part_of
 from suno_cover_async.errors import ClientUsageError, LedgerError
-from suno_cover_async.ledger import steps
+from suno_cover_async.ledger import run_steps, steps
 from suno_cover_async.ledger.choices import Choices
 from suno_cover_async.ledger.entry import LedgerEntry, LedgerRun, TrackState, read_run
 from suno_cover_async.ledger.recorder import Recorder
+from suno_cover_async.ledger.run_steps import HeldBy
 from suno_cover_async.ledger.sqlite.store import SqliteStore
 from suno_cover_async.ledger.steps import Totals
 from suno_cover_async.models import CoverTask
@@ -31,7 +31,6 @@ T = TypeVar("T")
 _log = logging.getLogger("suno_cover_async")
 
 _PAGE = 1_000
-_NO_RUN = 0  # the first run has the number 1
 
 
 class Ledger(Recorder):
@@ -70,6 +69,7 @@ class Ledger(Recorder):
         self._leased = False
         self._writer: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._heartbeat: asyncio.Task[None] | None = None
 
     @classmethod
     def copy_of(cls, path: str | os.PathLike[str]) -> Self:
@@ -179,7 +179,8 @@ class Ledger(Recorder):
     @property
     def unwritten(self) -> tuple[CoverTask, ...]:
         """Return cover tasks that the API accepted and that a failed commit did not write."""
-        works = self._store.unwritten
+        kept = self._store.unwritten
+        works = [work.work if isinstance(work, HeldBy) else work for work in kept]
         return tuple(work.task for work in works if isinstance(work, steps.Submitted))
 
     async def entries(self, *states: TrackState) -> AsyncGenerator[LedgerEntry, None]:
@@ -213,7 +214,7 @@ class Ledger(Recorder):
     async def unsaved(self, limit: int) -> list[LedgerEntry]:
         """Return covers whose images are not saved, oldest first; raises as `entries` does."""
         async with self._store.snapshot() as snapshot:
-            return await snapshot.read(steps.unsaved(_NO_RUN, limit))
+            return await snapshot.read(steps.unsaved(limit))
 
     @contextlib.asynccontextmanager
     async def choices(self) -> AsyncGenerator[Choices, None]:
@@ -265,15 +266,45 @@ class Ledger(Recorder):
             )
         self._leased = True
         try:
-            self._run = await self._store.do(steps.begin_run(account, self.name))
+            begun = await self._store.do(run_steps.begin_run(account, self.name))
+            self._run = begun.number
+            if begun.foreign:
+                _log.warning(
+                    "%d tracks of the ledger %s belong to other accounts and are left to their "
+                    "runs; if an account only got a new key: suno-cover ledger forget-account",
+                    *(begun.foreign, self.name),
+                )
+            self._heartbeat = None
+            if begun.beat_seconds is not None:
+                self._heartbeat = asyncio.create_task(self._beat(begun.beat_seconds))
             try:
                 yield
             finally:
+                if self._heartbeat is not None:
+                    self._heartbeat.cancel()
                 with contextlib.suppress(LedgerError):  # no later step needs it
-                    ended_at = datetime.now(UTC)
-                    await self._store.do(steps.change_run(self._run, ended_at=ended_at))
+                    await self._store.do(run_steps.end_run(self._run))
         finally:
             self._leased = False
+
+    async def _beat(self, seconds: float) -> None:
+        """Tell the store every few seconds that this run is alive, until it was given up."""
+        # It runs in the event loop and not in a thread: a process whose loop hangs does not work on
+        # its tracks, and others must get them.
+        while True:
+            await asyncio.sleep(seconds)
+            await self._store.do(run_steps.beat(self._run))
+
+    async def lost(self) -> None:
+        """Wait until this run cannot go on; it lasts as long as the lease otherwise.
+
+        Raises:
+            LedgerError: The run was given up for dead, or the ledger cannot be written.
+        """
+        if self._heartbeat is not None:
+            await asyncio.wait([self._heartbeat])
+            if not self._heartbeat.cancelled():
+                self._heartbeat.result()
 
     def used_by(self, work: asyncio.Task[None]) -> None:
         """Set the task that closing waits for: the one of `cover_catalog` that holds the lease.

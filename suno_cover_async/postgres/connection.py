@@ -57,9 +57,10 @@ def connect(url: DatabaseUrl, application: str) -> Connection:
     """
     given = psycopg.conninfo.conninfo_to_dict(url.conninfo)
     defaults = {name: value for name, value in _DEFAULTS.items() if name not in given}
-    connection = psycopg.connect(
-        url.conninfo, autocommit=True, application_name=application, **defaults
+    conninfo = psycopg.conninfo.make_conninfo(
+        url.conninfo, application_name=application, **defaults
     )
+    connection = psycopg.connect(conninfo, autocommit=True)
     try:
         connection.execute(_SETTINGS, (url.schema,))
     except BaseException:
