@@ -51,13 +51,12 @@ async def replace_waiting(ledger: Ledger, tracks: Iterable[Track | str]) -> int:
     fingerprint = None
     if isinstance(tracks, Catalog):
         fingerprint = await in_thread(tracks.fingerprint)
-    while True:
-        what, dropped = await ledger.begin_intake(fingerprint)
-        if what is Intake.NONE:
-            return 0
-        if what is Intake.OURS:
-            break
+    # No event tells when another process has added it.
+    while (what := await ledger.begin_intake(fingerprint)) is Intake.WAIT:  # noqa: ASYNC110
         await asyncio.sleep(_AGAIN_SECONDS)
+    if what is Intake.NONE:
+        return 0
+    dropped = await ledger.forget_waiting()
     try:
         rest = map(_track, tracks)
         while page := list(islice(rest, _PAGE)):

@@ -169,9 +169,10 @@ class LedgerHolder(Record):
         host: The name of its machine.
         process: Its process id there.
         began_at: When it began, in UTC.
+        has_ended: Whether it ended, and keeps tracks only until no submit of it can be on its way.
         heard_at: When the ledger last heard of it, in UTC, by the clock of the database.
-        given_up: Whether it was given up for dead: its tracks are free for other runs.
         tracks: How many tracks it holds.
+        holds_since: Since when it holds the first of them, by the same clock; None without any.
         submitted: Its submits so far, new and adopted.
     """
 
@@ -179,9 +180,10 @@ class LedgerHolder(Record):
     host: str
     process: int
     began_at: datetime
+    has_ended: bool
     heard_at: datetime
-    given_up: bool
     tracks: int
+    holds_since: datetime | None
     submitted: int
 
     @property

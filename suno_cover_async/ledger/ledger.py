@@ -22,7 +22,9 @@ from suno_cover_async.ledger.recorder import Recorder
 from suno_cover_async.ledger.run_steps import HeldBy
 from suno_cover_async.ledger.sqlite.store import SqliteStore
 from suno_cover_async.ledger.steps import Totals
+from suno_cover_async.ledger.store import Store
 from suno_cover_async.models import CoverTask
+from suno_cover_async.postgres.url import is_postgres_url
 
 __all__ = ["Ledger", "Totals"]
 
@@ -60,11 +62,20 @@ class Ledger(Recorder):
         """Set the path; nothing is opened before `async with`.
 
         Args:
-            path: The file, created if it does not exist. None keeps the ledger without a file, for
-                as long as it is open.
+            path: The file, created if it does not exist; or the URL of a PostgreSQL database where
+                `suno-cover ledger init` made a ledger, `postgresql://user@host/database`. None
+                keeps the ledger without a file, for as long as it is open.
+
+        Raises:
+            ValueError: It begins as a URL of a PostgreSQL database and is none.
+            ModuleNotFoundError: A URL needs the extra `postgres`.
         """
-        self._path = None if path is None else Path(path)
-        super().__init__(SqliteStore(self._path))
+        self._path: Path | None = None
+        if isinstance(path, str) and is_postgres_url(path):
+            super().__init__(_postgres_store(path))
+        else:
+            self._path = None if path is None else Path(path)
+            super().__init__(SqliteStore(self._path))
         self._is_open = False
         self._leased = False
         self._writer: asyncio.Task[None] | None = None
@@ -313,6 +324,14 @@ class Ledger(Recorder):
         """
         self._writer = work
         work.add_done_callback(self._forget_writer)
+
+
+def _postgres_store(url: str) -> Store:
+    from suno_cover_async.ledger.postgres.store import (  # noqa: PLC0415 - an extra
+        PostgresStore,
+    )
+
+    return PostgresStore(url)
 
 
 @contextlib.contextmanager

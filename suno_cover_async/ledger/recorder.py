@@ -46,13 +46,8 @@ class Recorder:
         """Return the number of music tasks in each state."""
         return self._store.do(steps.count)
 
-    def begin_intake(self, fingerprint: str | None) -> "asyncio.Future[tuple[Intake, int]]":
-        """Begin to work on a catalog, and return whether to add it.
-
-        If so, the tracks for which nothing was sent were dropped, as it replaces them.
-
-        Returns:
-            What to do about the catalog, and how many music tasks were dropped.
+    def begin_intake(self, fingerprint: str | None) -> "asyncio.Future[Intake]":
+        """Begin to work on a catalog, and return what to do about adding it.
 
         Raises:
             LedgerError: Other runs work on another catalog.

@@ -12,7 +12,6 @@ import attrs
 
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState, read_entry
-from suno_cover_async.ledger.steps import forget_waiting
 from suno_cover_async.ledger.store import Transaction, Work
 
 T = TypeVar("T")
@@ -132,26 +131,24 @@ class Intake(enum.Enum):
     WAIT = "wait"
 
 
-def begin_intake(run: int, fingerprint: str | None, ledger: str) -> Work[tuple[Intake, int]]:
-    """Begin to work on a catalog: join the runs that work on it, or drop what waits and add it.
-
-    Returns:
-        A step that returns what the run does, and how many waiting tracks it dropped.
+def begin_intake(run: int, fingerprint: str | None, ledger: str) -> Work[Intake]:
+    """Begin to work on a catalog: join the runs that work on it, or begin to add it.
 
     Raises:
         LedgerError: By the step: other runs work on another catalog.
     """
     catalog = fingerprint or f"a catalog without a file, of run {run}"
 
-    def work(there: Transaction) -> tuple[Intake, int]:
+    def work(there: Transaction) -> Intake:
         others = _others_with_another(there, run, catalog, ledger)
         if fingerprint is not None and there.catalog() == fingerprint:
             there.work_on(run, catalog)
-            return Intake.NONE, 0
+            return Intake.NONE
         if others:
-            return Intake.WAIT, 0
+            return Intake.WAIT
         there.work_on(run, catalog)
-        return Intake.OURS, forget_waiting(there)
+        there.set_catalog(None)
+        return Intake.OURS
 
     return work
 

@@ -32,6 +32,7 @@ Totals = dict[TrackState, int]
 
 _PAGE = 1_000
 _ALL = 1_000_000_000
+_NO_RUN = 0  # the first run has the number 1
 _ENDED = (TrackState.FAILED, TrackState.ATTENTION)
 
 
@@ -42,7 +43,13 @@ def change_run(number: int, **values: Any) -> Work[None]:
 
 
 def forget_account(there: Transaction) -> None:
-    """Remove the account, and the base URLs where the API answered that account."""
+    """Remove the account, and the base URLs where the API answered that account.
+
+    Raises:
+        LedgerError: Runs are at work.
+    """
+    for number, host, _ in there.others(_NO_RUN):
+        raise LedgerError(f"run {number} on {host} is at work: let that end first")
     there.forget_account()
     there.drop_base_urls()
 
