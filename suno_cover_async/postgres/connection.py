@@ -5,6 +5,7 @@ It must not know what any table holds.
 
 try:
     import psycopg
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
     from psycopg.rows import TupleRow
 except ImportError as _error:
     raise ModuleNotFoundError(
@@ -75,6 +76,6 @@ def connect(url: DatabaseUrl, application: str) -> Connection:
 
 
 def _conninfo(url: DatabaseUrl, application: str) -> str:
-    given = psycopg.conninfo.conninfo_to_dict(url.conninfo)
+    given = conninfo_to_dict(url.conninfo)
     defaults = {name: value for name, value in _DEFAULTS.items() if name not in given}
-    return psycopg.conninfo.make_conninfo(url.conninfo, application_name=application, **defaults)
+    return make_conninfo(url.conninfo, application_name=application, **defaults)

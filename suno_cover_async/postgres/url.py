@@ -105,25 +105,34 @@ def _forms(secret: str) -> set[str]:
     return {secret, plain, quote(plain), quote(plain, safe="")}
 
 
-def _read(url: str) -> DatabaseUrl | str:
-    """Return a URL's values, or what is wrong with it, in words that hold no secret."""
+def _split(url: str) -> tuple[re.Match[str], list[str]] | None:
+    """Return the parts of a URL, and its parameters; None if it is none."""
     parts = _URL.fullmatch(url) if url.isprintable() and " " not in url else None
     if parts is None or _BAD_PERCENT.search(url):
-        return _NOT_A_URL
+        return None
     try:
         unquote(url, errors="strict")
     except UnicodeDecodeError:
-        return _NOT_A_URL
-    hosts, path = parts["hosts"], parts["path"] or ""
+        return None
     parameters = parts["query"].split("&") if parts["query"] else []
-    if not all(map(_HOST.fullmatch, hosts.split(","))):
+    valid = (
+        *map(_HOST.fullmatch, parts["hosts"].split(",")),
+        *map(_PARAMETER.fullmatch, parameters),
+    )
+    return (parts, parameters) if all(valid) else None
+
+
+def _read(url: str) -> DatabaseUrl | str:
+    """Return a URL's values, or what is wrong with it, in words that hold no secret."""
+    split = _split(url)
+    if split is None:
         return _NOT_A_URL
-    if not all(map(_PARAMETER.fullmatch, parameters)):
-        return _NOT_A_URL
-    schema, passed, places, secrets = _DEFAULT_SCHEMA, list[str](), list[str](), set[str]()
-    secrets |= _forms(parts["password"] or "")
+    parts, parameters = split
+    schema, passed, places = _DEFAULT_SCHEMA, list[str](), list[str]()
+    secrets = _forms(parts["password"] or "")
     for parameter in parameters:
         name, _, value = parameter.partition("=")
+        name = unquote(name)
         if name == "schema":
             schema = unquote(value)
             continue
@@ -139,6 +148,7 @@ def _read(url: str) -> DatabaseUrl | str:
         )
     if schema != _DEFAULT_SCHEMA:
         places.append(f"schema={schema}")
+    hosts, path = parts["hosts"], parts["path"] or ""
     user = f"{parts['user']}@" if parts["user"] else ""
     login, query, shown = parts["login"] or "", "&".join(passed), "&".join(places)
     return DatabaseUrl(

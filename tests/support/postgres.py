@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Literal, TextIO
 from urllib.parse import quote
@@ -108,7 +108,7 @@ class Server:
             return cursor.fetchall() if cursor.description else []
 
     @contextlib.contextmanager
-    def database(self) -> Iterator[str]:
+    def database(self) -> Generator[str]:
         """The name of a new and empty database that the role owns."""
         name = f"test_{uuid4().hex}"
         self.execute(f"CREATE DATABASE {name} OWNER {ROLE} TEMPLATE template0")
@@ -166,7 +166,7 @@ class Server:
         )
         assert done.returncode == 0, f"{name} failed: {done.stdout}"
 
-    def _make(self, *, durable: bool) -> None:
+    def make(self, *, durable: bool) -> None:
         """Make the data and start it, with the role."""
         self._program(
             "initdb",
@@ -195,7 +195,7 @@ def _children(process: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def own_server(*, durable: bool = False) -> Iterator[Server]:
+def own_server(*, durable: bool = False) -> Generator[Server]:
     """A server of one test, which it may stop and crash, with or without syncs to the disk.
 
     Without them a crash of the machine would lose data, but `crash` does not.
@@ -209,7 +209,7 @@ def own_server(*, durable: bool = False) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def shared_server(meeting: Path) -> Iterator[Server]:
+def shared_server(meeting: Path) -> Generator[Server]:
     """The server of all processes that name the same folder; the last to leave ends it."""
     if not binaries():
         pytest.skip(MISSING)
@@ -234,7 +234,7 @@ def _begin(*, durable: bool) -> tuple[Server, TextIO]:
     owner = _owner()
     if owner:
         shutil.chown(folder, owner["user"], owner["group"])
-    server._make(durable=durable)
+    server.make(durable=durable)
     return server, lock
 
 

@@ -174,17 +174,16 @@ def test_a_refusal_says_why_and_shows_no_password(
 ) -> None:
     url = DatabaseUrl.parse(refusals(postgres_server, database_url)[what])
     assert url.has_password
-    try:
+
+    with pytest.raises(psycopg.Error) as refused:
         connect(url, "test")
-    except psycopg.Error as error:
-        refused = error
-    assert str(refused)
+
+    assert str(refused.value)
     search = Search(PASSWORD, quote(PASSWORD, safe=""), "4f1d9c2f", piece=8)
 
-    search.error("refused", refused)
-
+    search.error("refused", refused.value)
     assert search.hits == {}
-    assert "\n" not in str(refused)
+    assert "\n" not in str(refused.value)
 
 
 def test_a_url_that_the_driver_cannot_use_is_no_reason_to_wait(database_url: str) -> None:

@@ -19,6 +19,7 @@ WITH_PASSWORD = PLAIN.replace("label@", f"label:{quote(PASSWORD, safe='')}@")
 WITH_SECRETS = [
     WITH_PASSWORD,
     f"{PLAIN}?password={quote(PASSWORD)}",
+    f"{PLAIN}?pass%77ord={quote(PASSWORD)}",
     f"{PLAIN}?connect_timeout=1&sslpassword={quote(PASSWORD, safe='')}",
 ]
 
