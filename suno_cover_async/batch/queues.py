@@ -14,7 +14,7 @@ from suno_cover_async.ledger.entry import LedgerEntry, TrackState
 from suno_cover_async.ledger.ledger import Ledger
 
 _PAGE = 20
-_AGAIN_SECONDS = 5.0  # between two questions whether other runs left anything
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0  # seconds until other runs may have left something
 _PAID = [TrackState.SUBMITTED]
 _BEGUN = [*_PAID, TrackState.SUBMITTING]
 _OPEN = [*_BEGUN, TrackState.WAITING]
@@ -50,6 +50,7 @@ class TrackQueue:
         self._ready = asyncio.Event()
         self._ready.set()
         self._changed = asyncio.Event()
+        self._wait_seconds = _FIRST_WAIT
 
     def grown(self) -> None:
         """Wake `ready`: the ledger has further entries."""
@@ -92,7 +93,10 @@ class TrackQueue:
             while not self._page:
                 states, complete = self._states, self._complete
                 self._page.extend(await self._ledger.claim(states, _PAGE) if states else ())
-                if self._page or states is not self._states:
+                if self._page:
+                    self._wait_seconds = _FIRST_WAIT
+                    break
+                if states is not self._states:
                     continue
                 if not complete:
                     return None
@@ -112,12 +116,13 @@ class TrackQueue:
         return await self._ledger.others_hold([*states, *self._awaited])
 
     async def _wait(self) -> None:
-        """Wait for a few seconds, or until this run has another order."""
+        """Wait for up to 5 seconds, longer each time, or until this run has another order."""
         self._changed.clear()
         await self._on_wait()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_AGAIN_SECONDS):
+            async with asyncio.timeout(self._wait_seconds):
                 await self._changed.wait()
+        self._wait_seconds = min(_LONGEST_WAIT, 2 * self._wait_seconds)
 
 
 class DownloadQueue:

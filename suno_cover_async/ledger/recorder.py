@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from suno_cover_async.ledger import run_steps, steps
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState
+from suno_cover_async.ledger.reader import LedgerReader
 from suno_cover_async.ledger.run_steps import Intake
 from suno_cover_async.ledger.steps import Outlook, Totals
 from suno_cover_async.ledger.store import Store, Work
@@ -18,8 +19,8 @@ from suno_cover_async.models import CoverDetails, CoverTask, Track
 T = TypeVar("T")
 
 
-class Recorder:
-    """The steps of a run; `Ledger` adds the opening, the account and the reading.
+class Recorder(LedgerReader):
+    """The steps of a run; `Ledger` adds the opening and the account.
 
     Each method does its work in the order of calls, whether or not its future is awaited; the
     future is done once the step is on the disk.
@@ -27,7 +28,7 @@ class Recorder:
 
     def __init__(self, store: Store) -> None:
         """Record into this store, as no run yet."""
-        self._store = store
+        super().__init__(store)
         self._run = 0
 
     def note_balance(

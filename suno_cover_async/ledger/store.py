@@ -272,6 +272,17 @@ class Store(Protocol):
         """Return the steps with `keep` whose commit failed and that were not written since."""
         ...
 
+    async def make(self) -> int:
+        """Make the ledger, or move it to this version, where that is a step of its own.
+
+        Returns:
+            The version that was there; 0 if there was no ledger.
+
+        Raises:
+            LedgerError: It has a newer version, cannot be made, or is made by opening it.
+        """
+        ...
+
     async def open(self) -> None:
         """Open the store for writing; a cancellation leaves it closed.
 

@@ -26,7 +26,7 @@ from suno_cover_async.ledger.sqlite.failures import (
     unusable,
 )
 from suno_cover_async.ledger.sqlite.lock import FileLock
-from suno_cover_async.ledger.sqlite.private import open_copy, open_privately
+from suno_cover_async.ledger.sqlite.private import open_privately
 from suno_cover_async.ledger.sqlite.shared import SharedConnection
 from suno_cover_async.ledger.sqlite.statements import prepare_to_hold, transaction
 from suno_cover_async.ledger.store import SharedAccess, Snapshot, Transaction, Work
@@ -41,10 +41,12 @@ class SqliteStore:
     The contract of its methods is documented in `store.Store`.
     """
 
-    def __init__(self, path: Path | None, *, is_copy: bool = False) -> None:
-        """Set the path; nothing is opened yet. A copy is not written to the path's file."""
+    def __init__(
+        self, path: Path | None, *, copy: Callable[[], sqlite3.Connection] | None = None
+    ) -> None:
+        """Set the path; nothing is opened yet. `copy` opens a private copy in place of the file."""
         self._path = path
-        self._is_copy = is_copy
+        self._copy = copy
         self._writer: Writer | None = None
         self._is_open = False
 
@@ -58,6 +60,10 @@ class SqliteStore:
         """Return the steps with `keep` whose commit failed and that were not written since."""
         return () if self._writer is None else self._writer.unwritten
 
+    async def make(self) -> int:
+        """Refuse: opening the ledger makes it."""
+        raise LedgerError(f"the ledger {self.name} is a file, which is made when a run opens it")
+
     async def open(self) -> None:
         """Open the ledger for writing."""
         try:
@@ -68,10 +74,10 @@ class SqliteStore:
 
     def _open(self) -> None:
         lock = None
-        if self._path is None:
+        if self._copy is not None:
+            database = self._copy()
+        elif self._path is None:
             database = open_privately()
-        elif self._is_copy:
-            database = open_copy(self._path)
         else:
             database, lock = open_to_write(self._path)
         self._writer, self._is_open = Writer(_Database(database, lock, self.name)), True
@@ -84,7 +90,7 @@ class SqliteStore:
 
     async def _off_the_loop(self, act: Callable[[], None]) -> None:
         """Call `act` in a thread if the ledger has a file, since a disk may be slow."""
-        if self._path is None:
+        if self._path is None and self._copy is None:
             act()
         else:
             await in_thread(act)
