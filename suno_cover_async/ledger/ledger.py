@@ -17,6 +17,7 @@ from typing import Self, TypeVar
 from suno_cover_async.common.tasks import is_part_of
 from suno_cover_async.errors import ClientUsageError, LedgerError
 from suno_cover_async.ledger import run_steps, steps
+from suno_cover_async.ledger.heartbeat import Heartbeat
 from suno_cover_async.ledger.recorder import Recorder
 from suno_cover_async.ledger.run_steps import HeldBy
 from suno_cover_async.ledger.sqlite.private import open_copy
@@ -86,7 +87,7 @@ class Ledger(Recorder):
         self._leased = False
         self._writer: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._heartbeat: asyncio.Task[None] | None = None
+        self._heartbeat: Heartbeat | None = None
 
     @classmethod
     def copy_of(cls, path: str | os.PathLike[str]) -> Self:
@@ -257,37 +258,34 @@ class Ledger(Recorder):
                     "runs; if an account only got a new key: suno-cover ledger forget-account",
                     *(begun.foreign, self.name),
                 )
-            self._heartbeat = None
-            if begun.beat_seconds is not None:
-                self._heartbeat = asyncio.create_task(self._beat(begun.beat_seconds))
-            try:
-                yield
-            finally:
-                if self._heartbeat is not None:
-                    self._heartbeat.cancel()
-                with contextlib.suppress(LedgerError):  # no later step needs it
-                    await self._store.do(run_steps.end_run(self._run))
+            async with contextlib.AsyncExitStack() as stack:
+                if begun.beat_seconds is not None:
+                    self._heartbeat = Heartbeat(self._beat, begun.beat_seconds)
+                    await stack.enter_async_context(self._heartbeat.going())
+                try:
+                    yield
+                finally:
+                    with contextlib.suppress(LedgerError):  # no later step needs it
+                        await self._store.do(run_steps.end_run(self._run))
         finally:
             self._leased = False
+            self._heartbeat = None
 
-    async def _beat(self, seconds: float) -> None:
-        """Tell the store every few seconds that this run is alive, until it was given up."""
-        # It runs in the event loop and not in a thread: a process whose loop hangs does not work on
-        # its tracks, and others must get them.
-        while True:
-            await asyncio.sleep(seconds)
-            await self._store.do(run_steps.beat(self._run))
+    async def _beat(self) -> None:
+        await self._store.do(run_steps.beat(self._run))
+
+    def has_its_tracks(self) -> bool:
+        """Return whether this run was heard of lately, so that no other run has its tracks."""
+        return self._heartbeat is None or self._heartbeat.is_fresh
 
     async def lost(self) -> None:
-        """Wait until this run cannot go on; it lasts as long as the lease otherwise.
+        """Wait until this run cannot go on; return when it ends, or at once if it needs no beats.
 
         Raises:
             LedgerError: The run was given up for dead, or the ledger cannot be written.
         """
         if self._heartbeat is not None:
-            await asyncio.wait([self._heartbeat])
-            if not self._heartbeat.cancelled():
-                self._heartbeat.result()
+            await self._heartbeat.lost()
 
     def used_by(self, work: asyncio.Task[None]) -> None:
         """Set the task that closing waits for: the one of `cover_catalog` that holds the lease.

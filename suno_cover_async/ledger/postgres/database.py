@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import backoff
 import psycopg
 
 from suno_cover_async.errors import LedgerError
@@ -24,8 +23,7 @@ from suno_cover_async.postgres.url import DatabaseUrl
 
 _LONGEST_FAILURE = 60.0  # seconds; a server restarts within these
 _LONGEST_HURRIED = 5.0  # seconds, once the ledger is being closed
-_LONGEST_WAIT = 2.0  # seconds between two attempts
-_HURRIED_WAIT = 0.2  # the same, once the ledger is being closed
+_FIRST_WAIT, _LONGEST_WAIT = 0.1, 2.0  # seconds between two attempts
 
 
 class PostgresDatabase:
@@ -81,8 +79,7 @@ class PostgresDatabase:
         # anything is done again. So no step is done twice.
         answers: list[Any] = []
         unsure: str | None = None
-        waits = backoff.expo(base=2, factor=0.1, max_value=_LONGEST_WAIT)
-        next(waits)
+        wait = _FIRST_WAIT
         while True:
             try:
                 connection = self._connected()
@@ -102,8 +99,9 @@ class PostgresDatabase:
                     raise CommitFailedError(error) from None
                 if self._has_failed_for_too_long():
                     raise CommitFailedError(error) from None
-                if self._hurried.wait(next(waits) or 0.0):
-                    time.sleep(_HURRIED_WAIT)
+                if self._hurried.wait(wait):
+                    time.sleep(_FIRST_WAIT)
+                wait = min(2 * wait, _LONGEST_WAIT)
         self._failing_since = None
         return answers
 
