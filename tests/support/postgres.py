@@ -7,7 +7,6 @@ This module is also the keeper's program.
 """
 
 import contextlib
-import fcntl
 import os
 import random
 import select
@@ -27,6 +26,9 @@ import attrs
 import psycopg
 import pytest
 
+if sys.platform != "win32":
+    import fcntl
+
 ROLE = "cover"
 PASSWORD = "canary:p/a@s?s#w%r&d=é-4f1d9c2e"
 """The password of the role; percent-encoded in a URL, and to be found nowhere else."""
@@ -45,6 +47,8 @@ _UNSAFE_AND_FAST = "fsync = off\nfull_page_writes = off\n"
 
 def binaries() -> Path | None:
     """The folder with a server's programs: that of PATH, or Debian's newest."""
+    if not sys.platform.startswith("linux"):  # the keeper and `crash` need it
+        return None
     found = shutil.which("initdb")
     folders = [Path(found).resolve().parent] if found else []
     debian = Path("/usr/lib/postgresql").glob("[0-9]*/bin")
