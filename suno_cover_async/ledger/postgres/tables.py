@@ -15,7 +15,8 @@ VERSION = 1
 
 # Columns that SQLite's tables have too are of the same kinds here: moments are seconds since 1970,
 # flags are 0 or 1, and lists are JSON text. `holder` is the run that works on a track, and
-# `heard_at` when that run was alive, by the server's clock. `titles` are the keys of `names` in
+# `heard_at` when that run was alive, by the server's clock; `returned_at` is when it was heard again
+# after beats that were missed. `titles` are the keys of `names` in
 # small letters, for the search.
 _LEDGER = """
     CREATE TABLE ledger (
@@ -35,6 +36,7 @@ _LEDGER = """
         began_at double precision NOT NULL,
         ended_at double precision,
         heard_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        returned_at timestamptz,
         released_at timestamptz,
         balance_before double precision,
         balance_after double precision,
