@@ -53,7 +53,7 @@ class Begun:
     Attributes:
         number: Its number.
         beat_seconds: How often it must say that it is alive; None if it need not.
-        foreign: How many tracks that are not finished belong to other accounts.
+        foreign: How many tracks without a finished cover belong to other accounts.
     """
 
     number: int

@@ -42,7 +42,7 @@ class Transaction(Protocol):
         ...
 
     def count_foreign(self, account: str) -> int:
-        """Return how many tracks that are not finished belong to other accounts than this one."""
+        """Return how many tracks without a finished cover belong to other accounts."""
         ...
 
     def has_base_url(self, base_url: str) -> bool:

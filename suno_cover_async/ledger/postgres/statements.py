@@ -25,7 +25,7 @@ _FREE = """
     tracks.holder IS NULL AND coalesce(put_off, 0) < ? AND (tracks.account IS NULL
         OR tracks.account = (SELECT runs.account FROM runs WHERE runs.number = ?))
 """
-_UNFINISHED = "state IN ('submitting', 'submitted', 'covered')"
+_PAID = "state IN ('submitting', 'submitted')"
 
 
 def transaction(connection: Connection, *, writes: bool = True) -> Transaction:
@@ -73,7 +73,7 @@ class _Transaction(Statements):
         self._execute("UPDATE tracks SET account = NULL WHERE number = ?", number)
 
     def count_foreign(self, account: str) -> int:
-        query = f"SELECT count(*) FROM tracks WHERE {_UNFINISHED} AND account <> ?"  # noqa: S608 - a constant of ours
+        query = f"SELECT count(*) FROM tracks WHERE {_PAID} AND account <> ?"  # noqa: S608 - a constant of ours
         return int(self._only_value(query, account))
 
     def add_run(self, began_at: float, account: str) -> int:
