@@ -36,6 +36,33 @@ def transaction(connection: Connection, *, writes: bool = True) -> Transaction:
     return _Transaction(connection, writes=writes)
 
 
+def has_changes(connection: Connection) -> bool:
+    """Return whether the current transaction changed or locked anything."""
+    row = connection.execute("SELECT pg_current_xact_id_if_assigned() IS NOT NULL").fetchone()
+    return row is not None and bool(row[0])
+
+
+def leave_number(connection: Connection, writer: str, number: int) -> bool:
+    """Leave the number of a writer's transaction in the tables, as a part of that transaction.
+
+    Returns:
+        Whether it is above all numbers that this writer left so far. It waits for an earlier
+        transaction of the writer that is under way.
+    """
+    left = connection.execute(
+        "INSERT INTO commits (writer, number) VALUES (%s, %s) ON CONFLICT (writer) "
+        "DO UPDATE SET number = excluded.number, left_at = excluded.left_at "
+        "WHERE commits.number < excluded.number",
+        (writer, number),
+    )
+    return left.rowcount == 1
+
+
+def forget_old_numbers(connection: Connection) -> None:
+    """Remove the numbers of writers that are surely gone."""
+    connection.execute("DELETE FROM commits WHERE left_at < clock_timestamp() - interval '1 day'")
+
+
 class _Transaction(Statements):
     """The statements of a transaction, documented in `store.Transaction`."""
 
