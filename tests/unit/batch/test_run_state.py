@@ -25,7 +25,10 @@ async def ledger() -> AsyncIterator[Ledger]:
 
 @pytest.fixture
 def tracks(ledger: Ledger) -> TrackQueue:
-    return TrackQueue(ledger, complete=False)
+    async def never() -> None:
+        raise AssertionError("it waits for other runs")
+
+    return TrackQueue(ledger, complete=False, saves_images=True, on_wait=never)
 
 
 @pytest.fixture

@@ -1,17 +1,30 @@
 """Fixtures that the tests of this folder share."""
 
-from collections.abc import AsyncIterator
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from suno_cover_async.ledger.ledger import Ledger
+from suno_cover_async.ledger.sqlite import statements, tables
+from suno_cover_async.ledger.store import Transaction
 
 
 @pytest.fixture(params=["file", "private"])
 async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
     async with Ledger(tmp_path / "covers.db" if request.param == "file" else None) as ledger:
         yield ledger
+
+
+@pytest.fixture
+def there() -> Iterator[Transaction]:
+    """The statements on an empty ledger, in one transaction that lasts as long as the test."""
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
+        tables.make(database)
+        statements.prepare_to_hold(database)
+        yield statements.transaction(database)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from suno_cover_async.errors import (
 )
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState
 from suno_cover_async.ledger.ledger import Ledger
+from suno_cover_async.ledger.run_steps import Intake
 from suno_cover_async.models import Track
 from tests.support.bad_disk import run
 from tests.support.ledger_steps import (
@@ -115,15 +116,23 @@ def test_whatever_a_catalog_says_is_read_back(pages: list[list[Track]]) -> None:
 
 
 async def test_a_catalog_is_known_once_it_is_whole_and_by_its_own_fingerprint(path: Path) -> None:
+    async def is_known(ledger: Ledger, fingerprint: str | None) -> bool:
+        what, _ = await ledger.begin_intake(fingerprint)
+        return what is Intake.NONE
+
     async with Ledger(path) as ledger:
-        known = [await ledger.holds("a"), await ledger.holds(None)]
+        known = [await is_known(ledger, "a"), await is_known(ledger, None)]
         await ledger.took_in("a")
     async with Ledger(path) as ledger:
-        known += [await ledger.holds("a"), await ledger.holds("b"), await ledger.holds(None)]
+        known.append(await is_known(ledger, "a"))
+        known.append(await is_known(ledger, "b"))
+        known.append(await is_known(ledger, "a"))  # not since "b" was begun
+        await ledger.took_in("a")
+        known.append(await is_known(ledger, None))
         await ledger.took_in(None)
-        known += [await ledger.holds("a"), await ledger.holds(None)]
+        known += [await is_known(ledger, "a"), await is_known(ledger, None)]
 
-    assert known == [False, False, True, False, False, False, False]
+    assert known == [False, False, True, False, False, False, False, False]
 
 
 async def test_open_entries_come_in_the_catalogs_order_page_by_page(ledger: Ledger) -> None:
@@ -146,12 +155,12 @@ async def test_the_oldest_images_are_saved_first_and_those_put_off_in_the_next_r
         await ledger.take_in([Track(f"m{n}") for n in range(5)])
         for entry, age in zip(await entries(ledger), [2, 5, 1, 4, 3], strict=True):
             await ledger.covered(entry, details(completed_at=NOON - timedelta(days=age)))
-        oldest = await ledger.next_unsaved(2)
+        oldest = await ledger.claim_unsaved(2)
         await ledger.put_off(oldest[0])
         await ledger.saved(oldest[1], FILES)
-        this_run = [entry.number for entry in await ledger.next_unsaved(9)]
+        this_run = [entry.number for entry in await ledger.claim_unsaved(9)]
     async with Ledger(path) as ledger, ledger.lease(ACCOUNT):
-        next_run = [entry.number for entry in await ledger.next_unsaved(9)]
+        next_run = [entry.number for entry in await ledger.claim_unsaved(9)]
 
     assert [entry.number for entry in oldest] == [2, 4]
     assert this_run == [5, 1, 3]
@@ -162,10 +171,17 @@ async def test_without_a_file_images_are_put_off_as_well(ledger: Ledger) -> None
     await ledger.take_in([Track("m1"), Track("m2")])
     for entry in await entries(ledger):
         await ledger.covered(entry, details())
-    first, second = await ledger.next_unsaved(9)
-    await ledger.put_off(first)
+    async with ledger.lease(ACCOUNT):
+        first, second = await ledger.claim_unsaved(9)
+        await ledger.put_off(first)
+        await ledger.release(first)
+        await ledger.release(second)
+        this_run = await ledger.claim_unsaved(9)
+    async with ledger.lease(ACCOUNT):
+        next_run = await ledger.claim_unsaved(9)
 
-    assert [entry.number for entry in await ledger.next_unsaved(9)] == [second.number]
+    assert this_run == [second]
+    assert next_run == [first, second]
 
 
 async def test_a_ledger_that_is_not_open_says_so_at_once(path: Path) -> None:

@@ -14,6 +14,7 @@ def plans() -> Iterator[list[str]]:
     """Return the plans of the queries that are run with the fixture's connection."""
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
         tables.make(database)
+        statements.prepare_to_hold(database)
         there = statements.transaction(database)
         found: list[str] = []
         queries: list[str] = []
