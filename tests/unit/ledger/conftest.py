@@ -10,6 +10,7 @@ import pytest
 from suno_cover_async.ledger.ledger import Ledger
 from suno_cover_async.ledger.sqlite import statements, tables
 from suno_cover_async.ledger.store import Transaction
+from tests.support.word_books import Book
 
 
 @pytest.fixture(params=["file", "private"])
@@ -20,7 +21,7 @@ async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 @pytest.fixture
 def there() -> Iterator[Transaction]:
-    """The statements on an empty ledger, in one transaction that lasts as long as the test."""
+    """The statements on an empty ledger, each of which commits by itself."""
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
         tables.make(database)
         statements.prepare_to_hold(database)
@@ -30,3 +31,10 @@ def there() -> Iterator[Transaction]:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "covers.db"
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Iterator[Book]:
+    book = Book(tmp_path / "words.db")
+    yield book
+    book.shut()
