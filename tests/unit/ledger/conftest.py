@@ -1,15 +1,13 @@
 """Fixtures that the tests of this folder share."""
 
-import contextlib
-import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from suno_cover_async.ledger.ledger import Ledger
-from suno_cover_async.ledger.sqlite import statements, tables
 from suno_cover_async.ledger.store import Transaction
+from tests.support.private_statements import private_statements
 from tests.support.word_books import Book
 
 
@@ -22,10 +20,8 @@ async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 @pytest.fixture
 def there() -> Iterator[Transaction]:
     """The statements on an empty ledger, each of which commits by itself."""
-    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
-        tables.make(database)
-        statements.prepare_to_hold(database)
-        yield statements.transaction(database)
+    with private_statements() as there:
+        yield there
 
 
 @pytest.fixture
