@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from suno_cover_async.errors import LedgerError
+from suno_cover_async.ledger.store import Work
+from suno_cover_async.ledger.writer import CommitFailedError, Writer
 from tests.support.word_books import Book, Held, writes, wrong
 
 
@@ -206,3 +209,41 @@ def test_in_any_order_of_outages_facts_are_written_in_order_and_wishes_at_once_o
 
     assert book.words() == expected
     book.shut()
+
+
+class Patient:
+    """A database whose commits wait until they are to hurry, and then fail."""
+
+    def __init__(self) -> None:
+        self.asked, self._hurry = threading.Event(), threading.Event()
+        self.closed = 0
+
+    def commit(self, works: Sequence[Work[Any]]) -> list[Any]:
+        self.asked.set()
+        assert self._hurry.wait(50)
+        raise CommitFailedError(OSError(f"no server, {len(works)} lost"))
+
+    def failed(self, reason: Exception) -> LedgerError:
+        return LedgerError(f"not written: {reason}")
+
+    def hurry(self) -> None:
+        self._hurry.set()
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+async def test_closing_hurries_a_commit_that_is_being_repeated_and_closes_what_it_has() -> None:
+    database = Patient()
+    writer = Writer(database)
+    facts: list[Work[str]] = [writes("first"), writes("second")]
+    answers = [writer.do(fact, keep=True) for fact in facts]
+    assert database.asked.wait(50)
+
+    with pytest.raises(LedgerError, match="not written: no server, 2 lost"):
+        writer.close()
+    told = await asyncio.gather(*answers, return_exceptions=True)
+
+    assert [str(error) for error in told] == ["not written: no server, 1 lost"] * 2
+    assert writer.unwritten == (*facts,)
+    assert database.closed == 1
