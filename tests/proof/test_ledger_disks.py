@@ -74,7 +74,9 @@ def test_killed_at_any_sync_a_run_keeps_every_step_that_was_done(path: Path, syn
         assert (entry.task is not None) == (far >= 2)
         assert entry.images == (("i", "j") if far >= 3 else ())
         assert entry.files == ((Path(f"{name}.png"),) if far == 4 else ())
-    assert sum(had.values()) >= sync - 6  # the run's beginning is one, and some had no time to be said
+    assert (
+        sum(had.values()) >= sync - 6
+    )  # the run's beginning is one, and some had no time to be said
 
 
 def progress(said: list[str], verb: str) -> dict[str, int]:

@@ -3,11 +3,29 @@
 import asyncio
 import re
 import sqlite3
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from suno_cover_async.errors import LedgerError
+from suno_cover_async.ledger import run_steps, steps
+from suno_cover_async.ledger.entry import TrackState
+from suno_cover_async.ledger.sqlite.store import SqliteStore
+from suno_cover_async.ledger.store import Transaction
+from suno_cover_async.models import Track
 from tests.support.bad_disk import run, strace
+from tests.support.ledger_files import contents
 from tests.support.word_books import Book, Held, writes, wrong
+
+
+@pytest.fixture(params=["file", "private"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore(tmp_path / "covers.db" if request.param == "file" else None)
+    await store.open()
+    yield store
+    await store.aclose()
 
 
 async def test_what_was_answered_is_committed(book: Book) -> None:
@@ -146,3 +164,80 @@ async def test_wrong_work_is_undone_alone_and_only_who_wanted_it_hears_of_it(boo
         str,
     ]
     assert book.words() == ["taken", "before", "after"]
+
+
+async def begun(store: SqliteStore) -> int:
+    """Add two tracks and begin a run; return its number."""
+    await store.do(steps.take_in([Track("m1"), Track("m2")]))
+    return (await store.do(run_steps.begin_run("account", "covers.db"))).number
+
+
+async def claimed(store: SqliteStore, run: int) -> list[int]:
+    found = await store.do(run_steps.claim([TrackState.WAITING], run, 9))
+    return [entry.number for entry in found]
+
+
+async def test_a_claim_that_is_undone_holds_nothing(store: SqliteStore) -> None:
+    run = await begun(store)
+
+    def claims_and_fails(there: Transaction) -> None:
+        assert len(there.claim("waiting", run, 9)) == 2
+        raise ValueError("after all not")
+
+    with pytest.raises(ValueError, match="after all not"):
+        await store.do(claims_and_fails)
+    assert await claimed(store, run) == [1, 2]
+
+
+async def test_a_claim_whose_commit_fails_holds_nothing_and_a_release_releases_nothing(
+    store: SqliteStore,
+) -> None:
+    run = await begun(store)
+
+    def fill_the_disk(there: Any) -> None:
+        there.execute("PRAGMA max_page_count = 40")
+        there.execute("UPDATE tracks SET reason = ?", ("x" * 1_000_000,))
+
+    def claims(there: Transaction) -> None:
+        assert len(there.claim("waiting", run, 9)) == 2
+        fill_the_disk(there)
+
+    def releases(there: Transaction) -> None:
+        there.release(1)
+        there.end_run(run, 1.0)
+        fill_the_disk(there)
+
+    with pytest.raises(LedgerError, match="full"):
+        await store.do(claims)
+    assert await claimed(store, run) == [1, 2]
+    with pytest.raises(LedgerError, match="full"):
+        await store.do(releases)
+    assert await claimed(store, run) == []
+
+
+async def test_a_claim_writes_nothing_to_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "covers.db"
+    store = SqliteStore(path)
+    await store.open()
+    run = await begun(store)
+    before = contents(tmp_path)
+    assert await claimed(store, run) == [1, 2]
+    await store.do(lambda there: there.release(1))
+    assert await claimed(store, run) == [1]
+    after = contents(tmp_path)
+    await store.aclose()
+
+    assert {name for name in before if after[name] != before[name]} <= {"covers.db-shm"}
+    assert after.keys() == before.keys()
+
+
+async def test_a_store_that_is_opened_again_holds_nothing(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "covers.db")
+    await store.open()
+    run = await begun(store)
+    assert await claimed(store, run) == [1, 2]
+    await store.aclose()  # without the end of the run, as after a kill
+    await store.open()
+
+    assert await claimed(store, run) == [1, 2]
+    await store.aclose()
