@@ -155,10 +155,6 @@ def test_where_nothing_new_is_submitted_what_is_paid_for_or_may_be_still_comes()
     play(scene, tracks=6)
 
 
-@pytest.mark.xfail(
-    reason="FAULT: `submit_nothing_new` puts another deque in the place of the one that `next` "
-    "extends, so what was claimed meanwhile is held and never returned"
-)
 def test_what_is_paid_for_comes_though_it_is_read_while_the_order_changes() -> None:
     async def scene(ledger: Ledger) -> None:
         paid, possibly_billed, _ = await entries(ledger)

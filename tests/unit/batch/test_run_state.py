@@ -260,9 +260,6 @@ async def test_what_waits_is_left_to_other_runs_once_nothing_new_is_submitted(
     assert await ledger.claim([TrackState.SUBMITTING], 9) == []
 
 
-@pytest.mark.xfail(
-    reason="FAULT: `finish` asks the ledger to release what waits, and raises if it is closed"
-)
 async def test_a_run_is_told_to_finish_without_an_error_after_its_ledger_was_closed() -> None:
     async with Ledger(None) as ledger:
         state = RunState(
@@ -272,9 +269,6 @@ async def test_a_run_is_told_to_finish_without_an_error_after_its_ledger_was_clo
     state.finish()
 
 
-@pytest.mark.xfail(
-    reason="FAULT: nobody awaits the release of what waits, so asyncio logs its error as lost"
-)
 async def test_the_error_of_a_release_that_cannot_be_written_is_not_lost(tmp_path: Path) -> None:
     lost: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: lost.append(context))

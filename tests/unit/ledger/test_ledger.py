@@ -275,10 +275,6 @@ async def test_one_catalog_uses_a_ledger_at_a_time(ledger: Ledger) -> None:
         pass
 
 
-@pytest.mark.xfail(
-    reason="FAULT: where the end of a run cannot be written, SQLite's table of held tracks keeps "
-    "them, and a later run with the same open ledger never claims them"
-)
 async def test_a_run_whose_end_was_not_written_holds_nothing_in_the_next(path: Path) -> None:
     async with Ledger(path) as ledger:
         await ledger._store.do(wait_for_nobody)

@@ -239,10 +239,6 @@ def test_what_failed_is_not_begun_anew_while_others_are_at_work(there: SeveralRu
     assert read_entry(there.page([], 0, 1)[0]).state is WAITING
 
 
-@pytest.mark.xfail(
-    reason="FAULT: `retry_failed` does not give up silent runs first, as a claim and an intake do, "
-    "so a dead run refuses --retry-failed to a run with a feed"
-)
 def test_a_run_that_is_silent_keeps_nobody_from_beginning_anew(there: SeveralRuns) -> None:
     there.change(1, {"state": "failed", "error": "ServerError"})
     run_steps.follow(1, LEDGER)(there)
