@@ -192,9 +192,10 @@ HOLDER: dict[str, Any] = {
     "host": "höst-1",
     "process": 123,
     "began_at": NOON.timestamp(),
+    "has_ended": 0,
     "heard_at": (NOON + timedelta(minutes=4)).timestamp(),
-    "given_up": 0,
     "tracks": 20,
+    "holds_since": None,
     "submitted": 6,
 }
 
@@ -208,9 +209,10 @@ def test_a_run_that_shares_the_ledger_is_read_with_its_rate() -> None:
         host="höst-1",
         process=123,
         began_at=NOON,
+        has_ended=False,
         heard_at=NOON + timedelta(minutes=4),
-        given_up=False,
         tracks=20,
+        holds_since=None,
         submitted=6,
     )
     assert holder.per_minute == pytest.approx(1.5)

@@ -119,8 +119,7 @@ def test_whatever_a_catalog_says_is_read_back(pages: list[list[Track]]) -> None:
 
 async def test_a_catalog_is_known_once_it_is_whole_and_by_its_own_fingerprint(path: Path) -> None:
     async def is_known(ledger: Ledger, fingerprint: str | None) -> bool:
-        what, _ = await ledger.begin_intake(fingerprint)
-        return what is Intake.NONE
+        return await ledger.begin_intake(fingerprint) is Intake.NONE
 
     async with Ledger(path) as ledger:
         known = [await is_known(ledger, "a"), await is_known(ledger, None)]

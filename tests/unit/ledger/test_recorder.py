@@ -161,7 +161,7 @@ async def test_a_run_of_a_file_shares_it_with_no_other(ledger: Ledger) -> None:
 
         assert not await ledger.others_hold(TrackState)
         await ledger.follow()
-        assert await ledger.begin_intake("fingerprint") == (Intake.OURS, 1)
+        assert await ledger.begin_intake("fingerprint") is Intake.OURS
 
 
 async def test_a_song_that_comes_twice_in_one_page_is_added_once_with_both_titles(
