@@ -94,6 +94,7 @@ class TrackQueue:
             # read would go unnoticed, and `ready` would wait forever.
             self._ready.clear()
             while not self._page:
+                self._changed.clear()  # before all that follows, so that a new order ends the wait
                 states, complete = self._states, self._complete
                 claimed = await self._ledger.claim(states, _PAGE) if states else []
                 self._page.extend(one for one in claimed if one.state in self._returned)
@@ -121,7 +122,6 @@ class TrackQueue:
 
     async def _wait(self) -> None:
         """Wait for up to 5 seconds, longer each time, or until this run has another order."""
-        self._changed.clear()
         await self._on_wait()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._wait_seconds):
