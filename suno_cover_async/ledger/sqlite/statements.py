@@ -35,6 +35,9 @@ class _Transaction(Statements):
         "(? = '' OR EXISTS (SELECT 1 FROM json_each(names) WHERE instr(folded(key), ?)))"
     )
 
+    # Without INDEXED BY, SQLite uses the other index and sorts all covers on each call.
+    by_age: ClassVar[str] = "tracks INDEXED BY tracks_by_age"
+
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
 
@@ -59,6 +62,7 @@ class _Transaction(Statements):
         return 0
 
     def add_run(self, began_at: float, _account: str) -> int:
+        self.execute("DELETE FROM temp.held")  # of a run whose end was not written
         number = self.execute("INSERT INTO runs (began_at) VALUES (?)", (began_at,)).lastrowid
         assert number is not None  # noqa: S101 - after an INSERT
         return number
@@ -96,8 +100,7 @@ class _Transaction(Statements):
         return self._hold(self.entries(f"FROM tracks {JOIN} WHERE {where}", state, run, limit))
 
     def claim_unsaved(self, run: int, limit: int) -> list[Row]:
-        # Without INDEXED BY, SQLite uses the other index and sorts all covers on each call.
-        table = f"FROM tracks INDEXED BY tracks_by_age {JOIN}"
+        table = f"FROM {self.by_age} {JOIN}"
         where = f"state = 'covered' AND {_FREE} ORDER BY completed_at LIMIT ?"
         return self._hold(self.entries(f"{table} WHERE {where}", run, limit))
 
