@@ -19,6 +19,7 @@ from tests.support.cut_proxy import cut_proxy
 from tests.support.ledger_steps import FAILED, FILES, NOON, STEPS, TASK, details
 from tests.support.postgres import PASSWORD, Server
 from tests.support.shared_ledgers import OTHERS, OURS, Session
+from tests.support.waiting import until
 
 WAITING, SUBMITTING = TrackState.WAITING, TrackState.SUBMITTING
 Step = Callable[[Ledger, LedgerEntry], "asyncio.Future[Any]"]
@@ -153,8 +154,7 @@ async def test_a_run_beats_and_is_lost_once_it_was_given_up(url: DatabaseUrl, on
     one.execute("UPDATE ledger SET dead_after = 0.04")
     async with Ledger(url.conninfo) as ledger, ledger.lease(OURS):
         heard = one.run(1)["heard_at"]
-        while one.run(1)["heard_at"] == heard:
-            await asyncio.sleep(0)
+        await until(lambda: one.run(1)["heard_at"] != heard)
         one.there.give_up(1)
         with pytest.raises(LedgerError, match="run 1 was given up for dead"):
             await ledger.lost()
@@ -299,7 +299,9 @@ async def test_a_fact_that_an_outage_kept_back_is_written_when_the_ledger_closes
     with cut_proxy(postgres_server.port) as proxy:
         url = database_url.replace(f":{postgres_server.port}/", f":{proxy.port}/")
         async with Ledger(url) as ledger:
-            entry = await entry_in_run(ledger)
+            async with ledger.lease(OURS):
+                entry = await claimed(ledger)
+                assert await ledger.submitting(entry)
             proxy.refuse()
             fact = ledger.submitted(entry, TASK)
             closing = asyncio.create_task(ledger.aclose())
@@ -308,11 +310,3 @@ async def test_a_fact_that_an_outage_kept_back_is_written_when_the_ledger_closes
             await closing
             assert await fact is None
     assert one.track()["state"] == "submitted"
-
-
-async def entry_in_run(ledger: Ledger) -> LedgerEntry:
-    """Begin a run, whose lease lasts as long as the process, and claim a track."""
-    await ledger.lease(OURS).__aenter__()
-    entry = await claimed(ledger)
-    ledger._leased = False
-    return entry
