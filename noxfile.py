@@ -50,6 +50,7 @@ PROOF = (
     "kill_loop",
     "storm",
     "outages",
+    "shared_ledger",
 )
 
 PROJECT = nox.project.load_toml("pyproject.toml")
