@@ -82,7 +82,7 @@ async def test_a_file_is_read_again_only_when_it_changed(ledger: Ledger, tmp_pat
     file = tmp_path / "songs.txt"
     file.write_text("m1\nm2\n")
     await intake.add_all(ledger, read_catalog(file))
-    known, _ = await ledger.begin_intake(read_catalog(file).fingerprint())
+    known = await ledger.begin_intake(read_catalog(file).fingerprint())
     assert known is Intake.NONE
     await ledger.take_in([Track("m9")])
     await intake.add_all(ledger, read_catalog(file))

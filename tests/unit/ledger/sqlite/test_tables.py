@@ -64,7 +64,7 @@ def test_an_old_ledger_that_is_opened_is_a_new_one_with_the_same_entries(path: P
 
     async def use() -> tuple[bool, bool, LedgerEntry]:
         async with Ledger(path) as ledger, ledger.lease(ACCOUNT):
-            what, _ = await ledger.begin_intake("fingerprint")
+            what = await ledger.begin_intake("fingerprint")
             knows_url = await ledger.has_answered("https://api.sunoapi.org")
             (waiting,) = await ledger.next_open(TrackState.WAITING, 0, 9)
             await ledger.submitting(waiting)
