@@ -6,7 +6,7 @@ This module owns which run may do what beside others. `steps.py` defines what ha
 import enum
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import attrs
 
@@ -44,6 +44,11 @@ class HeldBy(Generic[T]):
         if not there.is_at_work(self.run):
             raise LedgerError(_GIVEN_UP.format(self.run))
         return self.work(there)
+
+
+def work_of(step: Work[object]) -> Work[object]:
+    """Return the work of a step of a run; a step of no run is its own work."""
+    return cast("HeldBy[object]", step).work if isinstance(step, HeldBy) else step
 
 
 @attrs.frozen

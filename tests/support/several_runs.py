@@ -53,7 +53,7 @@ class SeveralRuns(statements._Transaction):
 
     def give_up(self, run: int) -> bool:
         for number in [number for number, holder in self.holder.items() if holder == run]:
-            self.release(number)
+            self.release(number, run)
         was_at_work = run in self.working_on
         self.working_on.pop(run, None)
         return was_at_work
@@ -76,9 +76,10 @@ class SeveralRuns(statements._Transaction):
     def holds(self, number: int, run: int) -> bool:
         return self.holder.get(number) == run
 
-    def release(self, number: int) -> None:
-        super().release(number)
-        self.holder.pop(number, None)
+    def release(self, number: int, run: int) -> None:
+        if self.holds(number, run):
+            super().release(number, run)
+            del self.holder[number]
 
 
 @contextlib.contextmanager

@@ -219,8 +219,11 @@ class _Transaction(Statements):
         query = "SELECT 1 FROM tracks WHERE number = ? AND holder = ?"
         return self._only_value(query, number, run) is not None
 
-    def release(self, number: int) -> None:
-        self._execute("UPDATE tracks SET holder = NULL, held_since = NULL WHERE number = ?", number)
+    def release(self, number: int, run: int) -> None:
+        self._execute(
+            "UPDATE tracks SET holder = NULL, held_since = NULL WHERE number = ? AND holder = ?",
+            *(number, run),
+        )
 
     def release_all(self, state: str, run: int) -> None:
         self._execute(

@@ -107,7 +107,7 @@ class _Transaction(Statements):
     def holds(self, _number: int, _run: int) -> bool:
         return True
 
-    def release(self, number: int) -> None:
+    def release(self, number: int, _run: int) -> None:
         self.execute("DELETE FROM temp.held WHERE number = ?", (number,))
 
     def release_all(self, state: str, _run: int) -> None:

@@ -82,7 +82,8 @@ async def test_a_file_is_read_again_only_when_it_changed(ledger: Ledger, tmp_pat
     file = tmp_path / "songs.txt"
     file.write_text("m1\nm2\n")
     await intake.add_all(ledger, read_catalog(file))
-    assert await ledger.begin_intake(read_catalog(file).fingerprint()) is Intake.NONE
+    known = await ledger.begin_intake(read_catalog(file).fingerprint())
+    assert known is Intake.NONE
     await ledger.take_in([Track("m9")])
     await intake.add_all(ledger, read_catalog(file))
     assert await ids(ledger) == ["m1", "m2", "m9"]  # a second reading would have dropped m9

@@ -61,17 +61,36 @@ def play(
 def test_a_run_waits_for_others_and_takes_what_they_leave() -> None:
     async def scene(ledger: SharedLedger, queue: TrackQueue) -> None:
         reading = asyncio.create_task(queue.next())
-        await asyncio.sleep(20)
+        await asyncio.sleep(12)
         assert not reading.done()
-        assert ledger.waits == [0, 0.5, 1.5, 3.5, 7.5, 12.5, 17.5]
+        assert ledger.waits == [0, 0.5, 1.5, 3.5, 7.5]
 
         await ledger.take_in([Track("m1")])  # as if the other had released it
         entry = await reading
 
         assert entry is not None
         assert entry.music_task_id == "m1"
-        assert asyncio.get_running_loop().time() == 22.5
-        assert len(ledger.waits) == 7
+        assert asyncio.get_running_loop().time() == 12.5
+        assert ledger.waits == [0, 0.5, 1.5, 3.5, 7.5]
+
+    play(scene, WAITING)
+
+
+def test_the_waits_for_others_are_5_s_at_most_and_short_again_after_a_track() -> None:
+    async def scene(ledger: SharedLedger, queue: TrackQueue) -> None:
+        reading = asyncio.create_task(queue.next())
+        await asyncio.sleep(17)
+        assert ledger.waits == [0, 0.5, 1.5, 3.5, 7.5, 12.5]
+        await ledger.take_in([Track("m1")])
+        assert await reading is not None
+        ledger.waits.clear()
+
+        again = asyncio.create_task(queue.next())
+        await asyncio.sleep(1)
+        ledger.others.clear()
+
+        assert ledger.waits == [17.5, 18]
+        assert await again is None
 
     play(scene, WAITING)
 
@@ -84,6 +103,7 @@ def test_a_run_ends_once_others_hold_nothing_that_may_come_to_it() -> None:
 
         assert await reading is None
         assert not await queue.ready()
+        assert ledger.waits == [0, 0.5, 1.5, 3.5]
         assert asyncio.get_running_loop().time() == 7.5
 
     play(scene, SUBMITTED)
@@ -93,10 +113,10 @@ def test_a_run_ends_once_others_hold_nothing_that_may_come_to_it() -> None:
 def test_covers_that_others_save_are_awaited_where_images_are_saved(*, saves_images: bool) -> None:
     async def scene(ledger: SharedLedger, queue: TrackQueue) -> None:
         reading = asyncio.create_task(queue.next())
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.4)
 
         assert reading.done() is not saves_images
-        assert bool(ledger.waits) is saves_images
+        assert len(ledger.waits) == int(saves_images)
         ledger.others.clear()
         assert await reading is None
 
@@ -147,13 +167,13 @@ def test_a_run_that_is_told_to_end_awaits_no_others(
         if first:
             end(queue)
         reading = asyncio.create_task(queue.next())
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.4)
         end(queue)
 
         assert await reading is None
         assert not await queue.ready()
-        assert asyncio.get_running_loop().time() == 1
-        assert bool(ledger.waits) is not first
+        assert asyncio.get_running_loop().time() == 0.4
+        assert len(ledger.waits) == (0 if first else 1)
 
     play(scene, WAITING, SUBMITTED)
 

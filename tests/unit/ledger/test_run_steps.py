@@ -32,7 +32,7 @@ def take_in(there: Transaction, many: int) -> None:
 
 def cover(there: Transaction, number: int, age: int = 0) -> None:
     """Record a cover that was finished some days before noon."""
-    steps.covered(number, details(completed_at=NOON - timedelta(days=age)))(there)
+    steps.covered(number, 1, details(completed_at=NOON - timedelta(days=age)))(there)
 
 
 def numbers(found: list[LedgerEntry]) -> list[int]:
@@ -114,9 +114,9 @@ def test_a_track_that_is_released_is_claimed_again(there: Transaction) -> None:
     claim(there, run)
     claim_unsaved(there, run)
 
-    there.release(2)
-    there.release(3)
-    there.release(3)  # it is not held any more
+    there.release(2, 1)
+    there.release(3, 1)
+    there.release(3, 1)  # it is not held any more
 
     assert claim(there, run) == [2]
     assert claim_unsaved(there, run) == [3]
@@ -133,14 +133,14 @@ def test_a_track_that_a_run_puts_off_is_claimed_by_later_runs_only(
     steps.put_off(1, 5)(there)
     steps.put_off(3, 5)(there)
     if released:
-        there.release(1)
-        there.release(3)
+        there.release(1, 1)
+        there.release(3, 1)
     run_steps.end_run(5)(there)
 
     for run in (1, 4, 5):
         assert claim(there, run) == [2]
         assert claim_unsaved(there, run) == []
-        there.release(2)
+        there.release(2, 1)
     assert claim(there, 6) == [1, 2]
     assert claim_unsaved(there, 6) == [3]
 
@@ -167,7 +167,7 @@ def test_claims_come_in_the_order_of_the_states_and_then_of_the_numbers(
 
     assert [claim(there, 1, order, limit=3) for _ in range(4)] == [[3, 7], [2, 6], [1, 4, 5], []]
     for number in range(1, 8):
-        there.release(number)
+        there.release(number, 1)
     assert claim(there, 1, [*reversed(order)]) == [1, 4, 5]
     assert claim(there, 1, [SUBMITTING]) == [2, 6]
     assert run_steps.claim([], 1, 9)(there) == []
@@ -195,15 +195,15 @@ def test_a_claim_returns_whole_entries(there: Transaction) -> None:
 
 KEEPS: dict[str, Callable[[int], Work[object]]] = {
     "submitting": lambda number: steps.submitting(number, run=1),
-    "unsent": steps.unsent,
+    "unsent": lambda number: steps.unsent(number, 1),
     "submitted": lambda number: steps.Submitted(number=number, task=TASK, run=1, base_url=None),
     "put off": lambda number: steps.put_off(number, 1),
 }
 FAILED = CoverFailedError(CoverDetails(cover_task_id="c1", status=CoverStatus.FAILED))
 RELEASES: dict[str, Work[object]] = {
-    "covered": steps.covered(1, details()),
-    "failed": steps.ended(1, TrackState.FAILED, FAILED),
-    "needs attention": steps.ended(1, TrackState.ATTENTION, ServerError("x")),
+    "covered": steps.covered(1, 1, details()),
+    "failed": steps.ended(1, 1, TrackState.FAILED, FAILED),
+    "needs attention": steps.ended(1, 1, TrackState.ATTENTION, ServerError("x")),
 }
 
 
@@ -230,11 +230,11 @@ def test_saving_a_cover_releases_it(there: Transaction) -> None:
     cover(there, 1)
     (entry,) = run_steps.claim_unsaved(1, 9)(there)
     steps.take_in([Track("m1", title="Another title")])(there)
-    steps.saved(entry, FILES)(there)
+    steps.saved(entry, 1, FILES)(there)
 
     (again,) = run_steps.claim_unsaved(1, 9)(there)  # for its other title
     assert again.files == FILES
-    steps.saved(again, FILES)(there)
+    steps.saved(again, 1, FILES)(there)
     assert claim(there, 1, [TrackState.SAVED]) == [1]
 
 
@@ -307,7 +307,7 @@ def test_in_any_order_of_steps_a_claim_returns_what_is_free_and_nothing_else(
                 assert claim_unsaved(there, run, limit=number) == wanted
                 held |= {*wanted}
             elif act == "release":
-                there.release(number)
+                there.release(number, 1)
                 held.discard(number)
             elif act == "put off":
                 steps.put_off(number, run)(there)
@@ -319,7 +319,7 @@ def test_in_any_order_of_steps_a_claim_returns_what_is_free_and_nothing_else(
                 held.discard(number)
             elif act == "save" and number in covered:
                 (row,) = there.page([], number - 1, 1)
-                steps.saved(read_entry(row), FILES)(there)
+                steps.saved(read_entry(row), 1, FILES)(there)
                 covered.discard(number)
                 saved.add(number)
                 held.discard(number)

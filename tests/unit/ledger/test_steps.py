@@ -313,7 +313,7 @@ def test_images_that_are_put_off_are_read_as_the_others(there: Transaction) -> N
     """Whoever only reads is told of them; which run may take them, `test_run_steps.py` tests."""
     steps.take_in([Track("m1"), Track("m2")])(there)
     for number in (1, 2):
-        steps.covered(number, details(completed_at=NOON + timedelta(days=number)))(there)
+        steps.covered(number, 1, details(completed_at=NOON + timedelta(days=number)))(there)
 
     steps.put_off(1, 7)(there)
 

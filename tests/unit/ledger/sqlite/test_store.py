@@ -203,7 +203,7 @@ async def test_a_claim_whose_commit_fails_holds_nothing_and_a_release_releases_n
         fill_the_disk(there)
 
     def releases(there: Transaction) -> None:
-        there.release(1)
+        there.release(1, 1)
         there.end_run(run, 1.0)
         fill_the_disk(there)
 
@@ -222,7 +222,7 @@ async def test_a_claim_writes_nothing_to_the_file(tmp_path: Path) -> None:
     run = await begun(store)
     before = contents(tmp_path)
     assert await claimed(store, run) == [1, 2]
-    await store.do(lambda there: there.release(1))
+    await store.do(lambda there: there.release(1, 1))
     assert await claimed(store, run) == [1]
     after = contents(tmp_path)
     await store.aclose()
