@@ -28,6 +28,7 @@ from suno_cover_async.sandbox import Sandbox, Scenario
 from tests.support import catalogs
 from tests.support.catalog_child import song
 from tests.support.postgres import Server, own_server
+from tests.support.waiting import until
 
 LIMIT = RateLimit(calls=100, seconds=2)
 SCENARIO = Scenario(rate_limit=LIMIT, seconds=0.3, image_size=16, delay=(0.0, 0.05))
@@ -101,7 +102,7 @@ class Fleet:
         self.figures.songs = songs
         await self.ledger.init()
         self._server.execute(
-            f"UPDATE suno_cover.ledger SET dead_after = {DEAD_AFTER}", database=self._database
+            "UPDATE suno_cover.ledger SET dead_after = %s", DEAD_AFTER, database=self._database
         )
         added = self._sandbox.add_music(song(number) for number in range(songs))
         catalogs.write_catalog(self._folder / "catalog.csv", added)
@@ -161,8 +162,7 @@ class Fleet:
         """Let some requests arrive."""
         arrivals = self._sandbox.journal.arrivals
         wanted = len(arrivals) + self._dice.randint(10, 60)
-        while len(arrivals) < wanted and not self._is_done():
-            await asyncio.sleep(0.01)
+        await until(lambda: len(arrivals) >= wanted or self._is_done(), every=0.01, within=LONGEST)
 
     def _is_done(self) -> bool:
         return any(worker.has_said("ended") for worker in self._ended)

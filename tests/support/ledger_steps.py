@@ -47,9 +47,10 @@ FAILED = CoverFailedError(CoverDetails(cover_task_id="c1", status=CoverStatus.FA
 
 
 async def entry_of(ledger: Ledger, track: Track | str = "m1") -> LedgerEntry:
-    """Take a track in, unless it is there, and return its entry."""
+    """Take a track in, unless it is there, claim it, and return its entry."""
     track = Track(track) if isinstance(track, str) else track
     await ledger.take_in([track])
+    await ledger.claim([TrackState.WAITING], 1_000)
     return next(
         entry for entry in await entries(ledger) if entry.music_task_id == track.music_task_id
     )

@@ -4,8 +4,16 @@ import contextlib
 import sqlite3
 from collections.abc import Generator
 
+import pytest
+
 from suno_cover_async.ledger.sqlite import statements, tables
 from suno_cover_async.ledger.store import Transaction
+
+ALONE = pytest.mark.parametrize("ledger", ["file", "private"], indirect=True)
+"""For tests of a ledger of one process, which holds all tracks, and whose runs begin unasked."""
+
+FILE = pytest.mark.parametrize("there", ["file"], indirect=True)
+"""For tests of statements that do as they like with tracks that no run holds."""
 
 
 @contextlib.contextmanager

@@ -254,6 +254,8 @@ class _Transaction(Statements):
         return self.only(f"entry of {music_task_id}", rest, music_task_id)
 
     def add(self, tracks: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        if not tracks:
+            return []
         columns = zip(*((song, names, _titles(names)) for song, names in tracks), strict=True)
         added = self._execute(
             """

@@ -33,6 +33,7 @@ from tests.support.ledger_steps import (
     entries,
     entry_of,
 )
+from tests.support.private_statements import ALONE
 from tests.support.runs import read_now
 
 ACCOUNT = "0123456789abcdef"
@@ -168,6 +169,7 @@ async def test_the_oldest_images_are_saved_first_and_those_put_off_in_the_next_r
     assert next_run == [2, 5, 1, 3]
 
 
+@ALONE
 async def test_without_a_file_images_are_put_off_as_well(ledger: Ledger) -> None:
     await ledger.take_in([Track("m1"), Track("m2")])
     for entry in await entries(ledger):
@@ -264,6 +266,7 @@ async def test_the_latest_10_runs_are_read_unless_more_are_wanted(path: Path) ->
         assert [run.number for run in await ledger.runs(limit=12)] == [*range(12, 0, -1)]
 
 
+@ALONE
 async def test_one_catalog_uses_a_ledger_at_a_time(ledger: Ledger) -> None:
     async with ledger.lease(ACCOUNT):
         with pytest.raises(LedgerError, match="in use by another"):

@@ -10,6 +10,7 @@ from suno_cover_async.ledger.ledger import Ledger
 from suno_cover_async.ledger.run_steps import Intake
 from suno_cover_async.models import Track
 from tests.support.ledger_steps import FAILED, TASK, entries, entry_of
+from tests.support.private_statements import ALONE
 
 
 async def test_a_submit_that_may_be_sent_is_counted_once(ledger: Ledger) -> None:
@@ -30,6 +31,7 @@ async def test_a_submit_that_was_not_sent_or_was_refused_is_not_counted(ledger: 
     assert await ledger.submits() == 0
 
 
+@ALONE
 async def test_a_failed_cover_that_is_submitted_again_is_counted_again(ledger: Ledger) -> None:
     entry = await entry_of(ledger)
     await ledger.submitting(entry)
@@ -41,6 +43,7 @@ async def test_a_failed_cover_that_is_submitted_again_is_counted_again(ledger: L
     assert await ledger.submits() == 2
 
 
+@ALONE
 async def test_a_submit_beyond_the_limit_is_refused_and_changes_nothing(ledger: Ledger) -> None:
     await ledger.take_in([Track(f"m{n}") for n in range(4)])
     found = await entries(ledger)
@@ -76,6 +79,7 @@ async def test_tracks_that_are_dropped_leave_the_count(ledger: Ledger) -> None:
     assert await ledger.submits() == 2
 
 
+@ALONE
 async def test_of_many_at_once_as_many_are_counted_as_may_be(ledger: Ledger) -> None:
     await ledger.take_in([Track(f"m{n}") for n in range(20)])
     answers = [ledger.submitting(entry, at_most=7) for entry in await entries(ledger)]
@@ -104,6 +108,7 @@ ACCOUNT = "0123456789abcdef"
 WAITING, SUBMITTED = TrackState.WAITING, TrackState.SUBMITTED
 
 
+@ALONE
 async def test_reading_holds_nothing(ledger: Ledger) -> None:
     await ledger.take_in([Track("m1"), Track("m2")])
     async with ledger.lease(ACCOUNT):
@@ -114,6 +119,7 @@ async def test_reading_holds_nothing(ledger: Ledger) -> None:
         assert await ledger.claim([WAITING], 9) == []
 
 
+@ALONE
 async def test_of_many_claims_at_once_each_track_is_in_one(ledger: Ledger) -> None:
     await ledger.take_in([Track(f"m{n}") for n in range(100)])
     async with ledger.lease(ACCOUNT):
@@ -122,6 +128,7 @@ async def test_of_many_claims_at_once_each_track_is_in_one(ledger: Ledger) -> No
     assert [entry.number for page in pages for entry in page] == [*range(1, 101)]
 
 
+@ALONE
 async def test_what_is_released_is_claimed_again_one_or_all_that_waits(ledger: Ledger) -> None:
     await ledger.take_in([Track(f"m{n}") for n in range(4)])
     async with ledger.lease(ACCOUNT):
@@ -136,6 +143,7 @@ async def test_what_is_released_is_claimed_again_one_or_all_that_waits(ledger: L
         assert await ledger.claim([SUBMITTED, WAITING], 9) == []
 
 
+@ALONE
 async def test_what_a_run_puts_off_is_claimed_in_the_next_and_in_no_earlier_one(
     ledger: Ledger,
 ) -> None:
@@ -154,6 +162,7 @@ async def test_what_a_run_puts_off_is_claimed_in_the_next_and_in_no_earlier_one(
     assert claimed == [[2], [1, 2], [1, 2]]
 
 
+@ALONE
 async def test_a_run_of_a_file_shares_it_with_no_other(ledger: Ledger) -> None:
     await ledger.take_in([Track("m1")])
     async with ledger.lease(ACCOUNT):

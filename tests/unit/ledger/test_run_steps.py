@@ -14,7 +14,7 @@ from suno_cover_async.ledger.run_steps import Begun, HeldBy, Intake
 from suno_cover_async.ledger.store import Transaction, Work
 from suno_cover_async.models import CoverDetails, CoverStatus, Track
 from tests.support.ledger_steps import FILES, NOON, TASK, details
-from tests.support.private_statements import private_statements
+from tests.support.private_statements import FILE, private_statements
 
 ACCOUNT = "0123456789abcdef"
 LEDGER = "covers.db"
@@ -52,6 +52,7 @@ def claim_unsaved(there: Transaction, run: int, limit: int = 99) -> list[int]:
 # Which run begins
 
 
+@FILE
 def test_a_run_is_begun_for_the_account_of_the_first(there: Transaction) -> None:
     begin_ours = run_steps.begin_run(ACCOUNT, LEDGER)
 
@@ -75,6 +76,7 @@ def test_a_run_has_the_time_when_it_began_and_when_it_ended(there: Transaction) 
     assert before <= float(str(ended["began_at"])) <= float(str(ended["ended_at"])) <= after
 
 
+@FILE
 def test_a_run_that_has_its_tracks_does_its_steps(there: Transaction) -> None:
     take_in(there, 2)
 
@@ -122,6 +124,7 @@ def test_a_track_that_is_released_is_claimed_again(there: Transaction) -> None:
     assert claim_unsaved(there, run) == [3]
 
 
+@FILE
 @pytest.mark.parametrize("released", [False, True])
 def test_a_track_that_a_run_puts_off_is_claimed_by_later_runs_only(
     there: Transaction, released: bool
@@ -155,6 +158,7 @@ def test_a_track_that_is_put_off_is_held_until_the_run_ends(there: Transaction) 
     assert claim(there, 6) == [1, 2]
 
 
+@FILE
 def test_claims_come_in_the_order_of_the_states_and_then_of_the_numbers(
     there: Transaction,
 ) -> None:
@@ -238,6 +242,7 @@ def test_saving_a_cover_releases_it(there: Transaction) -> None:
     assert claim(there, 1, [TrackState.SAVED]) == [1]
 
 
+@FILE
 def test_a_run_that_ends_releases_all_its_tracks(there: Transaction) -> None:
     take_in(there, 6)
     cover(there, 6)
@@ -253,6 +258,7 @@ def test_a_run_that_ends_releases_all_its_tracks(there: Transaction) -> None:
     assert claim_unsaved(there, 2) == [6]
 
 
+@FILE
 def test_the_tracks_that_wait_are_released_by_themselves(there: Transaction) -> None:
     take_in(there, 4)
     steps.submitting(2, run=1)(there)
@@ -266,6 +272,7 @@ def test_the_tracks_that_wait_are_released_by_themselves(there: Transaction) -> 
     assert claim(there, 1, EVERY) == []
 
 
+@FILE
 def test_a_run_that_is_alone_never_waits_for_others(there: Transaction) -> None:
     take_in(there, 2)
     run = begin(there)

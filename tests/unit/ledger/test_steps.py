@@ -28,6 +28,7 @@ from tests.support.ledger_steps import (
     entries,
     entry_of,
 )
+from tests.support.private_statements import ALONE, FILE
 
 ACCOUNT = "0123456789abcdef"
 
@@ -76,6 +77,7 @@ async def test_a_title_that_is_seen_again_has_its_new_columns_only(ledger: Ledge
     assert again.state is TrackState.SAVED
 
 
+@ALONE
 @pytest.mark.parametrize("name", STEPS)
 async def test_a_new_name_makes_a_saved_cover_wait_for_being_saved_and_no_other(
     ledger: Ledger, name: str
@@ -95,6 +97,7 @@ async def test_a_new_name_makes_a_saved_cover_wait_for_being_saved_and_no_other(
     assert len(unsaved) == int(name in {"covered", "saved"})
 
 
+@ALONE
 async def test_a_cover_that_got_a_name_while_it_was_saved_is_to_be_saved_again(
     ledger: Ledger,
 ) -> None:
@@ -113,6 +116,7 @@ async def test_a_cover_that_got_a_name_while_it_was_saved_is_to_be_saved_again(
     assert [entry.state for entry in await entries(ledger)] == [TrackState.SAVED]
 
 
+@ALONE
 async def test_a_cover_is_saved_once_however_its_columns_were_written(ledger: Ledger) -> None:
     twins: dict[Any, object] = {1: "first", "1": "last"}  # JSON knows but one such key
     entry = await entry_of(ledger, Track("m1", title="Song", columns=twins))
@@ -246,6 +250,7 @@ async def test_what_failed_without_a_cover_counts_as_it_is_submitted(
         assert await submits(ledger) == (2 if state is TrackState.FAILED else 1)
 
 
+@FILE
 def test_a_forgotten_account_takes_its_base_urls_along(there: Transaction) -> None:
     run_steps.begin_run(ACCOUNT, "covers.db")(there)
     there.add_base_url("https://api.example")
@@ -270,6 +275,7 @@ def test_a_cover_task_is_counted_in_its_run_as_new_or_adopted(there: Transaction
     assert there.has_base_url("https://api.example")
 
 
+@FILE
 def test_a_cover_task_is_written_over_a_damaged_row(there: Transaction) -> None:
     steps.take_in([Track("m1")])(there)
     there.change(1, {"names": "{"})
@@ -281,6 +287,7 @@ def test_a_cover_task_is_written_over_a_damaged_row(there: Transaction) -> None:
         steps.submitting(1, run=1)(there)
 
 
+@FILE
 def test_every_state_is_counted(there: Transaction) -> None:
     steps.take_in([Track("m1"), Track("m2")])(there)
     steps.submitting(2, run=1)(there)

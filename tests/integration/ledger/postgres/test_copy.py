@@ -25,11 +25,11 @@ def filled(one: Session) -> int:
         if number > 2:
             one.do(steps.Submitted(number=number, task=task, run=run, base_url="https://a"))
         if number > 3:
-            one.do(steps.covered(number, details(f"c{number}")))
+            one.do(steps.covered(number, run, details(f"c{number}")))
         if number == 5:
-            one.do(steps.ended(number, TrackState.FAILED, FAILED))
+            one.do(steps.ended(number, run, TrackState.FAILED, FAILED))
         if number == 6:
-            one.do(steps.ended(number, TrackState.ATTENTION, ValueError("why")))
+            one.do(steps.ended(number, run, TrackState.ATTENTION, ValueError("why")))
     one.do(steps.change_run(run, balance_before=50.0, balance_after=8.5))
     one.there.set_catalog("fingerprint")
     one.do(run_steps.end_run(run))
@@ -41,7 +41,7 @@ async def test_a_copy_has_the_same_entries_counts_runs_and_outlook(
 ) -> None:
     run = filled(one)
     (entry,) = [row for row in one.do(steps.page([], 0, 99)) if row.number == 7]
-    one.do(steps.saved(entry, FILES))
+    one.do(steps.saved(entry, run, FILES))
     original = Ledger(url.conninfo)
     whole: list[LedgerEntry] = [entry async for entry in original.entries()]
     async with Ledger.copy_of(url.conninfo) as copied:

@@ -24,7 +24,7 @@ WAITING, SUBMITTING, FAILED = TrackState.WAITING, TrackState.SUBMITTING, TrackSt
 
 def cover(session: Session, *numbers: int) -> None:
     for number in numbers:
-        session.do(steps.covered(number, details()))
+        session.do(steps.covered(number, 0, details()))
 
 
 # Claims
@@ -76,7 +76,7 @@ def test_a_claim_returns_whole_entries_and_says_since_when(one: Session) -> None
 
     assert entry.tracks == (Track("m1", title="Söng", columns={"no": 1}),)
     assert (track["holder"], track["held_since"] is None) == (run, False)
-    one.do(HeldBy(run, lambda there: there.release(1)))
+    one.do(HeldBy(run, lambda there: there.release(1, run)))
     assert (one.track()["holder"], one.track()["held_since"]) == (None, None)
 
 
@@ -87,12 +87,12 @@ def test_a_track_of_another_account_is_claimed_by_runs_of_that_account_alone(
     ours, theirs = one.begin(OURS), one.begin(OTHERS)
     assert one.claim(ours, 1) == [1]
     one.do(HeldBy(ours, steps.submitting(1, ours)))
-    cover(one, 1)
+    one.there.release(1, ours)
 
-    assert one.claim_unsaved(theirs) == []
+    assert one.claim(theirs, state=SUBMITTING) == []
     assert one.there.count_foreign(OTHERS) == 1
     assert one.there.count_foreign(OURS) == 0
-    assert one.claim_unsaved(ours) == [1]
+    assert one.claim(ours, state=SUBMITTING) == [1]
     assert one.claim(theirs) == [2, 3]  # nothing was sent for these
 
 
@@ -102,8 +102,8 @@ def test_a_track_for_which_nothing_was_sent_after_all_is_any_accounts(one: Sessi
     one.claim(ours)
     one.do(HeldBy(ours, steps.submitting(1, ours)))
     assert one.track()["account"] == OURS
-    one.do(HeldBy(ours, steps.unsent(1)))
-    one.there.release(1)
+    one.do(HeldBy(ours, steps.unsent(1, ours)))
+    one.there.release(1, ours)
 
     assert one.track()["account"] is None
     assert one.claim(theirs) == [1]
@@ -124,13 +124,13 @@ def test_tracks_of_forgotten_accounts_are_any_accounts(one: Session) -> None:
     assert one.claim(theirs, state=SUBMITTING) == [1]
 
 
-def test_finished_tracks_of_other_accounts_are_not_counted(one: Session) -> None:
+def test_tracks_of_other_accounts_with_a_finished_cover_are_not_counted(one: Session) -> None:
     one.fill(len(TrackState))
     one.execute("UPDATE tracks SET account = %s", OURS)
     for number, state in enumerate(TrackState, 1):
         one.there.change(number, {"state": state.value})
 
-    assert one.there.count_foreign(OTHERS) == 3  # submitting, submitted, covered
+    assert one.there.count_foreign(OTHERS) == 2  # submitting, submitted
 
 
 def test_a_track_that_is_put_off_is_claimed_by_a_later_run_alone(one: Session) -> None:
@@ -138,7 +138,7 @@ def test_a_track_that_is_put_off_is_claimed_by_a_later_run_alone(one: Session) -
     first, second, third = one.begin(), one.begin(), one.begin()
     assert one.claim(second, 1) == [1]
     one.do(HeldBy(second, steps.put_off(1, second)))
-    one.there.release(1)
+    one.there.release(1, second)
 
     assert one.claim(first) == [2]
     assert one.claim(second) == []
@@ -495,7 +495,7 @@ def test_odd_titles_and_columns_are_kept_and_found(one: Session, name: str) -> N
 @pytest.mark.parametrize("name", ODD)
 def test_odd_reasons_are_kept_but_for_what_no_text_there_can_hold(one: Session, name: str) -> None:
     one.fill(1)
-    one.do(steps.ended(1, FAILED, ValueError(ODD[name])))
+    one.do(steps.ended(1, 0, FAILED, ValueError(ODD[name])))
     (entry,) = one.do(steps.page([], 0, 9))
 
     assert entry.reason == ODD[name].replace("\0", "\ufffd").replace("\ud83d", "?")
@@ -589,7 +589,7 @@ def test_a_cover_that_gets_a_title_while_it_is_saved_is_not_saved_yet(
     (row,) = one.there.unsaved(9)
     one.execute("BEGIN")
     steps.take_in([Track("m1", title="Other")])(one.there)
-    saving = steps.saved(read_entry(row), [Path("a.png")])
+    saving = steps.saved(read_entry(row), 0, [Path("a.png")])
     with at_the_same_time(lambda: two.do(saving)) as answer:
         until_it_waits(watcher, two)
         one.execute("COMMIT")
