@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import settings
 
 from suno_cover_async.cli.app import main
 from tests.support.commands import KEY, Ended, Run
+from tests.support.postgres import Server, own_server, shared_server
 
 settings.register_profile("untimed", deadline=None)  # machines are shared; what hangs has failed
 settings.load_profile("untimed")
@@ -47,3 +48,26 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
         return Ended(code, written.out, written.err)
 
     return ran
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The PostgreSQL server of the whole run, which no test may stop or change."""
+    base = tmp_path_factory.getbasetemp()
+    workers = "PYTEST_XDIST_WORKER" in os.environ  # each has a folder of its own beside the others
+    with shared_server(base.parent if workers else base) as server:
+        yield server
+
+
+@pytest.fixture
+def database_url(postgres_server: Server) -> Iterator[str]:
+    """The URL, with a password, of a new and empty database on the run's server."""
+    with postgres_server.database() as name:
+        yield postgres_server.url(name)
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Server]:
+    """A PostgreSQL server that the test may stop and crash."""
+    with own_server() as server:
+        yield server
