@@ -3,8 +3,13 @@
 It must not know what any table holds.
 """
 
-import psycopg
-from psycopg.rows import TupleRow
+try:
+    import psycopg
+    from psycopg.rows import TupleRow
+except ImportError as _error:
+    raise ModuleNotFoundError(
+        "PostgreSQL needs psycopg: pip install 'suno-cover-async[postgres]'"
+    ) from _error
 
 from suno_cover_async.postgres.url import DatabaseUrl
 
@@ -24,10 +29,10 @@ _DEFAULTS = {
     "target_session_attrs": "read-write",
 }
 
-# A process that was stopped in the middle of a transaction holds its locks: the server ends it after
-# `idle_in_transaction_session_timeout`, and whoever waits gives up after `lock_timeout` and tries
-# again. A commit that was answered is on the disk, whatever the role or the database is set to;
-# `remote_apply` is stricter than `on`, and stays.
+# A process that was stopped in the middle of a transaction holds its locks: the server ends it
+# after `idle_in_transaction_session_timeout`, and whoever waits gives up after `lock_timeout` and
+# tries again. A commit that was answered is on the disk, whatever the role or the database is set
+# to; `remote_apply` is stricter than `on`, and stays.
 _SETTINGS = """
     SELECT
         set_config('search_path', %s, false),
