@@ -10,8 +10,6 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import ClassVar, TypeVar
 
-import psycopg
-
 from suno_cover_async.policies import RateLimit
 from suno_cover_async.postgres.connection import Connection, connect
 from suno_cover_async.postgres.failures import is_passing, reason_of
@@ -124,7 +122,7 @@ class PermitTable:
     # holds no lock. A commit is synced before it is answered: after a crash of the server that
     # forgot who had taken a permit, it would be given twice.
 
-    failures: ClassVar[tuple[type[Exception], ...]] = (psycopg.Error, OtherLimitError)
+    failures: ClassVar[tuple[type[Exception], ...]] = (Connection.Error, OtherLimitError)
 
     def __init__(self, url: str, limit: RateLimit, lease: float) -> None:
         """Read the URL, and do not connect.
@@ -196,7 +194,7 @@ class PermitTable:
         if isinstance(error, OtherLimitError):
             return str(error)
         where = f"the database of the shared rate limit, {self._url.shown}"
-        if isinstance(error, psycopg.Error) and error.sqlstate in _NOT_MADE:
+        if isinstance(error, Connection.Error) and error.sqlstate in _NOT_MADE:
             return f"{where}, lacks its tables; run suno-cover ledger init {self._url.shown}"
         return (
             f"{where}, cannot be used ({self._url.hide(reason_of(error))}); check the URL, that "
@@ -212,7 +210,7 @@ class PermitTable:
             was_connected = session.connection is not None
             try:
                 return self._try(session, step)
-            except psycopg.Error as error:
+            except Connection.Error as error:
                 if not was_connected or not is_passing(error):
                     raise
             return self._try(session, step)
@@ -222,7 +220,7 @@ class PermitTable:
             session.connection = connect(self._url, "suno-cover shared rate limit")
         try:
             return step(session.connection)
-        except psycopg.Error:
+        except Connection.Error:
             session.connection.close()
             session.connection = None
             raise

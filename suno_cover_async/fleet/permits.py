@@ -11,6 +11,7 @@ from suno_cover_async.common import validation
 from suno_cover_async.errors import ClientUsageError
 from suno_cover_async.fleet.permit_file import PermitFile
 from suno_cover_async.policies import RateLimit
+from suno_cover_async.postgres.url import is_postgres_url
 
 
 class Permits(Protocol):
@@ -65,7 +66,7 @@ def permits_at(
         ValueError: It is another URL, or no path on this system.
     """
     if isinstance(where, str) and "://" in where:
-        if where.partition("://")[0].lower() not in {"postgresql", "postgres"}:
+        if not is_postgres_url(where):
             raise ValueError(
                 "where must be the path of a file, or a URL such as postgresql://user@host/database"
             )
