@@ -9,9 +9,15 @@ from suno_cover_async import RateLimit, RateLimiter, SharedRateLimiter, SunoCove
 
 
 async def work(url: str, where: str, seconds: float, requests: int) -> None:
-    """Make the requests at once; the key is in SUNO_API_KEY."""
+    """Make the requests, at most 1000 at once; the key is in SUNO_API_KEY."""
+    left = iter(range(requests))
+
+    async def make_some() -> None:
+        for _ in left:
+            await client.credits()
+
     async with SunoCoverClient(base_url=url, rate_limit=_limit(where, seconds)) as client:
-        await asyncio.gather(*(client.credits() for _ in range(requests)))
+        await asyncio.gather(*(make_some() for _ in range(min(requests, 1000))))
 
 
 async def stop_with_a_permit(url: str, where: str, seconds: float) -> None:

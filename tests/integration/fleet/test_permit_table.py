@@ -1,12 +1,14 @@
 """The permits in tables: taken, fenced, leased, paused, by the server's clock."""
 
+import contextlib
 import gc
 import itertools
 import os
 import re
 import subprocess
 import sys
-from collections import Counter
+import threading
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -88,6 +90,26 @@ def test_many_that_begin_at_once_make_the_accounts_permits_once(limit_url: str) 
 
     assert len(set(tokens) - {0}) == 20
     assert rows(limit_url, "SELECT count(*) FROM permits") == [(20,)]
+
+
+def test_of_two_limits_that_begin_at_once_one_alone_is_used(limit_url: str) -> None:
+    begins = threading.Barrier(8)
+    used: defaultdict[str, set[int]] = defaultdict(set)
+
+    def take(calls: int) -> None:
+        mine = permit_table(limit_url, calls)
+        mine.renew("ours", [])  # it is connected
+        for account in map(str, range(40)):
+            begins.wait()
+            with contextlib.suppress(OtherLimitError):
+                for _ in range(2):
+                    if mine.take(account, WINDOW)[0]:
+                        used[account].add(calls)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(take, [5, 9] * 4))
+
+    assert {len(limits) for limits in used.values()} == {1}
 
 
 def test_the_permit_that_is_free_for_the_longest_time_is_taken_first(
