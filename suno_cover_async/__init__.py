@@ -67,7 +67,7 @@ if TYPE_CHECKING:  # the names that __getattr__ loads, for type checkers
     from suno_cover_async.fleet.limiter import SharedRateLimiter
     from suno_cover_async.hosts import APIBOX, HOSTS, KIE, SUNOAPI, Host
     from suno_cover_async.ledger.choices import Choices
-    from suno_cover_async.ledger.entry import LedgerEntry, LedgerRun, TrackState
+    from suno_cover_async.ledger.entry import LedgerEntry, LedgerHolder, LedgerRun, TrackState
     from suno_cover_async.ledger.ledger import Ledger
     from suno_cover_async.models import (
         Callback,
@@ -129,6 +129,7 @@ __all__ = [
     "Ledger",
     "LedgerEntry",
     "LedgerError",
+    "LedgerHolder",
     "LedgerRun",
     "Limiter",
     "MaintenanceError",
@@ -168,7 +169,7 @@ _MODULES = {
     "batch.catalog": ("Catalog", "read_catalog"),
     "resilience.circuit_breaker": ("Breakers", "CircuitBreaker"),
     "client": ("NO_CALLBACK_URL", "SunoCoverClient"),
-    "ledger.entry": ("LedgerEntry", "LedgerRun", "TrackState"),
+    "ledger.entry": ("LedgerEntry", "LedgerHolder", "LedgerRun", "TrackState"),
     "errors": (
         "APIError",
         "AddressRefusedError",

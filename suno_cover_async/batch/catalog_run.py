@@ -77,7 +77,12 @@ class CatalogRun:
         self._covers = covers
         self._ledger = ledger
         self._feed = feed
-        self._tracks = TrackQueue(ledger, complete=feed is None)
+        self._tracks = TrackQueue(
+            ledger,
+            complete=feed is None,
+            saves_images=into is not None,
+            on_wait=self._look_around,
+        )
         self._images = DownloadQueue(ledger, _SAVES_AT_ONCE)
         self._unread = OutcomeQueue()
         self._run = RunState(ledger, self._tracks)
@@ -134,16 +139,10 @@ class CatalogRun:
 
     async def _work(self) -> None:
         try:
-            async with asyncio.TaskGroup() as group:
-                if self._feed is not None:
-                    feeding = group.create_task(self._follow(self._feed))
-                    self._run.cancelled_by_finish(feeding)
-                if self._saver is not None:
-                    await self._saver.sweep()
-                    save_all = partial(self._saver.save_all, self._images, self._unread)
-                    for _ in range(_SAVES_AT_ONCE):
-                        group.create_task(raise_inner_cancellation(save_all, _closed))
-                await self._cover_all()
+            async with asyncio.TaskGroup() as watch:
+                watching = watch.create_task(self._ledger.lost())
+                await self._cover_and_save()
+                watching.cancel()
         except BaseExceptionGroup as errors:
             self._run.reason = self._run.reason or _first(errors)
         finally:
@@ -152,6 +151,23 @@ class CatalogRun:
                     await self.count()
             finally:  # otherwise the reader would wait forever when the count is cancelled
                 self._unread.end()
+
+    async def _cover_and_save(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            if self._feed is not None:
+                feeding = group.create_task(self._follow(self._feed))
+                self._run.cancelled_by_finish(feeding)
+            if self._saver is not None:
+                await self._saver.sweep()
+                save_all = partial(self._saver.save_all, self._images, self._unread)
+                for _ in range(_SAVES_AT_ONCE):
+                    group.create_task(raise_inner_cancellation(save_all, _closed))
+            await self._cover_all()
+
+    async def _look_around(self) -> None:
+        """See what other runs have done meanwhile, and save covers that they left."""
+        self._images.grown()
+        await self.count()
 
     async def _follow(self, feed: AsyncIterable[Track | str]) -> None:
         """Add the tracks of the feed to the ledger; if it fails, finish what is paid for."""
@@ -215,6 +231,7 @@ class CatalogRun:
                 with self._run.doing(step, entry):
                     task = await self._submitter.submit(entry)
             if task is None:
+                await self._leave(entry)
                 return ()
             step = Step.WAIT
             with self._run.doing(step, entry), self._covers.state.holding(task):
@@ -229,6 +246,13 @@ class CatalogRun:
             return ()
         self.progress.done += 1
         return [Covered(track=track, details=details) for track in entry.tracks]
+
+    async def _leave(self, entry: LedgerEntry) -> None:
+        """Leave a track that is not submitted, since the run submits nothing more."""
+        if entry.state is TrackState.WAITING:
+            await self._ledger.release(entry)  # other runs that share the ledger go on
+        else:
+            await self._ledger.put_off(entry)  # or this run would take it again
 
     async def _wait(self, task: CoverTask) -> CoverDetails:
         """Wait for a cover; restart the timeout if an outage overlapped it."""

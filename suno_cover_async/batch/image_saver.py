@@ -67,11 +67,8 @@ class ImageSaver:
     async def save_all(self, images: DownloadQueue, unread: OutcomeQueue) -> None:
         """Save the images of each cover in the queue until it ends."""
         while (entry := await images.next()) is not None:
-            try:
-                with self._run.doing(Step.SAVE, entry):
-                    outcomes = await self._save(entry)
-            finally:
-                images.release(entry)
+            with self._run.doing(Step.SAVE, entry):
+                outcomes = await self._save(entry)
             await unread.put(outcomes)
 
     async def _save(self, entry: LedgerEntry) -> Sequence[Outcome]:
@@ -96,8 +93,6 @@ class ImageSaver:
             if entry.files and what in {Consequence.FAILED, Consequence.ATTENTION}:
                 await self._ledger.saved(entry, entry.files)
                 return [Failed(track=track, error=error) for track in without_files]
-            if what in {Consequence.LEFT, Consequence.STOP_SUBMITTING, Consequence.ABORT}:
-                await self._ledger.put_off(entry)
             return await self._run.end(entry, error, what)
         saved = [file for one in covered for file in one.files]
         await self._ledger.saved(entry, [*entry.files, *saved])

@@ -3,20 +3,26 @@
 It owns what counts as another catalog, and the checks of each track. It submits nothing.
 """
 
+import asyncio
+import hashlib
+import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from itertools import islice
 
 from suno_cover_async.batch.catalog import Catalog
 from suno_cover_async.common import validation
 from suno_cover_async.common.disk import in_thread
 from suno_cover_async.ledger.ledger import Ledger
+from suno_cover_async.ledger.run_steps import Intake
 from suno_cover_async.models import Track
 
 _log = logging.getLogger("suno_cover_async")
 
 _PAGE = 5_000
+_AGAIN_SECONDS = 1.0  # between two questions whether another run has added the catalog
 
 
 async def add_all(ledger: Ledger, tracks: Iterable[Track | str]) -> None:
@@ -33,21 +39,28 @@ async def add_all(ledger: Ledger, tracks: Iterable[Track | str]) -> None:
 async def replace_waiting(ledger: Ledger, tracks: Iterable[Track | str]) -> int:
     """Add a whole catalog in place of the tracks that wait, unless the ledger has it already.
 
+    If another run is adding it, this waits until that is done, or does it if that run ends before.
+
     Returns:
         How many tracks of another catalog were dropped; some may be in this one too.
 
     Raises:
         ValueError: A track is invalid; then the ledger has none of them.
         TypeError: `tracks` is a string, or yields something other than tracks and ids.
-        LedgerError: The ledger cannot be written.
+        LedgerError: The ledger cannot be written, or other runs work on another catalog.
     """
     if isinstance(tracks, str | bytes):
         raise TypeError("tracks must be an iterable; for a file, give read_catalog(path)")
     fingerprint = None
     if isinstance(tracks, Catalog):
         fingerprint = await in_thread(tracks.fingerprint)
-        if fingerprint is not None and await ledger.holds(fingerprint):
-            return 0
+    elif isinstance(tracks, Sequence):
+        fingerprint = await in_thread(partial(_fingerprint, tracks))
+    # No event tells when another process has added it.
+    while (what := await ledger.begin_intake(fingerprint)) is Intake.WAIT:  # noqa: ASYNC110
+        await asyncio.sleep(_AGAIN_SECONDS)
+    if what is Intake.NONE:
+        return 0
     dropped = await ledger.forget_waiting()
     try:
         rest = map(_track, tracks)
@@ -68,12 +81,25 @@ async def add_each(
     Raises:
         Exception: The iteration over `tracks` raised it, or as `add_all`.
     """
+    await ledger.follow()
     arriving = aiter(tracks)
     async with AsyncExitStack() as stack:
         if isinstance(arriving, AsyncGenerator):
             stack.push_async_callback(arriving.aclose)
         async for track in arriving:
             added(await ledger.take_in([_track(track)]))
+
+
+def _fingerprint(tracks: Sequence[Track | str]) -> str | None:
+    """Return a digest of a list of tracks; None if a column has no form in JSON."""
+    digest = hashlib.sha256()
+    try:
+        for track in map(_track, tracks):
+            record = (track.music_task_id, track.title, dict(track.columns))
+            digest.update(json.dumps(record, sort_keys=True).encode() + b"\n")
+    except (TypeError, RecursionError):
+        return None  # adding the track says what is wrong
+    return f"list {digest.hexdigest()}"
 
 
 def _track(given: Track | str) -> Track:

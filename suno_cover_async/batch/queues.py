@@ -1,66 +1,91 @@
 """The queues of a run: which track it covers next, and which images it saves next.
 
 They own the order. Tracks that are paid for come first, then those possibly billed, then the rest
-in the order of the catalog; images are saved oldest cover first. The queues read the ledger and
-change nothing.
+in the order of the catalog; images are saved oldest cover first. What they return, this run holds
+in the ledger, so that other runs which share it get other tracks.
 """
 
 import asyncio
+import contextlib
 from collections import deque
+from collections.abc import Awaitable, Callable
 
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState
 from suno_cover_async.ledger.ledger import Ledger
 
-_PAGE = 100
+_PAGE = 20
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0  # seconds until other runs may have left something
+_PAID = [TrackState.SUBMITTED]
+_BEGUN = [*_PAID, TrackState.SUBMITTING]
+_OPEN = [*_BEGUN, TrackState.WAITING]
 
 
 class TrackQueue:
     """The open entries of the ledger; each is returned once in a run."""
 
-    def __init__(self, ledger: Ledger, *, complete: bool) -> None:
-        """Start; `complete` means that the ledger gets no further entries during the run."""
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        complete: bool,
+        saves_images: bool,
+        on_wait: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Start.
+
+        Args:
+            ledger: The ledger.
+            complete: Whether the ledger gets no further entries from this run.
+            saves_images: Whether covers that other runs save would be this run's if those ended.
+            on_wait: Called each time that nothing is left but what other runs work on.
+        """
         self._ledger = ledger
         self._complete = complete
-        self._only_paid = False
-        self._only_begun = False
-        self._closed = False
-        self._states = deque([TrackState.SUBMITTED, TrackState.SUBMITTING, TrackState.WAITING])
+        self._awaited = [TrackState.COVERED] if saves_images else []
+        self._on_wait = on_wait
+        self._states = self._returned = _OPEN
+        self._ended = False
         self._page: deque[LedgerEntry] = deque()
-        self._after = 0
         self._turn = asyncio.Lock()
         self._ready = asyncio.Event()
         self._ready.set()
+        self._changed = asyncio.Event()
+        self._wait_seconds = _FIRST_WAIT
 
     def grown(self) -> None:
         """Wake `ready`: the ledger has further entries."""
         self._ready.set()
 
     def completed(self) -> None:
-        """Record that the ledger gets no further entries."""
+        """Record that the ledger gets no further entries from this run."""
         self._complete = True
         self._ready.set()
+        self._changed.set()
 
     def submit_nothing_new(self) -> None:
         """Return only tracks that are paid for, or possibly billed."""
-        self._only_begun = True
-        if self._page and self._page[0].state is TrackState.WAITING:
-            self._page.clear()
+        self._states = [state for state in self._states if state in _BEGUN]
+        self._returned = _BEGUN
+        begun = [one for one in self._page if one.state in _BEGUN]
+        self._page.clear()
+        self._page.extend(begun)
         self.completed()
 
     def finish(self) -> None:
         """Return only tracks that are paid for, besides the page that is already read."""
-        self._only_paid = True
+        self._states = _PAID
         self.completed()
 
     def close(self) -> None:
         """Return no further entry."""
-        self._closed = True
+        self._states = self._returned = []
+        self._page.clear()
         self.completed()
 
     async def ready(self) -> bool:
         """Wait until there may be a next entry; return False when there are no more."""
         await self._ready.wait()
-        return bool(self._states)
+        return not self._ended
 
     async def next(self) -> LedgerEntry | None:
         """Return the next entry, or None if there is none now."""
@@ -68,35 +93,50 @@ class TrackQueue:
             # Clear the event before the read. Cleared after it, an entry that is added during the
             # read would go unnoticed, and `ready` would wait forever.
             self._ready.clear()
-            while self._states and not self._page:
-                state, complete = self._states[0], self._complete
-                if self._only_paid and state is not TrackState.SUBMITTED:
-                    break
-                if self._only_begun and state is TrackState.WAITING:
-                    break
-                self._page.extend(await self._ledger.next_open(state, self._after, _PAGE))
+            while not self._page:
+                self._changed.clear()  # before all that follows, so that a new order ends the wait
+                states, complete = self._states, self._complete
+                claimed = await self._ledger.claim(states, _PAGE) if states else []
+                self._page.extend(one for one in claimed if one.state in self._returned)
                 if self._page:
-                    self._after = self._page[-1].number
-                elif state is TrackState.WAITING and not complete:
+                    self._wait_seconds = _FIRST_WAIT
+                    break
+                if states is not self._states:
+                    continue
+                if not complete:
                     return None
-                else:
-                    self._states.popleft()
-                    self._after = 0
+                if not await self._others_may_leave_any(states):
+                    break
+                await self._wait()
             self._ready.set()
-            if self._page and not self._closed:
+            if self._page:
                 return self._page.popleft()
-            self._states.clear()
+            self._ended = True
             return None
+
+    async def _others_may_leave_any(self, states: list[TrackState]) -> bool:
+        """Return whether other runs hold entries that come to this one if those runs end."""
+        if states in (_PAID, []):  # this run is about to end
+            return False
+        return await self._ledger.others_hold([*states, *self._awaited])
+
+    async def _wait(self) -> None:
+        """Wait for up to 5 seconds, longer each time, or until this run has another order."""
+        await self._on_wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._wait_seconds):
+                await self._changed.wait()
+        self._wait_seconds = min(_LONGEST_WAIT, 2 * self._wait_seconds)
 
 
 class DownloadQueue:
     """The covers whose images are not saved, oldest first, shared by several workers."""
 
     def __init__(self, ledger: Ledger, workers: int) -> None:
-        """Start; at most `workers` entries are taken and not given back by `release`."""
+        """Start; it reads as many entries at once as there are workers."""
         self._ledger = ledger
         self._workers = workers
-        self._under_way: set[int] = set()
+        self._page: deque[LedgerEntry] = deque()
         self._complete = False
         self._turn = asyncio.Lock()
         self._news = asyncio.Event()
@@ -111,19 +151,15 @@ class DownloadQueue:
         self._news.set()
 
     async def next(self) -> LedgerEntry | None:
-        """Take the next entry, which must be passed to `release`; None when there are no more."""
+        """Return the next entry; None when there are no more."""
         async with self._turn:
-            while True:
+            while not self._page:
                 self._news.clear()  # before the read, so a cover added during it is noticed
                 complete = self._complete
-                for entry in await self._ledger.next_unsaved(self._workers):
-                    if entry.number not in self._under_way:
-                        self._under_way.add(entry.number)
-                        return entry
+                self._page.extend(await self._ledger.claim_unsaved(self._workers))
+                if self._page:
+                    break
                 if complete:
                     return None
                 await self._news.wait()
-
-    def release(self, entry: LedgerEntry) -> None:
-        """Give back an entry, which is saved or put off."""
-        self._under_way.discard(entry.number)
+            return self._page.popleft()

@@ -81,6 +81,8 @@ class TrackSubmitter:
             if await self._ledger.submitting(entry, at_most=self._max_covers):
                 self._under_way.begin(entry)
                 return True
+            if self._run.finishing:  # the entry was released
+                return False
             if not self._under_way.numbers and not changed.is_set():
                 self._run.reach_max_covers()
                 break
@@ -100,6 +102,10 @@ class TrackSubmitter:
             return None
         if entry.state is TrackState.SUBMITTING:
             self._covers.mark_possibly_billed(entry.music_task_id, failed=entry.task)
+        # A process that stands still before it sends the request may find that another run has its
+        # track by then, and is sending the same one.
+        guards = self._covers.state.guards
+        guards[entry.music_task_id] = self._ledger.has_its_tracks
         try:
             return await self._covers.submit(
                 entry.music_task_id, callback_timeout=self._covers.poll.timeout, policy=self._retry
@@ -107,6 +113,8 @@ class TrackSubmitter:
         except asyncio.CancelledError:
             await self._covers.settled(entry.music_task_id)
             raise
+        finally:
+            del guards[entry.music_task_id]
 
     async def _record(
         self, entry: LedgerEntry, submit: asyncio.Task[CoverTask | None]

@@ -50,6 +50,7 @@ class CoverState:
         unclaimed: Accepted cover tasks whose cover no caller has received, by music task id.
         possibly_billed: Possibly billed submits, by music task id.
         under_way: Music tasks that are being submitted.
+        guards: Say at the last moment whether a submit may be sent, by music task id.
         durations: How long covers have been taking.
     """
 
@@ -61,6 +62,7 @@ class CoverState:
         self.unclaimed: dict[str, CoverTask] = {}
         self.possibly_billed: dict[str, PossiblyBilled] = {}
         self.under_way: set[str] = set()
+        self.guards: dict[str, Callable[[], bool]] = {}
         self.durations: Durations = Durations()
 
     def accepted(self, task: CoverTask, now: float) -> None:

@@ -161,6 +161,39 @@ class LedgerRun(Record):
 
 
 @attrs.frozen(kw_only=True)
+class LedgerHolder(Record):
+    """A run that shares a ledger with others, on this machine or another one.
+
+    Attributes:
+        run: The number of the run.
+        host: The name of its machine.
+        process: Its process id there.
+        began_at: When it began, in UTC.
+        has_ended: Whether it ended, and keeps tracks only until no submit of it can be on its way.
+        heard_at: When the ledger last heard of it, in UTC, by the clock of the database.
+        tracks: How many tracks it holds.
+        holds_since: Since when it holds the first of them, by the same clock; None without any.
+        submitted: Its submits so far, new and adopted.
+    """
+
+    run: int
+    host: str
+    process: int
+    began_at: datetime
+    has_ended: bool
+    heard_at: datetime
+    tracks: int
+    holds_since: datetime | None
+    submitted: int
+
+    @property
+    def per_minute(self) -> float:
+        """Return its submits per minute, since it began."""
+        minutes = (self.heard_at - self.began_at).total_seconds() / 60
+        return self.submitted / minutes if minutes > 0 else 0.0
+
+
+@attrs.frozen(kw_only=True)
 class TrackRow:
     """A row of the table `tracks`, column by column.
 
@@ -223,6 +256,9 @@ _CONVERTER = make_converter(datetimes="seconds")
 _read_track: Callable[[Row, type[TrackRow]], TrackRow] = _CONVERTER.get_structure_hook(TrackRow)
 _read_choice: Callable[[Row, type[Choice]], Choice] = _CONVERTER.get_structure_hook(Choice)
 _read_run: Callable[[Row, type[LedgerRun]], LedgerRun] = _CONVERTER.get_structure_hook(LedgerRun)
+_read_holder: Callable[[Row, type[LedgerHolder]], LedgerHolder] = _CONVERTER.get_structure_hook(
+    LedgerHolder
+)
 _WRITERS = {
     name: _CONVERTER.get_unstructure_hook(field.type)
     for kind in (TrackRow, LedgerRun, Choice)
@@ -231,6 +267,7 @@ _WRITERS = {
 
 TRACK_COLUMNS = tuple(attrs.fields_dict(TrackRow))
 RUN_COLUMNS = tuple(attrs.fields_dict(LedgerRun))
+HOLDER_COLUMNS = tuple(attrs.fields_dict(LedgerHolder))
 CHOICE_COLUMNS = tuple(attrs.fields_dict(Choice))
 
 
@@ -250,6 +287,11 @@ def read_entry(row: Row) -> LedgerEntry:
 def read_run(row: Row) -> LedgerRun:
     """Read a row of `runs`; raises as `read_track` does."""
     return _known(f"run {row['number']}", lambda: _read_run(row, LedgerRun))
+
+
+def read_holder(row: Row) -> LedgerHolder:
+    """Read a row about a run that shares the ledger; raises as `read_track` does."""
+    return _known(f"run {row['run']}", lambda: _read_holder(row, LedgerHolder))
 
 
 def read_state(number: int, state: object) -> TrackState:

@@ -10,28 +10,28 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncGenerator, Generator
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
 from suno_cover_async.common.tasks import is_part_of
 from suno_cover_async.errors import ClientUsageError, LedgerError
-from suno_cover_async.ledger import steps
-from suno_cover_async.ledger.choices import Choices
-from suno_cover_async.ledger.entry import LedgerEntry, LedgerRun, TrackState, read_run
+from suno_cover_async.ledger import run_steps, steps
+from suno_cover_async.ledger.heartbeat import Heartbeat
 from suno_cover_async.ledger.recorder import Recorder
+from suno_cover_async.ledger.run_steps import HeldBy
+from suno_cover_async.ledger.sqlite.private import open_copy
 from suno_cover_async.ledger.sqlite.store import SqliteStore
 from suno_cover_async.ledger.steps import Totals
+from suno_cover_async.ledger.store import Store
 from suno_cover_async.models import CoverTask
+from suno_cover_async.postgres.url import is_postgres_url
 
 __all__ = ["Ledger", "Totals"]
 
 T = TypeVar("T")
 
 _log = logging.getLogger("suno_cover_async")
-
-_PAGE = 1_000
-_NO_RUN = 0  # the first run has the number 1
 
 
 class Ledger(Recorder):
@@ -42,12 +42,20 @@ class Ledger(Recorder):
         async with Ledger("covers.db") as ledger:
             async with cover_catalog(client, tracks, ledger=ledger) as outcomes: ...
 
-    A ledger is a SQLite file. Each step is on the disk before the next one starts: a submit is
-    recorded before it is sent, and the cover task id before anything else happens. One process
-    holds the file for writing at a time (`covers.db.lock` names it). Any process may read it
-    meanwhile by `entries`, `totals` and `runs`, without opening it. A ledger belongs to one
-    account, the one of its first run. It may serve several catalogs, one after the other: tracks of
-    the earlier catalog that were not submitted are dropped, and those that are paid for stay.
+    A ledger is a SQLite file, or tables in a PostgreSQL database. Each step is on the disk before
+    the next one starts: a submit is recorded before it is sent, and the cover task id before
+    anything else happens. Any process may read it meanwhile by `entries`, `totals` and `runs`,
+    without opening it. It may serve several catalogs, one after the other: tracks of the earlier
+    catalog that were not submitted are dropped, and those that are paid for stay.
+
+    One process at a time holds a file for writing (`covers.db.lock` names it), and the ledger
+    belongs to one account, the one of its first run.
+
+    Any number of processes on any machines work with a database at once. The same catalog, given to
+    all of them, is added by one, and each track is worked on by one. A run that is silent for 40 s,
+    by the database's clock, or that `give_up` names, loses its tracks to the others; it changes
+    nothing more, and stops with a LedgerError. A lost connection is made again for up to 60 s. Each
+    track belongs to the account that submitted it.
 
     A catalog whose block was left by a cancellation may still wait for the answer to a submit. The
     ledger is closed once that answer is recorded; leaving the ledger's block waits for this, unless
@@ -61,15 +69,25 @@ class Ledger(Recorder):
         """Set the path; nothing is opened before `async with`.
 
         Args:
-            path: The file, created if it does not exist. None keeps the ledger without a file, for
-                as long as it is open.
+            path: The file, created if it does not exist; or the URL of a PostgreSQL database where
+                `suno-cover ledger init` made a ledger, `postgresql://user@host/database`. None
+                keeps the ledger without a file, for as long as it is open.
+
+        Raises:
+            ValueError: It begins as a URL of a PostgreSQL database and is none.
+            ModuleNotFoundError: A URL needs the extra `postgres`.
         """
-        self._path = None if path is None else Path(path)
-        super().__init__(SqliteStore(self._path))
+        self._path: Path | None = None
+        if is_postgres_url(path):
+            super().__init__(_postgres_store(str(path)))
+        else:
+            self._path = None if path is None else Path(path)
+            super().__init__(SqliteStore(self._path))
         self._is_open = False
         self._leased = False
         self._writer: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._heartbeat: Heartbeat | None = None
 
     @classmethod
     def copy_of(cls, path: str | os.PathLike[str]) -> Self:
@@ -80,7 +98,10 @@ class Ledger(Recorder):
         as `entries` does, and if there is no such folder.
         """
         ledger = cls(path)
-        ledger._store = SqliteStore(Path(path), is_copy=True)
+        if ledger._path is None:
+            ledger._store = _copy_of_database(os.fspath(path))
+        else:
+            ledger._store = SqliteStore(ledger._path, copy=partial(open_copy, ledger._path))
         return ledger
 
     async def __aenter__(self) -> Self:
@@ -167,11 +188,6 @@ class Ledger(Recorder):
         return writer
 
     @property
-    def name(self) -> str:
-        """Return the name for messages: its path."""
-        return self._store.name
-
-    @property
     def path(self) -> Path | None:
         """Return the path of the file; None if the ledger has none."""
         return self._path
@@ -179,55 +195,24 @@ class Ledger(Recorder):
     @property
     def unwritten(self) -> tuple[CoverTask, ...]:
         """Return cover tasks that the API accepted and that a failed commit did not write."""
-        works = self._store.unwritten
+        kept = self._store.unwritten
+        works = [work.work if isinstance(work, HeldBy) else work for work in kept]
         return tuple(work.task for work in works if isinstance(work, steps.Submitted))
 
-    async def entries(self, *states: TrackState) -> AsyncGenerator[LedgerEntry, None]:
-        """Iterate over the entries as they are now, in the catalog's order, a page at a time.
+    async def init(self) -> int:
+        """Make the tables of a ledger in a database, or move them on to this version.
 
-        Args:
-            states: The states to include; none means all.
+        Nothing is opened. A role with fewer rights may use the ledger afterwards: it needs SELECT,
+        INSERT, UPDATE and DELETE on the tables and USAGE on their schema.
 
-        Raises:
-            LedgerError: There is no such file, or it is no ledger, has a newer version, or is
-                damaged.
-        """
-        after, wanted = 0, list(dict.fromkeys(states))
-        async with self._store.snapshot() as snapshot:
-            while page := await snapshot.read(steps.page(wanted, after, _PAGE)):
-                for entry in page:
-                    yield entry
-                after = page[-1].number
-
-    async def totals(self) -> Totals:
-        """Return the number of music tasks in each state; raises as `entries` does."""
-        async with self._store.snapshot() as snapshot:
-            return await snapshot.read(steps.count)
-
-    async def runs(self, limit: int = 10) -> tuple[LedgerRun, ...]:
-        """Return what the latest runs did, the latest first; raises as `entries` does."""
-        async with self._store.snapshot() as snapshot:
-            rows = await snapshot.read(lambda there: there.runs(limit))
-        return tuple(map(read_run, rows))
-
-    async def unsaved(self, limit: int) -> list[LedgerEntry]:
-        """Return covers whose images are not saved, oldest first; raises as `entries` does."""
-        async with self._store.snapshot() as snapshot:
-            return await snapshot.read(steps.unsaved(_NO_RUN, limit))
-
-    @contextlib.asynccontextmanager
-    async def choices(self) -> AsyncGenerator[Choices, None]:
-        """Open what people decide about the covers: to read it, and to record decisions.
-
-        It needs no lease and no `async with` of the ledger; another process may be covering a
-        catalog with the same file.
+        Returns:
+            The version that was there; 0 if there was no ledger.
 
         Raises:
-            LedgerError: There is no such file, or it is no ledger, has a newer version, is damaged,
-                or has an older version and is in use.
+            LedgerError: It has a newer version, cannot be made, or is a file, which needs no such
+                step.
         """
-        async with self._store.share() as access:
-            yield Choices(access)
+        return await self._store.make()
 
     async def forget_account(self) -> None:
         """Remove the ledger's account; the account of the next run becomes its owner.
@@ -265,15 +250,42 @@ class Ledger(Recorder):
             )
         self._leased = True
         try:
-            self._run = await self._store.do(steps.begin_run(account, self.name))
-            try:
-                yield
-            finally:
-                with contextlib.suppress(LedgerError):  # no later step needs it
-                    ended_at = datetime.now(UTC)
-                    await self._store.do(steps.change_run(self._run, ended_at=ended_at))
+            begun = await self._store.do(run_steps.begin_run(account, self.name))
+            self._run = begun.number
+            if begun.foreign:
+                _log.warning(
+                    "%d tracks of the ledger %s belong to other accounts and are left to their "
+                    "runs; if an account only got a new key: suno-cover ledger forget-account",
+                    *(begun.foreign, self.name),
+                )
+            async with contextlib.AsyncExitStack() as stack:
+                if begun.beat_seconds is not None:
+                    self._heartbeat = Heartbeat(self._beat, begun.beat_seconds)
+                    await stack.enter_async_context(self._heartbeat.going())
+                try:
+                    yield
+                finally:
+                    with contextlib.suppress(LedgerError):  # no later step needs it
+                        await self._store.do(run_steps.end_run(self._run))
         finally:
             self._leased = False
+            self._heartbeat = None
+
+    async def _beat(self) -> None:
+        await self._store.do(run_steps.beat(self._run))
+
+    def has_its_tracks(self) -> bool:
+        """Return whether this run was heard of lately, so that no other run has its tracks."""
+        return self._heartbeat is None or self._heartbeat.is_fresh
+
+    async def lost(self) -> None:
+        """Wait until this run cannot go on; return when it ends, or at once if it needs no beats.
+
+        Raises:
+            LedgerError: The run was given up for dead, or the ledger cannot be written.
+        """
+        if self._heartbeat is not None:
+            await self._heartbeat.lost()
 
     def used_by(self, work: asyncio.Task[None]) -> None:
         """Set the task that closing waits for: the one of `cover_catalog` that holds the lease.
@@ -282,6 +294,18 @@ class Ledger(Recorder):
         """
         self._writer = work
         work.add_done_callback(self._forget_writer)
+
+
+def _postgres_store(url: str) -> Store:
+    from suno_cover_async.ledger.postgres.store import PostgresStore  # noqa: PLC0415 - an extra
+
+    return PostgresStore(url)
+
+
+def _copy_of_database(url: str) -> Store:
+    from suno_cover_async.ledger.postgres.copy import store_of_copy  # noqa: PLC0415 - an extra
+
+    return store_of_copy(url)
 
 
 @contextlib.contextmanager

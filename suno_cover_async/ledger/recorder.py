@@ -4,12 +4,14 @@ This module owns which step is repeated if its commit fails. `steps.py` defines 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from suno_cover_async.ledger import steps
+from suno_cover_async.ledger import run_steps, steps
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState
+from suno_cover_async.ledger.reader import LedgerReader
+from suno_cover_async.ledger.run_steps import Intake
 from suno_cover_async.ledger.steps import Outlook, Totals
 from suno_cover_async.ledger.store import Store, Work
 from suno_cover_async.models import CoverDetails, CoverTask, Track
@@ -17,8 +19,8 @@ from suno_cover_async.models import CoverDetails, CoverTask, Track
 T = TypeVar("T")
 
 
-class Recorder:
-    """The steps of a run; `Ledger` adds the opening, the account and the reading.
+class Recorder(LedgerReader):
+    """The steps of a run; `Ledger` adds the opening and the account.
 
     Each method does its work in the order of calls, whether or not its future is awaited; the
     future is done once the step is on the disk.
@@ -26,7 +28,7 @@ class Recorder:
 
     def __init__(self, store: Store) -> None:
         """Record into this store, as no run yet."""
-        self._store = store
+        super().__init__(store)
         self._run = 0
 
     def note_balance(
@@ -45,17 +47,29 @@ class Recorder:
         """Return the number of music tasks in each state."""
         return self._store.do(steps.count)
 
-    def holds(self, fingerprint: str | None) -> "asyncio.Future[bool]":
-        """Return whether the latest catalog was added completely and has this fingerprint."""
-        return self._store.do(steps.holds(fingerprint))
+    def begin_intake(self, fingerprint: str | None) -> "asyncio.Future[Intake]":
+        """Begin to work on a catalog, and return what to do about adding it.
+
+        Raises:
+            LedgerError: Other runs work on another catalog.
+        """
+        return self._do(run_steps.begin_intake(self._run, fingerprint, self._store.name))
+
+    def follow(self) -> "asyncio.Future[None]":
+        """Begin to add tracks as they arrive.
+
+        Raises:
+            LedgerError: Other runs work on a catalog.
+        """
+        return self._do(run_steps.follow(self._run, self._store.name))
 
     def forget_waiting(self) -> "asyncio.Future[int]":
-        """Drop the tracks for which nothing was sent, because another catalog replaces them.
+        """Drop the tracks for which nothing was sent.
 
         Returns:
             How many music tasks were dropped.
         """
-        return self._store.do(steps.forget_waiting)
+        return self._do(steps.forget_waiting)
 
     def take_in(self, tracks: Sequence[Track]) -> "asyncio.Future[int]":
         """Add tracks in order; a known music task gets the title, if that is new.
@@ -67,19 +81,22 @@ class Recorder:
             TypeError: A column's value has no form in JSON.
             ValueError: Columns are nested too deeply.
         """
-        return self._store.do(steps.take_in(tracks))
+        return self._do(steps.take_in(tracks))
 
     def took_in(self, fingerprint: str | None) -> "asyncio.Future[None]":
         """Record that a catalog was added completely."""
-        return self._store.do(lambda there: there.set_catalog(fingerprint))
+        return self._do(lambda there: there.set_catalog(fingerprint))
 
     def retry_failed(self) -> "asyncio.Future[None]":
         """Start again the entries that failed or need attention.
 
         An entry with a cover task that did not fail is polled again. The others are submitted
         again, which may be billed again; one that had a cover is possibly billed until then.
+
+        Raises:
+            LedgerError: Other runs are at work.
         """
-        return self._store.do(steps.retry_failed)
+        return self._do(steps.retry_failed(self._run))
 
     def next_open(
         self, state: TrackState, after: int, limit: int
@@ -87,9 +104,33 @@ class Recorder:
         """Return entries in this state whose number is above `after`, in order."""
         return self._store.do(steps.page([state], after, limit))
 
-    def next_unsaved(self, limit: int) -> "asyncio.Future[list[LedgerEntry]]":
-        """Return covers whose images are not saved, oldest first, without those put off."""
-        return self._store.do(steps.unsaved(self._run, limit))
+    def claim(
+        self, states: Sequence[TrackState], limit: int
+    ) -> "asyncio.Future[list[LedgerEntry]]":
+        """Hold entries that no run holds and return them, in order.
+
+        They are of the first of these states that has any. Each is returned once in a run, unless
+        it is released.
+        """
+        return self._do(run_steps.claim(states, self._run, limit))
+
+    def claim_unsaved(self, limit: int) -> "asyncio.Future[list[LedgerEntry]]":
+        """Hold covers whose images are not saved and return them, oldest first."""
+        return self._do(run_steps.claim_unsaved(self._run, limit))
+
+    def others_hold(self, states: Iterable[TrackState]) -> "asyncio.Future[bool]":
+        """Return whether other runs work on entries in these states that may come to this one."""
+        names = [state.value for state in states]
+        return self._do(lambda there: there.others_hold(names, self._run))
+
+    def release(self, entry: LedgerEntry) -> "asyncio.Future[None]":
+        """Let other runs take an entry, which this one claims no more."""
+        return self._do(lambda there: there.release(entry.number))
+
+    def release_waiting(self) -> "asyncio.Future[None]":
+        """Let other runs take the entries that this one holds and sent nothing for."""
+        run = self._run
+        return self._do(lambda there: there.release_all(TrackState.WAITING.value, run))
 
     def submits(self) -> "asyncio.Future[int]":
         """Return how many submits were started in the life of the ledger, over all catalogs.
@@ -104,11 +145,11 @@ class Recorder:
         """Record that a submit may be sent; send it only after this future returned True.
 
         Args:
-            entry: The entry.
+            entry: The entry, which this run holds.
             at_most: If the ledger counts this many `submits` already, a further one is not
                 recorded. A submit that is repeated because its answer was lost is recorded always.
         """
-        return self._store.do(steps.submitting(entry.number, at_most))
+        return self._do(steps.submitting(entry.number, self._run, at_most))
 
     def unsent(self, entry: LedgerEntry) -> "asyncio.Future[None]":
         """Record that no submit was sent after all."""
@@ -135,7 +176,7 @@ class Recorder:
         return self._fact(steps.saved(entry, files))
 
     def put_off(self, entry: LedgerEntry) -> "asyncio.Future[None]":
-        """Leave a cover's images to the next run."""
+        """Leave an entry to the next run."""
         return self._fact(steps.put_off(entry.number, self._run))
 
     def ended(
@@ -147,6 +188,10 @@ class Recorder:
         """
         return self._fact(steps.ended(entry.number, state, error, task_known=task_known))
 
+    def _do(self, work: Work[T]) -> "asyncio.Future[T]":
+        """Queue a step of this run, which does nothing once the run was given up."""
+        return self._store.do(run_steps.HeldBy(self._run, work))
+
     def _fact(self, work: Work[T]) -> "asyncio.Future[T]":
         """Queue a step that states a fact: it is repeated if its commit fails."""
-        return self._store.do(work, keep=True)
+        return self._store.do(run_steps.HeldBy(self._run, work), keep=True)

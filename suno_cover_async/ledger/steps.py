@@ -32,35 +32,8 @@ Totals = dict[TrackState, int]
 
 _PAGE = 1_000
 _ALL = 1_000_000_000
+_NO_RUN = 0  # the first run has the number 1
 _ENDED = (TrackState.FAILED, TrackState.ATTENTION)
-
-
-def begin_run(account: str, ledger: str) -> Work[int]:
-    """Begin a run of this account; a ledger without an account becomes this account's.
-
-    Returns:
-        A step that returns the number of the run.
-
-    Raises:
-        LedgerError: By the step: the ledger belongs to another account, and no run was begun.
-    """
-    began_at = datetime.now(UTC).timestamp()
-
-    def work(there: Transaction) -> int:
-        owner = there.account()
-        if owner is None:
-            there.set_account(account)
-        elif owner != account:
-            raise LedgerError(
-                f"the ledger {ledger} belongs to another account (another key or another host), "
-                "and nothing was sent: use that key and that host; if that account only got a new "
-                f"key, run `suno-cover ledger forget-account {ledger}` and begin again"
-            )
-        number = there.last_run() + 1
-        there.add_run(number, began_at)
-        return number
-
-    return work
 
 
 def change_run(number: int, **values: Any) -> Work[None]:
@@ -70,8 +43,14 @@ def change_run(number: int, **values: Any) -> Work[None]:
 
 
 def forget_account(there: Transaction) -> None:
-    """Remove the account, and the base URLs where the API answered that account."""
-    there.set_account(None)
+    """Remove the account, and the base URLs where the API answered that account.
+
+    Raises:
+        LedgerError: Runs are at work.
+    """
+    for number, host, _ in there.others(_NO_RUN):
+        raise LedgerError(f"run {number} on {host} is at work: let that end first")
+    there.forget_account()
     there.drop_base_urls()
 
 
@@ -119,14 +98,9 @@ def page(states: Iterable[TrackState], after: int, limit: int) -> Work[list[Ledg
     return lambda there: [read_entry(row) for row in there.page(names, after, limit)]
 
 
-def unsaved(run: int, limit: int) -> Work[list[LedgerEntry]]:
-    """Return covers whose images are not saved, oldest first, without those put off."""
-    return lambda there: [read_entry(row) for row in there.unsaved(run, limit)]
-
-
-def holds(fingerprint: str | None) -> Work[bool]:
-    """Return whether the latest catalog was added completely and has this fingerprint."""
-    return lambda there: fingerprint is not None and there.catalog() == fingerprint
+def unsaved(limit: int) -> Work[list[LedgerEntry]]:
+    """Return covers whose images are not saved, oldest first."""
+    return lambda there: [read_entry(row) for row in there.unsaved(limit)]
 
 
 def forget_waiting(there: Transaction) -> int:
@@ -146,32 +120,52 @@ def take_in(tracks: Sequence[Track]) -> Work[int]:
         rows = [(track.music_task_id, _names({track.title: track.columns})) for track in tracks]
     except RecursionError:
         raise ValueError("a track's columns are nested too deeply") from None
-    return lambda there: sum(_take_in(there, *row) for row in rows)
+
+    def work(there: Transaction) -> int:
+        known = there.add(rows)
+        for row in known:
+            _merge(there, *row)
+        return len(rows) - len(known)
+
+    return work
 
 
-def _take_in(there: Transaction, music_task_id: str, names: str) -> bool:
-    if there.add(music_task_id, names):
-        return True
+def _merge(there: Transaction, music_task_id: str, names: str) -> None:
+    """Add the title of a track to the one of the same music task, if that is new."""
     known = read_track(there.find(music_task_id))
     new: dict[str, dict[str, object]] = json.loads(names)
     changes: dict[str, Plain] = {"names": _names(known.names | new)}
     if known.state is TrackState.SAVED and not new.keys() <= known.names.keys():
         changes |= write_columns(state=TrackState.COVERED)  # the new title needs files too
     there.change(known.number, changes)
-    return False
 
 
 def _names(columns: Mapping[str, Mapping[str, object]]) -> str:
     return str(write_columns(names=columns)["names"])
 
 
-def retry_failed(there: Transaction) -> None:
-    """Start again the entries that failed or need attention."""
-    ended, after = [state.value for state in _ENDED], 0
-    while rows := there.page(ended, after, _PAGE):
-        for row in map(read_track, rows):
-            there.change(row.number, _begun_anew(row))
-            after = row.number
+def retry_failed(run: int) -> Work[None]:
+    """Start again the entries that failed or need attention.
+
+    Raises:
+        LedgerError: By the step: other runs are at work, and would take part in it unasked.
+    """
+
+    def work(there: Transaction) -> None:
+        there.give_up_silent_runs()
+        for number, host, catalog in there.others(run):
+            if catalog is not None:
+                raise LedgerError(
+                    f"run {number} on {host} is at work: failed tracks can be started again by a "
+                    "run that has the ledger alone; wait, or leave --retry-failed out"
+                )
+        ended, after = [state.value for state in _ENDED], 0
+        while rows := there.page(ended, after, _PAGE):
+            for row in map(read_track, rows):
+                there.change(row.number, _begun_anew(row))
+                after = row.number
+
+    return work
 
 
 def _begun_anew(row: TrackRow) -> dict[str, Plain]:
@@ -191,24 +185,25 @@ def _begun_anew(row: TrackRow) -> dict[str, Plain]:
     return write_columns(state=state, error=None, reason=None, retried=row.retried or has_failed)
 
 
-def submitting(number: int, at_most: int | None = None) -> Work[bool]:
+def submitting(number: int, run: int, at_most: int | None = None) -> Work[bool]:
     """Record that a submit may be sent; count it, unless it repeats one that may have been sent.
 
     Returns:
-        A step that returns whether it may be sent. It records nothing and returns False if the
-        submit would be counted, and `at_most` submits were counted in the life of the ledger.
+        A step that returns whether it may be sent. It records nothing and returns False if the run
+        does not hold the track, or if the submit would be counted, and `at_most` submits were
+        counted in the life of the ledger.
     """
 
     def work(there: Transaction) -> bool:
         row = read_track(there.track(number))
         begins = row.retried or row.state is TrackState.WAITING
-        if begins and at_most is not None and there.submits() >= at_most:
+        if not there.holds(number, run) or (begins and not there.add_submits(1, at_most)):
             return False
         changes = write_columns(
             state=TrackState.SUBMITTING, submits=row.submits + begins, retried=False
         )
         there.change(number, changes)
-        there.add_submits(int(begins))
+        there.own(number, run)
         return True
 
     return work
@@ -221,6 +216,7 @@ def unsent(number: int) -> Work[None]:
         row = read_track(there.track(number))
         if row.state is TrackState.SUBMITTING:
             there.change(number, write_columns(state=TrackState.WAITING, submits=row.submits - 1))
+            there.disown(number)
             there.add_submits(-1)
 
     return work
@@ -262,7 +258,7 @@ def covered(number: int, details: CoverDetails) -> Work[None]:
         created_at=details.created_at,
         completed_at=details.completed_at or datetime.now(UTC),
     )
-    return lambda there: there.change(number, columns)
+    return _released(number, columns)
 
 
 def saved(entry: LedgerEntry, files: Sequence[Path]) -> Work[None]:
@@ -274,6 +270,7 @@ def saved(entry: LedgerEntry, files: Sequence[Path]) -> Work[None]:
         is_whole = read_track(there.track(entry.number)).names.keys() <= titles
         state = TrackState.SAVED if is_whole else TrackState.COVERED
         there.change(entry.number, columns | write_columns(state=state))
+        there.release(entry.number)
 
     return work
 
@@ -290,12 +287,22 @@ def ended(
     columns = write_columns(state=state, error=type(error).__name__, reason=reason)
     if not task_known:
         columns |= write_columns(cover_task_id=None)
-    return lambda there: there.change(number, columns)
+    return _released(number, columns)
 
 
 def put_off(number: int, run: int) -> Work[None]:
-    """Leave the images of a cover to the next run."""
+    """Leave a track to the next run; this one holds it until it ends."""
     return lambda there: there.change(number, {"put_off": run})
+
+
+def _released(number: int, columns: Mapping[str, Plain]) -> Work[None]:
+    """Change columns of a track, and let other runs take it."""
+
+    def work(there: Transaction) -> None:
+        there.change(number, columns)
+        there.release(number)
+
+    return work
 
 
 def pairs(

@@ -20,12 +20,29 @@ class Transaction(Protocol):
     Rows and columns are those of `entry.TrackRow` and `entry.LedgerRun`, as plain data.
     """
 
-    def account(self) -> str | None:
-        """Return the account that the ledger belongs to."""
+    def take_account(self, account: str) -> bool:
+        """Make the ledger this account's, if it belongs to none.
+
+        Returns:
+            Whether a run of this account may use the ledger. A store that keeps an account for each
+            track always returns True.
+        """
         ...
 
-    def set_account(self, account: str | None) -> None:
-        """Set the account that the ledger belongs to, or remove it."""
+    def forget_account(self) -> None:
+        """Remove the account of the ledger, or of all its tracks."""
+        ...
+
+    def own(self, number: int, run: int) -> None:
+        """Record that a track belongs to the account of a run, where tracks have accounts."""
+        ...
+
+    def disown(self, number: int) -> None:
+        """Record that a track belongs to no account, where tracks have accounts."""
+        ...
+
+    def count_foreign(self, account: str) -> int:
+        """Return how many tracks without a finished cover belong to other accounts."""
         ...
 
     def has_base_url(self, base_url: str) -> bool:
@@ -48,12 +65,78 @@ class Transaction(Protocol):
         """Set the fingerprint of the latest catalog."""
         ...
 
-    def last_run(self) -> int:
-        """Return the number of the latest run; 0 before the first one."""
+    def add_run(self, began_at: float, account: str) -> int:
+        """Add a run of an account and return its number, which is above those of all runs."""
         ...
 
-    def add_run(self, number: int, began_at: float) -> None:
-        """Add a run."""
+    def is_at_work(self, run: int) -> bool:
+        """Return whether a run still has its tracks; no other transaction may take them meanwhile.
+
+        It is True for every run where one process holds the whole ledger.
+        """
+        ...
+
+    def beat_seconds(self) -> float | None:
+        """Return how often a run must say that it is alive; None if it need not."""
+        ...
+
+    def beat(self, run: int) -> None:
+        """Record that a run was alive now, by the clock of the store."""
+        ...
+
+    def end_run(self, run: int, ended_at: float) -> None:
+        """End a run and release its tracks, but for those with a submit that may be on its way."""
+        ...
+
+    def give_up_silent_runs(self) -> None:
+        """Release the tracks of runs that were silent for too long, by the clock of the store."""
+        ...
+
+    def give_up(self, run: int) -> bool:
+        """Release all tracks of a run; return whether it had not ended or been given up."""
+        ...
+
+    def others(self, run: int) -> Sequence[tuple[int, str | None, str | None]]:
+        """Return the other runs that are at work: number, host, and the catalog they work on.
+
+        No run changes what it works on until this transaction ends.
+        """
+        ...
+
+    def work_on(self, run: int, catalog: str) -> None:
+        """Record the catalog that a run works on."""
+        ...
+
+    def holders(self) -> Sequence[Row]:
+        """Return the runs that hold tracks or are at work, as `entry.LedgerHolder` has them."""
+        ...
+
+    def claim(self, state: str, run: int, limit: int) -> Sequence[Row]:
+        """Hold tracks in this state for a run, and return them in order.
+
+        Only tracks are taken that no run holds, that belong to no other account, and that only
+        earlier runs put off.
+        """
+        ...
+
+    def claim_unsaved(self, run: int, limit: int) -> Sequence[Row]:
+        """Hold covered tracks as `claim` does, the oldest covers first."""
+        ...
+
+    def holds(self, number: int, run: int) -> bool:
+        """Return whether a run holds a track."""
+        ...
+
+    def release(self, number: int) -> None:
+        """Let other runs take a track."""
+        ...
+
+    def release_all(self, state: str, run: int) -> None:
+        """Let other runs take the tracks in this state that a run holds."""
+        ...
+
+    def others_hold(self, states: Sequence[str], run: int) -> bool:
+        """Return whether other runs work on tracks in these states that this run might take."""
         ...
 
     def change_run(self, number: int, columns: Mapping[str, Plain]) -> None:
@@ -80,8 +163,8 @@ class Transaction(Protocol):
         """Return tracks in these states (none means all) whose number is above `after`."""
         ...
 
-    def unsaved(self, run: int, limit: int) -> Sequence[Row]:
-        """Return tracks that are covered and not put off in this run, oldest covers first."""
+    def unsaved(self, limit: int) -> Sequence[Row]:
+        """Return covered tracks, the oldest covers first."""
         ...
 
     def track(self, number: int) -> Row:
@@ -96,12 +179,16 @@ class Transaction(Protocol):
         """Return a track by its music task; raises as `track` does."""
         ...
 
-    def add(self, music_task_id: str, names: str) -> bool:
-        """Add a waiting track unless its music task is known; return whether it was added."""
+    def add(self, tracks: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
+        """Add waiting tracks, given as music task and names, in order.
+
+        Returns:
+            Those of `tracks` that were not added, since their music task was known, in order.
+        """
         ...
 
     def change(self, number: int, columns: Mapping[str, Plain]) -> None:
-        """Change columns of a track; one is `put_off`, the run that does not save its images."""
+        """Change columns of a track; one is `put_off`, the run that leaves it to the next one."""
         ...
 
     def drop(self, state: str) -> int:
@@ -112,8 +199,12 @@ class Transaction(Protocol):
         """Return how many submits were started in the life of the ledger."""
         ...
 
-    def add_submits(self, many: int) -> None:
-        """Add to the number of submits that were started."""
+    def add_submits(self, many: int, at_most: int | None = None) -> bool:
+        """Add to the number of submits that were started, unless it would be above `at_most`.
+
+        Returns:
+            Whether it was added.
+        """
         ...
 
     def pairs(self, decisions: Sequence[str], search: str, after: int, limit: int) -> Sequence[Row]:
@@ -179,6 +270,17 @@ class Store(Protocol):
     @property
     def unwritten(self) -> tuple[Work[object], ...]:
         """Return the steps with `keep` whose commit failed and that were not written since."""
+        ...
+
+    async def make(self) -> int:
+        """Make the ledger, or move it to this version, where that is a step of its own.
+
+        Returns:
+            The version that was there; 0 if there was no ledger.
+
+        Raises:
+            LedgerError: It has a newer version, cannot be made, or is made by opening it.
+        """
         ...
 
     async def open(self) -> None:

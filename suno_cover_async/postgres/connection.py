@@ -5,6 +5,7 @@ It must not know what any table holds.
 
 try:
     import psycopg
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
     from psycopg.rows import TupleRow
 except ImportError as _error:
     raise ModuleNotFoundError(
@@ -47,22 +48,34 @@ _SETTINGS = """
 def connect(url: DatabaseUrl, application: str) -> Connection:
     """Connect in autocommit mode; it blocks, for ten seconds at most unless the URL says otherwise.
 
+    With several hosts in the URL, or several addresses of a host, these are the seconds for each.
+
     Args:
-        url: The URL. Our tables are looked up in its schema alone.
+        url: The URL. Names of tables mean those in its schema alone.
         application: What the server's list of connections shows; it must hold no secret.
 
     Raises:
-        psycopg.Error: The server cannot be reached, or refuses; the text may hold a secret, so show
-            it by `url.hide` only.
+        psycopg.OperationalError: The server cannot be reached, or refuses.
+        psycopg.ProgrammingError: The driver cannot use the URL.
     """
-    given = psycopg.conninfo.conninfo_to_dict(url.conninfo)
-    defaults = {name: value for name, value in _DEFAULTS.items() if name not in given}
-    connection = psycopg.connect(
-        url.conninfo, autocommit=True, application_name=application, **defaults
-    )
     try:
-        connection.execute(_SETTINGS, (url.schema,))
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+        connection = psycopg.connect(_conninfo(url, application), autocommit=True)
+    except psycopg.Error as error:
+        failed = type(error)(url.hide(str(error)))
+    except UnicodeError:
+        failed = psycopg.ProgrammingError("the name of a host is too long, or a part of it empty")
+    else:
+        try:
+            connection.execute(_SETTINGS, (url.schema,))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+    # A new error outside of `except`: in the driver's frames are values that hold the password.
+    raise failed
+
+
+def _conninfo(url: DatabaseUrl, application: str) -> str:
+    given = conninfo_to_dict(url.conninfo)
+    defaults = {name: value for name, value in _DEFAULTS.items() if name not in given}
+    return make_conninfo(url.conninfo, application_name=application, **defaults)

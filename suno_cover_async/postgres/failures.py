@@ -9,7 +9,8 @@ _CONFLICTS = ("40001", "40P01", "55P03")  # serialization, deadlock, a lock not 
 _PASSING = (
     "08",  # the connection failed
     "53",  # the server lacks memory, disk or connections
-    "57P",  # the server shuts down, starts, or an administrator ended the connection
+    *("57P01", "57P02", "57P03"),  # the server shuts down or starts, or a person ended the session
+    "57P05",  # the server ended a session that was idle
     "25P03",  # the server ended a session that stood still in a transaction
     "25006",  # the server became a standby that refuses to write
     "58",  # the server's own disk failed
@@ -18,7 +19,7 @@ _PASSING = (
 
 def is_passing(error: BaseException) -> bool:
     """Return whether the same transaction may succeed later, over a new connection."""
-    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | psycopg.Error):
+    if not isinstance(error, psycopg.Error):
         return False
     if error.sqlstate is None:  # the connection was lost, or could not be made
         return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)

@@ -49,7 +49,17 @@ def test_the_package_by_itself_loads_nothing_yet() -> None:
     loaded = after("import suno_cover_async")
 
     assert ours(loaded) == {"common"}
-    assert not {"aiohttp", "attr", "asyncio"} & loaded
+    assert not {"aiohttp", "attr", "asyncio", "psycopg"} & loaded
+
+
+def test_files_that_are_shared_load_no_driver_of_a_database() -> None:
+    loaded = after(
+        "from suno_cover_async import Ledger, SharedRateLimiter, cover_catalog",
+        "Ledger('covers.ledger')",
+        "import suno_cover_async.cli.app",
+    )
+
+    assert not {"psycopg", "psycopg_binary"} & loaded
 
 
 def test_an_error_and_a_value_load_no_client() -> None:

@@ -6,7 +6,7 @@ It works in a thread of its own, since those who connect may block theirs.
 import asyncio
 import contextlib
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Generator
 from typing import Any
 
 import attrs
@@ -25,11 +25,11 @@ class CutProxy:
     """
 
     leads_to: int
+    _loop: asyncio.AbstractEventLoop
     port: int = attrs.Factory(free_port)
     opened: int = 0
-    _loop: asyncio.AbstractEventLoop = attrs.Factory(asyncio.new_event_loop)
     _server: asyncio.Server | None = None
-    _ends: set[asyncio.StreamWriter] = attrs.Factory(set)
+    _ends: set[asyncio.StreamWriter] = attrs.Factory(set[asyncio.StreamWriter])
     _passes: asyncio.Event = attrs.Factory(asyncio.Event)
 
     def accept(self) -> None:
@@ -86,21 +86,22 @@ class CutProxy:
 
 
 @contextlib.contextmanager
-def cut_proxy(leads_to: int) -> Iterator[CutProxy]:
+def cut_proxy(leads_to: int) -> Generator[CutProxy]:
     """Start a proxy that leads to a port of this machine."""
-    proxy = CutProxy(leads_to)
-    thread = threading.Thread(target=proxy._loop.run_forever, daemon=True)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
     thread.start()
+    proxy = CutProxy(leads_to, loop)
     try:
         proxy.accept()
         yield proxy
     finally:
         proxy.accept()  # what was held ends
         proxy.refuse()
-        proxy._do(_all_end())
-        proxy._loop.call_soon_threadsafe(proxy._loop.stop)
+        asyncio.run_coroutine_threadsafe(_all_end(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
         thread.join()
-        proxy._loop.close()
+        loop.close()
 
 
 async def _all_end() -> None:

@@ -7,7 +7,6 @@ This module is also the keeper's program.
 """
 
 import contextlib
-import fcntl
 import os
 import random
 import select
@@ -17,7 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Literal, TextIO
 from urllib.parse import quote
@@ -26,6 +25,9 @@ from uuid import uuid4
 import attrs
 import psycopg
 import pytest
+
+if sys.platform != "win32":
+    import fcntl
 
 ROLE = "cover"
 PASSWORD = "canary:p/a@s?s#w%r&d=é-4f1d9c2e"
@@ -45,6 +47,8 @@ _UNSAFE_AND_FAST = "fsync = off\nfull_page_writes = off\n"
 
 def binaries() -> Path | None:
     """The folder with a server's programs: that of PATH, or Debian's newest."""
+    if not sys.platform.startswith("linux"):  # the keeper and `crash` need it
+        return None
     found = shutil.which("initdb")
     folders = [Path(found).resolve().parent] if found else []
     debian = Path("/usr/lib/postgresql").glob("[0-9]*/bin")
@@ -108,7 +112,7 @@ class Server:
             return cursor.fetchall() if cursor.description else []
 
     @contextlib.contextmanager
-    def database(self) -> Iterator[str]:
+    def database(self) -> Generator[str]:
         """The name of a new and empty database that the role owns."""
         name = f"test_{uuid4().hex}"
         self.execute(f"CREATE DATABASE {name} OWNER {ROLE} TEMPLATE template0")
@@ -166,7 +170,7 @@ class Server:
         )
         assert done.returncode == 0, f"{name} failed: {done.stdout}"
 
-    def _make(self, *, durable: bool) -> None:
+    def make(self, *, durable: bool) -> None:
         """Make the data and start it, with the role."""
         self._program(
             "initdb",
@@ -195,7 +199,7 @@ def _children(process: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def own_server(*, durable: bool = False) -> Iterator[Server]:
+def own_server(*, durable: bool = False) -> Generator[Server]:
     """A server of one test, which it may stop and crash, with or without syncs to the disk.
 
     Without them a crash of the machine would lose data, but `crash` does not.
@@ -209,7 +213,7 @@ def own_server(*, durable: bool = False) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def shared_server(meeting: Path) -> Iterator[Server]:
+def shared_server(meeting: Path) -> Generator[Server]:
     """The server of all processes that name the same folder; the last to leave ends it."""
     if not binaries():
         pytest.skip(MISSING)
@@ -234,7 +238,7 @@ def _begin(*, durable: bool) -> tuple[Server, TextIO]:
     owner = _owner()
     if owner:
         shutil.chown(folder, owner["user"], owner["group"])
-    server._make(durable=durable)
+    server.make(durable=durable)
     return server, lock
 
 

@@ -15,6 +15,9 @@ TESTS = Path(__file__).parents[1]
 WITHOUT_CODE = {"__init__", "__main__", "version", "store"}
 """Names of modules without code of their own: the interface of a store, the version, imports."""
 
+PSYCOPG = ("postgres.", "ledger.postgres.", "fleet.")
+"""Where the driver of PostgreSQL may be imported; others import these modules when they need it."""
+
 
 def modules() -> dict[str, Path]:
     """Every module of the package by its name, such as `http.exchange`."""
@@ -67,6 +70,13 @@ def test_a_foreign_library_is_imported_where_it_lives(library: str, owners: set[
     found = {name.split(".")[0] for name, file in modules().items() if library in imports(file)}
 
     assert found == owners
+
+
+def test_psycopg_is_imported_where_postgresql_is_asked_alone() -> None:
+    found = {name for name, file in modules().items() if "psycopg" in imports(file)}
+
+    assert {name for name in found if not name.startswith(PSYCOPG)} == set()
+    assert "postgres.url" not in found  # a URL is told from a path without it
 
 
 def test_each_folder_says_what_it_owns() -> None:

@@ -1,28 +1,19 @@
-"""Define every statement on the tables of a ledger in SQLite.
+"""Define the statements on the tables of a ledger that are SQLite's own.
 
-This module must not know files, threads or what a state means. `store.py` begins and ends the
-transactions, and `tables.py` has the tables.
+One process holds the whole ledger, so which tracks its run holds need not outlast it: a temporary
+table has them. This module must not know files, threads or what a state means. `store.py` begins
+and ends the transactions, and `tables.py` has the tables.
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import ClassVar
 
-from suno_cover_async.errors import LedgerError
-from suno_cover_async.ledger.entry import CHOICE_COLUMNS, RUN_COLUMNS, TRACK_COLUMNS, Plain, Row
+from suno_cover_async.ledger.entry import Plain, Row
+from suno_cover_async.ledger.statements import JOIN, Statements
 from suno_cover_async.ledger.store import Transaction
 
-# A choice is about one cover task. If a track gets another one, its old choice does not stand.
-_JOIN = """
-    LEFT JOIN choices
-    ON choices.number = tracks.number AND choices.cover_task_id IS tracks.cover_task_id
-"""
-_DECISION = "coalesce(decision, 'undecided')"
-_CHOICE = (_DECISION, "image", "coalesce(revision, 0)", "decided_at", "decided_by")
-_ENTRY_COLUMNS = (*TRACK_COLUMNS, *CHOICE_COLUMNS)
-_SELECT_ENTRY = (
-    f"SELECT {', '.join([f'tracks.{column}' for column in TRACK_COLUMNS] + [*_CHOICE])} "
-)
-_HAS_TITLE = "(? = '' OR EXISTS (SELECT 1 FROM json_each(names) WHERE instr(folded(key), ?)))"
+_FREE = "coalesce(put_off, 0) < ? AND tracks.number NOT IN (SELECT number FROM temp.held)"
 
 
 def transaction(database: sqlite3.Connection) -> Transaction:
@@ -31,66 +22,100 @@ def transaction(database: sqlite3.Connection) -> Transaction:
     return _Transaction(database)
 
 
-class _Transaction:
+def prepare_to_hold(database: sqlite3.Connection) -> None:
+    """Make the temporary table of the tracks that are held, for `claim`."""
+    database.execute("PRAGMA temp_store = MEMORY")
+    database.execute("CREATE TEMP TABLE held (number INTEGER PRIMARY KEY)")
+
+
+class _Transaction(Statements):
     """The statements of a transaction, documented in `store.Transaction`."""
+
+    has_title: ClassVar[str] = (
+        "(? = '' OR EXISTS (SELECT 1 FROM json_each(names) WHERE instr(folded(key), ?)))"
+    )
+
+    # Without INDEXED BY, SQLite uses the other index and sorts all covers on each call.
+    by_age: ClassVar[str] = "tracks INDEXED BY tracks_by_age"
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
 
-    def account(self) -> str | None:
-        account: str | None
-        (account,) = self._database.execute("SELECT account FROM ledger").fetchone()
-        return account
+    def execute(self, statement: str, values: Sequence[Plain] = ()) -> sqlite3.Cursor:
+        return self._database.execute(statement, values)
 
-    def set_account(self, account: str | None) -> None:
-        self._database.execute("UPDATE ledger SET account = ?", (account,))
+    def take_account(self, account: str) -> bool:
+        self.execute("UPDATE ledger SET account = ? WHERE account IS NULL", (account,))
+        (owner,) = self.execute("SELECT account FROM ledger").fetchone()
+        return bool(owner == account)
 
-    def has_base_url(self, base_url: str) -> bool:
-        query = "SELECT count(*) FROM base_urls WHERE base_url = ?"
-        (found,) = self._database.execute(query, (base_url,)).fetchone()
-        return bool(found)
+    def forget_account(self) -> None:
+        self.execute("UPDATE ledger SET account = NULL")
 
-    def add_base_url(self, base_url: str) -> None:
-        self._database.execute("INSERT OR IGNORE INTO base_urls VALUES (?)", (base_url,))
+    def own(self, number: int, run: int) -> None:
+        """Do nothing: the account of the ledger is that of all tracks."""
 
-    def drop_base_urls(self) -> None:
-        self._database.execute("DELETE FROM base_urls")
+    def disown(self, number: int) -> None:
+        """Do nothing: the account of the ledger is that of all tracks."""
 
-    def catalog(self) -> str | None:
-        fingerprint: str | None
-        (fingerprint,) = self._database.execute("SELECT catalog FROM ledger").fetchone()
-        return fingerprint
+    def count_foreign(self, _account: str) -> int:
+        return 0
 
-    def set_catalog(self, fingerprint: str | None) -> None:
-        self._database.execute("UPDATE ledger SET catalog = ?", (fingerprint,))
+    def add_run(self, began_at: float, _account: str) -> int:
+        self.execute("DELETE FROM temp.held")  # of a run whose end was not written
+        number = self.execute("INSERT INTO runs (began_at) VALUES (?)", (began_at,)).lastrowid
+        assert number is not None  # noqa: S101 - after an INSERT
+        return number
 
-    def last_run(self) -> int:
-        (number,) = self._database.execute("SELECT max(number) FROM runs").fetchone()
-        return number or 0
+    def is_at_work(self, _run: int) -> bool:
+        return True
 
-    def add_run(self, number: int, began_at: float) -> None:
-        statement = "INSERT INTO runs (number, began_at) VALUES (?, ?)"
-        self._database.execute(statement, (number, began_at))
+    def beat_seconds(self) -> float | None:
+        return None
 
-    def change_run(self, number: int, columns: Mapping[str, Plain]) -> None:
-        self._update("runs", number, columns)
+    def beat(self, _run: int) -> None:
+        """Do nothing: the lock of the file tells that its process is alive."""
 
-    def count_submit(self, number: int, *, adopted: bool) -> None:
-        counted = "adopted" if adopted else "submitted"
-        statement = f"UPDATE runs SET {counted} = {counted} + 1 WHERE number = ?"  # noqa: S608 - columns of ours
-        self._database.execute(statement, (number,))
+    def end_run(self, run: int, ended_at: float) -> None:
+        self.change_run(run, {"ended_at": ended_at})
+        self.execute("DELETE FROM temp.held")
 
-    def runs(self, limit: int) -> list[Row]:
-        return self._rows(RUN_COLUMNS, "FROM runs ORDER BY number DESC LIMIT ?", limit)
+    def give_up_silent_runs(self) -> None:
+        """Do nothing: there are no other runs."""
 
-    def counts(self) -> list[tuple[object, int, int]]:
-        query = "SELECT state, count(*), min(number) FROM tracks GROUP BY state"
-        return self._database.execute(query).fetchall()
+    def give_up(self, _run: int) -> bool:
+        return False
 
-    def count_retried(self) -> int:
-        query = "SELECT count(*) FROM tracks WHERE state = 'submitting' AND retried"
-        (retried,) = self._database.execute(query).fetchone()
-        return int(retried)
+    def others(self, _run: int) -> list[tuple[int, str | None, str | None]]:
+        return []
+
+    def work_on(self, _run: int, _catalog: str) -> None:
+        """Do nothing: there are no other runs to tell."""
+
+    def holders(self) -> list[Row]:
+        return []
+
+    def claim(self, state: str, run: int, limit: int) -> list[Row]:
+        where = f"state = ? AND {_FREE} ORDER BY tracks.number LIMIT ?"
+        return self._hold(self.entries(f"FROM tracks {JOIN} WHERE {where}", state, run, limit))
+
+    def claim_unsaved(self, run: int, limit: int) -> list[Row]:
+        table = f"FROM {self.by_age} {JOIN}"
+        where = f"state = 'covered' AND {_FREE} ORDER BY completed_at LIMIT ?"
+        return self._hold(self.entries(f"{table} WHERE {where}", run, limit))
+
+    def holds(self, _number: int, _run: int) -> bool:
+        return True
+
+    def release(self, number: int) -> None:
+        self.execute("DELETE FROM temp.held WHERE number = ?", (number,))
+
+    def release_all(self, state: str, _run: int) -> None:
+        there = "SELECT number FROM tracks WHERE tracks.number = held.number AND state = ?"
+        self.execute(f"DELETE FROM temp.held WHERE EXISTS ({there})", (state,))  # noqa: S608 - a constant of ours
+
+    def others_hold(self, _states: Sequence[str], _run: int) -> bool:
+        return False
 
     def page(self, states: Sequence[str], after: int, limit: int) -> list[Row]:
         where = "tracks.number > ?"
@@ -98,84 +123,21 @@ class _Transaction:
             where = "state = ? AND tracks.number > ?"
         elif states:  # "+" avoids the index, which is sorted by state; the page is by number
             where = f"+state IN ({', '.join('?' * len(states))}) AND tracks.number > ?"
-        rest = f"FROM tracks {_JOIN} WHERE {where} ORDER BY tracks.number LIMIT ?"
-        return self._entries(rest, *states, after, limit)
-
-    def unsaved(self, run: int, limit: int) -> list[Row]:
-        # Without INDEXED BY, SQLite uses the other index and sorts all covers on each call.
-        table = "tracks INDEXED BY tracks_by_age"
-        where = "state = 'covered' AND put_off IS NOT ?"
-        rest = f"FROM {table} {_JOIN} WHERE {where} ORDER BY completed_at LIMIT ?"
-        return self._entries(rest, run, limit)
+        rest = f"FROM tracks {JOIN} WHERE {where} ORDER BY tracks.number LIMIT ?"
+        return self.entries(rest, *states, after, limit)
 
     def track(self, number: int) -> Row:
-        return self._only(f"entry {number}", "number = ?", number)
+        return self.only(f"entry {number}", "FROM tracks WHERE number = ?", number)
 
     def find(self, music_task_id: str) -> Row:
-        return self._only(f"entry of {music_task_id}", "music_task_id = ?", music_task_id)
+        rest = "FROM tracks WHERE music_task_id = ?"
+        return self.only(f"entry of {music_task_id}", rest, music_task_id)
 
-    def add(self, music_task_id: str, names: str) -> bool:
+    def add(self, tracks: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         statement = "INSERT INTO tracks (music_task_id, names) VALUES (?, ?) ON CONFLICT DO NOTHING"
-        return self._database.execute(statement, (music_task_id, names)).rowcount == 1
+        return [track for track in tracks if not self.execute(statement, track).rowcount]
 
-    def change(self, number: int, columns: Mapping[str, Plain]) -> None:
-        self._update("tracks", number, columns)
-
-    def drop(self, state: str) -> int:
-        return self._database.execute("DELETE FROM tracks WHERE state = ?", (state,)).rowcount
-
-    def submits(self) -> int:
-        (submits,) = self._database.execute("SELECT submits FROM ledger").fetchone()
-        return int(submits)
-
-    def add_submits(self, many: int) -> None:
-        self._database.execute("UPDATE ledger SET submits = submits + ?", (many,))
-
-    def pairs(self, decisions: Sequence[str], search: str, after: int, limit: int) -> list[Row]:
-        wanted = f"{_DECISION} IN ({', '.join('?' * len(decisions))})" if decisions else "true"
-        where = f"state = 'saved' AND tracks.number > ? AND {wanted} AND {_HAS_TITLE}"
-        rest = f"FROM tracks {_JOIN} WHERE {where} ORDER BY tracks.number LIMIT ?"
-        part = search.casefold()
-        return self._entries(rest, after, *decisions, part, part, limit)
-
-    def decisions(self, search: str) -> list[tuple[object, int, int]]:
-        part = search.casefold()
-        query = (
-            f"SELECT {_DECISION}, count(*), min(tracks.number) FROM tracks {_JOIN} "  # noqa: S608 - constants of ours
-            f"WHERE state = 'saved' AND {_HAS_TITLE} GROUP BY 1"
-        )
-        return self._database.execute(query, (part, part)).fetchall()
-
-    def decide(
-        self, number: int, cover_task_id: str, columns: Mapping[str, Plain], *, revision: int
-    ) -> bool:
-        changes = ", ".join(f"{name} = excluded.{name}" for name in ("cover_task_id", *columns))
-        statement = f"""
-            INSERT INTO choices (number, cover_task_id, {", ".join(columns)})
-            SELECT ?, ?, {", ".join("?" * len(columns))}
-            WHERE ? = 0 OR EXISTS (SELECT 1 FROM choices WHERE number = ?)
-            ON CONFLICT (number) DO UPDATE SET {changes}
-            WHERE choices.revision = ? OR choices.cover_task_id <> excluded.cover_task_id
-        """  # noqa: S608 - columns of ours
-        values = (number, cover_task_id, *columns.values(), revision, number, revision)
-        return self._database.execute(statement, values).rowcount == 1
-
-    def _update(self, table: str, number: int, columns: Mapping[str, Plain]) -> None:
-        if not columns:
-            return
-        changes = ", ".join(f"{column} = ?" for column in columns)
-        statement = f"UPDATE {table} SET {changes} WHERE number = ?"  # noqa: S608 - columns of ours
-        self._database.execute(statement, (*columns.values(), number))
-
-    def _only(self, what: str, where: str, value: Plain) -> Row:
-        for row in self._rows(TRACK_COLUMNS, f"FROM tracks WHERE {where}", value):
-            return row
-        raise LedgerError(f"the ledger's {what} is gone: does another program write to the ledger?")
-
-    def _entries(self, rest: str, *values: Plain) -> list[Row]:
-        found = self._database.execute(_SELECT_ENTRY + rest, values)
-        return [dict(zip(_ENTRY_COLUMNS, row, strict=True)) for row in found]
-
-    def _rows(self, columns: Sequence[str], rest: str, *values: Plain) -> list[Row]:
-        found = self._database.execute(f"SELECT {', '.join(columns)} {rest}", values)
-        return [dict(zip(columns, row, strict=True)) for row in found]
+    def _hold(self, rows: list[Row]) -> list[Row]:
+        numbers = [(row["number"],) for row in rows]
+        self._database.executemany("INSERT INTO temp.held VALUES (?)", numbers)
+        return rows

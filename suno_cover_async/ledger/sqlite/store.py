@@ -1,19 +1,16 @@
-"""Keep a ledger in a SQLite file: one thread writes, one step at a time, one transaction a step.
+"""Keep a ledger in a SQLite file: one process writes it, any may read it.
 
-This module owns the order of steps, when a step is done, and how a step that could not be written
-is repeated. It must not know any statement, nor what a step means.
+This module owns the transactions of the process that writes. `../writer.py` has its thread. It must
+not know any statement, nor what a step means.
 """
 
 import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
-
-import attrs
 
 from suno_cover_async.common.disk import in_thread
 from suno_cover_async.errors import LedgerError
@@ -29,10 +26,11 @@ from suno_cover_async.ledger.sqlite.failures import (
     unusable,
 )
 from suno_cover_async.ledger.sqlite.lock import FileLock
-from suno_cover_async.ledger.sqlite.private import open_copy, open_privately
+from suno_cover_async.ledger.sqlite.private import open_privately
 from suno_cover_async.ledger.sqlite.shared import SharedConnection
-from suno_cover_async.ledger.sqlite.statements import transaction
+from suno_cover_async.ledger.sqlite.statements import prepare_to_hold, transaction
 from suno_cover_async.ledger.store import SharedAccess, Snapshot, Transaction, Work
+from suno_cover_async.ledger.writer import CommitFailedError, Writer
 
 T = TypeVar("T")
 
@@ -43,11 +41,13 @@ class SqliteStore:
     The contract of its methods is documented in `store.Store`.
     """
 
-    def __init__(self, path: Path | None, *, is_copy: bool = False) -> None:
-        """Set the path; nothing is opened yet. A copy is not written to the path's file."""
+    def __init__(
+        self, path: Path | None, *, copy: Callable[[], sqlite3.Connection] | None = None
+    ) -> None:
+        """Set the path; nothing is opened yet. `copy` opens a private copy in place of the file."""
         self._path = path
-        self._is_copy = is_copy
-        self._writer: _Writer | None = None
+        self._copy = copy
+        self._writer: Writer | None = None
         self._is_open = False
 
     @property
@@ -60,6 +60,10 @@ class SqliteStore:
         """Return the steps with `keep` whose commit failed and that were not written since."""
         return () if self._writer is None else self._writer.unwritten
 
+    async def make(self) -> int:
+        """Refuse: opening the ledger makes it."""
+        raise LedgerError(f"the ledger {self.name} is a file, which is made when a run opens it")
+
     async def open(self) -> None:
         """Open the ledger for writing."""
         try:
@@ -70,13 +74,13 @@ class SqliteStore:
 
     def _open(self) -> None:
         lock = None
-        if self._path is None:
+        if self._copy is not None:
+            database = self._copy()
+        elif self._path is None:
             database = open_privately()
-        elif self._is_copy:
-            database = open_copy(self._path)
         else:
             database, lock = open_to_write(self._path)
-        self._writer, self._is_open = _Writer(database, lock, self.name), True
+        self._writer, self._is_open = Writer(_Database(database, lock, self.name)), True
 
     async def aclose(self) -> None:
         """Finish queued steps, and close the ledger."""
@@ -86,7 +90,7 @@ class SqliteStore:
 
     async def _off_the_loop(self, act: Callable[[], None]) -> None:
         """Call `act` in a thread if the ledger has a file, since a disk may be slow."""
-        if self._path is None:
+        if self._path is None and self._copy is None:
             act()
         else:
             await in_thread(act)
@@ -153,92 +157,25 @@ class _Snapshot:
         raise problem
 
 
-@attrs.frozen(kw_only=True)
-class _Step:
-    """A queued step.
-
-    Attributes:
-        work: The function to call.
-        keep: The step states a fact: if its commit fails, it is repeated later.
-        future: The caller's future; done after the commit.
-    """
-
-    work: Work[Any]
-    keep: bool
-    future: "asyncio.Future[Any]"
-
-
-class _Writer:
-    """A thread that runs steps in the order of calls and reports each once it is on the disk."""
-
-    # Callers get a future of their event loop, never the executor's. A caller that is cancelled
-    # cancels the future that it awaits; the executor's future would cancel the queued step with
-    # it, and a paid cover task would not be recorded. So by the time a step is done, its future may
-    # be cancelled or its event loop closed; neither may stop this thread.
+class _Database:
+    """The connection that writes, as `writer.Database` documents it."""
 
     def __init__(self, database: sqlite3.Connection, lock: FileLock | None, name: str) -> None:
         self._database = database
         self._lock = lock
         self._name = name
         self._transaction = transaction(database)
-        self._trouble: Exception | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="suno-cover-ledger")
-        self.unwritten: tuple[Work[object], ...] = ()
+        prepare_to_hold(database)
 
-    def do(self, work: Work[T], *, keep: bool) -> "asyncio.Future[T]":
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._thread.submit(self._take, _Step(work=work, keep=keep, future=future))
-        return future
-
-    def close(self) -> None:
-        """Finish queued steps, retry unwritten ones once, and release the lock.
-
-        Raises:
-            LedgerError: A step is left unwritten.
-        """
-        self._thread.shutdown()  # refuses further steps and waits for the queued ones
-        try:
-            self._write_the_unwritten()
-        except _CommitFailedError as failure:
-            self._trouble = failure.reason
-        self._database.close()
-        if self._lock is not None:
-            self._lock.release()
-        if self.unwritten and self._trouble is not None:
-            raise commit_failed(self._name, self._trouble)
-
-    def _take(self, step: _Step) -> None:
-        # Steps with `keep` whose commit failed are written before this one, so facts reach the disk
-        # in the order in which they happened. If they fail again, this step is not tried: the disk
-        # is still unusable, and a submit that is not recorded must not be sent.
-        answer: Any
-        try:
-            self._write_the_unwritten()
-            (answer,) = self._commit([step.work])
-        except _CommitFailedError as failure:
-            self._trouble = failure.reason
-            if step.keep:
-                self.unwritten += (step.work,)
-            answer = commit_failed(self._name, failure.reason)
-        with contextlib.suppress(RuntimeError):  # the event loop is closed, no caller waits
-            step.future.get_loop().call_soon_threadsafe(_answer, step.future, answer)
-
-    def _write_the_unwritten(self) -> None:
-        # One transaction for all steps, because a disk that was full has little space.
-        if self.unwritten:
-            self._commit(self.unwritten)
-            self.unwritten = ()
-
-    def _commit(self, works: Sequence[Work[Any]]) -> list[Any]:
-        """Run steps in one transaction; return each step's value, or its own error."""
+    def commit(self, works: Sequence[Work[Any]]) -> list[Any]:
         try:
             self._database.execute("BEGIN IMMEDIATE")
             answers = [self._attempt(work) for work in works]
             self._database.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001 - this thread must survive any error
+        except Exception as error:  # noqa: BLE001 - the writer's thread must survive any error
             with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back already
                 self._database.execute("ROLLBACK")
-            raise _CommitFailedError(error) from None
+            raise CommitFailedError(error) from None
         return answers
 
     def _attempt(self, work: Work[Any]) -> Any:
@@ -254,19 +191,13 @@ class _Writer:
         self._database.execute("RELEASE work")
         return answer
 
+    def failed(self, reason: Exception) -> LedgerError:
+        return commit_failed(self._name, reason)
 
-class _CommitFailedError(Exception):
-    """A transaction failed for a reason that is not a step's own error."""
+    def hurry(self) -> None:
+        """Do nothing: a failed commit is not repeated by itself."""
 
-    def __init__(self, reason: Exception) -> None:
-        super().__init__(str(reason))
-        self.reason = reason
-
-
-def _answer(future: "asyncio.Future[Any]", answer: Any) -> None:
-    if future.done():
-        return
-    if isinstance(answer, Exception):
-        future.set_exception(answer)
-    else:
-        future.set_result(answer)
+    def close(self) -> None:
+        self._database.close()
+        if self._lock is not None:
+            self._lock.release()

@@ -1,0 +1,255 @@
+"""Define the statements on the tables of a ledger that are PostgreSQL's own.
+
+A run holds the tracks that it works on, by its number in `tracks.holder`, and says every few
+seconds that it is alive. One that is silent for too long, by the server's clock, loses them. This
+module must not know connections or what a state means. `tables.py` has the tables.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from platform import node
+from typing import Any, ClassVar
+
+from psycopg import Cursor
+from psycopg.rows import TupleRow
+
+from suno_cover_async.ledger.entry import HOLDER_COLUMNS, Plain, Row
+from suno_cover_async.ledger.statements import JOIN, Statements
+from suno_cover_async.ledger.store import Transaction
+from suno_cover_async.postgres.connection import Connection
+
+# What a run may take: no run holds it, only earlier runs put it off, and no other account paid for
+# it. Both parameters are the run.
+_FREE = """
+    tracks.holder IS NULL AND coalesce(put_off, 0) < ? AND (tracks.account IS NULL
+        OR tracks.account = (SELECT runs.account FROM runs WHERE runs.number = ?))
+"""
+_PAID = "state IN ('submitting', 'submitted')"
+
+
+def transaction(connection: Connection, *, writes: bool = True) -> Transaction:
+    """Return the statements on a connection; the caller begins and ends the transaction.
+
+    A transaction that `writes` locks each track that it reads by its number or music task.
+    """
+    return _Transaction(connection, writes=writes)
+
+
+class _Transaction(Statements):
+    """The statements of a transaction, documented in `store.Transaction`."""
+
+    has_title: ClassVar[str] = "(? = '' OR strpos(titles, ?) > 0)"
+
+    def __init__(self, connection: Connection, *, writes: bool) -> None:
+        self._connection = connection
+        self._lock = " FOR UPDATE" if writes else ""
+
+    def execute(self, statement: str, values: Sequence[Plain] = ()) -> Cursor[TupleRow]:
+        return self._execute(statement, *values)
+
+    def _execute(self, statement: str, *values: object) -> Cursor[TupleRow]:
+        query = statement.replace("?", "%s").encode()
+        return self._connection.execute(query, [_plain(value) for value in values])
+
+    def _only_value(self, statement: str, *values: object) -> Any:
+        row = self._execute(statement, *values).fetchone()
+        return None if row is None else row[0]
+
+    def take_account(self, _account: str) -> bool:
+        return True  # each track has its own
+
+    def forget_account(self) -> None:
+        self._execute("UPDATE tracks SET account = NULL WHERE account IS NOT NULL")
+
+    def own(self, number: int, run: int) -> None:
+        self._execute(
+            "UPDATE tracks SET account = (SELECT account FROM runs WHERE number = ?) "
+            "WHERE number = ?",
+            *(run, number),
+        )
+
+    def disown(self, number: int) -> None:
+        self._execute("UPDATE tracks SET account = NULL WHERE number = ?", number)
+
+    def count_foreign(self, account: str) -> int:
+        query = f"SELECT count(*) FROM tracks WHERE {_PAID} AND account <> ?"  # noqa: S608 - a constant of ours
+        return int(self._only_value(query, account))
+
+    def add_run(self, began_at: float, account: str) -> int:
+        statement = (
+            "INSERT INTO runs (began_at, account, host, process) VALUES (?, ?, ?, ?) "
+            "RETURNING number"
+        )
+        return int(self._only_value(statement, began_at, account, node(), os.getpid()))
+
+    def is_at_work(self, run: int) -> bool:
+        # The lock keeps others from giving the run up before this transaction ends. So what it
+        # writes, it writes while the tracks are its own.
+        query = "SELECT 1 FROM runs WHERE number = ? AND released_at IS NULL FOR SHARE"
+        return self._only_value(query, run) is not None
+
+    def beat_seconds(self) -> float | None:
+        return float(self._only_value("SELECT dead_after / 4 FROM ledger"))
+
+    def beat(self, run: int) -> None:
+        self._execute("UPDATE runs SET heard_at = clock_timestamp() WHERE number = ?", run)
+
+    def end_run(self, run: int, ended_at: float) -> None:
+        # A submit without an answer may still be on its way to the API, and must not be repeated
+        # meanwhile: its track stays held until the run counts as silent.
+        self._execute(
+            "UPDATE tracks SET holder = NULL, held_since = NULL "
+            "WHERE holder = ? AND state <> 'submitting'",
+            run,
+        )
+        self._execute(
+            "UPDATE runs SET ended_at = ?, heard_at = clock_timestamp(), released_at = CASE "
+            "WHEN EXISTS (SELECT 1 FROM tracks WHERE holder = runs.number) THEN released_at "
+            "ELSE coalesce(released_at, clock_timestamp()) END WHERE number = ?",
+            *(ended_at, run),
+        )
+
+    def give_up_silent_runs(self) -> None:
+        # A server that was down heard nobody, so silence counts from its start at the earliest. A
+        # run whose transaction is under way is locked, and left to the next call.
+        silent = self._execute(
+            "SELECT number FROM runs, ledger WHERE released_at IS NULL AND "
+            "clock_timestamp() - greatest(heard_at, pg_postmaster_start_time()) "
+            "> dead_after * interval '1 second' FOR UPDATE OF runs SKIP LOCKED"
+        ).fetchall()
+        for (run,) in silent:
+            self._release_tracks_of(run)
+
+    def give_up(self, run: int) -> bool:
+        query = "SELECT 1 FROM runs WHERE number = ? AND released_at IS NULL FOR UPDATE"
+        is_there = self._only_value(query, run) is not None
+        if is_there:
+            self._release_tracks_of(run)
+        return is_there
+
+    def _release_tracks_of(self, run: int) -> None:
+        # The run is locked before this reads the tracks: else it would miss those that a last
+        # transaction of the run claims meanwhile, and nobody would ever get them.
+        self._execute("UPDATE tracks SET holder = NULL, held_since = NULL WHERE holder = ?", run)
+        self._execute("UPDATE runs SET released_at = clock_timestamp() WHERE number = ?", run)
+
+    def others(self, run: int) -> list[tuple[int, str | None, str | None]]:
+        self._execute("SELECT 1 FROM ledger FOR UPDATE")
+        return self._execute(
+            "SELECT number, host, catalog FROM runs "
+            "WHERE ended_at IS NULL AND released_at IS NULL AND number <> ? ORDER BY number",
+            run,
+        ).fetchall()
+
+    def work_on(self, run: int, catalog: str) -> None:
+        self._execute("UPDATE runs SET catalog = ? WHERE number = ?", catalog, run)
+
+    def holders(self) -> list[Row]:
+        found = self._execute(
+            "SELECT runs.number, host, process, began_at, ended_at IS NOT NULL, "
+            "extract(epoch FROM heard_at)::float8, count(tracks.number), "
+            "extract(epoch FROM min(held_since))::float8, runs.submitted + runs.adopted "
+            "FROM runs LEFT JOIN tracks ON holder = runs.number WHERE released_at IS NULL "
+            "GROUP BY runs.number ORDER BY runs.number"
+        )
+        return [dict(zip(HOLDER_COLUMNS, row, strict=True)) for row in found]
+
+    def claim(self, state: str, run: int, limit: int) -> list[Row]:
+        chosen = f"state = ? AND {_FREE} ORDER BY tracks.number"
+        return self._hold(chosen, run, limit, "tracks.number", state, run, run)
+
+    def claim_unsaved(self, run: int, limit: int) -> list[Row]:
+        chosen = f"state = 'covered' AND {_FREE} ORDER BY completed_at"
+        return self._hold(chosen, run, limit, "completed_at", run, run)
+
+    def _hold(self, chosen: str, run: int, limit: int, order: str, *values: object) -> list[Row]:
+        held = self._execute(
+            f"WITH chosen AS (SELECT number FROM tracks WHERE {chosen} LIMIT ? "  # noqa: S608 - constants of ours
+            "FOR UPDATE SKIP LOCKED) "
+            "UPDATE tracks SET holder = ?, held_since = clock_timestamp() FROM chosen "
+            "WHERE tracks.number = chosen.number RETURNING tracks.number",
+            *(*values, limit, run),
+        ).fetchall()
+        if not held:
+            return []
+        numbers = ", ".join(str(number) for (number,) in held)
+        return self.entries(
+            f"FROM tracks {JOIN} WHERE tracks.number IN ({numbers}) ORDER BY {order}"
+        )
+
+    def holds(self, number: int, run: int) -> bool:
+        query = "SELECT 1 FROM tracks WHERE number = ? AND holder = ?"
+        return self._only_value(query, number, run) is not None
+
+    def release(self, number: int) -> None:
+        self._execute("UPDATE tracks SET holder = NULL, held_since = NULL WHERE number = ?", number)
+
+    def release_all(self, state: str, run: int) -> None:
+        self._execute(
+            "UPDATE tracks SET holder = NULL, held_since = NULL WHERE state = ? AND holder = ?",
+            *(state, run),
+        )
+
+    def others_hold(self, states: Sequence[str], run: int) -> bool:
+        query = """
+            SELECT EXISTS (
+                SELECT 1 FROM tracks WHERE holder IS NOT NULL AND holder <> ? AND state = ANY(?)
+                AND coalesce(put_off, 0) < ? AND (tracks.account IS NULL
+                    OR tracks.account = (SELECT runs.account FROM runs WHERE runs.number = ?))
+            )
+        """
+        return bool(self._only_value(query, run, list(states), run, run))
+
+    def page(self, states: Sequence[str], after: int, limit: int) -> list[Row]:
+        wanted = f"state IN ({', '.join('?' * len(states))}) AND " if states else ""
+        rest = f"FROM tracks {JOIN} WHERE {wanted}tracks.number > ? ORDER BY tracks.number LIMIT ?"
+        return self.entries(rest, *states, after, limit)
+
+    def track(self, number: int) -> Row:
+        return self.only(f"entry {number}", f"FROM tracks WHERE number = ?{self._lock}", number)
+
+    def find(self, music_task_id: str) -> Row:
+        rest = f"FROM tracks WHERE music_task_id = ?{self._lock}"
+        return self.only(f"entry of {music_task_id}", rest, music_task_id)
+
+    def add(self, tracks: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        columns = zip(*((song, names, _titles(names)) for song, names in tracks), strict=True)
+        added = self._execute(
+            """
+            INSERT INTO tracks (music_task_id, names, titles)
+            SELECT music_task_id, names, titles FROM (
+                SELECT DISTINCT ON (music_task_id) * FROM unnest(?::text[], ?::text[], ?::text[])
+                WITH ORDINALITY AS given (music_task_id, names, titles, position)
+                ORDER BY music_task_id, position
+            ) AS given
+            WHERE NOT EXISTS (SELECT 1 FROM tracks WHERE music_task_id = given.music_task_id)
+            ORDER BY position ON CONFLICT DO NOTHING RETURNING music_task_id
+            """,
+            *map(list, columns),
+        )
+        new, known = {song for (song,) in added}, list[tuple[str, str]]()
+        for track in tracks:
+            if track[0] in new:
+                new.remove(track[0])  # a second one of the same music task is known
+            else:
+                known.append(track)
+        return known
+
+    def change(self, number: int, columns: Mapping[str, Plain]) -> None:
+        if "names" in columns:
+            columns = {**columns, "titles": _titles(columns["names"])}
+        super().change(number, columns)
+
+
+def _plain(value: object) -> object:
+    """Return a value as the columns have it: no NUL, which PostgreSQL refuses; flags are 0 or 1."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    return int(value) if isinstance(value, bool) else value
+
+
+def _titles(names: Plain) -> str:
+    """Return the titles in the column `names` in small letters, without NUL."""
+    titles: Mapping[str, object] = json.loads(str(names))
+    return "\n".join(titles).casefold().replace("\0", "\ufffd")

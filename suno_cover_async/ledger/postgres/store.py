@@ -1,0 +1,183 @@
+"""Keep a ledger in a PostgreSQL database, which many processes use at once.
+
+This module owns the connections: one that writes, in a thread, and others that read or share. It
+must not know any statement, nor what a step means.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncGenerator
+from functools import partial
+from typing import TypeVar
+
+import psycopg
+
+from suno_cover_async.common.disk import in_thread
+from suno_cover_async.errors import LedgerError
+from suno_cover_async.ledger.postgres.database import PostgresDatabase, unreachable
+from suno_cover_async.ledger.postgres.statements import transaction
+from suno_cover_async.ledger.postgres.tables import check_version, make_or_migrate
+from suno_cover_async.ledger.store import SharedAccess, Snapshot, Transaction, Work
+from suno_cover_async.ledger.writer import CommitFailedError, Writer
+from suno_cover_async.postgres.connection import Connection, connect
+from suno_cover_async.postgres.url import DatabaseUrl
+
+T = TypeVar("T")
+
+_READ_ONLY = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+class PostgresStore:
+    """A ledger in a database; the contract of its methods is documented in `store.Store`."""
+
+    def __init__(self, url: str) -> None:
+        """Set the URL; nothing is opened yet.
+
+        Raises:
+            ValueError: It is no URL of a PostgreSQL database.
+        """
+        self._url = DatabaseUrl.parse(url)
+        self._writer: Writer | None = None
+        self._is_open = False
+
+    @property
+    def name(self) -> str:
+        """Return the name for messages: the URL without its password."""
+        return self._url.shown
+
+    @property
+    def unwritten(self) -> tuple[Work[object], ...]:
+        """Return the steps with `keep` whose commit failed and that were not written since."""
+        return () if self._writer is None else self._writer.unwritten
+
+    async def make(self) -> int:
+        """Make the tables, or move them to this version.
+
+        Returns:
+            The version that was there; 0 if there were no tables.
+
+        Raises:
+            LedgerError: They have a newer version, or cannot be made.
+        """
+        return await in_thread(self._make)
+
+    def _make(self) -> int:
+        try:
+            with contextlib.closing(connect(self._url, "suno-cover ledger init")) as connection:
+                return make_or_migrate(connection, self._url)
+        except psycopg.Error as error:
+            problem = unreachable(self._url, error)
+        raise problem
+
+    async def open(self) -> None:
+        """Open the store for writing, beside other processes."""
+        try:
+            await in_thread(self._open)
+        except asyncio.CancelledError:
+            await self.aclose()  # the thread finished; the ledger may be open now
+            raise
+
+    def _open(self) -> None:
+        database = PostgresDatabase(self._url, f"suno-cover run {os.getpid()}")
+        database.open()
+        self._writer, self._is_open = Writer(database), True
+
+    async def aclose(self) -> None:
+        """Finish queued steps, and close the connection."""
+        if self._writer is not None and self._is_open:
+            self._is_open = False
+            await in_thread(self._writer.close)
+
+    def do(self, work: Work[T], *, keep: bool = False) -> "asyncio.Future[T]":
+        """Queue a step."""
+        if self._writer is None or not self._is_open:
+            raise LedgerError(
+                f"the ledger {self.name} is not open; use it as `async with Ledger(…)`"
+            )
+        return self._writer.do(work, keep=keep)
+
+    @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[Snapshot, None]:
+        """Return a snapshot of the ledger as it is now."""
+        snapshot = _Snapshot(self._url)
+        try:
+            await in_thread(snapshot.open)
+            yield snapshot
+        finally:
+            await in_thread(snapshot.close)
+
+    @contextlib.asynccontextmanager
+    async def share(self) -> AsyncGenerator[SharedAccess, None]:
+        """Open the ledger for single steps, which are transactions of their own."""
+        database = PostgresDatabase(self._url, f"suno-cover review {os.getpid()}")
+        try:
+            await in_thread(database.open)
+            yield _Shared(database)
+        finally:
+            await in_thread(database.close)
+
+
+class _Snapshot:
+    """A connection for reading, used by one thread at a time."""
+
+    def __init__(self, url: DatabaseUrl) -> None:
+        self._url = url
+        self._connection: Connection | None = None
+        self._transaction: Transaction | None = None
+
+    def open(self) -> None:
+        try:
+            self._connection = connect(self._url, f"suno-cover reader {os.getpid()}")
+            check_version(self._connection, self._url)
+            # A reader may take its time between two pages.
+            self._connection.execute("SET idle_in_transaction_session_timeout = 0")
+            self._connection.execute(_READ_ONLY)
+        except psycopg.Error as error:
+            problem = unreachable(self._url, error)
+        else:
+            self._transaction = transaction(self._connection, writes=False)
+            return
+        raise problem
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._transaction = None
+
+    async def read(self, work: Work[T]) -> T:
+        return await in_thread(partial(self._read, work))
+
+    def _read(self, work: Work[T]) -> T:
+        if self._transaction is None:
+            raise LedgerError("this ledger was closed")
+        try:
+            return work(self._transaction)
+        except psycopg.Error as error:
+            problem = unreachable(self._url, error)
+        raise problem
+
+
+class _Shared:
+    """A connection for steps beside the runs, documented in `store.SharedAccess`."""
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        self._database = database
+        self._turn = asyncio.Lock()
+
+    async def read(self, work: Work[T]) -> T:
+        return await self.write(work)
+
+    async def write(self, work: Work[T]) -> T:
+        async with self._turn:
+            return await in_thread(partial(self._commit, work))
+
+    def _commit(self, work: Work[T]) -> T:
+        answer: T | Exception
+        try:
+            (answer,) = self._database.commit([work])
+        except CommitFailedError as failure:
+            answer = self._database.failed(failure.reason)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer

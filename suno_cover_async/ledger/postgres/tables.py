@@ -1,0 +1,139 @@
+"""Define the tables of a ledger in PostgreSQL, make them, and check their version.
+
+This module must not know what a state means. `statements.py` has the statements on the tables.
+"""
+
+import psycopg
+from psycopg import sql
+
+from suno_cover_async.errors import LedgerError
+from suno_cover_async.postgres.connection import OLDEST_SERVER, Connection
+from suno_cover_async.postgres.url import DatabaseUrl
+
+VERSION = 1
+"""The version of the tables, in the only row of `ledger`."""
+
+# Columns that SQLite's tables have too are of the same kinds here: moments are seconds since 1970,
+# flags are 0 or 1, and lists are JSON text. `holder` is the run that works on a track, and
+# `heard_at` when that run was alive, by the server's clock. `titles` are the keys of `names` in
+# small letters, for the search.
+_LEDGER = """
+    CREATE TABLE ledger (
+        only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+        version integer NOT NULL,
+        catalog text,
+        submits bigint NOT NULL DEFAULT 0,
+        dead_after double precision NOT NULL DEFAULT 40 CHECK (dead_after > 0)
+    );
+    CREATE TABLE base_urls (base_url text PRIMARY KEY);
+    CREATE TABLE runs (
+        number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        account text NOT NULL,
+        host text NOT NULL,
+        process integer NOT NULL,
+        catalog text,
+        began_at double precision NOT NULL,
+        ended_at double precision,
+        heard_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        released_at timestamptz,
+        balance_before double precision,
+        balance_after double precision,
+        submitted bigint NOT NULL DEFAULT 0,
+        adopted bigint NOT NULL DEFAULT 0
+    );
+    CREATE INDEX runs_at_work ON runs (number) WHERE released_at IS NULL;
+    CREATE TABLE tracks (
+        number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        music_task_id text COLLATE "C" NOT NULL UNIQUE,
+        names text NOT NULL,
+        titles text NOT NULL,
+        state text NOT NULL DEFAULT 'waiting' CHECK (state IN (
+            'waiting', 'submitting', 'submitted', 'covered', 'saved', 'failed', 'attention'
+        )),
+        cover_task_id text,
+        adopted integer NOT NULL DEFAULT 0,
+        images text NOT NULL DEFAULT '[]',
+        created_at double precision,
+        completed_at double precision,
+        files text NOT NULL DEFAULT '[]',
+        saved_on text,
+        error text,
+        reason text,
+        submits integer NOT NULL DEFAULT 0,
+        retried integer NOT NULL DEFAULT 0,
+        put_off bigint,
+        account text,
+        holder bigint,
+        held_since timestamptz
+    );
+    CREATE INDEX tracks_by_state ON tracks (state, number);
+    CREATE INDEX tracks_by_age ON tracks (completed_at) WHERE state = 'covered';
+    CREATE INDEX tracks_free ON tracks (state, number) WHERE holder IS NULL;
+    CREATE INDEX tracks_held ON tracks (holder) WHERE holder IS NOT NULL;
+    CREATE TABLE choices (
+        number bigint PRIMARY KEY,
+        cover_task_id text NOT NULL,
+        decision text NOT NULL CHECK (decision IN ('undecided', 'image', 'neither', 'later')),
+        image integer,
+        revision integer NOT NULL,
+        decided_at double precision NOT NULL,
+        decided_by text
+    );
+"""
+
+
+def make_or_migrate(connection: Connection, url: DatabaseUrl) -> int:
+    """Make the tables in the URL's schema, or move them to this version, in one transaction.
+
+    Returns:
+        The version that was there; 0 if there were no tables.
+
+    Raises:
+        LedgerError: The server is too old, or the tables have a newer version.
+        psycopg.Error: The role lacks a right, or the connection was lost; nothing was changed.
+    """
+    if connection.info.server_version < OLDEST_SERVER:
+        raise LedgerError(f"{url.shown} is older than PostgreSQL 13, which a ledger needs")
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(hashtext('suno_cover_async'))")
+        schema = sql.Identifier(url.schema)
+        found = connection.execute("SELECT to_regnamespace(%s)", (url.schema,)).fetchone()
+        if found is None or found[0] is None:
+            connection.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
+        version = _version(connection)
+        _refuse_newer(version, url)
+        if not version:
+            connection.execute(_LEDGER)
+            connection.execute("INSERT INTO ledger (version) VALUES (%s)", (VERSION,))
+    return version
+
+
+def check_version(connection: Connection, url: DatabaseUrl) -> None:
+    """Check that the tables are there, and have this version.
+
+    Raises:
+        LedgerError: They are missing, or have another version.
+        psycopg.Error: The role may not read them, or the connection was lost.
+    """
+    version = _version(connection)
+    _refuse_newer(version, url)
+    if version < VERSION:
+        what = "an older version" if version else "no ledger yet"
+        raise LedgerError(f"{url.shown} has {what}: run `suno-cover ledger init {url.shown}` once")
+
+
+def _version(connection: Connection) -> int:
+    try:
+        with connection.transaction():
+            found = connection.execute("SELECT version FROM ledger").fetchone()
+    except psycopg.errors.UndefinedTable:
+        return 0
+    return 0 if found is None else int(found[0])
+
+
+def _refuse_newer(version: int, url: DatabaseUrl) -> None:
+    if version > VERSION:
+        raise LedgerError(
+            f"the ledger {url.shown} has version {version} and this software knows {VERSION}: "
+            "update suno-cover-async (nothing was changed)"
+        )

@@ -1,0 +1,180 @@
+"""Define the steps by which runs share a ledger: begin, hold tracks, take in a catalog, end.
+
+This module owns which run may do what beside others. `steps.py` defines what happens to a track.
+"""
+
+import enum
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
+
+import attrs
+
+from suno_cover_async.errors import LedgerError
+from suno_cover_async.ledger.entry import LedgerEntry, TrackState, read_entry
+from suno_cover_async.ledger.store import Transaction, Work
+
+T = TypeVar("T")
+
+_GIVEN_UP = (
+    "run {} was given up for dead, since the ledger heard nothing of it for too long, or somebody "
+    "released it; other runs go on with its tracks, and what it was paid for is found again"
+)
+_FEED = "tracks as they arrive"
+
+
+@attrs.frozen
+class HeldBy(Generic[T]):
+    """A step of a run, which does its work only while the run has its tracks.
+
+    Attributes:
+        run: The run.
+        work: The step.
+    """
+
+    run: int
+    work: Work[T]
+
+    def __call__(self, there: Transaction) -> T:
+        """Do the work.
+
+        Raises:
+            LedgerError: The run was given up for dead; nothing was changed.
+        """
+        if not there.is_at_work(self.run):
+            raise LedgerError(_GIVEN_UP.format(self.run))
+        return self.work(there)
+
+
+@attrs.frozen
+class Begun:
+    """A run that began.
+
+    Attributes:
+        number: Its number.
+        beat_seconds: How often it must say that it is alive; None if it need not.
+        foreign: How many tracks without a finished cover belong to other accounts.
+    """
+
+    number: int
+    beat_seconds: float | None
+    foreign: int
+
+
+def begin_run(account: str, ledger: str) -> Work[Begun]:
+    """Begin a run of this account; a ledger without an account becomes this account's.
+
+    Raises:
+        LedgerError: By the step: the ledger belongs to another account, and no run was begun.
+    """
+    began_at = datetime.now(UTC).timestamp()
+
+    def work(there: Transaction) -> Begun:
+        if not there.take_account(account):
+            raise LedgerError(
+                f"the ledger {ledger} belongs to another account (another key or another host), "
+                "and nothing was sent: use that key and that host; if that account only got a new "
+                f"key, run `suno-cover ledger forget-account {ledger}` and begin again"
+            )
+        return Begun(
+            number=there.add_run(began_at, account),
+            beat_seconds=there.beat_seconds(),
+            foreign=there.count_foreign(account),
+        )
+
+    return work
+
+
+def end_run(run: int) -> Work[None]:
+    """Record that a run ended, and release its tracks."""
+    ended_at = datetime.now(UTC).timestamp()
+    return lambda there: there.end_run(run, ended_at)
+
+
+def beat(run: int) -> Work[None]:
+    """Record that a run is alive."""
+    return HeldBy(run, lambda there: there.beat(run))
+
+
+def claim(states: Sequence[TrackState], run: int, limit: int) -> Work[list[LedgerEntry]]:
+    """Hold tracks for a run and return them: of the first of these states that has any, in order.
+
+    What silent runs hold is released first.
+    """
+
+    def work(there: Transaction) -> list[LedgerEntry]:
+        there.give_up_silent_runs()
+        for state in states:
+            if rows := there.claim(state.value, run, limit):
+                return [read_entry(row) for row in rows]
+        return []
+
+    return work
+
+
+def claim_unsaved(run: int, limit: int) -> Work[list[LedgerEntry]]:
+    """Hold covers whose images are not saved and return them, oldest first."""
+    return lambda there: [read_entry(row) for row in there.claim_unsaved(run, limit)]
+
+
+class Intake(enum.Enum):
+    """What a run does about its catalog.
+
+    Attributes:
+        NONE: The ledger has it completely.
+        OURS: This run adds it.
+        WAIT: Another run is adding it.
+    """
+
+    NONE = "none"
+    OURS = "ours"
+    WAIT = "wait"
+
+
+def begin_intake(run: int, fingerprint: str | None, ledger: str) -> Work[Intake]:
+    """Begin to work on a catalog: join the runs that work on it, or begin to add it.
+
+    Raises:
+        LedgerError: By the step: other runs work on another catalog.
+    """
+    catalog = fingerprint or f"a catalog without a file, of run {run}"
+
+    def work(there: Transaction) -> Intake:
+        others = _others_with_another(there, run, catalog, ledger)
+        if fingerprint is not None and there.catalog() == fingerprint:
+            there.work_on(run, catalog)
+            return Intake.NONE
+        if others:
+            return Intake.WAIT
+        there.work_on(run, catalog)
+        there.set_catalog(None)
+        return Intake.OURS
+
+    return work
+
+
+def follow(run: int, ledger: str) -> Work[None]:
+    """Begin to add tracks as they arrive, beside other runs that do the same.
+
+    Raises:
+        LedgerError: By the step: other runs work on a catalog.
+    """
+
+    def work(there: Transaction) -> None:
+        _others_with_another(there, run, _FEED, ledger)
+        there.work_on(run, _FEED)
+
+    return work
+
+
+def _others_with_another(there: Transaction, run: int, catalog: str, ledger: str) -> int:
+    """Return how many other runs work on this catalog; raise LedgerError if one has another."""
+    there.give_up_silent_runs()
+    others = [other for other in there.others(run) if other[2] is not None]
+    for number, host, its in others:
+        if its != catalog:
+            raise LedgerError(
+                f"run {number} on {host} works on another catalog with the ledger {ledger}: wait "
+                "until it ends, or use another ledger"
+            )
+    return len(others)
