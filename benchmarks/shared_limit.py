@@ -21,7 +21,7 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def main() -> int:
 
 
 @contextlib.contextmanager
-def _place(kind: str) -> Iterator[str]:
+def _place(kind: str) -> Generator[str]:
     """The path of a new file, or the URL of a new database whose commits are synced."""
     if kind == "file":
         with tempfile.TemporaryDirectory() as folder:

@@ -63,7 +63,6 @@ def test_every_module_has_its_test_file() -> None:
         ("rich", {"cli"}),
         ("PIL", {"artwork", "sandbox", "cli", "review"}),
         ("mutagen", {"artwork"}),
-        ("psycopg", {"postgres"}),
     ],
 )
 def test_a_foreign_library_is_imported_where_it_lives(library: str, owners: set[str]) -> None:

@@ -495,6 +495,6 @@ def test_the_connection_is_closed_when_the_permits_are_not_used_any_more(limit_u
 
 
 def test_a_url_that_is_none_of_a_database_is_refused_without_repeating_it() -> None:
-    with pytest.raises(ValueError, match="schema must be small letters") as refused:
+    with pytest.raises(ValueError, match="schema must be named by small letters") as refused:
         PermitTable("postgresql://u:secret@h/d?schema=A", RateLimit(calls=1, seconds=1), LEASE)
     assert "secret" not in str(refused.value)
