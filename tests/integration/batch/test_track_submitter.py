@@ -266,9 +266,12 @@ async def test_a_run_that_stood_still_sends_no_submit_until_the_ledger_heard_of_
     async with Sandbox(Scenario(seconds=0, image_size=16)) as sandbox:
         (song,) = sandbox.add_music(1)
         ledger = StoodStill(None)
-        async with client_of(sandbox, retry=HURRIED) as client, ledger:
-            async with cover_catalog(client, [song], ledger=ledger) as outcomes:
-                (outcome,) = await _all(outcomes)
+        async with (
+            client_of(sandbox, retry=HURRIED) as client,
+            ledger,
+            cover_catalog(client, [song], ledger=ledger) as outcomes,
+        ):
+            (outcome,) = await _all(outcomes)
 
         assert isinstance(outcome, Covered)
         assert ledger.asked == 3
