@@ -51,6 +51,7 @@ PROOF = (
     "storm",
     "outages",
     "limit_faults",
+    "shared_ledger",
 )
 
 PROJECT = nox.project.load_toml("pyproject.toml")

@@ -108,7 +108,7 @@ def claim(states: Sequence[TrackState], run: int, limit: int) -> Work[list[Ledge
     """
 
     def work(there: Transaction) -> list[LedgerEntry]:
-        there.give_up_silent_runs()
+        there.give_up_silent_runs(run)
         for state in states:
             if rows := there.claim(state.value, run, limit):
                 return [read_entry(row) for row in rows]
@@ -174,7 +174,7 @@ def follow(run: int, ledger: str) -> Work[None]:
 
 def _others_with_another(there: Transaction, run: int, catalog: str, ledger: str) -> int:
     """Return how many other runs work on this catalog; raise LedgerError if one has another."""
-    there.give_up_silent_runs()
+    there.give_up_silent_runs(run)
     others = [other for other in there.others(run) if other[2] is not None]
     for number, host, its in others:
         if its != catalog:

@@ -152,7 +152,7 @@ def retry_failed(run: int) -> Work[None]:
     """
 
     def work(there: Transaction) -> None:
-        there.give_up_silent_runs()
+        there.give_up_silent_runs(run)
         for number, host, catalog in there.others(run):
             if catalog is not None:
                 raise LedgerError(

@@ -80,7 +80,7 @@ class _Transaction(Statements):
         self.change_run(run, {"ended_at": ended_at})
         self.execute("DELETE FROM temp.held")
 
-    def give_up_silent_runs(self) -> None:
+    def give_up_silent_runs(self, _run: int) -> None:
         """Do nothing: there are no other runs."""
 
     def give_up(self, _run: int) -> bool:
