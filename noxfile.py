@@ -50,6 +50,7 @@ PROOF = (
     "kill_loop",
     "storm",
     "outages",
+    "limit_faults",
     "shared_ledger",
 )
 

@@ -8,6 +8,7 @@ from psycopg import sql
 
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.postgres.connection import OLDEST_SERVER, Connection
+from suno_cover_async.postgres.tables import PERMIT_TABLES
 from suno_cover_async.postgres.url import DatabaseUrl
 
 VERSION = 1
@@ -93,6 +94,8 @@ _LEDGER = """
 def make_or_migrate(connection: Connection, url: DatabaseUrl) -> int:
     """Make the tables in the URL's schema, or move them to this version, in one transaction.
 
+    They are those of the ledger, and those that `fleet/` shares.
+
     Returns:
         The version that was there; 0 if there were no tables.
 
@@ -112,6 +115,7 @@ def make_or_migrate(connection: Connection, url: DatabaseUrl) -> int:
         _refuse_newer(version, url)
         if not version:
             connection.execute(_LEDGER)
+            connection.execute(PERMIT_TABLES)
             connection.execute("INSERT INTO ledger (version) VALUES (%s)", (VERSION,))
     return version
 
