@@ -47,7 +47,7 @@ class SeveralRuns(statements._Transaction):
         self.change_run(run, {"ended_at": ended_at})
         self.give_up(run)
 
-    def give_up_silent_runs(self) -> None:
+    def give_up_silent_runs(self, _run: int) -> None:
         for run in self.silent & self.working_on.keys():
             self.give_up(run)
 

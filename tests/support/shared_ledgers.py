@@ -125,7 +125,7 @@ def at_the_same_time(act: Callable[[], Any]) -> Generator[list[Any]]:
     def acting() -> None:
         try:
             answer.append(act())
-        except Exception as error:  # noqa: BLE001 - the test looks at it
+        except Exception as error:  # noqa: BLE001 - the test checks it
             answer.append(error)
 
     thread = threading.Thread(target=acting)

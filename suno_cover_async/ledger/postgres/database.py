@@ -86,7 +86,7 @@ class PostgresDatabase:
     def commit(self, works: Sequence[Work[Any]]) -> list[Any]:
         """Run steps in one transaction; redo it all over a new connection if that was lost."""
         # A connection that is lost during COMMIT leaves open whether the commit took effect. So a
-        # transaction that changes something leaves a number of ours, and one that is repeated looks
+        # transaction that changes something leaves a number of ours, and one that is repeated asks
         # for that first, and waits for the earlier one to end: no step is done twice. The server's
         # own number of the transaction would not do: after a crash, another one may get it.
         answers: list[Any] = []

@@ -5,7 +5,8 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import psycopg
 import pytest
@@ -158,7 +159,7 @@ def test_a_commit_without_an_answer_is_done_once(
         for number, work in enumerate([steps.submitting(1, run), submitted_step(run)]):
             proxy.cut_at(b"COMMIT\0", where)
             if where == "between":
-                with at_the_same_time(lambda work=work: database.commit([work])) as answers:
+                with at_the_same_time(partial(database.commit, [work])) as answers:
                     until_somebody_waits(one)  # it waits for the transaction that was cut off
                     proxy.deliver()
                 (given,) = answers[0]
@@ -226,7 +227,9 @@ def test_after_a_crash_a_transaction_is_not_taken_for_another_one_with_its_numbe
 
 
 @pytest.mark.parametrize("how", ["crash", "fast", "immediate"])
-def test_a_commit_goes_on_through_a_restart_of_the_server(own_postgres: Server, how: str) -> None:
+def test_a_commit_goes_on_through_a_restart_of_the_server(
+    own_postgres: Server, how: Literal["crash", "fast", "immediate"]
+) -> None:
     with own_postgres.database() as name:
         url = made(own_postgres.url(name))
         with session(url) as one:

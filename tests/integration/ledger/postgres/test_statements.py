@@ -9,7 +9,7 @@ import pytest
 
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger import run_steps, steps
-from suno_cover_async.ledger.entry import TrackState, read_entry, read_holder
+from suno_cover_async.ledger.entry import Plain, TrackState, read_entry, read_holder
 from suno_cover_async.ledger.postgres.statements import transaction
 from suno_cover_async.ledger.run_steps import HeldBy
 from suno_cover_async.ledger.sqlite.private import open_privately
@@ -633,7 +633,7 @@ def test_of_two_people_who_decide_at_once_one_is_refused(
     one.there.change(1, {"state": "saved", "cover_task_id": "c1"})
 
     def decide(image: int) -> Work[bool]:
-        columns = {
+        columns: dict[str, Plain] = {
             "decision": "image",
             "image": image,
             "revision": 1,
