@@ -30,6 +30,8 @@ from suno_cover_async.postgres.url import DatabaseUrl
 _LONGEST_FAILURE = 60.0  # seconds; a server restarts within these
 _LONGEST_HURRIED = 5.0  # seconds, once the ledger is being closed
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"  # whatever the role or the database is set to
+# A new ledger has no statistics: a claim would read all free tracks, and sort them.
+_PLAN = "SET enable_bitmapscan = off; SET enable_sort = off"
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 2.0  # seconds between two attempts
 
 
@@ -137,6 +139,7 @@ class PostgresDatabase:
             connection = connect(self._url, self._application)
             try:
                 check_version(connection, self._url)
+                connection.execute(_PLAN)
             except BaseException:
                 connection.close()
                 raise

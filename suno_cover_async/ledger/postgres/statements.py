@@ -193,7 +193,7 @@ class _Transaction(Statements):
         return [dict(zip(HOLDER_COLUMNS, row, strict=True)) for row in found]
 
     def claim(self, state: str, run: int, limit: int) -> list[Row]:
-        chosen = f"state = ? AND {_FREE} ORDER BY tracks.number"
+        chosen = f"state = ? AND {_FREE} ORDER BY tracks.number + 0"
         return self._hold(chosen, run, limit, "tracks.number", state, run, run)
 
     def claim_unsaved(self, run: int, limit: int) -> list[Row]:

@@ -20,6 +20,8 @@ VERSION = 1
 # again after it had missed beats. `titles` are the keys of `names` in small letters, for the
 # search.
 # `commits` has the last transaction of each connection that writes.
+# Claims order by `number + 0`, which `tracks_free` alone has: by `number`, the planner may go
+# through all finished tracks in the order of the primary key.
 _LEDGER = """
     CREATE TABLE ledger (
         only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
@@ -77,7 +79,7 @@ _LEDGER = """
     );
     CREATE INDEX tracks_by_state ON tracks (state, number);
     CREATE INDEX tracks_by_age ON tracks (completed_at) WHERE state = 'covered';
-    CREATE INDEX tracks_free ON tracks (state, number) WHERE holder IS NULL;
+    CREATE INDEX tracks_free ON tracks (state, (number + 0)) WHERE holder IS NULL;
     CREATE INDEX tracks_held ON tracks (holder) WHERE holder IS NOT NULL;
     CREATE TABLE choices (
         number bigint PRIMARY KEY,

@@ -445,3 +445,44 @@ def test_what_only_reads_leaves_no_number_and_old_numbers_are_removed(
         one.execute("UPDATE commits SET left_at = left_at - interval '25 hours' WHERE number = 1")
         with opened(url):
             assert numbers() == [4]
+
+
+@pytest.mark.parametrize("analyzed", ["before", "between", "after", "never"])
+@pytest.mark.parametrize("state", ["waiting", "covered"])
+def test_a_claim_reads_few_rows_however_many_there_are_and_whatever_the_planner_knows(
+    url: DatabaseUrl, one: Session, analyzed: str, state: str
+) -> None:
+    """A plan that sorts all free tracks, or goes through those that are finished, takes seconds."""
+    one.execute("ALTER TABLE tracks SET (autovacuum_enabled = off)")
+
+    def add(state: str) -> None:
+        one.execute(
+            "INSERT INTO tracks (music_task_id, names, titles, state, completed_at) "
+            "SELECT gen_random_uuid(), '{\"\": {}}', '', %s, n FROM generate_series(1, 20000) n",
+            state,
+        )
+
+    def analyze(now: str) -> None:
+        if analyzed == now:
+            one.execute("ANALYZE tracks")
+
+    analyze("before")
+    add("saved")
+    analyze("between")
+    add(state)
+    analyze("after")
+    run = one.begin()
+
+    def claim(there: Transaction) -> tuple[int, int]:
+        rows = there.claim_unsaved(run, 20) if state == "covered" else there.claim(state, run, 20)
+        ((read,),) = there.execute(  # type: ignore[attr-defined]
+            "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables "
+            "WHERE relname = 'tracks'"
+        )
+        return len(rows), read
+
+    with opened(url) as database:
+        ((claimed, read),) = database.commit([claim])
+
+    assert claimed == 20
+    assert read < 200
