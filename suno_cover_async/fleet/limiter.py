@@ -1,24 +1,20 @@
 """A rate limiter whose permits are shared by several processes of one account.
 
-It owns when permits are taken, renewed and returned. `permit_file.py` keeps them;
+It owns when permits are taken, renewed and returned. `permits.py` says where they are kept;
 `resilience/limiter.py` keeps the callers of this process, in order.
 """
 
 import asyncio
 import logging
 import os
-import sqlite3
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
-from suno_cover_async.common import validation
-from suno_cover_async.common.text import printable
 from suno_cover_async.errors import ClientUsageError
-from suno_cover_async.fleet.permit_file import PermitFile
+from suno_cover_async.fleet.permits import permits_at
 from suno_cover_async.policies import RateLimit
 from suno_cover_async.resilience.limiter import Limiter, Permit
 from suno_cover_async.resilience.rate_limiter import WINDOW
@@ -26,34 +22,43 @@ from suno_cover_async.resilience.rate_limiter import WINDOW
 _log = logging.getLogger("suno_cover_async")
 
 _TRY_AGAIN_SECONDS = 1.0
-_LONGEST_FAILURE = 60.0  # seconds; a step on a file that is held takes five
+_LONGEST_FAILURE = 60.0  # seconds; a step may take ten, or five on a file that is held
 _USABLE_SECONDS = 1.0  # less, and a busy machine would waste the permits of short windows
-_FAILURES = (sqlite3.Error, OSError)
 
 
 class SharedRateLimiter(Limiter):
     """Lets at most `calls` requests into any window of `seconds`, for all processes together.
 
-    Give each process of an account on this machine one of these with the same path::
+    Give each process of an account one of these with the same path, or, on several machines, with
+    the same URL of a PostgreSQL database, in which `suno-cover ledger init URL` made the tables::
 
         client = SunoCoverClient(rate_limit=SharedRateLimiter("limit.db", calls=20, seconds=10))
 
     Processes may start and end at any time, and one that is killed holds the permits of its
     requests for little more than two windows. Whoever has requests to make gets the permits, so one
     busy process uses the whole limit while others are idle. A pause after a refusal binds all
-    processes. Several accounts may share a file; it holds a fingerprint of each, never a key.
+    processes. Several accounts may share a file or a database; it holds a fingerprint of each,
+    never a key.
 
-    All processes must be on one machine, and the file on a local disk. In one process, a
-    `RateLimiter` does the same without a file.
+    With a path, all processes must be on one machine, and the file on a local disk. With a URL,
+    each process has one connection, and the server's clock alone counts. In one process, a
+    `RateLimiter` does the same without either.
+
+    A file is opened at once. A database is reached at the first request, in a thread, so that this
+    may be made as a module is imported, and before a fork. While it cannot be reached, requests
+    wait; after a minute they raise `ClientUsageError`, and at once if tables or rights are missing.
 
     Args:
-        where: The path of the file, which is made if it does not exist.
-        calls: How many requests any window may have; the same in all processes.
+        where: The path of the file, which is made if it does not exist, or the URL of a PostgreSQL
+            database (extra `postgres`), such as `postgresql://user@host/database`.
+        calls: How many requests any window may have; the same in all processes. With a URL, a
+            process with another limit waits until the permits of the others are free.
         seconds: The length of the window; the same in all processes.
         clock: Returns seconds, the same ones in all processes; for tests in virtual time.
 
     Raises:
         ClientUsageError: The file cannot be made or written.
+        ModuleNotFoundError: It is a URL, and psycopg is not installed.
         TypeError: An argument is of the wrong type.
         ValueError: An argument has an invalid value.
     """
@@ -73,18 +78,12 @@ class SharedRateLimiter(Limiter):
         seconds: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Open the file once, to find out whether it can be used."""
+        """Open a file once, to find out whether it can be used; do not connect to a database."""
         super().__init__(RateLimit(calls=calls, seconds=seconds))
-        if isinstance(where, str) and "://" in where:
-            raise ValueError("where must be the path of a file; URLs are not supported yet")
-        self._path = validation.folder("where", where)
         self._window = seconds * WINDOW
         self._usable = max(_USABLE_SECONDS, self._window / 10)
-        try:
-            lease = self._usable + 2 * self._window
-            self._file = PermitFile(self._path.absolute(), calls, lease, clock)
-        except _FAILURES as error:
-            raise ClientUsageError(_unusable(self._path, error)) from None
+        lease = self._usable + 2 * self._window
+        self._permits = permits_at(where, self.rate_limit, lease, clock)
         self._clock = clock
         self._account = ""
         self._is_taking = False
@@ -116,7 +115,7 @@ class SharedRateLimiter(Limiter):
         """Let no process have a permit before `until`, by the loop's clock; an hour at most."""
         super().pause(until)
         loop = self._here()
-        self._later(partial(self._file.pause, self._account, until - loop.time()))
+        self._later(partial(self._permits.pause, self._account, until - loop.time()))
 
     def acquire_nowait(self) -> Permit | None:
         """Return None: it takes a moment to take a permit that others may want too."""
@@ -142,7 +141,7 @@ class SharedRateLimiter(Limiter):
 
     def _give_back(self, permit: Permit, seconds: float) -> None:
         self._held.discard(permit.token)
-        self._later(partial(self._file.give_back, self._account, permit.token, seconds))
+        self._later(partial(self._permits.give_back, self._account, permit.token, seconds))
 
     def _is_usable(self, permit: Permit) -> bool:
         """Return whether a permit is fresh; the loop may have stood still since it was taken."""
@@ -169,10 +168,10 @@ class SharedRateLimiter(Limiter):
             work.add_done_callback(partial(self._taken, self._generation, began))
 
     def _take(self, account: str) -> tuple[int, float, float]:
-        """Take a permit, in a thread; return the moment too, by the clock of the file."""
+        """Take a permit, in a thread; return the moment too, by our clock."""
         # An executor with much other work begins late: the age of a permit does not include that.
         moment = self._clock()
-        return *self._file.take(account, self._window), moment
+        return *self._permits.take(account, self._window), moment
 
     def _taken(
         self, generation: int, began: float, work: "asyncio.Future[tuple[int, float, float]]"
@@ -200,15 +199,16 @@ class SharedRateLimiter(Limiter):
         self._serve()
 
     def _failed(self, error: BaseException) -> None:
-        """Try again after an error, for a minute; then tell all callers."""
+        """Try again after an error that may pass, for a minute; then tell all callers."""
         now = 0.0 if self._loop is None else self._loop.time()
-        problem = _unusable(self._path, error)
-        if self._failing_since is None:
-            self._failing_since = now
-            _log.warning("%s; no request is sent meanwhile", problem)
-        if now - self._failing_since < _LONGEST_FAILURE:
-            self._try_again(_TRY_AGAIN_SECONDS)
-            return
+        problem = self._permits.problem(error)
+        if self._permits.may_pass(error):
+            if self._failing_since is None:
+                self._failing_since = now
+                _log.warning("%s; no request is sent meanwhile", problem)
+            if now - self._failing_since < _LONGEST_FAILURE:
+                self._try_again(_TRY_AGAIN_SECONDS)
+                return
         self._failing_since = None
         while (place := self._next_caller()) is not None:
             place.set_exception(ClientUsageError(problem))
@@ -231,7 +231,7 @@ class SharedRateLimiter(Limiter):
         if generation == self._generation:
             self._renewal = None
             if self._held:
-                self._later(partial(self._file.renew, self._account, tuple(self._held)))
+                self._later(partial(self._permits.renew, self._account, tuple(self._held)))
                 self._renew_later()
 
     def _later(self, step: Callable[[], None]) -> None:
@@ -263,9 +263,9 @@ class SharedRateLimiter(Limiter):
                 step = self._steps.popleft()
             try:
                 step()
-            except _FAILURES as error:
+            except self._permits.failures as error:
                 self._steps.clear()
-                _log.debug("a step on the shared rate limit failed: %s", error)
+                _log.debug("a step on the shared limit failed: %s", self._permits.problem(error))
 
     def _clear(self) -> None:
         super()._clear()
@@ -288,14 +288,3 @@ class SharedRateLimiter(Limiter):
         self._failing_since = None
         self._held = set()
         self._renewal = None
-
-
-def _unusable(path: Path, error: BaseException) -> str:
-    reason = getattr(error, "strerror", None) or str(error)
-    advice = "choose a path on a local disk where you may write"
-    if type(error) is sqlite3.DatabaseError:  # of its content; a subclass, of the system
-        advice = "choose another path, or delete the file if a power cut damaged it"
-    return (
-        f"the file of the shared rate limit, {printable(str(path))}, cannot be used "
-        f"({printable(reason)}); {advice}"
-    )

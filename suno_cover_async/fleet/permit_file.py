@@ -11,6 +11,9 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
+from typing import ClassVar
+
+from suno_cover_async.common.text import printable
 
 _BUSY_SECONDS = 5.0  # a step takes a millisecond; a stopped process may hold the file for longer
 _LONGEST_PAUSE = 3600.0  # the longest that a batch obeys
@@ -29,6 +32,9 @@ class PermitFile:
     A permit is free, or returns at a known moment, or is held: then it has a token and a lease, at
     whose end it is free again even if its process was killed. A token fences what is done with a
     permit: once another process has it, the old token changes nothing.
+
+    Attributes:
+        failures: What the methods raise.
     """
 
     # All moments are `time.monotonic` of this machine, which all of its processes share, and which
@@ -37,6 +43,8 @@ class PermitFile:
     # The file is opened for each step: nothing has to be closed, it survives a fork, and a file
     # that was deleted is made again. It is not synced, because after a power cut no permit matters;
     # one that the power cut damaged is deleted.
+
+    failures: ClassVar[tuple[type[Exception], ...]] = (sqlite3.Error, OSError)
 
     def __init__(
         self, path: Path, calls: int, lease: float, clock: Callable[[], float] = time.monotonic
@@ -131,6 +139,26 @@ class PermitFile:
                 "SET until = excluded.until WHERE until < excluded.until OR until >= ?",
                 (account, until, now + _LONGEST_PAUSE),
             )
+
+    def may_pass(self, _error: BaseException) -> bool:
+        """Return whether a step that failed may succeed later: files come back."""
+        return True
+
+    def problem(self, error: BaseException) -> str:
+        """Return what is wrong with the file, and what to do."""
+        return self.unusable(self._path, error)
+
+    @staticmethod
+    def unusable(path: Path, error: BaseException) -> str:
+        """Return what is wrong with a file that could not be opened, and what to do."""
+        reason = getattr(error, "strerror", None) or str(error)
+        advice = "choose a path on a local disk where you may write"
+        if type(error) is sqlite3.DatabaseError:  # of its content; a subclass, of the system
+            advice = "choose another path, or delete the file if a power cut damaged it"
+        return (
+            f"the file of the shared rate limit, {printable(str(path))}, cannot be used "
+            f"({printable(reason)}); {advice}"
+        )
 
     @contextlib.contextmanager
     def _step(self) -> Generator[tuple[sqlite3.Connection, float], None, None]:

@@ -1,0 +1,21 @@
+"""The tables, on a server."""
+
+from suno_cover_async.postgres.tables import PERMIT_TABLES
+from tests.support.permit_tables import make_tables, rows
+
+
+def test_the_tables_of_permits_are_made_in_the_urls_schema_and_survive_a_crash(
+    database_url: str,
+) -> None:
+    make_tables(database_url)
+
+    made = rows(
+        database_url,
+        "SELECT relname, relpersistence FROM pg_class JOIN pg_namespace ON relnamespace ="
+        " pg_namespace.oid WHERE nspname = 'suno_cover' AND relkind = 'r' ORDER BY relname",
+    )
+    assert made == [("pauses", "p"), ("permits", "p")]  # p: logged, so that a crash keeps them
+
+
+def test_each_column_says_what_it_holds() -> None:
+    assert "a fingerprint of the API key" in PERMIT_TABLES
