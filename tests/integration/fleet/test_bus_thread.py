@@ -14,6 +14,7 @@ from suno_cover_async.fleet.bus_thread import BusThread
 from suno_cover_async.models import Callback
 from suno_cover_async.postgres.url import DatabaseUrl
 from tests.support.callback_buses import (
+    SESSIONS,
     connected,
     make_callback_table,
     sessions,
@@ -321,8 +322,7 @@ async def test_the_thread_ends_when_nobody_waits_any_more_and_not_before(url: st
             await connected(url)
             while not rows(
                 url,
-                "SELECT pid FROM pg_stat_activity WHERE application_name = 'suno-cover callback bus'"
-                " AND datname = current_database() AND query_start > backend_start + '0.5 s'",
+                f"{SESSIONS} AND query_start > backend_start + interval '0.5 s'",
             ):
                 assert len(threads()) == 1
 
