@@ -50,6 +50,8 @@ PROOF = (
     "kill_loop",
     "storm",
     "outages",
+    "limit_faults",
+    "shared_ledger",
 )
 
 PROJECT = nox.project.load_toml("pyproject.toml")

@@ -81,8 +81,8 @@ async def note(ledger: Ledger, entry: LedgerEntry) -> None:
 
 async def by_ledger(path: Path, covers: int, watch: Stopwatch) -> None:
     """Note half of the covers one at a time, and as many 100 at once."""
-    async with Ledger(path) as ledger:
-        entries = await ledger.next_open(TrackState.WAITING, 0, 2 * covers)
+    async with Ledger(path) as ledger, ledger.lease("0123456789abcdef"):
+        entries = await ledger.claim([TrackState.WAITING], 2 * covers)
         with watch.timing("ledger, one at a time", covers):
             for entry in entries[:covers]:
                 await note(ledger, entry)

@@ -1,10 +1,11 @@
 """How much of an account's limit do processes use together, and is one of them ever refused?
 
-Four processes with a `SharedRateLimiter` on one file make `--requests` (400) requests against a
-sandbox that counts 20 requests in any `--seconds` (10) strictly, and takes up to a fiftieth of that
-to answer: evenly loaded, one busy and three idle, one after the other, and with one killed in the
-middle of a burst. The figures are the server's: how many it refused, and which share of the limit
-it saw used, the first 20 requests left out, since an idle account may burst.
+Four processes with a `SharedRateLimiter` on one file, or with `--where database` in a PostgreSQL
+database, make `--requests` (400) requests against a sandbox that counts 20 requests in any
+`--seconds` (10) strictly, and takes up to a fiftieth of that to answer: evenly loaded, one busy and
+three idle, one after the other, and with one killed in the middle of a burst. The figures are the
+server's: how many it refused, and which share of the limit it saw used, the first 20 requests left
+out, since an idle account may burst.
 
 Bias: taking a permit takes a few milliseconds, and starting a process 0.2 to 0.5 s; neither scales,
 so with shorter windows the shares are smaller. The unanswered requests of a killed process hold
@@ -15,16 +16,20 @@ Exits with 1 when a request was refused, or less than 95 % of the limit was used
 
 import argparse
 import asyncio
+import contextlib
 import json
 import statistics
 import sys
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).parents[1]))
 
 from tests.support.limit_processes import run
+from tests.support.permit_tables import make_tables
+from tests.support.postgres import own_server
 
 GOAL = 0.95
 CASES: dict[str, dict[str, Any]] = {
@@ -41,6 +46,7 @@ def main() -> int:
     options.add_argument("--requests", type=int, default=400)
     options.add_argument("--seconds", type=float, default=10.0)
     options.add_argument("--rounds", type=int, default=1)
+    options.add_argument("--where", choices=("file", "database"), default="file")
     options.add_argument("--json", action="store_true")
     given = options.parse_args()
     missed = False
@@ -49,10 +55,9 @@ def main() -> int:
         loads = [max(1, round(share * given.requests)) for share in case["shares"]]
         shares, refused = [], 0
         for _ in range(given.rounds):
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "limit.db"
+            with _place(given.where) as where:
                 delay = (0.0, given.seconds / 50)
-                seen = asyncio.run(run(path, loads, seconds=given.seconds, delay=delay, **how))
+                seen = asyncio.run(run(where, loads, seconds=given.seconds, delay=delay, **how))
             shares.append(seen.share)
             refused += seen.refused
         share = statistics.median(shares)
@@ -60,6 +65,18 @@ def main() -> int:
         figures = {"case": name, "refused": refused, "share": round(share, 3)}
         print(json.dumps(figures) if given.json else f"{name:12} refused {refused}, {share:.1%}")
     return 1 if missed else 0
+
+
+@contextlib.contextmanager
+def _place(kind: str) -> Generator[str]:
+    """The path of a new file, or the URL of a new database whose commits are synced."""
+    if kind == "file":
+        with tempfile.TemporaryDirectory() as folder:
+            yield str(Path(folder) / "limit.db")
+        return
+    with own_server(durable=True) as server, server.database() as name:
+        make_tables(server.url(name))
+        yield server.url(name)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,12 @@ It owns what counts as another catalog, and the checks of each track. It submits
 """
 
 import asyncio
+import hashlib
+import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from itertools import islice
 
 from suno_cover_async.batch.catalog import Catalog
@@ -51,6 +54,8 @@ async def replace_waiting(ledger: Ledger, tracks: Iterable[Track | str]) -> int:
     fingerprint = None
     if isinstance(tracks, Catalog):
         fingerprint = await in_thread(tracks.fingerprint)
+    elif isinstance(tracks, Sequence):
+        fingerprint = await in_thread(partial(_fingerprint, tracks))
     # No event tells when another process has added it.
     while (what := await ledger.begin_intake(fingerprint)) is Intake.WAIT:  # noqa: ASYNC110
         await asyncio.sleep(_AGAIN_SECONDS)
@@ -83,6 +88,18 @@ async def add_each(
             stack.push_async_callback(arriving.aclose)
         async for track in arriving:
             added(await ledger.take_in([_track(track)]))
+
+
+def _fingerprint(tracks: Sequence[Track | str]) -> str | None:
+    """Return a digest of a list of tracks; None if a column has no form in JSON."""
+    digest = hashlib.sha256()
+    try:
+        for track in map(_track, tracks):
+            record = (track.music_task_id, track.title, dict(track.columns))
+            digest.update(json.dumps(record, sort_keys=True).encode() + b"\n")
+    except (TypeError, RecursionError):
+        return None  # adding the track says what is wrong
+    return f"list {digest.hexdigest()}"
 
 
 def _track(given: Track | str) -> Track:

@@ -43,7 +43,7 @@ class TrackQueue:
         self._complete = complete
         self._awaited = [TrackState.COVERED] if saves_images else []
         self._on_wait = on_wait
-        self._states = _OPEN
+        self._states = self._returned = _OPEN
         self._ended = False
         self._page: deque[LedgerEntry] = deque()
         self._turn = asyncio.Lock()
@@ -65,7 +65,10 @@ class TrackQueue:
     def submit_nothing_new(self) -> None:
         """Return only tracks that are paid for, or possibly billed."""
         self._states = [state for state in self._states if state in _BEGUN]
-        self._page = deque(one for one in self._page if one.state is not TrackState.WAITING)
+        self._returned = _BEGUN
+        begun = [one for one in self._page if one.state in _BEGUN]
+        self._page.clear()
+        self._page.extend(begun)
         self.completed()
 
     def finish(self) -> None:
@@ -75,7 +78,7 @@ class TrackQueue:
 
     def close(self) -> None:
         """Return no further entry."""
-        self._states = []
+        self._states = self._returned = []
         self._page.clear()
         self.completed()
 
@@ -91,8 +94,10 @@ class TrackQueue:
             # read would go unnoticed, and `ready` would wait forever.
             self._ready.clear()
             while not self._page:
+                self._changed.clear()  # before all that follows, so that a new order ends the wait
                 states, complete = self._states, self._complete
-                self._page.extend(await self._ledger.claim(states, _PAGE) if states else ())
+                claimed = await self._ledger.claim(states, _PAGE) if states else []
+                self._page.extend(one for one in claimed if one.state in self._returned)
                 if self._page:
                     self._wait_seconds = _FIRST_WAIT
                     break
@@ -104,7 +109,7 @@ class TrackQueue:
                     break
                 await self._wait()
             self._ready.set()
-            if self._page and self._states:
+            if self._page:
                 return self._page.popleft()
             self._ended = True
             return None
@@ -117,7 +122,6 @@ class TrackQueue:
 
     async def _wait(self) -> None:
         """Wait for up to 5 seconds, longer each time, or until this run has another order."""
-        self._changed.clear()
         await self._on_wait()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._wait_seconds):

@@ -6,13 +6,13 @@ nothing.
 
 import asyncio
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from suno_cover_async.batch.error_policy import Consequence
 from suno_cover_async.batch.outcomes import Failed, InFlight, Outcome, Progress, Step
 from suno_cover_async.batch.queues import TrackQueue
-from suno_cover_async.errors import SunoCoverError
+from suno_cover_async.errors import LedgerError, SunoCoverError
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState
 from suno_cover_async.ledger.ledger import Ledger
 
@@ -70,7 +70,7 @@ class RunState:
         """Submit no further new track; those that are paid for or possibly billed go on."""
         self.reached_max_covers = True
         self._tracks.submit_nothing_new()
-        self._ledger.release_waiting()
+        self._release_waiting()
 
     def finish(self) -> None:
         """Submit nothing more: cancel what waits for its turn, end the queue of tracks."""
@@ -78,9 +78,17 @@ class RunState:
             return
         self.finishing = True
         self._tracks.finish()
-        self._ledger.release_waiting()
+        self._release_waiting()
         for task in self._cancelled_by_finish:
             _cancel_once(task)
+
+    def _release_waiting(self) -> None:
+        """Let other runs have what waits, at once; nobody waits for it, as the next step fails too.
+
+        The end of the run releases it otherwise, or the ledger gives the run up.
+        """
+        with suppress(LedgerError):
+            self._ledger.release_waiting().add_done_callback(_ignore)
 
     def cancelled_by_finish(self, task: asyncio.Task[Any]) -> None:
         """Have `finish` cancel a task that is still running then."""
@@ -124,6 +132,12 @@ class RunState:
             )
             self.progress.failed += 1
         return [Failed(track=track, error=error) for track in entry.tracks]
+
+
+def _ignore(released: "asyncio.Future[None]") -> None:
+    """Take an error, so that asyncio does not log that nobody did."""
+    if not released.cancelled():
+        released.exception()
 
 
 def _cancel_once(task: asyncio.Task[Any]) -> None:

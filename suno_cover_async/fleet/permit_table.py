@@ -7,7 +7,7 @@ import os
 import secrets
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar, TypeVar
 
 from suno_cover_async.policies import RateLimit
@@ -241,7 +241,7 @@ def _close(sessions: dict[int, _Session]) -> None:
         session.connection.close()
 
 
-def _add(connection: Connection, values: dict[str, object]) -> None:
+def _add(connection: Connection, values: Mapping[str, object]) -> None:
     """Add the permits of an account that are not there yet, and remove those of another limit.
 
     Raises:
@@ -260,7 +260,7 @@ def _add(connection: Connection, values: dict[str, object]) -> None:
         connection.execute(_ADD, {**values, "wait": values["window"] if removed else 0.0})
 
 
-def _refuse_other_limit(connection: Connection, values: dict[str, object]) -> None:
+def _refuse_other_limit(connection: Connection, values: Mapping[str, object]) -> None:
     other = connection.execute(_OTHER_LIMIT, values).fetchone()
     if other is not None:
         calls, seconds = other

@@ -39,7 +39,7 @@ class Permits(Protocol):
         """Give no permit of an account for `seconds`, at most for an hour; a longer pause stays."""
         ...
 
-    def may_pass(self, error: BaseException) -> bool:
+    def may_pass(self, error: BaseException, /) -> bool:
         """Return whether a step that failed may succeed later."""
         ...
 

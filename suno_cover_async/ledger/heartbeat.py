@@ -12,14 +12,24 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 _FRESH = 2  # beats; a store gives a run up after four
 
 
+def _clocks() -> tuple[float, float]:
+    return time.monotonic(), time.time()
+
+
 class Heartbeat:
     """The beats of one run."""
 
-    def __init__(self, beat: Callable[[], Awaitable[None]], seconds: float) -> None:
-        """Prepare to call `beat` every few seconds."""
+    def __init__(
+        self,
+        beat: Callable[[], Awaitable[None]],
+        seconds: float,
+        clocks: Callable[[], tuple[float, float]] = _clocks,
+    ) -> None:
+        """Prepare to call `beat` every few seconds; `clocks` are those that `is_fresh` compares."""
         self._beat = beat
         self._seconds = seconds
-        self._heard = _now()
+        self._clocks = clocks
+        self._heard = clocks()
         self._task: asyncio.Task[None] | None = None
 
     @contextlib.asynccontextmanager
@@ -27,7 +37,7 @@ class Heartbeat:
         """Beat inside the block."""
         # It runs in the event loop and not in a thread: a process whose loop hangs does not work on
         # its tracks, and others must get them.
-        self._heard = _now()
+        self._heard = self._clocks()
         self._task = asyncio.create_task(self._go_on())
         try:
             yield
@@ -37,7 +47,7 @@ class Heartbeat:
     async def _go_on(self) -> None:
         while True:
             await asyncio.sleep(self._seconds)
-            began = _now()
+            began = self._clocks()
             await self._beat()
             self._heard = began
 
@@ -47,7 +57,9 @@ class Heartbeat:
         # A process that was stopped, or whose machine slept, finds out here that time has passed.
         # One of the two clocks stands still while a machine sleeps; the other one may be set.
         longest = _FRESH * self._seconds
-        return all(now - then < longest for now, then in zip(_now(), self._heard, strict=True))
+        return all(
+            now - then < longest for now, then in zip(self._clocks(), self._heard, strict=True)
+        )
 
     async def lost(self) -> None:
         """Wait until a beat fails; return when the block has ended.
@@ -59,7 +71,3 @@ class Heartbeat:
             await asyncio.wait([self._task])
             if not self._task.cancelled():
                 self._task.result()
-
-
-def _now() -> tuple[float, float]:
-    return time.monotonic(), time.time()

@@ -19,7 +19,7 @@ from suno_cover_async.errors import ClientUsageError, LedgerError
 from suno_cover_async.ledger import run_steps, steps
 from suno_cover_async.ledger.heartbeat import Heartbeat
 from suno_cover_async.ledger.recorder import Recorder
-from suno_cover_async.ledger.run_steps import HeldBy
+from suno_cover_async.ledger.run_steps import work_of
 from suno_cover_async.ledger.sqlite.private import open_copy
 from suno_cover_async.ledger.sqlite.store import SqliteStore
 from suno_cover_async.ledger.steps import Totals
@@ -195,8 +195,7 @@ class Ledger(Recorder):
     @property
     def unwritten(self) -> tuple[CoverTask, ...]:
         """Return cover tasks that the API accepted and that a failed commit did not write."""
-        kept = self._store.unwritten
-        works = [work.work if isinstance(work, HeldBy) else work for work in kept]
+        works = map(work_of, self._store.unwritten)
         return tuple(work.task for work in works if isinstance(work, steps.Submitted))
 
     async def init(self) -> int:

@@ -121,11 +121,13 @@ class Recorder(LedgerReader):
     def others_hold(self, states: Iterable[TrackState]) -> "asyncio.Future[bool]":
         """Return whether other runs work on entries in these states that may come to this one."""
         names = [state.value for state in states]
-        return self._do(lambda there: there.others_hold(names, self._run))
+        run = self._run
+        return self._do(lambda there: there.others_hold(names, run))
 
     def release(self, entry: LedgerEntry) -> "asyncio.Future[None]":
         """Let other runs take an entry, which this one claims no more."""
-        return self._do(lambda there: there.release(entry.number))
+        number, run = entry.number, self._run
+        return self._do(lambda there: there.release(number, run))
 
     def release_waiting(self) -> "asyncio.Future[None]":
         """Let other runs take the entries that this one holds and sent nothing for."""
@@ -153,7 +155,7 @@ class Recorder(LedgerReader):
 
     def unsent(self, entry: LedgerEntry) -> "asyncio.Future[None]":
         """Record that no submit was sent after all."""
-        return self._fact(steps.unsent(entry.number))
+        return self._fact(steps.unsent(entry.number, self._run))
 
     def submitted(
         self, entry: LedgerEntry, task: CoverTask, *, base_url: str | None = None
@@ -169,11 +171,11 @@ class Recorder(LedgerReader):
 
     def covered(self, entry: LedgerEntry, details: CoverDetails) -> "asyncio.Future[None]":
         """Record a finished cover."""
-        return self._fact(steps.covered(entry.number, details))
+        return self._fact(steps.covered(entry.number, self._run, details))
 
     def saved(self, entry: LedgerEntry, files: Sequence[Path]) -> "asyncio.Future[None]":
         """Record the files of a cover; one that got another title meanwhile is not saved yet."""
-        return self._fact(steps.saved(entry, files))
+        return self._fact(steps.saved(entry, self._run, files))
 
     def put_off(self, entry: LedgerEntry) -> "asyncio.Future[None]":
         """Leave an entry to the next run."""
@@ -186,7 +188,7 @@ class Recorder(LedgerReader):
 
         `task_known=False` removes its cover task, which belongs to another song.
         """
-        return self._fact(steps.ended(entry.number, state, error, task_known=task_known))
+        return self._fact(steps.ended(entry.number, self._run, state, error, task_known=task_known))
 
     def _do(self, work: Work[T]) -> "asyncio.Future[T]":
         """Queue a step of this run, which does nothing once the run was given up."""

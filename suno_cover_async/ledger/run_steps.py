@@ -6,7 +6,7 @@ This module owns which run may do what beside others. `steps.py` defines what ha
 import enum
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import attrs
 
@@ -46,6 +46,11 @@ class HeldBy(Generic[T]):
         return self.work(there)
 
 
+def work_of(step: Work[object]) -> Work[object]:
+    """Return the work of a step of a run; a step of no run is its own work."""
+    return cast("HeldBy[object]", step).work if isinstance(step, HeldBy) else step
+
+
 @attrs.frozen
 class Begun:
     """A run that began.
@@ -53,7 +58,7 @@ class Begun:
     Attributes:
         number: Its number.
         beat_seconds: How often it must say that it is alive; None if it need not.
-        foreign: How many tracks that are not finished belong to other accounts.
+        foreign: How many tracks without a finished cover belong to other accounts.
     """
 
     number: int
@@ -103,7 +108,7 @@ def claim(states: Sequence[TrackState], run: int, limit: int) -> Work[list[Ledge
     """
 
     def work(there: Transaction) -> list[LedgerEntry]:
-        there.give_up_silent_runs()
+        there.give_up_silent_runs(run)
         for state in states:
             if rows := there.claim(state.value, run, limit):
                 return [read_entry(row) for row in rows]
@@ -169,7 +174,7 @@ def follow(run: int, ledger: str) -> Work[None]:
 
 def _others_with_another(there: Transaction, run: int, catalog: str, ledger: str) -> int:
     """Return how many other runs work on this catalog; raise LedgerError if one has another."""
-    there.give_up_silent_runs()
+    there.give_up_silent_runs(run)
     others = [other for other in there.others(run) if other[2] is not None]
     for number, host, its in others:
         if its != catalog:

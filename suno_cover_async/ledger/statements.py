@@ -51,6 +51,9 @@ class Statements(ABC):
     has_title: ClassVar[str]
     """The condition that a title has a part, which is given twice, in small letters."""
 
+    by_age: ClassVar[str] = "tracks"
+    """The table of tracks, to be read by the age of covers."""
+
     @abstractmethod
     def execute(self, statement: str, values: Sequence[Plain] = ()) -> Result:
         """Execute one statement."""
@@ -108,7 +111,7 @@ class Statements(ABC):
     def unsaved(self, limit: int) -> list[Row]:
         """Return covered tracks, the oldest covers first."""
         where = "state = 'covered' ORDER BY completed_at LIMIT ?"
-        return self.entries(f"FROM tracks {JOIN} WHERE {where}", limit)
+        return self.entries(f"FROM {self.by_age} {JOIN} WHERE {where}", limit)
 
     def change(self, number: int, columns: Mapping[str, Plain]) -> None:
         """Change columns of a track."""

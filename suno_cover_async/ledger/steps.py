@@ -152,6 +152,7 @@ def retry_failed(run: int) -> Work[None]:
     """
 
     def work(there: Transaction) -> None:
+        there.give_up_silent_runs(run)
         for number, host, catalog in there.others(run):
             if catalog is not None:
                 raise LedgerError(
@@ -208,12 +209,16 @@ def submitting(number: int, run: int, at_most: int | None = None) -> Work[bool]:
     return work
 
 
-def unsent(number: int) -> Work[None]:
-    """Record that no submit was sent after all, and remove it from the count."""
+def unsent(number: int, run: int) -> Work[None]:
+    """Record that no submit was sent after all, and remove it from the count.
+
+    Nothing is recorded if the run does not hold the track: it was released before a submit was
+    recorded, and another run may be submitting it.
+    """
 
     def work(there: Transaction) -> None:
         row = read_track(there.track(number))
-        if row.state is TrackState.SUBMITTING:
+        if row.state is TrackState.SUBMITTING and there.holds(number, run):
             there.change(number, write_columns(state=TrackState.WAITING, submits=row.submits - 1))
             there.disown(number)
             there.add_submits(-1)
@@ -249,7 +254,7 @@ class Submitted:
             there.add_base_url(self.base_url)
 
 
-def covered(number: int, details: CoverDetails) -> Work[None]:
+def covered(number: int, run: int, details: CoverDetails) -> Work[None]:
     """Record a finished cover."""
     columns = write_columns(
         state=TrackState.COVERED,
@@ -257,10 +262,10 @@ def covered(number: int, details: CoverDetails) -> Work[None]:
         created_at=details.created_at,
         completed_at=details.completed_at or datetime.now(UTC),
     )
-    return _released(number, columns)
+    return _released(number, run, columns)
 
 
-def saved(entry: LedgerEntry, files: Sequence[Path]) -> Work[None]:
+def saved(entry: LedgerEntry, run: int, files: Sequence[Path]) -> Work[None]:
     """Record the files of a cover; one that got another title meanwhile is not saved yet."""
     titles = {track.title for track in entry.tracks}
     columns = write_columns(files=tuple(files), saved_on=node())
@@ -269,13 +274,13 @@ def saved(entry: LedgerEntry, files: Sequence[Path]) -> Work[None]:
         is_whole = read_track(there.track(entry.number)).names.keys() <= titles
         state = TrackState.SAVED if is_whole else TrackState.COVERED
         there.change(entry.number, columns | write_columns(state=state))
-        there.release(entry.number)
+        there.release(entry.number, run)
 
     return work
 
 
 def ended(
-    number: int, state: TrackState, error: Exception, *, task_known: bool = True
+    number: int, run: int, state: TrackState, error: Exception, *, task_known: bool = True
 ) -> Work[None]:
     """Record that an entry failed or needs attention.
 
@@ -286,7 +291,7 @@ def ended(
     columns = write_columns(state=state, error=type(error).__name__, reason=reason)
     if not task_known:
         columns |= write_columns(cover_task_id=None)
-    return _released(number, columns)
+    return _released(number, run, columns)
 
 
 def put_off(number: int, run: int) -> Work[None]:
@@ -294,12 +299,12 @@ def put_off(number: int, run: int) -> Work[None]:
     return lambda there: there.change(number, {"put_off": run})
 
 
-def _released(number: int, columns: Mapping[str, Plain]) -> Work[None]:
+def _released(number: int, run: int, columns: Mapping[str, Plain]) -> Work[None]:
     """Change columns of a track, and let other runs take it."""
 
     def work(there: Transaction) -> None:
         there.change(number, columns)
-        there.release(number)
+        there.release(number, run)
 
     return work
 

@@ -20,7 +20,7 @@ class Transaction(Protocol):
     Rows and columns are those of `entry.TrackRow` and `entry.LedgerRun`, as plain data.
     """
 
-    def take_account(self, account: str) -> bool:
+    def take_account(self, account: str, /) -> bool:
         """Make the ledger this account's, if it belongs to none.
 
         Returns:
@@ -33,16 +33,16 @@ class Transaction(Protocol):
         """Remove the account of the ledger, or of all its tracks."""
         ...
 
-    def own(self, number: int, run: int) -> None:
+    def own(self, number: int, run: int, /) -> None:
         """Record that a track belongs to the account of a run, where tracks have accounts."""
         ...
 
-    def disown(self, number: int) -> None:
+    def disown(self, number: int, /) -> None:
         """Record that a track belongs to no account, where tracks have accounts."""
         ...
 
-    def count_foreign(self, account: str) -> int:
-        """Return how many tracks that are not finished belong to other accounts than this one."""
+    def count_foreign(self, account: str, /) -> int:
+        """Return how many tracks without a finished cover belong to other accounts."""
         ...
 
     def has_base_url(self, base_url: str) -> bool:
@@ -65,11 +65,11 @@ class Transaction(Protocol):
         """Set the fingerprint of the latest catalog."""
         ...
 
-    def add_run(self, began_at: float, account: str) -> int:
+    def add_run(self, began_at: float, account: str, /) -> int:
         """Add a run of an account and return its number, which is above those of all runs."""
         ...
 
-    def is_at_work(self, run: int) -> bool:
+    def is_at_work(self, run: int, /) -> bool:
         """Return whether a run still has its tracks; no other transaction may take them meanwhile.
 
         It is True for every run where one process holds the whole ledger.
@@ -80,7 +80,7 @@ class Transaction(Protocol):
         """Return how often a run must say that it is alive; None if it need not."""
         ...
 
-    def beat(self, run: int) -> None:
+    def beat(self, run: int, /) -> None:
         """Record that a run was alive now, by the clock of the store."""
         ...
 
@@ -88,22 +88,25 @@ class Transaction(Protocol):
         """End a run and release its tracks, but for those with a submit that may be on its way."""
         ...
 
-    def give_up_silent_runs(self) -> None:
-        """Release the tracks of runs that were silent for too long, by the clock of the store."""
+    def give_up_silent_runs(self, run: int) -> None:
+        """Release the tracks of other runs that were silent for too long, by the store's clock.
+
+        It does nothing while this run itself is silent, and for as long again after that.
+        """
         ...
 
-    def give_up(self, run: int) -> bool:
+    def give_up(self, run: int, /) -> bool:
         """Release all tracks of a run; return whether it had not ended or been given up."""
         ...
 
-    def others(self, run: int) -> Sequence[tuple[int, str | None, str | None]]:
+    def others(self, run: int, /) -> Sequence[tuple[int, str | None, str | None]]:
         """Return the other runs that are at work: number, host, and the catalog they work on.
 
         No run changes what it works on until this transaction ends.
         """
         ...
 
-    def work_on(self, run: int, catalog: str) -> None:
+    def work_on(self, run: int, catalog: str, /) -> None:
         """Record the catalog that a run works on."""
         ...
 
@@ -123,19 +126,19 @@ class Transaction(Protocol):
         """Hold covered tracks as `claim` does, the oldest covers first."""
         ...
 
-    def holds(self, number: int, run: int) -> bool:
+    def holds(self, number: int, run: int, /) -> bool:
         """Return whether a run holds a track."""
         ...
 
-    def release(self, number: int) -> None:
-        """Let other runs take a track."""
+    def release(self, number: int, run: int, /) -> None:
+        """Let other runs take a track, if this one holds it."""
         ...
 
-    def release_all(self, state: str, run: int) -> None:
+    def release_all(self, state: str, run: int, /) -> None:
         """Let other runs take the tracks in this state that a run holds."""
         ...
 
-    def others_hold(self, states: Sequence[str], run: int) -> bool:
+    def others_hold(self, states: Sequence[str], run: int, /) -> bool:
         """Return whether other runs work on tracks in these states that this run might take."""
         ...
 

@@ -282,14 +282,18 @@ async def _used(ledger: Ledger, unchanged: Callable[[], None]) -> None:
         raise
     async with contextlib.aclosing(ledger), ledger.lease("account"):
         await ledger.count()
-        await ledger.holds("a")
         for state in TrackState:
             for entry in await ledger.next_open(state, 0, 100):
                 _check_entry(entry)
-        for entry in await ledger.next_unsaved(100):
+        for entry in await ledger.claim([*TrackState], 100):
+            _check_entry(entry)
+            await ledger.release(entry)
+        for entry in await ledger.claim_unsaved(100):
+            _check_entry(entry)
             await ledger.saved(entry, entry.files)
         await ledger.take_in([Track("a1", title="Another name"), Track("new")])
         await ledger.retry_failed()
+        await ledger.begin_intake("a")
         await ledger.forget_waiting()
 
 

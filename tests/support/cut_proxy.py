@@ -7,11 +7,13 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Coroutine, Generator
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
 from tests.support.postgres import free_port
+
+Where = Literal["before", "after", "between", "between and refuse"]
 
 
 @attrs.define(eq=False)
@@ -28,8 +30,11 @@ class CutProxy:
     _loop: asyncio.AbstractEventLoop
     port: int = attrs.Factory(free_port)
     opened: int = 0
+    _cut_at: tuple[bytes, Where] | None = None
+    _undelivered: list[tuple[asyncio.StreamWriter, bytes]] = attrs.Factory(list[Any])
     _server: asyncio.Server | None = None
     _ends: set[asyncio.StreamWriter] = attrs.Factory(set[asyncio.StreamWriter])
+    _deaf: set[asyncio.StreamWriter] = attrs.Factory(set[asyncio.StreamWriter])
     _passes: asyncio.Event = attrs.Factory(asyncio.Event)
 
     def accept(self) -> None:
@@ -47,6 +52,27 @@ class CutProxy:
     def hold(self) -> None:
         """Take connections but pass nothing on until `accept`, as a host that has vanished."""
         self._loop.call_soon_threadsafe(self._passes.clear)
+
+    def cut_at(self, words: bytes, where: Where) -> None:
+        """Cut the next connection in which a client says some words, once.
+
+        Args:
+            words: The words.
+            where: `before` the server hears them, `after` it has answered and the client has not
+                heard that, or `between`: the client is cut off, the server's end stays open, and
+                the server hears the words at `deliver`; new connections are taken, or refused
+                until `accept`.
+        """
+        self._cut_at = words, where
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether there is something for `deliver`."""
+        return bool(self._undelivered)
+
+    def deliver(self) -> None:
+        """Pass on the words at which a connection was cut in between."""
+        self._do(self._deliver())
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -66,21 +92,56 @@ class CutProxy:
             self._server = None
         await self._cut()
 
+    async def _deliver(self) -> None:
+        for end, block in self._undelivered:
+            end.write(block)
+            await end.drain()
+        self._undelivered.clear()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.opened += 1
         self._ends.add(writer)
         with contextlib.suppress(OSError):
             there, back = await asyncio.open_connection("127.0.0.1", self.leads_to)
             self._ends.add(back)
-            await asyncio.gather(self._pipe(reader, back), self._pipe(there, writer))
+            await asyncio.gather(self._ask(reader, back, writer), self._pipe(there, writer))
+            back.transport.abort()
             self._ends.discard(back)
         writer.transport.abort()
         self._ends.discard(writer)
+
+    async def _ask(
+        self, reader: asyncio.StreamReader, back: asyncio.StreamWriter, writer: asyncio.StreamWriter
+    ) -> None:
+        """Pass on what a client says, unless it is what the connection is cut at."""
+        with contextlib.suppress(OSError):
+            while block := await reader.read(65536):
+                await self._passes.wait()
+                words, where = self._cut_at or (b"", "")
+                if words and words in block:
+                    self._cut_at = None
+                    if where == "after":
+                        self._deaf.add(writer)
+                    else:
+                        writer.transport.abort()
+                    if where == "before":
+                        break
+                    if where.startswith("between"):
+                        self._undelivered.append((back, block))
+                        if where.endswith("refuse") and self._server:
+                            self._server.close()
+                            self._server = None
+                        return
+                back.write(block)
+                await back.drain()
+        back.close()
 
     async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError), contextlib.closing(writer):
             while block := await reader.read(65536):
                 await self._passes.wait()
+                if writer in self._deaf:
+                    writer.transport.abort()
                 writer.write(block)
                 await writer.drain()
 

@@ -1,7 +1,7 @@
 """A database with the permits' tables, and a test's own way to read and change them."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 from suno_cover_async.fleet.permit_table import PermitTable
@@ -26,7 +26,7 @@ def make_tables(url: str) -> None:
 
 
 @contextlib.contextmanager
-def opened(url: str) -> Iterator[Connection]:
+def opened(url: str) -> Generator[Connection]:
     """A connection of the test's own."""
     with contextlib.closing(connect(DatabaseUrl.parse(url), "test")) as connection:
         yield connection

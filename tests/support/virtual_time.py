@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from suno_cover_async.ledger.sqlite.store import _Writer
+from suno_cover_async.ledger.writer import Writer
 
 T = TypeVar("T")
 
 _ON_THE_WAY = 0.0001  # real seconds for what is in the machine's own network
 _TOO_LONG = 30.0  # real seconds
 _WAITS_FOR_A_THREAD = {
-    _Writer.do.__code__,
+    Writer.do.__code__,
     asyncio.BaseEventLoop.shutdown_default_executor.__code__,
 }
 

@@ -7,13 +7,19 @@ table of ours.
 import contextlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 
 from suno_cover_async.errors import LedgerError
-from suno_cover_async.ledger.postgres.statements import transaction
+from suno_cover_async.ledger.postgres.statements import (
+    forget_old_numbers,
+    has_changes,
+    leave_number,
+    transaction,
+)
 from suno_cover_async.ledger.postgres.tables import check_version
 from suno_cover_async.ledger.store import Transaction, Work
 from suno_cover_async.ledger.writer import CommitFailedError
@@ -23,6 +29,7 @@ from suno_cover_async.postgres.url import DatabaseUrl
 
 _LONGEST_FAILURE = 60.0  # seconds; a server restarts within these
 _LONGEST_HURRIED = 5.0  # seconds, once the ledger is being closed
+_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"  # whatever the role or the database is set to
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 2.0  # seconds between two attempts
 
 
@@ -32,10 +39,14 @@ class PostgresDatabase:
     It blocks, and is used by one thread at a time.
     """
 
-    def __init__(self, url: DatabaseUrl, application: str) -> None:
-        """Set the URL; nothing is opened yet."""
+    def __init__(
+        self, url: DatabaseUrl, application: str, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Set the URL; nothing is opened yet. `clock` returns the seconds that limits count in."""
         self._url = url
         self._application = application
+        self._clock = clock
+        self._writer, self._number = str(uuid4()), 0
         self._connection: Connection | None = None
         self._failing_since: float | None = None
         self._hurried = threading.Event()
@@ -47,7 +58,7 @@ class PostgresDatabase:
             LedgerError: There is no ledger, it has another version, or it cannot be reached.
         """
         try:
-            self._connected()
+            forget_old_numbers(self._connected())
         except psycopg.Error as error:
             problem = unreachable(self._url, error)
         else:
@@ -74,30 +85,29 @@ class PostgresDatabase:
 
     def commit(self, works: Sequence[Work[Any]]) -> list[Any]:
         """Run steps in one transaction; redo it all over a new connection if that was lost."""
-        # A connection that is lost during COMMIT leaves open whether the commit took effect. The
-        # server knows: `unsure` is the transaction's number, and its status is asked for before
-        # anything is done again. So no step is done twice.
+        # A connection that is lost during COMMIT leaves open whether the commit took effect. So a
+        # transaction that changes something leaves a number of ours, and one that is repeated looks
+        # for that first, and waits for the earlier one to end: no step is done twice. The server's
+        # own number of the transaction would not do: after a crash, another one may get it.
         answers: list[Any] = []
-        unsure: str | None = None
-        wait = _FIRST_WAIT
+        is_unsure, wait = False, _FIRST_WAIT
+        self._number += 1
         while True:
             try:
                 connection = self._connected()
-                if unsure is not None and _was_committed(connection, unsure):
+                connection.execute(_BEGIN)
+                if is_unsure and not leave_number(connection, self._writer, self._number):
+                    connection.execute("ROLLBACK")
                     break
-                unsure = None
-                connection.execute("BEGIN")
                 answers = self._attempt_all(transaction(connection), works)
-                unsure = _number_of_transaction(connection)
+                if not is_unsure and has_changes(connection):
+                    leave_number(connection, self._writer, self._number)
+                is_unsure = True
                 connection.execute("COMMIT")
                 break
             except Exception as error:  # noqa: BLE001 - the writer's thread must survive any error
-                if not self._is_lost():
-                    unsure = None
                 self._give_up_connection(error)
-                if not is_passing(error) and not isinstance(error, _StillRunningError):
-                    raise CommitFailedError(error) from None
-                if self._has_failed_for_too_long():
+                if not is_passing(error) or self._has_failed_for_too_long():
                     raise CommitFailedError(error) from None
                 if self._hurried.wait(wait):
                     time.sleep(_FIRST_WAIT)
@@ -133,9 +143,6 @@ class PostgresDatabase:
             self._connection = connection
         return self._connection
 
-    def _is_lost(self) -> bool:
-        return self._connection is None or self._connection.broken
-
     def _give_up_connection(self, error: Exception) -> None:
         """Undo the transaction; close the connection unless only another one was in the way."""
         if is_conflict(error) and self._connection is not None:
@@ -145,37 +152,11 @@ class PostgresDatabase:
         self.close()
 
     def _has_failed_for_too_long(self) -> bool:
-        now = time.monotonic()
+        now = self._clock()
         if self._failing_since is None:
             self._failing_since = now
         longest = _LONGEST_HURRIED if self._hurried.is_set() else _LONGEST_FAILURE
         return now - self._failing_since > longest
-
-
-class _StillRunningError(Exception):
-    """The server has not noticed yet that the connection of a transaction was lost."""
-
-
-def _number_of_transaction(connection: Connection) -> str | None:
-    """Return the number of the current transaction; None if it changed nothing."""
-    row = connection.execute("SELECT pg_current_xact_id_if_assigned()::text").fetchone()
-    return None if row is None else row[0]
-
-
-def _was_committed(connection: Connection, number: str) -> bool:
-    """Return whether a transaction was committed.
-
-    Raises:
-        _StillRunningError: It is still under way.
-    """
-    try:
-        row = connection.execute("SELECT pg_xact_status(%s::xid8)", (number,)).fetchone()
-    except psycopg.errors.InvalidParameterValue:
-        return False  # the server never heard of it: another one took its place
-    status = None if row is None else row[0]
-    if status == "in progress":
-        raise _StillRunningError("the server has not ended the transaction of a lost connection")
-    return bool(status == "committed")
 
 
 def _is_of_step(error: psycopg.Error) -> bool:

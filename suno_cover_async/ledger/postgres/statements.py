@@ -25,7 +25,7 @@ _FREE = """
     tracks.holder IS NULL AND coalesce(put_off, 0) < ? AND (tracks.account IS NULL
         OR tracks.account = (SELECT runs.account FROM runs WHERE runs.number = ?))
 """
-_UNFINISHED = "state IN ('submitting', 'submitted', 'covered')"
+_PAID = "state IN ('submitting', 'submitted')"
 
 
 def transaction(connection: Connection, *, writes: bool = True) -> Transaction:
@@ -34,6 +34,33 @@ def transaction(connection: Connection, *, writes: bool = True) -> Transaction:
     A transaction that `writes` locks each track that it reads by its number or music task.
     """
     return _Transaction(connection, writes=writes)
+
+
+def has_changes(connection: Connection) -> bool:
+    """Return whether the current transaction changed or locked anything."""
+    row = connection.execute("SELECT pg_current_xact_id_if_assigned() IS NOT NULL").fetchone()
+    return row is not None and bool(row[0])
+
+
+def leave_number(connection: Connection, writer: str, number: int) -> bool:
+    """Leave the number of a writer's transaction in the tables, as a part of that transaction.
+
+    Returns:
+        Whether it is above all numbers that this writer left so far. It waits for an earlier
+        transaction of the writer that is under way.
+    """
+    left = connection.execute(
+        "INSERT INTO commits (writer, number) VALUES (%s, %s) ON CONFLICT (writer) "
+        "DO UPDATE SET number = excluded.number, left_at = excluded.left_at "
+        "WHERE commits.number < excluded.number",
+        (writer, number),
+    )
+    return left.rowcount == 1
+
+
+def forget_old_numbers(connection: Connection) -> None:
+    """Remove the numbers of writers that are surely gone."""
+    connection.execute("DELETE FROM commits WHERE left_at < clock_timestamp() - interval '1 day'")
 
 
 class _Transaction(Statements):
@@ -73,7 +100,7 @@ class _Transaction(Statements):
         self._execute("UPDATE tracks SET account = NULL WHERE number = ?", number)
 
     def count_foreign(self, account: str) -> int:
-        query = f"SELECT count(*) FROM tracks WHERE {_UNFINISHED} AND account <> ?"  # noqa: S608 - a constant of ours
+        query = f"SELECT count(*) FROM tracks WHERE {_PAID} AND account <> ?"  # noqa: S608 - a constant of ours
         return int(self._only_value(query, account))
 
     def add_run(self, began_at: float, account: str) -> int:
@@ -93,7 +120,12 @@ class _Transaction(Statements):
         return float(self._only_value("SELECT dead_after / 4 FROM ledger"))
 
     def beat(self, run: int) -> None:
-        self._execute("UPDATE runs SET heard_at = clock_timestamp() WHERE number = ?", run)
+        self._execute(
+            "UPDATE runs SET heard_at = clock_timestamp(), returned_at = CASE "
+            "WHEN clock_timestamp() - heard_at > dead_after / 2 * interval '1 second' "
+            "THEN clock_timestamp() ELSE returned_at END FROM ledger WHERE number = ?",
+            run,
+        )
 
     def end_run(self, run: int, ended_at: float) -> None:
         # A submit without an answer may still be on its way to the API, and must not be repeated
@@ -110,16 +142,21 @@ class _Transaction(Statements):
             *(ended_at, run),
         )
 
-    def give_up_silent_runs(self) -> None:
-        # A server that was down heard nobody, so silence counts from its start at the earliest. A
-        # run whose transaction is under way is locked, and left to the next call.
+    def give_up_silent_runs(self, run: int) -> None:
+        # After an outage all runs are silent, and the first one back must not give the others up:
+        # so silence counts from the server's start and from this run's own return at the earliest.
+        # A run whose transaction is under way is locked, and left to the next call.
         silent = self._execute(
-            "SELECT number FROM runs, ledger WHERE released_at IS NULL AND "
-            "clock_timestamp() - greatest(heard_at, pg_postmaster_start_time()) "
-            "> dead_after * interval '1 second' FOR UPDATE OF runs SKIP LOCKED"
+            "SELECT runs.number FROM runs, runs AS ours, ledger "
+            "WHERE ours.number = ? AND runs.number <> ours.number AND runs.released_at IS NULL "
+            "AND clock_timestamp() - greatest(runs.heard_at, ours.returned_at, "
+            "pg_postmaster_start_time()) > dead_after * interval '1 second' "
+            "AND clock_timestamp() - ours.heard_at < dead_after / 2 * interval '1 second' "
+            "FOR UPDATE OF runs SKIP LOCKED",
+            run,
         ).fetchall()
-        for (run,) in silent:
-            self._release_tracks_of(run)
+        for (other,) in silent:
+            self._release_tracks_of(other)
 
     def give_up(self, run: int) -> bool:
         query = "SELECT 1 FROM runs WHERE number = ? AND released_at IS NULL FOR UPDATE"
@@ -182,8 +219,11 @@ class _Transaction(Statements):
         query = "SELECT 1 FROM tracks WHERE number = ? AND holder = ?"
         return self._only_value(query, number, run) is not None
 
-    def release(self, number: int) -> None:
-        self._execute("UPDATE tracks SET holder = NULL, held_since = NULL WHERE number = ?", number)
+    def release(self, number: int, run: int) -> None:
+        self._execute(
+            "UPDATE tracks SET holder = NULL, held_since = NULL WHERE number = ? AND holder = ?",
+            *(number, run),
+        )
 
     def release_all(self, state: str, run: int) -> None:
         self._execute(
@@ -243,13 +283,18 @@ class _Transaction(Statements):
 
 
 def _plain(value: object) -> object:
-    """Return a value as the columns have it: no NUL, which PostgreSQL refuses; flags are 0 or 1."""
+    """Return a value as the columns have it: flags are 0 or 1."""
     if isinstance(value, str):
-        return value.replace("\0", "\ufffd")
+        return _text(value)
     return int(value) if isinstance(value, bool) else value
 
 
 def _titles(names: Plain) -> str:
-    """Return the titles in the column `names` in small letters, without NUL."""
+    """Return the titles in the column `names` in small letters."""
     titles: Mapping[str, object] = json.loads(str(names))
-    return "\n".join(titles).casefold().replace("\0", "\ufffd")
+    return _text("\n".join(titles).casefold())
+
+
+def _text(value: str) -> str:
+    """Return a text without what PostgreSQL refuses: NUL, and halves of pairs of surrogates."""
+    return value.encode(errors="replace").decode().replace("\0", "\ufffd")

@@ -8,6 +8,7 @@ from psycopg import sql
 
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.postgres.connection import OLDEST_SERVER, Connection
+from suno_cover_async.postgres.tables import PERMIT_TABLES
 from suno_cover_async.postgres.url import DatabaseUrl
 
 VERSION = 1
@@ -15,8 +16,10 @@ VERSION = 1
 
 # Columns that SQLite's tables have too are of the same kinds here: moments are seconds since 1970,
 # flags are 0 or 1, and lists are JSON text. `holder` is the run that works on a track, and
-# `heard_at` when that run was alive, by the server's clock. `titles` are the keys of `names` in
-# small letters, for the search.
+# `heard_at` when that run was alive, by the server's clock; `returned_at` is when it was heard
+# again after it had missed beats. `titles` are the keys of `names` in small letters, for the
+# search.
+# `commits` has the last transaction of each connection that writes.
 _LEDGER = """
     CREATE TABLE ledger (
         only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
@@ -24,6 +27,11 @@ _LEDGER = """
         catalog text,
         submits bigint NOT NULL DEFAULT 0,
         dead_after double precision NOT NULL DEFAULT 40 CHECK (dead_after > 0)
+    );
+    CREATE TABLE commits (
+        writer text PRIMARY KEY,
+        number bigint NOT NULL,
+        left_at timestamptz NOT NULL DEFAULT clock_timestamp()
     );
     CREATE TABLE base_urls (base_url text PRIMARY KEY);
     CREATE TABLE runs (
@@ -35,6 +43,7 @@ _LEDGER = """
         began_at double precision NOT NULL,
         ended_at double precision,
         heard_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        returned_at timestamptz,
         released_at timestamptz,
         balance_before double precision,
         balance_after double precision,
@@ -85,6 +94,8 @@ _LEDGER = """
 def make_or_migrate(connection: Connection, url: DatabaseUrl) -> int:
     """Make the tables in the URL's schema, or move them to this version, in one transaction.
 
+    They are those of the ledger, and those that `fleet/` shares.
+
     Returns:
         The version that was there; 0 if there were no tables.
 
@@ -104,6 +115,7 @@ def make_or_migrate(connection: Connection, url: DatabaseUrl) -> int:
         _refuse_newer(version, url)
         if not version:
             connection.execute(_LEDGER)
+            connection.execute(PERMIT_TABLES)
             connection.execute("INSERT INTO ledger (version) VALUES (%s)", (VERSION,))
     return version
 

@@ -35,6 +35,9 @@ class _Transaction(Statements):
         "(? = '' OR EXISTS (SELECT 1 FROM json_each(names) WHERE instr(folded(key), ?)))"
     )
 
+    # Without INDEXED BY, SQLite uses the other index and sorts all covers on each call.
+    by_age: ClassVar[str] = "tracks INDEXED BY tracks_by_age"
+
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
 
@@ -59,6 +62,7 @@ class _Transaction(Statements):
         return 0
 
     def add_run(self, began_at: float, _account: str) -> int:
+        self.execute("DELETE FROM temp.held")  # of a run whose end was not written
         number = self.execute("INSERT INTO runs (began_at) VALUES (?)", (began_at,)).lastrowid
         assert number is not None  # noqa: S101 - after an INSERT
         return number
@@ -76,7 +80,7 @@ class _Transaction(Statements):
         self.change_run(run, {"ended_at": ended_at})
         self.execute("DELETE FROM temp.held")
 
-    def give_up_silent_runs(self) -> None:
+    def give_up_silent_runs(self, _run: int) -> None:
         """Do nothing: there are no other runs."""
 
     def give_up(self, _run: int) -> bool:
@@ -96,15 +100,14 @@ class _Transaction(Statements):
         return self._hold(self.entries(f"FROM tracks {JOIN} WHERE {where}", state, run, limit))
 
     def claim_unsaved(self, run: int, limit: int) -> list[Row]:
-        # Without INDEXED BY, SQLite uses the other index and sorts all covers on each call.
-        table = f"FROM tracks INDEXED BY tracks_by_age {JOIN}"
+        table = f"FROM {self.by_age} {JOIN}"
         where = f"state = 'covered' AND {_FREE} ORDER BY completed_at LIMIT ?"
         return self._hold(self.entries(f"{table} WHERE {where}", run, limit))
 
     def holds(self, _number: int, _run: int) -> bool:
         return True
 
-    def release(self, number: int) -> None:
+    def release(self, number: int, _run: int) -> None:
         self.execute("DELETE FROM temp.held WHERE number = ?", (number,))
 
     def release_all(self, state: str, _run: int) -> None:

@@ -250,3 +250,30 @@ async def test_a_submit_that_an_earlier_process_left_open_is_completed_from_its_
 
         assert isinstance(outcome, Covered)
         assert len(sandbox.journal.bills) == 1
+
+
+class StoodStill(Ledger):
+    """A ledger whose run finds out, at the moment of its first submits, that it stood still."""
+
+    asked = 0
+
+    def has_its_tracks(self) -> bool:
+        self.asked += 1
+        return self.asked > 2
+
+
+async def test_a_run_that_stood_still_sends_no_submit_until_the_ledger_heard_of_it() -> None:
+    async with Sandbox(Scenario(seconds=0, image_size=16)) as sandbox:
+        (song,) = sandbox.add_music(1)
+        ledger = StoodStill(None)
+        async with (
+            client_of(sandbox, retry=HURRIED) as client,
+            ledger,
+            cover_catalog(client, [song], ledger=ledger) as outcomes,
+        ):
+            (outcome,) = await _all(outcomes)
+
+        assert isinstance(outcome, Covered)
+        assert ledger.asked == 3
+        assert len(sandbox.journal.of("submit")) == 1
+        assert billed(sandbox) == {song: 1}

@@ -1,12 +1,15 @@
 """The permits in tables: taken, fenced, leased, paused, by the server's clock."""
 
+import ast
+import contextlib
 import gc
 import itertools
 import os
 import re
 import subprocess
 import sys
-from collections import Counter
+import threading
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +17,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from suno_cover_async.fleet import permit_table as permit_table_module
 from suno_cover_async.fleet.permit_table import OtherLimitError, PermitTable
 from suno_cover_async.policies import RateLimit
 from tests.support import permit_forks
@@ -88,6 +92,26 @@ def test_many_that_begin_at_once_make_the_accounts_permits_once(limit_url: str) 
 
     assert len(set(tokens) - {0}) == 20
     assert rows(limit_url, "SELECT count(*) FROM permits") == [(20,)]
+
+
+def test_of_two_limits_that_begin_at_once_one_alone_is_used(limit_url: str) -> None:
+    begins = threading.Barrier(8)
+    used: defaultdict[str, set[int]] = defaultdict(set)
+
+    def take(calls: int) -> None:
+        mine = permit_table(limit_url, calls)
+        mine.renew("ours", [])  # it is connected
+        for account in map(str, range(40)):
+            begins.wait()
+            with contextlib.suppress(OtherLimitError):
+                for _ in range(2):
+                    if mine.take(account, WINDOW)[0]:
+                        used[account].add(calls)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(take, [5, 9] * 4))
+
+    assert {len(limits) for limits in used.values()} == {1}
 
 
 def test_the_permit_that_is_free_for_the_longest_time_is_taken_first(
@@ -233,6 +257,15 @@ def test_a_clock_of_the_server_that_was_set_back_holds_nothing_for_longer_than_a
     taken(permits)
 
 
+def test_no_clock_of_a_machine_is_read() -> None:
+    code = ast.walk(ast.parse(Path(permit_table_module.__file__).read_text()))
+    clocks = {"time", "monotonic", "now", "datetime", "perf_counter"}
+
+    for node in code:
+        names = {getattr(node, field, None) for field in ("id", "attr", "name", "module")}
+        assert not names & clocks
+
+
 @pytest.mark.parametrize(("calls", "seconds"), [(3, WINDOW), (1, WINDOW), (2, 2 * WINDOW)])
 def test_two_limits_of_one_account_are_never_used_together(
     limit_url: str, permits: PermitTable, calls: int, seconds: float
@@ -291,7 +324,7 @@ def test_a_lost_connection_costs_no_step(limit_url: str, postgres_server: Server
         permits.give_back("ours", first, 0.0)
         proxy.cut()
         taken(permits)
-        assert postgres_server.drop_connections(name) == 1
+        assert postgres_server.drop_connections(name)
         taken(permits)
         proxy.cut()
         permits.pause("ours", 60)
@@ -462,6 +495,6 @@ def test_the_connection_is_closed_when_the_permits_are_not_used_any_more(limit_u
 
 
 def test_a_url_that_is_none_of_a_database_is_refused_without_repeating_it() -> None:
-    with pytest.raises(ValueError, match="schema must be small letters") as refused:
+    with pytest.raises(ValueError, match="schema must be named by small letters") as refused:
         PermitTable("postgresql://u:secret@h/d?schema=A", RateLimit(calls=1, seconds=1), LEASE)
     assert "secret" not in str(refused.value)

@@ -9,6 +9,7 @@ import pytest
 
 from suno_cover_async import Ledger, Track, TrackState, read_catalog
 from suno_cover_async.batch import intake
+from suno_cover_async.ledger.run_steps import Intake
 from tests.support.ledger_steps import entries
 
 
@@ -81,7 +82,8 @@ async def test_a_file_is_read_again_only_when_it_changed(ledger: Ledger, tmp_pat
     file = tmp_path / "songs.txt"
     file.write_text("m1\nm2\n")
     await intake.add_all(ledger, read_catalog(file))
-    assert await ledger.holds(read_catalog(file).fingerprint())
+    known = await ledger.begin_intake(read_catalog(file).fingerprint())
+    assert known is Intake.NONE
     await ledger.take_in([Track("m9")])
     await intake.add_all(ledger, read_catalog(file))
     assert await ids(ledger) == ["m1", "m2", "m9"]  # a second reading would have dropped m9

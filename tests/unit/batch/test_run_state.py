@@ -1,12 +1,26 @@
 """The state that the parts of a run share: counts, tracks in flight, and the ways to end."""
 
 import asyncio
+import contextlib
+import gc
+import sqlite3
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from suno_cover_async import Failed, Ledger, LedgerEntry, ServerError, Step, Track, TrackState
+from suno_cover_async import (
+    Failed,
+    Ledger,
+    LedgerEntry,
+    LedgerError,
+    ServerError,
+    Step,
+    Track,
+    TrackState,
+)
 from suno_cover_async.batch.error_policy import Consequence
 from suno_cover_async.batch.queues import TrackQueue
 from suno_cover_async.batch.run_state import RunState
@@ -25,7 +39,10 @@ async def ledger() -> AsyncIterator[Ledger]:
 
 @pytest.fixture
 def tracks(ledger: Ledger) -> TrackQueue:
-    return TrackQueue(ledger, complete=False)
+    async def never() -> None:
+        raise AssertionError("it waits for other runs")
+
+    return TrackQueue(ledger, complete=False, saves_images=True, on_wait=never)
 
 
 @pytest.fixture
@@ -226,3 +243,53 @@ async def _seven() -> int:
 async def _turns() -> None:
     for _ in range(3):
         await asyncio.sleep(0)
+
+
+async def test_what_waits_is_left_to_other_runs_once_nothing_new_is_submitted(
+    ledger: Ledger, state: RunState
+) -> None:
+    found = await ledger.claim([TrackState.WAITING], 9)
+    await ledger.submitting(found[1])
+
+    state.reach_max_covers()
+
+    left = await ledger.claim([TrackState.WAITING, TrackState.SUBMITTING], 9)
+    assert [entry.number for entry in left] == [1, 3]
+    state.finish()
+    assert await ledger.claim([TrackState.WAITING], 9) == left
+    assert await ledger.claim([TrackState.SUBMITTING], 9) == []
+
+
+async def test_a_run_is_told_to_finish_without_an_error_after_its_ledger_was_closed() -> None:
+    async with Ledger(None) as ledger:
+        state = RunState(
+            ledger, TrackQueue(ledger, complete=False, saves_images=True, on_wait=_turns)
+        )
+
+    state.finish()
+
+
+async def test_the_error_of_a_release_that_cannot_be_written_is_not_lost(tmp_path: Path) -> None:
+    lost: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: lost.append(context))
+    path = tmp_path / "covers.db"
+    async with Ledger(path) as ledger, ledger.lease("0123456789abcdef"):
+        await ledger._store.do(_wait_for_nobody)
+        state = RunState(
+            ledger, TrackQueue(ledger, complete=False, saves_images=True, on_wait=_turns)
+        )
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as beside:
+            beside.execute("BEGIN IMMEDIATE")  # nobody else can write
+            state.finish()
+            with pytest.raises(LedgerError):
+                await ledger.count()
+            beside.execute("ROLLBACK")
+        await _turns()
+        gc.collect()
+
+    assert lost == []
+
+
+def _wait_for_nobody(there: Any) -> None:
+    """Have a commit fail at once while another connection writes."""
+    there.execute("PRAGMA busy_timeout = 0")

@@ -440,12 +440,6 @@ def test_a_path_that_cannot_be_used_is_refused_when_the_limiter_is_made(tmp_path
             SharedRateLimiter(path)
 
 
-@pytest.mark.parametrize("url", ["postgresql://db/limit", "redis://db"])
-def test_a_url_is_refused_in_plain_words(url: str) -> None:
-    with pytest.raises(ValueError, match="must be the path of a file"):
-        SharedRateLimiter(url)
-
-
 @pytest.mark.parametrize(("calls", "seconds"), [(0, 10.0), (20, 0.0), (20, float("nan"))])
 def test_a_wrong_limit_is_refused(tmp_path: Path, calls: int, seconds: float) -> None:
     with pytest.raises(ValueError, match="must be"):

@@ -9,14 +9,17 @@ import pytest
 
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger.entry import (
+    HOLDER_COLUMNS,
     RUN_COLUMNS,
     TRACK_COLUMNS,
     LedgerEntry,
+    LedgerHolder,
     LedgerRun,
     TrackRow,
     TrackState,
     credits_used,
     read_entry,
+    read_holder,
     read_run,
     read_state,
     read_track,
@@ -182,6 +185,50 @@ def test_a_run_is_read_back_as_it_was_written() -> None:
 def test_a_run_of_nonsense_is_named(wrong: dict[str, object]) -> None:
     with pytest.raises(LedgerError, match="the ledger's run 3 is damaged"):
         read_run(columns_of(RUN) | wrong)
+
+
+HOLDER: dict[str, Any] = {
+    "run": 4,
+    "host": "höst-1",
+    "process": 123,
+    "began_at": NOON.timestamp(),
+    "has_ended": 0,
+    "heard_at": (NOON + timedelta(minutes=4)).timestamp(),
+    "tracks": 20,
+    "holds_since": None,
+    "submitted": 6,
+}
+
+
+def test_a_run_that_shares_the_ledger_is_read_with_its_rate() -> None:
+    holder = read_holder(HOLDER)
+
+    assert tuple(HOLDER) == HOLDER_COLUMNS
+    assert holder == LedgerHolder(
+        run=4,
+        host="höst-1",
+        process=123,
+        began_at=NOON,
+        has_ended=False,
+        heard_at=NOON + timedelta(minutes=4),
+        tracks=20,
+        holds_since=None,
+        submitted=6,
+    )
+    assert holder.per_minute == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("minutes", [0, -1])
+def test_a_run_that_was_not_heard_of_since_it_began_has_no_rate(minutes: int) -> None:
+    heard_at = (NOON + timedelta(minutes=minutes)).timestamp()
+
+    assert read_holder(HOLDER | {"heard_at": heard_at}).per_minute == 0.0
+
+
+@pytest.mark.parametrize("wrong", [{"host": None}, {"heard_at": "noon"}, {"tracks": "many"}])
+def test_a_run_that_shares_the_ledger_of_nonsense_is_named(wrong: dict[str, object]) -> None:
+    with pytest.raises(LedgerError, match="run 4 is damaged"):
+        read_holder(HOLDER | wrong)
 
 
 def test_a_state_that_nobody_knows_names_its_entry() -> None:

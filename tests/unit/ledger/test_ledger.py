@@ -1,7 +1,9 @@
 """What a ledger remembers: each step, in each run, whatever kills, fills or wrecks its disk."""
 
 import asyncio
+import contextlib
 import json
+import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +21,7 @@ from suno_cover_async.errors import (
 )
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState
 from suno_cover_async.ledger.ledger import Ledger
+from suno_cover_async.ledger.run_steps import Intake
 from suno_cover_async.models import Track
 from tests.support.bad_disk import run
 from tests.support.ledger_steps import (
@@ -115,15 +118,22 @@ def test_whatever_a_catalog_says_is_read_back(pages: list[list[Track]]) -> None:
 
 
 async def test_a_catalog_is_known_once_it_is_whole_and_by_its_own_fingerprint(path: Path) -> None:
+    async def is_known(ledger: Ledger, fingerprint: str | None) -> bool:
+        return await ledger.begin_intake(fingerprint) is Intake.NONE
+
     async with Ledger(path) as ledger:
-        known = [await ledger.holds("a"), await ledger.holds(None)]
+        known = [await is_known(ledger, "a"), await is_known(ledger, None)]
         await ledger.took_in("a")
     async with Ledger(path) as ledger:
-        known += [await ledger.holds("a"), await ledger.holds("b"), await ledger.holds(None)]
+        known.append(await is_known(ledger, "a"))
+        known.append(await is_known(ledger, "b"))
+        known.append(await is_known(ledger, "a"))  # not since "b" was begun
+        await ledger.took_in("a")
+        known.append(await is_known(ledger, None))
         await ledger.took_in(None)
-        known += [await ledger.holds("a"), await ledger.holds(None)]
+        known += [await is_known(ledger, "a"), await is_known(ledger, None)]
 
-    assert known == [False, False, True, False, False, False, False]
+    assert known == [False, False, True, False, False, False, False, False]
 
 
 async def test_open_entries_come_in_the_catalogs_order_page_by_page(ledger: Ledger) -> None:
@@ -146,12 +156,12 @@ async def test_the_oldest_images_are_saved_first_and_those_put_off_in_the_next_r
         await ledger.take_in([Track(f"m{n}") for n in range(5)])
         for entry, age in zip(await entries(ledger), [2, 5, 1, 4, 3], strict=True):
             await ledger.covered(entry, details(completed_at=NOON - timedelta(days=age)))
-        oldest = await ledger.next_unsaved(2)
+        oldest = await ledger.claim_unsaved(2)
         await ledger.put_off(oldest[0])
         await ledger.saved(oldest[1], FILES)
-        this_run = [entry.number for entry in await ledger.next_unsaved(9)]
+        this_run = [entry.number for entry in await ledger.claim_unsaved(9)]
     async with Ledger(path) as ledger, ledger.lease(ACCOUNT):
-        next_run = [entry.number for entry in await ledger.next_unsaved(9)]
+        next_run = [entry.number for entry in await ledger.claim_unsaved(9)]
 
     assert [entry.number for entry in oldest] == [2, 4]
     assert this_run == [5, 1, 3]
@@ -162,10 +172,17 @@ async def test_without_a_file_images_are_put_off_as_well(ledger: Ledger) -> None
     await ledger.take_in([Track("m1"), Track("m2")])
     for entry in await entries(ledger):
         await ledger.covered(entry, details())
-    first, second = await ledger.next_unsaved(9)
-    await ledger.put_off(first)
+    async with ledger.lease(ACCOUNT):
+        first, second = await ledger.claim_unsaved(9)
+        await ledger.put_off(first)
+        await ledger.release(first)
+        await ledger.release(second)
+        this_run = await ledger.claim_unsaved(9)
+    async with ledger.lease(ACCOUNT):
+        next_run = await ledger.claim_unsaved(9)
 
-    assert [entry.number for entry in await ledger.next_unsaved(9)] == [second.number]
+    assert this_run == [second]
+    assert next_run == [first, second]
 
 
 async def test_a_ledger_that_is_not_open_says_so_at_once(path: Path) -> None:
@@ -255,3 +272,24 @@ async def test_one_catalog_uses_a_ledger_at_a_time(ledger: Ledger) -> None:
             await ledger.aclose()
     async with ledger.lease(ACCOUNT):
         pass
+
+
+async def test_a_run_whose_end_was_not_written_holds_nothing_in_the_next(path: Path) -> None:
+    async with Ledger(path) as ledger:
+        await ledger._store.do(wait_for_nobody)
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as beside:
+            async with ledger.lease(ACCOUNT):
+                await ledger.take_in([Track("m1")])
+                (held,) = await ledger.claim([TrackState.WAITING], 9)
+                beside.execute("BEGIN IMMEDIATE")  # nobody else can write
+            beside.execute("ROLLBACK")
+        async with ledger.lease(ACCOUNT):
+            claimed = await ledger.claim([TrackState.WAITING], 9)
+
+        assert [run.ended_at is None for run in await ledger.runs()] == [False, True]
+        assert claimed == [held]
+
+
+def wait_for_nobody(there: Any) -> None:
+    """Have a commit fail at once while another connection writes."""
+    there.execute("PRAGMA busy_timeout = 0")

@@ -1,4 +1,4 @@
-"""How many submits a ledger counts in its life, and that it refuses more than it may."""
+"""What a run holds of a ledger, and how many submits that counts, and refuses, in its life."""
 
 import asyncio
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState
 from suno_cover_async.ledger.ledger import Ledger
+from suno_cover_async.ledger.run_steps import Intake
 from suno_cover_async.models import Track
 from tests.support.ledger_steps import FAILED, TASK, entries, entry_of
 
@@ -97,3 +98,79 @@ async def test_the_count_lasts_as_long_as_the_file(tmp_path: Path, submits: int)
     async with Ledger(path) as ledger:
         assert await ledger.submits() == submits
         assert not await submit(ledger, found[-1])
+
+
+ACCOUNT = "0123456789abcdef"
+WAITING, SUBMITTED = TrackState.WAITING, TrackState.SUBMITTED
+
+
+async def test_reading_holds_nothing(ledger: Ledger) -> None:
+    await ledger.take_in([Track("m1"), Track("m2")])
+    async with ledger.lease(ACCOUNT):
+        read = await ledger.next_open(WAITING, 0, 9)
+        claimed = await ledger.claim([WAITING], 9)
+
+        assert read == claimed == await ledger.next_open(WAITING, 0, 9)
+        assert await ledger.claim([WAITING], 9) == []
+
+
+async def test_of_many_claims_at_once_each_track_is_in_one(ledger: Ledger) -> None:
+    await ledger.take_in([Track(f"m{n}") for n in range(100)])
+    async with ledger.lease(ACCOUNT):
+        pages = await asyncio.gather(*(ledger.claim([WAITING], 7) for _ in range(20)))
+
+    assert [entry.number for page in pages for entry in page] == [*range(1, 101)]
+
+
+async def test_what_is_released_is_claimed_again_one_or_all_that_waits(ledger: Ledger) -> None:
+    await ledger.take_in([Track(f"m{n}") for n in range(4)])
+    async with ledger.lease(ACCOUNT):
+        one, two, three, four = await ledger.claim([WAITING], 9)
+        await ledger.submitted(two, TASK)
+        await ledger.release(three)
+        assert await ledger.claim([SUBMITTED, WAITING], 9) == [three]
+
+        await ledger.release_waiting()
+
+        assert await ledger.claim([SUBMITTED, WAITING], 9) == [one, three, four]
+        assert await ledger.claim([SUBMITTED, WAITING], 9) == []
+
+
+async def test_what_a_run_puts_off_is_claimed_in_the_next_and_in_no_earlier_one(
+    ledger: Ledger,
+) -> None:
+    claimed: list[list[int]] = []
+    await ledger.take_in([Track("m1"), Track("m2")])
+    async with ledger.lease(ACCOUNT):
+        first, second = await ledger.claim([WAITING], 9)
+        await ledger.put_off(first)
+        await ledger.release(first)
+        await ledger.release(second)
+        claimed.append([entry.number for entry in await ledger.claim([WAITING], 9)])
+    for _ in range(2):
+        async with ledger.lease(ACCOUNT):
+            claimed.append([entry.number for entry in await ledger.claim([WAITING], 9)])
+
+    assert claimed == [[2], [1, 2], [1, 2]]
+
+
+async def test_a_run_of_a_file_shares_it_with_no_other(ledger: Ledger) -> None:
+    await ledger.take_in([Track("m1")])
+    async with ledger.lease(ACCOUNT):
+        await ledger.claim([WAITING], 9)
+
+        assert not await ledger.others_hold(TrackState)
+        await ledger.follow()
+        assert await ledger.begin_intake("fingerprint") is Intake.OURS
+
+
+async def test_a_song_that_comes_twice_in_one_page_is_added_once_with_both_titles(
+    ledger: Ledger,
+) -> None:
+    page = [Track("m1", title="One"), Track("m2"), Track("m1", title="Two"), Track("m1")]
+
+    assert await ledger.take_in(page) == 2
+    assert [[track.title for track in entry.tracks] for entry in await entries(ledger)] == [
+        ["One", "Two", ""],
+        [""],
+    ]

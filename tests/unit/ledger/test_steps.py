@@ -1,8 +1,5 @@
 """The steps of a ledger: which state follows which, what is counted, and what starts again."""
 
-import contextlib
-import sqlite3
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,10 +8,10 @@ import attrs
 import pytest
 
 from suno_cover_async.errors import CoverExpiredError, LedgerError, ServerError
-from suno_cover_async.ledger import steps
+from suno_cover_async.ledger import run_steps, steps
 from suno_cover_async.ledger.entry import TrackState
 from suno_cover_async.ledger.ledger import Ledger
-from suno_cover_async.ledger.sqlite import statements, tables
+from suno_cover_async.ledger.run_steps import Intake
 from suno_cover_async.ledger.store import Transaction
 from suno_cover_async.models import CoverTask, Track
 from tests.support.ledger_steps import (
@@ -33,13 +30,6 @@ from tests.support.ledger_steps import (
 )
 
 ACCOUNT = "0123456789abcdef"
-
-
-@pytest.fixture
-def there() -> Iterator[Transaction]:
-    with contextlib.closing(sqlite3.connect(":memory:")) as database:
-        tables.make(database)
-        yield statements.transaction(database)
 
 
 async def submits(ledger: Ledger) -> int:
@@ -91,16 +81,18 @@ async def test_a_new_name_makes_a_saved_cover_wait_for_being_saved_and_no_other(
     ledger: Ledger, name: str
 ) -> None:
     done, _ = STEPS[name]
-    entry = await entry_of(ledger, Track("m1", title="Song"))
-    for step in done:
-        await step(ledger, entry)
-    (before,) = await entries(ledger)
-    after = await entry_of(ledger, Track("m1", title="Other"))
+    async with ledger.lease(ACCOUNT):
+        entry = await entry_of(ledger, Track("m1", title="Song"))
+        for step in done:
+            await step(ledger, entry)
+        (before,) = await entries(ledger)
+        after = await entry_of(ledger, Track("m1", title="Other"))
+        unsaved = await ledger.claim_unsaved(9)
     saved = before.state is TrackState.SAVED
 
     assert after.state is (TrackState.COVERED if saved else before.state)
     assert (after.task, after.images) == (before.task, before.images)
-    assert len(await ledger.next_unsaved(9)) == int(name in {"covered", "saved"})
+    assert len(unsaved) == int(name in {"covered", "saved"})
 
 
 async def test_a_cover_that_got_a_name_while_it_was_saved_is_to_be_saved_again(
@@ -109,11 +101,12 @@ async def test_a_cover_that_got_a_name_while_it_was_saved_is_to_be_saved_again(
     entry = await entry_of(ledger, Track("m1", title="Song"))
     for step in COVERED:
         await step(ledger, entry)
-    (covered,) = await ledger.next_unsaved(1)
-    await ledger.take_in([Track("m1", title="Other")])
-    await ledger.saved(covered, FILES)
-    (again,) = await ledger.next_unsaved(1)
-    await ledger.saved(again, FILES)
+    async with ledger.lease(ACCOUNT):
+        (covered,) = await ledger.claim_unsaved(1)
+        await ledger.take_in([Track("m1", title="Other")])
+        await ledger.saved(covered, FILES)
+        (again,) = await ledger.claim_unsaved(1)
+        await ledger.saved(again, FILES)
 
     assert again.files == FILES
     assert len(again.tracks) == 2
@@ -125,10 +118,11 @@ async def test_a_cover_is_saved_once_however_its_columns_were_written(ledger: Le
     entry = await entry_of(ledger, Track("m1", title="Song", columns=twins))
     for step in COVERED:
         await step(ledger, entry)
-    (covered,) = await ledger.next_unsaved(1)
-    await ledger.saved(covered, FILES)
+    async with ledger.lease(ACCOUNT):
+        (covered,) = await ledger.claim_unsaved(1)
+        await ledger.saved(covered, FILES)
 
-    assert await ledger.next_unsaved(1) == []
+        assert await ledger.claim_unsaved(1) == []
 
 
 @pytest.mark.parametrize(
@@ -156,7 +150,7 @@ async def test_another_catalog_drops_only_what_nothing_was_sent_for(path: Path) 
 
         assert [entry.state for entry in before].count(TrackState.WAITING) == 2
         assert after == [entry for entry in before if entry.state is not TrackState.WAITING]
-        assert not await ledger.holds("fingerprint")
+        assert await ledger.begin_intake("fingerprint") is Intake.OURS
 
 
 ENDS: dict[str, tuple[list[Step], TrackState, Exception, bool, TrackState, CoverTask | None]] = {
@@ -252,28 +246,18 @@ async def test_what_failed_without_a_cover_counts_as_it_is_submitted(
         assert await submits(ledger) == (2 if state is TrackState.FAILED else 1)
 
 
-def test_a_run_is_begun_for_the_account_of_the_first(there: Transaction) -> None:
-    begin = steps.begin_run(ACCOUNT, "covers.db")
-
-    assert [begin(there), begin(there)] == [1, 2]
-    assert there.account() == ACCOUNT
-    with pytest.raises(LedgerError, match=r"ledger forget-account covers\.db"):
-        steps.begin_run("another", "covers.db")(there)
-    assert there.last_run() == 2
-
-
 def test_a_forgotten_account_takes_its_base_urls_along(there: Transaction) -> None:
-    steps.begin_run(ACCOUNT, "covers.db")(there)
+    run_steps.begin_run(ACCOUNT, "covers.db")(there)
     there.add_base_url("https://api.example")
 
     steps.forget_account(there)
 
     assert not there.has_base_url("https://api.example")
-    assert steps.begin_run("another", "covers.db")(there) == 2
+    assert run_steps.begin_run("another", "covers.db")(there).number == 2
 
 
 def test_a_cover_task_is_counted_in_its_run_as_new_or_adopted(there: Transaction) -> None:
-    run = steps.begin_run(ACCOUNT, "covers.db")(there)
+    run = run_steps.begin_run(ACCOUNT, "covers.db")(there).number
     steps.take_in([Track("m1"), Track("m2"), Track("m3")])(there)
     for number, adopted in ((1, False), (2, True), (3, False)):
         task = attrs.evolve(TASK, adopted=adopted)
@@ -294,12 +278,12 @@ def test_a_cover_task_is_written_over_a_damaged_row(there: Transaction) -> None:
 
     assert there.track(1)["cover_task_id"] == TASK.cover_task_id
     with pytest.raises(LedgerError, match="entry 1 is damaged"):
-        steps.submitting(1)(there)
+        steps.submitting(1, run=1)(there)
 
 
 def test_every_state_is_counted(there: Transaction) -> None:
     steps.take_in([Track("m1"), Track("m2")])(there)
-    steps.submitting(2)(there)
+    steps.submitting(2, run=1)(there)
     none = dict.fromkeys(TrackState, 0)
 
     assert steps.count(there) == none | {TrackState.WAITING: 1, TrackState.SUBMITTING: 1}
@@ -311,7 +295,7 @@ def test_what_failed_starts_again_however_much_it_is(there: Transaction) -> None
     for number in range(1, many + 1):
         there.change(number, {"state": "failed", "error": "ServerError"})
 
-    steps.retry_failed(there)
+    steps.retry_failed(run=1)(there)
 
     assert steps.count(there)[TrackState.WAITING] == many
 
@@ -325,12 +309,13 @@ def test_columns_that_are_nested_too_deeply_are_refused_at_once() -> None:
         steps.take_in([Track("m1", columns={"deep": deep})])
 
 
-def test_images_are_put_off_for_one_run_only(there: Transaction) -> None:
+def test_images_that_are_put_off_are_read_as_the_others(there: Transaction) -> None:
+    """Whoever only reads is told of them; which run may take them, `test_run_steps.py` tests."""
     steps.take_in([Track("m1"), Track("m2")])(there)
     for number in (1, 2):
-        steps.covered(number, details(completed_at=NOON + timedelta(days=number)))(there)
+        steps.covered(number, 1, details(completed_at=NOON + timedelta(days=number)))(there)
 
     steps.put_off(1, 7)(there)
 
-    assert [entry.number for entry in steps.unsaved(7, 9)(there)] == [2]
-    assert [entry.number for entry in steps.unsaved(8, 9)(there)] == [1, 2]
+    assert [entry.number for entry in steps.unsaved(9)(there)] == [1, 2]
+    assert [entry.number for entry in steps.unsaved(1)(there)] == [1]

@@ -212,9 +212,10 @@ def test_whatever_bytes_are_flipped_a_ledger_is_read_or_refused_as_one(tmp_path:
     read = refused = 0
 
     async def use() -> None:
-        async with Ledger(path) as ledger:
+        async with Ledger(path) as ledger, ledger.lease("0123456789abcdef"):
             await ledger.next_open(TrackState.WAITING, 0, 100)
-            await ledger.next_unsaved(100)
+            await ledger.claim([*TrackState], 100)
+            await ledger.claim_unsaved(100)
             await ledger.count()
 
     for _ in range(80):

@@ -1,95 +1,31 @@
 """Work on the ledger's database: in order, a commit a step, answered once it is on the disk."""
 
 import asyncio
-import contextlib
 import re
 import sqlite3
-import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from suno_cover_async.errors import LedgerError
-from suno_cover_async.ledger.sqlite.store import _Writer
-from suno_cover_async.ledger.store import Work
+from suno_cover_async.ledger import run_steps, steps
+from suno_cover_async.ledger.entry import TrackState
+from suno_cover_async.ledger.sqlite.store import SqliteStore
+from suno_cover_async.ledger.store import Transaction
+from suno_cover_async.models import Track
 from tests.support.bad_disk import run, strace
+from tests.support.ledger_files import contents
+from tests.support.word_books import Book, Held, writes, wrong
 
 
-class Book:
-    """A database whose words are written by a ledger's thread, and read from beside."""
-
-    def __init__(self, path: Path) -> None:
-        self._beside = sqlite3.connect(path, timeout=0, isolation_level=None)
-        self._beside.execute("PRAGMA journal_mode = WAL")
-        self._beside.execute("CREATE TABLE IF NOT EXISTS words (word TEXT UNIQUE, size INT)")
-        database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-        self.writer = _Writer(database, None, "of words")
-
-    def do(self, work: Work[Any], *, keep: bool = False) -> "asyncio.Future[Any]":
-        return self.writer.do(work, keep=keep)
-
-    def words(self) -> list[str]:
-        """Read what is committed, in the order in which it was written."""
-        return [word for (word,) in self._beside.execute("SELECT word FROM words ORDER BY rowid")]
-
-    def refuse(self) -> None:
-        """Make every commit fail from now on."""
-        self._beside.execute("BEGIN IMMEDIATE")
-
-    def allow(self) -> None:
-        self._beside.execute("ROLLBACK")
-
-    def shut(self) -> None:
-        if self._beside.in_transaction:
-            self.allow()
-        with contextlib.suppress(LedgerError):
-            self.writer.close()
-        self._beside.close()
-
-
-@pytest.fixture
-def book(tmp_path: Path) -> Iterator[Book]:
-    book = Book(tmp_path / "words.db")
-    yield book
-    book.shut()
-
-
-def writes(word: str) -> Work[str]:
-    def work(there: Any) -> str:
-        there._database.execute("INSERT INTO words VALUES (?, 1)", (word,))
-        return f"wrote {word}"
-
-    return work
-
-
-def wrong(there: Any) -> None:
-    there._database.execute("INSERT INTO words VALUES ('half done', 1)")
-    raise TypeError("not so")
-
-
-class Held:
-    """Keeps the thread busy until it is let go, so that other work queues up."""
-
-    def __init__(self, book: Book) -> None:
-        self._busy, self.go = threading.Event(), threading.Event()
-        book.do(self._wait)
-        assert self._busy.wait(10)
-
-    def _wait(self, _: object) -> None:
-        self._busy.set()
-        assert self.go.wait(10)
-
-
-async def test_work_is_done_in_the_order_of_calls_and_its_value_comes_back(book: Book) -> None:
-    words = [f"word {n}" for n in range(300)]
-    answers = await asyncio.gather(*(book.do(writes(word)) for word in words))
-
-    assert answers == [f"wrote {word}" for word in words]
-    assert book.words() == words
+@pytest.fixture(params=["file", "private"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore(tmp_path / "covers.db" if request.param == "file" else None)
+    await store.open()
+    yield store
+    await store.aclose()
 
 
 async def test_what_was_answered_is_committed(book: Book) -> None:
@@ -104,7 +40,7 @@ MANY_AND_SINGLE = """
     from suno_cover_async.ledger.sqlite.store import SqliteStore
 
     def work(n):
-        return lambda there: there.add_run(n, 0.0)
+        return lambda there: there.add_run(n, "account")
 
     async def main():
         store = SqliteStore(Path(sys.argv[1]))
@@ -180,140 +116,6 @@ def test_who_dies_right_after_the_answer_has_lost_nothing(tmp_path: Path) -> Non
     assert count == 8 + 20
 
 
-async def test_who_no_longer_waits_loses_nothing(book: Book) -> None:
-    async def wait(word: str) -> None:
-        await book.do(writes(word))
-
-    held = Held(book)
-    waiter = asyncio.create_task(wait("cancelled waiter"))
-    await asyncio.sleep(0)
-    waiter.cancel()
-    book.do(writes("cancelled future")).cancel()
-    last = book.do(writes("last"))
-    held.go.set()
-
-    assert await last == "wrote last"
-    assert book.words() == ["cancelled waiter", "cancelled future", "last"]
-    assert waiter.cancelled()
-
-
-def test_several_event_loops_are_answered_each_in_its_own(book: Book) -> None:
-    threads_of_answers: dict[str, set[str]] = {}
-
-    async def write(name: str) -> None:
-        for n in range(50):
-            future = book.do(writes(f"{name} {n}"))
-            future.add_done_callback(
-                lambda _: threads_of_answers.setdefault(name, set()).add(
-                    threading.current_thread().name
-                )
-            )
-            assert await future == f"wrote {name} {n}"
-
-    threads = [
-        threading.Thread(target=asyncio.run, args=(write(name),), name=name) for name in "abc"
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert threads_of_answers == {"a": {"a"}, "b": {"b"}, "c": {"c"}}
-    for name in "abc":
-        assert [word for word in book.words() if word[0] == name] == [
-            f"{name} {n}" for n in range(50)
-        ]
-
-
-def test_an_event_loop_that_ended_holds_up_no_other(book: Book) -> None:
-    async def leave() -> Held:
-        held = Held(book)
-        book.do(writes("left behind"))
-        return held
-
-    async def stay(held: Held) -> str:
-        future = book.do(writes("awaited"))
-        held.go.set()
-        written: str = await future
-        return written
-
-    held = asyncio.run(leave())
-
-    assert asyncio.run(stay(held)) == "wrote awaited"
-    assert book.words() == ["left behind", "awaited"]
-
-
-async def test_closing_finishes_what_is_queued_and_ends_the_thread(book: Book) -> None:
-    futures = [book.do(writes(str(n))) for n in range(100)]
-    book.writer.close()
-
-    assert len(book.words()) == 100
-    assert len(await asyncio.gather(*futures)) == 100
-    assert not [one for one in threading.enumerate() if "suno-cover-ledger" in one.name]
-
-
-async def test_closing_twice_is_fine_and_use_after_it_is_refused_at_once(book: Book) -> None:
-    book.writer.close()
-    book.writer.close()
-
-    with pytest.raises(RuntimeError):
-        book.do(writes("too late"))
-
-
-async def test_when_a_commit_fails_each_who_waits_gets_an_error_of_its_own(book: Book) -> None:
-    book.refuse()
-    futures = [book.do(writes(str(n)), keep=n % 2 == 0) for n in range(4)]
-    errors = await asyncio.gather(*futures, return_exceptions=True)
-
-    assert [type(error) for error in errors] == [LedgerError] * 4
-    assert len({id(error) for error in errors}) == 4
-    assert "locked" in str(errors[0])
-
-
-async def test_facts_that_were_not_written_are_written_first_and_nothing_else(book: Book) -> None:
-    book.refuse()
-    facts = [book.do(writes(f"fact {n}"), keep=True) for n in range(3)]
-    wishes = [book.do(writes(f"wish {n}")) for n in range(3)]
-    await asyncio.gather(*facts, *wishes, return_exceptions=True)
-    late = book.do(writes("late fact"), keep=True)
-    await asyncio.gather(late, return_exceptions=True)
-    kept = len(book.writer.unwritten)
-    book.allow()
-    await book.do(writes("next"))
-
-    assert kept == 4
-    assert book.words() == ["fact 0", "fact 1", "fact 2", "late fact", "next"]
-    assert book.writer.unwritten == ()
-
-
-async def test_closing_tries_once_more(book: Book) -> None:
-    book.refuse()
-    await asyncio.gather(book.do(writes("fact"), keep=True), return_exceptions=True)
-    book.allow()
-    book.writer.close()
-
-    assert book.words() == ["fact"]
-
-
-async def test_closing_says_what_it_could_not_write(book: Book) -> None:
-    book.refuse()
-    fact = writes("fact")
-    await asyncio.gather(book.do(fact, keep=True), return_exceptions=True)
-
-    with pytest.raises(LedgerError, match="locked"):
-        book.writer.close()
-    assert book.writer.unwritten == (fact,)
-
-
-async def test_closing_after_a_wish_failed_is_no_error(book: Book) -> None:
-    book.refuse()
-    await asyncio.gather(book.do(writes("wish")), return_exceptions=True)
-    book.allow()
-    book.writer.close()
-
-    assert book.words() == []
-
-
 async def test_a_disk_that_is_full_in_the_middle_of_a_step_undoes_that_step_alone(
     book: Book,
 ) -> None:
@@ -364,54 +166,78 @@ async def test_wrong_work_is_undone_alone_and_only_who_wanted_it_hears_of_it(boo
     assert book.words() == ["taken", "before", "after"]
 
 
-async def test_wrong_work_is_not_done_again_and_again(book: Book) -> None:
-    book.refuse()
-    group: list[asyncio.Future[Any]] = [
-        book.do(wrong, keep=True),
-        book.do(writes("fact"), keep=True),
-    ]
-    await asyncio.gather(*group, return_exceptions=True)
-    book.allow()
-    await book.do(writes("next"))
-
-    assert book.words() == ["fact", "next"]
-    assert book.writer.unwritten == ()
+async def begun(store: SqliteStore) -> int:
+    """Add two tracks and begin a run; return its number."""
+    await store.do(steps.take_in([Track("m1"), Track("m2")]))
+    return (await store.do(run_steps.begin_run("account", "covers.db"))).number
 
 
-@given(steps=st.lists(st.sampled_from(["fact", "wish", "wrong", "refuse", "allow"]), max_size=25))
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-def test_in_any_order_of_outages_facts_are_written_in_order_and_wishes_at_once_or_never(
-    tmp_path: Path, steps: list[str]
+async def claimed(store: SqliteStore, run: int) -> list[int]:
+    found = await store.do(run_steps.claim([TrackState.WAITING], run, 9))
+    return [entry.number for entry in found]
+
+
+async def test_a_claim_that_is_undone_holds_nothing(store: SqliteStore) -> None:
+    run = await begun(store)
+
+    def claims_and_fails(there: Transaction) -> None:
+        assert len(there.claim("waiting", run, 9)) == 2
+        raise ValueError("after all not")
+
+    with pytest.raises(ValueError, match="after all not"):
+        await store.do(claims_and_fails)
+    assert await claimed(store, run) == [1, 2]
+
+
+async def test_a_claim_whose_commit_fails_holds_nothing_and_a_release_releases_nothing(
+    store: SqliteStore,
 ) -> None:
-    (tmp_path / "words.db").unlink(missing_ok=True)
-    book = Book(tmp_path / "words.db")
+    run = await begun(store)
 
-    async def act() -> list[str]:
-        refused, written, kept = False, list[str](), list[str]()
-        for n, step in enumerate(steps):
-            if step in {"refuse", "allow"}:
-                if refused != (step == "refuse"):
-                    refused = not refused
-                    (book.refuse if refused else book.allow)()
-                continue
-            word = f"{step} {n}"
-            work = wrong if step == "wrong" else writes(word)
-            future: asyncio.Future[object] = book.do(work, keep=step == "fact")
-            await asyncio.gather(future, return_exceptions=True)
-            assert isinstance(future.exception(), LedgerError) == refused
-            kept += [word] if step == "fact" else []
-            if not refused:
-                written += kept + ([word] if step == "wish" else [])
-                kept.clear()
-            assert len(book.writer.unwritten) == len(kept)
-        return written + kept
+    def fill_the_disk(there: Any) -> None:
+        there.execute("PRAGMA max_page_count = 40")
+        there.execute("UPDATE tracks SET reason = ?", ("x" * 1_000_000,))
 
-    expected = asyncio.run(act())
-    if book._beside.in_transaction:
-        book.allow()
-    book.writer.close()
+    def claims(there: Transaction) -> None:
+        assert len(there.claim("waiting", run, 9)) == 2
+        fill_the_disk(there)
 
-    assert book.words() == expected
-    book.shut()
+    def releases(there: Transaction) -> None:
+        there.release(1, 1)
+        there.end_run(run, 1.0)
+        fill_the_disk(there)
+
+    with pytest.raises(LedgerError, match="full"):
+        await store.do(claims)
+    assert await claimed(store, run) == [1, 2]
+    with pytest.raises(LedgerError, match="full"):
+        await store.do(releases)
+    assert await claimed(store, run) == []
+
+
+async def test_a_claim_writes_nothing_to_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "covers.db"
+    store = SqliteStore(path)
+    await store.open()
+    run = await begun(store)
+    before = contents(tmp_path)
+    assert await claimed(store, run) == [1, 2]
+    await store.do(lambda there: there.release(1, 1))
+    assert await claimed(store, run) == [1]
+    after = contents(tmp_path)
+    await store.aclose()
+
+    assert {name for name in before if after[name] != before[name]} <= {"covers.db-shm"}
+    assert after.keys() == before.keys()
+
+
+async def test_a_store_that_is_opened_again_holds_nothing(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "covers.db")
+    await store.open()
+    run = await begun(store)
+    assert await claimed(store, run) == [1, 2]
+    await store.aclose()  # without the end of the run, as after a kill
+    await store.open()
+
+    assert await claimed(store, run) == [1, 2]
+    await store.aclose()

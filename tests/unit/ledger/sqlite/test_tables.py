@@ -17,6 +17,7 @@ import pytest
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState
 from suno_cover_async.ledger.ledger import Ledger
+from suno_cover_async.ledger.run_steps import Intake
 from suno_cover_async.ledger.sqlite.tables import VERSION
 from tests.support.ledger_files import open_and_close
 from tests.support.old_ledgers import (
@@ -59,16 +60,16 @@ def test_an_old_ledger_is_read_and_left_as_it_is(path: Path) -> None:
 def test_an_old_ledger_that_is_opened_is_a_new_one_with_the_same_entries(path: Path) -> None:
     async def unsaved() -> list[str]:
         async with Ledger(path) as ledger, ledger.lease(ACCOUNT):
-            return [entry.music_task_id for entry in await ledger.next_unsaved(9)]
+            return [entry.music_task_id for entry in await ledger.claim_unsaved(9)]
 
     async def use() -> tuple[bool, bool, LedgerEntry]:
         async with Ledger(path) as ledger, ledger.lease(ACCOUNT):
-            knows_catalog = await ledger.holds("fingerprint")
+            what = await ledger.begin_intake("fingerprint")
             knows_url = await ledger.has_answered("https://api.sunoapi.org")
             (waiting,) = await ledger.next_open(TrackState.WAITING, 0, 9)
             await ledger.submitting(waiting)
             (submitting, *_) = await ledger.next_open(TrackState.SUBMITTING, 0, 9)
-            return knows_catalog, knows_url, submitting
+            return what is Intake.NONE, knows_url, submitting
 
     open_and_close(path)
     read = read_now(path)

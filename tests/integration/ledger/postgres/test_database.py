@@ -1,0 +1,444 @@
+"""Transactions that are repeated: lost connections, a COMMIT without an answer, and conflicts."""
+
+import contextlib
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from suno_cover_async.errors import LedgerError
+from suno_cover_async.ledger import run_steps, steps
+from suno_cover_async.ledger.entry import TrackState
+from suno_cover_async.ledger.postgres.database import PostgresDatabase
+from suno_cover_async.ledger.run_steps import HeldBy
+from suno_cover_async.ledger.store import Transaction, Work
+from suno_cover_async.ledger.writer import CommitFailedError
+from suno_cover_async.postgres.url import DatabaseUrl
+from tests.support.canary import Search
+from tests.support.cut_proxy import CutProxy, Where, cut_proxy
+from tests.support.ledger_steps import TASK
+from tests.support.postgres import PASSWORD, Server
+from tests.support.shared_ledgers import Session, at_the_same_time, made, session
+
+Clock = Iterator[float]
+
+
+@pytest.fixture
+def proxy(postgres_server: Server) -> Iterator[CutProxy]:
+    with cut_proxy(postgres_server.port) as proxy:
+        yield proxy
+
+
+def through(proxy: CutProxy, url: DatabaseUrl) -> DatabaseUrl:
+    return DatabaseUrl.parse(url.conninfo.replace(f":{proxy.leads_to}/", f":{proxy.port}/"))
+
+
+@contextlib.contextmanager
+def opened(
+    url: DatabaseUrl, clock: Callable[[], float] = time.monotonic
+) -> Iterator[PostgresDatabase]:
+    database = PostgresDatabase(url, "test", clock=clock)
+    database.open()
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def prepared(one: Session) -> int:
+    """A run that holds a track."""
+    one.fill(1)
+    run = one.begin()
+    one.claim(run)
+    return run
+
+
+def submitted_step(run: int) -> Work[None]:
+    return HeldBy(run, steps.Submitted(number=1, task=TASK, run=run, base_url="https://a"))
+
+
+def counted(one: Session, run: int) -> tuple[int, int, str]:
+    return one.run(run)["submitted"], one.there.submits(), one.track()["state"]
+
+
+def test_steps_are_committed_together_and_answered_in_order(url: DatabaseUrl, one: Session) -> None:
+    with opened(url) as database:
+        answers = database.commit(
+            [lambda there: there.add_submits(2), lambda there: there.submits()]
+        )
+
+    assert answers == [True, 2]
+    assert one.there.submits() == 2
+
+
+def fails(there: Transaction) -> None:
+    there.add_submits(100)
+    raise ZeroDivisionError("the step's own")
+
+
+def breaks_a_rule(there: Transaction) -> None:
+    there.add_submits(100)
+    there.change(1, {"state": "nosuch"})
+
+
+def says_too_much(there: Transaction) -> None:
+    there.add_submits(100)
+    there.change(1, {"completed_at": "no number"})
+
+
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        (fails, ZeroDivisionError),
+        (breaks_a_rule, psycopg.IntegrityError),
+        (says_too_much, psycopg.DataError),
+    ],
+)
+def test_a_steps_own_error_undoes_that_step_alone(
+    url: DatabaseUrl, one: Session, step: Work[None], error: type[Exception]
+) -> None:
+    one.fill(1)
+    with opened(url) as database:
+        first, second, third = database.commit(
+            [lambda there: there.add_submits(1), step, lambda there: there.add_submits(1)]
+        )
+
+    assert (first, third) == (True, True)
+    assert isinstance(second, error)
+    assert one.there.submits() == 2
+
+
+def test_a_connection_that_was_dropped_is_made_again(url: DatabaseUrl, one: Session) -> None:
+    with opened(url) as database:
+        for _ in range(3):
+            ours = one.execute("SELECT pg_backend_pid()")[0][0]
+            one.execute(
+                "SELECT pg_terminate_backend(pid, 50000) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> %s",
+                ours,
+            )
+            database.commit([lambda there: there.add_submits(1)])
+
+    assert one.there.submits() == 3
+
+
+def test_a_transaction_whose_connection_is_lost_is_redone_whole(
+    url: DatabaseUrl, one: Session, proxy: CutProxy
+) -> None:
+    called: list[str] = []
+
+    def first(there: Transaction) -> None:
+        called.append("first")
+        there.add_submits(1)
+
+    def second(there: Transaction) -> None:
+        called.append("second")
+        there.add_submits(1)
+        if called.count("second") < 3:
+            proxy.cut()
+        there.add_submits(1)
+
+    with opened(through(proxy, url)) as database:
+        database.commit([first, second])
+
+    assert called == ["first", "second"] * 3
+    assert one.there.submits() == 3
+
+
+@pytest.mark.parametrize("where", ["before", "after", "between"])
+def test_a_commit_without_an_answer_is_done_once(
+    url: DatabaseUrl, one: Session, proxy: CutProxy, where: Where
+) -> None:
+    run = prepared(one)
+    with opened(through(proxy, url)) as database:
+        for number, work in enumerate([steps.submitting(1, run), submitted_step(run)]):
+            proxy.cut_at(b"COMMIT\0", where)
+            if where == "between":
+                with at_the_same_time(lambda work=work: database.commit([work])) as answers:
+                    until_somebody_waits(one)  # it waits for the transaction that was cut off
+                    proxy.deliver()
+                (given,) = answers[0]
+            else:
+                (given,) = database.commit([work])
+            assert given is (None if number else True)
+
+        assert proxy.opened == 3  # each was cut once
+    assert counted(one, run) == (1, 1, "submitted")
+
+
+def until_somebody_waits(watcher: Session) -> None:
+    while not watcher.execute(
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() "
+        "AND cardinality(pg_blocking_pids(pid)) > 0"
+    ):
+        pass
+
+
+def test_a_transaction_that_was_cut_off_and_ends_undone_is_redone(
+    url: DatabaseUrl, one: Session, proxy: CutProxy
+) -> None:
+    run = prepared(one)
+
+    def cut_off(database: PostgresDatabase) -> list[None]:
+        proxy.cut_at(b"COMMIT\0", "between")
+        return database.commit([submitted_step(run)])
+
+    with (
+        opened(through(proxy, url)) as database,
+        at_the_same_time(lambda: cut_off(database)) as answers,
+    ):
+        until_somebody_waits(one)
+        one.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND state = 'idle in transaction'"
+        )
+    assert answers == [[None]]
+    assert counted(one, run)[0] == 1
+
+
+def test_after_a_crash_a_transaction_is_not_taken_for_another_one_with_its_number(
+    own_postgres: Server,
+) -> None:
+    """A server that lost a transaction in a crash gives its number to another one."""
+    with own_postgres.database() as name, cut_proxy(own_postgres.port) as proxy:
+        url = made(own_postgres.url(name))
+        with session(url) as one:
+            run = prepared(one)
+        with opened(through(proxy, url)) as database:
+            proxy.cut_at(b"COMMIT\0", "between and refuse")
+            with at_the_same_time(lambda: database.commit([submitted_step(run)])) as answers:
+                with session(url) as one:
+                    while not proxy.holds_back:
+                        pass
+                    own_postgres.crash()
+                own_postgres.start()
+                with session(url) as one:
+                    for _ in range(9):  # one of these gets the number
+                        one.there.add_submits(1)
+                proxy.accept()
+        with session(url) as one:
+            assert answers == [[None]]
+            assert counted(one, run) == (1, 9, "submitted")
+
+
+@pytest.mark.parametrize("how", ["crash", "fast", "immediate"])
+def test_a_commit_goes_on_through_a_restart_of_the_server(own_postgres: Server, how: str) -> None:
+    with own_postgres.database() as name:
+        url = made(own_postgres.url(name))
+        with session(url) as one:
+            run = prepared(one)
+
+        is_down = threading.Event()
+
+        def work(there: Transaction) -> None:
+            submitted_step(run)(there)
+            if not is_down.is_set():
+                if how == "crash":
+                    own_postgres.crash()
+                else:
+                    own_postgres.stop(how)
+                is_down.set()
+
+        with (
+            opened(url) as database,
+            at_the_same_time(lambda: database.commit([work])) as answers,
+        ):
+            is_down.wait()
+            own_postgres.start()
+        assert answers == [[None]]
+        with session(url) as one:
+            assert counted(one, run)[0] == 1
+
+
+def test_two_transactions_in_each_others_way_are_both_done(url: DatabaseUrl, one: Session) -> None:
+    one.fill(2)
+    with opened(url) as first, opened(url) as second:
+        met: list[int] = []
+
+        def crossing(here: int, there_: int) -> Work[None]:
+            def work(there: Transaction) -> None:
+                there.change(here, {"submits": 1})
+                met.append(here)
+                while len(set(met)) < 2:
+                    pass
+                there.change(there_, {"reason": f"from {here}"})
+
+            return work
+
+        with at_the_same_time(lambda: second.commit([crossing(2, 1)])) as answers:
+            assert first.commit([crossing(1, 2)]) == [None]
+        assert answers == [[None]]
+    assert len(met) == 3  # one was undone and done again
+    assert [row["submits"] for row in one.contents("tracks")["tracks"]] == [1, 1]
+
+
+def test_a_lock_that_is_not_granted_in_time_is_asked_for_again_over_the_same_connection(
+    url: DatabaseUrl, one: Session, proxy: CutProxy
+) -> None:
+    one.execute("BEGIN")
+    one.execute("SELECT 1 FROM ledger FOR UPDATE")
+    tries: list[int] = []
+
+    def work(there: Transaction) -> None:
+        there.execute("SET LOCAL lock_timeout = '1ms'")  # type: ignore[attr-defined]
+        tries.append(1)
+        if len(tries) == 3:
+            one.execute("ROLLBACK")
+        there.add_submits(1)
+
+    with opened(through(proxy, url)) as database:
+        assert database.commit([work]) == [None]
+
+    assert (len(tries), proxy.opened, one.there.submits()) == (3, 1, 1)
+
+
+def test_a_connection_that_cannot_be_made_again_for_a_lasting_reason_is_no_reason_to_wait(
+    url: DatabaseUrl, one: Session, proxy: CutProxy
+) -> None:
+    with opened(through(proxy, url)) as database:
+        one.execute("UPDATE ledger SET version = 99")
+        proxy.cut()
+        with pytest.raises(CommitFailedError) as failed:
+            database.commit([lambda there: there.add_submits(1)])
+
+    assert "update suno-cover-async" in str(failed.value.reason)
+
+
+def test_a_right_that_is_lacking_fails_the_commit_at_once(
+    url: DatabaseUrl, one: Session, postgres_server: Server
+) -> None:
+    name = one.connection.info.dbname
+    role = f"{name}_reader"
+    postgres_server.execute(f"CREATE ROLE {role}")
+    try:
+        one.execute(f"GRANT USAGE ON SCHEMA suno_cover TO {role}")
+        one.execute(f"GRANT SELECT, UPDATE ON ALL TABLES IN SCHEMA suno_cover TO {role}")
+        with opened(url) as database:
+            one.execute("CREATE TABLE forbidden ()")
+
+            def work(there: Transaction) -> None:
+                there.execute(f"SET LOCAL ROLE {role}")  # type: ignore[attr-defined]
+                there.drop("waiting")
+
+            postgres_server.execute(f"GRANT {role} TO cover")
+            with pytest.raises(CommitFailedError, match="permission denied"):
+                database.commit([work])
+            assert database.commit([lambda there: there.add_submits(1)]) == [True]
+    finally:
+        postgres_server.execute(f"DROP OWNED BY {role}", database=name)
+        postgres_server.execute(f"DROP ROLE {role}")
+
+
+def jumping(seconds: float) -> Callable[[], float]:
+    steady = itertools.count()
+    return lambda: next(steady) * seconds
+
+
+@pytest.mark.parametrize(
+    ("hurried", "seconds", "attempts"),
+    [(False, 59.0, 3), (False, 61.0, 2), (True, 4.9, 3), (True, 5.1, 2)],
+)
+def test_an_outage_is_waited_out_for_60_seconds_and_for_5_once_the_ledger_is_closing(
+    url: DatabaseUrl, proxy: CutProxy, hurried: bool, seconds: float, attempts: int
+) -> None:
+    moments: list[float] = []
+    clock = jumping(seconds)
+
+    def seen() -> float:
+        moments.append(clock())
+        return moments[-1]
+
+    with opened(through(proxy, url), seen) as database:
+        proxy.refuse()
+        if hurried:
+            database.hurry()
+        with pytest.raises(CommitFailedError) as failed:
+            database.commit([lambda there: there.add_submits(1)])
+        assert len(moments) == attempts
+        with pytest.raises(CommitFailedError):
+            database.commit([lambda there: there.add_submits(1)])
+        assert len(moments) == attempts + 1  # the outage goes on: the next one is tried once
+        proxy.accept()
+        assert database.commit([lambda there: there.add_submits(1)]) == [True]
+        moments.clear()
+        proxy.refuse()
+        with pytest.raises(CommitFailedError):
+            database.commit([lambda there: there.add_submits(1)])
+        assert len(moments) == attempts  # a new outage has as long again
+
+    assert isinstance(database.failed(failed.value.reason), LedgerError)
+
+
+def test_an_error_names_the_server_and_what_to_do_and_no_password(
+    url: DatabaseUrl, proxy: CutProxy
+) -> None:
+    with opened(through(proxy, url), jumping(100)) as database:
+        proxy.refuse()
+        with pytest.raises(CommitFailedError) as failed:
+            database.commit([lambda there: there.add_submits(1)])
+        error = database.failed(failed.value.reason)
+
+    assert f"127.0.0.1:{proxy.port}" in str(error)
+    assert "run again: paid covers are found" in str(error)
+    search = Search(PASSWORD, piece=8)
+    search.error("failed", error)
+    search.error("reason", failed.value.reason)
+    assert search.hits == {}
+
+
+def test_a_database_without_a_server_or_a_ledger_cannot_be_opened(
+    url: DatabaseUrl, database_url: str, proxy: CutProxy
+) -> None:
+    proxy.refuse()
+    with pytest.raises(LedgerError, match="cannot be used"):
+        PostgresDatabase(through(proxy, url), "test").open()
+    elsewhere = DatabaseUrl.parse(f"{database_url}?schema=elsewhere")
+    with pytest.raises(LedgerError, match="no ledger yet: run `suno-cover ledger init"):
+        PostgresDatabase(elsewhere, "test").open()
+
+
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+def test_a_claim_is_released_whatever_isolation_the_database_is_set_to(
+    url: DatabaseUrl, one: Session, watcher: Session, postgres_server: Server, isolation: str
+) -> None:
+    one.fill(1)
+    slow, alive = one.begin(), one.begin()
+    postgres_server.execute(
+        f"ALTER DATABASE {one.connection.info.dbname} "
+        f"SET default_transaction_isolation = '{isolation}'"
+    )
+    with opened(url) as database:
+        one.execute("BEGIN")
+        HeldBy(slow, run_steps.claim([TrackState.WAITING], slow, 3))(one.there)
+        with at_the_same_time(
+            lambda: database.commit([lambda there: there.give_up(slow)])
+        ) as given:
+            until_somebody_waits(watcher)
+            one.execute("COMMIT")
+
+    assert given == [[True]]
+    assert one.claim(alive) == [1]
+
+
+def test_what_only_reads_leaves_no_number_and_old_numbers_are_removed(
+    url: DatabaseUrl, one: Session
+) -> None:
+    def numbers() -> list[Any]:
+        return [row["number"] for row in one.contents("commits")["commits"]]
+
+    with opened(url) as database:
+        database.commit([lambda there: there.submits()])
+        assert numbers() == []
+        for _ in range(3):
+            database.commit([lambda there: there.add_submits(1)])
+        assert numbers() == [4]
+        with opened(url) as other:
+            other.commit([lambda there: there.add_submits(1)])
+        assert sorted(numbers()) == [1, 4]
+        one.execute("UPDATE commits SET left_at = left_at - interval '25 hours' WHERE number = 1")
+        with opened(url):
+            assert numbers() == [4]
