@@ -18,7 +18,6 @@ from tests.support.shared_ledgers import (
     until_it_waits,
 )
 
-
 OF_THE_FLEET = {"callbacks", "pauses", "permits"}
 
 
