@@ -88,7 +88,7 @@ class Transaction(Protocol):
         """End a run and release its tracks, but for those with a submit that may be on its way."""
         ...
 
-    def give_up_silent_runs(self, run: int) -> None:
+    def give_up_silent_runs(self, run: int, /) -> None:
         """Release the tracks of other runs that were silent for too long, by the store's clock.
 
         It does nothing while this run itself is silent, and for as long again after that.

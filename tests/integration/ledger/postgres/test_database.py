@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import Any, Literal
 
@@ -25,8 +25,6 @@ from tests.support.ledger_steps import TASK
 from tests.support.postgres import PASSWORD, Server
 from tests.support.shared_ledgers import Session, at_the_same_time, made, session
 
-Clock = Iterator[float]
-
 
 @pytest.fixture
 def proxy(postgres_server: Server) -> Iterator[CutProxy]:
@@ -41,7 +39,7 @@ def through(proxy: CutProxy, url: DatabaseUrl) -> DatabaseUrl:
 @contextlib.contextmanager
 def opened(
     url: DatabaseUrl, clock: Callable[[], float] = time.monotonic
-) -> Iterator[PostgresDatabase]:
+) -> Generator[PostgresDatabase]:
     database = PostgresDatabase(url, "test", clock=clock)
     database.open()
     try:
@@ -475,11 +473,11 @@ def test_a_claim_reads_few_rows_however_many_there_are_and_whatever_the_planner_
 
     def claim(there: Transaction) -> tuple[int, int]:
         rows = there.claim_unsaved(run, 20) if state == "covered" else there.claim(state, run, 20)
-        ((read,),) = there.execute(  # type: ignore[attr-defined]
+        found: list[tuple[int]] = there.execute(  # type: ignore[attr-defined]
             "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables "
             "WHERE relname = 'tracks'"
-        )
-        return len(rows), read
+        ).fetchall()
+        return len(rows), found[0][0]
 
     with opened(url) as database:
         ((claimed, read),) = database.commit([claim])
