@@ -64,6 +64,7 @@ if TYPE_CHECKING:  # the names that __getattr__ loads, for type checkers
         UnexpectedResponseError,
         WrongAddressError,
     )
+    from suno_cover_async.fleet.callback_bus import CallbackBus
     from suno_cover_async.fleet.limiter import SharedRateLimiter
     from suno_cover_async.hosts import APIBOX, HOSTS, KIE, SUNOAPI, Host
     from suno_cover_async.ledger.choices import Choices
@@ -98,6 +99,7 @@ __all__ = [
     "Breakers",
     "Callback",
     "CallbackAnswer",
+    "CallbackBus",
     "CallbackReceiver",
     "CallbackRefusedError",
     "Catalog",
@@ -218,6 +220,7 @@ _MODULES = {
     "callbacks.receiver": ("CallbackReceiver",),
     "resilience.limiter": ("Limiter",),
     "resilience.rate_limiter": ("RateLimiter",),
+    "fleet.callback_bus": ("CallbackBus",),
     "fleet.limiter": ("SharedRateLimiter",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

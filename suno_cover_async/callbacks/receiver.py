@@ -26,7 +26,7 @@ from suno_cover_async.callbacks.verification import (
     refusing,
 )
 from suno_cover_async.common import validation
-from suno_cover_async.covers.notifier import Notifier
+from suno_cover_async.covers.notifier import Bus, Notifier
 from suno_cover_async.errors import CallbackRefusedError
 from suno_cover_async.models import Callback
 from suno_cover_async.protocol import signatures
@@ -66,8 +66,9 @@ class CallbackReceiver:
     logged at DEBUG.
 
     With several processes (`--workers`), the process that receives a callback may not be the one
-    that waits. Publish the two ids from `on_callback` over a channel you have (Redis, Postgres) and
-    call `notify` in the waiting processes. Without that nothing is lost: the waiting client's own
+    that waits: give each the same secret and `bus=CallbackBus(url)`, which shares them by a
+    PostgreSQL database. Or publish the two ids from `on_callback` over another channel (Redis) and
+    call `notify` in the waiting processes. Without either nothing is lost: the waiting client's own
     polls find the cover, only later.
 
     Args:
@@ -84,7 +85,9 @@ class CallbackReceiver:
             function where a loop ends with its request, as in Flask and in Django under WSGI. It
             may be called several times for one cover, since the API may deliver a callback several
             times [documented]. At most 100 calls run at once; beyond that it is not called, and a
-            warning is logged. Calls that still run when the process ends are dropped.
+            warning is logged. Calls that still run when the process ends are dropped. With a bus,
+            it is called in the process that the API called, and in no other.
+        bus: Shares callbacks with other processes, such as a `CallbackBus`. No answer waits for it.
 
     Raises:
         TypeError: An argument is of the wrong type.
@@ -102,6 +105,7 @@ class CallbackReceiver:
         on_callback: Callable[[Callback], Awaitable[None]]
         | Callable[[Callback], None]
         | None = None,
+        bus: Bus | None = None,
     ) -> None:
         """Check the arguments; nothing is opened."""
         held = (
@@ -114,7 +118,9 @@ class CallbackReceiver:
         )
         self._public_url = _public_url(public_url)
         self._handler = None if on_callback is None else CallbackHandler(on_callback)
-        self._notifier = Notifier(self._public_url)
+        if not isinstance(bus, Bus | None):
+            raise TypeError(f"bus must be a CallbackBus, not a {type(bus).__name__}")
+        self._notifier = Notifier(self._public_url, bus)
 
     def __repr__(self) -> str:
         """Show the public URL, never a secret."""
@@ -289,7 +295,7 @@ class CallbackReceiver:
 
     def _accept(self, callback: Callback) -> None:
         _log.debug("a callback for music task %s", callback.music_task_id)
-        if not self._notifier.notify(callback):
+        if not self._notifier.receive(callback):
             raise CallbackRefusedError("it contradicts what is known of the music or the cover")
         if self._handler is not None:
             self._handler.call(callback)

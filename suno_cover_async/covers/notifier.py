@@ -15,7 +15,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
-from typing import Self
+from typing import Protocol, Self, runtime_checkable
 
 from suno_cover_async.covers.durations import Trust
 from suno_cover_async.models import Callback, CoverTask
@@ -103,16 +103,31 @@ class CallbackEvent:
         return came
 
 
+@runtime_checkable
+class Bus(Protocol):
+    """Carries callbacks between the notifiers of several processes; it raises nothing."""
+
+    def attach(self, notifier: "Notifier") -> None:
+        """Notify a notifier, from now on, of the callbacks that other processes publish."""
+        ...
+
+    def publish(self, callback: Callback, source: "Notifier") -> None:
+        """Notify all other notifiers than `source` of a callback; return at once."""
+        ...
+
+
 class Notifier:
     """Delivers callbacks to the waiters of covers."""
 
-    def __init__(self, address: str | None = None) -> None:
+    def __init__(self, address: str | None = None, bus: Bus | None = None) -> None:
         """Start without subscriptions; without an address no callbacks are expected.
 
         Args:
             address: The address that receives callbacks, for messages.
+            bus: Brings the callbacks that other processes received.
         """
         self._address = address
+        self._bus = bus
         self._trust = Trust() if address else Trust(patience=0)
         self._refusals = 0
         self._last_refusal = ""
@@ -125,6 +140,12 @@ class Notifier:
     def is_expecting_callbacks(self) -> bool:
         """Whether callbacks can come at all."""
         return self._address is not None
+
+    @property
+    def has_subscriptions(self) -> bool:
+        """Whether anybody waits for a callback."""
+        with self._locked():
+            return bool(self._subscriptions)
 
     @property
     def is_reliable(self) -> bool:
@@ -154,6 +175,13 @@ class Notifier:
                 self._trust.came()
         return True
 
+    def receive(self, callback: Callback) -> bool:
+        """Do as `notify` for a callback that this process received, and publish it on the bus."""
+        is_right = self.notify(callback)
+        if is_right and self._bus is not None:
+            self._bus.publish(callback, self)
+        return is_right
+
     def refused(self, reason: str) -> None:
         """Record that a request to the receiver was refused, since it was no valid callback.
 
@@ -175,6 +203,8 @@ class Notifier:
 
     def subscribe(self, subscription: Subscription) -> None:
         """Add a subscription; notify it at once if its callback came already."""
+        if self._bus is not None:
+            self._bus.attach(self)
         with self._locked():
             for one in _ids(subscription):
                 self._subscriptions.setdefault(one, []).append(subscription)

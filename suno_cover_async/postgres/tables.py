@@ -1,6 +1,7 @@
 """The tables that processes and machines share beside the ledger's, as SQL that makes them.
 
-It must not know who reads or writes them. `fleet/permit_table.py` uses the permits.
+It must not know who reads or writes them. `fleet/permit_table.py` uses the permits, and
+`fleet/callback_table.py` the callbacks.
 """
 
 PERMIT_TABLES = """
@@ -19,3 +20,14 @@ CREATE TABLE pauses (
 );
 """
 """The permits of accounts' rate limits, and their pauses; all moments are the server's."""
+
+CALLBACK_TABLES = """
+CREATE TABLE callbacks (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    music_task_id text NOT NULL,
+    cover_task_id text NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX callbacks_received_at ON callbacks (received_at);
+"""
+"""The callbacks of the last hour, each received by one process, for all others."""
