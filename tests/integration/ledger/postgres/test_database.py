@@ -297,6 +297,25 @@ def test_a_lock_that_is_not_granted_in_time_is_asked_for_again_over_the_same_con
     assert (len(tries), proxy.opened, one.there.submits()) == (3, 1, 1)
 
 
+@pytest.mark.parametrize("code", ["53100", "53200", "58030", "25006"])
+def test_a_full_or_broken_disk_of_the_server_is_waited_out(
+    url: DatabaseUrl, one: Session, code: str
+) -> None:
+    tries: list[str] = []
+
+    def work(there: Transaction) -> None:
+        there.add_submits(1)
+        tries.append(code)
+        if len(tries) < 3:
+            there.execute(  # type: ignore[attr-defined]
+                f"DO $$ BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = '{code}'; END $$"
+            )
+
+    with opened(url) as database:
+        assert database.commit([work]) == [None]
+    assert (len(tries), one.there.submits()) == (3, 1)
+
+
 def test_a_connection_that_cannot_be_made_again_for_a_lasting_reason_is_no_reason_to_wait(
     url: DatabaseUrl, one: Session, proxy: CutProxy
 ) -> None:

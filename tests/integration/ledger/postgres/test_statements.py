@@ -419,7 +419,11 @@ def test_what_others_put_off_or_other_accounts_paid_for_does_not_come_to_this_ru
 
 
 def test_others_are_those_at_work_with_what_they_work_on(one: Session) -> None:
-    first, second, third, fourth = (one.begin() for _ in range(4))
+    one.fill(1)
+    first, second, third, fourth, fifth = (one.begin() for _ in range(5))
+    one.claim(fifth)
+    one.do(HeldBy(fifth, steps.submitting(1, fifth)))
+    end(one, fifth)  # it keeps its track, and works on nothing
     one.there.work_on(second, "catalog")
     one.there.give_up(third)
     end(one, fourth)
@@ -544,7 +548,9 @@ def test_music_tasks_are_told_apart_by_every_byte_and_kept_in_order(one: Session
 
     assert known == [("b", "{}")]
     assert [music for music, _ in again] == [*tracks, "x"]
-    assert [row["music_task_id"] for row in one.there.page([], 0, 9)] == [*tracks[:5], "x"]
+    rows = one.there.page([], 0, 9)
+    assert [row["music_task_id"] for row in rows] == [*tracks[:5], "x"]
+    assert [row["number"] for row in rows] == [*range(1, 7)]
 
 
 def test_two_that_add_the_same_track_at_once_add_it_once_and_both_titles(
