@@ -118,8 +118,9 @@ class CallbackReceiver:
         )
         self._public_url = _public_url(public_url)
         self._handler = None if on_callback is None else CallbackHandler(on_callback)
-        if not isinstance(bus, Bus | None):
-            raise TypeError(f"bus must be a CallbackBus, not a {type(bus).__name__}")
+        given: object = bus  # a URL given in its place may hold a password, so it is not shown
+        if not isinstance(given, Bus | None):
+            raise TypeError(f"bus must be a CallbackBus, not a {type(given).__name__}")
         self._notifier = Notifier(self._public_url, bus)
 
     def __repr__(self) -> str:

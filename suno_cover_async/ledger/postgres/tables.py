@@ -8,7 +8,7 @@ from psycopg import sql
 
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.postgres.connection import OLDEST_SERVER, Connection
-from suno_cover_async.postgres.tables import PERMIT_TABLES
+from suno_cover_async.postgres.tables import CALLBACK_TABLES, PERMIT_TABLES
 from suno_cover_async.postgres.url import DatabaseUrl
 
 VERSION = 1
@@ -118,6 +118,7 @@ def make_or_migrate(connection: Connection, url: DatabaseUrl) -> int:
         if not version:
             connection.execute(_LEDGER)
             connection.execute(PERMIT_TABLES)
+            connection.execute(CALLBACK_TABLES)
             connection.execute("INSERT INTO ledger (version) VALUES (%s)", (VERSION,))
     return version
 
