@@ -3,7 +3,7 @@
 import contextlib
 import select
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import attrs
@@ -112,7 +112,7 @@ class Session:
 
 
 @contextlib.contextmanager
-def session(url: DatabaseUrl) -> Iterator[Session]:
+def session(url: DatabaseUrl) -> Generator[Session]:
     with contextlib.closing(connect(url, "test")) as connection:
         yield Session(connection)
 

@@ -144,11 +144,12 @@ class _Transaction(Statements):
 
     def give_up_silent_runs(self, run: int) -> None:
         # After an outage all runs are silent, and the first one back must not give the others up:
-        # so silence counts from the server's start and from this run's own return at the earliest.
-        # A run whose transaction is under way is locked, and left to the next call.
+        # so silence counts from the server's start and from this run's own return at the earliest,
+        # and a run that is silent itself gives up nobody, nor itself. A run whose transaction is
+        # under way is locked, and left to the next call.
         silent = self._execute(
             "SELECT runs.number FROM runs, runs AS ours, ledger "
-            "WHERE ours.number = ? AND runs.number <> ours.number AND runs.released_at IS NULL "
+            "WHERE ours.number = ? AND runs.released_at IS NULL "
             "AND clock_timestamp() - greatest(runs.heard_at, ours.returned_at, "
             "pg_postmaster_start_time()) > dead_after * interval '1 second' "
             "AND clock_timestamp() - ours.heard_at < dead_after / 2 * interval '1 second' "

@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import Any, Literal
 
@@ -25,8 +25,6 @@ from tests.support.ledger_steps import TASK
 from tests.support.postgres import PASSWORD, Server
 from tests.support.shared_ledgers import Session, at_the_same_time, made, session
 
-Clock = Iterator[float]
-
 
 @pytest.fixture
 def proxy(postgres_server: Server) -> Iterator[CutProxy]:
@@ -41,7 +39,7 @@ def through(proxy: CutProxy, url: DatabaseUrl) -> DatabaseUrl:
 @contextlib.contextmanager
 def opened(
     url: DatabaseUrl, clock: Callable[[], float] = time.monotonic
-) -> Iterator[PostgresDatabase]:
+) -> Generator[PostgresDatabase]:
     database = PostgresDatabase(url, "test", clock=clock)
     database.open()
     try:
@@ -299,6 +297,25 @@ def test_a_lock_that_is_not_granted_in_time_is_asked_for_again_over_the_same_con
     assert (len(tries), proxy.opened, one.there.submits()) == (3, 1, 1)
 
 
+@pytest.mark.parametrize("code", ["53100", "53200", "58030", "25006"])
+def test_a_full_or_broken_disk_of_the_server_is_waited_out(
+    url: DatabaseUrl, one: Session, code: str
+) -> None:
+    tries: list[str] = []
+
+    def work(there: Transaction) -> None:
+        there.add_submits(1)
+        tries.append(code)
+        if len(tries) < 3:
+            there.execute(  # type: ignore[attr-defined]
+                f"DO $$ BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = '{code}'; END $$"
+            )
+
+    with opened(url) as database:
+        assert database.commit([work]) == [None]
+    assert (len(tries), one.there.submits()) == (3, 1)
+
+
 def test_a_connection_that_cannot_be_made_again_for_a_lasting_reason_is_no_reason_to_wait(
     url: DatabaseUrl, one: Session, proxy: CutProxy
 ) -> None:
@@ -475,11 +492,11 @@ def test_a_claim_reads_few_rows_however_many_there_are_and_whatever_the_planner_
 
     def claim(there: Transaction) -> tuple[int, int]:
         rows = there.claim_unsaved(run, 20) if state == "covered" else there.claim(state, run, 20)
-        ((read,),) = there.execute(  # type: ignore[attr-defined]
+        found: list[tuple[int]] = there.execute(  # type: ignore[attr-defined]
             "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables "
             "WHERE relname = 'tracks'"
-        )
-        return len(rows), read
+        ).fetchall()
+        return len(rows), found[0][0]
 
     with opened(url) as database:
         ((claimed, read),) = database.commit([claim])
