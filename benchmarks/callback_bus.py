@@ -48,7 +48,7 @@ async def heard(here: CallbackReceiver, count: int, idle: int) -> list[float]:
         here.notifier.subscribe(Subscription(f"idle-{number}", None, lambda: None))
     for number in range(count):
         song = f"song-{number}"
-        here.notifier.subscribe(Subscription(song, None, lambda number=number: note(number)))
+        here.notifier.subscribe(Subscription(song, None, partial(note, number)))
     print("ready", flush=True)
     await all_heard.wait()
     return [moments[number] for number in range(count)]

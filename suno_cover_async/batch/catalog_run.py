@@ -249,7 +249,7 @@ class CatalogRun:
 
     async def _leave(self, entry: LedgerEntry) -> None:
         """Leave a track that is not submitted, since the run submits nothing more."""
-        if entry.state is TrackState.WAITING:
+        if entry.state is TrackState.WAITING or self._run.finishing:
             await self._ledger.release(entry)  # other runs that share the ledger go on
         else:
             await self._ledger.put_off(entry)  # or this run would take it again

@@ -18,6 +18,7 @@ import click
 from suno_cover_async import SUNOAPI, CallbackReceiver, PollPolicy, RetryPolicy, SunoCoverClient
 from suno_cover_async import cli as package
 from suno_cover_async.cli.exit_codes import ExitCode
+from suno_cover_async.cli.ledger_path import LedgerPath
 from suno_cover_async.cli.output.console import logging_to, stderr
 from suno_cover_async.cli.shared_limit import rate_limit
 from suno_cover_async.common import validation
@@ -78,8 +79,9 @@ class Connection:
         *,
         concurrency: int = CONCURRENCY,
         retry: RetryPolicy | None = None,
+        ledger: LedgerPath | None = None,
     ) -> SunoCoverClient:
-        """Return a new client.
+        """Return a new client; a `ledger` in a database shares the account's limit.
 
         Raises:
             KeyMissingError: There is no key.
@@ -87,6 +89,7 @@ class Connection:
             ValueError: Another option has a wrong value.
         """
         poll = self._schedule()
+        base_url = base_url_of(self.base_url, HOSTS[self.host])
         return SunoCoverClient(
             self._key(),
             host=HOSTS[self.host],
@@ -94,9 +97,7 @@ class Connection:
             poll=poll,
             receiver=receiver,
             concurrency=concurrency,
-            rate_limit=rate_limit(
-                base_url_of(self.base_url, HOSTS[self.host]), shared=self.shared_limit
-            ),
+            rate_limit=rate_limit(base_url, shared=self.shared_limit, ledger=ledger),
             retry=retry or RetryPolicy(),
             proxy=self.proxy,
             trust_env=True,

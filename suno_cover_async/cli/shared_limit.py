@@ -1,4 +1,8 @@
-"""Share the account's limit among all commands of a user, by a file in the user's state folder."""
+"""Share the account's limit among commands.
+
+All commands of a user share it by a file in the user's state folder, and those that share a ledger
+in a database, by that database.
+"""
 
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -6,6 +10,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from suno_cover_async import ClientUsageError, Limiter, RateLimit, SharedRateLimiter
+from suno_cover_async.cli.ledger_path import LedgerPath, is_database
 from suno_cover_async.cli.output.console import say, stderr
 from suno_cover_async.common.addresses import is_loopback
 
@@ -28,14 +33,23 @@ def limit_file() -> Path:
     return path
 
 
-def rate_limit(base_url: str, *, shared: bool) -> RateLimit | Limiter:
+def rate_limit(
+    base_url: str, *, shared: bool, ledger: LedgerPath | None = None
+) -> RateLimit | Limiter:
     """Return the limit of a command: shared with other commands, unless that is not wanted.
 
     A host on loopback, such as the sandbox, has a limit of its own. Where the file cannot be
     written, a warning says so and the command keeps the limit by itself.
+
+    Args:
+        base_url: The base URL of the API.
+        shared: Whether to share the limit.
+        ledger: The command's ledger; one in a database shares the limit over machines.
     """
     if not shared or is_loopback(urlsplit(base_url).hostname):
         return LIMIT
+    if is_database(ledger):
+        return SharedRateLimiter(str(ledger), calls=LIMIT.calls, seconds=LIMIT.seconds)
     try:
         return SharedRateLimiter(limit_file(), calls=LIMIT.calls, seconds=LIMIT.seconds)
     except ClientUsageError as error:

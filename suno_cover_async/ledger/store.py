@@ -66,7 +66,10 @@ class Transaction(Protocol):
         ...
 
     def add_run(self, began_at: float, account: str, /) -> int:
-        """Add a run of an account and return its number, which is above those of all runs."""
+        """Add a run of an account and return its number, which is above those of all runs.
+
+        A store with a clock of its own records that one's time, here and where a run ends.
+        """
         ...
 
     def is_at_work(self, run: int, /) -> bool:
@@ -84,7 +87,7 @@ class Transaction(Protocol):
         """Record that a run was alive now, by the clock of the store."""
         ...
 
-    def end_run(self, run: int, ended_at: float) -> None:
+    def end_run(self, run: int, ended_at: float, /) -> None:
         """End a run and release its tracks, but for those with a submit that may be on its way."""
         ...
 

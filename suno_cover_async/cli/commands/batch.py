@@ -128,6 +128,7 @@ def batch(
             None if listener is None else listener.receiver,
             concurrency=concurrency,
             retry=RetryPolicy(max_retry_after=_LONGEST_PAUSE),
+            ledger=ledger_path,
         )
     except KeyMissingError:
         if not dry_run:

@@ -5,4 +5,6 @@
 not know what a step means. Open `store.py` first.
 """
 
-import suno_cover_async.postgres.connection  # noqa: F401 - it says in words that psycopg is missing
+import suno_cover_async.postgres.connection as _psycopg  # it says in words that this is missing
+
+del _psycopg

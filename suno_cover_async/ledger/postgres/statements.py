@@ -25,6 +25,7 @@ _FREE = """
     tracks.holder IS NULL AND coalesce(put_off, 0) < ? AND (tracks.account IS NULL
         OR tracks.account = (SELECT runs.account FROM runs WHERE runs.number = ?))
 """
+_NOW = "extract(epoch FROM clock_timestamp())::float8"
 _PAID = "state IN ('submitting', 'submitted')"
 
 
@@ -103,12 +104,12 @@ class _Transaction(Statements):
         query = f"SELECT count(*) FROM tracks WHERE {_PAID} AND account <> ?"  # noqa: S608 - a constant of ours
         return int(self._only_value(query, account))
 
-    def add_run(self, began_at: float, account: str) -> int:
+    def add_run(self, _began_at: float, account: str) -> int:
         statement = (
-            "INSERT INTO runs (began_at, account, host, process) VALUES (?, ?, ?, ?) "
+            f"INSERT INTO runs (began_at, account, host, process) VALUES ({_NOW}, ?, ?, ?) "  # noqa: S608 - a constant of ours
             "RETURNING number"
         )
-        return int(self._only_value(statement, began_at, account, node(), os.getpid()))
+        return int(self._only_value(statement, account, node(), os.getpid()))
 
     def is_at_work(self, run: int) -> bool:
         # The lock keeps others from giving the run up before this transaction ends. So what it
@@ -127,7 +128,7 @@ class _Transaction(Statements):
             run,
         )
 
-    def end_run(self, run: int, ended_at: float) -> None:
+    def end_run(self, run: int, _ended_at: float) -> None:
         # A submit without an answer may still be on its way to the API, and must not be repeated
         # meanwhile: its track stays held until the run counts as silent.
         self._execute(
@@ -136,10 +137,10 @@ class _Transaction(Statements):
             run,
         )
         self._execute(
-            "UPDATE runs SET ended_at = ?, heard_at = clock_timestamp(), released_at = CASE "
+            f"UPDATE runs SET ended_at = {_NOW}, heard_at = clock_timestamp(), released_at = CASE "
             "WHEN EXISTS (SELECT 1 FROM tracks WHERE holder = runs.number) THEN released_at "
             "ELSE coalesce(released_at, clock_timestamp()) END WHERE number = ?",
-            *(ended_at, run),
+            run,
         )
 
     def give_up_silent_runs(self, run: int) -> None:
