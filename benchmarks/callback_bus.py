@@ -17,6 +17,7 @@ import os
 import statistics
 import sys
 import time
+from functools import partial
 
 from suno_cover_async import CallbackBus, CallbackReceiver
 from suno_cover_async.covers.notifier import Subscription
@@ -48,7 +49,7 @@ async def heard(here: CallbackReceiver, count: int, idle: int) -> list[float]:
         here.notifier.subscribe(Subscription(f"idle-{number}", None, lambda: None))
     for number in range(count):
         song = f"song-{number}"
-        here.notifier.subscribe(Subscription(song, None, lambda number=number: note(number)))
+        here.notifier.subscribe(Subscription(song, None, partial(note, number)))
     print("ready", flush=True)
     await all_heard.wait()
     return [moments[number] for number in range(count)]

@@ -5,7 +5,7 @@ import contextlib
 import gc
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -57,7 +57,7 @@ def through(proxy: CutProxy, url: str, postgres_server: Server) -> str:
 @contextlib.contextmanager
 def thread_at(
     url: str, *, read_seconds: float = 1000.0, idle_seconds: float = 1000.0
-) -> Iterator[BusThread]:
+) -> Generator[BusThread]:
     """The thread of one process; it ends with the block."""
     thread = BusThread(DatabaseUrl.parse(url), read_seconds=read_seconds, idle_seconds=idle_seconds)
     try:
@@ -67,7 +67,7 @@ def thread_at(
 
 
 @contextlib.contextmanager
-def notifier_at(url: str, **options: float) -> Iterator[Notifier]:
+def notifier_at(url: str, **options: float) -> Generator[Notifier]:
     """A notifier whose waiters are woken by a thread of its own, as in another process."""
     with thread_at(url, **options) as thread:
         yield Notifier("https://me.example", thread)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from suno_cover_async import CallbackBus, CoverTask, SunoCoverClient
+from suno_cover_async import Callback, CallbackBus, CoverTask, SunoCoverClient
 from suno_cover_async.sandbox import Sandbox, Scenario
 from tests.support import bus_children
 from tests.support.callback_buses import (
@@ -61,9 +61,16 @@ async def test_a_callback_that_came_before_this_process_was_connected_is_heard(u
 
 async def test_on_callback_is_called_in_the_process_that_received_alone(url: str) -> None:
     called: list[str] = []
+
+    def first_hook(_: Callback) -> None:
+        called.append("first")
+
+    def second_hook(_: Callback) -> None:
+        called.append("second")
+
     with (
-        receiver_at(url, on_callback=lambda _: called.append("first")) as first,
-        receiver_at(url, on_callback=lambda _: called.append("second")) as second,
+        receiver_at(url, on_callback=first_hook) as first,
+        receiver_at(url, on_callback=second_hook) as second,
         waiting(second.notifier) as waiter,
     ):
         await call(first)
