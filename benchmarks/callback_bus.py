@@ -17,6 +17,7 @@ import os
 import statistics
 import sys
 import time
+from functools import partial
 
 from suno_cover_async import CallbackBus, CallbackReceiver
 from suno_cover_async.covers.notifier import Subscription

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
 from suno_cover_async import CallbackBus, CallbackReceiver
@@ -45,7 +45,7 @@ def threads() -> list[threading.Thread]:
 
 
 @contextlib.contextmanager
-def bus_at(url: str) -> Iterator[CallbackBus]:
+def bus_at(url: str) -> Generator[CallbackBus]:
     """A bus that ends with the block."""
     bus = CallbackBus(url)
     try:
@@ -55,7 +55,7 @@ def bus_at(url: str) -> Iterator[CallbackBus]:
 
 
 @contextlib.contextmanager
-def receiver_at(url: str, **options: Any) -> Iterator[CallbackReceiver]:
+def receiver_at(url: str, **options: Any) -> Generator[CallbackReceiver]:
     """A receiver with a bus of its own, as another process has it."""
     with bus_at(url) as bus:
         yield make(bus=bus, **options)
@@ -80,7 +80,7 @@ class Waiter:
 @contextlib.contextmanager
 def waiting(
     notifier: Notifier, music_task_id: str | None = MUSIC, cover_task_id: str | None = COVER
-) -> Iterator[Waiter]:
+) -> Generator[Waiter]:
     """Somebody who waits in the running event loop."""
     waiter = Waiter(notifier, music_task_id, cover_task_id)
     notifier.subscribe(waiter.subscription)
@@ -91,7 +91,7 @@ def waiting(
 
 
 @contextlib.asynccontextmanager
-async def served(url: str, notifier: Notifier) -> AsyncIterator[Waiter]:
+async def served(url: str, notifier: Notifier) -> AsyncGenerator[Waiter]:
     """Somebody who waits, once the notifier's bus is connected and has read what there is."""
     with waiting(notifier) as waiter:
         await connected(url)

@@ -5,7 +5,7 @@ import contextlib
 import gc
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -57,7 +57,7 @@ def through(proxy: CutProxy, url: str, postgres_server: Server) -> str:
 @contextlib.contextmanager
 def thread_at(
     url: str, *, read_seconds: float = 1000.0, idle_seconds: float = 1000.0
-) -> Iterator[BusThread]:
+) -> Generator[BusThread]:
     """The thread of one process; it ends with the block."""
     thread = BusThread(DatabaseUrl.parse(url), read_seconds=read_seconds, idle_seconds=idle_seconds)
     try:
@@ -67,7 +67,7 @@ def thread_at(
 
 
 @contextlib.contextmanager
-def notifier_at(url: str, **options: float) -> Iterator[Notifier]:
+def notifier_at(url: str, **options: float) -> Generator[Notifier]:
     """A notifier whose waiters are woken by a thread of its own, as in another process."""
     with thread_at(url, **options) as thread:
         yield Notifier("https://me.example", thread)
@@ -172,6 +172,16 @@ async def test_while_the_database_is_away_the_newest_4096_are_kept_with_one_warn
         await until_true(lambda: len(written(url)) == 4096)
 
     assert written(url) == [(f"song-{n}", f"cover-{n}") for n in range(904, 5000)]
+
+
+async def test_what_is_queued_is_written_before_the_thread_ends(url: str) -> None:
+    with thread_at(url) as thread:
+        for number in range(1000):
+            thread.publish(callback(number), SOURCE)
+        thread.end()
+        await until(lambda: not threads(), every=0.001)
+
+    assert len(written(url)) == 1000
 
 
 async def test_of_one_song_at_most_four_callbacks_are_shared_in_ten_seconds(url: str) -> None:
@@ -312,8 +322,11 @@ async def test_without_the_right_to_write_others_are_heard_and_one_warning_says_
             other.publish(CALLBACK, SOURCE)
             await waiter.come()
 
-        assert len(told(caplog, logging.WARNING, LOST)) == 1
-        assert told(caplog, logging.INFO, BACK) == []
+            assert len(told(caplog, logging.WARNING, LOST)) == 1
+            assert told(caplog, logging.INFO, BACK) == []
+            grant = "GRANT INSERT ON suno_cover.callbacks TO reader"
+            own_postgres.execute(grant, database=name)
+            await until_true(lambda: ("song-1", "cover-1") in written(url))
 
 
 async def test_the_thread_ends_when_nobody_waits_any_more_and_not_before(url: str) -> None:

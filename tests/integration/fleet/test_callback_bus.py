@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from suno_cover_async import CallbackBus, SunoCoverClient
+from suno_cover_async import Callback, CallbackBus, CoverTask, SunoCoverClient
 from suno_cover_async.sandbox import Sandbox, Scenario
 from tests.support import bus_children
 from tests.support.callback_buses import (
@@ -26,7 +26,8 @@ from tests.support.callback_buses import (
     waiting,
     written,
 )
-from tests.support.callback_requests import COVER, MUSIC, make
+from tests.support.callback_requests import COVER, JSON, MUSIC, letter, make, path_of
+from tests.support.clients import listening
 from tests.support.permit_tables import opened, rows
 from tests.support.postgres import PASSWORD, Server
 from tests.support.waiting import until
@@ -60,9 +61,16 @@ async def test_a_callback_that_came_before_this_process_was_connected_is_heard(u
 
 async def test_on_callback_is_called_in_the_process_that_received_alone(url: str) -> None:
     called: list[str] = []
+
+    def first_hook(_: Callback) -> None:
+        called.append("first")
+
+    def second_hook(_: Callback) -> None:
+        called.append("second")
+
     with (
-        receiver_at(url, on_callback=lambda _: called.append("first")) as first,
-        receiver_at(url, on_callback=lambda _: called.append("second")) as second,
+        receiver_at(url, on_callback=first_hook) as first,
+        receiver_at(url, on_callback=second_hook) as second,
         waiting(second.notifier) as waiter,
     ):
         await call(first)
@@ -117,6 +125,11 @@ async def test_two_ids_and_a_moment_are_all_that_is_written(url: str) -> None:
 async def test_a_process_that_refuses_a_callback_shares_it_with_nobody(url: str) -> None:
     with receiver_at(url) as receiver:
         refused = await receiver.receive("POST", "/suno/not-a-token", {}, b"{}")
+        assert refused.status == 400
+        task = CoverTask(music_task_id=MUSIC, cover_task_id=COVER)
+        with listening(receiver.notifier, task):
+            parts = ("POST", path_of(receiver), JSON, letter("a-cover-of-another-song"))
+            refused = await receiver.receive(*parts)
         assert refused.status == 400
         await call(receiver, music_task_id="another-song")
         await until_true(lambda: written(url))

@@ -1,7 +1,7 @@
 """The table of callbacks over one connection, on a server."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import psycopg
 import pytest
@@ -25,7 +25,7 @@ def url(database_url: str) -> str:
 
 
 @contextlib.contextmanager
-def table_at(url: str) -> Iterator[CallbackTable]:
+def table_at(url: str) -> Generator[CallbackTable]:
     with contextlib.closing(CallbackTable(DatabaseUrl.parse(url))) as table:
         yield table
 
