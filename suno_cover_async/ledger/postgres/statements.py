@@ -136,12 +136,13 @@ class _Transaction(Statements):
             "WHERE holder = ? AND state <> 'submitting'",
             run,
         )
-        self._execute(
-            f"UPDATE runs SET ended_at = {_NOW}, heard_at = clock_timestamp(), released_at = CASE "
-            "WHEN EXISTS (SELECT 1 FROM tracks WHERE holder = runs.number) THEN released_at "
-            "ELSE coalesce(released_at, clock_timestamp()) END WHERE number = ?",
-            run,
-        )
+        ended = f"""
+            UPDATE runs SET ended_at = {_NOW}, heard_at = clock_timestamp(), released_at = CASE
+                WHEN EXISTS (SELECT 1 FROM tracks WHERE holder = runs.number) THEN released_at
+                ELSE coalesce(released_at, clock_timestamp())
+            END WHERE number = ?
+        """  # noqa: S608 - a constant of ours
+        self._execute(ended, run)
 
     def give_up_silent_runs(self, run: int) -> None:
         # After an outage all runs are silent, and the first one back must not give the others up:
