@@ -7,7 +7,6 @@ ledger, so that both count alike; it submits nothing and knows no client.
 import os
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import attrs
 
@@ -107,7 +106,7 @@ async def plan_catalog(
 
     Args:
         tracks: `read_catalog(...)`, or an iterable of tracks or music task ids.
-        ledger: The path of the ledger.
+        ledger: The path of the ledger, or the URL of the database that has it.
         account: `SunoCoverClient.account`, to check that the ledger belongs to it.
         retry_failed: As for `cover_catalog`.
         max_covers: As for `cover_catalog`.
@@ -120,7 +119,7 @@ async def plan_catalog(
             account.
     """
     limit = None if max_covers is None else validation.count("max_covers", max_covers, least=0)
-    async with Ledger.copy_of(Path(ledger)) as copy, AsyncExitStack() as stack:
+    async with Ledger.copy_of(ledger) as copy, AsyncExitStack() as stack:
         if account is not None:
             await stack.enter_async_context(copy.lease(account))
         dropped = await replace_waiting(copy, tracks)

@@ -118,9 +118,8 @@ class CallbackReceiver:
         )
         self._public_url = _public_url(public_url)
         self._handler = None if on_callback is None else CallbackHandler(on_callback)
-        given: object = bus  # a URL given in its place may hold a password, so it is not shown
-        if not isinstance(given, Bus | None):
-            raise TypeError(f"bus must be a CallbackBus, not a {type(given).__name__}")
+        if bus is not None:
+            _check_bus(bus)
         self._notifier = Notifier(self._public_url, bus)
 
     def __repr__(self) -> str:
@@ -311,6 +310,12 @@ def _public_url(value: str) -> str:
         "public_url, with a token behind it,", prefix + "/" * (1 + signatures.LONGEST)
     )
     return prefix
+
+
+def _check_bus(bus: object) -> None:
+    """Raise a TypeError that does not show the value: a URL in its place may hold a password."""
+    if not isinstance(bus, Bus):
+        raise TypeError(f"bus must be a CallbackBus, not a {type(bus).__name__}")
 
 
 async def _at_hand(body: bytes) -> bytes:

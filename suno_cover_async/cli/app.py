@@ -11,14 +11,16 @@ import click
 
 from suno_cover_async import SunoCoverError, __version__
 from suno_cover_async.cli.commands.apply import apply
-from suno_cover_async.cli.commands.batch import batch, ledger
+from suno_cover_async.cli.commands.batch import batch
 from suno_cover_async.cli.commands.demo import demo
 from suno_cover_async.cli.commands.details import show_credits, show_details
 from suno_cover_async.cli.commands.generate import generate
+from suno_cover_async.cli.commands.ledger import ledger
 from suno_cover_async.cli.commands.listening import CallbackListener, with_listener
 from suno_cover_async.cli.commands.review import review
 from suno_cover_async.cli.commands.sandbox import serve
 from suno_cover_async.cli.exit_codes import ExitCode, advise, exit_code, explain
+from suno_cover_async.cli.ledger_path import refuse_passwords
 from suno_cover_async.cli.options import (
     EPILOG,
     Connection,
@@ -231,6 +233,7 @@ def _check_names(ids: Sequence[str], options: Mapping[str, str | None]) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code; write an error as one line to standard error."""
     try:
+        refuse_passwords(sys.argv[1:] if arguments is None else arguments)
         code = commands.main(arguments, prog_name="suno-cover", standalone_mode=False)
     except click.ClickException as error:
         refuse(error)

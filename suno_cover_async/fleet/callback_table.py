@@ -6,8 +6,6 @@ This module knows SQL and one connection; `callback_bus.py` knows when to connec
 import hashlib
 from collections.abc import Sequence
 
-from psycopg.sql import SQL, Identifier
-
 from suno_cover_async.models import Callback
 from suno_cover_async.postgres.connection import Connection, connect
 from suno_cover_async.postgres.failures import reason_of
@@ -23,28 +21,26 @@ _NOT_MADE = ("42P01", "42703", "3F000")  # no such table, column or schema
 
 # The table is named with its schema, so that a pooler may change the server's session behind the
 # connection. `FOR UPDATE` is not used: it needs rights that nothing else here needs.
-_WRITE = SQL("""
+_WRITE = """
 WITH written AS (
     INSERT INTO {table} (music_task_id, cover_task_id)
     SELECT * FROM unnest(%(music)s::text[], %(covers)s::text[])
     RETURNING concat_ws(' ', id, music_task_id, cover_task_id) AS payload
 )
 SELECT payload, pg_notify(%(channel)s, payload) FROM written
-""")
+"""
 
 # Where the clock of the server was set back, the rows since then are read, and not none.
-_READ = SQL("""
+_READ = """
 SELECT concat_ws(' ', id, music_task_id, cover_task_id) FROM {table}
 WHERE received_at > least(to_timestamp(%(since)s), clock_timestamp()) - interval '1 minute'
     AND received_at > clock_timestamp() - interval '1 hour'
 ORDER BY id DESC LIMIT %(most)s
-""")
+"""
 
-_NOW = SQL("SELECT extract(epoch FROM clock_timestamp())::float8")
+_NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
 
-_PRUNE = SQL("DELETE FROM {table} WHERE received_at < clock_timestamp() - interval '1 hour'")
-
-_LISTEN = SQL("LISTEN {channel}")
+_PRUNE = "DELETE FROM {table} WHERE received_at < clock_timestamp() - interval '1 hour'"
 
 
 class CallbackTable:
@@ -59,7 +55,7 @@ class CallbackTable:
         Raises:
             psycopg.Error: The server cannot be reached, or refuses.
         """
-        self._table = Identifier(url.schema, "callbacks")
+        self._table = f'"{url.schema}".callbacks'  # a schema's name has no quotation mark
         # A hash, since a channel's name has 63 bytes at most, and so may have a schema's.
         name = hashlib.sha256(url.schema.encode()).hexdigest()[:16]
         self._channel = f"suno_cover_callbacks_{name}"
@@ -70,7 +66,7 @@ class CallbackTable:
             self._connection.add_notify_handler(
                 lambda notification: payloads.append(notification.payload)
             )
-            self._connection.execute(_LISTEN.format(channel=Identifier(self._channel)))
+            self._connection.execute(f"LISTEN {self._channel}".encode())
         except BaseException:
             self.close()
             raise
@@ -94,7 +90,7 @@ class CallbackTable:
             "covers": [callback.cover_task_id for callback in callbacks],
             "channel": self._channel,
         }
-        rows = self._connection.execute(_WRITE.format(table=self._table), values)
+        rows = self._connection.execute(self._statement(_WRITE), values)
         return [payload for payload, _ in rows]
 
     def read(self, since: float | None) -> tuple[list[str], float]:
@@ -111,7 +107,7 @@ class CallbackTable:
         """
         ((now,),) = self._connection.execute(_NOW).fetchall()
         values = {"since": since, "most": MOST_READ}
-        rows = self._connection.execute(_READ.format(table=self._table), values)
+        rows = self._connection.execute(self._statement(_READ), values)
         return [payload for (payload,) in rows][::-1], now
 
     def prune(self) -> None:
@@ -120,7 +116,7 @@ class CallbackTable:
         Raises:
             psycopg.Error: The connection was lost, or the server refuses.
         """
-        self._connection.execute(_PRUNE.format(table=self._table))
+        self._connection.execute(self._statement(_PRUNE))
 
     def arrived(self) -> list[str]:
         """Return the payloads of the notifications that have arrived since the last call.
@@ -135,6 +131,9 @@ class CallbackTable:
         payloads = self._payloads.copy()
         self._payloads.clear()
         return payloads
+
+    def _statement(self, template: str) -> bytes:
+        return template.format(table=self._table).encode()
 
 
 def problem(url: DatabaseUrl, error: BaseException) -> str:

@@ -31,6 +31,13 @@ class Recorder(LedgerReader):
         super().__init__(store)
         self._run = 0
 
+    def end_run(self) -> "asyncio.Future[None]":
+        """Release what this run holds, but for tracks with a submit that may be on its way.
+
+        A lease does so at its end; this is for a process that ends before.
+        """
+        return self._store.do(run_steps.end_run(self._run))
+
     def note_balance(
         self, *, before: float | None = None, after: float | None = None
     ) -> "asyncio.Future[None]":

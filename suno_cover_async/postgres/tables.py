@@ -26,7 +26,7 @@ CREATE TABLE callbacks (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     music_task_id text NOT NULL,
     cover_task_id text NOT NULL,
-    received_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    received_at timestamptz NOT NULL DEFAULT clock_timestamp()  -- by the server's clock
 );
 CREATE INDEX callbacks_received_at ON callbacks (received_at);
 """

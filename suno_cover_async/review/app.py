@@ -74,7 +74,7 @@ def review_app(
     pass on the Host header.
 
     Args:
-        ledger: The ledger, or its path. A catalog may run meanwhile.
+        ledger: The ledger, its path, or the URL of its database. A catalog may run meanwhile.
         person: Returns the name that is recorded with a choice; "somebody" by default.
         destinations: Returns what will be written for an entry, and where, a line each. It is
             called in a thread.
@@ -160,9 +160,10 @@ class _Review:
 
     async def summary(self, request: web.Request) -> web.Response:
         """Answer with the names, the counts and the next step."""
+        path = self._ledger.path
         return web.json_response(
             {
-                "ledger": Path(self._ledger.name).name,
+                "ledger": self._ledger.name if path is None else path.name,
                 "person": self._person(request),
                 "counts": counts_of(await self._choices.counts()),
                 "next_step": self._next_step,

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 from suno_cover_async import Ledger, TrackState
 from suno_cover_async.artwork import PRESETS, ApplyOutcome, NotChosen, apply_choices
 from suno_cover_async.cli.exit_codes import ExitCode
+from suno_cover_async.cli.ledger_path import LEDGER, LedgerPath
 from suno_cover_async.cli.options import EPILOG, with_json
 from suno_cover_async.cli.output.apply_report import ApplyReport
 from suno_cover_async.cli.output.console import as_path, is_live, say, stderr
@@ -26,7 +27,7 @@ from suno_cover_async.cli.process import run
 @click.command(
     "apply", short_help="Write the chosen images, for stores and players.", epilog=EPILOG
 )
-@click.argument("path", metavar="LEDGER", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("path", metavar="LEDGER", type=LEDGER)
 @click.option(
     "--into",
     type=click.Path(path_type=Path, file_okay=False),
@@ -70,7 +71,7 @@ from suno_cover_async.cli.process import run
 @with_json
 def apply(
     *,
-    path: Path,
+    path: LedgerPath,
     into: Path | None,
     embed: Path | None,
     audio_column: str | None,

@@ -1,23 +1,21 @@
-"""Define the commands for whole catalogs: `batch`, and `ledger show`, `export`, `forget-account`.
+"""Define the command for whole catalogs, `batch`.
 
 It knows click, and the modules beside it that do the work.
 """
 
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
 
 import click
 
-from suno_cover_async import Ledger, RetryPolicy, TrackState
+from suno_cover_async import RetryPolicy
 from suno_cover_async.batch.catalog import Format
 from suno_cover_async.cli.commands.catalog_input import Intake, opened
 from suno_cover_async.cli.commands.catalog_run import Batch
 from suno_cover_async.cli.commands.dry_run import Study, report
-from suno_cover_async.cli.commands.ledger import forget_account, show
 from suno_cover_async.cli.commands.listening import CallbackListener, with_listener
 from suno_cover_async.cli.commands.question import ask, can_ask
 from suno_cover_async.cli.exit_codes import ExitCode
+from suno_cover_async.cli.ledger_path import LEDGER, LedgerPath, is_database
 from suno_cover_async.cli.options import (
     CONCURRENCY,
     EPILOG,
@@ -28,14 +26,11 @@ from suno_cover_async.cli.options import (
     with_json,
 )
 from suno_cover_async.cli.output.console import say, stderr
-from suno_cover_async.cli.output.export import ExportFormat, export
 from suno_cover_async.cli.output.follow_up import Command, LedgerFollowUp
 from suno_cover_async.cli.output.results import Results, When, is_watched
 from suno_cover_async.cli.process import run
 
 _LONGEST_PAUSE = 3600.0  # seconds of a Retry-After: a batch can wait longer than a person
-_STATES = {state.name.lower(): state for state in TrackState}
-_PATH = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command("batch", short_help="Cover a whole catalog; a new run continues.", epilog=EPILOG)
@@ -43,10 +38,12 @@ _PATH = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--ledger",
     "ledger_path",
-    type=_PATH,
+    type=LEDGER,
+    metavar="LEDGER",
     default="covers.db",
     show_default=True,
-    help="The file that records the state of each track.",
+    help="The file that records the state of each track; or the URL of a PostgreSQL database, "
+    "which runs on several machines share.",
 )
 @image_folder("covers", "Where to save the images.")
 @click.option(
@@ -92,7 +89,7 @@ _PATH = click.Path(path_type=Path, dir_okay=False)
 def batch(
     *,
     catalog: str,
-    ledger_path: Path,
+    ledger_path: LedgerPath,
     into: Path,
     kind: Format | None,
     id_column: str | None,
@@ -119,6 +116,10 @@ def batch(
     summary. A terminal shows progress in place of paths.
 
     Ctrl-C finishes what is paid for; Ctrl-C again stops now.
+
+    With --ledger postgresql://... the same command on several machines shares the catalog: each
+    track is worked on by one run, and a run that dies loses its tracks to the others. SIGTERM then
+    ends the run within 30 s. Make the tables once, with suno-cover ledger init.
     """
     if catalog == "-" and connection.key_file == "-":
         raise click.UsageError("standard input cannot hold both the catalog and the key")
@@ -187,7 +188,8 @@ def batch(
         work = act.run()
         if listener is not None:
             work = listener.run_while_listening(work, expected=lambda: act.billed > 0)
-        return run(work, finish=act.finish)
+        leaving = act if is_database(ledger_path) else None
+        return run(work, finish=act.finish, leaving=leaving)
 
 
 def _is_usable(intake: Intake, *, skip_bad: bool) -> bool:
@@ -209,86 +211,3 @@ def _is_usable(intake: Intake, *, skip_bad: bool) -> bool:
         say(console, f"Error: there are no tracks in {intake.name}", "red")
         return False
     return True
-
-
-_ledger_file = click.argument("path", metavar="LEDGER", type=_PATH)
-_states = click.option(
-    "--state",
-    "names",
-    multiple=True,
-    type=click.Choice(tuple(_STATES)),
-    help="Only tracks in this state; may be given several times.",
-)
-
-
-@click.group("ledger", short_help="Show a ledger, or export it.")
-def ledger() -> None:
-    """Show or export a ledger, also while a batch is running, or clear its account."""
-
-
-@ledger.command("show", short_help="Count tracks by state, and list those that failed.")
-@_ledger_file
-@_states
-@click.option(
-    "--limit",
-    type=click.IntRange(min=0),
-    default=50,
-    show_default=True,
-    help="How many tracks to list at most.",
-)
-def _show(path: Path, names: tuple[str, ...], limit: int) -> int:
-    """Count the tracks of LEDGER by state, and list those that failed or need attention."""
-    states = [_STATES[name] for name in names] or [TrackState.FAILED, TrackState.ATTENTION]
-    return run(_done(show(path, states, limit=limit)))
-
-
-@ledger.command("export", short_help="Write a row for each track, as CSV or JSON.")
-@_ledger_file
-@click.option(
-    "--format",
-    "kind",
-    type=click.Choice(("csv", "jsonl")),
-    help="csv for spreadsheets, with a BOM, and a ' before formulas; jsonl is exact. "
-    "[default: by the suffix of --out]",
-)
-@_states
-@click.option(
-    "--out", type=_PATH, metavar="FILE", help="Write to FILE, whole or not at all. [default: -]"
-)
-def _export(path: Path, kind: ExportFormat | None, names: tuple[str, ...], out: Path | None) -> int:
-    """Write a row for each track of LEDGER: its state, its files, the catalog's own columns.
-
-    The output can be read as a catalog again.
-    """
-    kind = kind or _format_of(out)
-    states = [_STATES[name] for name in names]
-    return run(_done(export(Ledger(path), states, kind, out=out, beside=path)))
-
-
-def _format_of(out: Path | None) -> ExportFormat:
-    """Return the format that a file's suffix names."""
-    suffix = "" if out is None else out.suffix.lower()
-    if suffix == ".csv":
-        return "csv"
-    if suffix == ".jsonl":
-        return "jsonl"
-    advice = "pass --format csv or --format jsonl, or --out FILE.csv or FILE.jsonl"
-    if out is None:
-        raise click.UsageError(advice)
-    raise click.UsageError(f"{str(out)!r} does not end in .csv or .jsonl: {advice}")
-
-
-@ledger.command("forget-account", short_help="Clear a ledger's account, for a new key.")
-@_ledger_file
-def _forget_account(path: Path) -> int:
-    """Clear the account of LEDGER; the next batch records the account that it uses.
-
-    A ledger belongs to one account, identified by a fingerprint of host and key. Use this when
-    that account only got a new key; with another account, what was paid for would not be found.
-    """
-    return run(_done(forget_account(path)))
-
-
-async def _done(work: Coroutine[Any, Any, None]) -> int:
-    await work
-    return ExitCode.DONE

@@ -21,6 +21,7 @@ from suno_cover_async import (
     LedgerError,
     Outcome,
     Progress,
+    Step,
     SunoCoverClient,
     SunoCoverError,
     Track,
@@ -30,6 +31,7 @@ from suno_cover_async import (
 from suno_cover_async.cli.commands.credits_used import CreditsUsed
 from suno_cover_async.cli.commands.held_back import pause_of, why_queued
 from suno_cover_async.cli.exit_codes import ExitCode, exit_code, explain
+from suno_cover_async.cli.ledger_path import LedgerPath, is_database
 from suno_cover_async.cli.output.console import is_live, say, stderr
 from suno_cover_async.cli.output.progress import Standing, progress
 from suno_cover_async.cli.output.records import OutcomeRecord, SummaryRecord
@@ -41,6 +43,9 @@ from suno_cover_async.ledger.ledger import Totals
 _UNPAID = (TrackState.SUBMITTING, TrackState.WAITING)
 _PAID = (TrackState.SUBMITTED, TrackState.COVERED)
 _PAGE = 1_000
+_LONGEST_DRAIN = 20.0  # seconds for answers to submits that are on the wire
+_LONGEST_RELEASE = 5.0  # seconds for the ledger after that
+_CHECK_EVERY = 0.1  # seconds, whether submits are on the wire
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -50,9 +55,10 @@ class Batch:
     Attributes:
         client: The client to use; it is closed at the end.
         tracks: The catalog, checked already.
-        ledger_path: The ledger file. None keeps the ledger in memory, for this run only: then each
-            track without an outcome is named at the end, the balance is not requested, and an
-            outage is not waited out for longer than retries and timeouts allow.
+        ledger_path: The ledger: a file, or a database that other runs may share. None keeps it in
+            memory, for this run only: then each track without an outcome is named at the end, the
+            balance is not requested, and an outage is not waited out for longer than retries and
+            timeouts allow.
         into: The folder of the images.
         results: Writes to standard output.
         follow_up: Reports what failed, and how to continue.
@@ -65,7 +71,7 @@ class Batch:
 
     client: SunoCoverClient
     tracks: Iterable[Track]
-    ledger_path: Path | None
+    ledger_path: LedgerPath | None
     into: Path
     results: Results
     follow_up: FollowUp
@@ -87,6 +93,7 @@ class Batch:
     _was_idle: bool = attrs.field(default=False, init=False)
     _can_finish: bool = attrs.field(default=False, init=False)
     _finishing: bool = attrs.field(default=False, init=False)
+    _concluded: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Prepare; nothing is opened yet."""
@@ -118,8 +125,48 @@ class Batch:
             return False
         self._run.finish()
         self._finishing = True
-        self._ledger.count().add_done_callback(_say_finishing)
+        if self._is_shared:  # the ledger counts the covers of other runs as well
+            steps = [one.step for one in self._run.in_flight.values()]
+            _say_finishing(len(steps) - steps.count(Step.SUBMIT))
+        else:
+            self._ledger.count().add_done_callback(_say_counted)
         return True
+
+    async def drain(self) -> bool:
+        """Submit nothing more, and wait for submits on the wire, for 20 s at most.
+
+        Other runs that share the ledger get at once what nothing was sent for.
+
+        Returns:
+            Whether every submit that was sent is answered, and its answer recorded.
+        """
+        if self._run is None or not self._can_finish:
+            return True
+        self._run.finish()
+        self._finishing = True
+        what = "other runs go on with what is left; waiting up to 20 s for submits on the wire"
+        say(stderr(), f"ending: {what}", "yellow")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LONGEST_DRAIN):
+                while any(one.step is Step.SUBMIT for one in self._run.in_flight.values()):  # noqa: ASYNC110 - nothing tells
+                    await asyncio.sleep(_CHECK_EVERY)
+                return True
+        return False
+
+    async def abandon(self) -> None:
+        """Release all but the submits without an answer, for 5 s at most, and report."""
+        if self._run is None:
+            return
+        with contextlib.suppress(LedgerError, TimeoutError):
+            async with asyncio.timeout(_LONGEST_RELEASE):
+                await self._ledger.end_run()
+                await self._run.count()
+        self._conclude(self._run.progress)
+
+    @property
+    def _is_shared(self) -> bool:
+        """Whether other runs may work with the ledger at the same time."""
+        return is_database(self.ledger_path)
 
     @property
     def billed(self) -> int:
@@ -181,7 +228,7 @@ class Batch:
                 self._waiting = found.totals[TrackState.WAITING] + found.again
 
     async def _watch_the_balance(self, run: CatalogRun, stack: contextlib.AsyncExitStack) -> None:
-        """Request the balance, if this run may be billed and has a ledger file."""
+        """Request the balance, if this run may be billed and has a ledger."""
         if self.ledger_path is None:
             return
         self._credits_used = CreditsUsed(self.client.credits, run.progress, self._ledger)
@@ -240,6 +287,9 @@ class Batch:
         )
 
     def _conclude(self, numbers: Progress) -> None:
+        if self._concluded:
+            return
+        self._concluded = True
         report = Report(
             into=self.into,
             numbers=numbers,
@@ -250,6 +300,7 @@ class Batch:
             unwritten=self._ledger.unwritten,
             unfinished=self._unfinished,
             waiting=self._waiting,
+            shared=self._is_shared,
         )
         self.results.end(
             map(OutcomeRecord.unfinished, self._unfinished),
@@ -281,10 +332,12 @@ def _nothing(_: Outcome) -> None:
     """Show nothing."""
 
 
-def _say_finishing(counted: "asyncio.Future[Totals]") -> None:
-    if counted.cancelled() or counted.exception() is not None:
-        return
-    paid = sum(counted.result()[state] for state in _PAID)
+def _say_counted(counted: "asyncio.Future[Totals]") -> None:
+    if not counted.cancelled() and counted.exception() is None:
+        _say_finishing(sum(counted.result()[state] for state in _PAID))
+
+
+def _say_finishing(paid: int) -> None:
     covers = f"{count(paid, 'cover')} that {'is' if paid == 1 else 'are'}"
     what = f"finishing {covers} paid for" if paid else "finishing what is under way"
     more = "Ctrl-C again stops now, nothing is lost: the same command continues"

@@ -25,6 +25,7 @@ class CreditsUsed:
         self._ask = ask
         self._numbers = numbers
         self._ledger = ledger
+        self._runs: list[int] | None = None  # at work at first, if known; none in a file
         self._first: float | None = None
         self._latest: float | None = None
 
@@ -38,7 +39,8 @@ class CreditsUsed:
         """Request the balance now, at most once a minute while covers are billed, and at the end.
 
         The last request is made only if the block ends without an error, so that a cancelled run
-        does not wait for it.
+        does not wait for it. Where other runs of the ledger are at work, nothing is known: the
+        balance has what they use as well.
         """
         watch = asyncio.create_task(self._watch())
         last = None
@@ -57,6 +59,8 @@ class CreditsUsed:
             return  # too late: this balance is already reduced by covers of this run
         self._first = balance
         await self._note(before=balance)
+        if not await self._is_alone():
+            self._first = None
         known = 0
         while self._first is not None:
             await asyncio.sleep(_REST)
@@ -67,12 +71,21 @@ class CreditsUsed:
                     self._latest, known = balance, billed
 
     async def _last_balance(self) -> float | None:
-        if self._first is None:
+        if self._first is None or not await self._is_alone():
             return None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
                 return await self._balance()
         return None
+
+    async def _is_alone(self) -> bool:
+        """Return whether no other run of the ledger was at work, or began, since this one began."""
+        with contextlib.suppress(LedgerError):
+            if self._runs is None:
+                self._runs = [one.run for one in await self._ledger.holders()]
+            latest = [run.number for run in await self._ledger.runs(1)] if self._runs else []
+            return latest == self._runs
+        return True  # as far as is known: the batch itself reports errors of the ledger
 
     async def _note(self, **balance: float | None) -> None:
         with contextlib.suppress(LedgerError):  # the batch itself reports errors of the ledger

@@ -5,7 +5,6 @@ It makes one request, for the balance, if there is a key. `question.py` asks wit
 
 import asyncio
 import contextlib
-from pathlib import Path
 
 import attrs
 
@@ -17,6 +16,7 @@ from suno_cover_async import (
 )
 from suno_cover_async.cli.commands.catalog_input import Intake
 from suno_cover_async.cli.exit_codes import ExitCode, explain
+from suno_cover_async.cli.ledger_path import LedgerPath
 from suno_cover_async.cli.output.console import copyable, result, say, stderr
 from suno_cover_async.cli.output.follow_up import Command
 from suno_cover_async.cli.output.prospect import TRIAL, Prospect, ProspectRecord, lines_of
@@ -34,14 +34,14 @@ class Study:
 
     Attributes:
         intake: The catalog, checked already.
-        ledger_path: The ledger file, which is only read.
+        ledger_path: The ledger, which is only read.
         client: The client that requests the balance; None if there is no key.
         retry_failed: Whether the batch would submit again what failed before.
         max_covers: The limit of covers.
     """
 
     intake: Intake
-    ledger_path: Path
+    ledger_path: LedgerPath
     client: SunoCoverClient | None
     retry_failed: bool
     max_covers: int | None

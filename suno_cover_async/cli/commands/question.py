@@ -13,7 +13,8 @@ from suno_cover_async.cli.output.prospect import TRIAL, Prospect, say_briefly
 from suno_cover_async.cli.output.report import are, count
 from suno_cover_async.cli.process import run
 
-_YES = {"y", "yes"}
+YES = {"y", "yes"}
+"""The answers that agree."""
 
 
 def can_ask() -> bool:
@@ -55,7 +56,7 @@ def agreed(prospect: Prospect, command: Command) -> bool:
     plan, console = prospect.plan, stderr()
     say_briefly(console, prospect)
     noun = "track" if plan.again else "new track"
-    if answer_to(f"submit {count(plan.to_submit, noun)}? [y/N] ").lower() in _YES:
+    if answer_to(f"submit {count(plan.to_submit, noun)}? [y/N] ").lower() in YES:
         return True
     say(console, "nothing was sent")
     paid = plan.possibly_billed + plan.submitted + plan.covered

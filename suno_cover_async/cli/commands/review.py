@@ -11,13 +11,13 @@ import shlex
 import threading
 import webbrowser
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
 from suno_cover_async import Decision, Ledger
 from suno_cover_async.artwork import ArtworkPlan
 from suno_cover_async.cli.exit_codes import ExitCode
+from suno_cover_async.cli.ledger_path import LEDGER, LedgerPath
 from suno_cover_async.cli.options import EPILOG
 from suno_cover_async.cli.output.console import as_path, copyable, logging_to, result, say, stderr
 from suno_cover_async.cli.process import run
@@ -32,7 +32,7 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9.-]{1,253}")
 
 
 @click.command("review", short_help="Choose one image of each cover, in a browser.", epilog=EPILOG)
-@click.argument("ledger_path", metavar="LEDGER", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("ledger_path", metavar="LEDGER", type=LEDGER)
 @click.option(
     "--host",
     default="127.0.0.1",
@@ -63,7 +63,7 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9.-]{1,253}")
 )
 @click.option("--open/--no-open", "opens", default=False, help="Open the page in your browser.")
 def review(
-    ledger_path: Path,
+    ledger_path: LedgerPath,
     *,
     host: str,
     port: int,
@@ -90,7 +90,13 @@ def review(
 
 
 async def serve(
-    path: Path, *, host: str, port: int, people: Sequence[str], names: Sequence[str], opens: bool
+    path: LedgerPath,
+    *,
+    host: str,
+    port: int,
+    people: Sequence[str],
+    names: Sequence[str],
+    opens: bool,
 ) -> int:
     """Serve the page until it is cancelled, then say what is undecided, and return DONE."""
     ledger = Ledger(path)

@@ -126,7 +126,7 @@ def result(line: str) -> None:
         raise OSError(error.errno, reason) from None
 
 
-def as_path(path: Path) -> str:
+def as_path(path: Path | str) -> str:
     """Return a path as text that no program takes for an option."""
     return f"./{path}" if str(path).startswith("-") else str(path)
 

@@ -66,7 +66,6 @@ async def export(
     kind: ExportFormat,
     *,
     out: Path | None,
-    beside: Path,
 ) -> None:
     """Write the tracks in these states; an empty sequence means all states.
 
@@ -74,8 +73,8 @@ async def export(
         ledger: The ledger to read.
         states: The states of the tracks to write.
         kind: The format.
-        out: The file to write, whole or not at all; None is standard output.
-        beside: The ledger's path, which is never overwritten.
+        out: The file to write, whole or not at all, and never over the ledger; None is standard
+            output.
 
     Raises:
         LedgerError: The ledger cannot be read.
@@ -83,7 +82,7 @@ async def export(
         ValueError: `out` must not be written, or the ledger got a new catalog during the export.
     """
     if out is not None:
-        _refuse(out, beside)
+        _refuse(out, ledger.path)
     lines = as_csv(ledger, states) if kind == "csv" else _jsonl(ledger, states)
     if out is None:
         async for line in lines:
@@ -207,11 +206,13 @@ _SEPARATOR = re.compile("([;\t\r\n])")
 _FORMULA = frozenset("=+-@\N{MINUS SIGN}")
 
 
-def _refuse(out: Path, ledger: Path) -> None:
+def _refuse(out: Path, ledger: Path | None) -> None:
     """Raise ValueError if `out` is not a regular file, or is the ledger or a file beside it."""
     shown = printable(str(out))
     if out.exists() and not out.is_file():
         raise ValueError(f"--out {shown} is not a regular file; omit --out, and use > instead")
+    if ledger is None:  # it is in a database
+        return
     files = [Path(f"{_real(ledger)}{suffix}") for suffix in ("", "-wal", "-shm", ".lock")]
     if any(_are_one(_real(out), file) for file in files):
         raise ValueError(f"--out {shown} is the ledger itself; pass another file")

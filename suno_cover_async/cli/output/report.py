@@ -36,6 +36,7 @@ class Report:
         unfinished: Tracks without an outcome in this run; empty if there is a ledger file.
         waiting: Tracks that were not submitted since the limit of covers is reached; part of what
             is left.
+        shared: Whether other runs may have worked with the ledger at the same time.
     """
 
     into: Path
@@ -47,6 +48,7 @@ class Report:
     unwritten: Sequence[CoverTask]
     unfinished: Sequence[LedgerEntry]
     waiting: int = 0
+    shared: bool = False
 
 
 class FollowUp(Protocol):
@@ -73,7 +75,8 @@ def summarise(console: Console, report: Report, noun: str) -> None:
         say(console, f"nothing left to do: {saved} {are(numbers.done)} saved", "green")
     elif numbers.total:
         where = printable(str(report.into))
-        say(console, f"saved {saved} in {where}", "green" if numbers.done else "")
+        place = f"; the images of this run are in {where}" if report.shared else f" in {where}"
+        say(console, f"saved {saved}{place}", "green" if numbers.done else "")
         _say_numbers(console, report)
     if report.reason is not None:
         _say_reason(console, report.reason)
@@ -112,7 +115,8 @@ def _say_numbers(console: Console, report: Report) -> None:
         words.append(f"credits used {amount(report.credits_used)}")
     say(console, ", ".join(words))
     if numbers.possibly_billed:
-        hint = "possibly billed: the next run finds out, and never pays twice"
+        who = "the run that has it, or the next one," if report.shared else "the next run"
+        hint = f"possibly billed: {who} finds out, and never pays twice"
         say(console, hint, "yellow", indent=2)
 
 

@@ -4,3 +4,5 @@
 `statements.py` has the statements, and `tables.py` the tables and their version. This folder must
 not know what a step means. Open `store.py` first.
 """
+
+import suno_cover_async.postgres.connection  # noqa: F401 - it says in words that psycopg is missing

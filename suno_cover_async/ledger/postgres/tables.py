@@ -3,6 +3,8 @@
 This module must not know what a state means. `statements.py` has the statements on the tables.
 """
 
+import shlex
+
 import psycopg
 from psycopg import sql
 
@@ -134,7 +136,8 @@ def check_version(connection: Connection, url: DatabaseUrl) -> None:
     _refuse_newer(version, url)
     if version < VERSION:
         what = "an older version" if version else "no ledger yet"
-        raise LedgerError(f"{url.shown} has {what}: run `suno-cover ledger init {url.shown}` once")
+        command = f"suno-cover ledger init {shlex.quote(url.shown)}"
+        raise LedgerError(f"{url.shown} has {what}: run `{command}` once")
 
 
 def _version(connection: Connection) -> int:

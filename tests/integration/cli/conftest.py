@@ -9,9 +9,27 @@ from tests.support.batch_commands import QUICK
 from tests.support.commands import (
     sandbox_with,
 )
+from tests.support.database_commands import Database, make_ledger, without_password
+from tests.support.postgres import PASSWORD, Server
 
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
     async with sandbox_with(QUICK) as sandbox:
         yield sandbox
+
+
+@pytest.fixture
+def empty_database(
+    postgres_server: Server, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Database:
+    """A database without a ledger, whose password commands find in PGPASSWORD."""
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    return Database(postgres_server, without_password(database_url))
+
+
+@pytest.fixture
+async def database(empty_database: Database, database_url: str) -> Database:
+    """A database with a ledger that gives up runs after 2 s of silence."""
+    await make_ledger(empty_database, database_url)
+    return empty_database

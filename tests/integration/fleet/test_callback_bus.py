@@ -141,14 +141,14 @@ async def test_two_schemas_of_one_database_share_nothing(url: str) -> None:
     with (
         receiver_at(url) as first,
         receiver_at(url) as second,
-        receiver_at(other_url) as stranger,
+        receiver_at(other_url) as third,
         waiting(second.notifier) as waiter,
-        waiting(stranger.notifier) as apart,
+        waiting(third.notifier) as apart,
     ):
         await connected(url, 2)
         await call(first)
         await waiter.come()
-        await call(stranger, music_task_id="its-own")
+        await call(third, music_task_id="its-own")
         await until_true(lambda: rows(url, "SELECT id FROM label_b.callbacks"))
 
         assert apart.notified == 0

@@ -32,17 +32,6 @@ pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 SECONDS = 0.5
 
 
-async def test_four_processes_use_95_percent_of_what_one_alone_does(limit_url: str) -> None:
-    together, alone = await asyncio.gather(
-        run(limit_url, (25, 25, 25, 25), seconds=3.0, delay=(0.0, 0.06)),
-        run("", (100,), seconds=3.0, delay=(0.0, 0.06)),
-    )
-
-    assert together.refused == alone.refused == 0
-    assert len(together.arrived) == len(alone.arrived) == 100
-    assert together.share >= 0.95 * alone.share
-
-
 @pytest.mark.parametrize("fault", ["dropped", "restarted", "crashed"])
 async def test_processes_go_on_through_a_fault_of_the_server_and_are_never_refused(
     own_postgres: Server, fault: str

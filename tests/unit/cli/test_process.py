@@ -2,10 +2,13 @@
 
 import asyncio
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import attrs
 import pytest
 
 from suno_cover_async.cli.process import _until_signal, run
@@ -245,3 +248,139 @@ def test_where_an_event_loop_handles_no_signals_ctrl_c_cancels_the_work_which_cl
         runner.run(_until_signal(never(signal.SIGINT, cleanup=cleanup), lambda: True))
 
     assert done == ["cleaned up"]
+
+
+@attrs.define
+class Work:
+    """Work that ends in time, as a batch does; it remembers what it was asked for."""
+
+    drains: bool = True
+    asked: list[str] = attrs.field(factory=list[str])
+
+    async def drain(self) -> bool:
+        self.asked.append("drain")
+        await asyncio.sleep(5)
+        self.asked.append("drained")
+        return self.drains
+
+    async def abandon(self) -> None:
+        self.asked.append("abandon")
+
+    async def run(self, *signals: signal.Signals) -> int:
+        try:
+            return await never(*signals)
+        except asyncio.CancelledError:
+            self.asked.append("cancelled")
+            raise
+
+
+def left(work: Work, *signals: signal.Signals, finish: Callable[[], bool] = lambda: False) -> int:
+    return in_virtual_time(
+        _until_signal(work.run(*signals), finish, leaving=work, start_deadline=lambda: None)
+    )
+
+
+@needs_posix
+def test_work_that_leaves_in_time_is_cancelled_once_it_has_drained() -> None:
+    work = Work()
+
+    assert left(work, signal.SIGTERM) == 143
+    assert work.asked == ["drain", "drained", "cancelled"]
+
+
+@needs_posix
+def test_sigterm_while_it_finishes_makes_it_leave_in_time() -> None:
+    work = Work()
+
+    assert left(work, signal.SIGINT, signal.SIGTERM, finish=lambda: True) == 143
+    assert work.asked == ["drain", "drained", "cancelled"]
+
+
+@needs_posix
+def test_ctrl_c_alone_makes_nothing_leave_in_time() -> None:
+    work = Work()
+
+    assert left(work, signal.SIGINT) == 130
+    assert work.asked == ["cancelled"]
+
+
+@needs_posix
+def test_work_that_ends_while_it_drains_has_its_own_code_and_is_not_cancelled() -> None:
+    work = Work()
+
+    async def quick() -> int:
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.sleep(1)
+        return 0
+
+    code = in_virtual_time(
+        _until_signal(quick(), lambda: False, leaving=work, start_deadline=lambda: None)
+    )
+
+    assert (code, work.asked) == (0, ["drain"])
+
+
+@needs_posix
+def test_work_that_hangs_is_abandoned_and_the_process_ends_with_what_was_written() -> None:
+    program = """
+import asyncio, signal, sys
+from suno_cover_async.cli.process import run
+
+class Work:
+    async def drain(self):
+        return False
+    async def abandon(self):
+        sys.stdout.write("abandoned")
+
+async def hang():
+    signal.raise_signal(signal.SIGTERM)
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            pass
+
+run(hang(), leaving=Work())
+"""
+    ended = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=100
+    )
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (143, "abandoned", "")
+
+
+@needs_posix
+@pytest.mark.parametrize("where", ["loop", "thread"])
+def test_a_loop_or_a_thread_that_hangs_does_not_keep_the_process(where: str) -> None:
+    program = """
+import asyncio, signal, sys, time
+from suno_cover_async.cli import process
+
+process._LONGEST_END = 0.5
+
+class Work:
+    async def drain(self):
+        if sys.argv[1] == "loop":
+            time.sleep(3600)
+        return True
+
+async def work():
+    signal.raise_signal(signal.SIGTERM)
+    if sys.argv[1] == "thread":
+        asyncio.get_running_loop().run_in_executor(None, time.sleep, 3600)
+    await asyncio.sleep(3600)
+
+process.run(work(), leaving=Work())
+"""
+    ended = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", program, where],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+
+    assert (ended.returncode, ended.stderr) == (
+        143,
+        "stopping at once: the ledger or a thread hangs\n",
+    )

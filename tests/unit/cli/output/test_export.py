@@ -112,7 +112,7 @@ async def test_a_choice_of_the_ledger_is_exported(tmp_path: Path) -> None:
         await choices.choose(1, Decision.IMAGE, 2, revision=0, by="=Ann")
     out = tmp_path / "out.csv"
 
-    await export(Ledger(path), [], "csv", out=out, beside=path)
+    await export(Ledger(path), [], "csv", out=out)
 
     first, second = csv.DictReader(io.StringIO(out.read_text("utf-8-sig"), newline=""))
     assert (first["choice"], first["chosen_file"]) == ("image", "covers/A-2.png")
@@ -228,8 +228,8 @@ async def test_a_file_and_standard_output_get_the_same_lines(
     path, out = tmp_path / "covers.db", tmp_path / "out"
     ledger = await a_ledger(path, Track("m", title="Größe"), Track("n", title="=1"))
 
-    await export(ledger, [], kind, out=out, beside=path)
-    await export(ledger, [], kind, out=None, beside=path)
+    await export(ledger, [], kind, out=out)
+    await export(ledger, [], kind, out=None)
 
     written = out.read_bytes().decode()
     assert capsys.readouterr().out.splitlines() == written.splitlines()
@@ -246,7 +246,7 @@ async def test_only_the_states_that_were_asked_for_are_written(tmp_path: Path) -
         entry, _ = await ledger.next_open(TrackState.WAITING, 0, 9)
         await ledger.ended(entry, TrackState.FAILED, ServerError("x"))
 
-    await export(Ledger(path), [TrackState.FAILED], "jsonl", out=out, beside=path)
+    await export(Ledger(path), [TrackState.FAILED], "jsonl", out=out)
 
     (row,) = map(json.loads, out.read_text().splitlines())
     assert (row["music_task_id"], row["error"]) == ("m", "ServerError")
@@ -261,7 +261,7 @@ async def test_an_export_that_fails_leaves_the_file_as_it_was(tmp_path: Path) ->
     database.close()
 
     with pytest.raises(LedgerError, match="damaged"):
-        await export(ledger, [], "jsonl", out=out, beside=path)
+        await export(ledger, [], "jsonl", out=out)
 
     assert out.read_text() == "what was there"
     assert {path.name.partition("-")[0] for path in tmp_path.iterdir()} == {
@@ -295,7 +295,7 @@ async def test_the_ledger_and_what_is_no_file_are_never_written_over(
     before = path.read_bytes()
 
     with pytest.raises(ValueError, match=f"--out .*{why}"):
-        await export(ledger, [], "csv", out=tmp_path / name, beside=path)
+        await export(ledger, [], "csv", out=tmp_path / name)
 
     assert path.read_bytes() == before
 
@@ -305,7 +305,7 @@ async def test_a_link_is_followed_to_the_file_that_is_written(tmp_path: Path) ->
     path, real, link = tmp_path / "covers.db", tmp_path / "real", tmp_path / "link"
     link.symlink_to(real)
 
-    await export(await a_ledger(path, Track("m")), [], "jsonl", out=link, beside=path)
+    await export(await a_ledger(path, Track("m")), [], "jsonl", out=link)
 
     assert link.is_symlink()
     assert json.loads(real.read_text())["music_task_id"] == "m"

@@ -1,0 +1,59 @@
+"""What `ledger show` says of the runs that share a ledger."""
+
+from datetime import UTC, datetime, timedelta
+
+import attrs
+
+from suno_cover_async import LedgerHolder
+from suno_cover_async.cli.commands.ledger_show import holder_in_words, show_to_people
+from suno_cover_async.cli.commands.unsaved import Unsaved
+from tests.support.terminal import log, said
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+HOLDER = LedgerHolder(
+    run=7,
+    host="studio-\x1b[2J7",
+    process=123,
+    began_at=NOON - timedelta(minutes=2),
+    has_ended=False,
+    heard_at=NOON,
+    tracks=20,
+    holds_since=NOON - timedelta(minutes=1),
+    submitted=30,
+)
+
+
+def at(moment: datetime) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def test_a_run_at_work_is_one_line_of_who_what_since_when_heard_and_its_rate() -> None:
+    since, heard = at(NOON - timedelta(minutes=1)), at(NOON)
+
+    assert holder_in_words(HOLDER) == (
+        f"run 7 on studio-?[2J7, process 123: holds 20 tracks since {since}, "
+        f"last heard of {heard}, 30 submitted, 15.0 a minute"
+    )
+
+
+def test_a_run_without_tracks_and_one_that_ended_are_told_from_it() -> None:
+    idle = holder_in_words(attrs.evolve(HOLDER, tracks=0, holds_since=None))
+    ended = holder_in_words(attrs.evolve(HOLDER, tracks=1, has_ended=True))
+
+    assert "process 123: holds no track, last heard of" in idle
+    assert "holds 1 track since" in ended
+    assert "it ended, and a submit may be on its way: others take that track later" in ended
+    assert "a minute" not in ended
+
+
+def test_they_are_listed_only_where_there_are_any() -> None:
+    alone, shared = log(200), log(200)
+
+    show_to_people(alone, "covers.db", {}, (), (), unsaved=Unsaved(covers=0))
+    show_to_people(
+        shared, "postgresql://h/d", {}, (), (), unsaved=Unsaved(covers=0), holders=[HOLDER]
+    )
+
+    assert "runs that hold tracks" not in said(alone)
+    assert "runs that hold tracks or are at work, by the clock of the database:" in said(shared)
+    assert "run 7 on" in said(shared)
