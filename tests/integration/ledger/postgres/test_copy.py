@@ -1,5 +1,7 @@
 """Private copies of a ledger in a database: of one moment, and nothing is changed there."""
 
+import contextlib
+
 import pytest
 
 from suno_cover_async.errors import LedgerError
@@ -10,7 +12,7 @@ from suno_cover_async.ledger.postgres import copy
 from suno_cover_async.models import CoverTask, Track
 from suno_cover_async.postgres.url import DatabaseUrl
 from tests.support.ledger_steps import FAILED, FILES, details, entries
-from tests.support.shared_ledgers import OTHERS, Session
+from tests.support.shared_ledgers import OTHERS, Session, at_the_same_time
 
 
 def filled(one: Session) -> int:
@@ -81,6 +83,24 @@ async def test_a_copy_belongs_to_no_account_and_keeps_what_was_put_off(
     assert [entry.number for entry in found] == [1, 2]
     for run in runs:
         assert one.claim(run, 1) == ([2] if run == runs[0] else [])
+
+
+def test_a_copy_has_nothing_that_was_committed_while_it_was_read(
+    one: Session, url: DatabaseUrl, watcher: Session
+) -> None:
+    one.fill(3)
+    one.execute("BEGIN")
+    one.execute("LOCK TABLE tracks")
+    with at_the_same_time(lambda: copy.open_copy(url)) as copies:
+        while not watcher.execute(
+            "SELECT 1 FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0 "
+            "AND datname = current_database()"
+        ):
+            pass
+        one.execute("DELETE FROM tracks WHERE number = 1")
+        one.execute("COMMIT")
+    with contextlib.closing(copies[0]) as copied:
+        assert copied.execute("SELECT count(*) FROM tracks").fetchone() == (3,)
 
 
 async def test_many_tracks_are_copied_in_parts(

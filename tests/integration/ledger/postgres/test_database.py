@@ -464,6 +464,14 @@ def test_what_only_reads_leaves_no_number_and_old_numbers_are_removed(
             assert numbers() == [4]
 
 
+def read_rows(there: Any) -> int:
+    """How many rows of the tracks this transaction has read."""
+    query = (
+        "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'tracks'"
+    )
+    return int(there.execute(query).fetchone()[0])
+
+
 @pytest.mark.parametrize("analyzed", ["before", "between", "after", "never"])
 @pytest.mark.parametrize("state", ["waiting", "covered"])
 def test_a_claim_reads_few_rows_however_many_there_are_and_whatever_the_planner_knows(
@@ -492,11 +500,7 @@ def test_a_claim_reads_few_rows_however_many_there_are_and_whatever_the_planner_
 
     def claim(there: Transaction) -> tuple[int, int]:
         rows = there.claim_unsaved(run, 20) if state == "covered" else there.claim(state, run, 20)
-        found: list[tuple[int]] = there.execute(  # type: ignore[attr-defined]
-            "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables "
-            "WHERE relname = 'tracks'"
-        ).fetchall()
-        return len(rows), found[0][0]
+        return len(rows), read_rows(there)
 
     with opened(url) as database:
         ((claimed, read),) = database.commit([claim])
