@@ -52,8 +52,8 @@ READS: dict[str, Step] = {
     "submits": lambda ledger, _: ledger.submits(),
     "has_answered": lambda ledger, _: ledger.has_answered("https://a"),
 }
-OWN = {"note_balance"}
-"""Writes nothing but what the run itself knows of its account, in its own row."""
+OWN = {"note_balance", "end_run"}
+"""They write what the run itself knows of its account, and release what the run itself holds."""
 
 
 @pytest.fixture
