@@ -1,7 +1,7 @@
 """Store how far each track of a catalog is, so that a later run resumes where one ended.
 
-This module owns the use of a ledger, from opening to closing: one process, one account, one catalog
-at a time. `steps.py` defines what each step changes, `entry.py` the data of an entry, and
+This module owns the use of a ledger by one process, from opening to closing: one run at a time, of
+one account and one catalog. `steps.py` defines what each step changes, `entry.py` the data of an entry, and
 `store.py` the interface to the storage. `batch/` decides the order of the steps.
 """
 
@@ -91,11 +91,11 @@ class Ledger(Recorder):
 
     @classmethod
     def copy_of(cls, path: str | os.PathLike[str]) -> Self:
-        """Return a ledger that opens as a private copy of a file, as the file is at that moment.
+        """Return a ledger that opens as a private copy of another one, as it is at that moment.
 
-        The copy begins empty if there is no file, and is gone once it is closed. The file is read
-        only, also while another process writes to it, and its lock is not taken. Opening raises
-        as `entries` does, and if there is no such folder.
+        The copy begins empty if there is no file, and is gone once it is closed. The ledger is only
+        read, also while others write to it, and the lock of a file is not taken. Opening raises as
+        `entries` does, and if there is no such folder.
         """
         ledger = cls(path)
         if ledger._path is None:
@@ -112,7 +112,8 @@ class Ledger(Recorder):
         Raises:
             LedgerError: Another process holds it (the message says which), or the file is no
                 ledger, has a newer version, is damaged, or cannot be written. The file is never
-                replaced by a new one.
+                replaced by a new one. Or the database has no ledger, or one of another version, or
+                cannot be reached.
         """
         if self._is_open:
             raise LedgerError(f"the ledger {self.name} is open already")
@@ -216,12 +217,15 @@ class Ledger(Recorder):
     async def forget_account(self) -> None:
         """Remove the ledger's account; the account of the next run becomes its owner.
 
+        In a database, the accounts of all tracks are removed: any account may take each track.
+
         Use it for an account that got a new key, or that moved to another host with all its cover
         tasks. If the next run has in fact another account, that account is asked for covers of
         music it does not know, and the covers that are paid for are not found.
 
         Raises:
-            LedgerError: The ledger is not open, is in use by a catalog, or cannot be written.
+            LedgerError: The ledger is not open, is in use by a catalog, here or in another process,
+                or cannot be written.
         """
         if self._leased:
             raise LedgerError(f"the ledger {self.name} is in use by a catalog: let that end first")
@@ -234,12 +238,12 @@ class Ledger(Recorder):
         This waits for a catalog whose block was left and which still waits for an answer.
 
         Args:
-            account: A fingerprint, such as `SunoCoverClient.account`. A ledger without an account
-                belongs to this one from now on.
+            account: A fingerprint, such as `SunoCoverClient.account`. A file without an account
+                belongs to this one from now on; in a database, each track has its own.
 
         Raises:
-            LedgerError: The ledger belongs to another account, is used by another catalog, is not
-                open, or cannot be written.
+            LedgerError: The file belongs to another account; or the ledger is used by another
+                catalog of this program, is not open, or cannot be written.
         """
         if self._last_writer is not None:
             await asyncio.wait([self._last_writer])
