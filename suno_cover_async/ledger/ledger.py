@@ -1,8 +1,8 @@
 """Store how far each track of a catalog is, so that a later run resumes where one ended.
 
 This module owns the use of a ledger by one process, from opening to closing: one run at a time, of
-one account and one catalog. `steps.py` defines what each step changes, `entry.py` the data of an entry, and
-`store.py` the interface to the storage. `batch/` decides the order of the steps.
+one account and one catalog. `steps.py` defines what each step changes, `entry.py` the data of an
+entry, and `store.py` the interface to the storage. `batch/` decides the order of the steps.
 """
 
 import asyncio
