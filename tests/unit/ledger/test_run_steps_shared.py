@@ -163,6 +163,20 @@ def test_a_track_that_another_run_holds_is_not_submitted(there: SeveralRuns) -> 
     assert there.submits() == 1
 
 
+def test_a_run_takes_no_submit_of_another_run_off_the_count(there: SeveralRuns) -> None:
+    assert claim(there, 1, limit=1) == [1]
+    there.release(1, 1)
+    assert claim(there, 2, limit=1) == [1]
+    assert steps.submitting(1, run=2)(there)
+
+    steps.unsent(1, run=1)(there)
+
+    assert there.submits() == 1
+    assert read_entry(there.entries("FROM tracks LEFT JOIN choices USING (number)")[0]).state is (
+        TrackState.SUBMITTING
+    )
+
+
 def test_one_run_adds_a_catalog_and_the_others_wait_for_it(there: SeveralRuns) -> None:
     first, second = (run_steps.begin_intake(run, "fingerprint", LEDGER) for run in (1, 2))
 
