@@ -8,7 +8,6 @@ from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import Any, Literal
 
-import psycopg
 import pytest
 
 from suno_cover_async.errors import LedgerError

@@ -154,7 +154,7 @@ def test_a_database_whose_encoding_lacks_letters_gets_no_ledger(postgres_server:
     try:
         url = DatabaseUrl.parse(postgres_server.url(name))
         with session(url) as one:
-            with pytest.raises(LedgerError, match="encoding LATIN1.*ENCODING 'UTF8'"):
+            with pytest.raises(LedgerError, match=r"encoding LATIN1.*ENCODING 'UTF8'"):
                 make_or_migrate(one.connection, url)
             assert one.execute("SELECT to_regnamespace('suno_cover')") == [(None,)]
     finally:
