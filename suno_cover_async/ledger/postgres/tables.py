@@ -94,6 +94,9 @@ _LEDGER = """
     );
 """
 
+# Null if there is no such schema.
+_MAY_USE = "SELECT coalesce(has_schema_privilege(to_regnamespace(%s)::oid, 'USAGE'), true)"
+
 
 def make_or_migrate(connection: Connection, url: DatabaseUrl) -> int:
     """Make the tables in the URL's schema, or move them to this version, in one transaction.
@@ -104,18 +107,24 @@ def make_or_migrate(connection: Connection, url: DatabaseUrl) -> int:
         The version that was there; 0 if there were no tables.
 
     Raises:
-        LedgerError: The server is too old, or the tables have a newer version.
+        LedgerError: The server is too old, the database's encoding cannot hold every text, the
+            tables have a newer version, or the role may not use their schema.
         psycopg.Error: The role lacks a right, or the connection was lost; nothing was changed.
     """
     if connection.info.server_version < OLDEST_SERVER:
         raise LedgerError(f"{url.shown} is older than PostgreSQL 13, which a ledger needs")
+    encoding = _value(connection, "SELECT current_setting('server_encoding')")
+    if encoding != "UTF8":
+        raise LedgerError(
+            f"{url.shown} has the encoding {encoding}, which cannot hold every title: use a "
+            "database that was created with ENCODING 'UTF8'"
+        )
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(hashtext('suno_cover_async'))")
         schema = sql.Identifier(url.schema)
-        found = connection.execute("SELECT to_regnamespace(%s)", (url.schema,)).fetchone()
-        if found is None or found[0] is None:
+        if _value(connection, "SELECT to_regnamespace(%s)", url.schema) is None:
             connection.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
-        version = _version(connection)
+        version = _version(connection, url)
         _refuse_newer(version, url)
         if not version:
             connection.execute(_LEDGER)
@@ -129,10 +138,11 @@ def check_version(connection: Connection, url: DatabaseUrl) -> None:
     """Check that the tables are there, and have this version.
 
     Raises:
-        LedgerError: They are missing, or have another version.
+        LedgerError: They are missing, have another version, or are in a schema that the role may
+            not use.
         psycopg.Error: The role may not read them, or the connection was lost.
     """
-    version = _version(connection)
+    version = _version(connection, url)
     _refuse_newer(version, url)
     if version < VERSION:
         what = "an older version" if version else "no ledger yet"
@@ -140,13 +150,29 @@ def check_version(connection: Connection, url: DatabaseUrl) -> None:
         raise LedgerError(f"{url.shown} has {what}: run `{command}` once")
 
 
-def _version(connection: Connection) -> int:
+def _value(connection: Connection, query: str, *values: str) -> object:
+    found = connection.execute(query.encode(), values or None).fetchone()
+    return None if found is None else found[0]
+
+
+def _version(connection: Connection, url: DatabaseUrl) -> int:
     try:
         with connection.transaction():
             found = connection.execute("SELECT version FROM ledger").fetchone()
     except psycopg.errors.UndefinedTable:
+        _check_schema(connection, url)
         return 0
     return 0 if found is None else int(found[0])
+
+
+def _check_schema(connection: Connection, url: DatabaseUrl) -> None:
+    """Check that the role may use the schema: the tables of one that it may not seem to be none."""
+    if not _value(connection, _MAY_USE, url.schema):
+        raise LedgerError(
+            f"the role may not use the schema {url.schema} of {url.shown}: its owner runs "
+            f'`GRANT USAGE ON SCHEMA "{url.schema}"`, and the other statements that `suno-cover '
+            "ledger init` wrote"
+        )
 
 
 def _refuse_newer(version: int, url: DatabaseUrl) -> None:
