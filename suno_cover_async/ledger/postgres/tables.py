@@ -8,6 +8,7 @@ import shlex
 import psycopg
 from psycopg import sql
 
+from suno_cover_async.common.text import printable
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.postgres.connection import OLDEST_SERVER, Connection
 from suno_cover_async.postgres.tables import CALLBACK_TABLES, PERMIT_TABLES
@@ -104,7 +105,8 @@ def make_or_migrate(connection: Connection, url: DatabaseUrl) -> int:
         The version that was there; 0 if there were no tables.
 
     Raises:
-        LedgerError: The server is too old, or the tables have a newer version.
+        LedgerError: The server is too old, or the tables have a newer version, or are those of
+            another role, which gave this one no rights.
         psycopg.Error: The role lacks a right, or the connection was lost; nothing was changed.
     """
     if connection.info.server_version < OLDEST_SERVER:
@@ -115,7 +117,7 @@ def make_or_migrate(connection: Connection, url: DatabaseUrl) -> int:
         found = connection.execute("SELECT to_regnamespace(%s)", (url.schema,)).fetchone()
         if found is None or found[0] is None:
             connection.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
-        version = _version(connection)
+        version = _version(connection, url)
         _refuse_newer(version, url)
         if not version:
             connection.execute(_LEDGER)
@@ -129,10 +131,10 @@ def check_version(connection: Connection, url: DatabaseUrl) -> None:
     """Check that the tables are there, and have this version.
 
     Raises:
-        LedgerError: They are missing, or have another version.
-        psycopg.Error: The role may not read them, or the connection was lost.
+        LedgerError: They are missing, have another version, or the role has no rights on them.
+        psycopg.Error: The connection was lost.
     """
-    version = _version(connection)
+    version = _version(connection, url)
     _refuse_newer(version, url)
     if version < VERSION:
         what = "an older version" if version else "no ledger yet"
@@ -140,13 +142,23 @@ def check_version(connection: Connection, url: DatabaseUrl) -> None:
         raise LedgerError(f"{url.shown} has {what}: run `{command}` once")
 
 
-def _version(connection: Connection) -> int:
+def _version(connection: Connection, url: DatabaseUrl) -> int:
     try:
         with connection.transaction():
             found = connection.execute("SELECT version FROM ledger").fetchone()
     except psycopg.errors.UndefinedTable:
-        return 0
-    return 0 if found is None else int(found[0])
+        # Where a role may not use a schema, the tables in it seem to be missing.
+        may_use = "SELECT has_schema_privilege(to_regnamespace(%s), 'USAGE')"
+        if connection.execute(may_use, (url.schema,)).fetchone() != (False,):
+            return 0
+    except psycopg.errors.InsufficientPrivilege:
+        pass
+    else:
+        return 0 if found is None else int(found[0])
+    raise LedgerError(
+        f"the role {printable(connection.info.user, 80)} has no rights on the ledger {url.shown}: "
+        "its owner gives them by the GRANT statements that `suno-cover ledger init` prints"
+    )
 
 
 def _refuse_newer(version: int, url: DatabaseUrl) -> None:
