@@ -111,18 +111,18 @@ def test_a_role_without_rights_is_told_so_and_not_that_there_is_no_ledger(
     one: Session, postgres_server: Server, database_url: str
 ) -> None:
     name = urlsplit(database_url).path[1:]
-    role = f"stranger_{name}"
+    role = f"outsider_{name}"
     postgres_server.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
     try:
-        stranger = DatabaseUrl.parse(
+        outsider = DatabaseUrl.parse(
             f"postgresql://{role}:secret@127.0.0.1:{postgres_server.port}/{name}"
         )
         for granted in ("CONNECT ON DATABASE " + name, "USAGE ON SCHEMA suno_cover"):
             one.execute(f"GRANT {granted} TO {role}")
-            with session(stranger) as two:
+            with session(outsider) as two:
                 for refuse in (check_version, make_or_migrate):
                     with pytest.raises(LedgerError, match="has no rights on the ledger") as refused:
-                        refuse(two.connection, stranger)
+                        refuse(two.connection, outsider)
                     assert f"the role {role}" in str(refused.value)
                     assert "the GRANT statements that `suno-cover ledger init` prints" in str(
                         refused.value
