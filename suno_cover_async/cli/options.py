@@ -322,7 +322,8 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         is_flag=True,
         flag_value=False,
         default=True,
-        help="Do not share the account's limit with other commands on this machine.",
+        help="Do not share the account's limit with other commands on this machine, or with those "
+        "that use the same database.",
     ),
     _verbosity,
     refuse_key,

@@ -38,18 +38,20 @@ def rate_limit(
 ) -> RateLimit | Limiter:
     """Return the limit of a command: shared with other commands, unless that is not wanted.
 
-    A host on loopback, such as the sandbox, has a limit of its own. Where the file cannot be
-    written, a warning says so and the command keeps the limit by itself.
+    Without such a ledger, a host on loopback, such as the sandbox, has a limit of its own. Where
+    the file cannot be written, a warning says so and the command keeps the limit by itself.
 
     Args:
         base_url: The base URL of the API.
         shared: Whether to share the limit.
         ledger: The command's ledger; one in a database shares the limit over machines.
     """
-    if not shared or is_loopback(urlsplit(base_url).hostname):
+    if not shared:
         return LIMIT
     if is_database(ledger):
         return SharedRateLimiter(str(ledger), calls=LIMIT.calls, seconds=LIMIT.seconds)
+    if is_loopback(urlsplit(base_url).hostname):
+        return LIMIT
     try:
         return SharedRateLimiter(limit_file(), calls=LIMIT.calls, seconds=LIMIT.seconds)
     except ClientUsageError as error:

@@ -19,7 +19,7 @@ from suno_cover_async.cli.commands.unsaved import (
     unsaved_of,
     warn_of_expiry,
 )
-from suno_cover_async.cli.ledger_path import LedgerPath
+from suno_cover_async.cli.ledger_path import LedgerPath, is_database
 from suno_cover_async.cli.output.console import is_live, result, say, stderr, stdout
 from suno_cover_async.cli.output.report import count
 from suno_cover_async.common.records import to_dict
@@ -59,7 +59,13 @@ async def show(path: LedgerPath, states: Sequence[TrackState], *, limit: int) ->
             entries.append(entry)
     if is_live(stdout()):
         show_to_people(
-            stdout(), ledger.name, totals, runs, entries, unsaved=unsaved, holders=holders
+            stdout(),
+            ledger.name,
+            totals,
+            runs,
+            entries,
+            unsaved=unsaved,
+            holders=holders if is_database(path) else None,
         )
     else:
         _show_to_programs(totals, runs, entries, unsaved, holders)
@@ -105,9 +111,12 @@ def show_to_people(
     entries: Sequence[LedgerEntry],
     *,
     unsaved: Unsaved,
-    holders: Sequence[LedgerHolder] = (),
+    holders: Sequence[LedgerHolder] | None = None,
 ) -> None:
-    """Draw the counts, the runs and a table of tracks; on a narrow terminal, lines for a table."""
+    """Draw the counts, the runs and a table of tracks; on a narrow terminal, lines for a table.
+
+    `holders` is None for a file.
+    """
     say(console, f"{name}: {sum(totals.values()):,} tracks")
     for state, many in totals.items():
         if many:
@@ -115,12 +124,12 @@ def show_to_people(
     say_unsaved(console, unsaved)
     if holders:
         say(console, "runs that hold tracks or are at work, by the clock of the database:")
-    for holder in holders:
+    for holder in holders or ():
         say(console, holder_in_words(holder), indent=2)
     if runs:
         say(console, "latest runs; a balance includes what else the account spent meanwhile:")
     for run in runs:
-        say(console, _run_in_words(run), indent=2)
+        say(console, _run_in_words(run, holders), indent=2)
     console.print()
     if console.width < _NARROWEST_TABLE:
         for entry in entries:
@@ -129,11 +138,13 @@ def show_to_people(
         console.print(_table(entries))
 
 
-def _run_in_words(run: LedgerRun) -> str:
+def _run_in_words(run: LedgerRun, holders: Sequence[LedgerHolder] | None) -> str:
     """Return one line: when a run was, what it submitted, and what it cost, if that is known."""
-    words = f"{run.began_at.astimezone():%Y-%m-%d %H:%M}"
+    words = "" if holders is None else f"run {run.number}, "
+    words += f"{run.began_at.astimezone():%Y-%m-%d %H:%M}"
     if run.ended_at is None:
-        words += ", not ended"
+        is_known = holders is None or any(holder.run == run.number for holder in holders)
+        words += ", not ended" if is_known else ", no longer at work"
     else:
         words += f", for {_time(run.ended_at - run.began_at)}"
     words += f": {run.submitted:,} submitted, {run.adopted:,} adopted"

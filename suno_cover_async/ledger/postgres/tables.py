@@ -8,6 +8,7 @@ import shlex
 import psycopg
 from psycopg import sql
 
+from suno_cover_async.common.text import printable
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.postgres.connection import OLDEST_SERVER, Connection
 from suno_cover_async.postgres.tables import CALLBACK_TABLES, PERMIT_TABLES
@@ -94,9 +95,6 @@ _LEDGER = """
     );
 """
 
-# Null if there is no such schema.
-_MAY_USE = "SELECT coalesce(has_schema_privilege(to_regnamespace(%s)::oid, 'USAGE'), true)"
-
 
 def make_or_migrate(connection: Connection, url: DatabaseUrl) -> int:
     """Make the tables in the URL's schema, or move them to this version, in one transaction.
@@ -108,7 +106,7 @@ def make_or_migrate(connection: Connection, url: DatabaseUrl) -> int:
 
     Raises:
         LedgerError: The server is too old, the database's encoding cannot hold every text, the
-            tables have a newer version, or the role may not use their schema.
+            tables have a newer version, or they are another role's, which gave this one no rights.
         psycopg.Error: The role lacks a right, or the connection was lost; nothing was changed.
     """
     if connection.info.server_version < OLDEST_SERVER:
@@ -138,9 +136,8 @@ def check_version(connection: Connection, url: DatabaseUrl) -> None:
     """Check that the tables are there, and have this version.
 
     Raises:
-        LedgerError: They are missing, have another version, or are in a schema that the role may
-            not use.
-        psycopg.Error: The role may not read them, or the connection was lost.
+        LedgerError: They are missing, have another version, or the role has no rights on them.
+        psycopg.Error: The connection was lost.
     """
     version = _version(connection, url)
     _refuse_newer(version, url)
@@ -160,19 +157,18 @@ def _version(connection: Connection, url: DatabaseUrl) -> int:
         with connection.transaction():
             found = connection.execute("SELECT version FROM ledger").fetchone()
     except psycopg.errors.UndefinedTable:
-        _check_schema(connection, url)
-        return 0
-    return 0 if found is None else int(found[0])
-
-
-def _check_schema(connection: Connection, url: DatabaseUrl) -> None:
-    """Check that the role may use the schema: the tables of one that it may not seem to be none."""
-    if not _value(connection, _MAY_USE, url.schema):
-        raise LedgerError(
-            f"the role may not use the schema {url.schema} of {url.shown}: its owner runs "
-            f'`GRANT USAGE ON SCHEMA "{url.schema}"`, and the other statements that `suno-cover '
-            "ledger init` wrote"
-        )
+        # Where a role may not use a schema, the tables in it seem to be missing.
+        may_use = "SELECT has_schema_privilege(to_regnamespace(%s), 'USAGE')"
+        if connection.execute(may_use, (url.schema,)).fetchone() != (False,):
+            return 0
+    except psycopg.errors.InsufficientPrivilege:
+        pass
+    else:
+        return 0 if found is None else int(found[0])
+    raise LedgerError(
+        f"the role {printable(connection.info.user, 80)} has no rights on the ledger {url.shown}: "
+        "its owner gives them by the GRANT statements that `suno-cover ledger init` prints"
+    )
 
 
 def _refuse_newer(version: int, url: DatabaseUrl) -> None:

@@ -58,6 +58,15 @@ def test_a_host_on_loopback_has_a_limit_of_its_own(
     assert not limit_file().exists()
 
 
+@pytest.mark.parametrize("url", [REAL, "http://127.0.0.1:8480"])
+def test_with_a_ledger_in_a_database_the_limit_is_shared_there_on_any_host(url: str) -> None:
+    database = "postgresql://me@127.0.0.1:1/songs"  # nothing is reached before a request
+
+    assert isinstance(rate_limit(url, shared=True, ledger=database), SharedRateLimiter)
+    assert rate_limit(url, shared=False, ledger=database) == RateLimit(calls=20, seconds=10)
+    assert not limit_file().exists()
+
+
 def test_no_shared_limit_shares_nothing_and_the_next_command_neither() -> None:
     connection = Connection(shared_limit=False)
 

@@ -108,6 +108,32 @@ def test_the_tables_hold_one_ledger_and_no_values_that_have_no_meaning(one: Sess
             one.execute(statement)
 
 
+def test_a_role_without_rights_is_told_so_and_not_that_there_is_no_ledger(
+    one: Session, postgres_server: Server, database_url: str
+) -> None:
+    name = urlsplit(database_url).path[1:]
+    role = f"outsider_{name}"
+    postgres_server.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
+    try:
+        outsider = DatabaseUrl.parse(
+            f"postgresql://{role}:secret@127.0.0.1:{postgres_server.port}/{name}"
+        )
+        for granted in ("CONNECT ON DATABASE " + name, "USAGE ON SCHEMA suno_cover"):
+            one.execute(f"GRANT {granted} TO {role}")
+            with session(outsider) as two:
+                for refuse in (check_version, make_or_migrate):
+                    with pytest.raises(LedgerError, match="has no rights on the ledger") as refused:
+                        refuse(two.connection, outsider)
+                    assert f"the role {role}" in str(refused.value)
+                    assert "the GRANT statements that `suno-cover ledger init` prints" in str(
+                        refused.value
+                    )
+                    assert "secret" not in str(refused.value)
+    finally:
+        postgres_server.execute(f"DROP OWNED BY {role}", database=name)
+        postgres_server.execute(f"DROP ROLE {role}")
+
+
 def test_a_role_with_rights_on_the_tables_alone_does_all_but_make_them(
     one: Session, postgres_server: Server, database_url: str
 ) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import attrs
 
-from suno_cover_async import LedgerHolder
+from suno_cover_async import LedgerHolder, LedgerRun
 from suno_cover_async.cli.commands.ledger_show import holder_in_words, show_to_people
 from suno_cover_async.cli.commands.unsaved import Unsaved
 from tests.support.terminal import log, said
@@ -57,3 +57,30 @@ def test_they_are_listed_only_where_there_are_any() -> None:
     assert "runs that hold tracks" not in said(alone)
     assert "runs that hold tracks or are at work, by the clock of the database:" in said(shared)
     assert "run 7 on" in said(shared)
+
+
+def test_the_runs_of_a_database_have_numbers_and_one_that_was_given_up_is_told() -> None:
+    runs = [
+        LedgerRun(
+            number=number,
+            began_at=NOON,
+            ended_at=None,
+            balance_before=None,
+            balance_after=None,
+            submitted=3,
+            adopted=0,
+        )
+        for number in (8, 7)
+    ]
+    shared, alone = log(200), log(200)
+
+    show_to_people(
+        shared, "postgresql://h/d", {}, runs, (), unsaved=Unsaved(covers=0), holders=[HOLDER]
+    )
+    show_to_people(alone, "covers.db", {}, runs, (), unsaved=Unsaved(covers=0))
+
+    noon = f"{NOON.astimezone():%Y-%m-%d %H:%M}"
+    assert f"run 8, {noon}, no longer at work: 3 submitted" in said(shared)
+    assert f"run 7, {noon}, not ended: 3 submitted" in said(shared)
+    assert f"  {noon}, not ended: 3 submitted" in said(alone)
+    assert "no longer" not in said(alone)
