@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from suno_cover_async import RateLimit
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.sandbox import Sandbox, Scenario
 from tests.support.batch_commands import batch, catalog
@@ -36,7 +37,9 @@ HANGING_SUBMITS = Scenario(
 
 
 def shared(sandbox: Sandbox, database: Database, *more: str) -> tuple[str, ...]:
-    return batch(sandbox, "--ledger", database.url, "--poll", "1", *more)
+    """Return a command without the limit, which would take a minute here; one test has it."""
+    own = ("--poll", "1", "--no-shared-limit")
+    return batch(sandbox, "--ledger", database.url, *own, *more)
 
 
 def number_after(words: str, text: str) -> int:
@@ -68,6 +71,25 @@ async def test_the_same_command_in_three_processes_shares_one_catalog(
             assert f"saved 41 of 41 tracks; the images of this run are in out{number}" in one.err
             assert "failed 0, left 0" in one.err
             assert "credits used" not in one.err  # the balance has what the others used
+
+
+async def test_three_processes_share_the_accounts_limit_and_none_is_refused(
+    database: Database, tmp_path: Path
+) -> None:
+    strict = Scenario(seconds=0, image_size=16, rate_limit=RateLimit(calls=20, seconds=10))
+    async with sandbox_with(strict) as sandbox:
+        songs = sandbox.add_music(15)
+        catalog(tmp_path, songs)
+        command = batch(sandbox, "--ledger", database.url, "--poll", "5", "--out")
+        three = [await start(*command, f"out{n}", cwd=tmp_path) for n in range(3)]
+
+        ended = await asyncio.gather(*map(finish, three))
+
+        assert [one.code for one in ended] == [ExitCode.DONE] * 3, ended
+        assert billed(sandbox) == Counter(songs)
+        arrivals = [one for one in sandbox.journal.arrivals if one.kind != "image"]
+        assert len(arrivals) > 20
+        assert all(one.admitted for one in arrivals)
 
 
 async def test_a_run_that_was_always_alone_says_what_it_used(

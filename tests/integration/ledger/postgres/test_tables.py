@@ -166,7 +166,7 @@ def test_a_role_that_may_not_use_the_schema_is_not_told_that_no_ledger_is_there(
 ) -> None:
     one.execute(f"REVOKE USAGE ON SCHEMA suno_cover FROM {ROLE}")
     for refuse in (check_version, make_or_migrate):
-        with pytest.raises(LedgerError, match='GRANT USAGE ON SCHEMA "suno_cover"') as refused:
+        with pytest.raises(LedgerError, match="has no rights on the ledger .*GRANT") as refused:
             refuse(one.connection, url)
         assert url.shown in str(refused.value)
 
