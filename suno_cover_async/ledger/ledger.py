@@ -1,7 +1,7 @@
 """Store how far each track of a catalog is, so that a later run resumes where one ended.
 
-This module owns the use of a ledger, from opening to closing: one process, one account, one catalog
-at a time. `steps.py` defines what each step changes, `entry.py` the data of an entry, and
+This module owns the use of a ledger by one process, from opening to closing: one account, one
+catalog at a time. `steps.py` defines what each step changes, `entry.py` the data of an entry, and
 `store.py` the interface to the storage. `batch/` decides the order of the steps.
 """
 
@@ -91,11 +91,11 @@ class Ledger(Recorder):
 
     @classmethod
     def copy_of(cls, path: str | os.PathLike[str]) -> Self:
-        """Return a ledger that opens as a private copy of a file, as the file is at that moment.
+        """Return a ledger that opens as a private copy of a file or of a ledger in a database.
 
-        The copy begins empty if there is no file, and is gone once it is closed. The file is read
-        only, also while another process writes to it, and its lock is not taken. Opening raises
-        as `entries` does, and if there is no such folder.
+        It is as that is at that moment, and gone once it is closed; it begins empty if there is no
+        file. The original is only read, also while another process writes to it, and a file's lock
+        is not taken. Opening raises as `entries` does, and if there is no such folder.
         """
         ledger = cls(path)
         if ledger._path is None:
@@ -110,9 +110,10 @@ class Ledger(Recorder):
         A file of an older version is migrated to this version; older software then refuses it.
 
         Raises:
-            LedgerError: Another process holds it (the message says which), or the file is no
+            LedgerError: Another process holds the file (the message says which), or it is no
                 ledger, has a newer version, is damaged, or cannot be written. The file is never
-                replaced by a new one.
+                replaced by a new one. Or the database cannot be reached, has no ledger or one of
+                another version, or gives the role no rights on it.
         """
         if self._is_open:
             raise LedgerError(f"the ledger {self.name} is open already")
@@ -130,7 +131,7 @@ class Ledger(Recorder):
             await self.aclose()
 
     async def aclose(self) -> None:
-        """Finish pending writes and close the file; closing twice is fine.
+        """Finish pending writes, and close the file or the connection; closing twice is fine.
 
         This waits for a catalog whose block was left and which still waits for an answer. A
         separate task closes the file: a caller that is cancelled here stops waiting, and that task
