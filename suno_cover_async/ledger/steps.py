@@ -49,7 +49,10 @@ def forget_account(there: Transaction) -> None:
         LedgerError: Runs are at work.
     """
     for number, host, _ in there.others(_NO_RUN):
-        raise LedgerError(f"run {number} on {host} is at work: let that end first")
+        raise LedgerError(
+            f"run {number} on {host} is at work: let that end first, or if it is dead, run "
+            "`suno-cover ledger release`"
+        )
     there.forget_account()
     there.drop_base_urls()
 
