@@ -60,7 +60,7 @@ class CallbackTable:
         name = hashlib.sha256(url.schema.encode()).hexdigest()[:16]
         self._channel = f"suno_cover_callbacks_{name}"
         self._payloads = payloads = list[str]()
-        self._connection = connect(url, "suno-cover callback bus")
+        self._connection = connect(url, "suno-cover callback bus", may_be_pooled=True)
         try:
             self._connection.prepare_threshold = None  # a pooler may change the server's session
             self._connection.add_notify_handler(

@@ -1,8 +1,8 @@
 """Store how far each track of a catalog is, so that a later run resumes where one ended.
 
-This module owns the use of a ledger by one process, from opening to closing: one account, one
-catalog at a time. `steps.py` defines what each step changes, `entry.py` the data of an entry, and
-`store.py` the interface to the storage. `batch/` decides the order of the steps.
+This module owns the use of a ledger by one process, from opening to closing: one run at a time, of
+one account and one catalog. `steps.py` defines what each step changes, `entry.py` the data of an
+entry, and `store.py` the interface to the storage. `batch/` decides the order of the steps.
 """
 
 import asyncio
@@ -91,11 +91,11 @@ class Ledger(Recorder):
 
     @classmethod
     def copy_of(cls, path: str | os.PathLike[str]) -> Self:
-        """Return a ledger that opens as a private copy of a file or of a ledger in a database.
+        """Return a ledger that opens as a private copy of another one, as it is at that moment.
 
-        It is as that is at that moment, and gone once it is closed; it begins empty if there is no
-        file. The original is only read, also while another process writes to it, and a file's lock
-        is not taken. Opening raises as `entries` does, and if there is no such folder.
+        The copy begins empty if there is no file, and is gone once it is closed. The ledger is only
+        read, also while others write to it, and the lock of a file is not taken. Opening raises as
+        `entries` does, and if there is no such folder.
         """
         ledger = cls(path)
         if ledger._path is None:
@@ -110,10 +110,10 @@ class Ledger(Recorder):
         A file of an older version is migrated to this version; older software then refuses it.
 
         Raises:
-            LedgerError: Another process holds the file (the message says which), or it is no
+            LedgerError: Another process holds it (the message says which), or the file is no
                 ledger, has a newer version, is damaged, or cannot be written. The file is never
-                replaced by a new one. Or the database cannot be reached, has no ledger or one of
-                another version, or gives the role no rights on it.
+                replaced by a new one. Or the database has no ledger, or one of another version, or
+                cannot be reached, or gives the role no rights on it.
         """
         if self._is_open:
             raise LedgerError(f"the ledger {self.name} is open already")
@@ -131,7 +131,7 @@ class Ledger(Recorder):
             await self.aclose()
 
     async def aclose(self) -> None:
-        """Finish pending writes, and close the file or the connection; closing twice is fine.
+        """Finish pending writes and close the file; closing twice is fine.
 
         This waits for a catalog whose block was left and which still waits for an answer. A
         separate task closes the file: a caller that is cancelled here stops waiting, and that task
@@ -217,12 +217,15 @@ class Ledger(Recorder):
     async def forget_account(self) -> None:
         """Remove the ledger's account; the account of the next run becomes its owner.
 
+        In a database, the accounts of all tracks are removed: any account may take each track.
+
         Use it for an account that got a new key, or that moved to another host with all its cover
         tasks. If the next run has in fact another account, that account is asked for covers of
         music it does not know, and the covers that are paid for are not found.
 
         Raises:
-            LedgerError: The ledger is not open, is in use by a catalog, or cannot be written.
+            LedgerError: The ledger is not open, is in use by a catalog, here or in another process,
+                or cannot be written.
         """
         if self._leased:
             raise LedgerError(f"the ledger {self.name} is in use by a catalog: let that end first")
@@ -235,12 +238,12 @@ class Ledger(Recorder):
         This waits for a catalog whose block was left and which still waits for an answer.
 
         Args:
-            account: A fingerprint, such as `SunoCoverClient.account`. A ledger without an account
-                belongs to this one from now on.
+            account: A fingerprint, such as `SunoCoverClient.account`. A file without an account
+                belongs to this one from now on; in a database, each track has its own.
 
         Raises:
-            LedgerError: The ledger belongs to another account, is used by another catalog, is not
-                open, or cannot be written.
+            LedgerError: The file belongs to another account; or the ledger is used by another
+                catalog of this program, is not open, or cannot be written.
         """
         if self._last_writer is not None:
             await asyncio.wait([self._last_writer])

@@ -43,8 +43,8 @@ class LedgerReader:
             states: The states to include; none means all.
 
         Raises:
-            LedgerError: There is no such file, or it is no ledger, has a newer version, or is
-                damaged.
+            LedgerError: There is no such file or database, or it is no ledger, has a newer version,
+                is damaged, or cannot be reached.
         """
         after, wanted = 0, list(dict.fromkeys(states))
         async with self._store.snapshot() as snapshot:
@@ -73,12 +73,12 @@ class LedgerReader:
     async def choices(self) -> AsyncGenerator[Choices, None]:
         """Open what people decide about the covers: to read it, and to record decisions.
 
-        It needs no lease and no `async with` of the ledger; another process may be covering a
-        catalog with the same file.
+        It needs no lease and no `async with` of the ledger; other processes may be covering a
+        catalog with it.
 
         Raises:
-            LedgerError: There is no such file, or it is no ledger, has a newer version, is damaged,
-                or has an older version and is in use.
+            LedgerError: There is no such file or database, or it is no ledger, has a newer version,
+                is damaged, cannot be reached, or has an older version and is in use.
         """
         async with self._store.share() as access:
             yield Choices(access)

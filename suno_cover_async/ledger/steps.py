@@ -50,7 +50,7 @@ def forget_account(there: Transaction) -> None:
     """
     for number, host, _ in there.others(_NO_RUN):
         raise LedgerError(
-            f"run {number} on {host} is at work: let that end first, or if it is dead, run "
+            f"run {number} on {host} is at work: let that end first; if it is dead, give it up by "
             "`suno-cover ledger release`"
         )
     there.forget_account()

@@ -1,6 +1,7 @@
 """Reach a PostgreSQL server: what its URL says, safe connections, and what its errors mean.
 
-`url.py` reads a URL and hides its password, `connection.py` connects, and `failures.py` tells a
-lost connection from a wrong statement. This folder must not know what any table holds. All but
-`url.py` need psycopg, which the extra `postgres` brings. Open `connection.py` first.
+`url.py` reads a URL and hides its password, `connection.py` connects, `failures.py` tells a lost
+connection from a wrong statement, and `tables.py` makes the tables that `fleet/` uses. This folder
+must not know who reads or writes a table. `connection.py` and `failures.py` need psycopg,
+which the extra `postgres` brings. Open `connection.py` first.
 """

@@ -33,9 +33,11 @@ _DEFAULTS = {
 # A process that was stopped in the middle of a transaction holds its locks: the server ends it
 # after `idle_in_transaction_session_timeout`, and whoever waits gives up after `lock_timeout` and
 # tries again. A commit that was answered is on the disk, whatever the role or the database is set
-# to; `remote_apply` is stricter than `on`, and stays.
+# to; `remote_apply` is stricter than `on`, and stays. No statement fails for what another
+# transaction did, whatever isolation the role or the database is set to.
 _SETTINGS = """
     SELECT
+        set_config('default_transaction_isolation', 'read committed', false),
         set_config('search_path', %s, false),
         set_config('client_encoding', 'UTF8', false),
         set_config('idle_in_transaction_session_timeout', '15s', false),
@@ -45,16 +47,25 @@ _SETTINGS = """
 """
 
 
-def connect(url: DatabaseUrl, application: str) -> Connection:
+_POOLED = (
+    "a pooler such as PgBouncer is in between, which may give each transaction another session of "
+    "the server, without the settings that keep commits safe: let the URL lead to the server itself"
+)
+
+
+def connect(url: DatabaseUrl, application: str, *, may_be_pooled: bool = False) -> Connection:
     """Connect in autocommit mode; it blocks, for ten seconds at most unless the URL says otherwise.
 
     With several hosts in the URL, or several addresses of a host, these are the seconds for each.
 
     Args:
-        url: The URL. Names of tables mean those in its schema alone.
+        url: The URL. Names of tables mean those in its schema alone, unless it may be pooled.
         application: What the server's list of connections shows; it must hold no secret.
+        may_be_pooled: Whether a pooler may give each transaction another session of the server.
+            Then no setting is made, since others would find it in theirs.
 
     Raises:
+        psycopg.NotSupportedError: A pooler is between this process and the server.
         psycopg.OperationalError: The server cannot be reached, or refuses.
         psycopg.ProgrammingError: The driver cannot use the URL.
     """
@@ -66,13 +77,23 @@ def connect(url: DatabaseUrl, application: str) -> Connection:
         failed = psycopg.ProgrammingError("the name of a host is too long, or a part of it empty")
     else:
         try:
-            connection.execute(_SETTINGS, (url.schema,))
+            if not may_be_pooled:
+                _refuse_pooler(connection)
+                connection.execute(_SETTINGS, (url.schema,))
         except BaseException:
             connection.close()
             raise
         return connection
     # A new error outside of `except`: in the driver's frames are values that hold the password.
     raise failed
+
+
+def _refuse_pooler(connection: Connection) -> None:
+    """Raise NotSupportedError if a pooler answers in place of the server's process."""
+    # A pooler cannot tell the number of a process that it has not chosen yet, so it tells its own.
+    here = connection.info.backend_pid
+    if connection.execute("SELECT pg_backend_pid()").fetchone() != (here,):
+        raise psycopg.NotSupportedError(_POOLED)
 
 
 def _conninfo(url: DatabaseUrl, application: str) -> str:

@@ -5,6 +5,7 @@ It works in a thread of its own, since those who connect may block theirs.
 
 import asyncio
 import contextlib
+import re
 import threading
 from collections.abc import Coroutine, Generator
 from typing import Any, Literal
@@ -13,6 +14,7 @@ import attrs
 
 from tests.support.postgres import free_port
 
+_BACKEND = re.compile(rb"(K\x00\x00\x00\x0c).{4}", re.DOTALL)  # BackendKeyData: 4 bytes of it
 Where = Literal["before", "after", "between", "between and refuse"]
 
 
@@ -24,12 +26,14 @@ class CutProxy:
         leads_to: The port it leads to.
         port: Its own port, the same after each `accept`.
         opened: How many connections it has taken so far.
+        as_pooler: Whether it tells another process than the server's, as poolers do.
     """
 
     leads_to: int
     _loop: asyncio.AbstractEventLoop
     port: int = attrs.Factory(free_port)
     opened: int = 0
+    as_pooler: bool = False
     _cut_at: tuple[bytes, Where] | None = None
     _undelivered: list[tuple[asyncio.StreamWriter, bytes]] = attrs.Factory(list[Any])
     _server: asyncio.Server | None = None
@@ -142,6 +146,8 @@ class CutProxy:
                 await self._passes.wait()
                 if writer in self._deaf:
                     writer.transport.abort()
+                if self.as_pooler:
+                    block = _BACKEND.sub(rb"\1\0\0\0\0", block)
                 writer.write(block)
                 await writer.drain()
 

@@ -126,10 +126,13 @@ class PostgresDatabase:
             try:
                 answers.append(work(there))
             except Exception as error:
-                if isinstance(error, psycopg.Error) and not _is_of_step(error):
-                    raise
+                answer = error
+                if isinstance(error, psycopg.Error):
+                    if not _is_of_step(error):
+                        raise
+                    answer = self.failed(error)
                 self._connection.execute("ROLLBACK TO work")
-                answers.append(error)
+                answers.append(answer)
             self._connection.execute("RELEASE work")
         return answers
 

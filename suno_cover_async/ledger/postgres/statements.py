@@ -235,9 +235,11 @@ class _Transaction(Statements):
         )
 
     def others_hold(self, states: Sequence[str], run: int) -> bool:
+        # What no run at work holds, as another program may have written, would never come free.
         query = """
             SELECT EXISTS (
                 SELECT 1 FROM tracks WHERE holder IS NOT NULL AND holder <> ? AND state = ANY(?)
+                AND holder IN (SELECT runs.number FROM runs WHERE released_at IS NULL)
                 AND coalesce(put_off, 0) < ? AND (tracks.account IS NULL
                     OR tracks.account = (SELECT runs.account FROM runs WHERE runs.number = ?))
             )

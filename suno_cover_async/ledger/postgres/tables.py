@@ -105,17 +105,22 @@ def make_or_migrate(connection: Connection, url: DatabaseUrl) -> int:
         The version that was there; 0 if there were no tables.
 
     Raises:
-        LedgerError: The server is too old, or the tables have a newer version, or are those of
-            another role, which gave this one no rights.
+        LedgerError: The server is too old, the database's encoding cannot hold every text, the
+            tables have a newer version, or they are another role's, which gave this one no rights.
         psycopg.Error: The role lacks a right, or the connection was lost; nothing was changed.
     """
     if connection.info.server_version < OLDEST_SERVER:
         raise LedgerError(f"{url.shown} is older than PostgreSQL 13, which a ledger needs")
+    encoding = _value(connection, "SELECT current_setting('server_encoding')")
+    if encoding != "UTF8":
+        raise LedgerError(
+            f"{url.shown} has the encoding {encoding}, which cannot hold every title: use a "
+            "database that was created with ENCODING 'UTF8'"
+        )
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(hashtext('suno_cover_async'))")
         schema = sql.Identifier(url.schema)
-        found = connection.execute("SELECT to_regnamespace(%s)", (url.schema,)).fetchone()
-        if found is None or found[0] is None:
+        if _value(connection, "SELECT to_regnamespace(%s)", url.schema) is None:
             connection.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
         version = _version(connection, url)
         _refuse_newer(version, url)
@@ -140,6 +145,11 @@ def check_version(connection: Connection, url: DatabaseUrl) -> None:
         what = "an older version" if version else "no ledger yet"
         command = f"suno-cover ledger init {shlex.quote(url.shown)}"
         raise LedgerError(f"{url.shown} has {what}: run `{command}` once")
+
+
+def _value(connection: Connection, query: str, *values: str) -> object:
+    found = connection.execute(query.encode(), values or None).fetchone()
+    return None if found is None else found[0]
 
 
 def _version(connection: Connection, url: DatabaseUrl) -> int:

@@ -377,6 +377,20 @@ async def an_account(_: Sandbox, folder: Path) -> list[list[str]]:
     return [["ledger", "forget-account", name] for name in ("\x1b[2J", "\x1b]0;x\x07")]
 
 
+NOBODYS = "postgresql://%1b%5b2J@127.0.0.1:1/%1b%5d0;x%07"
+
+
+async def no_database(_: Sandbox, __: Path) -> list[list[str]]:
+    return [["ledger", "init", name] for name in ("\x1b[2J", NOBODYS, "postgresql://\x1b[2J/x")]
+
+
+async def no_run(_: Sandbox, folder: Path) -> list[list[str]]:
+    async with Ledger(folder / "\x1b[2J"):
+        pass
+    given = (("\x1b[2J", "7"), (NOBODYS, "7"), ("\x1b[2J", "\x1b[2J"))
+    return [["ledger", "release", *arguments, "--yes"] for arguments in given]
+
+
 async def some_chosen(_: Sandbox, folder: Path) -> list[list[str]]:
     """Have covers under hostile titles and columns; every second image is missing."""
     draw(folder / "covers/0.png", "red")
@@ -425,6 +439,8 @@ CASES: dict[str, Case] = {
     "ledger show": a_ledger,
     "ledger export": an_export,
     "ledger forget-account": an_account,
+    "ledger init": no_database,
+    "ledger release": no_run,
     "apply": some_chosen,
     "review": odd_pages,
     "sandbox": odd_options,
@@ -539,7 +555,8 @@ def test_only_one_module_of_the_command_line_writes() -> None:
     allowed = {  # files; an empty line, and tables that the drawing tests check
         ("export.py", "part.write"),
         ("demo.py", "part.write"),
-        ("ledger.py", "console.print"),
+        ("ledger_show.py", "console.print"),
+        ("process.py", "os.write"),  # words of ours, as the process ends
     }
     found = {
         (file.name, ast.unparse(node.func))

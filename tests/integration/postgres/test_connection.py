@@ -56,6 +56,35 @@ def test_each_statement_is_committed_at_once(url: DatabaseUrl, connection: Conne
         assert other.execute("SELECT * FROM public.seen").fetchall() == []
 
 
+def test_a_pooler_in_between_is_refused_with_the_reason_and_nothing_is_set_behind_it(
+    postgres_server: Server, database_url: str
+) -> None:
+    with cut_proxy(postgres_server.port) as proxy:
+        parts = urlsplit(database_url)
+        pooled = DatabaseUrl.parse(database_url.replace(f":{parts.port}/", f":{proxy.port}/"))
+        connect(pooled, "test").close()
+        proxy.as_pooler = True
+
+        with pytest.raises(psycopg.NotSupportedError, match="pooler such as PgBouncer") as refused:
+            connect(pooled, "test")
+
+        assert not is_passing(refused.value)  # so nobody waits for a minute
+        with connect(pooled, "test", may_be_pooled=True) as connection:
+            assert setting(connection, "search_path") == '"$user", public'
+            assert setting(connection, "lock_timeout") == "0"
+
+
+def test_no_transaction_fails_for_the_isolation_that_a_database_is_set_to(
+    postgres_server: Server, url: DatabaseUrl, database_url: str
+) -> None:
+    postgres_server.execute(
+        f'ALTER DATABASE "{database_of(database_url)}" '
+        "SET default_transaction_isolation = 'serializable'"
+    )
+    with connect(url, "test") as connection:
+        assert setting(connection, "transaction_isolation") == "read committed"
+
+
 def test_settings_keep_a_lock_short_and_text_whole(connection: Connection) -> None:
     assert setting(connection, "idle_in_transaction_session_timeout") == "15s"
     assert setting(connection, "lock_timeout") == "10s"

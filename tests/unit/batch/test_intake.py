@@ -1,7 +1,8 @@
 """Tracks on their way into the ledger: whole catalogs, feeds, and what is refused."""
 
+import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,23 @@ async def test_tracks_and_ids_are_added_in_their_order(ledger: Ledger) -> None:
 
     assert await ids(ledger) == ["b", "a", "c"]
     assert (await entries(ledger))[1].tracks == (Track("a", title="A"),)
+
+
+class Watched(Ledger):
+    """Asks before each page which catalog the ledger has completely."""
+
+    def take_in(self, tracks: Sequence[Track]) -> "asyncio.Future[int]":
+        self.had = [*getattr(self, "had", []), self._store.do(lambda there: there.catalog())]
+        return super().take_in(tracks)
+
+
+async def test_a_catalog_is_complete_only_after_its_last_page_so_that_a_kill_leaves_none() -> None:
+    async with Watched(None) as ledger:
+        songs = [f"m{number}" for number in range(10_001)]
+        await intake.add_all(ledger, songs)
+
+        assert [await one for one in ledger.had] == [None, None, None]
+        assert await ledger.begin_intake(intake._fingerprint(songs)) is Intake.NONE
 
 
 async def test_a_catalog_of_several_pages_is_added_whole(ledger: Ledger) -> None:

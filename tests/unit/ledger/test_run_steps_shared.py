@@ -109,7 +109,7 @@ def recorder(there: SeveralRuns, run: int) -> Recorder:
 
 def test_each_step_of_a_run_is_listed_here() -> None:
     reads = {"note_balance", "outlook", "count", "next_open", "others_hold", "submits"}
-    reads.add("has_answered")
+    reads |= {"has_answered", "end_run"}
     methods = {name for name in vars(Recorder) if not name.startswith("_")}
 
     assert methods - reads == {name.replace(" ", "_") for name in CHANGES | FACTS}
@@ -161,6 +161,20 @@ def test_a_track_that_another_run_holds_is_not_submitted(there: SeveralRuns) -> 
     assert there.submits() == 0
     assert steps.submitting(1, run=1)(there)
     assert there.submits() == 1
+
+
+def test_a_run_takes_no_submit_of_another_run_off_the_count(there: SeveralRuns) -> None:
+    assert claim(there, 1, limit=1) == [1]
+    there.release(1, 1)
+    assert claim(there, 2, limit=1) == [1]
+    assert steps.submitting(1, run=2)(there)
+
+    steps.unsent(1, run=1)(there)
+
+    assert there.submits() == 1
+    assert read_entry(there.entries("FROM tracks LEFT JOIN choices USING (number)")[0]).state is (
+        TrackState.SUBMITTING
+    )
 
 
 def test_one_run_adds_a_catalog_and_the_others_wait_for_it(there: SeveralRuns) -> None:

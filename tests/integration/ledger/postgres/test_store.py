@@ -4,9 +4,11 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from suno_cover_async.batch.runner import cover_catalog
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState
 from suno_cover_async.ledger.ledger import Ledger
@@ -15,6 +17,8 @@ from suno_cover_async.ledger.reader import LedgerReader
 from suno_cover_async.ledger.recorder import Recorder
 from suno_cover_async.models import Choice, Decision, Track
 from suno_cover_async.postgres.url import DatabaseUrl
+from suno_cover_async.sandbox import Sandbox
+from tests.support.catalog_clients import QUICK, client_of
 from tests.support.cut_proxy import cut_proxy
 from tests.support.ledger_steps import FAILED, FILES, NOON, STEPS, TASK, details
 from tests.support.postgres import PASSWORD, Server
@@ -42,9 +46,8 @@ FENCED: dict[str, Step] = {
     "saved": lambda ledger, entry: ledger.saved(entry, FILES),
     "put_off": lambda ledger, entry: ledger.put_off(entry),
     "ended": lambda ledger, entry: ledger.ended(entry, TrackState.FAILED, FAILED),
+    "forget_waiting": lambda ledger, _: ledger.forget_waiting(),
 }
-if hasattr(Recorder, "forget_waiting"):
-    FENCED["forget_waiting"] = lambda ledger, _: ledger.forget_waiting()
 READS: dict[str, Step] = {
     "outlook": lambda ledger, _: ledger.outlook(),
     "count": lambda ledger, _: ledger.count(),
@@ -52,8 +55,8 @@ READS: dict[str, Step] = {
     "submits": lambda ledger, _: ledger.submits(),
     "has_answered": lambda ledger, _: ledger.has_answered("https://a"),
 }
-OWN = {"note_balance"}
-"""Writes nothing but what the run itself knows of its account, in its own row."""
+OWN = {"note_balance", "end_run"}
+"""They write what the run itself knows of its account, and release what the run itself holds."""
 
 
 @pytest.fixture
@@ -158,6 +161,42 @@ async def test_a_run_beats_and_is_lost_once_it_was_given_up(url: DatabaseUrl, on
         one.there.give_up(1)
         with pytest.raises(LedgerError, match="run 1 was given up for dead"):
             await ledger.lost()
+
+
+async def test_a_catalog_of_a_run_that_was_given_up_ends_though_it_had_no_step_to_take(
+    url: DatabaseUrl, one: Session
+) -> None:
+    async def never() -> AsyncIterator[str]:
+        await asyncio.Event().wait()
+        yield "never"
+
+    one.execute("UPDATE ledger SET dead_after = 0.2")
+    async with (
+        Sandbox(QUICK) as sandbox,
+        client_of(sandbox) as client,
+        Ledger(url.conninfo) as ledger,
+        cover_catalog(client, never(), ledger=ledger) as run,
+    ):
+        await until(lambda: one.run(1)["catalog"] is not None)
+        one.there.give_up(1)
+
+        with pytest.raises(LedgerError, match="run 1 was given up for dead"):
+            await anext(run)
+
+
+async def test_a_run_that_hears_nothing_of_its_ledger_does_not_call_its_tracks_its_own(
+    url: DatabaseUrl, one: Session, postgres_server: Server
+) -> None:
+    one.execute("UPDATE ledger SET dead_after = 2")
+    with cut_proxy(postgres_server.port) as proxy:
+        port = urlsplit(url.conninfo).port
+        there = url.conninfo.replace(f":{port}/", f":{proxy.port}/")
+        async with Ledger(there) as ledger, ledger.lease(OURS):
+            assert ledger.has_its_tracks()
+            proxy.hold()
+            await until(lambda: not ledger.has_its_tracks())
+            proxy.accept()
+            await until(ledger.has_its_tracks)
 
 
 async def test_a_run_whose_event_loop_hangs_loses_its_tracks(

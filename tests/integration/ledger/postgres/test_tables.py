@@ -1,6 +1,7 @@
 """The tables of a ledger: who may make them, and which version they have."""
 
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -9,7 +10,7 @@ from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger.postgres.tables import VERSION, check_version, make_or_migrate
 from suno_cover_async.postgres.connection import connect
 from suno_cover_async.postgres.url import DatabaseUrl
-from tests.support.postgres import Server
+from tests.support.postgres import ROLE, Server
 from tests.support.shared_ledgers import (
     TABLES,
     Session,
@@ -158,6 +159,32 @@ def test_a_role_with_rights_on_the_tables_alone_does_all_but_make_them(
     finally:
         postgres_server.execute(f"DROP OWNED BY {role}", database=name)
         postgres_server.execute(f"DROP ROLE {role}")
+
+
+def test_a_role_that_may_not_use_the_schema_is_not_told_that_no_ledger_is_there(
+    one: Session, url: DatabaseUrl
+) -> None:
+    one.execute(f"REVOKE USAGE ON SCHEMA suno_cover FROM {ROLE}")
+    for refuse in (check_version, make_or_migrate):
+        with pytest.raises(LedgerError, match='GRANT USAGE ON SCHEMA "suno_cover"') as refused:
+            refuse(one.connection, url)
+        assert url.shown in str(refused.value)
+
+
+def test_a_database_whose_encoding_lacks_letters_gets_no_ledger(postgres_server: Server) -> None:
+    name = f"test_{uuid4().hex}"
+    postgres_server.execute(
+        f"CREATE DATABASE {name} OWNER {ROLE} TEMPLATE template0 ENCODING 'LATIN1' "
+        "LC_COLLATE 'C' LC_CTYPE 'C'"
+    )
+    try:
+        url = DatabaseUrl.parse(postgres_server.url(name))
+        with session(url) as one:
+            with pytest.raises(LedgerError, match=r"encoding LATIN1.*ENCODING 'UTF8'"):
+                make_or_migrate(one.connection, url)
+            assert one.execute("SELECT to_regnamespace('suno_cover')") == [(None,)]
+    finally:
+        postgres_server.execute(f"DROP DATABASE {name}")
 
 
 def test_tables_of_somebody_else_are_no_ledger(database_url: str) -> None:
