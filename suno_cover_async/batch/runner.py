@@ -42,6 +42,9 @@ async def cover_catalog(
     not grow with the catalog: at most `client.concurrency` covers are in flight, and no further
     track starts while 1,000 outcomes are unread.
 
+    With a ledger in a database, several processes may cover the same catalog at once: each returns
+    the outcomes of the tracks that it worked on itself, and ends when all tracks have ended.
+
     An outage fails no track. All requests pause except one probe at a time, sent after
     `RetryPolicy.probe_delay` seconds growing to `max_probe_delay`; when the host answers, the run
     continues. Other calls of this client wait too, up to their own timeouts.
@@ -80,7 +83,8 @@ async def cover_catalog(
             submitted. (For an asynchronous iterable, the iteration over outcomes raises it.)
         TypeError: An argument is of the wrong type.
         LedgerError: The ledger is not open, is in use by another catalog, belongs to another
-            account, or cannot be written.
+            account, or cannot be written; or other runs work with it, on another catalog or while
+            `retry_failed` is set. The iteration raises it if this run was given up for dead.
     """
     validation.instance("client", client, SunoCoverClient)
     if max_covers is not None:

@@ -113,7 +113,7 @@ class Ledger(Recorder):
             LedgerError: Another process holds it (the message says which), or the file is no
                 ledger, has a newer version, is damaged, or cannot be written. The file is never
                 replaced by a new one. Or the database has no ledger, or one of another version, or
-                cannot be reached.
+                cannot be reached, or gives the role no rights on it.
         """
         if self._is_open:
             raise LedgerError(f"the ledger {self.name} is open already")

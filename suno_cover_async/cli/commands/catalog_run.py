@@ -279,7 +279,9 @@ class Batch:
             done=numbers.done,
             failed=numbers.failed,
             in_flight=in_flight,
-            queued_by=None if self._finishing else why_queued(self.client, in_flight, now),
+            queued_by=None
+            if self._finishing
+            else why_queued(self.client, in_flight, now, shared=self._is_shared),
             per_minute=self._throughput.per_minute(now),
             credits_used=None if self._credits_used is None else self._credits_used.used,
             finishing=self._finishing,

@@ -21,7 +21,7 @@ def pause_of(client: SunoCoverClient) -> Pause | None:
 
 
 def why_queued(
-    client: SunoCoverClient, in_flight: Mapping[str, InFlight], now: float
+    client: SunoCoverClient, in_flight: Mapping[str, InFlight], now: float, *, shared: bool = False
 ) -> str | None:
     """Return what songs wait for that are not submitted yet; None if nothing holds them back.
 
@@ -29,7 +29,10 @@ def why_queued(
         client: The client of the run.
         in_flight: The songs in flight, by music task id.
         now: The time, by the event loop's clock.
+        shared: Whether other runs may have the songs that this one has not.
     """
+    if shared and not in_flight:
+        return "other runs, which hold these tracks"
     limiter = client.limiter
     if any(one.step is Step.SUBMIT for one in in_flight.values()):
         if limiter.paused_until > now:

@@ -174,5 +174,5 @@ def unreachable(url: DatabaseUrl, error: Exception) -> LedgerError:
     """Return the LedgerError for a ledger that cannot be opened or read."""
     return LedgerError(
         f"the ledger {url.shown} cannot be used ({url.hide(str(error))}); check the URL, the "
-        "server and the rights of the role"
+        "server, and the password and the rights of the role"
     )

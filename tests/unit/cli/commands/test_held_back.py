@@ -1,4 +1,4 @@
-"""Why songs are queued: a pause after a refusal, the account's limit, no free slot."""
+"""Why songs are queued: a pause after a refusal, the account's limit, no free slot, other runs."""
 
 import asyncio
 import re
@@ -79,3 +79,11 @@ def test_with_no_slot_free_songs_wait_for_one() -> None:
     assert why_queued(client, in_flight(Step.WAIT, Step.WAIT), 0.0) == (
         "the limit of 2 covers in flight at once"
     )
+
+
+def test_a_run_with_nothing_in_flight_waits_for_the_runs_that_share_its_ledger() -> None:
+    client = client_of()
+
+    assert why_queued(client, {}, 0.0, shared=True) == "other runs, which hold these tracks"
+    assert why_queued(client, in_flight(Step.WAIT), 0.0, shared=True) is None
+    assert why_queued(client, {}, 0.0) is None
