@@ -206,6 +206,7 @@ class CatalogRun:
         await self._unread.has_capacity()
         await self._wait_for_image_host()
         async with self._covers.slot():
+            await self._submitter.turn_is_free()
             entry = await self._tracks.next()
             started.set()
             if entry is None:

@@ -42,6 +42,14 @@ class TrackSubmitter:
         self._under_way = _UnderWay()
         self._turns = asyncio.Semaphore(_SUBMITS_AT_ONCE)
 
+    async def turn_is_free(self) -> None:
+        """Wait until fewer than 20 submits are under way.
+
+        A run takes no track before that: other runs which share its ledger could submit it now.
+        """
+        async with self._turns:
+            pass
+
     async def submit(self, entry: LedgerEntry) -> CoverTask | None:
         """Submit the track, and record the result before doing anything else.
 

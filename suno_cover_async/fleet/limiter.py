@@ -41,8 +41,8 @@ class SharedRateLimiter(Limiter):
     never a key.
 
     With a path, all processes must be on one machine, and the file on a local disk. With a URL,
-    each process has one connection, and the server's clock alone counts. In one process, a
-    `RateLimiter` does the same without either.
+    each process has one connection, not through a pooler such as PgBouncer, and the server's clock
+    alone counts. In one process, a `RateLimiter` does the same without either.
 
     A file is opened at once. A database is reached at the first request, in a thread, so that this
     may be made as a module is imported, and before a fork. While it cannot be reached, requests

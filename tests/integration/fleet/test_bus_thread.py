@@ -6,11 +6,13 @@ import gc
 import logging
 import sys
 from collections.abc import Generator, Iterator
+from typing import ClassVar
 
 import pytest
 
 from suno_cover_async.covers.notifier import Notifier
 from suno_cover_async.fleet.bus_thread import BusThread
+from suno_cover_async.fleet.callback_table import CallbackTable
 from suno_cover_async.models import Callback
 from suno_cover_async.postgres.url import DatabaseUrl
 from tests.support.callback_buses import (
@@ -126,6 +128,22 @@ async def test_what_this_process_received_while_the_connection_was_lost_is_writt
         await waiter.come()
 
     assert written(url) == [("song-1", "cover-1"), (MUSIC, COVER)]
+
+
+def test_after_an_outage_it_reads_from_the_moment_of_the_last_read(url: str) -> None:
+    class Asked(CallbackTable):
+        since: ClassVar[list[float | None]] = []
+
+        def read(self, since: float | None) -> tuple[list[str], float]:
+            self.since.append(since)
+            return [], 1000.0 + len(self.since)
+
+    thread = BusThread(DatabaseUrl.parse(url), read_seconds=0)
+    for _ in range(3):  # over a connection each
+        with contextlib.closing(Asked(DatabaseUrl.parse(url))) as table:
+            thread._read(table)
+
+    assert Asked.since == [None, 1001.0, 1002.0]
 
 
 async def test_connections_that_the_server_ends_again_and_again_lose_nothing(
