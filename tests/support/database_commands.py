@@ -11,7 +11,7 @@ from suno_cover_async.postgres.url import DatabaseUrl
 from tests.support.commands import PATIENCE
 from tests.support.postgres import Server
 
-DEAD_AFTER = 2.0
+DEAD_AFTER = 8.0  # seconds; a process on a busy machine stands still for less
 
 
 @attrs.frozen
