@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import warnings
 
 from suno_cover_async import CallbackBus, CallbackReceiver
 from tests.support.callback_buses import call, waiting, written
@@ -27,7 +28,9 @@ def main(url: str, what: str) -> None:
     while not written(url):
         pass
     read, write = os.pipe()
-    child = os.fork()
+    with warnings.catch_warnings():  # of threads, which is what this is about
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if not child:
         asyncio.run(heard(make(bus=bus), "from-the-parent"))
         asyncio.run(call(receiver, cover_task_id="from-the-child"))

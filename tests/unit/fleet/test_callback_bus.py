@@ -60,15 +60,15 @@ def test_a_receiver_takes_a_bus_and_not_its_url_which_is_not_repeated() -> None:
 
 
 def test_without_psycopg_a_receiver_works_and_a_bus_says_what_to_install() -> None:
-    script = f"""
+    script = """
 import sys
 sys.modules["psycopg"] = None
 from suno_cover_async import CallbackBus, CallbackReceiver
 CallbackReceiver(public_url="https://me.example", secret="made-once-and-kept")
-CallbackBus({URL!r})
+CallbackBus(sys.argv[1])
 """
     done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+        [sys.executable, "-c", script, URL], capture_output=True, text=True, check=False
     )
 
     assert "ModuleNotFoundError: PostgreSQL needs psycopg: pip install" in done.stderr
