@@ -248,6 +248,7 @@ async def test_a_decision_before_the_list_is_read_shows_no_cover_twice(start: St
         await decided.wait()
         await route.continue_()
 
+    await expect(review.page.locator("#cells li")).to_have_count(5)  # the grid's own list is read
     await review.page.route("**/api/pairs?*", answer_late)
     await review.page.locator("#cells a").nth(2).click()
     await review.shows(3)
