@@ -19,12 +19,13 @@ from suno_cover_async.ledger.statements import JOIN, Statements
 from suno_cover_async.ledger.store import Transaction
 from suno_cover_async.postgres.connection import Connection
 
-# What a run may take: no run holds it, only earlier runs put it off, and no other account paid for
-# it. Both parameters are the run.
-_FREE = """
-    tracks.holder IS NULL AND coalesce(put_off, 0) < ? AND (tracks.account IS NULL
+# What may come to a run: only earlier runs put it off, and no other account paid for it. Both
+# parameters are the run. It may take it now if no run holds it.
+_FOR_RUN = """
+    coalesce(put_off, 0) < ? AND (tracks.account IS NULL
         OR tracks.account = (SELECT runs.account FROM runs WHERE runs.number = ?))
 """
+_FREE = f"tracks.holder IS NULL AND {_FOR_RUN}"
 _NOW = "extract(epoch FROM clock_timestamp())::float8"
 _PAID = "state IN ('submitting', 'submitted')"
 
@@ -131,11 +132,7 @@ class _Transaction(Statements):
     def end_run(self, run: int, _ended_at: float) -> None:
         # A submit without an answer may still be on its way to the API, and must not be repeated
         # meanwhile: its track stays held until the run counts as silent.
-        self._execute(
-            "UPDATE tracks SET holder = NULL, held_since = NULL "
-            "WHERE holder = ? AND state <> 'submitting'",
-            run,
-        )
+        self._release("holder = ? AND state <> 'submitting'", run)
         ended = f"""
             UPDATE runs SET ended_at = {_NOW}, heard_at = clock_timestamp(), released_at = CASE
                 WHEN EXISTS (SELECT 1 FROM tracks WHERE holder = runs.number) THEN released_at
@@ -171,7 +168,7 @@ class _Transaction(Statements):
     def _release_tracks_of(self, run: int) -> None:
         # The run is locked before this reads the tracks: else it would miss those that a last
         # transaction of the run claims meanwhile, and nobody would ever get them.
-        self._execute("UPDATE tracks SET holder = NULL, held_since = NULL WHERE holder = ?", run)
+        self._release("holder = ?", run)
         self._execute("UPDATE runs SET released_at = clock_timestamp() WHERE number = ?", run)
 
     def others(self, run: int) -> list[tuple[int, str | None, str | None]]:
@@ -223,27 +220,23 @@ class _Transaction(Statements):
         return self._only_value(query, number, run) is not None
 
     def release(self, number: int, run: int) -> None:
-        self._execute(
-            "UPDATE tracks SET holder = NULL, held_since = NULL WHERE number = ? AND holder = ?",
-            *(number, run),
-        )
+        self._release("number = ? AND holder = ?", number, run)
 
     def release_all(self, state: str, run: int) -> None:
-        self._execute(
-            "UPDATE tracks SET holder = NULL, held_since = NULL WHERE state = ? AND holder = ?",
-            *(state, run),
-        )
+        self._release("state = ? AND holder = ?", state, run)
+
+    def _release(self, where: str, *values: object) -> None:
+        self._execute(f"UPDATE tracks SET holder = NULL, held_since = NULL WHERE {where}", *values)  # noqa: S608 - constants of ours
 
     def others_hold(self, states: Sequence[str], run: int) -> bool:
         # What no run at work holds, as another program may have written, would never come free.
-        query = """
+        query = f"""
             SELECT EXISTS (
                 SELECT 1 FROM tracks WHERE holder IS NOT NULL AND holder <> ? AND state = ANY(?)
                 AND holder IN (SELECT runs.number FROM runs WHERE released_at IS NULL)
-                AND coalesce(put_off, 0) < ? AND (tracks.account IS NULL
-                    OR tracks.account = (SELECT runs.account FROM runs WHERE runs.number = ?))
+                AND {_FOR_RUN}
             )
-        """
+        """  # noqa: S608 - a constant of ours
         return bool(self._only_value(query, run, list(states), run, run))
 
     def page(self, states: Sequence[str], after: int, limit: int) -> list[Row]:
