@@ -7,8 +7,8 @@ import hashlib
 from collections.abc import Sequence
 
 from suno_cover_async.models import Callback
+from suno_cover_async.postgres import failures
 from suno_cover_async.postgres.connection import Connection, connect
-from suno_cover_async.postgres.failures import reason_of
 from suno_cover_async.postgres.url import DatabaseUrl
 
 FAILURES = (Connection.Error, OSError)
@@ -17,7 +17,6 @@ FAILURES = (Connection.Error, OSError)
 MOST_READ = 4096
 """How many rows are read at most, the newest ones: a notifier keeps no more."""
 
-_NOT_MADE = ("42P01", "42703", "3F000")  # no such table, column or schema
 
 # The table is named with its schema, so that a pooler may change the server's session behind the
 # connection. `FOR UPDATE` is not used: it needs rights that nothing else here needs.
@@ -138,10 +137,4 @@ class CallbackTable:
 
 def problem(url: DatabaseUrl, error: BaseException) -> str:
     """Return what is wrong and what to do, without a secret."""
-    where = f"the database of the callback bus, {url.shown}"
-    if isinstance(error, Connection.Error) and error.sqlstate in _NOT_MADE:
-        return f"{where}, lacks its tables; run suno-cover ledger init {url.shown}"
-    return (
-        f"{where}, cannot be used ({url.hide(reason_of(error))}); check the URL, that the server "
-        "runs, and that the user may read, write and delete rows of its table"
-    )
+    return failures.problem("callback bus", url, error, "read, write and delete rows of its table")

@@ -12,13 +12,12 @@ from typing import ClassVar, TypeVar
 
 from suno_cover_async.policies import RateLimit
 from suno_cover_async.postgres.connection import Connection, connect
-from suno_cover_async.postgres.failures import is_passing, reason_of
+from suno_cover_async.postgres.failures import is_passing, problem
 from suno_cover_async.postgres.url import DatabaseUrl
 
 T = TypeVar("T")
 
 _SOON = 0.01  # seconds; a free permit that another process is just taking has been taken by then
-_NOT_MADE = ("42P01", "42703", "3F000")  # no such table, column or schema
 
 # The row that is chosen is locked, and read anew if another process changed it since the statement
 # began. Rows that others lock are passed over, so nobody waits for anybody.
@@ -193,13 +192,7 @@ class PermitTable:
         """Return what is wrong and what to do, without a secret."""
         if isinstance(error, OtherLimitError):
             return str(error)
-        where = f"the database of the shared rate limit, {self._url.shown}"
-        if isinstance(error, Connection.Error) and error.sqlstate in _NOT_MADE:
-            return f"{where}, lacks its tables; run suno-cover ledger init {self._url.shown}"
-        return (
-            f"{where}, cannot be used ({self._url.hide(reason_of(error))}); check the URL, that "
-            "the server runs, and that the user may read and write the tables"
-        )
+        return problem("shared rate limit", self._url, error, "read and write the tables")
 
     def _step(self, step: Callable[[Connection], T]) -> T:
         """Take a step over this process's connection; if it was lost meanwhile, over a new one."""

@@ -5,6 +5,9 @@ It must not know what a transaction was about.
 
 import psycopg
 
+from suno_cover_async.postgres.url import DatabaseUrl
+
+_NOT_MADE = ("42P01", "42703", "3F000")  # no such table, column or schema
 _CONFLICTS = ("40001", "40P01", "55P03")  # serialization, deadlock, a lock not granted in time
 _PASSING = (
     "08",  # the connection failed
@@ -35,3 +38,21 @@ def reason_of(error: BaseException) -> str:
     """Return an error's text in one line; it may hold a secret of the URL."""
     text = str(error).strip() or type(error).__name__
     return " ".join(text.split())
+
+
+def problem(what: str, url: DatabaseUrl, error: BaseException, rights: str) -> str:
+    """Return what is wrong with a database and what to do, without a secret.
+
+    Args:
+        what: What uses the database.
+        url: The database.
+        error: The error.
+        rights: What the user must be allowed to do there.
+    """
+    where = f"the database of the {what}, {url.shown}"
+    if isinstance(error, psycopg.Error) and error.sqlstate in _NOT_MADE:
+        return f"{where}, lacks its tables; run suno-cover ledger init {url.shown}"
+    return (
+        f"{where}, cannot be used ({url.hide(reason_of(error))}); check the URL, that the server "
+        f"runs, and that the user may {rights}"
+    )
