@@ -6,12 +6,14 @@ has a `Database` that runs steps in a transaction.
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 import attrs
 
+from suno_cover_async.common.disk import in_thread
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger.store import Work
 
@@ -127,6 +129,58 @@ class Writer:
         if self.unwritten:
             self._database.commit(self.unwritten)
             self.unwritten = ()
+
+
+class WrittenStore(ABC):
+    """What each store does by its writer; the contract is documented in `store.Store`."""
+
+    def __init__(self) -> None:
+        """Open nothing yet."""
+        self._writer: Writer | None = None
+        self._is_open = False
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Return the name for messages."""
+
+    @abstractmethod
+    def _database(self) -> Database:
+        """Open the storage for writing; this may block."""
+
+    async def _off_the_loop(self, act: Callable[[], None]) -> None:
+        """Call what may block."""
+        await in_thread(act)
+
+    @property
+    def unwritten(self) -> tuple[Work[object], ...]:
+        """Return the steps with `keep` whose commit failed and that were not written since."""
+        return () if self._writer is None else self._writer.unwritten
+
+    async def open(self) -> None:
+        """Open the store for writing."""
+        try:
+            await self._off_the_loop(self._open)
+        except asyncio.CancelledError:
+            await self.aclose()  # the thread finished; the ledger may be open now
+            raise
+
+    def _open(self) -> None:
+        self._writer, self._is_open = Writer(self._database()), True
+
+    async def aclose(self) -> None:
+        """Finish queued steps, and close the storage."""
+        if self._writer is not None and self._is_open:
+            self._is_open = False
+            await self._off_the_loop(self._writer.close)
+
+    def do(self, work: Work[T], *, keep: bool = False) -> "asyncio.Future[T]":
+        """Queue a step."""
+        if self._writer is None or not self._is_open:
+            raise LedgerError(
+                f"the ledger {self.name} is not open; use it as `async with Ledger(…)`"
+            )
+        return self._writer.do(work, keep=keep)
 
 
 def _answer(future: "asyncio.Future[Any]", answer: Any) -> None:

@@ -19,7 +19,7 @@ from suno_cover_async.ledger.postgres.database import PostgresDatabase, unreacha
 from suno_cover_async.ledger.postgres.statements import transaction
 from suno_cover_async.ledger.postgres.tables import check_version, make_or_migrate
 from suno_cover_async.ledger.store import SharedAccess, Snapshot, Transaction, Work
-from suno_cover_async.ledger.writer import CommitFailedError, Writer
+from suno_cover_async.ledger.writer import CommitFailedError, WrittenStore
 from suno_cover_async.postgres.connection import Connection, connect
 from suno_cover_async.postgres.url import DatabaseUrl
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 _READ_ONLY = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
-class PostgresStore:
+class PostgresStore(WrittenStore):
     """A ledger in a database; the contract of its methods is documented in `store.Store`."""
 
     def __init__(self, url: str) -> None:
@@ -37,19 +37,13 @@ class PostgresStore:
         Raises:
             ValueError: It is no URL of a PostgreSQL database.
         """
+        super().__init__()
         self._url = DatabaseUrl.parse(url)
-        self._writer: Writer | None = None
-        self._is_open = False
 
     @property
     def name(self) -> str:
         """Return the name for messages: the URL without its password."""
         return self._url.shown
-
-    @property
-    def unwritten(self) -> tuple[Work[object], ...]:
-        """Return the steps with `keep` whose commit failed and that were not written since."""
-        return () if self._writer is None else self._writer.unwritten
 
     async def make(self) -> int:
         """Make the tables, or move them to this version.
@@ -70,32 +64,10 @@ class PostgresStore:
             problem = unreachable(self._url, error)
         raise problem
 
-    async def open(self) -> None:
-        """Open the store for writing, beside other processes."""
-        try:
-            await in_thread(self._open)
-        except asyncio.CancelledError:
-            await self.aclose()  # the thread finished; the ledger may be open now
-            raise
-
-    def _open(self) -> None:
+    def _database(self) -> PostgresDatabase:
         database = PostgresDatabase(self._url, f"suno-cover run {os.getpid()}")
         database.open()
-        self._writer, self._is_open = Writer(database), True
-
-    async def aclose(self) -> None:
-        """Finish queued steps, and close the connection."""
-        if self._writer is not None and self._is_open:
-            self._is_open = False
-            await in_thread(self._writer.close)
-
-    def do(self, work: Work[T], *, keep: bool = False) -> "asyncio.Future[T]":
-        """Queue a step."""
-        if self._writer is None or not self._is_open:
-            raise LedgerError(
-                f"the ledger {self.name} is not open; use it as `async with Ledger(…)`"
-            )
-        return self._writer.do(work, keep=keep)
+        return database
 
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncGenerator[Snapshot, None]:

@@ -4,7 +4,6 @@ This module owns the transactions of the process that writes. `../writer.py` has
 not know any statement, nor what a step means.
 """
 
-import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -30,12 +29,12 @@ from suno_cover_async.ledger.sqlite.private import open_privately
 from suno_cover_async.ledger.sqlite.shared import SharedConnection
 from suno_cover_async.ledger.sqlite.statements import prepare_to_hold, transaction
 from suno_cover_async.ledger.store import SharedAccess, Snapshot, Transaction, Work
-from suno_cover_async.ledger.writer import CommitFailedError, Writer
+from suno_cover_async.ledger.writer import CommitFailedError, WrittenStore
 
 T = TypeVar("T")
 
 
-class SqliteStore:
+class SqliteStore(WrittenStore):
     """A ledger in a file, or, without a path or as a copy, one that lasts as long as it is open.
 
     The contract of its methods is documented in `store.Store`.
@@ -45,34 +44,20 @@ class SqliteStore:
         self, path: Path | None, *, copy: Callable[[], sqlite3.Connection] | None = None
     ) -> None:
         """Set the path; nothing is opened yet. `copy` opens a private copy in place of the file."""
+        super().__init__()
         self._path = path
         self._copy = copy
-        self._writer: Writer | None = None
-        self._is_open = False
 
     @property
     def name(self) -> str:
         """Return the name for messages: its path."""
         return "of this run" if self._path is None else shown(self._path)
 
-    @property
-    def unwritten(self) -> tuple[Work[object], ...]:
-        """Return the steps with `keep` whose commit failed and that were not written since."""
-        return () if self._writer is None else self._writer.unwritten
-
     async def make(self) -> int:
         """Refuse: opening the ledger makes it."""
         raise LedgerError(f"the ledger {self.name} is a file, which is made when a run opens it")
 
-    async def open(self) -> None:
-        """Open the ledger for writing."""
-        try:
-            await self._off_the_loop(self._open)
-        except asyncio.CancelledError:
-            await self.aclose()  # the thread finished; the ledger may be open now
-            raise
-
-    def _open(self) -> None:
+    def _database(self) -> "_Database":
         lock = None
         if self._copy is not None:
             database = self._copy()
@@ -80,13 +65,7 @@ class SqliteStore:
             database = open_privately()
         else:
             database, lock = open_to_write(self._path)
-        self._writer, self._is_open = Writer(_Database(database, lock, self.name)), True
-
-    async def aclose(self) -> None:
-        """Finish queued steps, and close the ledger."""
-        if self._writer is not None and self._is_open:
-            self._is_open = False
-            await self._off_the_loop(self._writer.close)
+        return _Database(database, lock, self.name)
 
     async def _off_the_loop(self, act: Callable[[], None]) -> None:
         """Call `act` in a thread if the ledger has a file, since a disk may be slow."""
@@ -94,14 +73,6 @@ class SqliteStore:
             act()
         else:
             await in_thread(act)
-
-    def do(self, work: Work[T], *, keep: bool = False) -> "asyncio.Future[T]":
-        """Queue a step."""
-        if self._writer is None or not self._is_open:
-            raise LedgerError(
-                f"the ledger {self.name} is not open; use it as `async with Ledger(…)`"
-            )
-        return self._writer.do(work, keep=keep)
 
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncGenerator[Snapshot, None]:
