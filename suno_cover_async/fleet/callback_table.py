@@ -7,8 +7,8 @@ import hashlib
 from collections.abc import Sequence
 
 from suno_cover_async.models import Callback
-from suno_cover_async.postgres import failures
 from suno_cover_async.postgres.connection import Connection, connect
+from suno_cover_async.postgres.failures import problem as problem_of
 from suno_cover_async.postgres.url import DatabaseUrl
 
 FAILURES = (Connection.Error, OSError)
@@ -137,4 +137,4 @@ class CallbackTable:
 
 def problem(url: DatabaseUrl, error: BaseException) -> str:
     """Return what is wrong and what to do, without a secret."""
-    return failures.problem("callback bus", url, error, "read, write and delete rows of its table")
+    return problem_of("callback bus", url, error, "read, write and delete rows of its table")
