@@ -172,10 +172,6 @@ async def _bounded(content: aiohttp.StreamReader) -> bytes:
     return bytes(read)
 
 
-def _always() -> bool:
-    return True
-
-
 class SubmitBody(aiohttp.BytesPayload):
     """The body of a submit, which records whether aiohttp has sent it."""
 
@@ -184,7 +180,7 @@ class SubmitBody(aiohttp.BytesPayload):
     # raised both when nothing and when everything was sent, and aiohttp's tracing cannot be added
     # to a borrowed session.
 
-    def __init__(self, content: bytes, may_send: Callable[[], bool] = _always) -> None:
+    def __init__(self, content: bytes, may_send: Callable[[], bool] | None = None) -> None:
         """Store the JSON of a submit, and who is asked at the last moment whether to send it."""
         self.sent: bool = False
         self._may_send = may_send
@@ -202,7 +198,7 @@ class SubmitBody(aiohttp.BytesPayload):
         """Write the body; aiohttp calls this, and from here on the request counts as sent."""
         if self._withdrawn:
             raise asyncio.CancelledError
-        if not self._may_send():
+        if self._may_send is not None and not self._may_send():
             raise ConnectionAbortedError("it must not be sent now")
         self.sent = True
         await super().write_with_length(writer, content_length)

@@ -35,10 +35,6 @@ DETAILS_PATH = "/api/v1/suno/cover/record-info"
 MUSIC_PATH = "/api/v1/generate/record-info"
 
 
-def _always() -> bool:
-    return True
-
-
 class Call(NamedTuple, Generic[T_co]):
     """One request of the API, without host and key, and how to read its answer.
 
@@ -54,7 +50,8 @@ class Call(NamedTuple, Generic[T_co]):
             host.
         music_task_id: The music task it is about, if any.
         cover_task_id: The cover task it is about, if any.
-        may_send: Called at the moment the body is sent; if it returns False, the body is not.
+        may_send: Called at the moment the body is sent; if it returns False, the body is not. None
+            if it may always be.
     """
 
     target: str
@@ -65,7 +62,7 @@ class Call(NamedTuple, Generic[T_co]):
     of_covers: bool = True
     music_task_id: str | None = None
     cover_task_id: str | None = None
-    may_send: Callable[[], bool] = _always
+    may_send: Callable[[], bool] | None = None
 
     def __repr__(self) -> str:
         """Show only path and query: the body of a submit contains the token of its callback URL."""
