@@ -167,14 +167,19 @@ class Fleet:
     def _is_done(self) -> bool:
         return any(worker.has_said("ended") for worker in self._ended)
 
-    def _any(self) -> Worker | None:
-        able = [one for one in self._workers if not one.spared and one.has_said("began")]
-        return self._dice.choice(able) if able else None
+    async def _any(self) -> Worker | None:
+        """Return a worker at work, once there is one; None if the catalog was finished before."""
+        while not self._is_done():
+            able = [one for one in self._workers if not one.spared and one.has_said("began")]
+            if able:
+                return self._dice.choice(able)
+            await asyncio.sleep(0.01)
+        return None
 
     async def _kill(self) -> None:
         """Kill a worker at any moment."""
         await asyncio.sleep(self._dice.uniform(0, 0.3))
-        self._kill_one(self._any())
+        self._kill_one(await self._any())
 
     async def _kill_at_submit(self) -> None:
         """Kill a worker when a submit arrives."""
@@ -184,11 +189,11 @@ class Fleet:
             if any(arrival.kind == "submit" for arrival in arrivals[seen:]):
                 break
             await asyncio.sleep(0)
-        self._kill_one(self._any())
+        self._kill_one(await self._any())
 
     async def _kill_beginner(self) -> None:
         """Kill a worker that has opened the ledger just now."""
-        self._kill_one(self._any())
+        self._kill_one(await self._any())
         while not self._is_done():
             for worker in self._workers:
                 if worker.has_said("opened") and not worker.has_said("began"):
@@ -203,7 +208,7 @@ class Fleet:
 
     async def _freeze(self) -> None:
         """Freeze a worker until it was given up, then let it go on."""
-        worker = self._any()
+        worker = await self._any()
         if worker is None:
             return
         worker.spared = True
