@@ -12,7 +12,6 @@ nox.options.sessions = ["tests"]
 nox.options.error_on_missing_interpreters = False  # they are skipped, and nox says so
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
-WHOLE = {"3.11", "3.13", "3.15"}
 
 PYTEST = ("-m", "pytest", "--numprocesses=4", "--dist=worksteal")  # some wait while others work
 EVERY_DAY = ("tests/unit", "tests/integration")
@@ -72,16 +71,16 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def pythons(session: nox.Session) -> None:
-    """Run them on every Python that is found; the oldest measures branch coverage as well.
+    """Run the unit tests on every Python that is found.
 
-    Those between two others run the unit tests alone.
+    The oldest runs the integration tests as well, and measures branch coverage. The newest runs
+    them in `tests`, where that is the Python at hand.
     """
     session.install("-e", ".[cli]", *group("test"))
-    what = session.posargs or (EVERY_DAY if session.python in WHOLE else EVERY_DAY[:1])
     if session.python != PYTHONS[0]:
-        session.run("python", *PYTEST, *what)
+        session.run("python", *PYTEST, *(session.posargs or EVERY_DAY[:1]))
         return
-    session.run("coverage", "run", *PYTEST, *what)
+    session.run("coverage", "run", *PYTEST, *(session.posargs or EVERY_DAY))
     session.run("coverage", "report")
 
 
