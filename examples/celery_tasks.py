@@ -11,12 +11,13 @@ Install and prepare once, then start as many workers as you like::
 
 Any program adds tasks: `cover.delay("73d6128b3523a0079df10da9471017c8")`.
 
-A task may run twice, since a worker may be killed in the middle of it. The second time costs requests
-and no second cover: the API tells which cover the song has.
+A task may run twice, since a worker may be killed in the middle of it. The second time costs
+requests and no second cover: the API tells which cover the song has.
 
-Celery is synchronous, so each task has an event loop and a client of its own. It costs a process for
-each cover that is being made, a new TLS connection for each, and a first poll after 20 s, since a
-client learns how long covers take. The connection for the account's limit is kept by each process.
+Celery is synchronous, so each task has an event loop and a client of its own. It costs a process
+for each cover that is being made, a new TLS connection for each, and a first poll after 20 s
+whatever earlier covers took, since that is known to their clients. Each process keeps its
+connection for the account's limit.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Make covers in jobs of procrastinate: PostgreSQL is the queue, and any number of workers share it.
+"""Make covers in jobs of procrastinate, whose queue is in PostgreSQL.
 
 Install and prepare once, then start as many workers as you like, on any machines::
 
@@ -9,11 +9,12 @@ Install and prepare once, then start as many workers as you like, on any machine
     psql "$DATABASE_URL" -c 'CREATE TABLE covers (song text PRIMARY KEY, files jsonb NOT NULL)'
     python procrastinate_jobs.py
 
-Any program adds jobs, by `await cover.defer_async(song="73d6128b3523a0079df10da9471017c8")` inside of
-`async with app.open_async()`.
+Any program adds jobs, inside of `async with app.open_async()`::
 
-A job may run twice, since a worker may be killed in the middle of it. The second time costs requests
-and no second cover: the API tells which cover the song has.
+    await cover.defer_async(song="73d6128b3523a0079df10da9471017c8")
+
+A job may run twice, since a worker may be killed in the middle of it. The second time costs
+requests and no second cover: the API tells which cover the song has.
 """
 
 import asyncio

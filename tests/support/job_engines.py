@@ -41,9 +41,7 @@ class Engine:
         )
 
     @contextlib.asynccontextmanager
-    async def worker(
-        self, *program: str
-    ) -> AsyncGenerator[asyncio.subprocess.Process, None]:
+    async def worker(self, *program: str) -> AsyncGenerator[asyncio.subprocess.Process, None]:
         """Run a worker in a process group of its own, which is killed at the end."""
         with (self.folder / "worker.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
@@ -72,6 +70,10 @@ class Engine:
         with psycopg.connect(self.url) as connection:
             cursor = connection.execute(statement.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
+
+    def accounts_that_share_a_limit(self) -> int:
+        ((number,),) = self.rows("SELECT count(DISTINCT account) FROM suno_cover.permits")
+        return int(number)
 
     def covers(self) -> dict[str, list[str]]:
         """The files on record for each song, which must exist."""

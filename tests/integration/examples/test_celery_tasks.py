@@ -19,14 +19,13 @@ QUICK = Scenario(image_size=16, seconds=0.1)
 
 async def prepared(folder: Path, url: str, sandbox: Sandbox) -> Engine:
     """Prepare the example, with a broker that needs no server."""
-    engine = await engine_of(
-        "celery_tasks.py", folder, url, sandbox, BROKER_URL="filesystem://"
-    )
+    engine = await engine_of("celery_tasks.py", folder, url, sandbox, BROKER_URL="filesystem://")
     there = {f"data_folder_{way}": str(folder / "queue") for way in ("in", "out")}
     there["control_folder"] = str(folder / "control")
     (folder / "queue").mkdir()
     with (folder / "celery_tasks.py").open("a") as program:
         program.write(f"app.conf.broker_transport_options = {json.dumps(there)}\n")
+        program.write("app.conf.worker_lost_wait = 0.1\n")  # in place of 10 s
     return engine
 
 
@@ -53,6 +52,7 @@ async def test_a_workers_process_that_is_killed_in_a_task_leaves_it_to_another_a
 
         assert [len(files) for files in engine.covers().values()] == [2]
         assert [bill.music_task_id for bill in sandbox.journal.bills] == [song]
+        assert engine.accounts_that_share_a_limit() == 1
         assert len(sandbox.journal.of("submit")) == 2
 
 

@@ -20,12 +20,15 @@ async def main():
 asyncio.run(main())
 """
 WORKER = ("procrastinate_jobs.py",)
+SLOW, OFTEN = "concurrency=100", "fetch_job_polling_interval=0.2"  # in place of 5 s
 UNSEEN = Scenario(image_size=16, null_polls=1_000_000)
 QUICK = Scenario(image_size=16, seconds=0.1)
 
 
 async def prepared(folder: Path, url: str, sandbox: Sandbox) -> Engine:
     engine = await engine_of("procrastinate_jobs.py", folder, url, sandbox)
+    program = (folder / "procrastinate_jobs.py").read_text()
+    (folder / "procrastinate_jobs.py").write_text(program.replace(SLOW, f"{SLOW}, {OFTEN}"))
     await engine.run(*PROCRASTINATE, "schema", "--apply")
     return engine
 
@@ -58,12 +61,15 @@ async def test_a_worker_that_is_killed_in_a_job_leaves_it_to_another_and_one_bil
         engine.rows("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '31 s'")
         sandbox.scenario = QUICK
 
-        await engine.run(*PROCRASTINATE, "defer", "procrastinate_jobs.take_over", '{"timestamp": 0}')
+        await engine.run(
+            *PROCRASTINATE, "defer", "procrastinate_jobs.take_over", '{"timestamp": 0}'
+        )
         async with engine.worker(*WORKER):
             await until(lambda: statuses(engine) == {"succeeded": 1}, every=0.05)
 
         assert [len(files) for files in engine.covers().values()] == [2]
         assert [bill.music_task_id for bill in sandbox.journal.bills] == [song]
+        assert engine.accounts_that_share_a_limit() == 1
         assert len(sandbox.journal.of("submit")) == 2
 
 
