@@ -1,4 +1,8 @@
-"""Covers as tasks of Celery, by the example's own commands and a broker that is a folder."""
+"""Covers as tasks of Celery, by the example's own commands and a broker that is a folder.
+
+A folder forgets what a worker had taken that is killed as a whole, which a server of messages does
+not. So the worker's child is killed, as a system without memory does.
+"""
 
 import asyncio
 import json
