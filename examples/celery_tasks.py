@@ -27,9 +27,10 @@ import os
 import psycopg
 from celery import Celery
 
-from suno_cover_async import SharedRateLimiter, SunoCoverClient, SunoCoverError
+from suno_cover_async import ClientUsageError, SharedRateLimiter, SunoCoverClient, SunoCoverError
 
 DATABASE = os.environ["DATABASE_URL"]
+WITHOUT_DATABASE = (ClientUsageError, psycopg.OperationalError)
 app = Celery("celery_tasks", broker=os.environ["BROKER_URL"])
 app.conf.task_acks_late = True  # else a task is forgotten if its worker is killed
 app.conf.task_reject_on_worker_lost = True  # likewise, if only the worker's child is
@@ -42,10 +43,12 @@ def cover(self, song):
     """Make the cover of a song, save its images and record their paths, unless that was done."""
     try:
         asyncio.run(make(song))
-    except (SunoCoverError, psycopg.OperationalError) as error:
-        if not getattr(error, "retryable", True):  # a song that the API does not know
-            raise
+    except WITHOUT_DATABASE as error:
         raise self.retry(exc=error, countdown=60) from None
+    except SunoCoverError as error:
+        if error.retryable:
+            raise self.retry(exc=error, countdown=60) from None
+        raise  # it stays so, as for a song that the API does not know
 
 
 async def make(song):

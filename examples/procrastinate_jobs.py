@@ -24,18 +24,19 @@ import os
 import procrastinate
 import psycopg
 
-from suno_cover_async import SharedRateLimiter, SunoCoverClient
+from suno_cover_async import ClientUsageError, SharedRateLimiter, SunoCoverClient
 
 DATABASE = os.environ["DATABASE_URL"]
+WITHOUT_DATABASE = (ClientUsageError, psycopg.OperationalError)
 app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=DATABASE))
 
 
 class WhileItMaySucceed(procrastinate.BaseRetryStrategy):
-    """Run a job again after a minute where its error says that it may succeed then."""
+    """Run a job again after a minute where it may succeed then."""
 
     def get_retry_decision(self, *, exception, job):
         """Return None for an error that stays, such as a song that the API does not know."""
-        if getattr(exception, "retryable", isinstance(exception, psycopg.OperationalError)):
+        if getattr(exception, "retryable", False) or isinstance(exception, WITHOUT_DATABASE):
             return procrastinate.RetryDecision(retry_in={"minutes": 1})
         return None
 

@@ -87,7 +87,7 @@ async def engine_of(name: str, folder: Path, url: str, sandbox: Sandbox, **more:
     program = (EXAMPLES / name).read_text()
     assert COVERS in program
     quick = program.replace("SunoCoverClient(", f"SunoCoverClient({QUICK}").replace(
-        "import SharedRateLimiter", "import PollPolicy, SharedRateLimiter"
+        "import ClientUsageError", "import PollPolicy, ClientUsageError"
     )
     assert quick.count(QUICK) == 1
     (folder / name).write_text(quick)

@@ -15,7 +15,7 @@ from tests.support.job_engines import Engine, engine_of
 from tests.support.waiting import until
 
 WORKER = ("-m", "celery", "--app", "celery_tasks", "worker", "--concurrency", "1")
-QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+QUIET = ("--loglevel", "INFO", "--without-gossip", "--without-mingle", "--without-heartbeat")
 ADD = "import sys; from celery_tasks import cover; [cover.delay(song) for song in sys.argv[1:]]"
 UNSEEN = Scenario(image_size=16, null_polls=1_000_000)
 QUICK = Scenario(image_size=16, seconds=0.1)
@@ -77,3 +77,17 @@ async def test_a_task_that_is_run_again_after_its_end_asks_the_api_for_nothing(
         assert len(sandbox.journal.bills) == 2
         # What the API does not know fails at once, and for good.
         assert [one.music_task_id for one in sandbox.journal.arrivals[before:]] == ["unknown"]
+
+
+async def test_a_task_that_finds_no_shared_limit_is_run_again_later_and_sends_nothing(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with Sandbox(QUICK) as sandbox:
+        engine = await prepared(tmp_path, database_url, sandbox)
+        engine.rows("DROP TABLE suno_cover.permits")
+        await engine.run("-c", ADD, *sandbox.add_music())
+        async with engine.worker(*WORKER, *QUIET):
+            await until(lambda: "retry: Retry in 60s" in engine.log, every=0.05)
+
+        assert "ClientUsageError" in engine.log
+        assert sandbox.journal.arrivals == []

@@ -91,3 +91,19 @@ async def test_a_job_that_is_run_again_after_its_end_asks_the_api_for_nothing(
         assert len(sandbox.journal.bills) == 2
         # What the API does not know fails at once, and for good.
         assert [one.music_task_id for one in sandbox.journal.arrivals[before:]] == ["unknown"]
+
+
+async def test_a_job_that_finds_no_shared_limit_is_run_again_later_and_sends_nothing(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with Sandbox(QUICK) as sandbox:
+        engine = await prepared(tmp_path, database_url, sandbox)
+        engine.rows("DROP TABLE suno_cover.permits")
+        await defer(engine, *sandbox.add_music())
+        async with engine.worker(*WORKER):
+            again = "SELECT 1 FROM procrastinate_jobs WHERE status = 'todo' AND attempts = 1"
+
+            await until(lambda: engine.rows(again), every=0.05)
+
+        assert statuses(engine) == {"todo": 1}
+        assert sandbox.journal.arrivals == []
