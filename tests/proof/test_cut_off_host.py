@@ -18,7 +18,7 @@ from suno_cover_async import Ledger, RateLimit
 from suno_cover_async.sandbox import Sandbox, Scenario
 from tests.proof.shared_ledger import WORKER
 from tests.support import catalogs
-from tests.support.cut_off_host import GATE, host_of_its_own
+from tests.support.cut_off_host import ROUTER, host_of_its_own
 from tests.support.postgres import Server
 from tests.support.waiting import until
 
@@ -92,7 +92,7 @@ async def test_a_host_that_is_cut_off_from_the_database_submits_nothing_once_it_
             environ["PYTHONPATH"] = str(WORKER.parents[2])
             host = await stack.enter_async_context(
                 host_of_its_own(
-                    command(sandbox, url.replace("127.0.0.1", GATE), tmp_path),
+                    command(sandbox, url.replace("127.0.0.1", ROUTER), tmp_path),
                     environ,
                     api=int(sandbox.url.rpartition(":")[2]),
                     server=own_postgres,
@@ -116,7 +116,7 @@ async def test_a_host_that_is_cut_off_from_the_database_submits_nothing_once_it_
             await until(given_up_at, every=0.1, within=LONGEST)
             given_up = given_up_at()
             await until(lambda: near.end, every=0.05, within=LONGEST)
-            await host.mend()
+            await host.reconnect()
             await until(lambda: far.end, every=0.05, within=LONGEST)
 
             assert given_up is not None

@@ -1,6 +1,6 @@
 """A host of its own for a process: a network namespace, whose link to a database can be cut.
 
-The namespace has one link, to a gateway in a namespace of its own, from where a forwarder leads to
+The namespace has one link, to a router in a namespace of its own, from where a forwarder leads to
 the database's socket. The API is reached at its usual address on loopback, by a second forwarder,
 over a socket in a folder, so that it stays reachable. Run as a program, this is a forwarder.
 """
@@ -20,7 +20,7 @@ import pytest
 from tests.support.bad_disk import succeeds
 from tests.support.postgres import Server
 
-GATE = "10.77.0.1"
+ROUTER = "10.77.0.1"
 """The address of the database, as the process sees it."""
 
 # $1: python, $2: this file, $3: the folder, $4: the API's port, $5: the database's port, then its
@@ -30,20 +30,20 @@ unshare -n sleep infinity &
 host=$!
 until ! [ /proc/$host/ns/net -ef /proc/$$/ns/net ]; do sleep 0.01; done
 inside="nsenter -n -t $host"
-ip link add name gate type veth peer name uplink netns $host
-ip addr add {GATE}/24 dev gate
-ip link set gate up
+ip link add name router type veth peer name uplink netns $host
+ip addr add {ROUTER}/24 dev router
+ip link set router up
 $inside ip link set lo up
 $inside ip addr add 10.77.0.2/24 dev uplink
 $inside ip link set uplink up
 python=$1 program=$2 folder=$3 api=$4 port=$5 database=$6
 shift 6
-$python $program {GATE}:$port "$database" &
+$python $program {ROUTER}:$port "$database" &
 $inside $python $program 127.0.0.1:$api $folder/api &
-until $inside $python -c "import socket; socket.create_connection(('{GATE}', $port))" 2>/dev/null
+until $inside $python -c "import socket; socket.create_connection(('{ROUTER}', $port))" 2>/dev/null
 do sleep 0.1; done
 $inside "$@" </dev/null &
-while read word; do ip link set gate $word; done
+while read word; do ip link set router $word; done
 """
 _UNSHARE = "-n -m -p -f --kill-child --mount-proc"
 
@@ -66,7 +66,7 @@ class Host:
         """Let all packets between the host and the database be lost."""
         await self._set("down")
 
-    async def mend(self) -> None:
+    async def reconnect(self) -> None:
         await self._set("up")
 
     async def _set(self, word: str) -> None:
@@ -81,12 +81,12 @@ async def host_of_its_own(
 ) -> AsyncGenerator[Host]:
     """Run a command on a host of its own, or skip the test where that may not be made.
 
-    The database is at `GATE` and its own port there, and needs no password.
+    The database is at `ROUTER` and its own port there, and needs no password.
     """
     for options in (_UNSHARE, f"-r {_UNSHARE}"):
         # As the superuser of the machine, one without -r may use the database's socket.
         unshare = ["unshare", *options.split()]
-        if succeeds(*unshare, "sh", "-c", "ip link add name gate type veth peer name uplink"):
+        if succeeds(*unshare, "sh", "-c", "ip link add name router type veth peer name uplink"):
             break
     else:
         pytest.skip("no network of its own may be made here")
