@@ -92,7 +92,8 @@ class Transaction(Protocol):
     def give_up_silent_runs(self, run: int, /) -> None:
         """Release the tracks of other runs that were silent for too long, by the store's clock.
 
-        It does nothing while this run itself is silent, and for as long again after that.
+        It does nothing while this run itself is silent, and for as long again after that; for half
+        as long after this run began.
         """
         ...
 
