@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -12,7 +13,7 @@ import pytest
 
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger import run_steps, steps
-from suno_cover_async.ledger.entry import TrackState
+from suno_cover_async.ledger.entry import TrackState, write_columns
 from suno_cover_async.ledger.postgres.database import PostgresDatabase
 from suno_cover_async.ledger.run_steps import HeldBy
 from suno_cover_async.ledger.store import Transaction, Work
@@ -21,7 +22,7 @@ from suno_cover_async.postgres.url import DatabaseUrl
 from tests.support.canary import Search
 from tests.support.cut_proxy import CutProxy, Where, cut_proxy
 from tests.support.ledger_steps import TASK
-from tests.support.postgres import PASSWORD, Server
+from tests.support.postgres import PASSWORD, ROLE, Server
 from tests.support.shared_ledgers import Session, at_the_same_time, made, session
 
 
@@ -59,7 +60,13 @@ def prepared(one: Session) -> int:
 
 
 def submitted_step(run: int) -> Work[None]:
-    return HeldBy(run, steps.Submitted(number=1, task=TASK, run=run, base_url="https://a"))
+    """A step as that of `steps.Submitted`, but one that counts each time that it is done."""
+
+    def work(there: Transaction) -> None:
+        there.change(1, write_columns(state=TrackState.SUBMITTED, cover_task_id="c1"))
+        there.count_submit(run, adopted=False)
+
+    return HeldBy(run, work)
 
 
 def counted(one: Session, run: int) -> tuple[int, int, str]:
@@ -455,6 +462,85 @@ def test_an_error_names_the_server_and_what_to_do_and_no_password(
     search.error("failed", error)
     search.error("reason", failed.value.reason)
     assert search.hits == {}
+
+
+def test_a_paid_cover_that_is_written_again_after_a_commit_without_an_answer_counts_once(
+    url: DatabaseUrl, one: Session, proxy: CutProxy
+) -> None:
+    run = prepared(one)
+    submitted = HeldBy(run, steps.Submitted(number=1, task=TASK, run=run, base_url="https://a"))
+    with opened(through(proxy, url), jumping(100)) as database:
+        database.commit([steps.submitting(1, run)])
+        proxy.cut_at(b"COMMIT\0", "between and refuse")
+        with pytest.raises(CommitFailedError):
+            database.commit([submitted])
+        proxy.deliver()  # it took effect after all
+        proxy.accept()
+        database.commit([submitted])  # as the writer does with a fact before its next step
+
+    assert counted(one, run) == (1, 1, "submitted")
+
+
+@pytest.mark.parametrize("words", [b"set_config", b"FROM ledger", b"DELETE FROM commits"])
+def test_a_connection_that_is_lost_while_a_ledger_opens_is_made_again(
+    url: DatabaseUrl, proxy: CutProxy, words: bytes
+) -> None:
+    proxy.cut_at(words, "before")
+    with opened(through(proxy, url)) as database:
+        assert database.commit([lambda there: there.submits()]) == [0]
+
+    assert proxy.opened == 2
+
+
+def test_a_server_that_let_a_ledger_in_and_is_away_then_is_waited_for_for_60_seconds(
+    url: DatabaseUrl, proxy: CutProxy
+) -> None:
+    clock = jumping(59)
+    proxy.cut_at(b"DELETE FROM commits", "between and refuse")
+
+    with pytest.raises(LedgerError, match="cannot be used"):
+        PostgresDatabase(through(proxy, url), "test", clock=clock).open()
+
+    assert clock() == 3 * 59  # it failed at 0 s, 59 s and 118 s
+
+
+def test_a_server_that_lets_nobody_in_is_not_waited_for(url: DatabaseUrl, proxy: CutProxy) -> None:
+    def never() -> float:
+        raise AssertionError("it waits")
+
+    proxy.refuse()
+    password = DatabaseUrl.parse(url.conninfo.replace(f"//{ROLE}:", f"//{ROLE}:not-"))
+    database = DatabaseUrl.parse(f"{url.conninfo}_not")
+    for wrong in (through(proxy, url), password, database):
+        with pytest.raises(LedgerError, match="cannot be used"):
+            PostgresDatabase(wrong, "test", clock=never).open()
+
+
+def test_an_outage_is_one_warning_and_its_end_another_one(
+    url: DatabaseUrl, proxy: CutProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[str | None] = []
+
+    def clock() -> float:  # it is asked once in each attempt that fails
+        seen.append(database.trouble)
+        if len(seen) == 5:
+            proxy.accept()
+        return 0.0
+
+    database = PostgresDatabase(through(proxy, url), "test", clock=clock)
+    database.open()
+    with contextlib.closing(database), caplog.at_level(logging.WARNING):
+        proxy.cut()
+        database.commit([lambda there: there.submits()])  # made again at once: no word of that
+        assert caplog.messages == []
+        seen.clear()
+        proxy.refuse()
+        database.commit([lambda there: there.submits()])
+
+    away = "the database does not answer"
+    assert caplog.messages == [f"{away}; trying again for 60 s", "the database answers again"]
+    assert seen == [None, None, away, away, away]
+    assert database.trouble is None
 
 
 def test_a_database_without_a_server_or_a_ledger_cannot_be_opened(

@@ -122,7 +122,9 @@ def test_the_tables_hold_one_ledger_and_no_values_that_have_no_meaning(one: Sess
     for statement in (
         "INSERT INTO ledger (version) VALUES (1)",
         "UPDATE tracks SET state = 'nosuch'",
-        "UPDATE ledger SET dead_after = 0",
+        "UPDATE ledger SET dead_after = 0.99",
+        "UPDATE ledger SET dead_after = 'NaN'",
+        "UPDATE ledger SET dead_after = 'infinity'",
         "INSERT INTO tracks (music_task_id, names, titles) VALUES ('m1', '{}', '')",
     ):
         with pytest.raises(psycopg.IntegrityError):
