@@ -18,6 +18,7 @@ from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger.postgres.statements import (
     forget_old_numbers,
     has_changes,
+    last_number,
     leave_number,
     transaction,
 )
@@ -36,6 +37,10 @@ _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"  # whatever the role or the data
 # A new ledger has no statistics: a claim would read all free tracks, and sort them.
 _PLAN = "SET enable_bitmapscan = off; SET enable_sort = off"
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 2.0  # seconds between two attempts
+_FORGOT = (
+    "the database has forgotten what was committed: it was restored from a backup, or is a standby "
+    "that lagged behind"
+)
 
 
 class PostgresDatabase:
@@ -49,13 +54,27 @@ class PostgresDatabase:
     """
 
     def __init__(
-        self, url: DatabaseUrl, application: str, *, clock: Callable[[], float] = time.monotonic
+        self,
+        url: DatabaseUrl,
+        application: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        builds_on_earlier: bool = True,
     ) -> None:
-        """Set the URL; nothing is opened yet. `clock` returns the seconds that limits count in."""
+        """Set the URL; nothing is opened yet.
+
+        Args:
+            url: The URL.
+            application: What the server's list of connections shows.
+            clock: Returns the seconds that limits count in.
+            builds_on_earlier: Whether later transactions rely on the earlier ones, so that none is
+                committed once the database has forgotten one.
+        """
         self._url = url
         self._application = application
         self._clock = clock
-        self._writer, self._number = str(uuid4()), 0
+        self._builds_on_earlier = builds_on_earlier
+        self._writer, self._number, self._left = str(uuid4()), 0, 0
         self._connection: Connection | None = None
         self._failing_since: float | None = None
         self._wait = _FIRST_WAIT
@@ -112,7 +131,7 @@ class PostgresDatabase:
         # for that first, and waits for the earlier one to end: no step is done twice. The server's
         # own number of the transaction would not do: after a crash, another one may get it.
         answers: list[Any] = []
-        is_unsure = False
+        is_unsure = has_left = False
         self._number += 1
         while True:
             try:
@@ -122,7 +141,7 @@ class PostgresDatabase:
                     connection.execute("ROLLBACK")
                     break
                 answers = self._attempt_all(transaction(connection), works)
-                if not is_unsure and has_changes(connection):
+                if not is_unsure and (has_left := has_changes(connection)):
                     leave_number(connection, self._writer, self._number)
                 is_unsure = True
                 connection.execute("COMMIT")
@@ -131,6 +150,8 @@ class PostgresDatabase:
                 if not self._may_try_again(error):
                     raise CommitFailedError(error) from None
         self._succeeded()
+        if has_left:
+            self._left = self._number
         return answers
 
     def _attempt_all(self, there: Transaction, works: Sequence[Work[Any]]) -> list[Any]:
@@ -158,12 +179,21 @@ class PostgresDatabase:
             connection = connect(self._url, self._application)
             try:
                 check_version(connection, self._url)
+                self._check_memory(connection)
                 connection.execute(_PLAN)
             except BaseException:
                 connection.close()
                 raise
             self._connection = connection
         return self._connection
+
+    def _check_memory(self, connection: Connection) -> None:
+        """Raise LedgerError if the database has forgotten what was committed before.
+
+        What a run knows of its tracks, and that they are its own, is then no longer so.
+        """
+        if self._builds_on_earlier and last_number(connection, self._writer) < self._left:
+            raise LedgerError(_FORGOT)
 
     def _give_up_connection(self, error: Exception) -> None:
         """Undo the transaction; close the connection unless only another one was in the way."""

@@ -60,6 +60,12 @@ def leave_number(connection: Connection, writer: str, number: int) -> bool:
     return left.rowcount == 1
 
 
+def last_number(connection: Connection, writer: str) -> int:
+    """Return the number that a writer left last; 0 if there is none."""
+    row = connection.execute("SELECT number FROM commits WHERE writer = %s", (writer,)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def forget_old_numbers(connection: Connection) -> None:
     """Remove the numbers of writers that are surely gone."""
     connection.execute("DELETE FROM commits WHERE left_at < clock_timestamp() - interval '1 day'")

@@ -38,9 +38,12 @@ def through(proxy: CutProxy, url: DatabaseUrl) -> DatabaseUrl:
 
 @contextlib.contextmanager
 def opened(
-    url: DatabaseUrl, clock: Callable[[], float] = time.monotonic
+    url: DatabaseUrl,
+    clock: Callable[[], float] = time.monotonic,
+    *,
+    builds_on_earlier: bool = True,
 ) -> Generator[PostgresDatabase]:
-    database = PostgresDatabase(url, "test", clock=clock)
+    database = PostgresDatabase(url, "test", clock=clock, builds_on_earlier=builds_on_earlier)
     database.open()
     try:
         yield database
@@ -120,15 +123,60 @@ def test_a_steps_own_error_undoes_that_step_alone(
 def test_a_connection_that_was_dropped_is_made_again(url: DatabaseUrl, one: Session) -> None:
     with opened(url) as database:
         for _ in range(3):
-            ours = one.execute("SELECT pg_backend_pid()")[0][0]
-            one.execute(
-                "SELECT pg_terminate_backend(pid, 50000) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> %s",
-                ours,
-            )
+            drop_all_but(one)
             database.commit([lambda there: there.add_submits(1)])
 
     assert one.there.submits() == 3
+
+
+def drop_all_but(one: Session) -> None:
+    """Drop all connections to the database but this one."""
+    one.execute(
+        "SELECT pg_terminate_backend(pid, 50000) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+
+
+@pytest.mark.parametrize("forgets", ["the last", "all"])
+@pytest.mark.parametrize("where", ["", "before", "after"])
+def test_a_run_commits_nothing_once_the_database_forgot_what_it_committed(
+    url: DatabaseUrl, one: Session, proxy: CutProxy, forgets: str, where: Where | Literal[""]
+) -> None:
+    with opened(through(proxy, url)) as database:
+        database.commit([lambda there: there.add_submits(1)])
+        if where:
+            proxy.cut_at(b"COMMIT\0", where)
+        database.commit([lambda there: there.add_submits(1)])
+        database.commit([lambda there: there.submits()])
+        if forgets == "all":
+            one.execute("DELETE FROM commits")
+        else:
+            one.execute("UPDATE commits SET number = number - 1")
+        drop_all_but(one)
+
+        for _ in range(2):
+            with pytest.raises(CommitFailedError) as failed:
+                database.commit([lambda there: there.add_submits(1)])
+
+    assert one.there.submits() == 2
+    assert str(database.failed(failed.value.reason)) == (
+        f"the ledger {through(proxy, url).shown} cannot be written (the database has forgotten "
+        "what was committed: it was restored from a backup, or is a standby that lagged behind), "
+        "so nothing more is submitted; see to the server, then run again: paid covers are found "
+        "again"
+    )
+
+
+def test_single_steps_go_on_over_a_database_that_forgot_some(
+    url: DatabaseUrl, one: Session
+) -> None:
+    with opened(url, builds_on_earlier=False) as database:
+        for _ in range(2):
+            database.commit([lambda there: there.add_submits(1)])
+            one.execute("DELETE FROM commits")
+            drop_all_but(one)
+
+    assert one.there.submits() == 2
 
 
 def test_a_transaction_whose_connection_is_lost_is_redone_whole(
