@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -20,9 +21,12 @@ async def suffer(fleet: Fleet, faults: Sequence[str], *, every: int) -> None:
     arrivals = fleet.sandbox.journal.arrivals
     for fault in faults:
         wanted = len(arrivals) + fleet.dice.randint(every // 6, every)
-        while len(arrivals) < wanted and not fleet.is_done:
-            await asyncio.sleep(0.01)
+        await fleet.until(partial(_has, fleet, arrivals, wanted))
         await FAULTS[fault](fleet)
+
+
+def _has(fleet: Fleet, arrivals: Sequence[object], many: int) -> bool:
+    return fleet.is_done or len(arrivals) >= many
 
 
 def mixed(dice: Random, kills: int, freezes: int, drops: int, crashes: int) -> list[str]:
@@ -64,13 +68,15 @@ async def kill_at_submit(fleet: Fleet) -> None:
 
 async def kill_beginner(fleet: Fleet) -> None:
     """Kill a process that has opened the ledger just now."""
+    known = set(fleet.workers)
     _kill_one(fleet, await any_worker(fleet))
-    while not fleet.is_done:
-        for worker in fleet.workers:
-            if worker.has_said("opened") and not worker.has_said("began"):
-                _kill_one(fleet, worker)
-                return
-        await asyncio.sleep(0)
+
+    def beginners() -> list[Worker]:
+        return [one for one in fleet.workers if one not in known and one.has_said("opened")]
+
+    await fleet.until(lambda: fleet.is_done or beginners(), every=0.001)
+    for worker in beginners():
+        _kill_one(fleet, worker)
 
 
 def _kill_one(fleet: Fleet, worker: Worker | None) -> None:
@@ -104,8 +110,7 @@ async def freeze(fleet: Fleet) -> None:
     worker.send(signal.SIGSTOP)
     giving_up = asyncio.create_task(fleet.holds_nothing(worker))
     try:
-        while not (giving_up.done() or fleet.is_done):
-            await asyncio.sleep(0.1)
+        await fleet.until(lambda: giving_up.done() or fleet.is_done)
         if giving_up.done():
             worker.must_be_given_up = True
             fleet.figures.freezes += 1
@@ -140,8 +145,7 @@ def in_commits(fault: Fault) -> Fault:
 
     async def happen_there(fleet: Fleet) -> None:
         with contextlib.suppress(psycopg.OperationalError), fleet.gates.closed("commit"):
-            while not fleet.is_done and not await asyncio.to_thread(fleet.gates.waiting, "commit"):
-                await asyncio.sleep(0.02)
+            await fleet.until(lambda: fleet.is_done or fleet.gates.waiting("commit"))
             await fault(fleet)
 
     return happen_there

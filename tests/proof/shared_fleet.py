@@ -24,6 +24,8 @@ from tests.support.gates import Gates
 from tests.support.postgres import Server, own_server
 
 WORKER = Path(__file__).parents[1] / "support" / "catalog_worker.py"
+LIMIT = RateLimit(calls=100, seconds=2)
+SCENARIO = Scenario(seconds=0.3, image_size=16, delay=(0.0, 0.05))
 MOST_RUNS = 10  # of each process, since a run leaves tracks to the next one in a storm
 LONGEST = 3_000.0  # seconds for a catalog, after which it hangs
 
@@ -42,8 +44,8 @@ class Plan:
     """
 
     songs: int
-    limit: RateLimit = RateLimit(calls=100, seconds=2)
-    scenario: Scenario = Scenario(seconds=0.3, image_size=16, delay=(0.0, 0.05))
+    limit: RateLimit = LIMIT
+    scenario: Scenario = SCENARIO
     dead_after: float | None = 3
     scale: float = 30
     concurrency: int = 20
@@ -152,6 +154,14 @@ class Fleet:
         ((many,),) = self.execute(query, state)
         return int(many)
 
+    def held_by(self, *workers: Worker) -> list[int]:
+        """Return the numbers of the tracks that processes hold."""
+        query = """
+            SELECT tracks.number FROM suno_cover.tracks
+            JOIN suno_cover.runs ON holder = runs.number WHERE process = ANY(%s) ORDER BY 1
+        """
+        return [number for (number,) in self.execute(query, [one.pid for one in workers])]
+
     async def prepare(self) -> None:
         """Make the ledger and the catalog."""
         self.is_up.set()
@@ -220,7 +230,7 @@ class Fleet:
 
     async def until(self, condition: Callable[[], object], *, every: float = 0.05) -> None:
         """Wait for what other processes do."""
-        while not await asyncio.to_thread(condition):
+        while not await asyncio.to_thread(condition):  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(every)
 
     def kill(self, worker: Worker) -> None:

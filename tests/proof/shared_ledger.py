@@ -23,13 +23,28 @@ from random import Random
 import attrs
 
 from suno_cover_async import RateLimit
+from suno_cover_async.sandbox import Scenario
 from tests.proof import shared_faults, shared_moments, storm
-from tests.proof.shared_fleet import LONGEST, Figures, Plan, fleet
+from tests.proof.shared_fleet import Figures, Plan, fleet
 from tests.support import catalogs
 
-__all__ = ["LONGEST", "Plan", "endure", "main"]
-
 _LEFT_ALONE = 0.02  # of the storm's refusals, each of which pauses everybody
+_LOG = """
+CREATE TABLE writes (track bigint, run bigint, at timestamptz);
+CREATE FUNCTION log_write() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+    INSERT INTO public.writes VALUES (NEW.number, NEW.holder, clock_timestamp()); RETURN NEW;
+END $$;
+CREATE TRIGGER log_write AFTER UPDATE ON suno_cover.tracks FOR EACH ROW
+    WHEN (NEW.holder IS NOT NULL) EXECUTE FUNCTION log_write()
+"""
+# Until the last of the dead one's tracks had its first write of another run.
+_TAKEN_OVER = """
+SELECT max(seconds)::float8, count(*) FROM (
+    SELECT extract(epoch FROM min(at) - %s) AS seconds FROM writes
+    WHERE run NOT IN (SELECT number FROM suno_cover.runs WHERE process = %s) AND track = ANY(%s)
+    GROUP BY track
+) AS first
+"""
 
 
 def stormy(percent: float, songs: int) -> Plan:
@@ -67,6 +82,35 @@ async def endure(
         return processes.figures, processes.findings
 
 
+async def take_over(folder: Path) -> tuple[Figures, list[catalogs.Finding]]:
+    """Kill one of four processes at the usual speed, and measure when others have its tracks."""
+    plan = Plan(
+        songs=160,
+        limit=RateLimit(calls=20, seconds=10),
+        scenario=Scenario(seconds=(20, 60), image_size=16, delay=(0.0, 0.05)),
+        dead_after=None,
+        scale=1,
+        concurrency=100,
+    )
+    async with fleet(plan, folder) as processes:
+        processes.execute(_LOG)
+        finishing = asyncio.create_task(processes.finish(workers=4))
+        await processes.until(lambda: processes.count("submitted") >= 30)
+        (victim, *_) = sorted(
+            processes.workers, key=lambda one: len(processes.held_by(one)), reverse=True
+        )
+        processes.kill(victim)
+        ((killed_at,),) = processes.execute("SELECT clock_timestamp()")
+        left = processes.held_by(victim)
+        await finishing
+        ((seconds, of),) = processes.execute(_TAKEN_OVER, killed_at, victim.pid, left)
+        if of != len(left):
+            processes.found("left", [f"{of} of {len(left)}"], "were taken over")
+        processes.figures.taken_over_after = seconds
+        await asyncio.to_thread(processes.judge)
+        return processes.figures, processes.findings
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Break the processes, print the figures, and return the exit code."""
     options = catalogs.parser(__doc__)
@@ -88,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found, shown = list[catalogs.Finding](), dict[str, float]()
     with tempfile.TemporaryDirectory() as folder:
         if given.take_over:
-            figures, findings = asyncio.run(shared_moments.take_over(Path(folder)))
+            figures, findings = asyncio.run(take_over(Path(folder)))
             shown["taken_over_after"] = figures.taken_over_after
             found += findings
         if not given.no_moments:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from suno_cover_async import RateLimit
-from suno_cover_async.sandbox import Reply, Scenario
+from suno_cover_async.sandbox import Reply
 from suno_cover_async.sandbox.scenario import Kind
 from tests.proof.shared_fleet import Figures, Fleet, Plan, Worker, fleet
 from tests.support import catalogs
@@ -32,22 +32,6 @@ _HELD_PERMITS = "SELECT count(*)::integer FROM suno_cover.permits WHERE token IS
 _PERMITS = (
     "SELECT array_agg(xmin::text || coalesce(token, 0) ORDER BY number) FROM suno_cover.permits"
 )
-_LOG = """
-CREATE TABLE writes (track bigint, run bigint, at timestamptz);
-CREATE FUNCTION log_write() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
-    INSERT INTO public.writes VALUES (NEW.number, NEW.holder, clock_timestamp()); RETURN NEW;
-END $$;
-CREATE TRIGGER log_write AFTER UPDATE ON suno_cover.tracks FOR EACH ROW
-    WHEN (NEW.holder IS NOT NULL) EXECUTE FUNCTION log_write()
-"""
-# Until the last of the dead one's tracks had its first write of another run.
-_TAKEN_OVER = """
-SELECT max(seconds)::float8, count(*) FROM (
-    SELECT extract(epoch FROM min(at) - %s) AS seconds FROM writes
-    WHERE run NOT IN (SELECT number FROM suno_cover.runs WHERE process = %s) AND track = ANY(%s)
-    GROUP BY track
-) AS first
-"""
 
 
 async def hit(moment: str, folder: Path) -> tuple[Figures, list[catalogs.Finding]]:
@@ -61,35 +45,6 @@ async def hit(moment: str, folder: Path) -> tuple[Figures, list[catalogs.Finding
     async with asyncio.timeout(LONGEST), fleet(plan, folder) as processes:
         await MOMENTS[moment](processes)
         await processes.finish(workers=1)
-        await asyncio.to_thread(processes.judge)
-        return processes.figures, processes.findings
-
-
-async def take_over(folder: Path) -> tuple[Figures, list[catalogs.Finding]]:
-    """Kill one of four processes at the usual speed, and measure when others have its tracks."""
-    plan = Plan(
-        songs=160,
-        limit=RateLimit(calls=20, seconds=10),
-        scenario=Scenario(seconds=(20, 60), image_size=16, delay=(0.0, 0.05)),
-        dead_after=None,
-        scale=1,
-        concurrency=100,
-    )
-    async with fleet(plan, folder) as processes:
-        processes.execute(_LOG)
-        finishing = asyncio.create_task(processes.finish(workers=4))
-        await processes.until(lambda: processes.count("submitted") >= 30)
-        (victim, *_) = sorted(
-            processes.workers, key=lambda one: len(_held_by(processes, one)), reverse=True
-        )
-        processes.kill(victim)
-        ((killed_at,),) = processes.execute("SELECT clock_timestamp()")
-        left = _held_by(processes, victim)
-        await finishing
-        ((seconds, of),) = processes.execute(_TAKEN_OVER, killed_at, victim.pid, left)
-        if of != len(left):
-            processes.found("left", [f"{of} of {len(left)}"], "were taken over")
-        processes.figures.taken_over_after = seconds
         await asyncio.to_thread(processes.judge)
         return processes.figures, processes.findings
 
@@ -225,7 +180,7 @@ async def frozen_before_the_send(fleet: Fleet) -> None:
 
 
 def cut_in_a_commit(what: Literal["drop", "crash", "long crash"], *, done: bool) -> Moment:
-    """Return the moment that a connection is lost in a COMMIT that was done, or was not done yet."""
+    """Return the moment that a connection is lost in a COMMIT, which was done or not."""
 
     async def cut(fleet: Fleet) -> None:
         with cut_proxy(fleet.server.port) as proxy:
@@ -247,15 +202,15 @@ def cut_in_a_commit(what: Literal["drop", "crash", "long crash"], *, done: bool)
 
 
 async def long_crash_of_several(fleet: Fleet) -> None:
-    """Crash the server for an hour, as the ledger sees it; one process is back before the others."""
+    """Crash the server for an hour, by the ledger; one process is back before the others."""
     usual = fleet.sandbox.scenario
     fleet.sandbox.scenario = attrs.evolve(usual, null_polls=1_000_000)
     with cut_proxy(fleet.server.port) as early, cut_proxy(fleet.server.port) as late:
         others = [await fleet.start(port=late.port) for _ in range(2)]
         full = 2 * fleet.plan.concurrency
-        await fleet.until(lambda: len(_held_by(fleet, *others)) == full)
+        await fleet.until(lambda: len(fleet.held_by(*others)) == full)
         first = await fleet.start(port=early.port)
-        await fleet.until(lambda: len(_held_by(fleet, first)) == fleet.plan.songs - full)
+        await fleet.until(lambda: len(fleet.held_by(first)) == fleet.plan.songs - full)
         early.refuse()
         late.refuse()
         await asyncio.to_thread(fleet.server.crash)
@@ -263,10 +218,10 @@ async def long_crash_of_several(fleet: Fleet) -> None:
         fleet.figures.crashes += 1
         fleet.execute("UPDATE suno_cover.runs SET heard_at = heard_at - interval '1 hour'")
         # It claims a track again after it has looked for runs that are silent.
-        (one, *_) = _held_by(fleet, first)
+        (one, *_) = fleet.held_by(first)
         fleet.execute("UPDATE suno_cover.tracks SET holder = NULL WHERE number = %s", one)
         early.accept()
-        await fleet.until(lambda: one in _held_by(fleet, first))
+        await fleet.until(lambda: one in fleet.held_by(first))
         late.accept()
         fleet.sandbox.scenario = usual
         for worker in (first, *others):
@@ -318,15 +273,6 @@ def _sent_nothing_more(fleet: Fleet, submits: int) -> None:
     more = len(fleet.sandbox.journal.of("submit")) - submits
     if more:
         fleet.found("sent", [str(more)], "submits after it was given up")
-
-
-def _held_by(fleet: Fleet, *workers: Worker) -> list[int]:
-    """Return the numbers of the tracks that processes hold."""
-    query = """
-        SELECT tracks.number FROM suno_cover.tracks JOIN suno_cover.runs ON holder = runs.number
-        WHERE process = ANY(%s) ORDER BY 1
-    """
-    return [number for (number,) in fleet.execute(query, [worker.pid for worker in workers])]
 
 
 MOMENTS: Mapping[str, Moment] = {
