@@ -41,7 +41,7 @@ async def hit(moment: str, folder: Path) -> tuple[Figures, list[catalogs.Finding
         plan = attrs.evolve(plan, limit=RateLimit(calls=4, seconds=1))
     if moment == "long crash of several":
         # Others must be heard within this time after the outage, on a busy machine too.
-        plan = attrs.evolve(plan, dead_after=8, songs=60)
+        plan = attrs.evolve(plan, dead_after=8, songs=45)
     async with asyncio.timeout(LONGEST), fleet(plan, folder) as processes:
         await MOMENTS[moment](processes)
         await processes.finish(workers=1)
