@@ -221,7 +221,7 @@ async def long_crash_of_several(fleet: Fleet) -> None:
         (one, *_) = fleet.held_by(first)
         fleet.execute("UPDATE suno_cover.tracks SET holder = NULL WHERE number = %s", one)
         early.accept()
-        await fleet.until(lambda: one in fleet.held_by(first))
+        await fleet.until(lambda: one in fleet.held_by(first) or not fleet.held_by(*others))
         late.accept()
         fleet.sandbox.scenario = usual
         for worker in (first, *others):
