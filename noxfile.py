@@ -133,6 +133,7 @@ def wheel(session: nox.Session) -> None:
     shutil.rmtree(away, ignore_errors=True)
     shutil.copytree("tests", away / "tests")
     shutil.copy("pyproject.toml", away)
+    shutil.copytree("docs", away / "docs")
     shutil.copy("README.md", away)
     session.chdir(away)
     installed = "import suno_cover_async; assert 'site-packages' in suno_cover_async.__file__"
