@@ -16,7 +16,7 @@ import pytest
 
 from suno_cover_async import Ledger, RateLimit
 from suno_cover_async.sandbox import Sandbox, Scenario
-from tests.proof.shared_ledger import WORKER
+from tests.proof.shared_fleet import WORKER
 from tests.support import catalogs
 from tests.support.cut_off_host import ROUTER, host_of_its_own
 from tests.support.postgres import Server

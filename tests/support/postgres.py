@@ -98,16 +98,20 @@ class Server:
         login = f"{role}:{quote(PASSWORD, safe='')}"
         return f"postgresql://{login}@127.0.0.1:{port or self.port}/{database}"
 
-    def execute(self, statement: str, *values: object, database: str = "postgres") -> list[Any]:
-        """Run a statement as a superuser, committed at once, and return its rows."""
-        with psycopg.connect(
+    def connect(self, database: str) -> psycopg.Connection[Any]:
+        """Connect as a superuser; each statement commits by itself."""
+        return psycopg.connect(
             host=str(self.folder),
             port=self.port,
             user=_SUPERUSER,
             dbname=database,
             application_name="test's superuser",
             autocommit=True,
-        ) as connection:
+        )
+
+    def execute(self, statement: str, *values: object, database: str = "postgres") -> list[Any]:
+        """Run a statement as a superuser, committed at once, and return its rows."""
+        with self.connect(database) as connection:
             cursor = connection.execute(statement.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
 

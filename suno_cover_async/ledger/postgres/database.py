@@ -131,7 +131,7 @@ class PostgresDatabase:
         # for that first, and waits for the earlier one to end: no step is done twice. The server's
         # own number of the transaction would not do: after a crash, another one may get it.
         answers: list[Any] = []
-        is_unsure, has_left = False, False
+        is_unsure = has_left = False
         self._number += 1
         while True:
             try:
