@@ -52,6 +52,7 @@ PROOF = (
     "outages",
     "limit_faults",
     "shared_ledger",
+    "full_disk",
 )
 
 PROJECT = nox.project.load_toml("pyproject.toml")

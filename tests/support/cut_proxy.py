@@ -15,6 +15,7 @@ import attrs
 from tests.support.postgres import free_port
 
 _BACKEND = re.compile(rb"(K\x00\x00\x00\x0c).{4}", re.DOTALL)  # BackendKeyData: 4 bytes of it
+_VERSION = re.compile(rb"(server_version\0)\d\d")
 Where = Literal["before", "after", "between", "between and refuse"]
 
 
@@ -27,6 +28,7 @@ class CutProxy:
         port: Its own port, the same after each `accept`.
         opened: How many connections it has taken so far.
         as_pooler: Whether it tells another process than the server's, as poolers do.
+        as_version: The first two digits of the version that it tells, in place of the server's.
     """
 
     leads_to: int
@@ -34,6 +36,7 @@ class CutProxy:
     port: int = attrs.Factory(free_port)
     opened: int = 0
     as_pooler: bool = False
+    as_version: bytes = b""
     _cut_at: tuple[bytes, Where] | None = None
     _hold_request: bytes | None = None
     _hold_answer: bytes | None = None
@@ -180,6 +183,8 @@ class CutProxy:
                     writer.transport.abort()
                 if self.as_pooler:
                     block = _BACKEND.sub(rb"\1\0\0\0\0", block)
+                if self.as_version:
+                    block = _VERSION.sub(rb"\g<1>" + self.as_version, block)
                 writer.write(block)
                 await writer.drain()
 
