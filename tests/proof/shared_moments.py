@@ -217,7 +217,7 @@ async def long_crash_of_several(fleet: Fleet) -> None:
         await asyncio.to_thread(fleet.server.start)
         fleet.figures.crashes += 1
         fleet.execute("UPDATE suno_cover.runs SET heard_at = heard_at - interval '1 hour'")
-        # It claims a track again after it has looked for runs that are silent.
+        # Before it claims this track again, it gives up whoever has been silent for too long.
         (one, *_) = fleet.held_by(first)
         fleet.execute("UPDATE suno_cover.tracks SET holder = NULL WHERE number = %s", one)
         early.accept()

@@ -1,7 +1,7 @@
 """Barriers in a ledger's tables: whoever comes to a closed one waits inside of its statement.
 
-A barrier is a trigger that waits for an advisory lock. So a test has a process stand still at a chosen
-step of its work, without a word in that process's own code.
+A barrier is a trigger that waits for an advisory lock. So a test has a process stand still at a
+chosen step of its work, without a word in that process's own code.
 """
 
 import contextlib
@@ -67,7 +67,7 @@ class Barriers:
             yield
 
     def waiting(self, place: Place) -> list[int]:
-        """Return the processes at work that wait at a barrier, or 0 for those that limit requests."""
+        """Return the processes at work that wait at one, or 0 for those that limit requests."""
         found = self._server.execute(_WAITING, _number(place), database=self._database)
         words = [str(name).split()[-1] for (name,) in found]
         return [int(word) if word.isdigit() else 0 for word in words]
