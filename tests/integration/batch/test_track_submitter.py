@@ -279,6 +279,8 @@ async def test_a_run_that_stood_still_sends_no_submit_until_the_ledger_heard_of_
 
         assert isinstance(outcome, Covered)
         assert ledger.asked == 3
-        assert caplog.text.count("the ledger has not answered lately, so nothing was submitted") == 2
+        assert (
+            caplog.text.count("the ledger has not answered lately, so nothing was submitted") == 2
+        )
         assert len(sandbox.journal.of("submit")) == 1
         assert billed(sandbox) == {song: 1}
