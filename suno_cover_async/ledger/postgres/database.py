@@ -15,6 +15,7 @@ import psycopg
 
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger.postgres.statements import (
+    Places,
     forget_old_numbers,
     has_changes,
     leave_number,
@@ -50,6 +51,7 @@ class PostgresDatabase:
         self._clock = clock
         self._writer, self._number = str(uuid4()), 0
         self._connection: Connection | None = None
+        self._places: Places = {}
         self._failing_since: float | None = None
         self._hurried = threading.Event()
 
@@ -101,7 +103,7 @@ class PostgresDatabase:
                 if is_unsure and not leave_number(connection, self._writer, self._number):
                     connection.execute("ROLLBACK")
                     break
-                answers = self._attempt_all(transaction(connection), works)
+                answers = self._attempt_all(transaction(connection, places=self._places), works)
                 if not is_unsure and has_changes(connection):
                     leave_number(connection, self._writer, self._number)
                 is_unsure = True
