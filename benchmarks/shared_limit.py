@@ -2,16 +2,16 @@
 
 Four processes with a `SharedRateLimiter` on one file, or with `--where database` in a PostgreSQL
 database, make `--requests` (400) requests against a sandbox that counts 20 requests in any
-`--seconds` (10) strictly, and takes up to a fiftieth of that to answer: evenly loaded, one busy and
-three idle, one after the other, and with one killed in the middle of a burst. The figures are the
-server's: how many it refused, and which share of the limit it saw used, the first 20 requests left
-out, since an idle account may burst.
+`--seconds` (10) strictly. Up to a fiftieth of that is the way there, and the way back. They are
+evenly loaded, one busy and three idle, one after the other, and with one killed in the middle of a
+burst. The figures are the server's: how many it refused, and which share of the limit it saw used,
+the first 20 requests left out, since an idle account may burst.
 
 Bias: taking a permit takes a few milliseconds, and starting a process 0.2 to 0.5 s; neither scales,
-so with shorter windows the shares are smaller. A window is kept 0.5 % longer than it is, and begins
-with the answer, a hundredth of it later on the average: 98.5 % is the most. The unanswered requests
-of a killed process, 20 at most, hold their permits for 2.1 windows, as long as they may still reach
-the server; so 22 requests of a run may be missing.
+so with shorter windows the shares are smaller. A permit is back a window, kept 0.5 % longer than it
+is, after the answer, which comes after 2 % of it on the average: 97.6 % is the most. The unanswered
+requests of a killed process, 20 at most, hold their permits for 2.1 windows, as long as they may
+still reach the server; so 22 requests of a run may be missing.
 
 Exits with 1 when a request was refused, or less than 95 % of the limit was used; with one killed,
 of what those permits leave of it.
