@@ -1,12 +1,12 @@
 """How fast is a ledger in PostgreSQL: taking a catalog in, and claiming 20 tracks?
 
-A server of its own has the usual settings and syncs each commit. A process takes a catalog in, whose
-ids are in no order, and covers its first 100 tracks. Then one process, and four at once, claim
-tracks by 20 as a run does. Then a tenth of the tracks is finished, in the order of the catalog,
-while nothing is vacuumed; and the same is measured again. That tenth goes through the changes of a
-run's steps by statements for 1,000 tracks each, since the steps themselves would take hours for
-1,000,000; rows and entries of indexes are those that the steps leave. Last, a process covers ten
-times as many tracks as the first, and has no more memory than that (VmHWM, of Linux).
+A server of its own has the usual settings and syncs each commit. A process takes a catalog in,
+whose ids are in no order, and covers its first 100 tracks. Then one process, and four at once,
+claim tracks by 20 as a run does. Then a tenth of the tracks is finished, in the order of the
+catalog, while nothing is vacuumed; and the same is measured again. That tenth goes through the
+changes of a run's steps by statements for 1,000 tracks each, since the steps themselves would take
+hours for 1,000,000; rows and entries of indexes are those that the steps leave. Last, a process
+covers ten times as many tracks as the first, and has no more memory than that (VmHWM, of Linux).
 
 Bias: the server is on this machine, so no network is between, and it shares the CPUs.
 
