@@ -54,6 +54,7 @@ PROOF = (
     "outages",
     "limit_faults",
     "shared_ledger",
+    "full_disk",
 )
 
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -135,6 +136,7 @@ def wheel(session: nox.Session) -> None:
     shutil.rmtree(away, ignore_errors=True)
     shutil.copytree("tests", away / "tests")
     shutil.copy("pyproject.toml", away)
+    shutil.copytree("docs", away / "docs")
     shutil.copy("README.md", away)
     session.chdir(away)
     installed = "import suno_cover_async; assert 'site-packages' in suno_cover_async.__file__"

@@ -37,7 +37,7 @@ def find(file: Path, entry: LedgerEntry, ledger: Path | None) -> Path:
 
     Raises:
         ArtworkError: It is at neither place; the message names the machine that saved it, if that
-            is another one.
+            is another one, or else the folder where it is missing.
     """
     places = [file] if ledger is None else [file, ledger.parent / file]
     for place in places:
@@ -47,4 +47,7 @@ def find(file: Path, entry: LedgerEntry, ledger: Path | None) -> Path:
     if entry.saved_on and entry.saved_on != platform.node():
         machine = printable(entry.saved_on, 80)
         words += f"; it was saved on {machine}: run this command there, or copy its folder here"
+    elif not file.is_absolute():
+        folders = dict.fromkeys(printable(str(place.absolute().parent)) for place in places)
+        words += f"; it is not in {' or '.join(folders)}: run this command where the batch ran"
     raise ArtworkError(words)

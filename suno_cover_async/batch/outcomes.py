@@ -89,8 +89,11 @@ class Progress(Record):
         in_flight: Being submitted, waited for or saved at this moment.
         billed: Submits of this run that the API accepted as new.
         adopted: Submits of this run that returned a cover task which existed already.
-        possibly_billed: A submit may have been sent, and its result is not known. This number is
-            brought up to date only at the start and at the end of a run.
+        possibly_billed: A submit may have been sent, and its result is not known, in this run or
+            an earlier one; without what other runs hold. This number is brought up to date only at
+            the start and at the end of a run.
+        other_runs: Other runs at work with the ledger, where several may be; brought up to date as
+            that number is.
     """
 
     total: int = 0
@@ -100,6 +103,7 @@ class Progress(Record):
     billed: int = 0
     adopted: int = 0
     possibly_billed: int = 0
+    other_runs: int = 0
 
     @property
     def left(self) -> int:

@@ -42,6 +42,8 @@ class CatalogPlan(Record):
         credits_used: Credits that earlier runs of the ledger used, where both balances are known.
             They may include the account's other spending.
         credits_covers: The covers that these credits were measured over; 0 if nothing is known.
+        other_hosts: The hosts of the other runs that are at work with the ledger, one for each run.
+            They do a part of all that is counted here.
     """
 
     total: int
@@ -58,6 +60,7 @@ class CatalogPlan(Record):
     max_covers: int | None
     credits_used: float
     credits_covers: int
+    other_hosts: tuple[str, ...] = ()
 
     @property
     def to_submit(self) -> int:
@@ -127,6 +130,8 @@ async def plan_catalog(
         if retry_failed:
             await copy.retry_failed()
         found = await copy.outlook()
+    there = Ledger(ledger)
+    others = () if there.path is not None else await there.holders()
     totals, state = found.totals, TrackState
     return CatalogPlan(
         total=sum(totals.values()),
@@ -143,4 +148,5 @@ async def plan_catalog(
         max_covers=limit,
         credits_used=found.credits_used,
         credits_covers=found.credits_covers,
+        other_hosts=tuple(one.host for one in others if not one.has_ended),
     )

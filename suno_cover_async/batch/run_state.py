@@ -50,7 +50,9 @@ class RunState:
         progress.total = sum(found.values())
         progress.done = found[state.SAVED] + (0 if saves_images else found[state.COVERED])
         progress.failed = found[state.FAILED] + found[state.ATTENTION]
-        progress.possibly_billed = found[state.SUBMITTING]
+        others = await self._ledger.others_at_work()
+        progress.other_runs = others.runs
+        progress.possibly_billed = max(0, found[state.SUBMITTING] - others.submitting)
 
     @contextmanager
     def doing(self, step: Step, entry: LedgerEntry) -> Generator[None]:

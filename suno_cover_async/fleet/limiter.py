@@ -16,6 +16,7 @@ from functools import partial
 from suno_cover_async.errors import ClientUsageError
 from suno_cover_async.fleet.permits import permits_at
 from suno_cover_async.policies import RateLimit
+from suno_cover_async.postgres.url import DatabaseUrl, is_postgres_url
 from suno_cover_async.resilience.limiter import Limiter, Permit
 from suno_cover_async.resilience.rate_limiter import WINDOW
 
@@ -84,17 +85,29 @@ class SharedRateLimiter(Limiter):
         self._usable = max(_USABLE_SECONDS, self._window / 10)
         lease = self._usable + 2 * self._window
         self._permits = permits_at(where, self.rate_limit, lease, clock)
+        self._shown = DatabaseUrl.parse(str(where)).shown if is_postgres_url(where) else where
         self._clock = clock
         self._account = ""
         self._is_taking = False
         self._none_free = False
         self._failing_since: float | None = None
+        self._trouble: str | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._held: set[int] = set()  # the tokens of permits that are taken and not returned
         self._renewal: asyncio.TimerHandle | None = None
         self._steps = deque[Callable[[], None]]()  # to be taken in a thread
         self._is_writing = False
         self._lock = threading.RLock()  # a coroutine that is collected meanwhile takes it again
+
+    def __repr__(self) -> str:
+        """Show the path, or the URL without its password, and the limit."""
+        calls, seconds = self.rate_limit.calls, self.rate_limit.seconds
+        return f"SharedRateLimiter({str(self._shown)!r}, calls={calls}, seconds={seconds:g})"
+
+    @property
+    def trouble(self) -> str | None:
+        """What hinders it for the moment, such as a database that does not answer; else None."""
+        return self._trouble
 
     @property
     def busy(self) -> bool:
@@ -189,7 +202,10 @@ class SharedRateLimiter(Limiter):
         if error is not None:
             self._failed(error)
             return
-        self._failing_since = None
+        if self._trouble is not None:
+            is_away = self._trouble.startswith("the database")
+            _log.warning("%s again", "the database answers" if is_away else "the limit is shared")
+        self._failing_since = self._trouble = None
         token, seconds, moment = work.result()
         if not token:
             self._none_free = True
@@ -210,11 +226,13 @@ class SharedRateLimiter(Limiter):
         if self._permits.may_pass(error):
             if self._failing_since is None:
                 self._failing_since = now
-                _log.warning("%s; no request is sent meanwhile", problem)
+                self._trouble = self._permits.in_short(error)
+                _log.warning("%s; trying again for %.0f s", self._trouble, _LONGEST_FAILURE)
+                _log.info("%s", problem)
             if now - self._failing_since < _LONGEST_FAILURE:
                 self._try_again(_TRY_AGAIN_SECONDS)
                 return
-        self._failing_since = None
+        self._failing_since = self._trouble = None
         while (place := self._next_caller()) is not None:
             place.set_exception(ClientUsageError(problem))
 
@@ -290,6 +308,6 @@ class SharedRateLimiter(Limiter):
         """Serve another event loop; the leases of permits in flight in the last one end."""
         super()._move(loop)
         self._is_taking = False
-        self._failing_since = None
+        self._failing_since = self._trouble = None
         self._held = set()
         self._renewal = None

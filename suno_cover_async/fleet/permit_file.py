@@ -148,6 +148,8 @@ class PermitFile:
         """Return what is wrong with the file, and what to do."""
         return self.unusable(self._path, error)
 
+    in_short = problem
+
     @staticmethod
     def unusable(path: Path, error: BaseException) -> str:
         """Return what is wrong with a file that could not be opened, and what to do."""

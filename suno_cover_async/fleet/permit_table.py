@@ -12,7 +12,7 @@ from typing import ClassVar, TypeVar
 
 from suno_cover_async.policies import RateLimit
 from suno_cover_async.postgres.connection import Connection, connect
-from suno_cover_async.postgres.failures import is_passing, problem
+from suno_cover_async.postgres.failures import in_short, is_passing, problem
 from suno_cover_async.postgres.url import DatabaseUrl
 
 T = TypeVar("T")
@@ -193,6 +193,10 @@ class PermitTable:
         if isinstance(error, OtherLimitError):
             return str(error)
         return problem("shared rate limit", self._url, error, "read and write the tables")
+
+    def in_short(self, error: BaseException) -> str:
+        """Return in a few words what an error that may pass means, without a secret."""
+        return str(error) if isinstance(error, OtherLimitError) else in_short(error)
 
     def _step(self, step: Callable[[Connection], T]) -> T:
         """Take a step over this process's connection; if it was lost meanwhile, over a new one."""

@@ -42,14 +42,16 @@ class Account:
         return self.key.fingerprint(self.host.name)
 
     def refused(self, error: RateLimitError, acquired_at: float) -> None:
-        """Pause all requests of the account after a refusal."""
+        """Pause all requests of the account after a refusal, with one warning for each pause."""
         now = asyncio.get_running_loop().time()
+        is_new = acquired_at >= self.backpressure.until
         until = self.backpressure.refused(
             acquired_at=acquired_at, now=now, retry_after=error.retry_after
         )
         for limiter in (self.limiter, self.poll_limiter):
             limiter.pause(until)
-        _log.warning("called too often (%s); all requests paused for %.1f s", error, until - now)
+        level = logging.WARNING if is_new else logging.DEBUG
+        _log.log(level, "called too often (%s); all requests paused for %.1f s", error, until - now)
 
 
 def account_of(

@@ -83,11 +83,16 @@ class Ledger(Recorder):
         else:
             self._path = None if path is None else Path(path)
             super().__init__(SqliteStore(self._path))
+        self._shown = None if path is None else self.name
         self._is_open = False
         self._leased = False
         self._writer: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._heartbeat: Heartbeat | None = None
+
+    def __repr__(self) -> str:
+        """Show the path, or the URL without its password."""
+        return f"Ledger({self._shown!r})"
 
     @classmethod
     def copy_of(cls, path: str | os.PathLike[str]) -> Self:
@@ -113,7 +118,8 @@ class Ledger(Recorder):
             LedgerError: Another process holds it (the message says which), or the file is no
                 ledger, has a newer version, is damaged, or cannot be written. The file is never
                 replaced by a new one. Or the database has no ledger, or one of another version, or
-                cannot be reached, or gives the role no rights on it.
+                cannot be reached, or gives the role no rights on it. A database that has let this
+                process in once is tried again for up to 60 s, if the connection is lost.
         """
         if self._is_open:
             raise LedgerError(f"the ledger {self.name} is open already")
@@ -194,6 +200,11 @@ class Ledger(Recorder):
         return self._path
 
     @property
+    def trouble(self) -> str | None:
+        """Return what hinders a database for the moment, while it is tried again; else None."""
+        return self._store.trouble
+
+    @property
     def unwritten(self) -> tuple[CoverTask, ...]:
         """Return cover tasks that the API accepted and that a failed commit did not write."""
         works = map(work_of, self._store.unwritten)
@@ -254,7 +265,7 @@ class Ledger(Recorder):
         self._leased = True
         try:
             begun = await self._store.do(run_steps.begin_run(account, self.name))
-            self._run = begun.number
+            self._run, self._has_worked = begun.number, False
             if begun.foreign:
                 _log.warning(
                     "%d tracks of the ledger %s belong to other accounts and are left to their "
@@ -269,7 +280,7 @@ class Ledger(Recorder):
                     yield
                 finally:
                     with contextlib.suppress(LedgerError):  # no later step needs it
-                        await self._store.do(run_steps.end_run(self._run))
+                        await self.end_run()
         finally:
             self._leased = False
             self._heartbeat = None

@@ -11,7 +11,7 @@ from typing import TypeVar
 from suno_cover_async.ledger import run_steps, steps
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState
 from suno_cover_async.ledger.reader import LedgerReader
-from suno_cover_async.ledger.run_steps import Intake
+from suno_cover_async.ledger.run_steps import Intake, Others
 from suno_cover_async.ledger.steps import Outlook, Totals
 from suno_cover_async.ledger.store import Store, Work
 from suno_cover_async.models import CoverDetails, CoverTask, Track
@@ -30,13 +30,15 @@ class Recorder(LedgerReader):
         """Record into this store, as no run yet."""
         super().__init__(store)
         self._run = 0
+        self._has_worked = False  # whether the run may have added, held or changed anything
 
     def end_run(self) -> "asyncio.Future[None]":
         """Release what this run holds, but for tracks with a submit that may be on its way.
 
-        A lease does so at its end; this is for a process that ends before.
+        A lease does so at its end; this is for a process that ends before. A run that was refused,
+        or had nothing to do, is forgotten.
         """
-        return self._store.do(run_steps.end_run(self._run))
+        return self._store.do(run_steps.end_run(self._run, has_worked=self._has_worked))
 
     def note_balance(
         self, *, before: float | None = None, after: float | None = None
@@ -44,6 +46,7 @@ class Recorder(LedgerReader):
         """Record the account's credits before or after the latest run, where known."""
         columns = {"balance_before": before, "balance_after": after}
         known = {name: value for name, value in columns.items() if value is not None}
+        self._has_worked = True
         return self._store.do(steps.change_run(self._run, **known))
 
     def outlook(self) -> "asyncio.Future[Outlook]":
@@ -53,6 +56,10 @@ class Recorder(LedgerReader):
     def count(self) -> "asyncio.Future[Totals]":
         """Return the number of music tasks in each state."""
         return self._store.do(steps.count)
+
+    def others_at_work(self) -> "asyncio.Future[Others]":
+        """Return what other runs are at work."""
+        return self._store.do(run_steps.others(self._run))
 
     def begin_intake(self, fingerprint: str | None) -> "asyncio.Future[Intake]":
         """Begin to work on a catalog, and return what to do about adding it.
@@ -88,7 +95,7 @@ class Recorder(LedgerReader):
             TypeError: A column's value has no form in JSON.
             ValueError: Columns are nested too deeply.
         """
-        return self._do(steps.take_in(tracks))
+        return self._noted(self._do(steps.take_in(tracks)))
 
     def took_in(self, fingerprint: str | None) -> "asyncio.Future[None]":
         """Record that a catalog was added completely."""
@@ -119,11 +126,11 @@ class Recorder(LedgerReader):
         They are of the first of these states that has any. Each is returned once in a run, unless
         it is released.
         """
-        return self._do(run_steps.claim(states, self._run, limit))
+        return self._noted(self._do(run_steps.claim(states, self._run, limit)))
 
     def claim_unsaved(self, limit: int) -> "asyncio.Future[list[LedgerEntry]]":
         """Hold covers whose images are not saved and return them, oldest first."""
-        return self._do(run_steps.claim_unsaved(self._run, limit))
+        return self._noted(self._do(run_steps.claim_unsaved(self._run, limit)))
 
     def others_hold(self, states: Iterable[TrackState]) -> "asyncio.Future[bool]":
         """Return whether other runs work on entries in these states that may come to this one."""
@@ -197,10 +204,20 @@ class Recorder(LedgerReader):
         """
         return self._fact(steps.ended(entry.number, self._run, state, error, task_known=task_known))
 
+    def _noted(self, step: "asyncio.Future[T]") -> "asyncio.Future[T]":
+        """Note that the run has worked, unless the step found nothing."""
+
+        def note(step: "asyncio.Future[T]") -> None:
+            self._has_worked |= step.cancelled() or bool(not step.exception() and step.result())
+
+        step.add_done_callback(note)
+        return step
+
     def _do(self, work: Work[T]) -> "asyncio.Future[T]":
         """Queue a step of this run, which does nothing once the run was given up."""
         return self._store.do(run_steps.HeldBy(self._run, work))
 
     def _fact(self, work: Work[T]) -> "asyncio.Future[T]":
         """Queue a step that states a fact: it is repeated if its commit fails."""
+        self._has_worked = True
         return self._store.do(run_steps.HeldBy(self._run, work), keep=True)

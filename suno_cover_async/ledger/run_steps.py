@@ -90,10 +90,41 @@ def begin_run(account: str, ledger: str) -> Work[Begun]:
     return work
 
 
-def end_run(run: int) -> Work[None]:
-    """Record that a run ended, and release its tracks."""
+def end_run(run: int, *, has_worked: bool = True) -> Work[None]:
+    """Record that a run ended, and release its tracks; forget one that was refused, or had no work.
+
+    Args:
+        run: The run.
+        has_worked: Whether it may have added or held a track.
+    """
     ended_at = datetime.now(UTC).timestamp()
+    if not has_worked:
+        return lambda there: there.drop_run(run)
     return lambda there: there.end_run(run, ended_at)
+
+
+@attrs.frozen(kw_only=True)
+class Others:
+    """The other runs at work with a ledger.
+
+    Attributes:
+        runs: How many there are.
+        submitting: How many tracks they and runs that ended hold with a submit that may be on its
+            way.
+    """
+
+    runs: int
+    submitting: int
+
+
+def others(run: int) -> Work[Others]:
+    """Return the other runs at work."""
+
+    def work(there: Transaction) -> Others:
+        at_work = [one for one in there.holders() if one["run"] != run and not one["has_ended"]]
+        return Others(runs=len(at_work), submitting=there.others_submitting(run))
+
+    return work
 
 
 def beat(run: int) -> Work[None]:

@@ -86,6 +86,10 @@ class Statements(ABC):
         """Change columns of a run."""
         self._update("runs", number, columns)
 
+    def drop_run(self, number: int) -> None:
+        """Remove a run that held no track."""
+        self.execute("DELETE FROM runs WHERE number = ?", (number,))
+
     def count_submit(self, number: int, *, adopted: bool) -> None:
         """Count a submit that a run made."""
         counted = "adopted" if adopted else "submitted"
@@ -95,6 +99,15 @@ class Statements(ABC):
     def runs(self, limit: int) -> list[Row]:
         """Return the latest runs, the latest first."""
         return self.rows(RUN_COLUMNS, "FROM runs ORDER BY number DESC LIMIT ?", limit)
+
+    def has_task(self, number: int, cover_task_id: str) -> bool:
+        """Return whether a track is submitted, with this cover task."""
+        where = "number = ? AND state = 'submitted' AND cover_task_id = ?"
+        (found,) = self.execute(
+            f"SELECT count(*) FROM tracks WHERE {where}",  # noqa: S608 - a constant of ours
+            (number, cover_task_id),
+        ).fetchone()
+        return bool(found)
 
     def counts(self) -> list[tuple[object, int, int]]:
         """Return each state, the count of its tracks, and the number of the first of them."""

@@ -234,7 +234,8 @@ class Submitted:
     """The step that records a cover task, which is paid for.
 
     It is a class, so that `Ledger.unwritten` can list the tasks of steps that were not written. It
-    reads nothing of the row: a fact that costs money is written even if the row is damaged.
+    reads no value of the row: a fact that costs money is written even if the row is damaged. One
+    that was written already, by a commit whose answer was lost for too long, is not counted again.
     """
 
     number: int
@@ -244,6 +245,8 @@ class Submitted:
 
     def __call__(self, there: Transaction) -> None:
         """Write the task, count the submit, and record the base URL that accepted it."""
+        if there.has_task(self.number, self.task.cover_task_id):
+            return
         there.change(
             self.number,
             write_columns(

@@ -21,11 +21,9 @@ class Transaction(Protocol):
     """
 
     def take_account(self, account: str, /) -> bool:
-        """Make the ledger this account's, if it belongs to none.
+        """Make the ledger this account's, if it is none's; return whether the account may use it.
 
-        Returns:
-            Whether a run of this account may use the ledger. A store that keeps an account for each
-            track always returns True.
+        A store that keeps an account for each track always returns True.
         """
         ...
 
@@ -94,7 +92,8 @@ class Transaction(Protocol):
     def give_up_silent_runs(self, run: int, /) -> None:
         """Release the tracks of other runs that were silent for too long, by the store's clock.
 
-        It does nothing while this run itself is silent, and for as long again after that.
+        It does nothing while this run itself is silent, and for as long again after that; for half
+        as long after this run began.
         """
         ...
 
@@ -143,7 +142,18 @@ class Transaction(Protocol):
         ...
 
     def others_hold(self, states: Sequence[str], run: int, /) -> bool:
-        """Return whether other runs work on tracks in these states that this run might take."""
+        """Return whether this run might later take tracks in these states that others work on.
+
+        What is held in the name of no run at work comes free.
+        """
+        ...
+
+    def others_submitting(self, run: int, /) -> int:
+        """Return how many tracks other runs hold with a submit that may be on its way."""
+        ...
+
+    def drop_run(self, number: int) -> None:
+        """Remove a run that held no track; its number may be given to the next one."""
         ...
 
     def change_run(self, number: int, columns: Mapping[str, Plain]) -> None:
@@ -156,6 +166,10 @@ class Transaction(Protocol):
 
     def runs(self, limit: int) -> Sequence[Row]:
         """Return the latest runs, the latest first."""
+        ...
+
+    def has_task(self, number: int, cover_task_id: str) -> bool:
+        """Return whether a track is submitted, with this cover task."""
         ...
 
     def counts(self) -> Sequence[tuple[object, int, int]]:
@@ -175,11 +189,7 @@ class Transaction(Protocol):
         ...
 
     def track(self, number: int) -> Row:
-        """Return a track by its number.
-
-        Raises:
-            LedgerError: It is gone, so another program wrote to the ledger.
-        """
+        """Return a track by its number; raise LedgerError if another program removed it."""
         ...
 
     def find(self, music_task_id: str) -> Row:
@@ -187,11 +197,7 @@ class Transaction(Protocol):
         ...
 
     def add(self, tracks: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
-        """Add waiting tracks, given as music task and names, in order.
-
-        Returns:
-            Those of `tracks` that were not added, since their music task was known, in order.
-        """
+        """Add waiting tracks, given as music task and names, in order; return the known ones."""
         ...
 
     def change(self, number: int, columns: Mapping[str, Plain]) -> None:
@@ -207,11 +213,7 @@ class Transaction(Protocol):
         ...
 
     def add_submits(self, many: int, at_most: int | None = None) -> bool:
-        """Add to the number of submits that were started, unless it would be above `at_most`.
-
-        Returns:
-            Whether it was added.
-        """
+        """Add to the number of submits, if that is at most `at_most`; return whether it was."""
         ...
 
     def pairs(self, decisions: Sequence[str], search: str, after: int, limit: int) -> Sequence[Row]:
@@ -230,10 +232,8 @@ class Transaction(Protocol):
     ) -> bool:
         """Record a choice, in one statement, if the one that stands has this revision.
 
-        A choice about another cover task of the same track does not stand.
-
-        Returns:
-            Whether it was recorded.
+        A choice about another cover task of the same track does not stand. It returns whether the
+        choice was recorded.
         """
         ...
 
@@ -272,6 +272,11 @@ class Store(Protocol):
     @property
     def name(self) -> str:
         """Return the name for messages."""
+        ...
+
+    @property
+    def trouble(self) -> str | None:
+        """Return what hinders the storage for the moment, while it is tried again."""
         ...
 
     @property

@@ -46,6 +46,11 @@ class Database(Protocol):
         """Close the connection, and release the lock of the ledger if it has one."""
         ...
 
+    @property
+    def trouble(self) -> str | None:
+        """Return what hinders the storage for the moment, while it is tried again."""
+        ...
+
 
 class CommitFailedError(Exception):
     """A transaction failed for a reason that is not a step's own error."""
@@ -85,6 +90,11 @@ class Writer:
         self._trouble: Exception | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="suno-cover-ledger")
         self.unwritten: tuple[Work[object], ...] = ()
+
+    @property
+    def trouble(self) -> str | None:
+        """Return what hinders the database for the moment, while it is tried again."""
+        return self._database.trouble
 
     def do(self, work: Work[T], *, keep: bool) -> "asyncio.Future[T]":
         """Queue a step, as `store.Store.do` documents."""
@@ -151,6 +161,11 @@ class WrittenStore(ABC):
     async def _off_the_loop(self, act: Callable[[], None]) -> None:
         """Call what may block."""
         await in_thread(act)
+
+    @property
+    def trouble(self) -> str | None:
+        """Return what hinders the storage for the moment; may be called in any thread."""
+        return None if self._writer is None else self._writer.trouble
 
     @property
     def unwritten(self) -> tuple[Work[object], ...]:

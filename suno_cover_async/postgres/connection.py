@@ -15,6 +15,8 @@ except ImportError as _error:
 from suno_cover_async.postgres.url import DatabaseUrl
 
 Connection = psycopg.Connection[TupleRow]
+NotLetInError = psycopg.errors.SqlclientUnableToEstablishSqlconnection
+"""No connection was made: the driver's errors for that do not differ from those for a lost one."""
 
 OLDEST_SERVER = 130_000
 """The oldest version of PostgreSQL that has what we use, as `server_version` counts."""
@@ -66,11 +68,15 @@ def connect(url: DatabaseUrl, application: str, *, may_be_pooled: bool = False) 
 
     Raises:
         psycopg.NotSupportedError: A pooler is between this process and the server.
-        psycopg.OperationalError: The server cannot be reached, or refuses.
+        NotLetInError: The server cannot be reached, or refuses.
+        psycopg.OperationalError: The connection was lost after it had been made.
         psycopg.ProgrammingError: The driver cannot use the URL.
     """
+    failed: psycopg.Error
     try:
         connection = psycopg.connect(_conninfo(url, application), autocommit=True)
+    except psycopg.OperationalError as error:
+        failed = NotLetInError(url.hide(str(error)))
     except psycopg.Error as error:
         failed = type(error)(url.hide(str(error)))
     except UnicodeError:

@@ -5,14 +5,18 @@ It must not know what a transaction was about.
 
 import psycopg
 
+from suno_cover_async.common.text import printable
 from suno_cover_async.postgres.url import DatabaseUrl
 
 _NOT_MADE = ("42P01", "42703", "3F000")  # no such table, column or schema
 _CONFLICTS = ("40001", "40P01", "55P03")  # serialization, deadlock, a lock not granted in time
-_PASSING = (
+_AWAY = (
     "08",  # the connection failed
-    "53",  # the server lacks memory, disk or connections
     *("57P01", "57P02", "57P03"),  # the server shuts down or starts, or a person ended the session
+)
+_PASSING = (
+    *_AWAY,
+    "53",  # the server lacks memory, disk or connections
     "57P05",  # the server ended a session that was idle
     "25P03",  # the server ended a session that stood still in a transaction
     "25006",  # the server became a standby that refuses to write
@@ -27,6 +31,14 @@ def is_passing(error: BaseException) -> bool:
     if error.sqlstate is None:  # the connection was lost, or could not be made
         return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     return error.sqlstate.startswith(_PASSING) or is_conflict(error)
+
+
+def in_short(error: BaseException) -> str:
+    """Return in a few words what hinders a database for the moment, without a secret."""
+    state = error.sqlstate if isinstance(error, psycopg.Error) else None
+    if state is None or state.startswith(_AWAY):
+        return "the database does not answer"
+    return f"the database cannot work ({printable(reason_of(error), 80)})"
 
 
 def is_conflict(error: BaseException) -> bool:

@@ -56,6 +56,11 @@ class Limiter(ABC):
         self._generation = 0
 
     @property
+    def trouble(self) -> str | None:
+        """What hinders the limiter itself for the moment, while it is tried again; else None."""
+        return None
+
+    @property
     def busy(self) -> bool:
         """Whether any caller waits for a permit, because none is free."""
         return self._waiting > 0

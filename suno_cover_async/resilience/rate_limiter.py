@@ -124,13 +124,16 @@ class Backpressure:
     A valid `Retry-After` is obeyed, up to `max_retry_after` seconds. Without one the pause is one
     window plus jitter; it doubles with every further refusal, up to 60 s, until a request is
     accepted.
+
+    Attributes:
+        until: Until when all requests pause, by the loop's clock.
     """
 
     def __init__(self, rate_limit: RateLimit, max_retry_after: float) -> None:
         """Start without a pause."""
         self._window = rate_limit.seconds
         self._max_retry_after = max_retry_after
-        self._until = -math.inf
+        self.until: float = -math.inf
         self._start_anew()
 
     def refused(self, *, acquired_at: float, now: float, retry_after: float | None) -> float:
@@ -138,16 +141,16 @@ class Backpressure:
 
         Refusals of requests that were under way at the same time count as one.
         """
-        if acquired_at >= self._until:
+        if acquired_at >= self.until:
             self._pause = next(self._pauses)
         own = self._pause * random.uniform(1.0, 1.1)
         wait = own if retry_after is None else min(retry_after, self._max_retry_after)
-        self._until = max(self._until, now + wait)
-        return self._until
+        self.until = max(self.until, now + wait)
+        return self.until
 
     def accepted(self, *, acquired_at: float) -> None:
         """Record that a request was accepted; the next pause starts at one window again."""
-        if self._pause and acquired_at >= self._until:
+        if self._pause and acquired_at >= self.until:
             self._start_anew()
 
     def _start_anew(self) -> None:

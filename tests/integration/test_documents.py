@@ -15,8 +15,9 @@ DOCUMENTS = [
     "tests/README.md",
     "tests/proof/README.md",
     "benchmarks/README.md",
+    *(page.relative_to(ROOT).as_posix() for page in sorted((ROOT / "docs").glob("*.md"))),
 ]
-FOLDERS = ("suno_cover_async", "tests", "benchmarks")
+FOLDERS = ("suno_cover_async", "tests", "benchmarks", "examples")
 SOURCES = {
     file.relative_to(ROOT).as_posix(): file.read_text()
     for folder in FOLDERS
@@ -54,6 +55,31 @@ def test_every_script_that_is_named_is_there(document: str) -> None:
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_script_that_a_docstring_or_a_comment_names_is_there(source: str) -> None:
     assert missing_scripts(source) == set()
+
+
+def anchors(document: Path) -> set[str]:
+    """Return what links to a document's headings may name, as GitHub makes it of them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_within_the_project_leads_to_a_file_and_a_heading(document: str) -> None:
+    file = ROOT / document
+    links = re.findall(r"(?:\]\(|src=\")([^)\s\"]+)[)\"]", " ".join(file.read_text().split()))
+
+    broken = [
+        link
+        for link in links
+        for path, _, anchor in [link.partition("#")]
+        if ":" not in link
+        and (
+            not (there := file.parent / path if path else file).exists()
+            or (anchor and anchor not in anchors(there))
+        )
+    ]
+
+    assert broken == []
 
 
 def test_every_row_of_threats_names_what_holds_it() -> None:

@@ -1,4 +1,7 @@
-"""README's Python blocks run as they are printed, against the sandbox instead of the API."""
+"""README's Python blocks, and those of the pages in `docs/`, run as they are printed.
+
+They run against the sandbox instead of the API.
+"""
 
 import asyncio
 import contextlib
@@ -24,10 +27,13 @@ from suno_cover_async import SunoCoverClient
 from suno_cover_async.sandbox import Sandbox, Scenario
 from tests.support.waiting import until
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+PAGES = [page.read_text() for page in sorted((ROOT / "docs").glob("*.md"))]
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-BLOCKS = [one for one in PROGRAMS if "DATABASE_URL" not in one]
-"""Those that share a database are run by `callbacks/test_workers.py`."""
+OF_PAGES = re.findall(r"```python\n(.*?)```", "\n".join(PAGES), re.DOTALL)
+BLOCKS = [one for one in (*PROGRAMS, *OF_PAGES) if "DATABASE_URL" not in one]
+"""Those that share a database are run by `callbacks/test_workers.py` and `examples/`."""
 SONGS = re.findall(r'"([0-9a-f]{32})"', README)
 PUBLIC = "https://me.example/suno"
 

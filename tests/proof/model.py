@@ -6,10 +6,13 @@ sockets are real, time is virtual, and all policies are the defaults. After each
 `tests/proof/model_laws.py` are checked against the host's journal. At the end of each run all
 faults stop, and every song must be covered and paid for once.
 
+With `--ledger postgres`, the catalogs' ledgers are in a database on a server of the script's own.
+
 A broken law is printed as a shrunk script, and the exit code is 1. What happened is counted, since
 a model in which nothing happens proves nothing.
 """
 
+import contextlib
 import json
 import logging
 import platform
@@ -22,7 +25,8 @@ from collections.abc import Sequence
 import hypothesis
 
 from suno_cover_async import __version__
-from tests.proof.model_rules import Callers, Catalogs, play
+from tests.proof.model_rules import Callers, Catalogs, SharedCatalogs, play
+from tests.support.postgres import own_server
 
 FRESH = 50
 MACHINES: dict[str, type[Callers]] = {"callers": Callers, "catalogs": Catalogs}
@@ -35,19 +39,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--steps", type=int, default=50, help="steps of a run (50)")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--only", choices=MACHINES, help="one machine")
+    options.add_argument("--ledger", choices=["file", "postgres"], help="of the catalogs (file)")
     options.add_argument("--json", action="store_true", help="print JSON")
     given = options.parse_args(arguments)
     logging.getLogger("suno_cover_async").setLevel(logging.CRITICAL)  # warns of all we do to it
     began, figures = time.monotonic(), dict[str, object]()
-    for name in [given.only] if given.only else MACHINES:
-        figures[name] = play(
-            MACHINES[name],
-            given.examples,
-            given.steps,
-            seed=given.seed,
-            fresh=FRESH,
-            phases=[*hypothesis.Phase],
-        )
+    with contextlib.ExitStack() as opened:
+        machines = MACHINES
+        if given.ledger == "postgres":
+            server = opened.enter_context(own_server())
+            SharedCatalogs.database = server.url(opened.enter_context(server.database()))
+            machines = MACHINES | {"catalogs": SharedCatalogs}
+        for name in [given.only] if given.only else machines:
+            figures[name] = play(
+                machines[name],
+                given.examples,
+                given.steps,
+                seed=given.seed,
+                fresh=FRESH,
+                phases=[*hypothesis.Phase],
+            )
     versions = {
         "python": platform.python_version(),
         "hypothesis": hypothesis.__version__,

@@ -52,6 +52,7 @@ class Callers(RuleBasedStateMachine):
     """Callers of one client after another, and the host."""
 
     events: ClassVar[Counter[str]] = Counter()  # of all games
+    database: ClassVar[str] = ""  # the URL of one for the ledgers, which are files without it
     images_expired = False
 
     def __init__(self) -> None:
@@ -73,7 +74,7 @@ class Callers(RuleBasedStateMachine):
     )
     def begin(self, *, seconds: float, seed: int, called_back: bool) -> None:
         async def work() -> None:
-            self.world = World(self._folder, seed)
+            self.world = World(self._folder, seed, self.database)
             self.laws = Laws(self.world, type(self).events)
             await self.world.begin(called_back=called_back)
             self._set(seconds=seconds, **host_settings(random.Random(seed)))
@@ -190,9 +191,9 @@ class Callers(RuleBasedStateMachine):
         self._count("clients closed")
 
     async def _crash(self) -> None:
-        life, entries = self.world.living, self.world.entries()
-        bills = self.world.bills()
+        life, bills = self.world.living, self.world.bills()
         dead = self.world.crash()
+        entries = self.world.entries()
         on_the_wire = {call.song for call in life.calls if call.submits and call.goes_on}
         on_the_wire |= life.client._covers.state.under_way
         self.world.forgotten |= on_the_wire  # billed just now, or in a moment
@@ -388,7 +389,7 @@ class Catalogs(Callers):
     def _run(self, *, anew: bool) -> None:
         life = self.world.living
         if life.run is None or not life.run.goes_on:
-            life.cover(self.world.ledger, SONGS, self._open_songs(anew=anew), anew=anew)
+            life.cover(SONGS, self._open_songs(anew=anew), anew=anew)
 
     def _open_songs(self, *, anew: bool) -> set[str]:
         """Name what a run is to tell the outcome of."""
@@ -445,6 +446,12 @@ class Catalogs(Callers):
                 assert entry.state is TrackState.FAILED, entry
             elif entry.state is not TrackState.SAVED:
                 assert self.images_expired, entry
+
+
+class SharedCatalogs(Catalogs):
+    """The same with a ledger in a database, whose URL `database` is."""
+
+    events: ClassVar[Counter[str]] = Counter()
 
 
 def play(

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import contextvars
 import math
-import shutil
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,8 +29,8 @@ from suno_cover_async import (
 from suno_cover_async.batch.catalog_run import CatalogRun
 from suno_cover_async.batch.outcomes import Outcome
 from suno_cover_async.sandbox import Sandbox, Scenario
+from tests.proof.model_ledgers import Disk, File, Tables
 from tests.support.clients import kept_port
-from tests.support.runs import read_now
 
 T = TypeVar("T")
 
@@ -118,6 +117,7 @@ class Life:
             concurrency=AT_ONCE,
         )
         self._into = world.folder / "covers"
+        self._disk = world.disk
 
     def call(self, verb: str, song: str, asked: CoverTask | str | None, patience: float) -> Call:
         loop = asyncio.get_running_loop()
@@ -155,12 +155,10 @@ class Life:
         finally:
             call.ends = asyncio.get_running_loop().time()
 
-    def cover(
-        self, ledger: Path, songs: Sequence[str], open_before: set[str], *, anew: bool
-    ) -> Run:
+    def cover(self, songs: Sequence[str], open_before: set[str], *, anew: bool) -> Run:
         loop, last = asyncio.get_running_loop(), self.run
         run = Run(
-            ledger=Ledger(ledger),
+            ledger=Ledger(self._disk.place),
             began=loop.time(),
             anew=anew,
             open_before=frozenset(open_before),
@@ -189,6 +187,8 @@ class Life:
                     run.told.append(outcome)
         finally:
             run.ends = asyncio.get_running_loop().time()
+            if run.ledger._run:
+                self._disk.left(run.ledger._run)
 
     async def close(self) -> None:
         """End in order: leave all blocks, as a program does."""
@@ -231,8 +231,9 @@ def registered(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> "a
 class World:
     """The host, and one life after another."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, database: str) -> None:
         self.folder = folder
+        self.disk: Disk = Tables(database) if database else File(folder)
         self.public_url: str | None = None
         self._clock = asyncio.get_running_loop().time
         self._place = contextlib.ExitStack()
@@ -247,14 +248,12 @@ class World:
         # What the ledger called submitting at the last crash.
         self.possibly_billed: set[str] = set()
         self.forgotten: set[str] = set()  # billed to a life that died, and had no ledger for it
-        self.ledger = folder / "0" / "covers.db"
         self._front: web.AppRunner | None = None
 
     async def begin(self, *, called_back: bool) -> None:
         await self.sandbox.__aenter__()
         self.sandbox.add_music(SONGS[:-1], fails=False)
         self.sandbox.add_music(FAILING, fails=True)
-        self.ledger.parent.mkdir()
         if called_back:
             await self._open_front()
         self.be_born()
@@ -266,12 +265,7 @@ class World:
     def crash(self) -> Life:
         """Keep only what is on the disk; return the process that ended, for cleaning up."""
         dead, self.life = self.living, None
-        ledger = self.folder / str(len(self.births)) / "covers.db"
-        ledger.parent.mkdir()
-        for suffix in ("-wal", ""):  # in this order no commit is missed
-            with contextlib.suppress(FileNotFoundError):
-                shutil.copyfile(f"{self.ledger}{suffix}", f"{ledger}{suffix}")
-        self.ledger = ledger
+        self.disk.crash()
         return dead
 
     @property
@@ -285,9 +279,7 @@ class World:
 
     def entries(self) -> dict[str, LedgerEntry]:
         """What the ledger says on the disk."""
-        if not self.ledger.exists():
-            return {}
-        return {entry.music_task_id: entry for entry in read_now(Ledger(self.ledger))}
+        return {entry.music_task_id: entry for entry in self.disk.entries()}
 
     def bills(self) -> dict[str, str]:
         return {bill.music_task_id: bill.cover_task_id for bill in self.sandbox.journal.bills}
@@ -305,6 +297,7 @@ class World:
         self._place.close()
         if self._front is not None:
             await self._front.cleanup()
+        self.disk.end()
 
     async def _open_front(self) -> None:
         """Listen where the host sends callbacks, for the current process."""

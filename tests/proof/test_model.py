@@ -1,6 +1,8 @@
 """A quick form of `model.py`: the same machines, with a fixed seed."""
 
-from tests.proof.model_rules import Callers, Catalogs, play
+import pytest
+
+from tests.proof.model_rules import Callers, Catalogs, SharedCatalogs, play
 
 HAPPENED = [
     "bills whose answer was lost",
@@ -42,8 +44,30 @@ HAPPENED = [
 ]
 
 
+OF_CATALOGS = [
+    "crashes",
+    "open submits at a crash, billed",
+    "runs left early",
+    "runs left at once",
+    "runs finished early",
+    "cover tasks adopted",
+    "tracks that are saved in the end",
+]
+
+
 def test_whatever_happens_all_is_paid_once_known_to_somebody_and_final_in_the_end() -> None:
     events = play(Callers, 40, 25, seed=4, fresh=8) + play(Catalogs, 30, 25, seed=4, fresh=6)
 
     missing = [event for event in HAPPENED if not events[event]]
+    assert missing == []
+
+
+def test_with_a_ledger_in_a_database_it_is_so_as_well(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SharedCatalogs, "database", database_url)
+
+    events = play(SharedCatalogs, 16, 25, seed=4, fresh=6)
+
+    missing = [event for event in OF_CATALOGS if not events[event]]
     assert missing == []

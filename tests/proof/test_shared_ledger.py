@@ -4,15 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.proof import shared_ledger
+from tests.proof import shared_ledger, shared_moments
+from tests.proof.shared_fleet import LONGEST, Plan
 
 
-@pytest.mark.timeout(shared_ledger.LONGEST)
+@pytest.mark.timeout(LONGEST)
 async def test_processes_that_are_broken_in_every_way_bill_each_song_once(tmp_path: Path) -> None:
     # The frozen worker comes last: while it is frozen, the others may finish all but its own songs.
-    faults = ["kill", "kill_at_submit", "kill_beginner", "drop", "crash", "freeze"]
+    faults = ["kill", "kill at submit", "kill beginner", "drop", "crash", "freeze"]
     figures, findings = await shared_ledger.endure(
-        150, faults, workers=3, seed=2026, folder=tmp_path
+        Plan(songs=150), faults, workers=3, seed=2026, folder=tmp_path
     )
 
     assert findings == []
@@ -20,3 +21,15 @@ async def test_processes_that_are_broken_in_every_way_bill_each_song_once(tmp_pa
     assert figures.kills >= 3
     assert (figures.freezes, figures.drops, figures.crashes) == (1, 1, 1)
     assert figures.given_up >= 1
+
+
+@pytest.mark.timeout(2 * shared_moments.LONGEST)
+@pytest.mark.parametrize("moment", shared_moments.MOMENTS)
+async def test_a_process_that_is_broken_at_a_chosen_moment_bills_each_song_once(
+    tmp_path: Path, moment: str
+) -> None:
+    figures, findings = await shared_moments.hit(moment, tmp_path)
+
+    assert findings == []
+    assert figures.bills == figures.songs
+    assert figures.kills or figures.freezes or figures.drops or figures.crashes

@@ -131,6 +131,8 @@ class Review:
         context = await self.browser.new_context(**options)
         self.stack.push_async_callback(context.close)
         context.set_default_timeout(MILLISECONDS)
+        # A page whose requests are intercepted only later may send one more past the interception.
+        await context.route("**/intercepted-from-the-start", Route.abort)
         page = await context.new_page()
         self.watch(page)
         await page.goto(self.url(person) + fragment)

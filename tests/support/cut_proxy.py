@@ -15,6 +15,7 @@ import attrs
 from tests.support.postgres import free_port
 
 _BACKEND = re.compile(rb"(K\x00\x00\x00\x0c).{4}", re.DOTALL)  # BackendKeyData: 4 bytes of it
+_VERSION = re.compile(rb"(server_version\0)\d\d")
 Where = Literal["before", "after", "between", "between and refuse"]
 
 
@@ -27,6 +28,7 @@ class CutProxy:
         port: Its own port, the same after each `accept`.
         opened: How many connections it has taken so far.
         as_pooler: Whether it tells another process than the server's, as poolers do.
+        as_version: The first two digits of the version that it tells, in place of the server's.
     """
 
     leads_to: int
@@ -34,12 +36,16 @@ class CutProxy:
     port: int = attrs.Factory(free_port)
     opened: int = 0
     as_pooler: bool = False
+    as_version: bytes = b""
     _cut_at: tuple[bytes, Where] | None = None
+    _hold_request: bytes | None = None
+    _hold_answer: bytes | None = None
     _undelivered: list[tuple[asyncio.StreamWriter, bytes]] = attrs.Factory(list[Any])
     _server: asyncio.Server | None = None
     _ends: set[asyncio.StreamWriter] = attrs.Factory(set[asyncio.StreamWriter])
     _deaf: set[asyncio.StreamWriter] = attrs.Factory(set[asyncio.StreamWriter])
     _passes: asyncio.Event = attrs.Factory(asyncio.Event)
+    _answers: asyncio.Event = attrs.Factory(asyncio.Event)
 
     def accept(self) -> None:
         """Take connections, and pass on what they say."""
@@ -55,7 +61,24 @@ class CutProxy:
 
     def hold(self) -> None:
         """Take connections but pass nothing on until `accept`, as a host that has vanished."""
-        self._loop.call_soon_threadsafe(self._passes.clear)
+        self._do(self._hold())
+
+    def hold_request(self, words: bytes) -> None:
+        """Begin to `hold` once a client says some words, which are held too."""
+        self._hold_request = words
+
+    def hold_answer(self, words: bytes) -> None:
+        """Begin to `hold` once the server says some words, which are held too."""
+        self._hold_answer = words
+
+    @property
+    def holds(self) -> bool:
+        """Whether it passes nothing on that clients say."""
+        return not self._passes.is_set()
+
+    def answer(self) -> None:
+        """Pass on what the server says; what clients say is held as before."""
+        self._loop.call_soon_threadsafe(self._answers.set)
 
     def cut_at(self, words: bytes, where: Where) -> None:
         """Cut the next connection in which a client says some words, once.
@@ -83,8 +106,13 @@ class CutProxy:
 
     async def _accept(self) -> None:
         self._passes.set()
+        self._answers.set()
         if not self._server:
             self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+
+    async def _hold(self) -> None:
+        self._passes.clear()
+        self._answers.clear()
 
     async def _cut(self) -> None:
         for end in self._ends:
@@ -121,6 +149,10 @@ class CutProxy:
         with contextlib.suppress(OSError):
             while block := await reader.read(65536):
                 await self._passes.wait()
+                if self._hold_request and self._hold_request in block:
+                    self._hold_request = None
+                    await self._hold()
+                    await self._passes.wait()
                 words, where = self._cut_at or (b"", "")
                 if words and words in block:
                     self._cut_at = None
@@ -143,11 +175,16 @@ class CutProxy:
     async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError), contextlib.closing(writer):
             while block := await reader.read(65536):
-                await self._passes.wait()
+                if self._hold_answer and self._hold_answer in block:
+                    self._hold_answer = None
+                    await self._hold()
+                await self._answers.wait()
                 if writer in self._deaf:
                     writer.transport.abort()
                 if self.as_pooler:
                     block = _BACKEND.sub(rb"\1\0\0\0\0", block)
+                if self.as_version:
+                    block = _VERSION.sub(rb"\g<1>" + self.as_version, block)
                 writer.write(block)
                 await writer.drain()
 

@@ -98,16 +98,20 @@ class Server:
         login = f"{role}:{quote(PASSWORD, safe='')}"
         return f"postgresql://{login}@127.0.0.1:{port or self.port}/{database}"
 
-    def execute(self, statement: str, *values: object, database: str = "postgres") -> list[Any]:
-        """Run a statement as a superuser, committed at once, and return its rows."""
-        with psycopg.connect(
+    def connect(self, database: str) -> psycopg.Connection[Any]:
+        """Connect as a superuser; each statement commits by itself."""
+        return psycopg.connect(
             host=str(self.folder),
             port=self.port,
             user=_SUPERUSER,
             dbname=database,
             application_name="test's superuser",
             autocommit=True,
-        ) as connection:
+        )
+
+    def execute(self, statement: str, *values: object, database: str = "postgres") -> list[Any]:
+        """Run a statement as a superuser, committed at once, and return its rows."""
+        with self.connect(database) as connection:
             cursor = connection.execute(statement.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
 
@@ -187,6 +191,33 @@ class Server:
         self.start()
         self.execute(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{PASSWORD}'")
 
+    def follow(self, primary: "Server") -> None:
+        """Make the data a copy of another server's, and start it as its asynchronous standby."""
+        place = ("-h", str(primary.folder), "-p", str(primary.port), "-U", _SUPERUSER)
+        self._program("pg_basebackup", "-c", "fast", "-X", "stream", "--no-sync", "-R", *place)
+        own = f"port = {self.port}\nunix_socket_directories = '{self.folder}'\n"
+        with (self.data / "postgresql.conf").open("a") as settings:
+            settings.write(own)
+        self.start()
+
+    def wait_for_standbys(self) -> None:
+        """Answer each commit only once a standby has it on its disk."""
+        self.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        self.execute("SELECT pg_reload_conf()")
+        while not self.execute("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'"):
+            pass
+
+    def lag_behind(self) -> None:
+        """Receive nothing more of what the primary commits."""
+        self.execute("ALTER SYSTEM SET primary_conninfo = ''")
+        self.execute("SELECT pg_reload_conf()")
+        while self.execute("SELECT 1 FROM pg_stat_wal_receiver"):
+            pass
+
+    def promote(self) -> None:
+        """Become a primary, which takes writes."""
+        assert self.execute("SELECT pg_promote()") == [(True,)]
+
 
 def _children(process: int) -> list[int]:
     found: list[int] = []
@@ -213,6 +244,16 @@ def own_server(*, durable: bool = False) -> Generator[Server]:
 
 
 @contextlib.contextmanager
+def standby_of(primary: Server) -> Generator[Server]:
+    """A standby of a server; the test may promote it."""
+    standby, lock = _prepare()
+    with lock:
+        standby.follow(primary)
+        yield standby
+        _stop(standby.folder)
+
+
+@contextlib.contextmanager
 def shared_server(meeting: Path) -> Generator[Server]:
     """The server of all processes that name the same folder; the last to leave ends it."""
     if not binaries():
@@ -229,6 +270,13 @@ def shared_server(meeting: Path) -> Generator[Server]:
 
 def _begin(*, durable: bool) -> tuple[Server, TextIO]:
     """Start a server and its keeper, and return it with the lock to close at the end."""
+    server, lock = _prepare()
+    server.make(durable=durable)
+    return server, lock
+
+
+def _prepare() -> tuple[Server, TextIO]:
+    """Return a server without data that has a keeper, and the lock to close at the end."""
     # In /tmp, since a socket's path is short, and the server's user gets to it.
     folder = Path(tempfile.mkdtemp(prefix="suno-cover-postgres-", dir="/tmp"))
     lock = (folder / "lock").open("w")
@@ -238,7 +286,6 @@ def _begin(*, durable: bool) -> tuple[Server, TextIO]:
     owner = _owner()
     if owner:
         shutil.chown(folder, owner["user"], owner["group"])
-    server.make(durable=durable)
     return server, lock
 
 

@@ -47,6 +47,10 @@ class SeveralRuns(statements._Transaction):
         self.change_run(run, {"ended_at": ended_at})
         self.give_up(run)
 
+    def drop_run(self, number: int) -> None:
+        super().drop_run(number)
+        self.working_on.pop(number, None)
+
     def give_up_silent_runs(self, _run: int) -> None:
         for run in self.silent & self.working_on.keys():
             self.give_up(run)

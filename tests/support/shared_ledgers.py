@@ -77,22 +77,23 @@ class Session:
         self.do(steps.take_in([Track(f"m{n}", title=f"Song {n}") for n in numbers]))
 
     def begin(self, account: str = OURS) -> int:
-        """Begin a run that is not silent for an hour."""
+        """Begin a run that is not silent for an hour, and is old enough to give up others."""
         run: int = self.do(run_steps.begin_run(account, "L")).number
         self.execute(
-            "UPDATE runs SET heard_at = clock_timestamp() + interval '1 hour' WHERE number = %s",
+            "UPDATE runs SET heard_at = clock_timestamp() + interval '1 hour', "
+            "began_at = began_at - 3600 WHERE number = %s",
             run,
         )
         return run
 
     def silence(self, run: int) -> None:
         """Let a run have been silent for too long, however young the server is."""
-        self.execute("UPDATE ledger SET dead_after = 0.001")
+        self.execute("UPDATE ledger SET dead_after = 1")
         self.execute(
             "UPDATE runs SET heard_at = clock_timestamp() - interval '1 hour' WHERE number = %s",
             run,
         )
-        while self.execute("SELECT pg_postmaster_start_time() + interval '1 s' > now()")[0][0]:
+        while self.execute("SELECT pg_postmaster_start_time() + interval '1.1 s' > now()")[0][0]:
             pass
 
     def claim(self, run: int, limit: int = 99, state: TrackState = TrackState.WAITING) -> list[int]:

@@ -1,10 +1,18 @@
-/* The wall clock of one process, moved by `wall_clock_offset` seconds; all other clocks are real. */
+/* The wall clock of one process, moved by `wall_clock_offset` seconds; all other clocks are real.
+   It begins with the seconds in the environment's WALL_CLOCK_OFFSET. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <stdlib.h>
 #include <sys/time.h>
 #include <time.h>
 
 volatile long wall_clock_offset = 0;
+
+__attribute__((constructor)) static void begin(void) {
+    const char *given = getenv("WALL_CLOCK_OFFSET");
+    if (given)
+        wall_clock_offset = atol(given);
+}
 
 int clock_gettime(clockid_t which, struct timespec *now) {
     static int (*real)(clockid_t, struct timespec *);

@@ -68,16 +68,27 @@ class Days:
     said: str
 
 
-def days(courses: Sequence[Jumps]) -> Days:
-    """Live through one day for each course of the wall clock; skip where it cannot be moved."""
+def made_in(folder: Path) -> Path:
+    """Make the library in a folder; skip where the wall clock cannot be moved."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None or not sys.platform.startswith("linux"):
         pytest.skip("no C compiler, or no Linux: the wall clock cannot be moved here")
+    library = folder / "wall_clock.so"
+    source = Path(__file__).with_name("wall_clock.c")
+    command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"]
+    subprocess.run(command, check=True)  # noqa: S603 - a fixed program
+    return library
+
+
+def moved(library: Path, seconds: int) -> dict[str, str]:
+    """Return the environment of a process whose wall clock is off by so many seconds."""
+    return {"LD_PRELOAD": str(library), "WALL_CLOCK_OFFSET": str(seconds)}
+
+
+def days(courses: Sequence[Jumps]) -> Days:
+    """Live through one day for each course of the wall clock; skip where it cannot be moved."""
     with tempfile.TemporaryDirectory() as folder:
-        library = f"{folder}/wall_clock.so"
-        source = Path(__file__).with_name("wall_clock.c")
-        command = [compiler, "-shared", "-fPIC", "-O1", "-o", library, str(source), "-ldl"]
-        subprocess.run(command, check=True)  # noqa: S603 - a fixed program
+        library = str(made_in(Path(folder)))
         done = subprocess.run(
             [sys.executable, "-W", "error", "-m", "tests.support.wall_clock"],
             cwd=Path(__file__).parents[2],

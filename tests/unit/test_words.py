@@ -22,7 +22,10 @@ SEAM = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|_")
 
 FILES = sorted(
     path
-    for pattern in ("*.md", "noxfile.py", "suno_cover_async/**/*.py", "tests/**/*", "benchmarks/*")
+    for pattern in (
+        *("*.md", "docs/*.md", "noxfile.py", "suno_cover_async/**/*.py", "tests/**/*"),
+        *("benchmarks/*", "examples/*.py"),
+    )
     for path in ROOT.glob(pattern)
     if path.suffix in {".py", ".md", ".toml"}
     and path.name != "CHANGELOG.md"

@@ -144,7 +144,7 @@ class Batch:
             return True
         self._run.finish()
         self._finishing = True
-        what = "other runs go on with what is left; waiting up to 20 s for submits on the wire"
+        what = "what is not submitted is given back; waiting up to 20 s for submits on the wire"
         say(stderr(), f"ending: {what}", "yellow")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LONGEST_DRAIN):
@@ -286,6 +286,7 @@ class Batch:
             credits_used=None if self._credits_used is None else self._credits_used.used,
             finishing=self._finishing,
             pause=pause_of(self.client),
+            trouble=self._ledger.trouble or self.client.limiter.trouble,
         )
 
     def _conclude(self, numbers: Progress) -> None:

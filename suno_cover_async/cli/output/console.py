@@ -144,8 +144,13 @@ class _ConsoleHandler(logging.Handler):
     def __init__(self, console: Console) -> None:
         super().__init__()
         self._console = console
+        self._last: tuple[int, str] | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
+        # A ledger and a limit in one database lose it together, and both say so.
+        last, self._last = self._last, (record.levelno, record.getMessage())
+        if self._last == last and record.levelno == logging.WARNING:
+            return
         first, *rest = self.format(record).splitlines()
         for line in (first, *(f"    {more}" for more in rest)):  # indented: no forged log records
             text = printable(line, len(line))

@@ -107,7 +107,7 @@ class LedgerFollowUp:
             self._say_waiting(report.waiting)
         left = report.numbers.left - report.waiting
         if left:
-            self._say_left(left)
+            self._say_left(left, report.numbers.other_runs)
         if report.numbers.done and not left:
             say(self._console, "next, choose one image of each cover, on a page in your browser:")
             copyable(self._console, self._command.review())
@@ -143,9 +143,12 @@ class LedgerFollowUp:
         say(self._console, f"{reached}: {count(many, 'track')} {wait}; {advice}")
         copyable(self._console, self._command.again(limited=False))
 
-    def _say_left(self, many: int) -> None:
+    def _say_left(self, many: int, other_runs: int) -> None:
         how = "waiting longer, this command" if self._timed_out else "the same command"
         what = f"{count(many, 'track')} {are(many)} left; {how} continues, and never pays twice:"
+        if other_runs:
+            who = f"{count(other_runs, 'other run')} {'goes' if other_runs == 1 else 'go'} on with"
+            what = f"{who} the {count(many, 'track')} left; {how} joins in, and never pays twice:"
         say(self._console, what, "yellow")
         copyable(self._console, self._command.again(timed_out=self._timed_out))
 

@@ -49,6 +49,8 @@ class Standing:
         credits_used: The credits used by this run; None while that is unknown.
         finishing: Whether the run only finishes what is paid for.
         pause: Why requests are paused; None while they are not.
+        trouble: What hinders all work, such as a database that does not answer; None if nothing
+            does.
     """
 
     total: int
@@ -60,6 +62,7 @@ class Standing:
     credits_used: float | None = None
     finishing: bool = False
     pause: Pause | None = None
+    trouble: str | None = None
 
     @property
     def ended(self) -> int:
@@ -74,7 +77,7 @@ class Standing:
     @property
     def holds_back(self) -> bool:
         """Whether a track that is about to be submitted waits for its turn."""
-        return self.queued_by is not None or self.pause is not None
+        return self.queued_by is not None or self.pause is not None or self.trouble is not None
 
     @property
     def _working(self) -> int:
@@ -89,6 +92,9 @@ class Standing:
         Args:
             reasons: Whether the note of queued tracks says what they wait for.
         """
+        if self.trouble is not None:
+            yield f"{self.trouble}; trying again", "yellow"
+            return
         if self.pause is not None:
             pause = self.pause
             words = f"{pause.what} paused since {pause.since:%H:%M}, probing: {pause.trouble}"
@@ -230,7 +236,7 @@ class _Picture:
             if line and len(line) + len(gap) + len(note) > self._console.width - 1:
                 break
             line.append(gap).append(note, style)
-        if standing.queued and standing.queued_by and standing.pause is None:
+        if standing.queued and standing.queued_by and not (standing.pause or standing.trouble):
             words = f"queued: {standing.queued_by}"
             is_narrow = len(words) >= self._console.width
             line.append("\n").append(standing.queued_by if is_narrow else words, "dim")

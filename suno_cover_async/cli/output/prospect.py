@@ -3,6 +3,7 @@
 It owns the words, and the fields of `--dry-run --json`. It knows plans; it makes no request.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import attrs
@@ -11,7 +12,8 @@ from rich.console import Console
 from suno_cover_async import CatalogPlan, RateLimit
 from suno_cover_async.cli.output.console import say
 from suno_cover_async.cli.output.progress import amount, length
-from suno_cover_async.cli.output.report import count
+from suno_cover_async.cli.output.report import are, count
+from suno_cover_async.common.text import printable
 
 TRIAL = 3
 """How many covers to try first, where no cost is known."""
@@ -68,6 +70,8 @@ class ProspectRecord:
         measured_covers: The covers that this was measured over.
         cost: The credits for all submits; None if unknown.
         bad_lines: The number of lines of the catalog that name no track.
+        other_hosts: The hosts of other runs at work with the ledger, one for each run; all that is
+            counted is left for these and this one together.
     """
 
     total: int
@@ -89,6 +93,7 @@ class ProspectRecord:
     measured_covers: int
     cost: float | None
     bad_lines: int
+    other_hosts: tuple[str, ...]
 
     @classmethod
     def of(cls, prospect: Prospect, *, bad_lines: int) -> "ProspectRecord":
@@ -114,6 +119,7 @@ class ProspectRecord:
             measured_covers=plan.credits_covers,
             cost=plan.cost,
             bad_lines=bad_lines,
+            other_hosts=plan.other_hosts,
         )
 
 
@@ -123,6 +129,8 @@ def lines_of(prospect: Prospect) -> Iterator[str]:
     for number, what in _counts(plan):
         if number or what == "new":
             yield f"{number:>11,}  {what}"
+    if plan.other_hosts:
+        yield _others(plan)
     yield f"to submit: {_to_submit(plan)}"
     yield f"time: {_time(prospect)}"
     yield f"credits at hand: {_credits(prospect)}"
@@ -136,9 +144,20 @@ def say_briefly(console: Console, prospect: Prospect) -> None:
     counts = f"{plan.new + plan.again:,} new, {resumed:,} resumed, {plan.done:,} done"
     limited = "" if plan.max_covers is None else f"; to submit: {_to_submit(plan)}"
     say(console, f"{counts}{limited}; time: {_time(prospect)}")
+    if plan.other_hosts:
+        say(console, _others(plan), "yellow")
     say(console, f"credits at hand: {_credits(prospect)}; cost: {_cost(plan)}")
     if plan.cost is not None and prospect.credits is not None and plan.cost > prospect.credits:
         say(console, "that is more than the credits at hand", "yellow")
+
+
+def _others(plan: CatalogPlan) -> str:
+    """Return which other runs are at work: how many, and on which hosts."""
+    runs, hosts = len(plan.other_hosts), Counter(plan.other_hosts)
+    many = {host: "" if each == 1 else f" ({each})" for host, each in hosts.items()}
+    where = ", ".join(f"{printable(host, 80)}{many[host]}" for host in sorted(hosts))
+    what = f"{count(runs, 'other run')} {are(runs)} at work with this ledger, on {where}"
+    return f"{what}: these numbers are what is left for all together"
 
 
 def _counts(plan: CatalogPlan) -> Sequence[tuple[int, str]]:

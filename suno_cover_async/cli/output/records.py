@@ -99,12 +99,13 @@ class SummaryRecord:
     Attributes:
         billed: Accepted as new in this run.
         adopted: Had a cover task already.
-        possibly_billed: Submitted without an answer.
+        possibly_billed: Submitted without an answer, without what other runs are submitting.
         failed: Failed, or in need of attention.
         left: To be continued by the next run.
         waiting: Of those left, the ones that `--max-covers` kept from being submitted.
         done: Saved.
         total: All tracks.
+        other_runs: Other runs at work with the ledger when this one ended, which go on.
         credits_used: The credits used by this run; None if unknown.
         stopped_by: The name of the error that ended the run; None if it ended without one.
         bad_lines: The number of lines of the catalog, or of ids, that name no track.
@@ -118,6 +119,7 @@ class SummaryRecord:
     waiting: int
     done: int
     total: int
+    other_runs: int
     credits_used: float | None
     stopped_by: str | None
     bad_lines: int
@@ -142,6 +144,7 @@ class SummaryRecord:
             waiting=waiting,
             done=numbers.done,
             total=numbers.total,
+            other_runs=numbers.other_runs,
             credits_used=credits_used,
             stopped_by=None if reason is None else type(reason).__name__,
             bad_lines=bad_lines,

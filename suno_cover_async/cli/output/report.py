@@ -115,7 +115,7 @@ def _say_numbers(console: Console, report: Report) -> None:
         words.append(f"credits used {amount(report.credits_used)}")
     say(console, ", ".join(words))
     if numbers.possibly_billed:
-        who = "the run that has it, or the next one," if report.shared else "the next run"
+        who = "another run, or the next one," if report.shared else "the next run"
         hint = f"possibly billed: {who} finds out, and never pays twice"
         say(console, hint, "yellow", indent=2)
 

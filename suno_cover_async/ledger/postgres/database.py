@@ -5,6 +5,7 @@ table of ours.
 """
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -18,15 +19,18 @@ from suno_cover_async.ledger.postgres.statements import (
     Places,
     forget_old_numbers,
     has_changes,
+    last_number,
     leave_number,
     transaction,
 )
 from suno_cover_async.ledger.postgres.tables import check_version
 from suno_cover_async.ledger.store import Transaction, Work
 from suno_cover_async.ledger.writer import CommitFailedError
-from suno_cover_async.postgres.connection import Connection, connect
-from suno_cover_async.postgres.failures import is_conflict, is_passing
+from suno_cover_async.postgres.connection import Connection, NotLetInError, connect
+from suno_cover_async.postgres.failures import in_short, is_conflict, is_passing
 from suno_cover_async.postgres.url import DatabaseUrl
+
+_log = logging.getLogger("suno_cover_async")
 
 _LONGEST_FAILURE = 60.0  # seconds; a server restarts within these
 _LONGEST_HURRIED = 5.0  # seconds, once the ledger is being closed
@@ -34,39 +38,74 @@ _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"  # whatever the role or the data
 # A new ledger has no statistics: a claim would read all free tracks, and sort them.
 _PLAN = "SET enable_bitmapscan = off; SET enable_sort = off"
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 2.0  # seconds between two attempts
+_FORGOT = (
+    "the database has forgotten what was committed: it was restored from a backup, or is a standby "
+    "that lagged behind"
+)
 
 
 class PostgresDatabase:
     """A connection to a ledger, and the next one when it is lost; `writer.Database` documents it.
 
     It blocks, and is used by one thread at a time.
+
+    Attributes:
+        trouble: What hinders the database for the moment, while it is tried again; None if nothing
+            does. It may be read in any thread.
     """
 
     def __init__(
-        self, url: DatabaseUrl, application: str, *, clock: Callable[[], float] = time.monotonic
+        self,
+        url: DatabaseUrl,
+        application: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        builds_on_earlier: bool = True,
     ) -> None:
-        """Set the URL; nothing is opened yet. `clock` returns the seconds that limits count in."""
+        """Set the URL; nothing is opened yet.
+
+        Args:
+            url: The URL.
+            application: What the server's list of connections shows.
+            clock: Returns the seconds that limits count in.
+            builds_on_earlier: Whether later transactions rely on the earlier ones, so that none is
+                committed once the database has forgotten one.
+        """
         self._url = url
         self._application = application
         self._clock = clock
-        self._writer, self._number = str(uuid4()), 0
+        self._builds_on_earlier = builds_on_earlier
+        self._writer, self._number, self._left = str(uuid4()), 0, 0
         self._connection: Connection | None = None
         self._places: Places = {}
         self._failing_since: float | None = None
+        self._wait = _FIRST_WAIT
+        self.trouble: str | None = None
         self._hurried = threading.Event()
 
     def open(self) -> None:
         """Connect, and check the version of the tables.
 
+        A server that does not let this process in at the first try may be the wrong one, and is
+        not tried again. One that has let it in is there: where the connection is lost after that,
+        it is made again as in `commit`.
+
         Raises:
             LedgerError: There is no ledger, it has another version, or it cannot be reached.
         """
-        try:
-            forget_old_numbers(self._connected())
-        except psycopg.Error as error:
-            problem = unreachable(self._url, error)
-        else:
+        was_let_in = False
+        while True:
+            try:
+                forget_old_numbers(self._connected())
+            except psycopg.Error as error:
+                was_let_in = was_let_in or not isinstance(error, NotLetInError)
+                if was_let_in and self._may_try_again(error):
+                    continue
+                problem = unreachable(self._url, error)
+                break
+            self._succeeded()
             return
+        self.close()
         raise problem
 
     def close(self) -> None:
@@ -94,7 +133,7 @@ class PostgresDatabase:
         # for that first, and waits for the earlier one to end: no step is done twice. The server's
         # own number of the transaction would not do: after a crash, another one may get it.
         answers: list[Any] = []
-        is_unsure, wait = False, _FIRST_WAIT
+        is_unsure = has_left = False
         self._number += 1
         while True:
             try:
@@ -104,19 +143,17 @@ class PostgresDatabase:
                     connection.execute("ROLLBACK")
                     break
                 answers = self._attempt_all(transaction(connection, places=self._places), works)
-                if not is_unsure and has_changes(connection):
+                if not is_unsure and (has_left := has_changes(connection)):
                     leave_number(connection, self._writer, self._number)
                 is_unsure = True
                 connection.execute("COMMIT")
                 break
             except Exception as error:  # noqa: BLE001 - the writer's thread must survive any error
-                self._give_up_connection(error)
-                if not is_passing(error) or self._has_failed_for_too_long():
+                if not self._may_try_again(error):
                     raise CommitFailedError(error) from None
-                if self._hurried.wait(wait):
-                    time.sleep(_FIRST_WAIT)
-                wait = min(2 * wait, _LONGEST_WAIT)
-        self._failing_since = None
+        self._succeeded()
+        if has_left:
+            self._left = self._number
         return answers
 
     def _attempt_all(self, there: Transaction, works: Sequence[Work[Any]]) -> list[Any]:
@@ -144,12 +181,21 @@ class PostgresDatabase:
             connection = connect(self._url, self._application)
             try:
                 check_version(connection, self._url)
+                self._check_memory(connection)
                 connection.execute(_PLAN)
             except BaseException:
                 connection.close()
                 raise
             self._connection = connection
         return self._connection
+
+    def _check_memory(self, connection: Connection) -> None:
+        """Raise LedgerError if the database has forgotten what was committed before.
+
+        What a run knows of its tracks, and that they are its own, is then no longer so.
+        """
+        if self._builds_on_earlier and last_number(connection, self._writer) < self._left:
+            raise LedgerError(_FORGOT)
 
     def _give_up_connection(self, error: Exception) -> None:
         """Undo the transaction; close the connection unless only another one was in the way."""
@@ -159,12 +205,31 @@ class PostgresDatabase:
                 return
         self.close()
 
-    def _has_failed_for_too_long(self) -> bool:
+    def _may_try_again(self, error: Exception) -> bool:
+        """Return after a while whether to try again, with a warning from the second failure on."""
+        self._give_up_connection(error)
+        if not is_passing(error):
+            return False
+        longest = _LONGEST_HURRIED if self._hurried.is_set() else _LONGEST_FAILURE
         now = self._clock()
+        is_first = self._failing_since is None
         if self._failing_since is None:
             self._failing_since = now
-        longest = _LONGEST_HURRIED if self._hurried.is_set() else _LONGEST_FAILURE
-        return now - self._failing_since > longest
+        if now - self._failing_since > longest:
+            return False
+        if not (is_first or self.trouble or is_conflict(error)):
+            self.trouble = in_short(error)
+            _log.warning("%s; trying again for %.0f s", self.trouble, longest)
+            _log.info("the ledger %s: %s", self._url.shown, self._url.hide(str(error)))
+        if self._hurried.wait(self._wait):
+            time.sleep(_FIRST_WAIT)
+        self._wait = min(2 * self._wait, _LONGEST_WAIT)
+        return True
+
+    def _succeeded(self) -> None:
+        if self.trouble:
+            _log.warning("the database answers again")
+        self._failing_since, self._wait, self.trouble = None, _FIRST_WAIT, None
 
 
 def _is_of_step(error: psycopg.Error) -> bool:

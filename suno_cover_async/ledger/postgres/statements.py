@@ -66,6 +66,12 @@ def leave_number(connection: Connection, writer: str, number: int) -> bool:
     return left.rowcount == 1
 
 
+def last_number(connection: Connection, writer: str) -> int:
+    """Return the number that a writer left last; 0 if there is none."""
+    row = connection.execute("SELECT number FROM commits WHERE writer = %s", (writer,)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def forget_old_numbers(connection: Connection) -> None:
     """Remove the numbers of writers that are surely gone."""
     connection.execute("DELETE FROM commits WHERE left_at < clock_timestamp() - interval '1 day'")
@@ -151,12 +157,15 @@ class _Transaction(Statements):
     def give_up_silent_runs(self, run: int) -> None:
         # After an outage all runs are silent, and the first one back must not give the others up:
         # so silence counts from the server's start and from this run's own return at the earliest,
-        # and a run that is silent itself gives up nobody, nor itself. A run whose transaction is
-        # under way is locked, and left to the next call.
+        # and a run that is silent itself gives up nobody, nor itself. A run that has just begun
+        # cannot know of an outage: it leaves the others half of `dead_after`, in which those that
+        # were cut off connect again, which they try every 12 s at the least. A run whose
+        # transaction is under way is locked, and left to the next call.
         silent = self._execute(
             "SELECT runs.number FROM runs, runs AS ours, ledger "
             "WHERE ours.number = ? AND runs.released_at IS NULL "
             "AND clock_timestamp() - greatest(runs.heard_at, ours.returned_at, "
+            "to_timestamp(ours.began_at) - dead_after / 2 * interval '1 second', "
             "pg_postmaster_start_time()) > dead_after * interval '1 second' "
             "AND clock_timestamp() - ours.heard_at < dead_after / 2 * interval '1 second' "
             "FOR UPDATE OF runs SKIP LOCKED",
@@ -198,6 +207,10 @@ class _Transaction(Statements):
             "GROUP BY runs.number ORDER BY runs.number"
         )
         return [dict(zip(HOLDER_COLUMNS, row, strict=True)) for row in found]
+
+    def others_submitting(self, run: int) -> int:
+        query = "SELECT count(*) FROM tracks WHERE state = 'submitting' AND holder <> ?"
+        return int(self._only_value(query, run))
 
     def claim(self, state: str, run: int, limit: int) -> list[Row]:
         # The index has the entries of tracks that were taken until they are vacuumed, which may be
@@ -245,19 +258,23 @@ class _Transaction(Statements):
     def release_all(self, state: str, run: int) -> None:
         self._release("state = ? AND holder = ?", state, run)
 
-    def _release(self, where: str, *values: object) -> None:
-        self._execute(f"UPDATE tracks SET holder = NULL, held_since = NULL WHERE {where}", *values)  # noqa: S608 - constants of ours
+    def _release(self, where: str, *values: object) -> int:
+        released = f"UPDATE tracks SET holder = NULL, held_since = NULL WHERE {where}"  # noqa: S608 - constants of ours
+        return self._execute(released, *values).rowcount
 
     def others_hold(self, states: Sequence[str], run: int) -> bool:
         # What no run at work holds, as another program may have written, would never come free.
+        freed = self._release(
+            "holder IS NOT NULL AND NOT EXISTS "
+            "(SELECT 1 FROM runs WHERE runs.number = holder AND released_at IS NULL)"
+        )
         query = f"""
             SELECT EXISTS (
-                SELECT 1 FROM tracks WHERE holder IS NOT NULL AND holder <> ? AND state = ANY(?)
-                AND holder IN (SELECT runs.number FROM runs WHERE released_at IS NULL)
-                AND {_FOR_RUN}
+                SELECT 1 FROM tracks
+                WHERE holder IS NOT NULL AND holder <> ? AND state = ANY(?) AND {_FOR_RUN}
             )
         """  # noqa: S608 - a constant of ours
-        return bool(self._only_value(query, run, list(states), run, run))
+        return freed > 0 or bool(self._only_value(query, run, list(states), run, run))
 
     def page(self, states: Sequence[str], after: int, limit: int) -> list[Row]:
         wanted = f"state IN ({', '.join('?' * len(states))}) AND " if states else ""

@@ -82,7 +82,8 @@ class PostgresStore(WrittenStore):
     @contextlib.asynccontextmanager
     async def share(self) -> AsyncGenerator[SharedAccess, None]:
         """Open the ledger for single steps, which are transactions of their own."""
-        database = PostgresDatabase(self._url, f"suno-cover review {os.getpid()}")
+        application = f"suno-cover review {os.getpid()}"
+        database = PostgresDatabase(self._url, application, builds_on_earlier=False)
         try:
             await in_thread(database.open)
             yield _Shared(database)

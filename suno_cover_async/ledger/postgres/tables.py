@@ -31,7 +31,8 @@ _LEDGER = """
         version integer NOT NULL,
         catalog text,
         submits bigint NOT NULL DEFAULT 0,
-        dead_after double precision NOT NULL DEFAULT 40 CHECK (dead_after > 0)
+        dead_after double precision NOT NULL DEFAULT 40
+            CHECK (dead_after BETWEEN 1 AND 86400)
     );
     CREATE TABLE commits (
         writer text PRIMARY KEY,

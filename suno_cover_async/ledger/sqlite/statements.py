@@ -95,6 +95,9 @@ class _Transaction(Statements):
     def holders(self) -> list[Row]:
         return []
 
+    def others_submitting(self, _run: int) -> int:
+        return 0
+
     def claim(self, state: str, run: int, limit: int) -> list[Row]:
         where = f"state = ? AND {_FREE} ORDER BY tracks.number LIMIT ?"
         return self._hold(self.entries(f"FROM tracks {JOIN} WHERE {where}", state, run, limit))

@@ -131,6 +131,8 @@ class _Snapshot:
 class _Database:
     """The connection that writes, as `writer.Database` documents it."""
 
+    trouble: str | None = None  # a step that fails is not repeated by itself
+
     def __init__(self, database: sqlite3.Connection, lock: FileLock | None, name: str) -> None:
         self._database = database
         self._lock = lock

@@ -22,6 +22,7 @@ from tests.support.waiting import until
 
 LINES = re.findall(r"(bus=CallbackBus\(.*?\]\)|rate_limit=SharedRateLimiter\(.*?\]\))", README)
 SECRET = 'secret=os.environ["SUNO_CALLBACK_SECRET"]'
+TABLE = "CREATE TABLE public.covers (song text PRIMARY KEY, result jsonb, worker integer)"
 PUBLIC = "https://me.example/suno"
 WITHIN = aiohttp.ClientTimeout(total=50)  # a poll without a callback comes after 60 s
 MANY = Scenario(rate_limit=None, seconds=1.0)
@@ -171,7 +172,7 @@ async def test_what_a_worker_had_accepted_when_it_was_killed_is_found_again_and_
     moment: str, url: str, tmp_path: Path
 ) -> None:
     (program,) = [one for one in PROGRAMS if "DATABASE_URL" in one]
-    rows(url, "CREATE TABLE public.covers (song text PRIMARY KEY, result jsonb)")
+    rows(url, TABLE)
     result = "SELECT result -> 'images' FROM public.covers WHERE result IS NOT NULL"
     async with Sandbox(Scenario(rate_limit=None, seconds=1.0, delay=(0.2, 0.2))) as sandbox:
         (song,) = sandbox.add_music()
@@ -197,11 +198,28 @@ async def test_what_a_worker_had_accepted_when_it_was_killed_is_found_again_and_
         assert [bill.music_task_id for bill in journal.bills] == [song]
 
 
+async def test_of_four_workers_that_start_one_asks_again_for_a_song_of_a_dead_one(
+    url: str, tmp_path: Path
+) -> None:
+    (program,) = [one for one in PROGRAMS if "DATABASE_URL" in one]
+    rows(url, TABLE)
+    async with Sandbox(MANY) as sandbox:
+        songs = sandbox.add_music(6)
+        for song in songs:  # of a worker whose connection has ended
+            rows(url, f"INSERT INTO public.covers VALUES ('{song}', NULL, 0)")  # noqa: S608 - an id
+        async with running(program, tmp_path, sandbox, url, workers=4):
+            done = "SELECT count(*) FROM public.covers WHERE result IS NOT NULL HAVING count(*) = 6"
+            await until_true(lambda: rows(url, done))
+
+        submits = [one for one in sandbox.journal.arrivals if one.kind == "submit"]
+        assert len(submits) == 6
+
+
 async def test_an_id_that_the_api_does_not_know_is_answered_for_good(
     url: str, tmp_path: Path
 ) -> None:
     (program,) = [one for one in PROGRAMS if "DATABASE_URL" in one]
-    rows(url, "CREATE TABLE public.covers (song text PRIMARY KEY, result jsonb)")
+    rows(url, TABLE)
     async with (
         Sandbox(MANY) as sandbox,
         running(program, tmp_path, sandbox, url) as app,

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import json
 import os
+import platform
 import signal
 from collections import Counter
 from collections.abc import Generator
@@ -135,7 +137,7 @@ async def test_sigterm_with_a_submit_that_hangs_gives_back_what_waits_and_ends_i
         await has_billed(sandbox)
         sandbox.scenario = QUICK
         leaving.send_signal(signal.SIGTERM)
-        await line_with(leaving.stderr, "ending: other runs go on with what is left")
+        await line_with(leaving.stderr, "ending: what is not submitted is given back")
         other = await start(*command, cwd=tmp_path)
         await database.until(
             "SELECT 1 FROM suno_cover.tracks WHERE state = 'saved' HAVING count(*) = 2"
@@ -248,6 +250,8 @@ async def test_ctrl_c_drains_one_run_while_another_goes_on(
         ended, rest = await asyncio.gather(finish(draining), finish(other))
 
         assert said.startswith("finishing 1 cover that is paid for")  # and not the other's
+        left = number_after("left ", ended.err)
+        assert f"1 other run goes on with the {left} tracks left; the same command" in ended.err
         assert (ended.code, number_after("billed ", ended.err)) == (ExitCode.INTERRUPTED, 1)
         assert rest.code == ExitCode.DONE, rest
         assert "saved 22 of 22 tracks" in rest.err
@@ -276,6 +280,75 @@ async def test_while_others_work_another_catalog_and_retry_failed_are_refused(
         assert refused.code == ExitCode.FAILED
         assert reason in refused.err
         assert len(sandbox.journal.bills) == 2
+        assert database.execute("SELECT count(*) FROM suno_cover.runs") == [(1,)]
+
+
+async def test_a_dry_run_tells_who_is_at_work(database: Database, tmp_path: Path) -> None:
+    async with sandbox_with(UNSEEN) as sandbox:
+        catalog(tmp_path, sandbox.add_music(3))
+        command = shared(sandbox, database)
+        first = await start(*command, "--concurrency", "1", cwd=tmp_path)
+        await has_billed(sandbox)
+
+        dry = await finish(await start(*command, "--dry-run", cwd=tmp_path))
+        plain = await finish(await start(*command, "--dry-run", "--json", cwd=tmp_path))
+        first.send_signal(signal.SIGTERM)
+        await finish(first)
+
+        who = f"1 other run is at work with this ledger, on {platform.node()}"
+        assert f"{who}: these numbers are what is left for all together" in dry.out
+        assert json.loads(plain.out)["other_hosts"] == [platform.node()]
+
+
+async def test_the_last_lines_do_not_count_what_other_runs_are_submitting(
+    database: Database, tmp_path: Path
+) -> None:
+    async with sandbox_with(HANGING_SUBMITS) as sandbox:
+        catalog(tmp_path, sandbox.add_music(2))
+        hanging = await start(*shared(sandbox, database, "--concurrency", "1"), cwd=tmp_path)
+        await has_billed(sandbox)
+        sandbox.scenario = UNSEEN
+        database.execute(  # or the first run holds the second song too
+            "UPDATE suno_cover.tracks SET holder = NULL WHERE state = 'waiting'"
+        )
+        ending = await start(*shared(sandbox, database), cwd=tmp_path)
+        await has_billed(sandbox, 2)
+        ending.send_signal(signal.SIGTERM)
+
+        ended = await finish(ending)
+        hanging.kill()
+        await finish(hanging)
+
+        assert "possibly billed 0, failed 0, left 2" in ended.err
+        assert "1 other run goes on with the 2 tracks left" in ended.err
+
+
+async def test_a_server_that_restarts_is_one_line_and_one_when_it_is_back(
+    own_postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    with own_postgres.database() as name:
+        url = own_postgres.url(name)
+        database = Database(own_postgres, without_password(url))
+        await make_ledger(database, url)
+        async with sandbox_with(UNSEEN) as sandbox:
+            catalog(tmp_path, sandbox.add_music(2))
+            command = batch(sandbox, "--ledger", database.url, "--poll", "1")
+            working = await start(*command, cwd=tmp_path)  # the limit is in the database too
+            await has_billed(sandbox, 2)
+            await asyncio.to_thread(own_postgres.stop)
+            gone = await line_with(working.stderr, "the database does not answer")
+            await asyncio.to_thread(own_postgres.start)
+            back = await line_with(working.stderr, "the database answers again")
+            sandbox.scenario = QUICK
+
+            ended = await finish(working)
+
+        assert gone.strip().endswith("WARNING the database does not answer; trying again for 60 s")
+        assert len(gone.strip()) < 80
+        assert back.strip().endswith("WARNING the database answers again")
+        assert "the database" not in ended.err
+        assert ended.code == ExitCode.DONE
 
 
 async def test_a_run_that_is_released_stops_and_says_so_and_another_finishes(

@@ -151,7 +151,7 @@ def test_a_limit_is_made_without_its_server_and_after_a_minute_callers_are_told(
     virtual_time.run(work())
 
     (warning,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert "no request is sent meanwhile" in warning.getMessage()
+    assert "the database does not answer; trying again for 60 s" in warning.getMessage()
     assert PASSWORD not in caplog.text
 
 
@@ -177,7 +177,7 @@ async def test_steps_that_fail_for_a_while_are_logged_without_the_password_and_j
         limit.release(permit, answered=True)
         await until(lambda: "a step on the shared limit failed" in caplog.text, every=0.01)
         waiting = asyncio.create_task(limit.acquire())
-        await until(lambda: "no request is sent meanwhile" in caplog.text, every=0.01)
+        await until(lambda: "does not answer; trying again for 60 s" in caplog.text, every=0.01)
         proxy.accept()
         await waiting
     assert PASSWORD not in caplog.text

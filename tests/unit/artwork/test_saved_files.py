@@ -54,11 +54,25 @@ def test_a_file_is_found_as_it_is_then_beside_the_ledger(
     assert find(there / file, an_entry(), None) == there / file
 
 
-def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ArtworkError, match=r"^the file is missing: covers/x\.png$"):
-        find(Path("covers/x.png"), an_entry(), tmp_path / "covers.db")
-    with pytest.raises(ArtworkError, match=r"^the file is missing: covers/x\.png$"):
-        find(Path("covers/x.png"), an_entry(saved_on=platform.node()), tmp_path / "covers.db")
+def test_a_file_that_is_missing_is_named_with_the_folders_where_it_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    file, advice = Path("covers/x.png"), "run this command where the batch ran"
+    for entry in (an_entry(), an_entry(saved_on=platform.node())):
+        with pytest.raises(ArtworkError) as beside:
+            find(file, entry, there / "covers.db")
+        with pytest.raises(ArtworkError) as of_a_database:
+            find(file, entry, None)
+
+        known = f"the file is missing: covers/x.png; it is not in {here / 'covers'}"
+        assert str(beside.value) == f"{known} or {there / 'covers'}: {advice}"
+        assert str(of_a_database.value) == f"{known}: {advice}"
+    with pytest.raises(ArtworkError) as absolute:
+        find(here / file, an_entry(), None)
+    assert str(absolute.value) == f"the file is missing: {here / file}"
 
 
 def test_the_machine_that_saved_a_missing_file_is_named(tmp_path: Path) -> None:

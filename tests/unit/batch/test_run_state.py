@@ -24,6 +24,7 @@ from suno_cover_async import (
 from suno_cover_async.batch.error_policy import Consequence
 from suno_cover_async.batch.queues import TrackQueue
 from suno_cover_async.batch.run_state import RunState
+from suno_cover_async.ledger.run_steps import Others
 from tests.support.ledger_steps import COVERED, SAVED, SUBMITTED, entries
 
 ERROR = ServerError("HTTP 500", retryable=True)
@@ -52,6 +53,31 @@ def state(ledger: Ledger, tracks: TrackQueue) -> RunState:
 
 async def first(ledger: Ledger) -> LedgerEntry:
     return (await entries(ledger))[0]
+
+
+class Shared(Ledger):
+    """A ledger that two other runs share, one of which is submitting."""
+
+    def others_at_work(self) -> "asyncio.Future[Others]":
+        found: asyncio.Future[Others] = asyncio.get_running_loop().create_future()
+        found.set_result(Others(runs=2, submitting=1))
+        return found
+
+
+async def test_what_other_runs_are_submitting_is_not_possibly_billed_by_this_one() -> None:
+    async with Shared(None) as ledger, ledger.lease("0123456789abcdef"):
+        await ledger.take_in([Track("m1"), Track("m2")])
+        for entry in await entries(ledger):
+            await ledger.submitting(entry)
+
+        async def never() -> None:
+            raise AssertionError("it waits for other runs")
+
+        queue = TrackQueue(ledger, complete=True, saves_images=True, on_wait=never)
+        state = RunState(ledger, queue)
+        await state.count(saves_images=True)
+
+    assert (state.progress.possibly_billed, state.progress.other_runs) == (1, 2)
 
 
 @pytest.mark.parametrize(("saves_images", "done"), [(True, 1), (False, 2)])

@@ -412,8 +412,16 @@ def test_a_file_that_cannot_be_used_any_more_stops_requests_until_it_can(
 
     with caplog.at_level(logging.WARNING):
         assert run(work()) == pytest.approx(30, abs=1.1)
-    (record,) = caplog.records
-    assert str(path) in record.getMessage()
+    away, back = [record.getMessage() for record in caplog.records]
+    assert str(path) in away
+    assert away.endswith("trying again for 60 s")
+    assert back == "the limit is shared again"
+
+
+def test_a_limiter_is_shown_by_its_path_and_its_limit(tmp_path: Path) -> None:
+    path = str(tmp_path / "limit.db")
+    shown = f"SharedRateLimiter({path!r}, calls=20, seconds=10)"
+    assert repr(SharedRateLimiter(path)) == shown
 
 
 def test_after_a_minute_without_the_file_callers_are_told(tmp_path: Path) -> None:

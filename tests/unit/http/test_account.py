@@ -1,6 +1,7 @@
 """An account: made from a client's arguments, and paused as a whole."""
 
 import asyncio
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,25 @@ def test_limits_of_polls_and_of_all_else_do_not_meet_in_one_file(tmp_path: Path)
         return clock()
 
     assert run(work()) == 0
+
+
+def test_refusals_of_one_pause_are_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    async def refuse() -> None:
+        account, loop = made(), asyncio.get_running_loop()
+        error = RateLimitError("too often")
+        error.retry_after = 5.0
+        began = loop.time()
+        for _ in range(3):
+            account.refused(error, began)
+        await asyncio.sleep(6)
+        account.refused(error, loop.time())
+
+    with caplog.at_level(logging.WARNING):
+        run(refuse())
+
+    assert [one.getMessage().partition(" (")[0] for one in caplog.records] == [
+        "called too often"
+    ] * 2
 
 
 def test_an_argument_that_is_refused_binds_no_limiter(tmp_path: Path) -> None:

@@ -260,10 +260,43 @@ async def test_the_latest_10_runs_are_read_unless_more_are_wanted(path: Path) ->
     async with Ledger(path) as ledger:
         for _ in range(12):
             async with ledger.lease(ACCOUNT):
-                pass
+                await ledger.note_balance(before=1.0)
 
         assert [run.number for run in await ledger.runs()] == [*range(12, 2, -1)]
         assert [run.number for run in await ledger.runs(limit=12)] == [*range(12, 0, -1)]
+
+
+async def test_a_run_that_was_refused_or_had_nothing_to_do_is_no_run(path: Path) -> None:
+    async with Ledger(path) as ledger:
+        async with ledger.lease(ACCOUNT):
+            await ledger.take_in([Track("m1")])
+        async with ledger.lease(ACCOUNT):
+            assert await ledger.claim([TrackState.SUBMITTED], 9) == []
+            assert await ledger.claim_unsaved(9) == []
+        async with ledger.lease(ACCOUNT):
+            [entry] = await ledger.claim([TrackState.WAITING], 9)
+            await ledger.put_off(entry)
+        async with ledger.lease(ACCOUNT):
+            assert await ledger.claim([TrackState.WAITING], 9) == [entry]
+
+        assert [run.number for run in await ledger.runs()] == [3, 2, 1]
+
+
+async def test_a_run_whose_claim_was_cancelled_may_have_held_tracks_and_stays(path: Path) -> None:
+    async with Ledger(path) as ledger:
+        async with ledger.lease(ACCOUNT):
+            ledger.claim([TrackState.WAITING], 9).cancel()
+            await asyncio.sleep(0)
+
+        assert [run.number for run in await ledger.runs()] == [1]
+
+
+def test_a_ledger_is_shown_by_its_path_or_by_its_url_without_the_password() -> None:
+    pytest.importorskip("psycopg")
+    assert repr(Ledger("covers.db")) == "Ledger('covers.db')"
+    assert repr(Ledger(None)) == "Ledger(None)"
+    shown = "Ledger('postgresql://me@db.example/songs')"
+    assert repr(Ledger("postgresql://me:secret@db.example/songs")) == shown
 
 
 @ALONE

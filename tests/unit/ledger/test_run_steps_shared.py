@@ -109,7 +109,7 @@ def recorder(there: SeveralRuns, run: int) -> Recorder:
 
 def test_each_step_of_a_run_is_listed_here() -> None:
     reads = {"note_balance", "outlook", "count", "next_open", "others_hold", "submits"}
-    reads |= {"has_answered", "end_run"}
+    reads |= {"has_answered", "end_run", "others_at_work"}
     methods = {name for name in vars(Recorder) if not name.startswith("_")}
 
     assert methods - reads == {name.replace(" ", "_") for name in CHANGES | FACTS}

@@ -288,6 +288,21 @@ def test_a_cover_task_is_written_over_a_damaged_row(there: Transaction) -> None:
 
 
 @FILE
+def test_a_cover_task_that_is_written_twice_is_counted_once(there: Transaction) -> None:
+    run = run_steps.begin_run("account", "L")(there).number
+    steps.take_in([Track("m1")])(there)
+    step = steps.Submitted(number=1, task=TASK, run=run, base_url=None)
+
+    for _ in range(2):
+        step(there)
+
+    assert [one["submitted"] for one in there.runs(9)] == [1]
+    there.change(1, {"state": "submitting"})  # its cover failed, and is submitted again
+    step(there)
+    assert [one["submitted"] for one in there.runs(9)] == [2]
+
+
+@FILE
 def test_every_state_is_counted(there: Transaction) -> None:
     steps.take_in([Track("m1"), Track("m2")])(there)
     steps.submitting(2, run=1)(there)

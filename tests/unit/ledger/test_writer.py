@@ -214,6 +214,8 @@ def test_in_any_order_of_outages_facts_are_written_in_order_and_wishes_at_once_o
 class Patient:
     """A database whose commits wait until they are to hurry, and then fail."""
 
+    trouble: str | None = "it does not answer"
+
     def __init__(self) -> None:
         self.asked, self._hurry = threading.Event(), threading.Event()
         self.closed = 0

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -12,7 +13,7 @@ import pytest
 
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger import run_steps, steps
-from suno_cover_async.ledger.entry import TrackState
+from suno_cover_async.ledger.entry import TrackState, write_columns
 from suno_cover_async.ledger.postgres.database import PostgresDatabase
 from suno_cover_async.ledger.run_steps import HeldBy
 from suno_cover_async.ledger.store import Transaction, Work
@@ -21,7 +22,7 @@ from suno_cover_async.postgres.url import DatabaseUrl
 from tests.support.canary import Search
 from tests.support.cut_proxy import CutProxy, Where, cut_proxy
 from tests.support.ledger_steps import TASK
-from tests.support.postgres import PASSWORD, Server
+from tests.support.postgres import PASSWORD, ROLE, Server
 from tests.support.shared_ledgers import Session, at_the_same_time, made, session
 
 
@@ -37,9 +38,12 @@ def through(proxy: CutProxy, url: DatabaseUrl) -> DatabaseUrl:
 
 @contextlib.contextmanager
 def opened(
-    url: DatabaseUrl, clock: Callable[[], float] = time.monotonic
+    url: DatabaseUrl,
+    clock: Callable[[], float] = time.monotonic,
+    *,
+    builds_on_earlier: bool = True,
 ) -> Generator[PostgresDatabase]:
-    database = PostgresDatabase(url, "test", clock=clock)
+    database = PostgresDatabase(url, "test", clock=clock, builds_on_earlier=builds_on_earlier)
     database.open()
     try:
         yield database
@@ -56,7 +60,13 @@ def prepared(one: Session) -> int:
 
 
 def submitted_step(run: int) -> Work[None]:
-    return HeldBy(run, steps.Submitted(number=1, task=TASK, run=run, base_url="https://a"))
+    """A step as that of `steps.Submitted`, but one that counts each time that it is done."""
+
+    def work(there: Transaction) -> None:
+        there.change(1, write_columns(state=TrackState.SUBMITTED, cover_task_id="c1"))
+        there.count_submit(run, adopted=False)
+
+    return HeldBy(run, work)
 
 
 def counted(one: Session, run: int) -> tuple[int, int, str]:
@@ -113,15 +123,60 @@ def test_a_steps_own_error_undoes_that_step_alone(
 def test_a_connection_that_was_dropped_is_made_again(url: DatabaseUrl, one: Session) -> None:
     with opened(url) as database:
         for _ in range(3):
-            ours = one.execute("SELECT pg_backend_pid()")[0][0]
-            one.execute(
-                "SELECT pg_terminate_backend(pid, 50000) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> %s",
-                ours,
-            )
+            drop_all_but(one)
             database.commit([lambda there: there.add_submits(1)])
 
     assert one.there.submits() == 3
+
+
+def drop_all_but(one: Session) -> None:
+    """Drop all connections to the database but this one."""
+    one.execute(
+        "SELECT pg_terminate_backend(pid, 50000) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+
+
+@pytest.mark.parametrize("forgets", ["the last", "all"])
+@pytest.mark.parametrize("where", ["", "before", "after"])
+def test_a_run_commits_nothing_once_the_database_forgot_what_it_committed(
+    url: DatabaseUrl, one: Session, proxy: CutProxy, forgets: str, where: Where | Literal[""]
+) -> None:
+    with opened(through(proxy, url)) as database:
+        database.commit([lambda there: there.add_submits(1)])
+        if where:
+            proxy.cut_at(b"COMMIT\0", where)
+        database.commit([lambda there: there.add_submits(1)])
+        database.commit([lambda there: there.submits()])
+        if forgets == "all":
+            one.execute("DELETE FROM commits")
+        else:
+            one.execute("UPDATE commits SET number = number - 1")
+        drop_all_but(one)
+
+        for _ in range(2):
+            with pytest.raises(CommitFailedError) as failed:
+                database.commit([lambda there: there.add_submits(1)])
+
+    assert one.there.submits() == 2
+    assert str(database.failed(failed.value.reason)) == (
+        f"the ledger {through(proxy, url).shown} cannot be written (the database has forgotten "
+        "what was committed: it was restored from a backup, or is a standby that lagged behind), "
+        "so nothing more is submitted; see to the server, then run again: paid covers are found "
+        "again"
+    )
+
+
+def test_single_steps_go_on_over_a_database_that_forgot_some(
+    url: DatabaseUrl, one: Session
+) -> None:
+    with opened(url, builds_on_earlier=False) as database:
+        for _ in range(2):
+            database.commit([lambda there: there.add_submits(1)])
+            one.execute("DELETE FROM commits")
+            drop_all_but(one)
+
+    assert one.there.submits() == 2
 
 
 def test_a_transaction_whose_connection_is_lost_is_redone_whole(
@@ -407,6 +462,85 @@ def test_an_error_names_the_server_and_what_to_do_and_no_password(
     search.error("failed", error)
     search.error("reason", failed.value.reason)
     assert search.hits == {}
+
+
+def test_a_paid_cover_that_is_written_again_after_a_commit_without_an_answer_counts_once(
+    url: DatabaseUrl, one: Session, proxy: CutProxy
+) -> None:
+    run = prepared(one)
+    submitted = HeldBy(run, steps.Submitted(number=1, task=TASK, run=run, base_url="https://a"))
+    with opened(through(proxy, url), jumping(100)) as database:
+        database.commit([steps.submitting(1, run)])
+        proxy.cut_at(b"COMMIT\0", "between and refuse")
+        with pytest.raises(CommitFailedError):
+            database.commit([submitted])
+        proxy.deliver()  # it took effect after all
+        proxy.accept()
+        database.commit([submitted])  # as the writer does with a fact before its next step
+
+    assert counted(one, run) == (1, 1, "submitted")
+
+
+@pytest.mark.parametrize("words", [b"set_config", b"FROM ledger", b"DELETE FROM commits"])
+def test_a_connection_that_is_lost_while_a_ledger_opens_is_made_again(
+    url: DatabaseUrl, proxy: CutProxy, words: bytes
+) -> None:
+    proxy.cut_at(words, "before")
+    with opened(through(proxy, url)) as database:
+        assert database.commit([lambda there: there.submits()]) == [0]
+
+    assert proxy.opened == 2
+
+
+def test_a_server_that_let_a_ledger_in_and_is_away_then_is_waited_for_for_60_seconds(
+    url: DatabaseUrl, proxy: CutProxy
+) -> None:
+    clock = jumping(59)
+    proxy.cut_at(b"DELETE FROM commits", "between and refuse")
+
+    with pytest.raises(LedgerError, match="cannot be used"):
+        PostgresDatabase(through(proxy, url), "test", clock=clock).open()
+
+    assert clock() == 3 * 59  # it failed at 0 s, 59 s and 118 s
+
+
+def test_a_server_that_lets_nobody_in_is_not_waited_for(url: DatabaseUrl, proxy: CutProxy) -> None:
+    def never() -> float:
+        raise AssertionError("it waits")
+
+    proxy.refuse()
+    password = DatabaseUrl.parse(url.conninfo.replace(f"//{ROLE}:", f"//{ROLE}:not-"))
+    database = DatabaseUrl.parse(f"{url.conninfo}_not")
+    for wrong in (through(proxy, url), password, database):
+        with pytest.raises(LedgerError, match="cannot be used"):
+            PostgresDatabase(wrong, "test", clock=never).open()
+
+
+def test_an_outage_is_one_warning_and_its_end_another_one(
+    url: DatabaseUrl, proxy: CutProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[str | None] = []
+
+    def clock() -> float:  # it is asked once in each attempt that fails
+        seen.append(database.trouble)
+        if len(seen) == 5:
+            proxy.accept()
+        return 0.0
+
+    database = PostgresDatabase(through(proxy, url), "test", clock=clock)
+    database.open()
+    with contextlib.closing(database), caplog.at_level(logging.WARNING):
+        proxy.cut()
+        database.commit([lambda there: there.submits()])  # made again at once: no word of that
+        assert caplog.messages == []
+        seen.clear()
+        proxy.refuse()
+        database.commit([lambda there: there.submits()])
+
+    away = "the database does not answer"
+    assert caplog.messages == [f"{away}; trying again for 60 s", "the database answers again"]
+    assert seen == [None, None, away, away, away]
+    assert database.trouble is None
 
 
 def test_a_database_without_a_server_or_a_ledger_cannot_be_opened(

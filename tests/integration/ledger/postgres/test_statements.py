@@ -446,12 +446,37 @@ def test_a_run_that_was_given_up_and_ends_takes_nothing_from_others(one: Session
 # Who else is at work
 
 
-def test_a_run_does_not_wait_for_tracks_that_no_run_at_work_holds(one: Session) -> None:
+def test_tracks_that_no_run_at_work_holds_come_free_for_a_run_without_other_work(
+    one: Session,
+) -> None:
     one.fill(1)
     ours = one.begin()
     one.execute("UPDATE tracks SET holder = 99")  # as another program may have written
+    assert one.claim(ours) == []
 
+    assert one.there.others_hold(["waiting"], ours)
+
+    assert one.claim(ours) == [1]
     assert not one.there.others_hold(["waiting"], ours)
+
+
+def test_a_run_that_has_just_begun_leaves_those_that_were_cut_off_half_of_the_time_to_return(
+    one: Session,
+) -> None:
+    one.fill(1)
+    dead, new = one.begin(), one.begin()
+    one.claim(dead)
+    one.silence(dead)  # for an hour, where a second is too long
+    began = (
+        "UPDATE runs SET began_at = extract(epoch FROM clock_timestamp()) + %s WHERE number = %s"
+    )
+    one.execute(began, 3600, new)  # so that half a second has not passed, however slow this is
+    assert one.claim(new) == []
+    assert one.run(dead)["released_at"] is None
+    one.execute(began, -0.51, new)
+
+    assert one.claim(new) == [1]
+    assert one.run(dead)["released_at"] is not None
 
 
 def test_others_hold_what_may_come_to_this_run(one: Session) -> None:

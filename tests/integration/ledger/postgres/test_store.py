@@ -10,11 +10,13 @@ import pytest
 
 from suno_cover_async.batch.runner import cover_catalog
 from suno_cover_async.errors import LedgerError
+from suno_cover_async.ledger import run_steps, steps
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState
 from suno_cover_async.ledger.ledger import Ledger
 from suno_cover_async.ledger.postgres.store import PostgresStore
 from suno_cover_async.ledger.reader import LedgerReader
 from suno_cover_async.ledger.recorder import Recorder
+from suno_cover_async.ledger.run_steps import HeldBy, Others
 from suno_cover_async.models import Choice, Decision, Track
 from suno_cover_async.postgres.url import DatabaseUrl
 from suno_cover_async.sandbox import Sandbox
@@ -54,6 +56,7 @@ READS: dict[str, Step] = {
     "next_open": lambda ledger, _: ledger.next_open(WAITING, 0, 9),
     "submits": lambda ledger, _: ledger.submits(),
     "has_answered": lambda ledger, _: ledger.has_answered("https://a"),
+    "others_at_work": lambda ledger, _: ledger.others_at_work(),
 }
 OWN = {"note_balance", "end_run"}
 """They write what the run itself knows of its account, and release what the run itself holds."""
@@ -154,7 +157,7 @@ async def test_a_fact_that_was_refused_is_not_written_later(ledger: Ledger, one:
 
 
 async def test_a_run_beats_and_is_lost_once_it_was_given_up(url: DatabaseUrl, one: Session) -> None:
-    one.execute("UPDATE ledger SET dead_after = 0.04")
+    one.execute("UPDATE ledger SET dead_after = 1")
     async with Ledger(url.conninfo) as ledger, ledger.lease(OURS):
         heard = one.run(1)["heard_at"]
         await until(lambda: one.run(1)["heard_at"] != heard)
@@ -170,7 +173,7 @@ async def test_a_catalog_of_a_run_that_was_given_up_ends_though_it_had_no_step_t
         await asyncio.Event().wait()
         yield "never"
 
-    one.execute("UPDATE ledger SET dead_after = 0.2")
+    one.execute("UPDATE ledger SET dead_after = 1")
     async with (
         Sandbox(QUICK) as sandbox,
         client_of(sandbox) as client,
@@ -202,7 +205,7 @@ async def test_a_run_that_hears_nothing_of_its_ledger_does_not_call_its_tracks_i
 async def test_a_run_whose_event_loop_hangs_loses_its_tracks(
     url: DatabaseUrl, one: Session
 ) -> None:
-    one.execute("UPDATE ledger SET dead_after = 0.5")
+    one.execute("UPDATE ledger SET dead_after = 1")
     async with Ledger(url.conninfo) as ledger, ledger.lease(OURS):
         await claimed(ledger)
         other = one.begin()
@@ -210,6 +213,33 @@ async def test_a_run_whose_event_loop_hangs_loses_its_tracks(
             pass
         with pytest.raises(LedgerError, match="run 1 was given up for dead"):
             await ledger.claim([WAITING], 1)
+
+
+async def test_a_run_that_was_refused_is_no_run(ledger: Ledger, one: Session) -> None:
+    other = one.begin()
+    one.do(run_steps.begin_intake(other, "another", "L"))
+    async with ledger.lease(OURS):
+        with pytest.raises(LedgerError, match="works on another catalog"):
+            await ledger.begin_intake("catalog")
+    assert [run.number for run in await ledger.runs()] == [other]
+
+
+async def test_others_at_work_are_counted_with_what_they_submit(
+    ledger: Ledger, one: Session
+) -> None:
+    async with ledger.lease(OURS):
+        assert await ledger.others_at_work() == Others(runs=0, submitting=0)
+        one.fill(4)
+        first, second, ended = one.begin(), one.begin(), one.begin()
+        for number, run in ((1, first), (2, ended)):
+            assert one.claim(run, 1) == [number]
+            one.do(HeldBy(run, steps.submitting(number, run)))
+        one.claim(second, 1)
+        one.do(run_steps.end_run(ended))
+        for entry in await ledger.claim([WAITING], 1):
+            await ledger.submitting(entry)
+
+        assert await ledger.others_at_work() == Others(runs=2, submitting=2)
 
 
 async def test_the_end_of_a_lease_ends_its_run(ledger: Ledger, one: Session) -> None:

@@ -6,11 +6,13 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from suno_cover_async import Ledger
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger.postgres.database import PostgresDatabase
 from suno_cover_async.ledger.postgres.tables import VERSION, check_version, make_or_migrate
 from suno_cover_async.postgres.connection import connect
 from suno_cover_async.postgres.url import DatabaseUrl
+from tests.support.cut_proxy import cut_proxy
 from tests.support.postgres import ROLE, Server
 from tests.support.shared_ledgers import (
     TABLES,
@@ -34,6 +36,24 @@ def test_the_tables_are_made_once_in_the_schema_of_the_url(database_url: str) ->
                 "SELECT tablename FROM pg_tables WHERE schemaname = %s", (schema,)
             )
             assert {name for (name,) in found} == {*TABLES, "commits", *OF_THE_FLEET}
+
+
+async def test_a_server_older_than_13_is_refused_with_a_sentence_and_left_as_it_is(
+    postgres_server: Server, database_url: str
+) -> None:
+    with cut_proxy(postgres_server.port) as proxy:
+        url = database_url.replace(f":{proxy.leads_to}/", f":{proxy.port}/")
+        shown = DatabaseUrl.parse(url).shown
+        proxy.as_version = b"12"
+
+        with pytest.raises(LedgerError) as refused:
+            await Ledger(url).init()
+        assert str(refused.value) == f"{shown} is older than PostgreSQL 13, which a ledger needs"
+        # What an earlier step says leads to that one.
+        with pytest.raises(LedgerError, match=f"run `suno-cover ledger init {shown}` once"):
+            await Ledger(url).__aenter__()
+        proxy.as_version = b"13"
+        assert await Ledger(url).init() == 0  # nothing was there
 
 
 def test_making_the_tables_again_changes_nothing(one: Session, url: DatabaseUrl) -> None:
@@ -102,7 +122,9 @@ def test_the_tables_hold_one_ledger_and_no_values_that_have_no_meaning(one: Sess
     for statement in (
         "INSERT INTO ledger (version) VALUES (1)",
         "UPDATE tracks SET state = 'nosuch'",
-        "UPDATE ledger SET dead_after = 0",
+        "UPDATE ledger SET dead_after = 0.99",
+        "UPDATE ledger SET dead_after = 'NaN'",
+        "UPDATE ledger SET dead_after = 'infinity'",
         "INSERT INTO tracks (music_task_id, names, titles) VALUES ('m1', '{}', '')",
     ):
         with pytest.raises(psycopg.IntegrityError):

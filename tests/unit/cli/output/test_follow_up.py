@@ -42,6 +42,22 @@ def next_steps(
     return said(there).splitlines()
 
 
+@pytest.mark.parametrize(
+    ("runs", "left", "who"),
+    [
+        (1, 2, "1 other run goes on with the 2 tracks left"),
+        (3, 1, "3 other runs go on with the 1 track left"),
+    ],
+)
+def test_others_that_go_on_are_told_with_what_is_left_for_them(
+    runs: int, left: int, who: str
+) -> None:
+    said, command = next_steps(Progress(total=9, done=9 - left, other_runs=runs))[:2]
+
+    assert said == f"{who}; the same command joins in, and never pays twice:"
+    assert command == f"  {COMMAND.again()}"
+
+
 def test_the_command_that_continues_is_quoted_for_a_shell() -> None:
     assert shlex.split(COMMAND.again("--retry-failed")) == [
         *("suno-cover", "batch", "my songs.csv", "--ledger", "covers.db"),

@@ -131,6 +131,16 @@ def test_queued_tracks_are_told_from_those_whose_covers_are_made() -> None:
     assert free == ["20 in flight"]
 
 
+def test_a_database_that_does_not_answer_is_the_only_note_and_no_limit_is_named() -> None:
+    away = attrs.evolve(queued(), trouble="the database does not answer")
+
+    assert [*away.notes(reasons=True)] == [("the database does not answer; trying again", "yellow")]
+    assert away.holds_back
+    drawn = pictures(console(height=8), [away], [])
+    assert "the database does not answer; trying again" in drawn
+    assert LIMIT not in drawn
+
+
 def test_a_line_of_a_log_says_what_queued_tracks_wait_for() -> None:
     there = Console(file=io.StringIO(), width=200)
 

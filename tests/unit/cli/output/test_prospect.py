@@ -156,4 +156,23 @@ def test_a_record_has_every_number(calls: int, seconds: int) -> None:
         "measured_covers": 12,
         "cost": 8_991.0,
         "bad_lines": 7,
+        "other_hosts": [],
     }
+
+
+def test_other_runs_at_work_are_told_with_their_hosts_and_that_all_is_counted_together() -> None:
+    hosts = ("studio", "office", "office")
+    shared = Prospect(plan=attrs.evolve(PLAN, other_hosts=hosts), rate_limit=LIMIT)
+    what = "3 other runs are at work with this ledger, on office (2), studio"
+
+    assert f"{what}: these numbers are what is left for all together" in lines_of(shared)
+    assert json.loads(as_json(ProspectRecord.of(shared, bad_lines=0)))["other_hosts"] == [*hosts]
+    there = log()
+    say_briefly(there, shared)
+    assert what in said(there)
+
+
+def test_one_other_run_is_told_in_the_singular() -> None:
+    one = Prospect(plan=attrs.evolve(PLAN, other_hosts=("studio",)), rate_limit=LIMIT)
+
+    assert "1 other run is at work with this ledger, on studio:" in "\n".join(lines_of(one))

@@ -110,7 +110,14 @@ def test_an_unfinished_track_has_its_first_title_and_what_is_paid_for() -> None:
 
 def test_the_summary_is_the_only_record_with_a_field_of_that_name() -> None:
     numbers = Progress(
-        total=100, done=50, failed=9, in_flight=5, billed=7, adopted=6, possibly_billed=4
+        total=100,
+        done=50,
+        failed=9,
+        in_flight=5,
+        billed=7,
+        adopted=6,
+        possibly_billed=4,
+        other_runs=2,
     )
 
     summary = SummaryRecord.of(
@@ -127,6 +134,7 @@ def test_the_summary_is_the_only_record_with_a_field_of_that_name() -> None:
             "waiting": 40,
             "done": 50,
             "total": 100,
+            "other_runs": 2,
             "credits_used": 7.5,
             "stopped_by": "InsufficientCreditsError",
             "bad_lines": 3,

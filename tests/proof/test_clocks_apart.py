@@ -1,0 +1,64 @@
+"""Hosts whose clocks differ by an hour, and from the server's, with one ledger: nobody notices."""
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from suno_cover_async.cli.exit_codes import ExitCode
+from suno_cover_async.sandbox import Scenario
+from tests.support.batch_commands import batch, catalog
+from tests.support.commands import environment, finish, sandbox_with, start
+from tests.support.database_commands import Database, make_ledger, without_password
+from tests.support.postgres import PASSWORD, Server
+from tests.support.runs import billed
+from tests.support.wall_clock import made_in, moved
+
+HOUR = 3600
+SONGS = 22  # of which a run holds 20
+SERVERS = HOUR // 2
+CALM = Scenario(seconds=0.02, image_size=16, rate_limit=None)
+KEPT_HOURS = 14 * 24 - 1  # whole hours left of an image that was made just now
+
+
+async def test_hosts_whose_clocks_differ_by_an_hour_share_a_catalog_and_none_is_given_up(
+    own_postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = made_in(own_postgres.folder)
+    library.chmod(0o755)
+    own_postgres.stop()
+    with monkeypatch.context() as there:
+        for name, value in moved(library, SERVERS).items():
+            there.setenv(name, value)
+        own_postgres.start()
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    with own_postgres.database() as name:
+        database = Database(own_postgres, without_password(own_postgres.url(name)))
+        await make_ledger(database, own_postgres.url(name))
+        hosts = [environment() | moved(library, off) for off in (HOUR, -HOUR)]
+        async with sandbox_with(CALM) as sandbox:
+            songs = sandbox.add_music(SONGS)
+            catalog(tmp_path, songs)
+            command = batch(sandbox, "--ledger", database.url, "--poll", "1", "--no-shared-limit")
+            runs = [await start(*command, cwd=tmp_path, env=host) for host in hosts]
+            ended = await asyncio.gather(*map(finish, runs))
+
+            assert [one.code for one in ended] == [ExitCode.DONE] * 2, ended
+            assert billed(sandbox) == Counter(songs)
+
+        assert database.states() == {"saved": SONGS}
+        runs_there = database.execute("SELECT began_at, ended_at FROM suno_cover.runs")
+        ((now,),) = database.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
+        assert len(runs_there) == 2
+        for began, left in runs_there:  # by the server's clock, whatever the hosts' are
+            assert now - HOUR / 4 < began < left <= now
+        database.execute("UPDATE suno_cover.tracks SET state = 'covered' WHERE number = 1")
+        shows = [
+            await finish(await start("ledger", "show", database.url, cwd=tmp_path, env=host))
+            for host in hosts
+        ]
+        lines = [show.out.splitlines() for show in shows]
+        hours = [int(show[-1].split("\t")[2]) for show in lines]
+        assert hours == [KEPT_HOURS - 1, KEPT_HOURS + 1]
+        assert lines[0][:-1] == lines[1][:-1]
