@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 
 from tests.proof.shared_fleet import Fleet, Worker
-from tests.support.gates import Place
+from tests.support.barriers import Place
 
 Fault = Callable[[Fleet], Coroutine[Any, Any, None]]
 
@@ -90,10 +90,10 @@ def kill_at(place: Place) -> Fault:
     async def kill_there(fleet: Fleet) -> None:
         if place == "giving up":  # somebody must have died for that
             await kill(fleet)
-        with fleet.gates.closed(place):
+        with fleet.barriers.closed(place):
             worker = None
             while worker is None and not fleet.is_done:
-                waiting = await asyncio.to_thread(fleet.gates.waiting, place)
+                waiting = await asyncio.to_thread(fleet.barriers.waiting, place)
                 worker = next((one for one in fleet.workers if one.pid in waiting), None)
                 await asyncio.sleep(0.02)
             _kill_one(fleet, worker)
@@ -144,8 +144,8 @@ def in_commits(fault: Fault) -> Fault:
     """Return the fault that something happens while a process waits in a COMMIT."""
 
     async def happen_there(fleet: Fleet) -> None:
-        with contextlib.suppress(psycopg.OperationalError), fleet.gates.closed("commit"):
-            await fleet.until(lambda: fleet.is_done or fleet.gates.waiting("commit"))
+        with contextlib.suppress(psycopg.OperationalError), fleet.barriers.closed("commit"):
+            await fleet.until(lambda: fleet.is_done or fleet.barriers.waiting("commit"))
             await fault(fleet)
 
     return happen_there

@@ -19,8 +19,8 @@ import attrs
 from suno_cover_async import Ledger, LedgerError, RateLimit
 from suno_cover_async.sandbox import Sandbox, Scenario
 from tests.support import catalogs
+from tests.support.barriers import Barriers
 from tests.support.catalog_child import song
-from tests.support.gates import Gates
 from tests.support.postgres import Server, own_server
 
 WORKER = Path(__file__).parents[1] / "support" / "catalog_worker.py"
@@ -113,7 +113,7 @@ class Fleet:
         database: The name of the ledger's database.
         folder: Where the images are.
         dice: Random numbers for faults.
-        gates: The gates in the ledger's tables.
+        barriers: The barriers in the ledger's tables.
         workers: The processes at work.
         ended: Those that have ended.
         is_up: Set unless the server is down; no process begins meanwhile.
@@ -133,8 +133,8 @@ class Fleet:
     _hearing: set[asyncio.Task[None]] = attrs.Factory(set[asyncio.Task[None]])
 
     @property
-    def gates(self) -> Gates:
-        return Gates(self.server, self.database)
+    def barriers(self) -> Barriers:
+        return Barriers(self.server, self.database)
 
     @property
     def ledger(self) -> Ledger:
@@ -168,7 +168,7 @@ class Fleet:
         await self.ledger.init()
         if self.plan.dead_after is not None:
             self.execute("UPDATE suno_cover.ledger SET dead_after = %s", self.plan.dead_after)
-        self.gates.make()
+        self.barriers.make()
         added = self.sandbox.add_music(song(number) for number in range(self.plan.songs))
         catalogs.write_catalog(self.folder / "catalog.csv", added)
 

@@ -1,7 +1,7 @@
 """Chosen moments at which a process that shares a ledger is killed, frozen or cut off.
 
 In each, a process covers a small catalog and is made to stand still by what is outside of it: a
-gate in the tables, an answer of the API that does not come, or a proxy. Then others finish.
+barrier in the tables, an answer of the API that does not come, or a proxy. Then others finish.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from suno_cover_async.sandbox import Reply
 from suno_cover_async.sandbox.scenario import Kind
 from tests.proof.shared_fleet import Figures, Fleet, Plan, Worker, fleet
 from tests.support import catalogs
+from tests.support.barriers import Place
 from tests.support.cut_proxy import CutProxy, cut_proxy
-from tests.support.gates import Place
 
 Moment = Callable[[Fleet], Coroutine[Any, Any, None]]
 
@@ -62,12 +62,12 @@ async def hit_all(folder: Path) -> list[catalogs.Finding]:
 
 
 def _killed_at(place: Place) -> Moment:
-    """Return the moment that the first process to come to a gate is killed there."""
+    """Return the moment that the first process to come to a barrier is killed there."""
 
     async def killed(fleet: Fleet) -> None:
-        with fleet.gates.closed(place):
+        with fleet.barriers.closed(place):
             victim = await fleet.start()
-            await fleet.until(lambda: fleet.gates.waiting(place))
+            await fleet.until(lambda: fleet.barriers.waiting(place))
             fleet.kill(victim)
             await fleet.has_ended(victim)
 
@@ -190,9 +190,9 @@ def cut_in_a_commit(what: Literal["drop", "crash", "long crash"], *, done: bool)
                 proxy.cut()
                 proxy.accept()
             else:
-                with fleet.gates.closed("commit"):
+                with fleet.barriers.closed("commit"):
                     victim = await fleet.start()
-                    await fleet.until(lambda: fleet.gates.waiting("commit"))
+                    await fleet.until(lambda: fleet.barriers.waiting("commit"))
                     await _lose_connections(fleet, what)
             await fleet.has_ended(victim)
         if not victim.has_said("ended"):
@@ -217,7 +217,7 @@ async def long_crash_of_several(fleet: Fleet) -> None:
         await asyncio.to_thread(fleet.server.start)
         fleet.figures.crashes += 1
         fleet.execute("UPDATE suno_cover.runs SET heard_at = heard_at - interval '1 hour'")
-        # It claims a track again after it has looked for runs that are silent.
+        # Before it claims this track again, it gives up whoever has been silent for too long.
         (one, *_) = fleet.held_by(first)
         fleet.execute("UPDATE suno_cover.tracks SET holder = NULL WHERE number = %s", one)
         early.accept()
@@ -247,9 +247,9 @@ async def _lose_connections(fleet: Fleet, what: str) -> None:
 
 async def _has_committed_unheard(fleet: Fleet, proxy: CutProxy) -> Worker:
     """Start a process, and return it when it has recorded a submit, and has not heard so."""
-    with fleet.gates.closed("submitting"):
+    with fleet.barriers.closed("submitting"):
         victim = await fleet.start(port=proxy.port)
-        await fleet.until(lambda: fleet.gates.waiting("submitting"))
+        await fleet.until(lambda: fleet.barriers.waiting("submitting"))
         proxy.hold_answer(_COMMIT)
     await fleet.until(lambda: proxy.holds and fleet.count("submitting"))
     return victim

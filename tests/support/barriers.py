@@ -1,7 +1,7 @@
-"""Gates in a ledger's tables: whoever comes to a closed one waits inside of its statement.
+"""Barriers in a ledger's tables: whoever comes to a closed one waits inside of its statement.
 
-A gate is a trigger that waits for an advisory lock. So a test has a process stand still at a chosen
-step of its work, without a word in that process's own code.
+A barrier is a trigger that waits for an advisory lock. So a test has a process stand still at a
+chosen step of its work, without a word in that process's own code.
 """
 
 import contextlib
@@ -28,10 +28,10 @@ _PLACES: dict[Place, str] = {
     "giving up": "BEFORE UPDATE ON suno_cover.runs FOR EACH ROW "
     "WHEN (OLD.released_at IS NULL AND NEW.released_at IS NOT NULL AND NEW.ended_at IS NULL)",
 }
-"""Where the gates are; that of the commit is passed as the transaction is committed."""
+"""Where the barriers are; that of the commit is passed as the transaction is committed."""
 
 _FUNCTION = """
-CREATE FUNCTION pass_gate() RETURNS trigger LANGUAGE plpgsql AS
+CREATE FUNCTION pass_barrier() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1717, TG_ARGV[0]::integer); RETURN NEW; END $$
 """
 _WAITING = """
@@ -42,32 +42,32 @@ WHERE locktype = 'advisory' AND classid = 1717 AND objid = %s AND NOT granted
 
 
 @attrs.frozen
-class Gates:
-    """The gates of one ledger, all of them open at first."""
+class Barriers:
+    """The barriers of one ledger, all of them open at first."""
 
     _server: Server
     _database: str
 
     def make(self) -> None:
-        """Make the gates, once the tables are there."""
+        """Make the barriers, once the tables are there."""
         self._server.execute(_FUNCTION, database=self._database)
         for number, place in enumerate(_PLACES):
             kind = "CONSTRAINT TRIGGER" if place == "commit" else "TRIGGER"
             self._server.execute(
-                f"CREATE {kind} gate_{number} {_PLACES[place]} "
-                f"EXECUTE FUNCTION pass_gate('{number}')",
+                f"CREATE {kind} barrier_{number} {_PLACES[place]} "
+                f"EXECUTE FUNCTION pass_barrier('{number}')",
                 database=self._database,
             )
 
     @contextlib.contextmanager
     def closed(self, place: Place) -> Generator[None]:
-        """Keep a gate closed in the block, or until the server ends."""
+        """Keep a barrier closed in the block, or until the server ends."""
         with contextlib.closing(self._server.connect(self._database)) as connection:
             connection.execute("SELECT pg_advisory_lock(1717, %s)", (_number(place),))
             yield
 
     def waiting(self, place: Place) -> list[int]:
-        """Return the processes at work that wait at a gate, or 0 for those that limit requests."""
+        """Return the processes at work that wait at one, or 0 for those that limit requests."""
         found = self._server.execute(_WAITING, _number(place), database=self._database)
         words = [str(name).split()[-1] for (name,) in found]
         return [int(word) if word.isdigit() else 0 for word in words]
