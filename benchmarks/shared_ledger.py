@@ -20,6 +20,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import logging
 import statistics
 import sys
 import tempfile
@@ -192,6 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--url", help=argparse.SUPPRESS)
     given = options.parse_args(arguments)
     if given.url:
+        # Not: that tracks of the first process, which has another account, are left to it.
+        logging.getLogger("suno_cover_async").setLevel(logging.ERROR)
         print(json.dumps(asyncio.run(claim(given.url, given.claims))))
         return 0
     found = measure(given.tracks, given.claims)
