@@ -16,7 +16,7 @@ from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from suno_cover_async.common.tasks import cancellations_of_this_task
-from suno_cover_async.errors import ClientUsageError
+from suno_cover_async.errors import ClientUsageError, TransportError
 from suno_cover_async.http.credentials import ApiKey
 from suno_cover_async.http.failures import Failure, describe, error_of
 from suno_cover_async.network.connector import NO_HTTP, Connector, has_large_headers
@@ -29,6 +29,7 @@ MOST_BYTES = 1 << 18
 _BYTE_ORDER_MARK = "\ufeff"
 _CONNECT_SECONDS = 10.0
 _SESSION_CLOSED = "the session is closed; pass the client an open session"
+_WITHHELD = "the ledger has not answered lately, so nothing was submitted"
 
 
 class Exchange:
@@ -134,6 +135,8 @@ class Exchange:
             return answer
         if self._session.closed and not (body and body.sent):
             return ClientUsageError(_SESSION_CLOSED)
+        if body is not None and body.was_withheld:
+            return TransportError(_WITHHELD)
         try:
             failure = failure or Failure("the client was closed")
             return await error_of(failure, self._base_url, proxy=self._proxy)
@@ -183,6 +186,7 @@ class SubmitBody(aiohttp.BytesPayload):
     def __init__(self, content: bytes, may_send: Callable[[], bool] | None = None) -> None:
         """Store the JSON of a submit, and who is asked at the last moment whether to send it."""
         self.sent: bool = False
+        self.was_withheld: bool = False
         self._may_send = may_send
         self._withdrawn = False
         super().__init__(content, content_type="application/json")
@@ -199,7 +203,8 @@ class SubmitBody(aiohttp.BytesPayload):
         if self._withdrawn:
             raise asyncio.CancelledError
         if self._may_send is not None and not self._may_send():
-            raise ConnectionAbortedError("it must not be sent now")
+            self.was_withheld = True
+            raise ConnectionAbortedError
         self.sent = True
         await super().write_with_length(writer, content_length)
 

@@ -1,6 +1,7 @@
 """Submits of a catalog: what is on record before and after, finishing, cancellation."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Coroutine
 from pathlib import Path
@@ -262,7 +263,10 @@ class StoodStill(Ledger):
         return self.asked > 2
 
 
-async def test_a_run_that_stood_still_sends_no_submit_until_the_ledger_heard_of_it() -> None:
+async def test_a_run_that_stood_still_sends_no_submit_until_the_ledger_heard_of_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
     async with Sandbox(Scenario(seconds=0, image_size=16)) as sandbox:
         (song,) = sandbox.add_music(1)
         ledger = StoodStill(None)
@@ -275,5 +279,6 @@ async def test_a_run_that_stood_still_sends_no_submit_until_the_ledger_heard_of_
 
         assert isinstance(outcome, Covered)
         assert ledger.asked == 3
+        assert caplog.text.count("the ledger has not answered lately, so nothing was submitted") == 2
         assert len(sandbox.journal.of("submit")) == 1
         assert billed(sandbox) == {song: 1}

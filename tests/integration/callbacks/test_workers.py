@@ -22,7 +22,7 @@ from tests.support.waiting import until
 
 LINES = re.findall(r"(bus=CallbackBus\(.*?\]\)|rate_limit=SharedRateLimiter\(.*?\]\))", README)
 SECRET = 'secret=os.environ["SUNO_CALLBACK_SECRET"]'
-TABLE = "CREATE TABLE public.covers (song text PRIMARY KEY, result jsonb, worker integer)"
+TABLE = "CREATE TABLE public.covers (song text PRIMARY KEY, result jsonb, worker text)"
 PUBLIC = "https://me.example/suno"
 WITHIN = aiohttp.ClientTimeout(total=50)  # a poll without a callback comes after 60 s
 MANY = Scenario(rate_limit=None, seconds=1.0)
