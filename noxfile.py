@@ -35,6 +35,8 @@ SPEED = (
     "waiting",
     "at_the_limit",
     "shared_limit",
+    "shared_ledger",
+    "callback_bus",
     "apply",
     "review",
 )

@@ -1,4 +1,4 @@
-"""How soon does a callback end a wait in another process, over a bus and in the same process?
+"""How soon does a callback end a wait in another process, and what does a wait cost beside a bus?
 
 Two processes share a PostgreSQL database. The first receives callbacks one after the other, by
 calling its receiver, at a chosen rate; the second waits for each of them. The delay is from the
@@ -6,7 +6,10 @@ call of the first receiver to the moment when the waiter's own event loop runs i
 both processes share. Beside it is the same within one process, without a bus. Bias: the server is
 on this machine, so no network is between.
 
-Exits with 1 when the 99th percentile over the bus is above 50 ms.
+Memory is what a process with a receiver has more (RSS) for each of so many `client.wait` of covers
+that were submitted, as `waiting.py` measures it, once with a bus and once without.
+
+Exits with 1 when the 99th percentile over the bus is above 50 ms, or a wait takes over 3 KB.
 """
 
 import argparse
@@ -15,16 +18,24 @@ import contextlib
 import json
 import os
 import statistics
+import subprocess
 import sys
 import time
+from collections.abc import Generator
 from functools import partial
+from pathlib import Path
 
-from suno_cover_async import CallbackBus, CallbackReceiver
+import waiting
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+from suno_cover_async import CallbackBus, CallbackReceiver, CoverTask, SunoCoverClient
 from suno_cover_async.covers.notifier import Subscription
 from suno_cover_async.postgres.connection import connect
 from suno_cover_async.postgres.tables import CALLBACK_TABLES
 from suno_cover_async.postgres.url import DatabaseUrl
 from suno_cover_async.protocol import codec
+from tests.support.postgres import own_server
 
 MOST = 0.05
 
@@ -94,6 +105,63 @@ async def together(url: str, count: int, rate: float, idle: int) -> list[float]:
     return [at - since for at, since in zip(json.loads(told), sent, strict=True)]
 
 
+async def memory(url: str | None, count: int) -> float:
+    """Return how many bytes each of so many waits takes; without a URL there is no bus."""
+    covers = [
+        CoverTask(cover_task_id=f"{number:032x}", music_task_id=f"{number:031x}")
+        for number in range(count + 1)
+    ]
+    async with (
+        waiting.serving() as base_url,
+        SunoCoverClient("key-of-a-test", base_url=base_url, receiver=receiver(url)) as client,
+    ):
+        await client.details(covers[0])  # so that the connection is there
+        first = asyncio.ensure_future(client.wait(covers[0], timeout=waiting.PATIENCE))
+        await asyncio.sleep(2)  # and that of the bus
+        before = waiting.memory()
+        waits = [
+            first,
+            *(
+                asyncio.ensure_future(client.wait(cover, timeout=waiting.PATIENCE))
+                for cover in covers[1:]
+            ),
+        ]
+        await asyncio.sleep(10)
+        after = waiting.memory()
+        if any(wait.done() for wait in waits):
+            raise RuntimeError("a wait ended too early")
+        for wait in waits:
+            wait.cancel()
+        await asyncio.wait(waits)
+    return (after - before) / count
+
+
+def memory_of_a_process(url: str, count: int, *, bus: bool) -> float:
+    """Return the bytes of each wait in a process of its own."""
+    words = ["--idle", str(count), "--memory", "bus" if bus else "none"]
+    told = subprocess.run(  # noqa: S603 - ours
+        [sys.executable, __file__, url, *words], stdout=subprocess.PIPE, check=True
+    )
+    return float(told.stdout)
+
+
+@contextlib.contextmanager
+def database(given: str | None) -> Generator[str]:
+    """The URL of a database with the bus's table: the one that was given, or of a new server."""
+    with contextlib.ExitStack() as stack:
+        if given is None:
+            server = stack.enter_context(own_server(durable=True))
+            given = server.url(stack.enter_context(server.database()))
+        parsed = DatabaseUrl.parse(given)
+        connection = stack.enter_context(contextlib.closing(connect(parsed, "benchmark")))
+        connection.execute(f"CREATE SCHEMA {parsed.schema}".encode())
+        try:
+            connection.execute(CALLBACK_TABLES)
+            yield given
+        finally:
+            connection.execute(f"DROP SCHEMA {parsed.schema} CASCADE".encode())
+
+
 def shown(delays: list[float]) -> dict[str, float]:
     """Return the percentiles in milliseconds."""
     cuts = statistics.quantiles(delays, n=100)
@@ -103,27 +171,35 @@ def shown(delays: list[float]) -> dict[str, float]:
 def main() -> int:
     """Measure, and print a line of JSON for each way."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("url", help="a database; the schema in the URL must not exist yet")
+    parser.add_argument(
+        "url",
+        nargs="?",
+        help="a database, where the schema in the URL must not exist yet; else a server is started",
+    )
     parser.add_argument("--covers", type=int, default=2000)
     parser.add_argument("--rate", type=float, default=100.0, help="callbacks a second")
     parser.add_argument("--idle", type=int, default=10_000, help="other waiters in the process")
     parser.add_argument("--waits", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--memory", choices=("bus", "none"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.memory:
+        print(asyncio.run(memory(options.url if options.memory == "bus" else None, options.idle)))
+        return 0
     if options.waits:
         moments = asyncio.run(heard(receiver(options.url), options.covers, options.idle))
         print(json.dumps(moments))
         return 0
-    parsed = DatabaseUrl.parse(options.url)
-    with contextlib.closing(connect(parsed, "benchmark")) as connection:
-        connection.execute(f"CREATE SCHEMA {parsed.schema}".encode())
-        try:
-            connection.execute(CALLBACK_TABLES)
-            near = asyncio.run(alone(options.covers, options.rate, options.idle))
-            far = asyncio.run(together(options.url, options.covers, options.rate, options.idle))
-        finally:
-            connection.execute(f"DROP SCHEMA {parsed.schema} CASCADE".encode())
-    print(json.dumps({"cores": os.cpu_count(), "in one process": shown(near), "bus": shown(far)}))
-    return int(statistics.quantiles(far, n=100)[98] > MOST)
+    with database(options.url) as url:
+        near = asyncio.run(alone(options.covers, options.rate, options.idle))
+        far = asyncio.run(together(url, options.covers, options.rate, options.idle))
+        costs = {
+            "bytes of a wait": memory_of_a_process(url, options.idle, bus=False),
+            "beside a bus": memory_of_a_process(url, options.idle, bus=True),
+        }
+    delays = {"in one process": shown(near), "bus": shown(far)}
+    print(json.dumps({"cores": os.cpu_count()} | delays | costs))
+    late = statistics.quantiles(far, n=100)[98] > MOST
+    return int(late or max(costs.values()) > waiting.MOST_BYTES)
 
 
 if __name__ == "__main__":

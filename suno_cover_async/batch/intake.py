@@ -63,9 +63,12 @@ async def replace_waiting(ledger: Ledger, tracks: Iterable[Track | str]) -> int:
         return 0
     dropped = await ledger.forget_waiting()
     try:
-        rest = map(_track, tracks)
+        # Each page is read while the one before it is written, by the ledger's thread.
+        rest, writing = map(_track, tracks), list[asyncio.Future[int]]()
         while page := list(islice(rest, _PAGE)):
-            await ledger.take_in(page)
+            await asyncio.gather(*writing)
+            writing = [ledger.take_in(page)]
+        await asyncio.gather(*writing)
     except BaseException:
         await ledger.forget_waiting()
         raise

@@ -7,9 +7,9 @@ music. It sends nothing; `poller.py` does.
 import asyncio
 import copy
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import attrs
 
@@ -35,12 +35,25 @@ _LONGEST_CODE = 20  # digits
 _LEAD_SECONDS = 2.0  # from the last poll to the deadline
 
 
+class Polls(Protocol):
+    """The polls of many cover tasks; `poller.Poller` documents the methods."""
+
+    def join(self, waiter: "Waiter", /) -> "CoverPolling":
+        """Add a waiter."""
+        ...
+
+    async def leave(
+        self, waiter: "Waiter", polling: "CoverPolling", error: BaseException | None, /
+    ) -> None:
+        """Remove a waiter."""
+        ...
+
+
 @attrs.define(eq=False, weakref_slot=False)
 class Waiter:
     """Waits for changes of a cover task, inside an `async with` block."""
 
-    _join: "Callable[[Waiter], CoverPolling]"
-    _leave: "Callable[[Waiter, CoverPolling, BaseException | None], Awaitable[None]]"
+    _polls: Polls
     task: CoverTask | str
     deadline: float
     lead_time: float = attrs.field(init=False)
@@ -57,7 +70,7 @@ class Waiter:
         """Join the polling of the cover task, and set a timer for the deadline."""
         loop = asyncio.get_running_loop()
         self.lead_time = min(_LEAD_SECONDS, (self.deadline - loop.time()) / 5)
-        self._polling = self._join(self)
+        self._polling = self._polls.join(self)
         self._timer = loop.call_at(self.deadline, self.wake)
         return self
 
@@ -69,7 +82,7 @@ class Waiter:
     ) -> None:
         """Leave the polling; it ends with its last waiter."""
         self._timer.cancel()
-        await self._leave(self, self._polling, error)
+        await self._polls.leave(self, self._polling, error)
 
     async def after(self, seen: CoverDetails | None) -> CoverDetails:
         """Wait for details whose status differs from that of `seen`.
@@ -122,7 +135,7 @@ class Waiter:
         return None
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False, kw_only=True, weakref_slot=False)
 class CoverPolling:
     """The polls of one cover task: begun for its first waiter, ended with its last.
 

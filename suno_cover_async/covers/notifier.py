@@ -132,7 +132,7 @@ class Notifier:
         self._refusals = 0
         self._last_refusal = ""
         self._notes: dict[str, tuple[str, ...]] = {}
-        self._subscriptions: dict[str, list[Subscription]] = {}
+        self._subscriptions: dict[str, tuple[Subscription, ...]] = {}
         self._left: deque[Subscription] = deque()
         self._lock = threading.Lock()
 
@@ -205,9 +205,10 @@ class Notifier:
         """Add a subscription; notify it at once if its callback came already."""
         if self._bus is not None:
             self._bus.attach(self)
+        alone = (subscription,)  # for all its ids one tuple, as most have no other subscription
         with self._locked():
             for one in _ids(subscription):
-                self._subscriptions.setdefault(one, []).append(subscription)
+                self._subscriptions[one] = self._subscriptions.get(one, ()) + alone
             if self._is_noted(subscription):
                 subscription.notify()
 
@@ -260,9 +261,9 @@ class Notifier:
             while self._left:
                 subscription = self._left.popleft()
                 for one in _ids(subscription):
-                    others = [
+                    others = tuple(
                         other for other in self._subscriptions[one] if other is not subscription
-                    ]
+                    )
                     if others:
                         self._subscriptions[one] = others
                     else:

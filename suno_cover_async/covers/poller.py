@@ -89,7 +89,7 @@ class Poller:
             task: The cover task; details that name other music are refused.
             deadline: When the wait ends, by the loop's clock.
         """
-        return Waiter(self.join, self.leave, task, deadline)
+        return Waiter(self, task, deadline)
 
     def join(self, waiter: Waiter) -> CoverPolling:
         """Add a waiter; begin to poll if it is the first."""
@@ -120,11 +120,14 @@ class Poller:
             polling.request.cancel()
             await settled(polling.request)
 
-    def notify(self, polling: CoverPolling) -> None:
-        """Schedule the poll that follows a callback."""
+    def notify(self, cover_task_id: str) -> None:
+        """Schedule the poll that follows a callback, if anybody waits for the cover."""
         # A poll that is held loses its place in that line: after a callback it need not wait for
         # others. A poll under way may have been answered before the cover finished, so `_answered`
         # sets the time of another one, at once, since `is_notified` is set.
+        polling = self._pollings.get(cover_task_id)
+        if polling is None:
+            return
         self._cancel_timer(polling)
         polling.is_notified = True
         if polling.request is None:
@@ -169,9 +172,7 @@ class Poller:
             polled_at=-math.inf if born is None else None,
         )
         if self._notifier.is_expecting_callbacks:
-            # Weak references: an event loop that was abandoned without closing never unsubscribes,
-            # and the notifier, which outlives it, would keep its poller and waiters alive.
-            notify = partial(_notify, weakref.ref(self), weakref.ref(polling))
+            notify = _Notification(weakref.ref(self), polling.cover_task_id)
             polling.subscription = Subscription.of(task, notify)
             self._notifier.subscribe(polling.subscription)
         return polling
@@ -295,9 +296,19 @@ class Poller:
         self._wake_held()
 
 
-def _notify(
-    poller: "weakref.ReferenceType[Poller]", polling: "weakref.ReferenceType[CoverPolling]"
-) -> None:
-    here, waited_for = poller(), polling()
-    if here is not None and waited_for is not None:
-        here.notify(waited_for)
+class _Notification:
+    """Notifies the polling of a cover task, if there is one; small, as each polling has its own."""
+
+    # A weak reference: an event loop that was abandoned without closing never unsubscribes, and the
+    # notifier, which outlives it, would keep its poller and waiters alive.
+
+    __slots__ = ("_cover_task_id", "_poller")
+
+    def __init__(self, poller: "weakref.ReferenceType[Poller]", cover_task_id: str) -> None:
+        self._poller = poller
+        self._cover_task_id = cover_task_id
+
+    def __call__(self) -> None:
+        poller = self._poller()
+        if poller is not None:
+            poller.notify(self._cover_task_id)

@@ -154,7 +154,12 @@ class SharedRateLimiter(Limiter):
 
     def _give_back(self, permit: Permit, seconds: float) -> None:
         self._held.discard(permit.token)
-        self._later(partial(self._permits.give_back, self._account, permit.token, seconds))
+        free_at = self._clock() + seconds
+        self._later(partial(self._return, self._account, permit.token, free_at))
+
+    def _return(self, account: str, token: int, free_at: float) -> None:
+        """Return a permit, in a thread, which may begin late: the time until then counts."""
+        self._permits.give_back(account, token, max(0.0, free_at - self._clock()))
 
     def _is_usable(self, permit: Permit) -> bool:
         """Return whether a permit is fresh; the loop may have stood still since it was taken."""

@@ -120,7 +120,8 @@ class Transaction(Protocol):
         """Hold tracks in this state for a run, and return them in order.
 
         Only tracks are taken that no run holds, that belong to no other account, and that only
-        earlier runs put off.
+        earlier runs put off. Those that were released below what this run claimed before may come
+        after the others.
         """
         ...
 

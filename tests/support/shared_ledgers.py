@@ -11,7 +11,7 @@ from psycopg.rows import dict_row
 
 from suno_cover_async.ledger import run_steps, steps
 from suno_cover_async.ledger.entry import TrackState
-from suno_cover_async.ledger.postgres.statements import transaction
+from suno_cover_async.ledger.postgres.statements import Places, transaction
 from suno_cover_async.ledger.postgres.tables import make_or_migrate
 from suno_cover_async.ledger.store import Transaction, Work
 from suno_cover_async.models import Track
@@ -36,10 +36,11 @@ class Session:
     """A connection to a ledger; each statement commits by itself outside of `transaction`."""
 
     connection: Connection
+    places: Places = attrs.Factory(dict[tuple[int, str], int])
 
     @property
     def there(self) -> Transaction:
-        return transaction(self.connection)
+        return transaction(self.connection, places=self.places)
 
     @contextlib.contextmanager
     def transaction(self) -> Generator[Transaction]:

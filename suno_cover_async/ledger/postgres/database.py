@@ -16,6 +16,7 @@ import psycopg
 
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger.postgres.statements import (
+    Places,
     forget_old_numbers,
     has_changes,
     last_number,
@@ -76,6 +77,7 @@ class PostgresDatabase:
         self._builds_on_earlier = builds_on_earlier
         self._writer, self._number, self._left = str(uuid4()), 0, 0
         self._connection: Connection | None = None
+        self._places: Places = {}
         self._failing_since: float | None = None
         self._wait = _FIRST_WAIT
         self.trouble: str | None = None
@@ -140,7 +142,7 @@ class PostgresDatabase:
                 if is_unsure and not leave_number(connection, self._writer, self._number):
                     connection.execute("ROLLBACK")
                     break
-                answers = self._attempt_all(transaction(connection), works)
+                answers = self._attempt_all(transaction(connection, places=self._places), works)
                 if not is_unsure and (has_left := has_changes(connection)):
                     leave_number(connection, self._writer, self._number)
                 is_unsure = True

@@ -29,13 +29,19 @@ _FREE = f"tracks.holder IS NULL AND {_FOR_RUN}"
 _NOW = "extract(epoch FROM clock_timestamp())::float8"
 _PAID = "state IN ('submitting', 'submitted')"
 
+Places = dict[tuple[int, str], int]
+"""The number of the track that a run claimed last in a state, by both."""
 
-def transaction(connection: Connection, *, writes: bool = True) -> Transaction:
+
+def transaction(
+    connection: Connection, *, writes: bool = True, places: Places | None = None
+) -> Transaction:
     """Return the statements on a connection; the caller begins and ends the transaction.
 
-    A transaction that `writes` locks each track that it reads by its number or music task.
+    A transaction that `writes` locks each track that it reads by its number or music task. `places`
+    is kept from one transaction to the next, so that claims go on where the last one ended.
     """
-    return _Transaction(connection, writes=writes)
+    return _Transaction(connection, writes=writes, places={} if places is None else places)
 
 
 def has_changes(connection: Connection) -> bool:
@@ -76,9 +82,10 @@ class _Transaction(Statements):
 
     has_title: ClassVar[str] = "(? = '' OR strpos(titles, ?) > 0)"
 
-    def __init__(self, connection: Connection, *, writes: bool) -> None:
+    def __init__(self, connection: Connection, *, writes: bool, places: Places) -> None:
         self._connection = connection
         self._lock = " FOR UPDATE" if writes else ""
+        self._places = places
 
     def execute(self, statement: str, values: Sequence[Plain] = ()) -> Cursor[TupleRow]:
         return self._execute(statement, *values)
@@ -206,8 +213,21 @@ class _Transaction(Statements):
         return int(self._only_value(query, run))
 
     def claim(self, state: str, run: int, limit: int) -> list[Row]:
-        chosen = f"state = ? AND {_FREE} ORDER BY tracks.number + 0"
-        return self._hold(chosen, run, limit, "tracks.number", state, run, run)
+        # The index has the entries of tracks that were taken until they are vacuumed, which may be
+        # a million in a row. So a run goes on above the last track that it claimed; tracks that
+        # were released below come once there is no other. A place need not be right: the claim
+        # that it comes from may have been undone.
+        place = self._places.get((run, state), 0)
+        rows = self._claim_above(place, state, run, limit)
+        if not rows and place:
+            rows = self._claim_above(0, state, run, limit)
+        if rows:
+            self._places[run, state] = int(str(rows[-1]["number"]))
+        return rows
+
+    def _claim_above(self, place: int, state: str, run: int, limit: int) -> list[Row]:
+        chosen = f"state = ? AND tracks.number + 0 > ? AND {_FREE} ORDER BY tracks.number + 0"
+        return self._hold(chosen, run, limit, "tracks.number", state, place, run, run)
 
     def claim_unsaved(self, run: int, limit: int) -> list[Row]:
         chosen = f"state = 'covered' AND {_FREE} ORDER BY completed_at"
@@ -223,10 +243,10 @@ class _Transaction(Statements):
         ).fetchall()
         if not held:
             return []
-        numbers = ", ".join(str(number) for (number,) in held)
-        return self.entries(
-            f"FROM tracks {JOIN} WHERE tracks.number IN ({numbers}) ORDER BY {order}"
-        )
+        # One text for all claims, so that the server plans it once.
+        numbers = ",".join(str(number) for (number,) in held)
+        chosen = "tracks.number = ANY(string_to_array(?, ',')::bigint[])"
+        return self.entries(f"FROM tracks {JOIN} WHERE {chosen} ORDER BY {order}", numbers)
 
     def holds(self, number: int, run: int) -> bool:
         query = "SELECT 1 FROM tracks WHERE number = ? AND holder = ?"

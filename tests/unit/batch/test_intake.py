@@ -48,6 +48,27 @@ async def test_a_catalog_is_complete_only_after_its_last_page_so_that_a_kill_lea
         assert await ledger.begin_intake(intake._fingerprint(songs)) is Intake.NONE
 
 
+async def test_each_page_is_read_while_the_one_before_it_is_being_written() -> None:
+    class Slow(Ledger):
+        def take_in(self, tracks: Sequence[Track]) -> "asyncio.Future[int]":
+            writing.append(super().take_in(tracks))
+            return writing[-1]
+
+    def read() -> Iterator[str]:
+        for number in range(10_001):
+            if number % 5_000 == 0:
+                under_way.append([not one.done() for one in writing])
+            yield f"m{number}"
+
+    writing = list[asyncio.Future[int]]()
+    under_way = list[list[bool]]()
+    async with Slow(None) as ledger:
+        await intake.add_all(ledger, read())
+
+    assert under_way == [[], [True], [False, True]]
+    assert [await one for one in writing] == [5_000, 5_000, 1]
+
+
 async def test_a_catalog_of_several_pages_is_added_whole(ledger: Ledger) -> None:
     songs = [f"m{number}" for number in range(10_001)]
 

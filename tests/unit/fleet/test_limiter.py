@@ -349,6 +349,36 @@ def test_an_executor_with_a_backlog_of_other_work_delays_permits_and_withholds_n
     assert asyncio.run(work()) == 5.0
 
 
+def test_a_permit_whose_return_is_written_late_is_free_a_window_after_the_answer(
+    tmp_path: Path,
+) -> None:
+    now = [0.0]
+
+    class Late(ThreadPoolExecutor):
+        """Begins everything 5 s late."""
+
+        def submit(self, fn: Callable[..., T], /, *args: Any, **options: Any) -> Future[T]:
+            def late() -> T:
+                now[0] += 5.0
+                return fn(*args, **options)
+
+            return super().submit(late)
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(Late(1))
+        shared = SharedRateLimiter(tmp_path / "limit.db", calls=1, clock=lambda: now[0])
+        shared.release(await shared.acquire(), answered=True)
+
+    asyncio.run(work())  # it waits for the executor
+
+    assert now == [10.0]
+    with contextlib.closing(sqlite3.connect(tmp_path / "limit.db")) as file:
+        assert file.execute("SELECT token, free_at FROM permit").fetchall() == [
+            (None, pytest.approx(5.0 + WINDOW))
+        ]
+
+
 async def test_while_another_process_holds_the_file_the_executor_serves_others(
     tmp_path: Path,
 ) -> None:

@@ -9,7 +9,9 @@ import pytest
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger import run_steps, steps
 from suno_cover_async.ledger.entry import TrackState, read_holder
+from suno_cover_async.ledger.postgres.statements import transaction
 from suno_cover_async.ledger.run_steps import HeldBy
+from suno_cover_async.ledger.store import Transaction
 from suno_cover_async.models import Track
 from tests.support.ledger_steps import TASK, details
 from tests.support.shared_ledgers import OTHERS, OURS, Session, at_the_same_time, until_it_waits
@@ -61,6 +63,68 @@ def test_a_claim_that_is_undone_leaves_its_tracks_to_others(one: Session, two: S
     one.execute("ROLLBACK")
 
     assert two.claim(second) == [1, 2, 3]
+
+
+def test_tracks_released_below_what_a_run_claimed_come_to_it_once_there_is_no_other(
+    one: Session, two: Session
+) -> None:
+    one.fill(6)
+    first, second = one.begin(), two.begin()
+    assert one.claim(first, 2) == [1, 2]
+    assert two.claim(second, 1) == [3]
+    two.do(run_steps.end_run(second))
+    one.execute("UPDATE tracks SET holder = NULL WHERE number = 1")
+
+    assert one.claim(first, 1) == [3]
+    assert one.claim(first, 2) == [4, 5]
+    assert one.claim(first, 2) == [6]
+    assert one.claim(first, 2) == [1]
+    assert one.claim(first, 2) == []
+
+
+def test_what_is_possibly_billed_comes_to_a_run_first_though_it_is_below_what_it_claimed(
+    one: Session,
+) -> None:
+    one.fill(5)
+    run = one.begin()
+    one.execute("UPDATE tracks SET state = 'submitting' WHERE number = 3")
+    one.do(run_steps.claim([SUBMITTING, WAITING], run, 9))
+    assert one.claim(run, 2) == [1, 2]
+    one.execute("UPDATE tracks SET state = 'submitting', holder = NULL WHERE number < 3")
+
+    found = one.do(run_steps.claim([SUBMITTING, WAITING], run, 9))
+
+    assert [entry.number for entry in found] == [1, 2]
+
+
+def test_a_later_run_of_the_same_process_begins_with_the_first_track(one: Session) -> None:
+    one.fill(3)
+    first = one.begin()
+    assert one.claim(first, 2) == [1, 2]
+    one.do(run_steps.end_run(first))
+
+    assert one.claim(one.begin(), 9) == [1, 2, 3]
+
+
+def test_a_claim_passes_over_no_finished_tracks_though_none_are_vacuumed(one: Session) -> None:
+    one.execute("ALTER TABLE tracks SET (autovacuum_enabled = false)")
+    one.fill(5_000)
+    one.execute("ANALYZE tracks")
+    run = one.begin()
+    one.claim(run, 4_900)
+    one.execute("UPDATE tracks SET holder = NULL, state = 'saved' WHERE holder = %s", run)
+
+    def blocks_of(there: Transaction) -> int:
+        query = "SELECT pg_stat_get_xact_blocks_fetched('tracks_free'::regclass)"
+        before = one.execute(query)[0][0]
+        assert len(there.claim("waiting", run, 20)) == 20
+        return int(one.execute(query)[0][0] - before)
+
+    with one.transaction() as there:
+        remembers = blocks_of(there)
+    with one.transaction():
+        begins_anew = blocks_of(transaction(one.connection))
+    assert remembers < begins_anew / 2
 
 
 def test_a_claim_returns_whole_entries_and_says_since_when(one: Session) -> None:
