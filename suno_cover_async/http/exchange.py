@@ -16,7 +16,7 @@ from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from suno_cover_async.common.tasks import cancellations_of_this_task
-from suno_cover_async.errors import ClientUsageError, TransportError
+from suno_cover_async.errors import ClientUsageError, SunoCoverError, TransportError
 from suno_cover_async.http.credentials import ApiKey
 from suno_cover_async.http.failures import Failure, describe, error_of
 from suno_cover_async.network.connector import NO_HTTP, Connector, has_large_headers
@@ -133,15 +133,22 @@ class Exchange:
             return _bare(raised)
         if answer is not None:
             return answer
-        if self._session.closed and not (body and body.sent):
-            return ClientUsageError(_SESSION_CLOSED)
-        if body is not None and body.was_withheld:
-            return TransportError(_WITHHELD)
+        withheld = self._withheld(body)
+        if withheld is not None:
+            return withheld
         try:
             failure = failure or Failure("the client was closed")
             return await error_of(failure, self._base_url, proxy=self._proxy)
         except BaseException as error:  # noqa: BLE001 - as above
             return _bare(error)
+
+    def _withheld(self, body: "SubmitBody | None") -> SunoCoverError | None:
+        """Return the error of a request that was not sent for a reason of ours; else None."""
+        if body is not None and body.was_withheld:
+            return TransportError(_WITHHELD)
+        if self._session.closed and not (body and body.sent):
+            return ClientUsageError(_SESSION_CLOSED)
+        return None
 
     def _is_of_closing(self, error: BaseException, cancellations: int) -> bool:
         """Return whether a CancelledError came from closing the connector, not from a caller."""

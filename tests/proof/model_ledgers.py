@@ -106,10 +106,12 @@ class Tables:
         asyncio.get_running_loop().call_later(DEAD_AFTER, self._bury, run)
 
     def _bury(self, run: int) -> None:
-        if self._session.run(run)["ended_at"] is None:
-            self.left(run)
-        else:
-            self._give_up(run)
+        query = "SELECT ended_at FROM runs WHERE number = %s"
+        for (ended_at,) in self._session.execute(query, run):  # none if the run had no work
+            if ended_at is None:
+                self.left(run)
+            else:
+                self._give_up(run)
 
     def _give_up(self, run: int) -> None:
         self._session.do(lambda there: there.give_up(run))
