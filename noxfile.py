@@ -1,6 +1,7 @@
 """The project's chores: `nox` runs the tests on the Python at hand; see `nox --list`."""
 
 import shutil
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ nox.options.sessions = ["tests"]
 nox.options.error_on_missing_interpreters = False  # they are skipped, and nox says so
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
+AT_HAND = "{}.{}".format(*sys.version_info)
 
 PYTEST = ("-m", "pytest", "--numprocesses=4", "--dist=worksteal")  # some wait while others work
 EVERY_DAY = ("tests/unit", "tests/integration")
@@ -74,11 +76,12 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def pythons(session: nox.Session) -> None:
-    """Run the unit tests on every Python that is found.
+    """Run the unit tests on every Python that is found, but for the one at hand: see `tests`.
 
-    The oldest runs the integration tests as well, and measures branch coverage. The newest runs
-    them in `tests`, where that is the Python at hand.
+    The oldest runs the integration tests as well, and measures branch coverage.
     """
+    if session.python == AT_HAND != PYTHONS[0]:
+        session.skip("the session tests runs all on this Python")
     session.install("-e", ".[cli]", *group("test"))
     if session.python != PYTHONS[0]:
         session.run("python", *PYTEST, *(session.posargs or EVERY_DAY[:1]))
