@@ -5,7 +5,7 @@ It must not know what a transaction was about.
 
 import psycopg
 
-from suno_cover_async.common.text import printable
+from suno_cover_async.common.text import in_one_line, printable
 from suno_cover_async.postgres.url import DatabaseUrl
 
 _NOT_MADE = ("42P01", "42703", "3F000")  # no such table, column or schema
@@ -49,7 +49,7 @@ def is_conflict(error: BaseException) -> bool:
 def reason_of(error: BaseException) -> str:
     """Return an error's text in one line; it may hold a secret of the URL."""
     text = str(error).strip() or type(error).__name__
-    return " ".join(text.split())
+    return in_one_line(text)
 
 
 def problem(what: str, url: DatabaseUrl, error: BaseException, rights: str) -> str:
