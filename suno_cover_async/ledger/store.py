@@ -101,10 +101,17 @@ class Transaction(Protocol):
         """Release all tracks of a run; return whether it had not ended or been given up."""
         ...
 
-    def others(self, run: int, /) -> Sequence[tuple[int, str | None, str | None]]:
-        """Return the other runs that are at work: number, host, and the catalog they work on.
+    def lock_catalog(self) -> None:
+        """Let no other transaction that calls this go on until this one ends."""
+        ...
 
-        No run changes what it works on until this transaction ends.
+    def others(self, run: int, /) -> Sequence[tuple[int, str, str | None, bool]]:
+        """Return the other runs that did not end and were not given up.
+
+        Of each: its number, its host, the catalog that it works on, and whether it is silent. A run
+        is silent that the store has not heard of for too long, by its clock, from the start of its
+        server at the earliest. It may come back until it is given up, for which
+        `give_up_silent_runs` may have to wait.
         """
         ...
 
@@ -130,7 +137,7 @@ class Transaction(Protocol):
         ...
 
     def holds(self, number: int, run: int, /) -> bool:
-        """Return whether a run holds a track."""
+        """Return whether a run holds a track; True where one process holds the whole ledger."""
         ...
 
     def release(self, number: int, run: int, /) -> None:
@@ -144,16 +151,23 @@ class Transaction(Protocol):
     def others_hold(self, states: Sequence[str], run: int, /) -> bool:
         """Return whether this run might later take tracks in these states that others work on.
 
-        What is held in the name of no run at work comes free.
+        What is held in the name of no run at work comes free, as it does when a run begins, and
+        when a silent one is given up.
         """
         ...
 
     def others_submitting(self, run: int, /) -> int:
-        """Return how many tracks other runs hold with a submit that may be on its way."""
+        """Return how many tracks other runs hold with a submit that may be on its way.
+
+        Those of silent runs are left out: they may come to this one.
+        """
         ...
 
-    def drop_run(self, number: int) -> None:
-        """Remove a run that held no track; its number may be given to the next one."""
+    def drop_run(self, number: int, /) -> bool:
+        """Remove a run, unless it holds a track; return whether it did.
+
+        Its number may be given to the next one.
+        """
         ...
 
     def change_run(self, number: int, columns: Mapping[str, Plain]) -> None:

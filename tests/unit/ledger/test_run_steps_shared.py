@@ -1,7 +1,7 @@
 """The rules of runs that share a ledger: who is fenced off, who adds a catalog, who is refused."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ class AtOnce:
         return future
 
 
-Act = Callable[[Recorder, LedgerEntry], "asyncio.Future[Any]"]
+Act = Callable[[Recorder, LedgerEntry], Awaitable[Any]]
 CHANGES: dict[str, Act] = {
     "begin intake": lambda run, _: run.begin_intake("fingerprint"),
     "follow": lambda run, _: run.follow(),
@@ -245,10 +245,10 @@ def test_what_failed_is_not_begun_anew_while_others_are_at_work(there: SeveralRu
     before = contents(there)
 
     with pytest.raises(LedgerError, match=r"run 1 on host-1 is at work.*leave --retry-failed out"):
-        steps.retry_failed(2)(there)
+        run_steps.retry_failed(2)(there)
     assert contents(there) == before
     run_steps.end_run(1)(there)
-    steps.retry_failed(2)(there)
+    run_steps.retry_failed(2)(there)
 
     assert read_entry(there.page([], 0, 1)[0]).state is WAITING
 
@@ -258,6 +258,6 @@ def test_a_run_that_is_silent_keeps_nobody_from_beginning_anew(there: SeveralRun
     run_steps.follow(1, LEDGER)(there)
     there.silent.add(1)
 
-    steps.retry_failed(2)(there)
+    run_steps.retry_failed(2)(there)
 
     assert read_entry(there.page([], 0, 1)[0]).state is WAITING

@@ -317,7 +317,7 @@ def test_what_failed_starts_again_however_much_it_is(there: Transaction) -> None
     for number in range(1, many + 1):
         there.change(number, {"state": "failed", "error": "ServerError"})
 
-    steps.retry_failed(run=1)(there)
+    steps.begin_anew(there)
 
     assert steps.count(there)[TrackState.WAITING] == many
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from platform import node
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,7 +29,7 @@ from tests.support.shared_ledgers import OTHERS, OURS, Session
 from tests.support.waiting import until
 
 WAITING, SUBMITTING = TrackState.WAITING, TrackState.SUBMITTING
-Step = Callable[[Ledger, LedgerEntry], "asyncio.Future[Any]"]
+Step = Callable[[Ledger, LedgerEntry], Awaitable[Any]]
 
 FENCED: dict[str, Step] = {
     "begin_intake": lambda ledger, _: ledger.begin_intake("another"),
@@ -228,7 +229,7 @@ async def test_others_at_work_are_counted_with_what_they_submit(
     ledger: Ledger, one: Session
 ) -> None:
     async with ledger.lease(OURS):
-        assert await ledger.others_at_work() == Others(runs=0, submitting=0)
+        assert await ledger.others_at_work() == Others(hosts=(), submitting=0)
         one.fill(4)
         first, second, ended = one.begin(), one.begin(), one.begin()
         for number, run in ((1, first), (2, ended)):
@@ -239,7 +240,7 @@ async def test_others_at_work_are_counted_with_what_they_submit(
         for entry in await ledger.claim([WAITING], 1):
             await ledger.submitting(entry)
 
-        assert await ledger.others_at_work() == Others(runs=2, submitting=2)
+        assert await ledger.others_at_work() == Others(hosts=(node(), node()), submitting=2)
 
 
 async def test_the_end_of_a_lease_ends_its_run(ledger: Ledger, one: Session) -> None:
