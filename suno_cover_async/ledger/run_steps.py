@@ -21,7 +21,7 @@ _GIVEN_UP = (
     "run {} was given up for dead, since the ledger heard nothing of it for too long, or somebody "
     "released it; other runs go on with its tracks, and what it was paid for is found again"
 )
-_SILENT = "; it is silent, and is given up for dead in a moment, unless it comes back"
+_SILENT = "; it is silent: waiting until it comes back, or is given up for dead"
 _FEED = "tracks as they arrive"
 
 

@@ -16,6 +16,7 @@ from suno_cover_async.ledger.store import Transaction
 from suno_cover_async.models import CoverTask, Track
 from tests.support.ledger_steps import (
     COVERED,
+    DOWNLOADING,
     FAILED,
     FILES,
     NOON,
@@ -160,7 +161,14 @@ async def test_another_catalog_drops_only_what_nothing_was_sent_for(path: Path) 
 ENDS: dict[str, tuple[list[Step], TrackState, Exception, bool, TrackState, CoverTask | None]] = {
     "no task": ([], TrackState.FAILED, ServerError("x"), True, TrackState.WAITING, None),
     "failed": (SUBMITTED, TrackState.FAILED, FAILED, True, TrackState.SUBMITTING, TASK),
-    "gone": (COVERED, TrackState.FAILED, CoverExpiredError("x"), True, TrackState.SUBMITTED, TASK),
+    "gone": (
+        DOWNLOADING,
+        TrackState.FAILED,
+        CoverExpiredError("x"),
+        True,
+        TrackState.SUBMITTED,
+        TASK,
+    ),
     "lost": (SUBMITTED, TrackState.ATTENTION, ServerError("x"), True, TrackState.SUBMITTED, TASK),
     "odd": (SUBMITTED, TrackState.ATTENTION, ServerError("x"), False, TrackState.SUBMITTING, None),
 }
@@ -334,8 +342,11 @@ def test_columns_that_are_nested_too_deeply_are_refused_at_once() -> None:
 def test_images_that_are_put_off_are_read_as_the_others(there: Transaction) -> None:
     """Whoever only reads is told of them; which run may take them, `test_run_steps.py` tests."""
     steps.take_in([Track("m1"), Track("m2")])(there)
+    run = run_steps.begin_run(ACCOUNT, "covers.db")(there).number
+    run_steps.claim([TrackState.WAITING], run, 9)(there)
     for number in (1, 2):
-        steps.covered(number, 1, details(completed_at=NOON + timedelta(days=number)))(there)
+        finished = details(completed_at=NOON + timedelta(days=number))
+        steps.covered(number, run, finished)(there)
 
     steps.put_off(1, 7)(there)
 
