@@ -41,6 +41,7 @@ async def submits(ledger: Ledger) -> int:
 
 async def test_a_step_changes_its_own_entry_only(ledger: Ledger) -> None:
     await ledger.take_in([Track(f"m{n}") for n in range(3)])
+    await ledger.claim([TrackState.WAITING], 9)
     _, second, _ = await entries(ledger)
     for step in SAVED:
         await step(ledger, second)
