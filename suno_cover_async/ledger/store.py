@@ -92,8 +92,7 @@ class Transaction(Protocol):
     def give_up_silent_runs(self, run: int, /) -> None:
         """Release the tracks of other runs that were silent for too long, by the store's clock.
 
-        It does nothing while this run itself is silent, and for as long again after that; for half
-        as long after this run began.
+        Not while this run is silent, nor as long again after that, nor half as long at its begin.
         """
         ...
 
@@ -106,13 +105,7 @@ class Transaction(Protocol):
         ...
 
     def others(self, run: int, /) -> Sequence[tuple[int, str, str | None, bool]]:
-        """Return the other runs that did not end and were not given up.
-
-        Of each: its number, its host, the catalog that it works on, and whether it is silent. A run
-        is silent that the store has not heard of for too long, by its clock, from the start of its
-        server at the earliest. It may come back until it is given up, for which
-        `give_up_silent_runs` may have to wait.
-        """
+        """Return the other runs that did not end: number, host, catalog, whether it is silent."""
         ...
 
     def work_on(self, run: int, catalog: str, /) -> None:
@@ -151,23 +144,16 @@ class Transaction(Protocol):
     def others_hold(self, states: Sequence[str], run: int, /) -> bool:
         """Return whether this run might later take tracks in these states that others work on.
 
-        What is held in the name of no run at work comes free, as it does when a run begins, and
-        when a silent one is given up.
+        What no run at work holds comes free.
         """
         ...
 
     def others_submitting(self, run: int, /) -> int:
-        """Return how many tracks other runs hold with a submit that may be on its way.
-
-        Those of silent runs are left out: they may come to this one.
-        """
+        """Return how many tracks runs but silent ones hold with a submit that may be on its way."""
         ...
 
     def drop_run(self, number: int, /) -> bool:
-        """Remove a run, unless it holds a track; return whether it did.
-
-        Its number may be given to the next one.
-        """
+        """Remove a run, unless it holds a track; return whether it did."""
         ...
 
     def change_run(self, number: int, columns: Mapping[str, Plain]) -> None:

@@ -33,6 +33,18 @@ _HEARD = """
     clock_timestamp() - greatest(runs.heard_at, pg_postmaster_start_time())
     <= (SELECT dead_after FROM ledger) * interval '1 second'
 """
+# Holders that are no run at work, as another program may have written. It goes from one holder to
+# the next by the index: a plan for `holder IS NOT NULL` would read all tracks.
+_ORPHANS = """
+    WITH RECURSIVE held (holder) AS (
+        SELECT min(holder) FROM tracks
+        UNION ALL
+        SELECT (SELECT min(tracks.holder) FROM tracks WHERE tracks.holder > held.holder)
+        FROM held WHERE held.holder IS NOT NULL
+    )
+    SELECT holder FROM held WHERE holder IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM runs WHERE number = holder AND released_at IS NULL)
+"""
 
 Places = dict[tuple[int, str], int]
 """The number of the track that a run claimed last in a state, by both; empty as a run begins."""
@@ -47,40 +59,6 @@ def transaction(
     is kept from one transaction to the next, so that claims go on where the last one ended.
     """
     return _Transaction(connection, writes=writes, places={} if places is None else places)
-
-
-def has_changes(connection: Connection) -> bool:
-    """Return whether the current transaction changed or locked anything."""
-    row = connection.execute("SELECT pg_current_xact_id_if_assigned() IS NOT NULL").fetchone()
-    return row is not None and bool(row[0])
-
-
-def leave_number(connection: Connection, writer: str, number: int) -> bool:
-    """Leave the number of a writer's transaction in the tables, as a part of that transaction.
-
-    Returns:
-        Whether it is above all numbers that this writer left so far. It waits for an earlier
-        transaction of the writer that is under way.
-    """
-    left = connection.execute(
-        "INSERT INTO commits (writer, number) VALUES (%s, %s) ON CONFLICT (writer) "
-        "DO UPDATE SET number = excluded.number, left_at = excluded.left_at "
-        "WHERE commits.number < excluded.number",
-        (writer, number),
-    )
-    return left.rowcount == 1
-
-
-def last_number(connection: Connection, writer: str) -> int:
-    """Return the number that a writer left last; 0 if there is none."""
-    row = connection.execute("SELECT number FROM commits WHERE writer = %s", (writer,)).fetchone()
-    return 0 if row is None else int(row[0])
-
-
-def forget_old_numbers(connection: Connection) -> None:
-    """Remove the numbers of writers that are surely gone: they left none for 30 days."""
-    # A writer whose number is missing takes the database for one that has forgotten its commits.
-    connection.execute("DELETE FROM commits WHERE left_at < clock_timestamp() - interval '30 days'")
 
 
 class _Transaction(Statements):
@@ -214,13 +192,10 @@ class _Transaction(Statements):
         self._release("holder = ?", run)
         self._execute("UPDATE runs SET released_at = clock_timestamp() WHERE number = ?", run)
 
-    def _release_orphans(self) -> int:
-        # What no run at work holds, as another program may have written, would never come free.
-        # Not with each claim: the index has an entry for each track that was held since a vacuum.
-        return self._release(
-            "holder IS NOT NULL AND NOT EXISTS "
-            "(SELECT 1 FROM runs WHERE runs.number = holder AND released_at IS NULL)"
-        )
+    def _release_orphans(self) -> bool:
+        # Not with each claim: the index has an entry for each track held since the last vacuum.
+        orphans = [number for (number,) in self._execute(_ORPHANS).fetchall()]
+        return bool(orphans) and self._release("holder = ANY(?)", orphans) > 0
 
     def lock_catalog(self) -> None:
         self._execute("SELECT 1 FROM ledger FOR UPDATE")
@@ -303,14 +278,14 @@ class _Transaction(Statements):
         return self._execute(released, *values).rowcount
 
     def others_hold(self, states: Sequence[str], run: int) -> bool:
-        freed = self._release_orphans()
+        came_free = self._release_orphans()
         query = f"""
             SELECT EXISTS (
                 SELECT 1 FROM tracks
                 WHERE holder IS NOT NULL AND holder <> ? AND state = ANY(?) AND {_FOR_RUN}
             )
         """  # noqa: S608 - a constant of ours
-        return freed > 0 or bool(self._only_value(query, run, list(states), run, run))
+        return came_free or bool(self._only_value(query, run, list(states), run, run))
 
     def page(self, states: Sequence[str], after: int, limit: int) -> list[Row]:
         wanted = f"state IN ({', '.join('?' * len(states))}) AND " if states else ""
