@@ -222,6 +222,7 @@ async def test_a_run_that_may_have_worked_is_not_forgotten(there: SeveralRuns, n
     with pytest.raises(LedgerError, match="no answer"):
         await CHANGES[name](run, entry)
     await asyncio.sleep(0)
+    there.execute("DELETE FROM temp.held")  # that it holds a track is not the only reason
     with pytest.raises(LedgerError, match="no answer"):
         await run.end_run()
 
