@@ -51,6 +51,10 @@ class Permits(Protocol):
         """Return in a few words what an error that may pass means, without a secret."""
         ...
 
+    def told(self, error: BaseException) -> tuple[str, str]:
+        """Return what to say of an error that may pass, and what once it has passed."""
+        ...
+
 
 def permits_at(
     where: str | os.PathLike[str], limit: RateLimit, lease: float, clock: Callable[[], float]

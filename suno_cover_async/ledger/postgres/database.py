@@ -27,7 +27,13 @@ from suno_cover_async.ledger.postgres.tables import check_version
 from suno_cover_async.ledger.store import Transaction, Work
 from suno_cover_async.ledger.writer import CommitFailedError
 from suno_cover_async.postgres.connection import Connection, NotLetInError, connect
-from suno_cover_async.postgres.failures import in_short, is_conflict, is_passing
+from suno_cover_async.postgres.failures import (
+    ANSWERS_AGAIN,
+    in_short,
+    is_conflict,
+    is_passing,
+    passing_problem,
+)
 from suno_cover_async.postgres.url import DatabaseUrl
 
 _log = logging.getLogger("suno_cover_async")
@@ -226,7 +232,9 @@ class PostgresDatabase:
             return False
         if not (is_first or self.trouble or is_conflict(error)):
             self.trouble = in_short(error)
-            _log.warning("%s; trying again for %.0f s", self.trouble, longest)
+            told = {"outage": (self._url.shown, self.trouble)}
+            problem = passing_problem(self._url, error)
+            _log.warning("%s; trying again for %.0f s", problem, longest, extra=told)
             _log.info("the ledger %s: %s", self._url.shown, self._url.hide(str(error)))
         if self._hurried.wait(self._wait):
             time.sleep(_FIRST_WAIT)
@@ -235,7 +243,8 @@ class PostgresDatabase:
 
     def _succeeded(self) -> None:
         if self.trouble:
-            _log.warning("the database answers again")
+            told = {"outage": (self._url.shown, ANSWERS_AGAIN)}
+            _log.warning(ANSWERS_AGAIN, extra=told)
         self._failing_since, self._wait, self.trouble = None, _FIRST_WAIT, None
 
 

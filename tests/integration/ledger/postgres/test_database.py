@@ -556,7 +556,12 @@ def test_an_outage_is_one_warning_and_its_end_another_one(
         database.commit([lambda there: there.submits()])
 
     away = "the database does not answer"
-    assert caplog.messages == [f"{away}; trying again for 60 s", "the database answers again"]
+    gone, back = caplog.messages
+    shown = through(proxy, url).shown
+    assert gone.startswith(f"the database {shown} does not answer (")
+    assert gone.endswith("); check the server; trying again for 60 s")
+    assert PASSWORD not in gone
+    assert back == "the database answers again"
     assert seen == [None, None, away, away, away]
     assert database.trouble is None
 
