@@ -47,7 +47,7 @@ class Permits(Protocol):
         """Return what an error means and what to do, without a secret."""
         ...
 
-    def in_short(self, error: BaseException) -> str:
+    def in_short(self, error: BaseException, /) -> str:
         """Return in a few words what an error that may pass means, without a secret."""
         ...
 
