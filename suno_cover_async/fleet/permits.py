@@ -47,8 +47,12 @@ class Permits(Protocol):
         """Return what an error means and what to do, without a secret."""
         ...
 
-    def in_short(self, error: BaseException) -> str:
+    def in_short(self, error: BaseException, /) -> str:
         """Return in a few words what an error that may pass means, without a secret."""
+        ...
+
+    def told(self, error: BaseException) -> tuple[str, str]:
+        """Return what to say of an error that may pass, and what once it has passed."""
         ...
 
 

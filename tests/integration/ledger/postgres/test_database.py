@@ -524,6 +524,24 @@ def test_a_server_that_let_a_ledger_in_and_is_away_then_is_waited_for_for_60_sec
     assert clock() == 3 * 59  # it failed at 0 s, 59 s and 118 s
 
 
+def test_a_ledger_that_is_hurried_while_it_opens_tries_no_more(
+    url: DatabaseUrl, proxy: CutProxy
+) -> None:
+    clock = jumping(0.001)
+
+    def hurries() -> float:
+        database.hurry()
+        return clock()
+
+    proxy.cut_at(b"DELETE FROM commits", "between and refuse")
+    database = PostgresDatabase(through(proxy, url), "test", clock=hurries)
+
+    with pytest.raises(LedgerError, match="cannot be used"):
+        database.open()
+
+    assert clock() == 0.001  # it was asked once: at the loss, not at the attempt after it
+
+
 def test_a_server_that_lets_nobody_in_is_not_waited_for(url: DatabaseUrl, proxy: CutProxy) -> None:
     def never() -> float:
         raise AssertionError("it waits")
@@ -558,9 +576,39 @@ def test_an_outage_is_one_warning_and_its_end_another_one(
         database.commit([lambda there: there.submits()])
 
     away = "the database does not answer"
-    assert caplog.messages == [f"{away}; trying again for 60 s", "the database answers again"]
+    gone, back = caplog.messages
+    shown = through(proxy, url).shown
+    assert gone.startswith(f"the database {shown} does not answer (")
+    assert gone.endswith("); check the server; trying again for 60 s")
+    assert PASSWORD not in gone
+    assert back == "the database answers again"
     assert seen == [None, None, away, away, away]
     assert database.trouble is None
+
+
+def test_a_ledger_that_gave_up_is_in_no_trouble_and_waits_again_in_a_later_outage(
+    url: DatabaseUrl, proxy: CutProxy
+) -> None:
+    moments = iter([0.0, 59.0, 61.0, 119.0, 1000.0, 1020.0, 1040.0, 1060.0, 1061.0])
+    seen: list[str | None] = []
+
+    def clock() -> float:
+        seen.append(database.trouble)
+        return next(moments)
+
+    database = PostgresDatabase(through(proxy, url), "test", clock=clock)
+    database.open()
+    proxy.cut()
+    proxy.refuse()
+    with contextlib.closing(database):
+        for asked in (3, 4, 9):  # the second time it does not wait again
+            with pytest.raises(CommitFailedError):
+                database.commit([lambda there: there.submits()])
+            assert len(seen) == asked
+            assert database.trouble is None
+
+    away = "the database does not answer"
+    assert seen == [None, None, away, None, None, None, away, away, away]
 
 
 def test_a_database_without_a_server_or_a_ledger_cannot_be_opened(

@@ -15,6 +15,7 @@ from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger import run_steps, steps
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState
 from suno_cover_async.ledger.ledger import Ledger
+from suno_cover_async.ledger.postgres.database import PostgresDatabase
 from suno_cover_async.ledger.postgres.store import PostgresStore
 from suno_cover_async.ledger.reader import LedgerReader
 from suno_cover_async.ledger.recorder import Recorder
@@ -460,3 +461,42 @@ async def test_a_fact_that_an_outage_kept_back_is_written_when_the_ledger_closes
             await closing
             await fact
     assert one.track()["state"] == "submitted"
+
+
+class NeverGivesUp(PostgresStore):
+    """A store whose time stands still, so that it tries a lost server again for ever."""
+
+    def _new_database(self, *, of_a_run: bool = True) -> PostgresDatabase:
+        return PostgresDatabase(self._url, f"test {of_a_run}", clock=lambda: 0.0)
+
+
+@pytest.mark.parametrize("way", ["of a run", "of a review"])
+async def test_a_cancellation_ends_an_opening_that_waits_for_the_server(
+    url: DatabaseUrl, postgres_server: Server, caplog: pytest.LogCaptureFixture, way: str
+) -> None:
+    with cut_proxy(postgres_server.port) as proxy:
+        there = url.conninfo.replace(f":{postgres_server.port}/", f":{proxy.port}/")
+        proxy.cut_at(b"DELETE FROM commits", "between and refuse")
+        store = NeverGivesUp(there)
+        opening = asyncio.create_task(
+            store.open() if way == "of a run" else store.share().__aenter__()
+        )
+        await until(lambda: "trying again" in caplog.text, every=0.01)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        await store.aclose()
+    assert "answers again" not in caplog.text
+
+
+async def test_a_ledger_whose_opening_was_cancelled_can_be_opened(
+    url: DatabaseUrl, one: Session
+) -> None:
+    ledger = Ledger(url.conninfo)
+    opening = asyncio.create_task(ledger.__aenter__())
+    await asyncio.sleep(0)
+    opening.cancel()
+    await asyncio.gather(opening, return_exceptions=True)
+
+    async with ledger, ledger.lease(OURS):
+        assert one.run(1)["ended_at"] is None
