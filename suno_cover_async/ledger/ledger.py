@@ -54,7 +54,8 @@ class Ledger(Recorder):
     Any number of processes on any machines work with a database at once. The same catalog, given to
     all of them, is added by one, and each track is worked on by one. A run that is silent for 40 s,
     by the database's clock, or that `give_up` names, loses its tracks to the others; it changes
-    nothing more, and stops with a LedgerError. A lost connection is made again for up to 60 s. Each
+    nothing more, and stops with a LedgerError. A run that has just begun leaves silent ones half of
+    that time to come back. A lost connection is made again for up to 60 s. Each
     track belongs to the account that submitted it.
 
     A catalog whose block was left by a cancellation may still wait for the answer to a submit. The

@@ -15,14 +15,13 @@ from uuid import uuid4
 import psycopg
 
 from suno_cover_async.errors import LedgerError
-from suno_cover_async.ledger.postgres.statements import (
-    Places,
+from suno_cover_async.ledger.postgres.commits import (
     forget_old_numbers,
     has_changes,
     last_number,
     leave_number,
-    transaction,
 )
+from suno_cover_async.ledger.postgres.statements import Places, transaction
 from suno_cover_async.ledger.postgres.tables import check_version
 from suno_cover_async.ledger.store import Transaction, Work
 from suno_cover_async.ledger.writer import CommitFailedError

@@ -45,6 +45,7 @@ async def covered(url: str, folder: Path) -> None:
         [entry] = await ledger.claim([TrackState.WAITING], 9)
         await ledger.submitted(entry, CoverTask(cover_task_id="c1", music_task_id="a"))
         await ledger.covered(entry, details())
+        await ledger.claim_unsaved(1)
         await ledger.saved(entry, files)
     async with Ledger(url).choices() as choices:
         await choices.choose(entry.number, Decision.IMAGE, 1, revision=0, by="Ann")
