@@ -15,6 +15,8 @@ from tests.support.barriers import Place
 
 Fault = Callable[[Fleet], Coroutine[Any, Any, None]]
 
+SHORT = 5.0  # seconds
+
 
 async def suffer(fleet: Fleet, faults: Sequence[str], *, every: int) -> None:
     """Let these faults happen, with up to so many requests between two of them."""
@@ -34,7 +36,8 @@ def mixed(dice: Random, kills: int, freezes: int, drops: int, crashes: int) -> l
     faults = [dice.choice([name for name in FAULTS if "kill" in name]) for _ in range(kills)]
     faults += ["freeze"] * freezes
     faults += [("drop", "drop in commits")[number % 2] for number in range(drops)]
-    faults += [("crash", "long crash", "crash in commits")[number % 3] for number in range(crashes)]
+    crashing = [name for name in FAULTS if "crash" in name]
+    faults += [crashing[number % len(crashing)] for number in range(crashes)]
     dice.shuffle(faults)
     return faults
 
@@ -135,6 +138,11 @@ async def crash(fleet: Fleet, *, seconds: float = 0.0) -> None:
     fleet.figures.crashes += 1
 
 
+async def short_crash(fleet: Fleet) -> None:
+    """Crash the server for 5 s."""
+    await crash(fleet, seconds=SHORT)
+
+
 async def long_crash(fleet: Fleet) -> None:
     """Crash the server for longer than a process may be silent."""
     await crash(fleet, seconds=1.5 * (fleet.plan.dead_after or 40))
@@ -163,6 +171,7 @@ FAULTS: Mapping[str, Fault] = {
     "drop": drop,
     "drop in commits": in_commits(drop),
     "crash": crash,
+    "short crash": short_crash,
     "long crash": long_crash,
     "crash in commits": in_commits(crash),
 }

@@ -285,10 +285,16 @@ class Fleet:
 
 
 @contextlib.asynccontextmanager
-async def fleet(plan: Plan, folder: Path, *, seed: int = 0) -> AsyncGenerator[Fleet]:
-    """Return a fleet with a server and a sandbox of its own, prepared; nobody is at work yet."""
+async def fleet(
+    plan: Plan, folder: Path, *, seed: int = 0, shared: Server | None = None
+) -> AsyncGenerator[Fleet]:
+    """Return a fleet with a sandbox of its own, prepared; nobody is at work yet.
+
+    It has a database of its own on a shared server, which it must not crash, or on its own server.
+    """
     scenario = attrs.evolve(plan.scenario, rate_limit=plan.limit, seed=seed)
-    with own_server() as server, server.database() as name:
+    own = contextlib.nullcontext(shared) if shared else own_server()
+    with own as server, server.database() as name:
         async with Sandbox(scenario) as sandbox, asyncio.timeout(LONGEST):
             one = Fleet(plan, sandbox, server, name, folder, Random(seed))
             try:

@@ -9,7 +9,7 @@ import contextlib
 import signal
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
@@ -17,10 +17,12 @@ import attrs
 from suno_cover_async import RateLimit
 from suno_cover_async.sandbox import Reply
 from suno_cover_async.sandbox.scenario import Kind
+from tests.proof.shared_faults import SHORT
 from tests.proof.shared_fleet import Figures, Fleet, Plan, Worker, fleet
 from tests.support import catalogs
 from tests.support.barriers import Place
 from tests.support.cut_proxy import CutProxy, cut_proxy
+from tests.support.postgres import Server, own_server
 
 Moment = Callable[[Fleet], Coroutine[Any, Any, None]]
 
@@ -34,15 +36,24 @@ _PERMITS = (
 )
 
 
-async def hit(moment: str, folder: Path) -> tuple[Figures, list[catalogs.Finding]]:
-    """Hit a moment, have another process finish the catalog, and judge."""
+async def hit(
+    moment: str, folder: Path, shared: Server | None = None
+) -> tuple[Figures, list[catalogs.Finding]]:
+    """Hit a moment, have another process finish the catalog, and judge.
+
+    Those that crash nothing may have a shared server.
+    """
     plan = SMALL
     if moment in {"killed holding all permits", "frozen holding all permits"}:
         plan = attrs.evolve(plan, limit=RateLimit(calls=4, seconds=1))
     if moment == "long crash of several":
         # Others must be heard within this time after the outage, on a busy machine too.
         plan = attrs.evolve(plan, dead_after=8, songs=45)
-    async with asyncio.timeout(LONGEST), fleet(plan, folder) as processes:
+    elif moment.startswith("short crash"):
+        plan = attrs.evolve(plan, dead_after=2 * SHORT)
+    elif moment.startswith("long crash"):
+        plan = attrs.evolve(plan, dead_after=2)
+    async with asyncio.timeout(LONGEST), fleet(plan, folder, shared=shared) as processes:
         await MOMENTS[moment](processes)
         await processes.finish(workers=1)
         await asyncio.to_thread(processes.judge)
@@ -52,12 +63,12 @@ async def hit(moment: str, folder: Path) -> tuple[Figures, list[catalogs.Finding
 async def hit_all(folder: Path) -> list[catalogs.Finding]:
     """Hit each moment, and name it in what was found."""
     found = list[catalogs.Finding]()
-    for number, moment in enumerate(MOMENTS):
-        own = folder / f"moment-{number}"
-        own.mkdir()
-        found += [
-            attrs.evolve(one, kind=f"{moment}: {one.kind}") for one in (await hit(moment, own))[1]
-        ]
+    with own_server() as shared:
+        for number, moment in enumerate(MOMENTS):
+            own = folder / f"moment-{number}"
+            own.mkdir()
+            _, findings = await hit(moment, own, None if "crash" in moment else shared)
+            found += [attrs.evolve(one, kind=f"{moment}: {one.kind}") for one in findings]
     return found
 
 
@@ -123,12 +134,11 @@ async def killed_waiting(fleet: Fleet) -> None:
 async def killed_in_a_download(fleet: Fleet) -> None:
     """Kill a process that has received a part of an image."""
     part = Reply(body=b"\x89PNG", headers={"Content-Type": "image/png", "Content-Length": "9000"})
-    fleet.sandbox.script("image", *[part] * 2 * fleet.plan.songs)
+    fleet.sandbox.script("image", part)
     victim = await fleet.start()
     await fleet.until(lambda: fleet.sandbox.journal.of("image"))
     fleet.kill(victim)
     await fleet.has_ended(victim)
-    fleet.sandbox.script("image")
 
 
 async def killed_holding_permits(fleet: Fleet) -> None:
@@ -179,7 +189,7 @@ async def frozen_before_the_send(fleet: Fleet) -> None:
     _sent_nothing_more(fleet, submits)
 
 
-def cut_in_a_commit(what: Literal["drop", "crash", "long crash"], *, done: bool) -> Moment:
+def cut_in_a_commit(what: str, *, done: bool) -> Moment:
     """Return the moment that a connection is lost in a COMMIT, which was done or not."""
 
     async def cut(fleet: Fleet) -> None:
@@ -239,8 +249,9 @@ async def _lose_connections(fleet: Fleet, what: str) -> None:
         fleet.figures.drops += 1
         return
     await asyncio.to_thread(fleet.server.crash)
-    if what == "long crash":
-        await asyncio.sleep(1.5 * (fleet.plan.dead_after or 0))
+    if what != "crash":
+        dead_after = fleet.plan.dead_after or 0
+        await asyncio.sleep(SHORT if what == "short crash" else 1.5 * dead_after)
     await asyncio.to_thread(fleet.server.start)
     fleet.figures.crashes += 1
 
@@ -292,6 +303,8 @@ MOMENTS: Mapping[str, Moment] = {
     "dropped after a commit": cut_in_a_commit("drop", done=True),
     "crash in a commit": cut_in_a_commit("crash", done=False),
     "crash after a commit": cut_in_a_commit("crash", done=True),
+    "short crash in a commit": cut_in_a_commit("short crash", done=False),
+    "short crash after a commit": cut_in_a_commit("short crash", done=True),
     "long crash in a commit": cut_in_a_commit("long crash", done=False),
     "long crash after a commit": cut_in_a_commit("long crash", done=True),
     "long crash of several": long_crash_of_several,
