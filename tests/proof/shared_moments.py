@@ -30,6 +30,7 @@ SMALL = Plan(songs=8)
 NEVER = 3_600.0  # seconds
 LONGEST = 120.0  # seconds for a moment, after which it hangs
 _COMMIT = b"COMMIT\0"
+_KEEP = "SELECT number FROM suno_cover.tracks ORDER BY number DESC LIMIT 1 FOR UPDATE"
 _HELD_PERMITS = "SELECT count(*)::integer FROM suno_cover.permits WHERE token IS NOT NULL"
 _PERMITS = (
     "SELECT array_agg(xmin::text || coalesce(token, 0) ORDER BY number) FROM suno_cover.permits"
@@ -48,7 +49,7 @@ async def hit(
         plan = attrs.evolve(plan, limit=RateLimit(calls=4, seconds=1))
     if moment == "long crash of several":
         # Others must be heard within this time after the outage, on a busy machine too.
-        plan = attrs.evolve(plan, dead_after=8, songs=45)
+        plan = attrs.evolve(plan, dead_after=8, songs=46)
     elif moment.startswith("short crash"):
         plan = attrs.evolve(plan, dead_after=2 * SHORT)
     elif moment.startswith("long crash"):
@@ -215,23 +216,28 @@ async def long_crash_of_several(fleet: Fleet) -> None:
     """Crash the server for an hour, by the ledger; one process is back before the others."""
     usual = fleet.sandbox.scenario
     fleet.sandbox.scenario = attrs.evolve(usual, null_polls=1_000_000)
-    with cut_proxy(fleet.server.port) as early, cut_proxy(fleet.server.port) as late:
+    with (
+        cut_proxy(fleet.server.port) as early,
+        cut_proxy(fleet.server.port) as late,
+        contextlib.closing(fleet.server.connect(fleet.database)) as keeper,
+    ):
         others = [await fleet.start(port=late.port) for _ in range(2)]
         full = 2 * fleet.plan.concurrency
         await fleet.until(lambda: len(fleet.held_by(*others)) == full)
+        # Nobody claims one track until the crash. Before the first one back claims it, that one
+        # gives up whoever has been silent for too long.
+        keeper.execute("BEGIN")
+        ((kept,),) = keeper.execute(_KEEP).fetchall()
         first = await fleet.start(port=early.port)
-        await fleet.until(lambda: len(fleet.held_by(first)) == fleet.plan.songs - full)
+        await fleet.until(lambda: len(fleet.held_by(first)) == fleet.plan.songs - full - 1)
         early.refuse()
         late.refuse()
         await asyncio.to_thread(fleet.server.crash)
         await asyncio.to_thread(fleet.server.start)
         fleet.figures.crashes += 1
         fleet.execute("UPDATE suno_cover.runs SET heard_at = heard_at - interval '1 hour'")
-        # Before it claims this track again, it gives up whoever has been silent for too long.
-        (one, *_) = fleet.held_by(first)
-        fleet.execute("UPDATE suno_cover.tracks SET holder = NULL WHERE number = %s", one)
         early.accept()
-        await fleet.until(lambda: one in fleet.held_by(first) or not fleet.held_by(*others))
+        await fleet.until(lambda: kept in fleet.held_by(first) or not fleet.held_by(*others))
         late.accept()
         fleet.sandbox.scenario = usual
         for worker in (first, *others):

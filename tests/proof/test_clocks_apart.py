@@ -56,9 +56,7 @@ async def test_hosts_whose_clocks_differ_by_an_hour_share_a_catalog_and_none_is_
             }
             options = [f"--{name}={value}" for name, value in given.items()]
             worker = (sys.executable, str(WORKER))
-            runs = [
-                await start(*options, program=worker, cwd=tmp_path, env=host) for host in hosts
-            ]
+            runs = [await start(*options, program=worker, cwd=tmp_path, env=host) for host in hosts]
             ended = await asyncio.gather(*map(finish, runs))
 
             assert [one.out.split()[-1] for one in ended] == ["ended"] * 2, ended

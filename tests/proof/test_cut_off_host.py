@@ -95,9 +95,7 @@ async def test_a_host_that_is_cut_off_from_the_database_submits_nothing_once_it_
             environ["PYTHONPATH"] = str(WORKER.parents[2])
             host = await stack.enter_async_context(
                 host_of_its_own(
-                    command(
-                        sandbox, url.replace("127.0.0.1", ROUTER) + SOON_LOST, tmp_path, LIMIT
-                    ),
+                    command(sandbox, url.replace("127.0.0.1", ROUTER) + SOON_LOST, tmp_path, LIMIT),
                     environ,
                     api=int(sandbox.url.rpartition(":")[2]),
                     server=own_postgres,
