@@ -67,7 +67,7 @@ def test_killed_at_any_call_the_old_file_or_the_new_one_is_there(
     red, _ = images(tmp_path)
     music = tmp_path / "music"
     music.mkdir()
-    song = audio_file(music, suffix)
+    song = audio_file(music, suffix, "-t", "0.5")  # few calls write it
     old, sound = song.read_bytes(), decoded(song)
     kills = 0
     while True:
