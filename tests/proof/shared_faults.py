@@ -105,12 +105,17 @@ def kill_at(place: Place) -> Fault:
 
 
 async def freeze(fleet: Fleet) -> None:
-    """Freeze a process until it was given up, then let it go on."""
-    worker = await any_worker(fleet)
-    if worker is None:
-        return
+    """Freeze a process that holds tracks until it was given up, then let it go on."""
+    while True:
+        worker = await any_worker(fleet)
+        if worker is None:
+            return
+        worker.send(signal.SIGSTOP)
+        if await asyncio.to_thread(fleet.held_by, worker):
+            break
+        worker.send(signal.SIGCONT)
+        await asyncio.sleep(0.05)
     worker.spared = True
-    worker.send(signal.SIGSTOP)
     giving_up = asyncio.create_task(fleet.holds_nothing(worker))
     try:
         await fleet.until(lambda: giving_up.done() or fleet.is_done)

@@ -15,11 +15,11 @@ async def test_processes_that_are_broken_in_every_way_bill_each_song_once(tmp_pa
     # The frozen worker comes last: while it is frozen, the others may finish all but its own songs.
     faults = ["kill at submit", "kill beginner", "drop", "crash", "freeze"]
     figures, findings = await shared_ledger.endure(
-        Plan(songs=80), faults, workers=2, seed=2026, folder=tmp_path, every=20
+        Plan(songs=110), faults, workers=2, seed=2026, folder=tmp_path, every=20
     )
 
     assert findings == []
-    assert figures.bills == figures.songs == 80
+    assert figures.bills == figures.songs == 110
     assert figures.kills >= 2
     assert (figures.freezes, figures.drops, figures.crashes) == (1, 1, 1)
     assert figures.given_up >= 1
