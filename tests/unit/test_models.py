@@ -192,7 +192,9 @@ VALUES: list[tuple[Record, Mapping[str, object]]] = [
     (
         Progress(total=2, done=1),
         {"total": 2, "done": 1}
-        | dict.fromkeys(["failed", "in_flight", "billed", "adopted", "possibly_billed"], 0),
+        | dict.fromkeys(
+            ["failed", "in_flight", "billed", "adopted", "possibly_billed", "other_runs"], 0
+        ),
     ),
     (
         LedgerEntry(

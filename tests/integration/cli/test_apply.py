@@ -103,7 +103,7 @@ async def test_apply_reports_each_failure_in_a_line_and_exits_with_1(
     ended = await run("apply", "covers.db", "--into", "out")
 
     assert ended.code == ExitCode.FAILED
-    assert "failed: T1: the file is missing: covers/T1-1.png\n" in ended.err
+    assert "failed: T1: the file is missing: covers/T1-1.png; it is not in " in ended.err
     assert "failed: T2: " in ended.err
     assert "written 2, unchanged 0, undecided 0, later 0, neither 0, failed 2" in ended.err
 

@@ -98,6 +98,7 @@ async def test_json_is_an_object_for_each_outcome_and_a_summary(
         "billed": 2,
         "adopted": 0,
         "possibly_billed": 0,
+        "other_runs": 0,
         "failed": 1,
         "left": 0,
         "waiting": 0,

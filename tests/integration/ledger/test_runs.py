@@ -183,6 +183,7 @@ async def test_a_run_that_goes_on_or_was_killed_has_not_ended(path: Path) -> Non
     async with Ledger(path) as ledger:
         lease = ledger.lease(ACCOUNT)
         await lease.__aenter__()
+        await ledger.take_in([Track("m1")])
         (going_on,) = await ledger.runs()
         await lease.__aexit__(None, None, None)
         (ended,) = await ledger.runs()
@@ -227,7 +228,7 @@ async def test_balances_are_noted_with_the_run_and_credits_are_what_is_between(p
 
 async def test_a_damaged_run_is_named(path: Path) -> None:
     async with Ledger(path) as ledger, ledger.lease(ACCOUNT):
-        pass
+        await ledger.take_in([Track("m1")])
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("UPDATE runs SET began_at = 1e300")
 

@@ -294,7 +294,7 @@ async def test_a_missing_and_a_damaged_image_are_a_line_each_and_the_rest_goes_o
     outcomes = await applied(ledger, tmp_path / "out")
 
     missing, broken, foreign = reasons(outcomes)
-    assert missing == "the file is missing: covers/T0-1.png"
+    assert missing.startswith("the file is missing: covers/T0-1.png; it is not in ")
     assert "the image is incomplete: " in broken
     assert foreign.startswith("the file is no PNG, JPEG, WebP, GIF or AVIF image: ")
     assert foreign.endswith("T2-1.png")
