@@ -14,8 +14,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -89,7 +90,7 @@ async def survive(disk: Path, songs: int, *, stops: bool) -> Result:
 
 async def _run(sandbox: Sandbox, url: str, tracks: Sequence[Track], into: Path) -> str:
     """Run a catalog to its end; return the error that ended it earlier."""
-    options = policies(30) | {"rate_limit": RateLimit(calls=15, seconds=1)}
+    options: dict[str, Any] = policies(30) | {"rate_limit": RateLimit(calls=15, seconds=1)}
     try:
         async with (
             Ledger(url) as ledger,
@@ -104,7 +105,7 @@ async def _run(sandbox: Sandbox, url: str, tracks: Sequence[Track], into: Path) 
 
 
 @contextlib.contextmanager
-def _database_on(disk: Path, server: Server) -> Iterator[str]:
+def _database_on(disk: Path, server: Server) -> Generator[str]:
     """Make a database whose tables are on a disk."""
     place = disk / "tables"
     place.mkdir()

@@ -9,6 +9,7 @@ import asyncio
 import subprocess
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -48,7 +49,7 @@ async def run(sandbox: Sandbox, url: str, songs: list[str], into: Path) -> list[
     stopped: list[LedgerError] = []
     while True:
         limiter = SharedRateLimiter(url, calls=LIMIT.calls, seconds=LIMIT.seconds)
-        options = policies(30) | {"base_url": sandbox.url, "rate_limit": limiter}
+        options: dict[str, Any] = policies(30) | {"base_url": sandbox.url, "rate_limit": limiter}
         try:
             async with (
                 Ledger(url) as ledger,
