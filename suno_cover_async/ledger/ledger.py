@@ -25,7 +25,7 @@ from suno_cover_async.ledger.sqlite.store import SqliteStore
 from suno_cover_async.ledger.steps import Totals
 from suno_cover_async.ledger.store import Store
 from suno_cover_async.models import CoverTask
-from suno_cover_async.postgres.url import is_postgres_url
+from suno_cover_async.postgres.url import names_database
 
 __all__ = ["Ledger", "Totals"]
 
@@ -75,11 +75,11 @@ class Ledger(Recorder):
                 keeps the ledger without a file, for as long as it is open.
 
         Raises:
-            ValueError: It begins as a URL of a PostgreSQL database and is none.
+            ValueError: It is text with `://`, and no URL of a PostgreSQL database.
             ModuleNotFoundError: A URL needs the extra `postgres`.
         """
         self._path: Path | None = None
-        if is_postgres_url(path):
+        if names_database(path):
             super().__init__(_postgres_store(str(path)))
         else:
             self._path = None if path is None else Path(path)

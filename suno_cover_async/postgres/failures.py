@@ -8,7 +8,7 @@ from textwrap import shorten
 
 import psycopg
 
-from suno_cover_async.common.text import printable
+from suno_cover_async.common.text import in_one_line, printable
 from suno_cover_async.postgres.url import DatabaseUrl
 
 _NOT_MADE = ("42P01", "42703", "3F000")  # no such table, column or schema
@@ -20,7 +20,7 @@ _AWAY = (
     *("57P01", "57P02", "57P03"),  # the server shuts down or starts, or a person ended the session
 )
 # What the driver's errors say around the reason.
-_FRAME = re.compile(r"^.*? port \d+ failed: |FATAL: +| (Is the server running|Multiple conn).*")
+_FRAME = re.compile(r"^.*? port \d+ failed: |FATAL: +|\.? (Is the server running|Multiple conn).*")
 _PASSING = (
     *_AWAY,
     "53",  # the server lacks memory, disk or connections
@@ -72,7 +72,7 @@ def is_conflict(error: BaseException) -> bool:
 def reason_of(error: BaseException) -> str:
     """Return an error's text in one line; it may hold a secret of the URL."""
     text = str(error).strip() or type(error).__name__
-    return " ".join(text.split())
+    return in_one_line(text)
 
 
 def problem(what: str, url: DatabaseUrl, error: BaseException, rights: str) -> str:
