@@ -52,11 +52,7 @@ async def replace_waiting(ledger: Ledger, tracks: Iterable[Track | str]) -> int:
     """
     if isinstance(tracks, str | bytes):
         raise TypeError("tracks must be an iterable; for a file, give read_catalog(path)")
-    fingerprint = None
-    if isinstance(tracks, Catalog):
-        fingerprint = await in_thread(tracks.fingerprint)
-    elif isinstance(tracks, Sequence):
-        fingerprint = await in_thread(partial(_fingerprint, tracks))
+    fingerprint = await fingerprint_of(tracks)
     # No event tells when another process has added it.
     while (what := await ledger.begin_intake(fingerprint)) is Intake.WAIT:  # noqa: ASYNC110
         await asyncio.sleep(_AGAIN_SECONDS)
@@ -75,6 +71,15 @@ async def replace_waiting(ledger: Ledger, tracks: Iterable[Track | str]) -> int:
         raise
     await ledger.took_in(fingerprint)
     return dropped
+
+
+async def fingerprint_of(tracks: Iterable[Track | str]) -> str | None:
+    """Return a digest of a whole catalog; None if it can be read only once, or not be digested."""
+    if isinstance(tracks, Catalog):
+        return await in_thread(tracks.fingerprint)
+    if isinstance(tracks, Sequence):
+        return await in_thread(partial(_fingerprint, tracks))
+    return None
 
 
 async def add_each(

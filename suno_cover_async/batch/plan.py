@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 
 import attrs
 
-from suno_cover_async.batch.intake import replace_waiting
+from suno_cover_async.batch.intake import fingerprint_of, replace_waiting
 from suno_cover_async.common import validation
 from suno_cover_async.common.records import Record
 from suno_cover_async.ledger.entry import TrackState
@@ -119,7 +119,8 @@ async def plan_catalog(
         TypeError: An argument is of the wrong type.
         OSError: The catalog cannot be read.
         LedgerError: The ledger cannot be read, its folder does not exist, or it belongs to another
-            account.
+            account; or a run would be refused now, since others work on another catalog, or on any
+            and `retry_failed` is set.
     """
     limit = None if max_covers is None else validation.count("max_covers", max_covers, least=0)
     async with Ledger.copy_of(ledger) as copy, AsyncExitStack() as stack:
@@ -131,7 +132,10 @@ async def plan_catalog(
             await copy.retry_failed()
         found = await copy.outlook()
     there = Ledger(ledger)
-    hosts = () if there.path is not None else (await there.at_work()).hosts
+    hosts: tuple[str, ...] = ()
+    if there.path is None:
+        await there.check(await fingerprint_of(tracks), retry_failed=retry_failed)
+        hosts = (await there.at_work()).hosts
     totals, state = found.totals, TrackState
     return CatalogPlan(
         total=sum(totals.values()),

@@ -102,6 +102,17 @@ class LedgerReader:
         async with self._store.snapshot() as snapshot:
             return await snapshot.read(run_steps.others(_NO_RUN))
 
+    async def check(self, fingerprint: str | None, *, retry_failed: bool) -> None:
+        """Find out whether a new run over this catalog would be refused now; nothing is changed.
+
+        Raises:
+            LedgerError: Other runs work on another catalog, or on any if `retry_failed` is set;
+                or as `entries`.
+        """
+        work = run_steps.check(fingerprint, self.name, retry_failed=retry_failed)
+        async with self._store.snapshot() as snapshot:
+            await snapshot.read(work)
+
     async def give_up(self, run: int) -> None:
         """Give a run up for dead at once: others take its tracks, and it stops at its next step.
 

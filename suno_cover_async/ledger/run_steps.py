@@ -6,7 +6,7 @@ This module owns which run may do what beside others. `steps.py` defines what ha
 import enum
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeAlias, TypeVar, cast
 
 import attrs
 
@@ -23,6 +23,8 @@ _GIVEN_UP = (
 )
 _SILENT = "; it is silent: waiting until it comes back, or is given up for dead"
 _FEED = "tracks as they arrive"
+_Other: TypeAlias = tuple[int, str, str | None, bool]
+"""Another run: number, host, the catalog that it works on, and whether it is silent."""
 
 
 class OthersAtWorkError(LedgerError):
@@ -190,7 +192,8 @@ def begin_intake(run: int, fingerprint: str | None, ledger: str) -> Work[Intake]
     catalog = fingerprint or f"a catalog without a file, of run {run}"
 
     def work(there: Transaction) -> Intake:
-        others = _refuse_another(there, run, catalog, ledger)
+        others = _with_a_catalog(there, run)
+        _refuse_another(others, catalog, ledger)
         if fingerprint is not None and there.catalog() == fingerprint:
             there.work_on(run, catalog)
             return Intake.NONE
@@ -211,7 +214,7 @@ def follow(run: int, ledger: str) -> Work[None]:
     """
 
     def work(there: Transaction) -> None:
-        _refuse_another(there, run, _FEED, ledger)
+        _refuse_another(_with_a_catalog(there, run), _FEED, ledger)
         there.work_on(run, _FEED)
 
     return work
@@ -225,31 +228,54 @@ def retry_failed(run: int) -> Work[bool]:
     """
 
     def work(there: Transaction) -> bool:
-        for number, host, _, is_silent in _with_a_catalog(there, run):
-            raise OthersAtWorkError(
-                f"run {number} on {host} is at work: failed tracks can be started again by a run "
-                "that has the ledger alone; wait, or leave --retry-failed out",
-                is_silent=is_silent,
-            )
+        _refuse_any(_with_a_catalog(there, run))
         return begin_anew(there)
 
     return work
 
 
-def _refuse_another(there: Transaction, run: int, catalog: str, ledger: str) -> int:
-    """Return how many other runs work on this catalog; raise OthersAtWorkError if not all do."""
-    others = _with_a_catalog(there, run)
+def check(fingerprint: str | None, ledger: str, *, retry_failed: bool) -> Work[None]:
+    """Find out whether a new run over this catalog would be refused; nothing is changed.
+
+    Silent runs are left out, since a run waits until they are given up.
+
+    Raises:
+        OthersAtWorkError: By the step: it would be refused.
+    """
+
+    def work(there: Transaction) -> None:
+        everybody = there.others(0)  # the first run has the number 1
+        others = [other for other in everybody if other[2] is not None and not other[3]]
+        _refuse_another(others, fingerprint, ledger)
+        if retry_failed:
+            _refuse_any(others)
+
+    return work
+
+
+def _refuse_any(others: Sequence[_Other]) -> None:
+    """Raise OthersAtWorkError if there is another run."""
+    for number, host, _, is_silent in others:
+        raise OthersAtWorkError(
+            f"run {number} on {host} is at work: failed tracks can be started again by a run that "
+            "has the ledger alone; wait, or leave --retry-failed out",
+            is_silent=is_silent,
+        )
+
+
+def _refuse_another(others: Sequence[_Other], catalog: str | None, ledger: str) -> None:
+    """Raise OthersAtWorkError if another run works on another catalog."""
     for number, host, its, is_silent in others:
         if its != catalog:
             raise OthersAtWorkError(
                 f"run {number} on {host} works on another catalog with the ledger {ledger}: wait "
-                "until it ends, or use another ledger",
+                "until it ends (if it died, 40 s after its last sign of life), or use another "
+                "ledger",
                 is_silent=is_silent,
             )
-    return len(others)
 
 
-def _with_a_catalog(there: Transaction, run: int) -> Sequence[tuple[int, str, str | None, bool]]:
+def _with_a_catalog(there: Transaction, run: int) -> Sequence[_Other]:
     """Return the other runs that work on a catalog, those that are silent last.
 
     Silent ones are given up first, where that may be. One that may not be given up yet is among

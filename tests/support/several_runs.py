@@ -64,7 +64,7 @@ class SeveralRuns(statements._Transaction):
 
     def others(self, run: int) -> list[tuple[int, str, str | None, bool]]:
         return [
-            (number, f"host-{number}", catalog, False)
+            (number, f"host-{number}", catalog, number in self.silent)
             for number, catalog in self.working_on.items()
             if number != run
         ]

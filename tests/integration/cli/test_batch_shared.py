@@ -275,12 +275,15 @@ async def test_while_others_work_another_catalog_and_retry_failed_are_refused(
         if not more:
             catalog(tmp_path, songs)
 
-        refused = await finish(await start(*shared(sandbox, database, *more), cwd=tmp_path))
+        command = shared(sandbox, database, *more)
+        refused = await finish(await start(*command, cwd=tmp_path))
+        dry = await finish(await start(*command, "--dry-run", cwd=tmp_path))
         first.send_signal(signal.SIGTERM)
         await finish(first)
 
         assert refused.code == ExitCode.FAILED
         assert reason in refused.err
+        assert (dry.code, dry.out, dry.err) == (refused.code, "", refused.err)
         assert len(sandbox.journal.bills) == 2
         assert database.execute("SELECT count(*) FROM suno_cover.runs") == [(1,)]
 

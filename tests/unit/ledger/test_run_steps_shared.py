@@ -323,3 +323,26 @@ def test_a_run_that_is_silent_keeps_nobody_from_beginning_anew(there: SeveralRun
     run_steps.retry_failed(2)(there)
 
     assert read_entry(there.page([], 0, 1)[0]).state is WAITING
+
+
+def test_a_run_that_would_be_refused_is_told_why_beforehand_and_nothing_changes(
+    there: SeveralRuns,
+) -> None:
+    def check(fingerprint: str | None, *, retry_failed: bool = False) -> None:
+        run_steps.check(fingerprint, LEDGER, retry_failed=retry_failed)(there)
+
+    check("another", retry_failed=True)
+    run_steps.begin_intake(1, "fingerprint", LEDGER)(there)
+    before = contents(there)
+
+    check("fingerprint")
+    for another in ("another", None):
+        with pytest.raises(LedgerError, match=r"run 1 on host-1 works on another catalog.*40 s"):
+            check(another)
+    with pytest.raises(LedgerError, match="run 1 on host-1 is at work"):
+        check("fingerprint", retry_failed=True)
+    there.silent.add(1)
+    check("another", retry_failed=True)  # it would wait until that one is given up
+
+    assert contents(there) == before
+    assert there.working_on[1] == "fingerprint"
