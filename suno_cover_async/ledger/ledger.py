@@ -288,6 +288,11 @@ class Ledger(Recorder):
     async def _beat(self) -> None:
         await self._store.do(run_steps.beat(self._run))
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other runs may work with the ledger beside the one that leases it now."""
+        return self._heartbeat is not None
+
     def has_its_tracks(self) -> bool:
         """Return whether this run was heard of lately, so that no other run has its tracks."""
         return self._heartbeat is None or self._heartbeat.is_fresh

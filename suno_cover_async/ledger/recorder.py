@@ -36,9 +36,10 @@ class Recorder(LedgerReader):
         """Release what this run holds, but for tracks with a submit that may be on its way.
 
         A lease does so at its end; this is for a process that ends before. A run that was refused,
-        or had nothing to do, is forgotten.
+        or had nothing to do, is forgotten. Where the ledger cannot be written, it is tried once
+        more when that is closed.
         """
-        return self._store.do(run_steps.end_run(self._run, has_worked=self._has_worked))
+        return self._store.do(run_steps.end_run(self._run, has_worked=self._has_worked), keep=True)
 
     def note_balance(
         self, *, before: float | None = None, after: float | None = None

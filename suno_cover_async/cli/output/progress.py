@@ -51,6 +51,8 @@ class Standing:
         pause: Why requests are paused; None while they are not.
         trouble: What hinders all work, such as a database that does not answer; None if nothing
             does.
+        other_runs: How many other runs work with the ledger; the numbers of tracks are those of
+            all runs.
     """
 
     total: int
@@ -63,6 +65,13 @@ class Standing:
     finishing: bool = False
     pause: Pause | None = None
     trouble: str | None = None
+    other_runs: int = 0
+
+    @property
+    def saved(self) -> str:
+        """How many tracks are done, of how many, in words."""
+        words = f"{self.done:,} of {self.total:,}"
+        return f"{words} by all {self.other_runs + 1:,} runs" if self.other_runs else words
 
     @property
     def ended(self) -> int:
@@ -110,7 +119,8 @@ class Standing:
         if self._working:
             yield f"{self._working:,} in flight", "magenta"
         if self.queued:
-            yield f"{self.queued:,} queued" + (f": {self.queued_by}" if reasons else ""), "cyan"
+            where = "queued or at other runs" if self.other_runs else "queued"
+            yield f"{self.queued:,} {where}" + (f": {self.queued_by}" if reasons else ""), "cyan"
         if self.per_minute is not None:
             yield f"{self.per_minute:,.1f} a minute", ""
         if self.credits_used is not None:
@@ -177,7 +187,7 @@ class Lines:
         """Write the state of the run as one line."""
         standing = self._standing()
         words = [
-            f"{standing.done:,} of {standing.total:,}",
+            standing.saved,
             *(note for note, _ in standing.notes(reasons=True)),
         ]
         now = datetime.now().astimezone()
@@ -217,7 +227,7 @@ class _Picture:
         return Group(rows, Text(), bar) if self.is_over else Group(rows, Text(), bar, notes)
 
     def _bar(self, standing: Standing) -> Table:
-        words = [Text(f"{standing.done:,} of {standing.total:,}", no_wrap=True)]
+        words = [Text(standing.saved, no_wrap=True)]
         took = Text(clock(time.monotonic() - self._began), "dim", no_wrap=True)
         space = self._console.width - len(words[0]) - GAP - 1
         if space - len(took) - GAP >= _NARROWEST_BAR:
