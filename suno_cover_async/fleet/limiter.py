@@ -48,7 +48,7 @@ class SharedRateLimiter(Limiter):
 
     A file is opened at once. A database is reached at the first request, in a thread, so that this
     may be made as a module is imported, and before a fork. While it cannot be reached, requests
-    wait; after `patience` they raise `ClientUsageError`, and at once if tables or rights are missing.
+    wait; after `patience` they raise `ClientUsageError`, at once if tables or rights are missing.
 
     Args:
         where: The path of the file, which is made if it does not exist, or the URL of a PostgreSQL

@@ -280,7 +280,7 @@ class Ledger(Recorder):
                     yield
                 finally:
                     with contextlib.suppress(LedgerError):  # no later step needs it
-                        await self.end_run()
+                        await self.end_run(keep=self.is_shared)  # but other runs wait for it
         finally:
             self._leased = False
             self._heartbeat = None

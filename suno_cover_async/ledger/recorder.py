@@ -32,14 +32,14 @@ class Recorder(LedgerReader):
         self._run = 0
         self._has_worked = False  # whether the run may have added, held or changed anything
 
-    def end_run(self) -> "asyncio.Future[None]":
+    def end_run(self, *, keep: bool = False) -> "asyncio.Future[None]":
         """Release what this run holds, but for tracks with a submit that may be on its way.
 
         A lease does so at its end; this is for a process that ends before. A run that was refused,
-        or had nothing to do, is forgotten. Where the ledger cannot be written, it is tried once
-        more when that is closed.
+        or had nothing to do, is forgotten. With `keep`, it is tried again when the ledger is closed
+        if it cannot be written now.
         """
-        return self._store.do(run_steps.end_run(self._run, has_worked=self._has_worked), keep=True)
+        return self._store.do(run_steps.end_run(self._run, has_worked=self._has_worked), keep=keep)
 
     def note_balance(
         self, *, before: float | None = None, after: float | None = None

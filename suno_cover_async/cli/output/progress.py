@@ -68,10 +68,15 @@ class Standing:
     other_runs: int = 0
 
     @property
+    def numbers(self) -> str:
+        """How many tracks are done, of how many."""
+        return f"{self.done:,} of {self.total:,}"
+
+    @property
     def saved(self) -> str:
-        """How many tracks are done, of how many, in words."""
-        words = f"{self.done:,} of {self.total:,}"
-        return f"{words} by all {self.other_runs + 1:,} runs" if self.other_runs else words
+        """How many tracks are done, of how many, and by how many runs if these are several."""
+        runs = self.other_runs + 1
+        return self.numbers if runs == 1 else f"{self.numbers} by all {runs:,} runs"
 
     @property
     def ended(self) -> int:
@@ -119,7 +124,7 @@ class Standing:
         if self._working:
             yield f"{self._working:,} in flight", "magenta"
         if self.queued:
-            where = "queued or at other runs" if self.other_runs else "queued"
+            where = "queued or at other runs" if self.other_runs and self.in_flight else "queued"
             yield f"{self.queued:,} {where}" + (f": {self.queued_by}" if reasons else ""), "cyan"
         if self.per_minute is not None:
             yield f"{self.per_minute:,.1f} a minute", ""
@@ -227,7 +232,10 @@ class _Picture:
         return Group(rows, Text(), bar) if self.is_over else Group(rows, Text(), bar, notes)
 
     def _bar(self, standing: Standing) -> Table:
-        words = [Text(standing.saved, no_wrap=True)]
+        saved = standing.saved
+        if self._console.width - len(saved) - GAP - 1 < _NARROWEST_BAR:
+            saved = standing.numbers
+        words = [Text(saved, no_wrap=True)]
         took = Text(clock(time.monotonic() - self._began), "dim", no_wrap=True)
         space = self._console.width - len(words[0]) - GAP - 1
         if space - len(took) - GAP >= _NARROWEST_BAR:

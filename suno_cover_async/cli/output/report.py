@@ -147,11 +147,10 @@ def _say_own_numbers(console: Console, report: Report, noun: str) -> None:
     )
     say(console, ", ".join(words))
     if numbers.outdated_since is not None:
-        all_runs = (
-            f"{numbers.done:,} of {count(numbers.total, noun)} saved, {numbers.failed:,} failed"
-        )
+        saved = f"{numbers.done:,} of {count(numbers.total, noun)} saved"
         when = f"{numbers.outdated_since.astimezone():%H:%M:%S}"
-        say(console, f"the ledger cannot be read; at {when} it had {all_runs}", "yellow")
+        had = f"at {when} it had {saved}, {numbers.failed:,} failed"
+        say(console, f"the ledger cannot be read; {had}", "yellow")
 
 
 def _say_reason(console: Console, reason: Exception) -> None:
