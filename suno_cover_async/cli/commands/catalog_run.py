@@ -279,6 +279,7 @@ class Batch:
         ended = numbers.done + numbers.failed
         if ended > self._ended_before:  # by any run that shares the ledger
             self._throughput.note(now, ended - self._ended_before)
+        others_may_work = numbers.other_runs > 0 or (self._is_shared and ended > 0)
         return Standing(
             total=numbers.total,
             done=numbers.done,
@@ -286,12 +287,7 @@ class Batch:
             in_flight=in_flight,
             queued_by=None
             if self._finishing
-            else why_queued(
-                self.client,
-                in_flight,
-                now,
-                shared=numbers.other_runs > 0 or (self._is_shared and ended > 0),
-            ),
+            else why_queued(self.client, in_flight, now, shared=others_may_work),
             per_minute=self._throughput.per_minute(now),
             credits_used=None if self._credits_used is None else self._credits_used.used,
             finishing=self._finishing,

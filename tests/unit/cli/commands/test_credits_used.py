@@ -205,7 +205,7 @@ def test_a_ledger_that_cannot_note_a_balance_ends_no_run(tmp_path: Path) -> None
 class Unreadable(Ledger):
     """A ledger of which nobody can learn who else is at work."""
 
-    async def holders(self) -> list[LedgerHolder]:
+    async def holders(self) -> tuple[LedgerHolder, ...]:
         raise LedgerError("no database answers")
 
 
