@@ -155,7 +155,7 @@ def speed(session: nox.Session) -> None:
 
 @nox.session
 def proof(session: nox.Session) -> None:
-    """Run the long proofs, in about 45 minutes, or those named after `--`."""
+    """Run the long proofs, in about an hour, or those named after `--`."""
     run_all(session, "proof", session.posargs or PROOF, lambda name: ["-m", f"tests.proof.{name}"])
 
 

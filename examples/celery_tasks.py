@@ -6,8 +6,13 @@ Install and prepare once, then start as many workers as you like::
     export DATABASE_URL=postgresql://me@db.example/songs  # the password is in ~/.pgpass
     export BROKER_URL=amqp://rabbit.example
     suno-cover ledger init "$DATABASE_URL"
-    psql "$DATABASE_URL" -c 'CREATE TABLE covers (song text PRIMARY KEY, files jsonb NOT NULL)'
+    psql "$DATABASE_URL" -c 'CREATE TABLE cover_jobs (song text PRIMARY KEY, files jsonb NOT NULL)'
     celery --app celery_tasks worker --concurrency 20
+
+Here the role `me` makes all tables, so that they are its own. It must be allowed to:
+`GRANT CREATE ON DATABASE songs TO me`, and since PostgreSQL 15 `GRANT CREATE ON SCHEMA public TO
+me`. Where another role makes them, it grants `me` what `init` prints, and SELECT and INSERT on
+`cover_jobs`.
 
 Any program adds tasks: `cover.delay("73d6128b3523a0079df10da9471017c8")`.
 
@@ -53,13 +58,13 @@ def cover(self, song):
 
 async def make(song):
     """Make a cover; where it was made before, by whatever process, it is not paid for again."""
-    if await sql("SELECT song FROM covers WHERE song = %s", song):
+    if await sql("SELECT song FROM cover_jobs WHERE song = %s", song):
         return
     async with SunoCoverClient(rate_limit=limit) as client:
         details = await client.generate(song)
         files = await client.download(details, into="covers")
     await sql(
-        "INSERT INTO covers VALUES (%s, %s) ON CONFLICT DO NOTHING",
+        "INSERT INTO cover_jobs VALUES (%s, %s) ON CONFLICT DO NOTHING",
         song,
         json.dumps([str(file) for file in files]),
     )

@@ -5,9 +5,14 @@ Install and prepare once, then start as many workers as you like, on any machine
     pip install '.[cli,postgres]' procrastinate
     export DATABASE_URL=postgresql://me@db.example/songs  # the password is in ~/.pgpass
     suno-cover ledger init "$DATABASE_URL"
-    procrastinate --app=procrastinate_jobs.app schema --apply
-    psql "$DATABASE_URL" -c 'CREATE TABLE covers (song text PRIMARY KEY, files jsonb NOT NULL)'
+    python -m procrastinate --app=procrastinate_jobs.app schema --apply
+    psql "$DATABASE_URL" -c 'CREATE TABLE cover_jobs (song text PRIMARY KEY, files jsonb NOT NULL)'
     python procrastinate_jobs.py
+
+Here the role `me` makes all tables, so that they are its own. It must be allowed to:
+`GRANT CREATE ON DATABASE songs TO me`, and since PostgreSQL 15 `GRANT CREATE ON SCHEMA public TO
+me`. Where another role makes them, it grants `me` what `init` prints, and rights on
+`cover_jobs` and on what procrastinate made.
 
 Any program adds jobs, inside of `async with app.open_async()`::
 
@@ -15,6 +20,9 @@ Any program adds jobs, inside of `async with app.open_async()`::
 
 A job may run twice, since a worker may be killed in the middle of it. The second time costs
 requests and no second cover: the API tells which cover the song has.
+
+A worker says at its start that the app is in the main module. It is harmless: the tasks have names
+of their own, which are the same in every program.
 """
 
 import asyncio
@@ -51,13 +59,13 @@ async def sql(statement, *values):
 @app.task(name="procrastinate_jobs.cover", retry=WhileItMaySucceed(), pass_context=True)
 async def cover(context, song):
     """Make the cover of a song, save its images and record their paths, unless that was done."""
-    if await sql("SELECT song FROM covers WHERE song = %s", song):
+    if await sql("SELECT song FROM cover_jobs WHERE song = %s", song):
         return
     client = context.additional_context["client"]
     details = await client.generate(song)
     files = await client.download(details, into="covers")
     await sql(
-        "INSERT INTO covers VALUES (%s, %s) ON CONFLICT DO NOTHING",
+        "INSERT INTO cover_jobs VALUES (%s, %s) ON CONFLICT DO NOTHING",
         song,
         json.dumps([str(file) for file in files]),
     )

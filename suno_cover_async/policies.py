@@ -85,8 +85,9 @@ class RetryPolicy:
         max_delay: The longest delay between two attempts.
         total_timeout: The most that attempts, delays and waits for the end of an outage may take
             together. Time in the limiter's queue, and pauses that the host requested, do not
-            count. None sets no limit: then failures in an outage and refusals for calling too
-            often do not count as attempts, and the request is repeated until they end.
+            count. None sets no limit: then failures in an outage, refusals for calling too often
+            and submits that a ledger holds back do not count as attempts, and the request is
+            repeated until they end.
         attempt_timeout: The most that one attempt may take.
         max_retry_after: The longest pause that a `Retry-After` header may cause.
         probe_delay: While a catalog runs, the delay before the first probe in an outage; it

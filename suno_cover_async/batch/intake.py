@@ -40,6 +40,7 @@ async def replace_waiting(ledger: Ledger, tracks: Iterable[Track | str]) -> int:
     """Add a whole catalog in place of the tracks that wait, unless the ledger has it already.
 
     If another run is adding it, this waits until that is done, or does it if that run ends before.
+    It also waits, for 20 s at most, until a silent run with another catalog is given up.
 
     Returns:
         How many tracks of another catalog were dropped; some may be in this one too.

@@ -131,7 +131,7 @@ async def plan_catalog(
             await copy.retry_failed()
         found = await copy.outlook()
     there = Ledger(ledger)
-    others = () if there.path is not None else await there.holders()
+    hosts = () if there.path is not None else (await there.at_work()).hosts
     totals, state = found.totals, TrackState
     return CatalogPlan(
         total=sum(totals.values()),
@@ -148,5 +148,5 @@ async def plan_catalog(
         max_covers=limit,
         credits_used=found.credits_used,
         credits_covers=found.credits_covers,
-        other_hosts=tuple(one.host for one in others if not one.has_ended),
+        other_hosts=hosts,
     )

@@ -54,7 +54,7 @@ class RunState:
         progress.done = found[state.SAVED] + (0 if saves_images else found[state.COVERED])
         progress.failed = found[state.FAILED] + found[state.ATTENTION]
         others = await self._ledger.others_at_work()
-        progress.other_runs = others.runs
+        progress.other_runs = len(others.hosts)
         progress.possibly_billed = max(0, found[state.SUBMITTING] - others.submitting)
         progress.outdated_since, self._counted_at = None, datetime.now(UTC)
 

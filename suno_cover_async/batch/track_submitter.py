@@ -16,6 +16,7 @@ from suno_cover_async.models import CoverTask
 from suno_cover_async.policies import RetryPolicy
 
 _SUBMITS_AT_ONCE = 20  # the documented limit: polls do not queue behind hundreds of submits
+_NOT_HEARD_OF = "the ledger has not answered lately, so nothing was submitted"
 
 
 class TrackSubmitter:
@@ -113,7 +114,7 @@ class TrackSubmitter:
         # A process that stands still before it sends the request may find that another run has its
         # track by then, and is sending the same one.
         guards = self._covers.state.guards
-        guards[entry.music_task_id] = self._ledger.has_its_tracks
+        guards[entry.music_task_id] = self._not_heard_of
         try:
             return await self._covers.submit(
                 entry.music_task_id, callback_timeout=self._covers.poll.timeout, policy=self._retry
@@ -123,6 +124,10 @@ class TrackSubmitter:
             raise
         finally:
             del guards[entry.music_task_id]
+
+    def _not_heard_of(self) -> str | None:
+        """Return why no submit may be sent for the moment; None if it may be."""
+        return None if self._ledger.has_its_tracks() else _NOT_HEARD_OF
 
     async def _record(
         self, entry: LedgerEntry, submit: asyncio.Task[CoverTask | None]

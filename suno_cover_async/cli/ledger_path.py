@@ -12,7 +12,7 @@ import click
 
 from suno_cover_async import Ledger
 from suno_cover_async.cli.exit_codes import ExitCode
-from suno_cover_async.postgres.url import DatabaseUrl, is_postgres_url
+from suno_cover_async.postgres.url import DatabaseUrl, is_postgres_url, names_database
 
 LedgerPath: TypeAlias = Path | str
 """A file's path, or the URL of a PostgreSQL database, which holds no password."""
@@ -38,12 +38,14 @@ class _LedgerPathType(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return a `LedgerPath`; nothing is opened."""
-        if not is_postgres_url(value):
-            return super().convert(value, param, ctx)
         try:
+            if not names_database(value):
+                return super().convert(value, param, ctx)
             Ledger(value)
         except ModuleNotFoundError as error:
             raise ExtraMissingError(str(error)) from None
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
         return value
 
 

@@ -30,8 +30,12 @@ def open_regular(path: Path) -> BufferedReader:
     return file
 
 
-async def in_thread(act: Callable[[], T]) -> T:
+async def in_thread(act: Callable[[], T], *, on_cancel: Callable[[], None] | None = None) -> T:
     """Call `act` in a thread, and wait for its end even if cancelled; then raise the cancellation.
+
+    Args:
+        act: What may block.
+        on_cancel: Called at a cancellation, to make `act` end sooner.
 
     Returns:
         What `act` returns.
@@ -45,6 +49,8 @@ async def in_thread(act: Callable[[], T]) -> T:
             await asyncio.wait({work})
         except asyncio.CancelledError as error:
             cancellation = error
+            if on_cancel is not None:
+                on_cancel()
     if cancellation is not None:
         work.exception()  # else asyncio would log an exception that was never retrieved
         raise cancellation

@@ -1,5 +1,9 @@
 """Makes text from third parties safe to print, and trims it. It knows nothing but text."""
 
+import re
+
+_NEW_SENTENCE = re.compile(r"""(?<=[\w)"'])\s*\n\s*(?=[A-Z])""")
+
 # Characters that are invisible, although Python calls them printable.
 _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 
@@ -21,6 +25,11 @@ def printable(text: str, longest: int = 300) -> str:
     ones. Any number of accents is kept, and so are the characters common in mail and chat.
     """
     return "".join(c if is_seen(c) else "?" for c in text[:longest])
+
+
+def in_one_line(text: str) -> str:
+    """Return the lines of a text as one line, with a full stop before a line with a capital."""
+    return " ".join(_NEW_SENTENCE.sub(". ", text).split())
 
 
 def is_seen(character: str) -> bool:

@@ -50,7 +50,8 @@ class CoverState:
         unclaimed: Accepted cover tasks whose cover no caller has received, by music task id.
         possibly_billed: Possibly billed submits, by music task id.
         under_way: Music tasks that are being submitted.
-        guards: Say at the last moment whether a submit may be sent, by music task id.
+        guards: Say at the last moment why a submit must not be sent yet, by music task id; None
+            if it may be.
         durations: How long covers have been taking.
     """
 
@@ -62,7 +63,7 @@ class CoverState:
         self.unclaimed: dict[str, CoverTask] = {}
         self.possibly_billed: dict[str, PossiblyBilled] = {}
         self.under_way: set[str] = set()
-        self.guards: dict[str, Callable[[], bool]] = {}
+        self.guards: dict[str, Callable[[], str | None]] = {}
         self.durations: Durations = Durations()
 
     def accepted(self, task: CoverTask, now: float) -> None:

@@ -160,7 +160,7 @@ class Submitter:
         was_possibly_billed = music_task_id in self.state.possibly_billed
         call = requests.submit(music_task_id, self.callback_url(music_task_id), self.state.owner_of)
         if music_task_id in self.state.guards:
-            call = call._replace(may_send=self.state.guards[music_task_id])
+            call = call._replace(guard=self.state.guards[music_task_id])
         if was_possibly_billed:
             # The host must have finished the earlier submit before this one arrives.
             await asyncio.sleep(self.state.possibly_billed[music_task_id].delay(_now()))

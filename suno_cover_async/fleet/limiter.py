@@ -97,6 +97,7 @@ class SharedRateLimiter(Limiter):
         self._none_free = False
         self._failing_since: float | None = None
         self._trouble: str | None = None
+        self._when_over = ""
         self._timer: asyncio.TimerHandle | None = None
         self._held: set[int] = set()  # the tokens of permits that are taken and not returned
         self._renewal: asyncio.TimerHandle | None = None
@@ -208,9 +209,8 @@ class SharedRateLimiter(Limiter):
             self._failed(error)
             return
         if self._trouble is not None:
-            is_away = self._trouble.startswith("the database")
-            _log.warning("%s again", "the database answers" if is_away else "the limit is shared")
-        self._failing_since = self._trouble = None
+            _log.warning(self._when_over, extra={"outage": (str(self._shown), self._when_over)})
+        self._forget_trouble()
         token, seconds, moment = work.result()
         if not token:
             self._none_free = True
@@ -226,19 +226,23 @@ class SharedRateLimiter(Limiter):
 
     def _failed(self, error: BaseException) -> None:
         """Try again after an error that may pass, with patience; then tell all callers."""
+        if not self._waiting:
+            return
         now = 0.0 if self._loop is None else self._loop.time()
         problem = self._permits.problem(error)
         if self._permits.may_pass(error):
             if self._failing_since is None:
                 self._failing_since = now
                 self._trouble = self._permits.in_short(error)
-                _log.warning("%s; trying again for %.0f s", self._trouble, _LONGEST_FAILURE)
+                told, self._when_over = self._permits.told(error)
+                outage = {"outage": (str(self._shown), self._trouble)}
+                _log.warning("%s; trying again for %.0f s", told, _LONGEST_FAILURE, extra=outage)
                 _log.info("%s", problem)
             if now - self._failing_since < self._patience:
                 self._try_again(_TRY_AGAIN_SECONDS)
                 return
             problem += f"; it was tried for {now - self._failing_since:.0f} s"
-        self._failing_since = self._trouble = None
+        self._forget_trouble()
         while (place := self._next_caller()) is not None:
             place.set_exception(ClientUsageError(problem))
 
@@ -299,9 +303,14 @@ class SharedRateLimiter(Limiter):
     def _clear(self) -> None:
         super()._clear()
         self._none_free = False
+        self._forget_trouble()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _forget_trouble(self) -> None:
+        """Forget an outage that is over, or that nobody waits for: the next one is another."""
+        self._failing_since = self._trouble = None
 
     def _here(self) -> asyncio.AbstractEventLoop:
         """Return the running event loop, which is served from now on."""
@@ -314,6 +323,6 @@ class SharedRateLimiter(Limiter):
         """Serve another event loop; the leases of permits in flight in the last one end."""
         super()._move(loop)
         self._is_taking = False
-        self._failing_since = self._trouble = None
+        self._forget_trouble()
         self._held = set()
         self._renewal = None

@@ -15,6 +15,8 @@ from typing import ClassVar
 
 from suno_cover_async.common.text import printable
 
+SHARED_AGAIN = "the limit is shared again"
+
 _BUSY_SECONDS = 5.0  # a step takes a millisecond; a stopped process may hold the file for longer
 _LONGEST_PAUSE = 3600.0  # the longest that a batch obeys
 
@@ -148,7 +150,13 @@ class PermitFile:
         """Return what is wrong with the file, and what to do."""
         return self.unusable(self._path, error)
 
-    in_short = problem
+    def in_short(self, _error: BaseException) -> str:
+        """Return in a few words what an error means."""
+        return "the file of the shared rate limit cannot be used"
+
+    def told(self, error: BaseException) -> tuple[str, str]:
+        """Return what to say of an error that may pass, and what once it has passed."""
+        return self.problem(error), SHARED_AGAIN
 
     @staticmethod
     def unusable(path: Path, error: BaseException) -> str:

@@ -10,9 +10,16 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar, TypeVar
 
+from suno_cover_async.fleet.permit_file import SHARED_AGAIN
 from suno_cover_async.policies import RateLimit
 from suno_cover_async.postgres.connection import Connection, connect
-from suno_cover_async.postgres.failures import in_short, is_passing, problem
+from suno_cover_async.postgres.failures import (
+    ANSWERS_AGAIN,
+    in_short,
+    is_passing,
+    passing_problem,
+    problem,
+)
 from suno_cover_async.postgres.url import DatabaseUrl
 
 T = TypeVar("T")
@@ -196,7 +203,15 @@ class PermitTable:
 
     def in_short(self, error: BaseException) -> str:
         """Return in a few words what an error that may pass means, without a secret."""
-        return str(error) if isinstance(error, OtherLimitError) else in_short(error)
+        if isinstance(error, OtherLimitError):
+            return "other processes keep another limit"
+        return in_short(error)
+
+    def told(self, error: BaseException) -> tuple[str, str]:
+        """Return what to say of an error that may pass, and what once it has passed."""
+        if isinstance(error, OtherLimitError):
+            return str(error), SHARED_AGAIN
+        return passing_problem(self._url, error), ANSWERS_AGAIN
 
     def _step(self, step: Callable[[Connection], T]) -> T:
         """Take a step over this process's connection; if it was lost meanwhile, over a new one."""

@@ -11,7 +11,7 @@ from suno_cover_async.common import validation
 from suno_cover_async.errors import ClientUsageError
 from suno_cover_async.fleet.permit_file import PermitFile
 from suno_cover_async.policies import RateLimit
-from suno_cover_async.postgres.url import is_postgres_url
+from suno_cover_async.postgres.url import names_database
 
 
 class Permits(Protocol):
@@ -47,8 +47,12 @@ class Permits(Protocol):
         """Return what an error means and what to do, without a secret."""
         ...
 
-    def in_short(self, error: BaseException) -> str:
+    def in_short(self, error: BaseException, /) -> str:
         """Return in a few words what an error that may pass means, without a secret."""
+        ...
+
+    def told(self, error: BaseException) -> tuple[str, str]:
+        """Return what to say of an error that may pass, and what once it has passed."""
         ...
 
 
@@ -69,11 +73,7 @@ def permits_at(
         TypeError: It is neither.
         ValueError: It is another URL, or no path on this system.
     """
-    if isinstance(where, str) and "://" in where:
-        if not is_postgres_url(where):
-            raise ValueError(
-                "where must be the path of a file, or a URL such as postgresql://user@host/database"
-            )
+    if isinstance(where, str) and names_database(where):
         from suno_cover_async.fleet.permit_table import PermitTable  # noqa: PLC0415 - psycopg
 
         return PermitTable(where, limit, lease)

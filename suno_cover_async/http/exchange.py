@@ -16,7 +16,7 @@ from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from suno_cover_async.common.tasks import cancellations_of_this_task
-from suno_cover_async.errors import ClientUsageError, SunoCoverError, TransportError
+from suno_cover_async.errors import ClientUsageError, SunoCoverError
 from suno_cover_async.http.credentials import ApiKey
 from suno_cover_async.http.failures import Failure, describe, error_of
 from suno_cover_async.network.connector import NO_HTTP, Connector, has_large_headers
@@ -29,7 +29,6 @@ MOST_BYTES = 1 << 18
 _BYTE_ORDER_MARK = "\ufeff"
 _CONNECT_SECONDS = 10.0
 _SESSION_CLOSED = "the session is closed; pass the client an open session"
-_WITHHELD = "the ledger has not answered lately, so nothing was submitted"
 
 
 class Exchange:
@@ -144,8 +143,8 @@ class Exchange:
 
     def _withheld(self, body: "SubmitBody | None") -> SunoCoverError | None:
         """Return the error of a request that was not sent for a reason of ours; else None."""
-        if body is not None and body.was_withheld:
-            return TransportError(_WITHHELD)
+        if body is not None and body.withheld is not None:
+            return ClientUsageError(body.withheld, retryable=True)
         if self._session.closed and not (body and body.sent):
             return ClientUsageError(_SESSION_CLOSED)
         return None
@@ -190,11 +189,11 @@ class SubmitBody(aiohttp.BytesPayload):
     # raised both when nothing and when everything was sent, and aiohttp's tracing cannot be added
     # to a borrowed session.
 
-    def __init__(self, content: bytes, may_send: Callable[[], bool] | None = None) -> None:
-        """Store the JSON of a submit, and who is asked at the last moment whether to send it."""
+    def __init__(self, content: bytes, guard: Callable[[], str | None] | None = None) -> None:
+        """Store the JSON of a submit, and who says at the last moment why not to send it."""
         self.sent: bool = False
-        self.was_withheld: bool = False
-        self._may_send = may_send
+        self.withheld: str | None = None
+        self._guard = guard
         self._withdrawn = False
         super().__init__(content, content_type="application/json")
 
@@ -209,8 +208,8 @@ class SubmitBody(aiohttp.BytesPayload):
         """Write the body; aiohttp calls this, and from here on the request counts as sent."""
         if self._withdrawn:
             raise asyncio.CancelledError
-        if self._may_send is not None and not self._may_send():
-            self.was_withheld = True
+        self.withheld = None if self._guard is None else self._guard()
+        if self.withheld is not None:
             raise ConnectionAbortedError
         self.sent = True
         await super().write_with_length(writer, content_length)

@@ -25,7 +25,7 @@ from suno_cover_async.ledger.sqlite.store import SqliteStore
 from suno_cover_async.ledger.steps import Totals
 from suno_cover_async.ledger.store import Store
 from suno_cover_async.models import CoverTask
-from suno_cover_async.postgres.url import is_postgres_url
+from suno_cover_async.postgres.url import names_database
 
 __all__ = ["Ledger", "Totals"]
 
@@ -54,7 +54,8 @@ class Ledger(Recorder):
     Any number of processes on any machines work with a database at once. The same catalog, given to
     all of them, is added by one, and each track is worked on by one. A run that is silent for 40 s,
     by the database's clock, or that `give_up` names, loses its tracks to the others; it changes
-    nothing more, and stops with a LedgerError. A lost connection is made again for up to 60 s. Each
+    nothing more, and stops with a LedgerError. A run that has just begun leaves silent ones half of
+    that time to come back. A lost connection is made again for up to 60 s. Each
     track belongs to the account that submitted it.
 
     A catalog whose block was left by a cancellation may still wait for the answer to a submit. The
@@ -74,11 +75,11 @@ class Ledger(Recorder):
                 keeps the ledger without a file, for as long as it is open.
 
         Raises:
-            ValueError: It begins as a URL of a PostgreSQL database and is none.
+            ValueError: It is text with `://`, and no URL of a PostgreSQL database.
             ModuleNotFoundError: A URL needs the extra `postgres`.
         """
         self._path: Path | None = None
-        if is_postgres_url(path):
+        if names_database(path):
             super().__init__(_postgres_store(str(path)))
         else:
             self._path = None if path is None else Path(path)

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 
 from suno_cover_async.errors import LedgerError
-from suno_cover_async.ledger import steps
+from suno_cover_async.ledger import run_steps, steps
 from suno_cover_async.ledger.choices import Choices
 from suno_cover_async.ledger.entry import (
     LedgerEntry,
@@ -18,10 +18,12 @@ from suno_cover_async.ledger.entry import (
     read_holder,
     read_run,
 )
+from suno_cover_async.ledger.run_steps import Others
 from suno_cover_async.ledger.steps import Totals
 from suno_cover_async.ledger.store import Store
 
 _PAGE = 1_000
+_NO_RUN = 0  # the first run has the number 1
 
 
 class LedgerReader:
@@ -91,6 +93,14 @@ class LedgerReader:
         async with self._store.snapshot() as snapshot:
             rows = await snapshot.read(lambda there: there.holders())
         return tuple(map(read_holder, rows))
+
+    async def at_work(self) -> Others:
+        """Return which runs are at work now; none where one process holds the whole ledger.
+
+        Raises as `entries` does.
+        """
+        async with self._store.snapshot() as snapshot:
+            return await snapshot.read(run_steps.others(_NO_RUN))
 
     async def give_up(self, run: int) -> None:
         """Give a run up for dead at once: others take its tracks, and it stops at its next step.

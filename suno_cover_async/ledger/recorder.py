@@ -4,26 +4,33 @@ This module owns which step is repeated if its commit fails. `steps.py` defines 
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from suno_cover_async.ledger import run_steps, steps
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState
 from suno_cover_async.ledger.reader import LedgerReader
-from suno_cover_async.ledger.run_steps import Intake, Others
+from suno_cover_async.ledger.run_steps import Intake, Others, OthersAtWorkError
 from suno_cover_async.ledger.steps import Outlook, Totals
 from suno_cover_async.ledger.store import Store, Work
 from suno_cover_async.models import CoverDetails, CoverTask, Track
 
 T = TypeVar("T")
 
+_log = logging.getLogger("suno_cover_async")
+
+_AGAIN_SECONDS = 1.0  # between two questions whether a silent run was given up
+
 
 class Recorder(LedgerReader):
     """The steps of a run; `Ledger` adds the opening and the account.
 
     Each method does its work in the order of calls, whether or not its future is awaited; the
-    future is done once the step is on the disk.
+    future is done once the step is on the disk. A step that must have the ledger alone is a
+    coroutine: it waits while a silent run is in its way, which is given up after half of the time
+    that a run may be silent.
     """
 
     def __init__(self, store: Store) -> None:
@@ -39,7 +46,8 @@ class Recorder(LedgerReader):
         or had nothing to do, is forgotten. With `keep`, it is tried again when the ledger is closed
         if it cannot be written now.
         """
-        return self._store.do(run_steps.end_run(self._run, has_worked=self._has_worked), keep=keep)
+        end = run_steps.end_run if self._has_worked else run_steps.forget_run
+        return self._store.do(end(self._run), keep=keep)
 
     def note_balance(
         self, *, before: float | None = None, after: float | None = None
@@ -62,21 +70,23 @@ class Recorder(LedgerReader):
         """Return what other runs are at work."""
         return self._store.do(run_steps.others(self._run))
 
-    def begin_intake(self, fingerprint: str | None) -> "asyncio.Future[Intake]":
+    async def begin_intake(self, fingerprint: str | None) -> Intake:
         """Begin to work on a catalog, and return what to do about adding it.
 
         Raises:
             LedgerError: Other runs work on another catalog.
         """
-        return self._do(run_steps.begin_intake(self._run, fingerprint, self._store.name))
+        work = run_steps.begin_intake(self._run, fingerprint, self._store.name)
+        return await _after_silent_runs(lambda: self._do(work))
 
-    def follow(self) -> "asyncio.Future[None]":
+    async def follow(self) -> None:
         """Begin to add tracks as they arrive.
 
         Raises:
             LedgerError: Other runs work on a catalog.
         """
-        return self._do(run_steps.follow(self._run, self._store.name))
+        work = run_steps.follow(self._run, self._store.name)
+        await _after_silent_runs(lambda: self._do(work))
 
     def forget_waiting(self) -> "asyncio.Future[int]":
         """Drop the tracks for which nothing was sent.
@@ -84,7 +94,7 @@ class Recorder(LedgerReader):
         Returns:
             How many music tasks were dropped.
         """
-        return self._do(steps.forget_waiting)
+        return self._noted(self._do(steps.forget_waiting))
 
     def take_in(self, tracks: Sequence[Track]) -> "asyncio.Future[int]":
         """Add tracks in order; a known music task gets the title, if that is new.
@@ -100,9 +110,10 @@ class Recorder(LedgerReader):
 
     def took_in(self, fingerprint: str | None) -> "asyncio.Future[None]":
         """Record that a catalog was added completely."""
+        self._has_worked |= fingerprint is not None
         return self._do(lambda there: there.set_catalog(fingerprint))
 
-    def retry_failed(self) -> "asyncio.Future[None]":
+    async def retry_failed(self) -> None:
         """Start again the entries that failed or need attention.
 
         An entry with a cover task that did not fail is polled again. The others are submitted
@@ -111,7 +122,8 @@ class Recorder(LedgerReader):
         Raises:
             LedgerError: Other runs are at work.
         """
-        return self._do(steps.retry_failed(self._run))
+        work = run_steps.retry_failed(self._run)
+        await _after_silent_runs(lambda: self._noted(self._do(work)))
 
     def next_open(
         self, state: TrackState, after: int, limit: int
@@ -206,10 +218,15 @@ class Recorder(LedgerReader):
         return self._fact(steps.ended(entry.number, self._run, state, error, task_known=task_known))
 
     def _noted(self, step: "asyncio.Future[T]") -> "asyncio.Future[T]":
-        """Note that the run has worked, unless the step found nothing."""
+        """Note that the run has worked, unless the step found nothing, or was refused.
+
+        A step that failed may have taken effect, if the answer to its commit was lost.
+        """
 
         def note(step: "asyncio.Future[T]") -> None:
-            self._has_worked |= step.cancelled() or bool(not step.exception() and step.result())
+            error = None if step.cancelled() else step.exception()
+            if not isinstance(error, OthersAtWorkError):
+                self._has_worked |= step.cancelled() or error is not None or bool(step.result())
 
         step.add_done_callback(note)
         return step
@@ -222,3 +239,18 @@ class Recorder(LedgerReader):
         """Queue a step that states a fact: it is repeated if its commit fails."""
         self._has_worked = True
         return self._store.do(run_steps.HeldBy(self._run, work), keep=True)
+
+
+async def _after_silent_runs(do: Callable[[], Awaitable[T]]) -> T:
+    """Do a step; do it again while a silent run is in its way, and say so once."""
+    told = False
+    while True:
+        try:
+            return await do()
+        except OthersAtWorkError as error:
+            if not error.is_silent:
+                raise
+            if not told:
+                _log.warning("%s", error)
+            told = True
+        await asyncio.sleep(_AGAIN_SECONDS)

@@ -12,6 +12,7 @@ import attrs
 
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState, read_entry
+from suno_cover_async.ledger.steps import begin_anew
 from suno_cover_async.ledger.store import Transaction, Work
 
 T = TypeVar("T")
@@ -20,7 +21,21 @@ _GIVEN_UP = (
     "run {} was given up for dead, since the ledger heard nothing of it for too long, or somebody "
     "released it; other runs go on with its tracks, and what it was paid for is found again"
 )
+_SILENT = "; it is silent: waiting until it comes back, or is given up for dead"
 _FEED = "tracks as they arrive"
+
+
+class OthersAtWorkError(LedgerError):
+    """Another run keeps this one from a step, which changed nothing.
+
+    Attributes:
+        is_silent: Whether that run is silent, so that it is given up soon.
+    """
+
+    def __init__(self, message: str, *, is_silent: bool) -> None:
+        """Say why."""
+        super().__init__(message + _SILENT * is_silent)
+        self.is_silent = is_silent
 
 
 @attrs.frozen
@@ -90,30 +105,29 @@ def begin_run(account: str, ledger: str) -> Work[Begun]:
     return work
 
 
-def end_run(run: int, *, has_worked: bool = True) -> Work[None]:
-    """Record that a run ended, and release its tracks; forget one that was refused, or had no work.
-
-    Args:
-        run: The run.
-        has_worked: Whether it may have added or held a track.
-    """
+def end_run(run: int) -> Work[None]:
+    """Record that a run ended, and release its tracks."""
     ended_at = datetime.now(UTC).timestamp()
-    if not has_worked:
-        return lambda there: there.drop_run(run)
     return lambda there: there.end_run(run, ended_at)
+
+
+def forget_run(run: int) -> Work[None]:
+    """Forget a run that was refused, or had no work; one that holds a track ends as any other."""
+    end = end_run(run)
+    return lambda there: None if there.drop_run(run) else end(there)
 
 
 @attrs.frozen(kw_only=True)
 class Others:
-    """The other runs at work with a ledger.
+    """The other runs at work with a ledger; silent ones are left out.
 
     Attributes:
-        runs: How many there are.
+        hosts: Their hosts, one for each run.
         submitting: How many tracks they and runs that ended hold with a submit that may be on its
             way.
     """
 
-    runs: int
+    hosts: tuple[str, ...]
     submitting: int
 
 
@@ -121,8 +135,8 @@ def others(run: int) -> Work[Others]:
     """Return the other runs at work."""
 
     def work(there: Transaction) -> Others:
-        at_work = [one for one in there.holders() if one["run"] != run and not one["has_ended"]]
-        return Others(runs=len(at_work), submitting=there.others_submitting(run))
+        hosts = tuple(host for _, host, _, is_silent in there.others(run) if not is_silent)
+        return Others(hosts=hosts, submitting=there.others_submitting(run))
 
     return work
 
@@ -171,12 +185,12 @@ def begin_intake(run: int, fingerprint: str | None, ledger: str) -> Work[Intake]
     """Begin to work on a catalog: join the runs that work on it, or begin to add it.
 
     Raises:
-        LedgerError: By the step: other runs work on another catalog.
+        OthersAtWorkError: By the step: another run works on another catalog.
     """
     catalog = fingerprint or f"a catalog without a file, of run {run}"
 
     def work(there: Transaction) -> Intake:
-        others = _others_with_another(there, run, catalog, ledger)
+        others = _refuse_another(there, run, catalog, ledger)
         if fingerprint is not None and there.catalog() == fingerprint:
             there.work_on(run, catalog)
             return Intake.NONE
@@ -193,24 +207,56 @@ def follow(run: int, ledger: str) -> Work[None]:
     """Begin to add tracks as they arrive, beside other runs that do the same.
 
     Raises:
-        LedgerError: By the step: other runs work on a catalog.
+        OthersAtWorkError: By the step: another run works on a catalog.
     """
 
     def work(there: Transaction) -> None:
-        _others_with_another(there, run, _FEED, ledger)
+        _refuse_another(there, run, _FEED, ledger)
         there.work_on(run, _FEED)
 
     return work
 
 
-def _others_with_another(there: Transaction, run: int, catalog: str, ledger: str) -> int:
-    """Return how many other runs work on this catalog; raise LedgerError if one has another."""
-    there.give_up_silent_runs(run)
-    others = [other for other in there.others(run) if other[2] is not None]
-    for number, host, its in others:
+def retry_failed(run: int) -> Work[bool]:
+    """Start again the entries that failed or need attention; return whether there were any.
+
+    Raises:
+        OthersAtWorkError: By the step: another run is at work, and would take part in it unasked.
+    """
+
+    def work(there: Transaction) -> bool:
+        for number, host, _, is_silent in _with_a_catalog(there, run):
+            raise OthersAtWorkError(
+                f"run {number} on {host} is at work: failed tracks can be started again by a run "
+                "that has the ledger alone; wait, or leave --retry-failed out",
+                is_silent=is_silent,
+            )
+        return begin_anew(there)
+
+    return work
+
+
+def _refuse_another(there: Transaction, run: int, catalog: str, ledger: str) -> int:
+    """Return how many other runs work on this catalog; raise OthersAtWorkError if not all do."""
+    others = _with_a_catalog(there, run)
+    for number, host, its, is_silent in others:
         if its != catalog:
-            raise LedgerError(
+            raise OthersAtWorkError(
                 f"run {number} on {host} works on another catalog with the ledger {ledger}: wait "
-                "until it ends, or use another ledger"
+                "until it ends, or use another ledger",
+                is_silent=is_silent,
             )
     return len(others)
+
+
+def _with_a_catalog(there: Transaction, run: int) -> Sequence[tuple[int, str, str | None, bool]]:
+    """Return the other runs that work on a catalog, those that are silent last.
+
+    Silent ones are given up first, where that may be. One that may not be given up yet is among
+    them: it may only be cut off, and is fenced off no sooner. No run begins to work on a catalog
+    until this transaction ends.
+    """
+    there.lock_catalog()
+    there.give_up_silent_runs(run)
+    others = [other for other in there.others(run) if other[2] is not None]
+    return sorted(others, key=lambda other: other[3])

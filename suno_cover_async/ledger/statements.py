@@ -86,10 +86,6 @@ class Statements(ABC):
         """Change columns of a run."""
         self._update("runs", number, columns)
 
-    def drop_run(self, number: int) -> None:
-        """Remove a run that held no track."""
-        self.execute("DELETE FROM runs WHERE number = ?", (number,))
-
     def count_submit(self, number: int, *, adopted: bool) -> None:
         """Count a submit that a run made."""
         counted = "adopted" if adopted else "submitted"

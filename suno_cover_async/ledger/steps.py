@@ -48,7 +48,8 @@ def forget_account(there: Transaction) -> None:
     Raises:
         LedgerError: Runs are at work.
     """
-    for number, host, _ in there.others(_NO_RUN):
+    there.lock_catalog()
+    for number, host, *_ in there.others(_NO_RUN):
         raise LedgerError(
             f"run {number} on {host} is at work: let that end first; if it is dead, give it up by "
             "`suno-cover ledger release`"
@@ -147,28 +148,14 @@ def _names(columns: Mapping[str, Mapping[str, object]]) -> str:
     return str(write_columns(names=columns)["names"])
 
 
-def retry_failed(run: int) -> Work[None]:
-    """Start again the entries that failed or need attention.
-
-    Raises:
-        LedgerError: By the step: other runs are at work, and would take part in it unasked.
-    """
-
-    def work(there: Transaction) -> None:
-        there.give_up_silent_runs(run)
-        for number, host, catalog in there.others(run):
-            if catalog is not None:
-                raise LedgerError(
-                    f"run {number} on {host} is at work: failed tracks can be started again by a "
-                    "run that has the ledger alone; wait, or leave --retry-failed out"
-                )
-        ended, after = [state.value for state in _ENDED], 0
-        while rows := there.page(ended, after, _PAGE):
-            for row in map(read_track, rows):
-                there.change(row.number, _begun_anew(row))
-                after = row.number
-
-    return work
+def begin_anew(there: Transaction) -> bool:
+    """Start again the entries that failed or need attention; return whether there were any."""
+    ended, after = [state.value for state in _ENDED], 0
+    while rows := there.page(ended, after, _PAGE):
+        for row in map(read_track, rows):
+            there.change(row.number, _begun_anew(row))
+            after = row.number
+    return after > 0
 
 
 def _begun_anew(row: TrackRow) -> dict[str, Plain]:
@@ -261,22 +248,31 @@ class Submitted:
 
 
 def covered(number: int, run: int, details: CoverDetails) -> Work[None]:
-    """Record a finished cover."""
+    """Record a finished cover; nothing is recorded if the run does not hold the track.
+
+    It was recorded already then, by a commit whose answer was lost for too long, and another run
+    may have gone on.
+    """
     columns = write_columns(
         state=TrackState.COVERED,
         images=details.images,
         created_at=details.created_at,
         completed_at=details.completed_at or datetime.now(UTC),
     )
-    return _released(number, run, columns)
+    return _finished(number, run, columns)
 
 
 def saved(entry: LedgerEntry, run: int, files: Sequence[Path]) -> Work[None]:
-    """Record the files of a cover; one that got another title meanwhile is not saved yet."""
+    """Record the files of a cover; one that got another title meanwhile is not saved yet.
+
+    As `covered`, it does nothing unless the run holds the track.
+    """
     titles = {track.title for track in entry.tracks}
     columns = write_columns(files=tuple(files), saved_on=node())
 
     def work(there: Transaction) -> None:
+        if not there.holds(entry.number, run):
+            return
         is_whole = read_track(there.track(entry.number)).names.keys() <= titles
         state = TrackState.SAVED if is_whole else TrackState.COVERED
         there.change(entry.number, columns | write_columns(state=state))
@@ -290,14 +286,15 @@ def ended(
 ) -> Work[None]:
     """Record that an entry failed or needs attention.
 
-    `task_known=False` removes its cover task, which belongs to another song.
+    `task_known=False` removes its cover task, which belongs to another song. As `covered`, it does
+    nothing unless the run holds the track.
     """
     words = error.message if isinstance(error, SunoCoverError) else str(error)
     reason = words.encode(errors="replace").decode()  # UTF-8 has no unpaired surrogates
     columns = write_columns(state=state, error=type(error).__name__, reason=reason)
     if not task_known:
         columns |= write_columns(cover_task_id=None)
-    return _released(number, run, columns)
+    return _finished(number, run, columns)
 
 
 def put_off(number: int, run: int) -> Work[None]:
@@ -305,12 +302,13 @@ def put_off(number: int, run: int) -> Work[None]:
     return lambda there: there.change(number, {"put_off": run})
 
 
-def _released(number: int, run: int, columns: Mapping[str, Plain]) -> Work[None]:
-    """Change columns of a track, and let other runs take it."""
+def _finished(number: int, run: int, columns: Mapping[str, Plain]) -> Work[None]:
+    """Change columns of a track that the run holds, and let other runs take it."""
 
     def work(there: Transaction) -> None:
-        there.change(number, columns)
-        there.release(number, run)
+        if there.holds(number, run):
+            there.change(number, columns)
+            there.release(number, run)
 
     return work
 

@@ -92,8 +92,7 @@ class Transaction(Protocol):
     def give_up_silent_runs(self, run: int, /) -> None:
         """Release the tracks of other runs that were silent for too long, by the store's clock.
 
-        It does nothing while this run itself is silent, and for as long again after that; for half
-        as long after this run began.
+        Not while this run is silent, nor as long again after that, nor half as long at its begin.
         """
         ...
 
@@ -101,11 +100,12 @@ class Transaction(Protocol):
         """Release all tracks of a run; return whether it had not ended or been given up."""
         ...
 
-    def others(self, run: int, /) -> Sequence[tuple[int, str | None, str | None]]:
-        """Return the other runs that are at work: number, host, and the catalog they work on.
+    def lock_catalog(self) -> None:
+        """Let no other transaction that calls this go on until this one ends."""
+        ...
 
-        No run changes what it works on until this transaction ends.
-        """
+    def others(self, run: int, /) -> Sequence[tuple[int, str, str | None, bool]]:
+        """Return the other runs that did not end: number, host, catalog, whether it is silent."""
         ...
 
     def work_on(self, run: int, catalog: str, /) -> None:
@@ -130,7 +130,7 @@ class Transaction(Protocol):
         ...
 
     def holds(self, number: int, run: int, /) -> bool:
-        """Return whether a run holds a track."""
+        """Return whether a run holds a track; True where one process holds the whole ledger."""
         ...
 
     def release(self, number: int, run: int, /) -> None:
@@ -144,16 +144,16 @@ class Transaction(Protocol):
     def others_hold(self, states: Sequence[str], run: int, /) -> bool:
         """Return whether this run might later take tracks in these states that others work on.
 
-        What is held in the name of no run at work comes free.
+        What no run at work holds comes free.
         """
         ...
 
     def others_submitting(self, run: int, /) -> int:
-        """Return how many tracks other runs hold with a submit that may be on its way."""
+        """Return how many tracks runs but silent ones hold with a submit that may be on its way."""
         ...
 
-    def drop_run(self, number: int) -> None:
-        """Remove a run that held no track; its number may be given to the next one."""
+    def drop_run(self, number: int, /) -> bool:
+        """Remove a run, unless it holds a track; return whether it did."""
         ...
 
     def change_run(self, number: int, columns: Mapping[str, Plain]) -> None:

@@ -87,7 +87,7 @@ class Writer:
     def __init__(self, database: Database) -> None:
         """Start the thread; the database is used by it alone from now on."""
         self._database = database
-        self._trouble: Exception | None = None
+        self._failure: Exception | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="suno-cover-ledger")
         self.unwritten: tuple[Work[object], ...] = ()
 
@@ -113,10 +113,10 @@ class Writer:
         try:
             self._write_the_unwritten()
         except CommitFailedError as failure:
-            self._trouble = failure.reason
+            self._failure = failure.reason
         self._database.close()
-        if self.unwritten and self._trouble is not None:
-            raise self._database.failed(self._trouble)
+        if self.unwritten and self._failure is not None:
+            raise self._database.failed(self._failure)
 
     def _take(self, step: _Step) -> None:
         # Steps with `keep` whose commit failed are written before this one, so facts reach the disk
@@ -127,7 +127,7 @@ class Writer:
             self._write_the_unwritten()
             (answer,) = self._database.commit([step.work])
         except CommitFailedError as failure:
-            self._trouble = failure.reason
+            self._failure = failure.reason
             if step.keep:
                 self.unwritten += (step.work,)
             answer = self._database.failed(failure.reason)

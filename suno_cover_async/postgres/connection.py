@@ -55,6 +55,9 @@ _POOLED = (
 )
 
 
+_PASSWORDS = "; put the password into ~/.pgpass or PGPASSWORD"
+
+
 def connect(url: DatabaseUrl, application: str, *, may_be_pooled: bool = False) -> Connection:
     """Connect in autocommit mode; it blocks, for ten seconds at most unless the URL says otherwise.
 
@@ -76,7 +79,7 @@ def connect(url: DatabaseUrl, application: str, *, may_be_pooled: bool = False) 
     try:
         connection = psycopg.connect(_conninfo(url, application), autocommit=True)
     except psycopg.OperationalError as error:
-        failed = NotLetInError(url.hide(str(error)))
+        failed = NotLetInError(url.hide(str(error)) + _where_passwords_are(error))
     except psycopg.Error as error:
         failed = type(error)(url.hide(str(error)))
     except UnicodeError:
@@ -92,6 +95,11 @@ def connect(url: DatabaseUrl, application: str, *, may_be_pooled: bool = False) 
         return connection
     # A new error outside of `except`: in the driver's frames are values that hold the password.
     raise failed
+
+
+def _where_passwords_are(error: psycopg.Error) -> str:
+    """Return where a password belongs, if the server wanted one and the driver found none."""
+    return _PASSWORDS if "no password supplied" in str(error) else ""
 
 
 def _refuse_pooler(connection: Connection) -> None:

@@ -3,17 +3,24 @@
 It must not know what a transaction was about.
 """
 
+import re
+from textwrap import shorten
+
 import psycopg
 
-from suno_cover_async.common.text import printable
+from suno_cover_async.common.text import in_one_line, printable
 from suno_cover_async.postgres.url import DatabaseUrl
 
 _NOT_MADE = ("42P01", "42703", "3F000")  # no such table, column or schema
 _CONFLICTS = ("40001", "40P01", "55P03")  # serialization, deadlock, a lock not granted in time
+ANSWERS_AGAIN = "the database answers again"
+
 _AWAY = (
     "08",  # the connection failed
     *("57P01", "57P02", "57P03"),  # the server shuts down or starts, or a person ended the session
 )
+# What the driver's errors say around the reason.
+_FRAME = re.compile(r"^.*? port \d+ failed: |FATAL: +|\.? (Is the server running|Multiple conn).*")
 _PASSING = (
     *_AWAY,
     "53",  # the server lacks memory, disk or connections
@@ -35,10 +42,26 @@ def is_passing(error: BaseException) -> bool:
 
 def in_short(error: BaseException) -> str:
     """Return in a few words what hinders a database for the moment, without a secret."""
-    state = error.sqlstate if isinstance(error, psycopg.Error) else None
-    if state is None or state.startswith(_AWAY):
+    if _is_away(error):
         return "the database does not answer"
-    return f"the database cannot work ({printable(reason_of(error), 80)})"
+    return f"the database cannot work ({printable(_short_reason(error))})"
+
+
+def passing_problem(url: DatabaseUrl, error: BaseException) -> str:
+    """Return what hinders a database for the moment, why, and what to do, without a secret."""
+    reason = url.hide(_short_reason(error))
+    what = "the password" if "password" in reason else "the server"
+    happens = "does not answer" if _is_away(error) else "cannot work"
+    return f"the database {url.shown} {happens} ({reason}); check {what}"
+
+
+def _short_reason(error: BaseException) -> str:
+    return shorten(_FRAME.sub("", reason_of(error)), 48, placeholder="...")
+
+
+def _is_away(error: BaseException) -> bool:
+    state = error.sqlstate if isinstance(error, psycopg.Error) else None
+    return state is None or state.startswith(_AWAY)
 
 
 def is_conflict(error: BaseException) -> bool:
@@ -49,7 +72,7 @@ def is_conflict(error: BaseException) -> bool:
 def reason_of(error: BaseException) -> str:
     """Return an error's text in one line; it may hold a secret of the URL."""
     text = str(error).strip() or type(error).__name__
-    return " ".join(text.split())
+    return in_one_line(text)
 
 
 def problem(what: str, url: DatabaseUrl, error: BaseException, rights: str) -> str:

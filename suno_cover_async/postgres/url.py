@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 
 import attrs
 
-from suno_cover_async.common.text import printable
+from suno_cover_async.common.text import in_one_line, printable
 
 _BEGINNING = re.compile(r"postgres(ql)?(\+\w+)?://", re.IGNORECASE)
 # As libpq reads it, but without what libpq takes for something else than was meant: a password with
@@ -36,6 +36,19 @@ _NOT_A_URL = (
 def is_postgres_url(given: object) -> bool:
     """Return whether a value is text that begins as the URL of a PostgreSQL database does."""
     return isinstance(given, str) and bool(_BEGINNING.match(given))
+
+
+def names_database(given: object) -> bool:
+    """Return whether a value is the URL of a PostgreSQL database, and not the path of a file.
+
+    Raises:
+        ValueError: It is text with `://` that is neither; the message does not repeat it.
+    """
+    is_url = is_postgres_url(given)
+    if isinstance(given, str) and "://" in given and not is_url:
+        del given  # it may hold a password, and some tools show the values in an error's frames
+        raise ValueError("not a URL of PostgreSQL (postgresql://user@host/database), and no path")
+    return is_url
 
 
 class _Hidden:
@@ -93,10 +106,10 @@ class DatabaseUrl:
         raise ValueError(read)
 
     def hide(self, text: str) -> str:
-        """Return text, such as an error's, without the secrets of the URL, in printable form."""
+        """Return text, such as an error's, in one printable line, without the URL's secrets."""
         for secret in self._hidden.secrets:
             text = text.replace(secret, "***")
-        return printable(" ".join(text.split()))
+        return printable(in_one_line(text))
 
 
 def _forms(secret: str) -> set[str]:

@@ -50,8 +50,8 @@ class Call(NamedTuple, Generic[T_co]):
             host.
         music_task_id: The music task it is about, if any.
         cover_task_id: The cover task it is about, if any.
-        may_send: Called at the moment the body is sent; if it returns False, the body is not. None
-            if it may always be.
+        guard: Called at the moment the body is sent; if it returns a reason, the body is not sent.
+            None if it may always be.
     """
 
     target: str
@@ -62,7 +62,7 @@ class Call(NamedTuple, Generic[T_co]):
     of_covers: bool = True
     music_task_id: str | None = None
     cover_task_id: str | None = None
-    may_send: Callable[[], bool] | None = None
+    guard: Callable[[], str | None] | None = None
 
     def __repr__(self) -> str:
         """Show only path and query: the body of a submit contains the token of its callback URL."""

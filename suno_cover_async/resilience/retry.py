@@ -11,7 +11,12 @@ from typing import Any, Protocol, TypeVar
 
 import attrs
 
-from suno_cover_async.errors import RateLimitError, SunoCoverError, UnexpectedResponseError
+from suno_cover_async.errors import (
+    ClientUsageError,
+    RateLimitError,
+    SunoCoverError,
+    UnexpectedResponseError,
+)
 from suno_cover_async.policies import RetryPolicy
 from suno_cover_async.resilience.circuit_breaker import Admission, CircuitBreaker
 from suno_cover_async.resilience.delays import doubling
@@ -160,10 +165,10 @@ class _History:
         return error
 
     def _count(self, failed: FailedAttempt, breaker: CircuitBreaker) -> None:
-        """Count the attempt, unless the policy has no time limit and the host is the cause."""
+        """Count the attempt, unless the policy has no time limit and the call is not the cause."""
         is_patient = self._policy.total_timeout is None
-        if is_patient and isinstance(failed.error, RateLimitError):
-            return
+        if is_patient and isinstance(failed.error, RateLimitError | ClientUsageError):
+            return  # held back, by the host or by the caller's own guard, until that ends
         if is_patient and breaker.is_open:
             # An outage fails no track, so its attempts do not count. But if no other request
             # probes or waits for the host, the trouble may be this call's alone, and the call

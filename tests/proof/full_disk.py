@@ -14,8 +14,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -37,11 +38,15 @@ MODULE = "tests.proof.full_disk"
 
 @attrs.frozen(kw_only=True)
 class Result:
-    """What came of it; `stopped` are the errors of the runs, and `left` are findings."""
+    """What came of it; `stopped` are the errors of the runs, `unrecorded` and `left` are findings.
+
+    A submit whose record found no space must not be sent: its bill would be `unrecorded`.
+    """
 
     songs: int
     billed_before: int
     billed_while_full: int
+    unrecorded: int
     bills: int
     stopped: list[str]
     left: list[str]
@@ -67,6 +72,7 @@ async def survive(disk: Path, songs: int, *, stops: bool) -> Result:
             if stops:
                 await asyncio.wait(runs)
             full = len(bills)
+            unrecorded = catalogs.audit(bills, Ledger(url), ended=False)
             filler.unlink()
             stopped = [await run for run in runs]
             stopped += [await _run(sandbox, url, tracks, into)]
@@ -75,6 +81,7 @@ async def survive(disk: Path, songs: int, *, stops: bool) -> Result:
             songs=songs,
             billed_before=before,
             billed_while_full=full - before,
+            unrecorded=len(unrecorded),
             bills=len(bills),
             stopped=[one for one in stopped if one],
             left=[f"{one.kind} {one.music_task_id}: {one.what}" for one in found],
@@ -83,7 +90,7 @@ async def survive(disk: Path, songs: int, *, stops: bool) -> Result:
 
 async def _run(sandbox: Sandbox, url: str, tracks: Sequence[Track], into: Path) -> str:
     """Run a catalog to its end; return the error that ended it earlier."""
-    options = policies(30) | {"rate_limit": RateLimit(calls=15, seconds=1)}
+    options: dict[str, Any] = policies(30) | {"rate_limit": RateLimit(calls=15, seconds=1)}
     try:
         async with (
             Ledger(url) as ledger,
@@ -98,7 +105,7 @@ async def _run(sandbox: Sandbox, url: str, tracks: Sequence[Track], into: Path) 
 
 
 @contextlib.contextmanager
-def _database_on(disk: Path, server: Server) -> Iterator[str]:
+def _database_on(disk: Path, server: Server) -> Generator[str]:
     """Make a database whose tables are on a disk."""
     place = disk / "tables"
     place.mkdir()
@@ -139,7 +146,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     figures = {when: attrs.asdict(result) for when, result in results.items()}
     catalogs.show(figures, as_json=given.json)
-    return 0 if all(one.bills == one.songs and not one.left for one in results.values()) else 1
+    for one in results.values():
+        if one.bills != one.songs or one.unrecorded or one.left:
+            return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -243,6 +243,7 @@ async def _brought_on(ledger: Ledger, entry: LedgerEntry) -> None:
     if entry.number % 5 > 2:
         await ledger.covered(entry, _details(entry))
     if entry.number % 5 > 3:
+        await ledger.claim_unsaved(1)
         await ledger.saved(entry, [Path("1.png"), Path("2.png")])
 
 

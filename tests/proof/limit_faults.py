@@ -53,9 +53,10 @@ class Result:
         return not self.refused and self.fullest <= CALLS
 
 
-async def suffer(events: int, window: float, dice: random.Random, server: Server) -> Result:
-    """Run the processes through so many faults."""
-    faults = Counter[str]()
+async def suffer(
+    faults: Sequence[str], window: float, dice: random.Random, server: Server, *, down: float = 4
+) -> Result:
+    """Run the processes through these faults; the server is down for so many seconds at most."""
     limit = RateLimit(calls=CALLS, seconds=window)
     with server.database() as name:
         url = server.url(name)
@@ -65,11 +66,9 @@ async def suffer(events: int, window: float, dice: random.Random, server: Server
             begin = partial(start, sandbox, url, window, ENDLESS)
             processes = [await begin() for _ in range(PROCESSES)]
             lease = max(1.0, window / 10) + 2 * window
-            for _ in range(events):
+            for fault in faults:
                 enough = len(arrivals) + dice.randrange(3 * CALLS)
                 await until(partial(has, arrivals, enough), every=0.001)
-                fault = dice.choice(FAULTS)
-                faults[fault] += 1
                 place = dice.randrange(PROCESSES)
                 if fault == "kill":
                     processes[place].kill()
@@ -83,7 +82,7 @@ async def suffer(events: int, window: float, dice: random.Random, server: Server
                     await asyncio.to_thread(server.drop_connections, name)
                 else:
                     await asyncio.to_thread(server.crash if fault == "crash" else server.stop)
-                    await asyncio.sleep(dice.uniform(0, 4))
+                    await asyncio.sleep(dice.uniform(0, down))
                     await asyncio.to_thread(server.start)
             began = len(arrivals)
             await until(partial(has, arrivals, began + 8 * CALLS), every=0.01)
@@ -93,7 +92,7 @@ async def suffer(events: int, window: float, dice: random.Random, server: Server
             times = [arrival.at for arrival in arrivals]
             last = times[-4 * CALLS :]
             return Result(
-                faults,
+                Counter(faults),
                 len(times),
                 sum(not arrival.admitted for arrival in arrivals),
                 fullest_window(times, window),
@@ -111,7 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = options.parse_args(arguments)
     dice = random.Random(given.seed)
     with contextlib.closing(asyncio.new_event_loop()) as loop, own_server() as server:
-        result = loop.run_until_complete(suffer(given.events, given.window, dice, server))
+        faults = dice.choices(FAULTS, k=given.events)
+        result = loop.run_until_complete(suffer(faults, given.window, dice, server))
     figures = attrs.asdict(result)
     if given.json:
         sys.stdout.write(json.dumps(figures) + "\n")

@@ -15,6 +15,8 @@ from tests.support.barriers import Place
 
 Fault = Callable[[Fleet], Coroutine[Any, Any, None]]
 
+SHORT = 5.0  # seconds
+
 
 async def suffer(fleet: Fleet, faults: Sequence[str], *, every: int) -> None:
     """Let these faults happen, with up to so many requests between two of them."""
@@ -34,7 +36,8 @@ def mixed(dice: Random, kills: int, freezes: int, drops: int, crashes: int) -> l
     faults = [dice.choice([name for name in FAULTS if "kill" in name]) for _ in range(kills)]
     faults += ["freeze"] * freezes
     faults += [("drop", "drop in commits")[number % 2] for number in range(drops)]
-    faults += [("crash", "long crash", "crash in commits")[number % 3] for number in range(crashes)]
+    crashing = [name for name in FAULTS if "crash" in name]
+    faults += [crashing[number % len(crashing)] for number in range(crashes)]
     dice.shuffle(faults)
     return faults
 
@@ -102,12 +105,17 @@ def kill_at(place: Place) -> Fault:
 
 
 async def freeze(fleet: Fleet) -> None:
-    """Freeze a process until it was given up, then let it go on."""
-    worker = await any_worker(fleet)
-    if worker is None:
-        return
+    """Freeze a process that holds tracks until it was given up, then let it go on."""
+    while True:
+        worker = await any_worker(fleet)
+        if worker is None:
+            return
+        worker.send(signal.SIGSTOP)
+        if await asyncio.to_thread(fleet.held_by, worker):
+            break
+        worker.send(signal.SIGCONT)
+        await asyncio.sleep(0.05)
     worker.spared = True
-    worker.send(signal.SIGSTOP)
     giving_up = asyncio.create_task(fleet.holds_nothing(worker))
     try:
         await fleet.until(lambda: giving_up.done() or fleet.is_done)
@@ -133,6 +141,11 @@ async def crash(fleet: Fleet, *, seconds: float = 0.0) -> None:
     await asyncio.to_thread(fleet.server.start)
     fleet.is_up.set()
     fleet.figures.crashes += 1
+
+
+async def short_crash(fleet: Fleet) -> None:
+    """Crash the server for 5 s."""
+    await crash(fleet, seconds=SHORT)
 
 
 async def long_crash(fleet: Fleet) -> None:
@@ -163,6 +176,7 @@ FAULTS: Mapping[str, Fault] = {
     "drop": drop,
     "drop in commits": in_commits(drop),
     "crash": crash,
+    "short crash": short_crash,
     "long crash": long_crash,
     "crash in commits": in_commits(crash),
 }

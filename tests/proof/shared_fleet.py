@@ -27,6 +27,7 @@ WORKER = Path(__file__).parents[1] / "support" / "catalog_worker.py"
 LIMIT = RateLimit(calls=100, seconds=2)
 SCENARIO = Scenario(seconds=0.3, image_size=16, delay=(0.0, 0.05))
 MOST_RUNS = 10  # of each process, since a run leaves tracks to the next one in a storm
+WAYS_TO_END = {0, 3, -signal.SIGKILL}  # the exit codes of `catalog_worker.py`, or killed
 LONGEST = 3_000.0  # seconds for a catalog, after which it hangs
 
 
@@ -277,6 +278,8 @@ class Fleet:
                 self.found("frozen", [str(worker.said[-1:])], "went on after it was given up")
             if worker.must_not_be_given_up and worker.has_said("given-up"):
                 self.found("alive", [str(worker.said[-1:])], "was given up, and was not dead")
+            if worker.process.returncode not in WAYS_TO_END:
+                self.found("broken", [str(worker.said[-1:])], "ended by an error that is not ours")
             wrong = [text for word, text in worker.said if word == "ledger"]
             self.found("ledger", [text for text in wrong if "cannot be used" not in text], "error")
 
@@ -285,10 +288,16 @@ class Fleet:
 
 
 @contextlib.asynccontextmanager
-async def fleet(plan: Plan, folder: Path, *, seed: int = 0) -> AsyncGenerator[Fleet]:
-    """Return a fleet with a server and a sandbox of its own, prepared; nobody is at work yet."""
+async def fleet(
+    plan: Plan, folder: Path, *, seed: int = 0, shared: Server | None = None
+) -> AsyncGenerator[Fleet]:
+    """Return a fleet with a sandbox of its own, prepared; nobody is at work yet.
+
+    It has a database of its own on a shared server, which it must not crash, or on its own server.
+    """
     scenario = attrs.evolve(plan.scenario, rate_limit=plan.limit, seed=seed)
-    with own_server() as server, server.database() as name:
+    own = contextlib.nullcontext(shared) if shared else own_server()
+    with own as server, server.database() as name:
         async with Sandbox(scenario) as sandbox, asyncio.timeout(LONGEST):
             one = Fleet(plan, sandbox, server, name, folder, Random(seed))
             try:

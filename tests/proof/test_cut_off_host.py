@@ -25,9 +25,12 @@ from tests.support.waiting import until
 # So few calls that most of what the host has recorded as begun waits for a permit when it is cut
 # off, and would for longer than until it is given up.
 LIMIT = RateLimit(calls=3, seconds=1)
-SCENARIO = Scenario(rate_limit=LIMIT, seconds=0.5, image_size=16)
-SONGS = 24
+OTHERS = RateLimit(calls=100, seconds=1)
+SCENARIO = Scenario(rate_limit=None, seconds=0.5, image_size=16)
+SONGS = 20  # as many as a run claims at once
 DEAD_AFTER = 4  # seconds
+# The host's connection to the database hangs until after it was given up, not much longer.
+SOON_LOST = "?tcp_user_timeout=6000&connect_timeout=2"
 LONGEST = 200.0
 
 
@@ -54,15 +57,15 @@ class Worker:
         return last if last in {"ended", "given-up", "ledger"} else ""
 
 
-def command(sandbox: Sandbox, ledger: str, folder: Path) -> list[str]:
+def command(sandbox: Sandbox, ledger: str, folder: Path, limit: RateLimit) -> list[str]:
     given = {
         "url": sandbox.url,
         "catalog": folder / "catalog.csv",
         "ledger": ledger,
         "into": folder / "covers",
-        "limit": folder / "limit.db",
-        "calls": LIMIT.calls,
-        "seconds": LIMIT.seconds,
+        "limit": folder / f"limit-{limit.calls}.db",
+        "calls": limit.calls,
+        "seconds": limit.seconds,
         "scale": 10,
         "concurrency": 20,
     }
@@ -92,7 +95,7 @@ async def test_a_host_that_is_cut_off_from_the_database_submits_nothing_once_it_
             environ["PYTHONPATH"] = str(WORKER.parents[2])
             host = await stack.enter_async_context(
                 host_of_its_own(
-                    command(sandbox, url.replace("127.0.0.1", ROUTER), tmp_path),
+                    command(sandbox, url.replace("127.0.0.1", ROUTER) + SOON_LOST, tmp_path, LIMIT),
                     environ,
                     api=int(sandbox.url.rpartition(":")[2]),
                     server=own_postgres,
@@ -104,7 +107,9 @@ async def test_a_host_that_is_cut_off_from_the_database_submits_nothing_once_it_
             await until(lambda: len(host.submits) >= LIMIT.calls, every=0.01, within=LONGEST)
             near = Worker(
                 await asyncio.create_subprocess_exec(
-                    *command(sandbox, url, tmp_path), stdout=asyncio.subprocess.PIPE, env=environ
+                    *command(sandbox, url, tmp_path, OTHERS),
+                    stdout=asyncio.subprocess.PIPE,
+                    env=environ,
                 )
             )
             stack.callback(near.stop)
@@ -123,7 +128,6 @@ async def test_a_host_that_is_cut_off_from_the_database_submits_nothing_once_it_
             assert max(host.submits) < given_up
             assert (far.end, near.end) == ("given-up", "ended")
             assert len(sandbox.journal.bills) == SONGS
-            assert all(arrival.admitted for arrival in sandbox.journal.arrivals)
             assert catalogs.audit(sandbox.journal.bills, Ledger(url), ended=True) == []
             host.process.kill()
             await asyncio.gather(*hearing)

@@ -13,8 +13,7 @@ pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 async def test_no_window_ever_has_more_than_the_limit_whatever_fails(
     own_postgres: Server,
 ) -> None:
-    result = await suffer(12, 0.5, random.Random(3), own_postgres)
+    result = await suffer(FAULTS, 0.5, random.Random(3), own_postgres, down=1)
 
-    assert set(result.faults) == set(FAULTS)
     assert result.refused == 0
     assert result.fullest <= 20

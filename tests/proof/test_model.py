@@ -56,7 +56,7 @@ OF_CATALOGS = [
 
 
 def test_whatever_happens_all_is_paid_once_known_to_somebody_and_final_in_the_end() -> None:
-    events = play(Callers, 40, 25, seed=4, fresh=8) + play(Catalogs, 30, 25, seed=4, fresh=6)
+    events = play(Callers, 20, 25, seed=4, fresh=5) + play(Catalogs, 16, 25, seed=4, fresh=4)
 
     missing = [event for event in HAPPENED if not events[event]]
     assert missing == []

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shlex
 import signal
 import sys
 from collections.abc import AsyncGenerator
@@ -19,7 +20,6 @@ from tests.support.commands import finish, start
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 QUICK = "poll=PollPolicy(initial_delay=0.05, min_interval=0.05), "
-COVERS = "CREATE TABLE covers (song text PRIMARY KEY, files jsonb NOT NULL)"
 
 
 @attrs.frozen
@@ -77,15 +77,20 @@ class Engine:
 
     def covers(self) -> dict[str, list[str]]:
         """The files on record for each song, which must exist."""
-        found = dict(self.rows("SELECT song, files FROM covers"))
+        found = dict(self.rows("SELECT song, files FROM cover_jobs"))
         assert all((self.folder / file).is_file() for files in found.values() for file in files)
         return found
+
+
+def printed_commands(name: str, beginning: str) -> list[list[str]]:
+    """Return the words of each command in an example's docstring that begins so."""
+    lines = (EXAMPLES / name).read_text().split('"""')[1].splitlines()
+    return [shlex.split(line) for line in lines if line.startswith(f"    {beginning}")]
 
 
 async def engine_of(name: str, folder: Path, url: str, sandbox: Sandbox, **more: str) -> Engine:
     """Copy an example whose clients poll often, and make the tables that it names."""
     program = (EXAMPLES / name).read_text()
-    assert COVERS in program
     quick = program.replace("SunoCoverClient(", f"SunoCoverClient({QUICK}").replace(
         "import ClientUsageError", "import PollPolicy, ClientUsageError"
     )
@@ -99,5 +104,6 @@ async def engine_of(name: str, folder: Path, url: str, sandbox: Sandbox, **more:
     }
     engine = Engine(folder, url, os.environ | here | more)
     await Ledger(url).init()
-    engine.rows(COVERS)
+    ((*_, table),) = printed_commands(name, "psql ")
+    engine.rows(table)
     return engine

@@ -41,7 +41,9 @@ SUBMITTED: list[Step] = [lambda ledger, entry: ledger.submitted(entry, TASK)]
 
 COVERED: list[Step] = [*SUBMITTED, lambda ledger, entry: ledger.covered(entry, details())]
 
-SAVED: list[Step] = [*COVERED, lambda ledger, entry: ledger.saved(entry, FILES)]
+DOWNLOADING: list[Step] = [*COVERED, lambda ledger, _: ledger.claim_unsaved(1_000)]
+
+SAVED: list[Step] = [*DOWNLOADING, lambda ledger, entry: ledger.saved(entry, FILES)]
 
 FAILED = CoverFailedError(CoverDetails(cover_task_id="c1", status=CoverStatus.FAILED))
 

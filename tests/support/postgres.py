@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -35,6 +36,7 @@ PASSWORD = "canary:p/a@s?s#w%r&d=é-4f1d9c2e"
 
 MISSING = "no PostgreSQL server is installed: on Debian, apt-get install postgresql"
 _SUPERUSER = "postgres"
+_PAUSE = 0.02  # seconds between two questions, so that they leave the server its core
 _SETTINGS = """
 listen_addresses = '127.0.0.1'
 max_connections = 200
@@ -205,14 +207,14 @@ class Server:
         self.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
         self.execute("SELECT pg_reload_conf()")
         while not self.execute("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'"):
-            pass
+            time.sleep(_PAUSE)
 
     def lag_behind(self) -> None:
         """Receive nothing more of what the primary commits."""
         self.execute("ALTER SYSTEM SET primary_conninfo = ''")
         self.execute("SELECT pg_reload_conf()")
         while self.execute("SELECT 1 FROM pg_stat_wal_receiver"):
-            pass
+            time.sleep(_PAUSE)
 
     def promote(self) -> None:
         """Become a primary, which takes writes."""

@@ -47,9 +47,9 @@ class SeveralRuns(statements._Transaction):
         self.change_run(run, {"ended_at": ended_at})
         self.give_up(run)
 
-    def drop_run(self, number: int) -> None:
-        super().drop_run(number)
+    def drop_run(self, number: int) -> bool:
         self.working_on.pop(number, None)
+        return super().drop_run(number)
 
     def give_up_silent_runs(self, _run: int) -> None:
         for run in self.silent & self.working_on.keys():
@@ -62,9 +62,9 @@ class SeveralRuns(statements._Transaction):
         self.working_on.pop(run, None)
         return was_at_work
 
-    def others(self, run: int) -> list[tuple[int, str | None, str | None]]:
+    def others(self, run: int) -> list[tuple[int, str, str | None, bool]]:
         return [
-            (number, f"host-{number}", catalog)
+            (number, f"host-{number}", catalog, False)
             for number, catalog in self.working_on.items()
             if number != run
         ]

@@ -17,6 +17,7 @@ from suno_cover_async.ledger.store import Transaction, Work
 from suno_cover_async.models import Track
 from suno_cover_async.postgres.connection import Connection, connect
 from suno_cover_async.postgres.url import DatabaseUrl
+from tests.support.ledger_steps import details
 
 TABLES = ("ledger", "base_urls", "runs", "tracks", "choices")
 OURS, OTHERS = "0123456789abcdef", "fedcba9876543210"
@@ -100,6 +101,16 @@ class Session:
         """Claim as a run does, and return the numbers."""
         found = self.do(run_steps.HeldBy(run, run_steps.claim([state], run, limit)))
         return [entry.number for entry in found]
+
+    def cover(self, *numbers: int) -> None:
+        """Finish the covers of tracks, as their holders would."""
+        for number in numbers:
+            self.hold(number)
+            self.do(steps.covered(number, 0, details()))
+
+    def hold(self, number: int, run: int = 0) -> None:
+        """Let a run hold a track, by default one that never was."""
+        self.execute("UPDATE tracks SET holder = %s WHERE number = %s", run, number)
 
     def claim_unsaved(self, run: int, limit: int = 99) -> list[int]:
         found = self.do(run_steps.HeldBy(run, run_steps.claim_unsaved(run, limit)))

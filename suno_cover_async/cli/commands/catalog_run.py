@@ -97,6 +97,7 @@ class Batch:
     _can_finish: bool = attrs.field(default=False, init=False)
     _finishing: bool = attrs.field(default=False, init=False)
     _concluded: bool = attrs.field(default=False, init=False)
+    _stopped_by: str = attrs.field(default="interrupted", init=False)
 
     def __attrs_post_init__(self) -> None:
         """Prepare; nothing is opened yet."""
@@ -113,7 +114,7 @@ class Batch:
                 raise
             self._reason = error
         except asyncio.CancelledError:
-            say(stderr(), "interrupted", "yellow")
+            say(stderr(), self._stopped_by, "yellow")
             raise
         finally:
             if self._run is not None:
@@ -137,13 +138,14 @@ class Batch:
         return True
 
     async def drain(self) -> bool:
-        """Submit nothing more, and wait for submits on the wire, for 20 s at most.
+        """Submit nothing more, and wait for submits on the wire, for 20 s at most, after SIGTERM.
 
         Other runs that share the ledger get at once what nothing was sent for.
 
         Returns:
             Whether every submit that was sent is answered, and its answer recorded.
         """
+        self._stopped_by = "stopped by SIGTERM"
         if self._run is None or not self._can_finish:
             return True
         self._run.finish()

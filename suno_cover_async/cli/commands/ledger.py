@@ -117,8 +117,8 @@ def _init(path: LedgerPath) -> int:
     """Make a ledger's tables in the PostgreSQL database of URL, or move them on to this version.
 
     They are made in the schema suno_cover, or that of ?schema=NAME in the URL. To standard output
-    it writes the statements that give another role the rights that a run needs, and no more: put
-    its name in place of ROLE.
+    it writes the statements that give another role the rights that a run needs, and no more. ROLE
+    stands for its name; `suno-cover ledger init URL | sed s/ROLE/name/ | psql URL` grants them.
     """
     return run(_done(init(path)))
 
@@ -173,11 +173,11 @@ async def init(path: LedgerPath) -> None:
     else:
         what = f"nothing to do: the tables of a ledger, version {VERSION}, are there already in"
     say(stderr(), f"{what} {made.name}", "green")
-    say(stderr(), "what a role of the runs needs, its name in place of ROLE:")
+    say(stderr(), "what another role needs for its runs; write that role's name in place of ROLE:")
     schema = DatabaseUrl.parse(str(path)).schema
     result(f'GRANT USAGE ON SCHEMA "{schema}" TO ROLE;')
     rights = "SELECT, INSERT, UPDATE, DELETE"
-    result(f'GRANT {rights} ON ALL TABLES IN SCHEMA "{schema}" TO ROLE;')
+    result(f'GRANT {rights}\nON ALL TABLES IN SCHEMA "{schema}" TO ROLE;')
 
 
 async def introduce(database: Ledger, number: int) -> None:

@@ -32,6 +32,7 @@ _USUAL_ID = 32  # characters; an id must stay on one line to be copied
 _NARROWEST_TABLE = 80
 _RUNS = 5  # of the latest
 _SHORTEST_RATE = 60.0  # seconds; the first submits of a run have the whole limit at once
+_CLOCK = "the times are those of the database's clock, in this machine's time zone"
 _STYLES = {
     TrackState.SAVED: "green",
     TrackState.FAILED: "bold red",
@@ -49,7 +50,7 @@ async def show(path: LedgerPath, states: Sequence[TrackState], *, limit: int) ->
     """
     ledger = Ledger(path)
     totals = await ledger.totals()
-    runs = tuple(reversed(await ledger.runs(_RUNS)))
+    runs = tuple(reversed(await ledger.runs(_RUNS + 1)))
     holders = await ledger.holders()
     unsaved = await unsaved_of(ledger, totals[TrackState.COVERED])
     entries: list[LedgerEntry] = []
@@ -69,7 +70,7 @@ async def show(path: LedgerPath, states: Sequence[TrackState], *, limit: int) ->
             holders=holders if is_database(path) else None,
         )
     else:
-        _show_to_programs(totals, runs, entries, unsaved, holders)
+        _show_to_programs(totals, runs[-_RUNS:], entries, unsaved, holders)
     warn_of_expiry(stderr(), unsaved, str(path))
     more = sum(totals[state] for state in set(states)) - limit
     if more > 0:
@@ -114,7 +115,7 @@ def show_to_people(
     unsaved: Unsaved,
     holders: Sequence[LedgerHolder] | None = None,
 ) -> None:
-    """Draw the counts, the runs and a table of tracks; on a narrow terminal, lines for a table.
+    """Draw the counts, the latest runs and the tracks: a table, or lines on a narrow terminal.
 
     `holders` is None for a file.
     """
@@ -124,12 +125,13 @@ def show_to_people(
             say(console, f"{many:>11,}  {state.value}", _STYLES.get(state, ""))
     say_unsaved(console, unsaved)
     if holders:
-        say(console, "runs that hold tracks or are at work, by the clock of the database:")
+        say(console, f"runs that hold tracks or are at work; {_CLOCK}:")
     for holder in holders or ():
         say(console, holder_in_words(holder), indent=2)
     if runs:
-        say(console, "latest runs; a balance includes what else the account spent meanwhile:")
-    for run in runs:
+        latest = "latest runs" + f" ({_RUNS}, and there are older ones)" * (len(runs) > _RUNS)
+        say(console, f"{latest}; a balance includes what else the account spent meanwhile:")
+    for run in runs[-_RUNS:]:
         say(console, _run_in_words(run, holders), indent=2)
     console.print()
     if console.width < _NARROWEST_TABLE:
@@ -142,7 +144,7 @@ def show_to_people(
 def _run_in_words(run: LedgerRun, holders: Sequence[LedgerHolder] | None) -> str:
     """Return one line: when a run was, what it submitted, and what it cost, if that is known."""
     words = "" if holders is None else f"run {run.number}, "
-    words += f"{run.began_at.astimezone():%Y-%m-%d %H:%M}"
+    words += f"{run.began_at.astimezone():%Y-%m-%d %H:%M %z}"
     if run.ended_at is None:
         is_known = holders is None or any(holder.run == run.number for holder in holders)
         words += ", not ended" if is_known else ", no longer at work"
@@ -177,7 +179,7 @@ def holder_in_words(holder: LedgerHolder) -> str:
 
 
 def _moment(moment: datetime) -> str:
-    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S %z}"
 
 
 def _time(took: timedelta) -> str:

@@ -144,13 +144,15 @@ class _ConsoleHandler(logging.Handler):
     def __init__(self, console: Console) -> None:
         super().__init__()
         self._console = console
-        self._last: tuple[int, str] | None = None
+        self._outage: tuple[object, str] = (None, "")
 
     def emit(self, record: logging.LogRecord) -> None:
         # A ledger and a limit in one database lose it together, and both say so.
-        last, self._last = self._last, (record.levelno, record.getMessage())
-        if self._last == last and record.levelno == logging.WARNING:
-            return
+        outage = getattr(record, "outage", None)
+        if outage is not None:
+            (told, by), self._outage = self._outage, (outage, record.module)
+            if told == outage and by != record.module:
+                return
         first, *rest = self.format(record).splitlines()
         for line in (first, *(f"    {more}" for more in rest)):  # indented: no forged log records
             text = printable(line, len(line))

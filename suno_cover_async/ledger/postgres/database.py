@@ -15,25 +15,31 @@ from uuid import uuid4
 import psycopg
 
 from suno_cover_async.errors import LedgerError
-from suno_cover_async.ledger.postgres.statements import (
-    Places,
+from suno_cover_async.ledger.postgres.commits import (
     forget_old_numbers,
     has_changes,
     last_number,
     leave_number,
-    transaction,
 )
+from suno_cover_async.ledger.postgres.statements import Places, transaction
 from suno_cover_async.ledger.postgres.tables import check_version
 from suno_cover_async.ledger.store import Transaction, Work
 from suno_cover_async.ledger.writer import CommitFailedError
 from suno_cover_async.postgres.connection import Connection, NotLetInError, connect
-from suno_cover_async.postgres.failures import in_short, is_conflict, is_passing
+from suno_cover_async.postgres.failures import (
+    ANSWERS_AGAIN,
+    in_short,
+    is_conflict,
+    is_passing,
+    passing_problem,
+)
 from suno_cover_async.postgres.url import DatabaseUrl
 
 _log = logging.getLogger("suno_cover_async")
 
 _LONGEST_FAILURE = 60.0  # seconds; a server restarts within these
 _LONGEST_HURRIED = 5.0  # seconds, once the ledger is being closed
+_ANOTHER_OUTAGE = 120.0  # seconds after a failure; a later one is of another outage
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"  # whatever the role or the database is set to
 # A new ledger has no statistics: a claim would read all free tracks, and sort them.
 _PLAN = "SET enable_bitmapscan = off; SET enable_sort = off"
@@ -79,6 +85,7 @@ class PostgresDatabase:
         self._connection: Connection | None = None
         self._places: Places = {}
         self._failing_since: float | None = None
+        self._failed_at = 0.0
         self._wait = _FIRST_WAIT
         self.trouble: str | None = None
         self._hurried = threading.Event()
@@ -88,7 +95,7 @@ class PostgresDatabase:
 
         A server that does not let this process in at the first try may be the wrong one, and is
         not tried again. One that has let it in is there: where the connection is lost after that,
-        it is made again as in `commit`.
+        it is made again as in `commit`, until `hurry` is called.
 
         Raises:
             LedgerError: There is no ledger, it has another version, or it cannot be reached.
@@ -99,7 +106,8 @@ class PostgresDatabase:
                 forget_old_numbers(self._connected())
             except psycopg.Error as error:
                 was_let_in = was_let_in or not isinstance(error, NotLetInError)
-                if was_let_in and self._may_try_again(error):
+                may_wait = was_let_in and not self._hurried.is_set()
+                if may_wait and self._may_try_again(error):
                     continue
                 problem = unreachable(self._url, error)
                 break
@@ -115,7 +123,7 @@ class PostgresDatabase:
             self._connection = None
 
     def hurry(self) -> None:
-        """Repeat a failed commit for a short time only from now on."""
+        """Repeat a failed commit for a short time only from now on; called in any thread."""
         self._hurried.set()
 
     def failed(self, reason: Exception) -> LedgerError:
@@ -209,17 +217,23 @@ class PostgresDatabase:
         """Return after a while whether to try again, with a warning from the second failure on."""
         self._give_up_connection(error)
         if not is_passing(error):
+            self.trouble = None
             return False
         longest = _LONGEST_HURRIED if self._hurried.is_set() else _LONGEST_FAILURE
-        now = self._clock()
-        is_first = self._failing_since is None
-        if self._failing_since is None:
-            self._failing_since = now
-        if now - self._failing_since > longest:
+        now, since = self._clock(), self._failing_since
+        # Steps that are in line when the ledger gives up are tried once each, not for 60 s each.
+        is_first = since is None or now - self._failed_at > _ANOTHER_OUTAGE
+        self._failed_at = now
+        if since is None or is_first:
+            self._failing_since = since = now
+        if now - since > longest:
+            self.trouble = None
             return False
         if not (is_first or self.trouble or is_conflict(error)):
             self.trouble = in_short(error)
-            _log.warning("%s; trying again for %.0f s", self.trouble, longest)
+            told = {"outage": (self._url.shown, self.trouble)}
+            problem = passing_problem(self._url, error)
+            _log.warning("%s; trying again for %.0f s", problem, longest, extra=told)
             _log.info("the ledger %s: %s", self._url.shown, self._url.hide(str(error)))
         if self._hurried.wait(self._wait):
             time.sleep(_FIRST_WAIT)
@@ -228,7 +242,8 @@ class PostgresDatabase:
 
     def _succeeded(self) -> None:
         if self.trouble:
-            _log.warning("the database answers again")
+            told = {"outage": (self._url.shown, ANSWERS_AGAIN)}
+            _log.warning(ANSWERS_AGAIN, extra=told)
         self._failing_since, self._wait, self.trouble = None, _FIRST_WAIT, None
 
 

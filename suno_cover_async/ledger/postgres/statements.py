@@ -28,9 +28,26 @@ _FOR_RUN = """
 _FREE = f"tracks.holder IS NULL AND {_FOR_RUN}"
 _NOW = "extract(epoch FROM clock_timestamp())::float8"
 _PAID = "state IN ('submitting', 'submitted')"
+# Whether a run was heard of lately. While the server is away, nobody is heard of.
+_HEARD = """
+    clock_timestamp() - greatest(runs.heard_at, pg_postmaster_start_time())
+    <= (SELECT dead_after FROM ledger) * interval '1 second'
+"""
+# Holders that are no run at work, as another program may have written. It goes from one holder to
+# the next by the index: a plan for `holder IS NOT NULL` would read all tracks.
+_ORPHANS = """
+    WITH RECURSIVE held (holder) AS (
+        SELECT min(holder) FROM tracks
+        UNION ALL
+        SELECT (SELECT min(tracks.holder) FROM tracks WHERE tracks.holder > held.holder)
+        FROM held WHERE held.holder IS NOT NULL
+    )
+    SELECT holder FROM held WHERE holder IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM runs WHERE number = holder AND released_at IS NULL)
+"""
 
 Places = dict[tuple[int, str], int]
-"""The number of the track that a run claimed last in a state, by both."""
+"""The number of the track that a run claimed last in a state, by both; empty as a run begins."""
 
 
 def transaction(
@@ -42,39 +59,6 @@ def transaction(
     is kept from one transaction to the next, so that claims go on where the last one ended.
     """
     return _Transaction(connection, writes=writes, places={} if places is None else places)
-
-
-def has_changes(connection: Connection) -> bool:
-    """Return whether the current transaction changed or locked anything."""
-    row = connection.execute("SELECT pg_current_xact_id_if_assigned() IS NOT NULL").fetchone()
-    return row is not None and bool(row[0])
-
-
-def leave_number(connection: Connection, writer: str, number: int) -> bool:
-    """Leave the number of a writer's transaction in the tables, as a part of that transaction.
-
-    Returns:
-        Whether it is above all numbers that this writer left so far. It waits for an earlier
-        transaction of the writer that is under way.
-    """
-    left = connection.execute(
-        "INSERT INTO commits (writer, number) VALUES (%s, %s) ON CONFLICT (writer) "
-        "DO UPDATE SET number = excluded.number, left_at = excluded.left_at "
-        "WHERE commits.number < excluded.number",
-        (writer, number),
-    )
-    return left.rowcount == 1
-
-
-def last_number(connection: Connection, writer: str) -> int:
-    """Return the number that a writer left last; 0 if there is none."""
-    row = connection.execute("SELECT number FROM commits WHERE writer = %s", (writer,)).fetchone()
-    return 0 if row is None else int(row[0])
-
-
-def forget_old_numbers(connection: Connection) -> None:
-    """Remove the numbers of writers that are surely gone."""
-    connection.execute("DELETE FROM commits WHERE left_at < clock_timestamp() - interval '1 day'")
 
 
 class _Transaction(Statements):
@@ -119,6 +103,8 @@ class _Transaction(Statements):
         return int(self._only_value(query, account))
 
     def add_run(self, _began_at: float, account: str) -> int:
+        self._places.clear()
+        self._release_orphans()
         statement = (
             f"INSERT INTO runs (began_at, account, host, process) VALUES ({_NOW}, ?, ?, ?) "  # noqa: S608 - a constant of ours
             "RETURNING number"
@@ -143,6 +129,7 @@ class _Transaction(Statements):
         )
 
     def end_run(self, run: int, _ended_at: float) -> None:
+        self._lock_run(run)
         # A submit without an answer may still be on its way to the API, and must not be repeated
         # meanwhile: its track stays held until the run counts as silent.
         self._release("holder = ? AND state <> 'submitting'", run)
@@ -154,13 +141,23 @@ class _Transaction(Statements):
         """  # noqa: S608 - a constant of ours
         self._execute(ended, run)
 
+    def drop_run(self, number: int) -> bool:
+        self._lock_run(number)
+        dropped = self._execute(
+            "DELETE FROM runs WHERE number = ? "
+            "AND NOT EXISTS (SELECT 1 FROM tracks WHERE holder = runs.number)",
+            number,
+        )
+        return dropped.rowcount == 1
+
     def give_up_silent_runs(self, run: int) -> None:
         # After an outage all runs are silent, and the first one back must not give the others up:
         # so silence counts from the server's start and from this run's own return at the earliest,
         # and a run that is silent itself gives up nobody, nor itself. A run that has just begun
         # cannot know of an outage: it leaves the others half of `dead_after`, in which those that
-        # were cut off connect again, which they try every 12 s at the least. A run whose
-        # transaction is under way is locked, and left to the next call.
+        # were cut off connect again, which they try every 12 s at the least; a run that must have
+        # the ledger alone waits for as long. A run whose transaction is under way is locked, and
+        # left to the next call.
         silent = self._execute(
             "SELECT runs.number FROM runs, runs AS ours, ledger "
             "WHERE ours.number = ? AND runs.released_at IS NULL "
@@ -173,24 +170,39 @@ class _Transaction(Statements):
         ).fetchall()
         for (other,) in silent:
             self._release_tracks_of(other)
+        if silent:
+            self._release_orphans()
 
     def give_up(self, run: int) -> bool:
-        query = "SELECT 1 FROM runs WHERE number = ? AND released_at IS NULL FOR UPDATE"
-        is_there = self._only_value(query, run) is not None
+        is_there = self._lock_run(run)
         if is_there:
             self._release_tracks_of(run)
         return is_there
 
+    def _lock_run(self, run: int) -> bool:
+        """Lock a run, and return whether it has its tracks.
+
+        Whoever releases the tracks of a run locks it before it reads them: else it would miss those
+        that a last transaction of the run claims meanwhile, and nobody would ever get them.
+        """
+        query = "SELECT 1 FROM runs WHERE number = ? AND released_at IS NULL FOR UPDATE"
+        return self._only_value(query, run) is not None
+
     def _release_tracks_of(self, run: int) -> None:
-        # The run is locked before this reads the tracks: else it would miss those that a last
-        # transaction of the run claims meanwhile, and nobody would ever get them.
         self._release("holder = ?", run)
         self._execute("UPDATE runs SET released_at = clock_timestamp() WHERE number = ?", run)
 
-    def others(self, run: int) -> list[tuple[int, str | None, str | None]]:
+    def _release_orphans(self) -> bool:
+        # Not with each claim: the index has an entry for each track held since the last vacuum.
+        orphans = [number for (number,) in self._execute(_ORPHANS).fetchall()]
+        return bool(orphans) and self._release("holder = ANY(?)", orphans) > 0
+
+    def lock_catalog(self) -> None:
         self._execute("SELECT 1 FROM ledger FOR UPDATE")
+
+    def others(self, run: int) -> list[tuple[int, str, str | None, bool]]:
         return self._execute(
-            "SELECT number, host, catalog FROM runs "
+            f"SELECT number, host, catalog, NOT ({_HEARD}) FROM runs "  # noqa: S608 - a constant of ours
             "WHERE ended_at IS NULL AND released_at IS NULL AND number <> ? ORDER BY number",
             run,
         ).fetchall()
@@ -209,7 +221,10 @@ class _Transaction(Statements):
         return [dict(zip(HOLDER_COLUMNS, row, strict=True)) for row in found]
 
     def others_submitting(self, run: int) -> int:
-        query = "SELECT count(*) FROM tracks WHERE state = 'submitting' AND holder <> ?"
+        query = f"""
+            SELECT count(*) FROM tracks JOIN runs ON runs.number = holder
+            WHERE state = 'submitting' AND holder <> ? AND released_at IS NULL AND {_HEARD}
+        """  # noqa: S608 - a constant of ours
         return int(self._only_value(query, run))
 
     def claim(self, state: str, run: int, limit: int) -> list[Row]:
@@ -263,18 +278,14 @@ class _Transaction(Statements):
         return self._execute(released, *values).rowcount
 
     def others_hold(self, states: Sequence[str], run: int) -> bool:
-        # What no run at work holds, as another program may have written, would never come free.
-        freed = self._release(
-            "holder IS NOT NULL AND NOT EXISTS "
-            "(SELECT 1 FROM runs WHERE runs.number = holder AND released_at IS NULL)"
-        )
+        came_free = self._release_orphans()
         query = f"""
             SELECT EXISTS (
                 SELECT 1 FROM tracks
                 WHERE holder IS NOT NULL AND holder <> ? AND state = ANY(?) AND {_FOR_RUN}
             )
         """  # noqa: S608 - a constant of ours
-        return freed > 0 or bool(self._only_value(query, run, list(states), run, run))
+        return came_free or bool(self._only_value(query, run, list(states), run, run))
 
     def page(self, states: Sequence[str], after: int, limit: int) -> list[Row]:
         wanted = f"state IN ({', '.join('?' * len(states))}) AND " if states else ""
@@ -289,21 +300,21 @@ class _Transaction(Statements):
         return self.only(f"entry of {music_task_id}", rest, music_task_id)
 
     def add(self, tracks: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-        if not tracks:
-            return []
-        columns = zip(*((song, names, _titles(names)) for song, names in tracks), strict=True)
+        first: dict[str, str] = {}  # of several tracks of one music task
+        for song, names in tracks:
+            first.setdefault(song, names)
+        titles = list(map(_titles, first.values()))
+        # psycopg makes arrays in binary with a tenth of the CPU that it needs for text.
         added = self._execute(
             """
             INSERT INTO tracks (music_task_id, names, titles)
-            SELECT music_task_id, names, titles FROM (
-                SELECT DISTINCT ON (music_task_id) * FROM unnest(?::text[], ?::text[], ?::text[])
-                WITH ORDINALITY AS given (music_task_id, names, titles, position)
-                ORDER BY music_task_id, position
-            ) AS given
+            SELECT music_task_id, names, titles
+            FROM unnest(%b::text[], %b::text[], %b::text[])
+            WITH ORDINALITY AS given (music_task_id, names, titles, position)
             WHERE NOT EXISTS (SELECT 1 FROM tracks WHERE music_task_id = given.music_task_id)
             ORDER BY position ON CONFLICT DO NOTHING RETURNING music_task_id
             """,
-            *map(list, columns),
+            *(list(first), list(first.values()), titles),
         )
         new, known = {song for (song,) in added}, list[tuple[str, str]]()
         for track in tracks:

@@ -7,7 +7,7 @@ must not know any statement, nor what a step means.
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from typing import TypeVar
 
@@ -39,6 +39,7 @@ class PostgresStore(WrittenStore):
         """
         super().__init__()
         self._url = DatabaseUrl.parse(url)
+        self._newest = self._new_database()
 
     @property
     def name(self) -> str:
@@ -64,10 +65,21 @@ class PostgresStore(WrittenStore):
             problem = unreachable(self._url, error)
         raise problem
 
+    async def open(self) -> None:
+        """Open the ledger for writing; a cancellation ends that with the attempt under way."""
+        self._newest = self._new_database()
+        await super().open()
+
+    def _new_database(self, *, of_a_run: bool = True) -> PostgresDatabase:
+        application = f"suno-cover {'run' if of_a_run else 'review'} {os.getpid()}"
+        return PostgresDatabase(self._url, application, builds_on_earlier=of_a_run)
+
     def _database(self) -> PostgresDatabase:
-        database = PostgresDatabase(self._url, f"suno-cover run {os.getpid()}")
-        database.open()
-        return database
+        self._newest.open()
+        return self._newest
+
+    async def _off_the_loop(self, act: Callable[[], None]) -> None:
+        await in_thread(act, on_cancel=self._newest.hurry)
 
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncGenerator[Snapshot, None]:
@@ -82,10 +94,9 @@ class PostgresStore(WrittenStore):
     @contextlib.asynccontextmanager
     async def share(self) -> AsyncGenerator[SharedAccess, None]:
         """Open the ledger for single steps, which are transactions of their own."""
-        application = f"suno-cover review {os.getpid()}"
-        database = PostgresDatabase(self._url, application, builds_on_earlier=False)
+        database = self._new_database(of_a_run=False)
         try:
-            await in_thread(database.open)
+            await in_thread(database.open, on_cancel=database.hurry)
             yield _Shared(database)
         finally:
             await in_thread(database.close)

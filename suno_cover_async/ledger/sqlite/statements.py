@@ -80,13 +80,20 @@ class _Transaction(Statements):
         self.change_run(run, {"ended_at": ended_at})
         self.execute("DELETE FROM temp.held")
 
+    def drop_run(self, number: int) -> bool:
+        where = "number = ? AND NOT EXISTS (SELECT 1 FROM temp.held)"
+        return self.execute(f"DELETE FROM runs WHERE {where}", (number,)).rowcount == 1  # noqa: S608 - a constant of ours
+
     def give_up_silent_runs(self, _run: int) -> None:
         """Do nothing: there are no other runs."""
 
     def give_up(self, _run: int) -> bool:
         return False
 
-    def others(self, _run: int) -> list[tuple[int, str | None, str | None]]:
+    def lock_catalog(self) -> None:
+        """Do nothing: there are no other runs."""
+
+    def others(self, _run: int) -> list[tuple[int, str, str | None, bool]]:
         return []
 
     def work_on(self, _run: int, _catalog: str) -> None:
@@ -108,7 +115,7 @@ class _Transaction(Statements):
         return self._hold(self.entries(f"{table} WHERE {where}", run, limit))
 
     def holds(self, _number: int, _run: int) -> bool:
-        return True
+        return True  # no other run takes it, and no step is repeated after another one
 
     def release(self, number: int, _run: int) -> None:
         self.execute("DELETE FROM temp.held WHERE number = ?", (number,))

@@ -15,6 +15,7 @@ from suno_cover_async import (
     Failed,
     Ledger,
     RateLimit,
+    RetryPolicy,
     Track,
     TrackState,
     cover_catalog,
@@ -284,3 +285,32 @@ async def test_a_run_that_stood_still_sends_no_submit_until_the_ledger_heard_of_
         )
         assert len(sandbox.journal.of("submit")) == 1
         assert billed(sandbox) == {song: 1}
+
+
+class AwayFor(Ledger):
+    """A ledger that was heard of last long ago, until a moment of the loop's clock."""
+
+    until = 0.0
+
+    def has_its_tracks(self) -> bool:
+        return asyncio.get_running_loop().time() > self.until
+
+
+def test_what_a_ledger_holds_back_for_long_fails_no_track_and_is_no_trouble_of_the_api(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scenario() -> None:
+        clock = asyncio.get_running_loop().time
+        async with Sandbox(QUICK, clock=clock) as sandbox:
+            songs = sandbox.add_music(20)
+            async with AwayFor(None) as ledger, client_of(sandbox, retry=RetryPolicy()) as client:
+                ledger.until = clock() + 1000
+                async with cover_catalog(client, songs, ledger=ledger) as outcomes:
+                    found = await _all(outcomes)
+
+            assert [type(one) for one in found] == [Covered] * 20
+            assert billed(sandbox) == dict.fromkeys(songs, 1)
+
+    virtual_time.run(scenario())
+
+    assert caplog.messages == []

@@ -215,6 +215,47 @@ async def test_of_four_workers_that_start_one_asks_again_for_a_song_of_a_dead_on
         assert len(submits) == 6
 
 
+async def test_the_songs_of_a_worker_whose_death_shows_late_are_taken_then(
+    url: str, tmp_path: Path
+) -> None:
+    (program,) = [one for one in PROGRAMS if "DATABASE_URL" in one]
+    program = program.replace("asyncio.sleep(60)", "asyncio.sleep(0.05)")
+    rows(url, TABLE)
+    alive = "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'covers %-%'"
+    done = "SELECT 1 FROM public.covers WHERE result IS NOT NULL"
+    async with Sandbox(MANY) as sandbox:
+        (song,) = sandbox.add_music()
+        rows(url, f"INSERT INTO public.covers VALUES ('{song}', NULL, 'covers dead')")  # noqa: S608 - an id
+        with opened(url) as dead:
+            dead.execute("SET application_name = 'covers dead'")
+            async with running(program, tmp_path, sandbox, url, workers=2):
+                await until_true(lambda: len(rows(url, alive)) == 2)
+                assert not sandbox.journal.arrivals
+                dead.close()
+                await until_true(lambda: rows(url, done))
+
+        assert [bill.music_task_id for bill in sandbox.journal.bills] == [song]
+
+
+async def test_a_worker_that_lost_its_connection_is_alive_again_and_takes_what_others_leave(
+    url: str, tmp_path: Path
+) -> None:
+    (program,) = [one for one in PROGRAMS if "DATABASE_URL" in one]
+    program = program.replace("asyncio.sleep(60)", "asyncio.sleep(0.05)")
+    rows(url, TABLE)
+    alive = "FROM pg_stat_activity WHERE application_name LIKE 'covers %-%'"
+    done = "SELECT 1 FROM public.covers WHERE result IS NOT NULL"
+    async with Sandbox(MANY) as sandbox:
+        (song,) = sandbox.add_music()
+        async with running(program, tmp_path, sandbox, url):
+            await until_true(lambda: rows(url, f"SELECT 1 {alive}"))
+            rows(url, f"SELECT pg_terminate_backend(pid, 50000) {alive}")
+            rows(url, f"INSERT INTO public.covers VALUES ('{song}', NULL, 'dead')")  # noqa: S608 - an id
+            await until_true(lambda: rows(url, done))
+
+        assert [bill.music_task_id for bill in sandbox.journal.bills] == [song]
+
+
 async def test_an_id_that_the_api_does_not_know_is_answered_for_good(
     url: str, tmp_path: Path
 ) -> None:

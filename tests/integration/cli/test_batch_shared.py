@@ -25,6 +25,7 @@ from tests.support.commands import (
     sandbox_with,
     start,
 )
+from tests.support.cut_proxy import cut_proxy
 from tests.support.database_commands import Database, make_ledger, without_password
 from tests.support.postgres import PASSWORD, Server
 from tests.support.runs import billed
@@ -188,7 +189,8 @@ async def test_sigterm_without_a_submit_on_the_wire_releases_all_at_once(
         ended = await finish(leaving)
 
         assert ended.code == ExitCode.TERMINATED
-        assert "interrupted" in ended.err
+        assert "stopped by SIGTERM" in ended.err
+        assert "interrupted" not in ended.err
         assert not database.execute("SELECT 1 FROM suno_cover.tracks WHERE holder IS NOT NULL")
         assert not database.execute("SELECT 1 FROM suno_cover.runs WHERE released_at IS NULL")
 
@@ -337,18 +339,41 @@ async def test_a_server_that_restarts_is_one_line_and_one_when_it_is_back(
             working = await start(*command, cwd=tmp_path)  # the limit is in the database too
             await has_billed(sandbox, 2)
             await asyncio.to_thread(own_postgres.stop)
-            gone = await line_with(working.stderr, "the database does not answer")
+            gone = await line_with(working.stderr, "does not answer")
             await asyncio.to_thread(own_postgres.start)
             back = await line_with(working.stderr, "the database answers again")
             sandbox.scenario = QUICK
 
             ended = await finish(working)
 
-        assert gone.strip().endswith("WARNING the database does not answer; trying again for 60 s")
-        assert len(gone.strip()) < 80
+        _, _, words = gone.strip().partition(" WARNING ")
+        assert words.startswith(f"the database {database.url} does not answer (")
+        assert words.endswith("); check the server; trying again for 60 s")
+        typical = words.replace(database.url, "postgresql://cover@db.example.com/covers")
+        assert len(f"12:00:00 WARNING {typical}") <= 160  # two lines of a narrow terminal
         assert back.strip().endswith("WARNING the database answers again")
         assert "the database" not in ended.err
         assert ended.code == ExitCode.DONE
+
+
+async def test_ctrl_c_while_a_batch_waits_for_the_server_to_open_its_ledger_ends_it(
+    database: Database, postgres_server: Server, tmp_path: Path
+) -> None:
+    async with sandbox_with(QUICK) as sandbox:
+        catalog(tmp_path, sandbox.add_music(2))
+        with cut_proxy(postgres_server.port) as proxy:
+            through = database.url.replace(f":{postgres_server.port}/", f":{proxy.port}/")
+            proxy.cut_at(b"DELETE FROM commits", "between and refuse")
+            away = Database(postgres_server, through)
+            opening = await start(*shared(sandbox, away), cwd=tmp_path)
+            await line_with(opening.stderr, "trying again for 60 s")
+
+            opening.send_signal(signal.SIGINT)
+            ended = await finish(opening)
+
+        assert ended.code == ExitCode.INTERRUPTED
+        assert "answers again" not in ended.err
+        assert not sandbox.journal.arrivals
 
 
 async def test_a_run_that_is_released_stops_and_says_so_and_another_finishes(

@@ -45,6 +45,7 @@ async def covered(url: str, folder: Path) -> None:
         [entry] = await ledger.claim([TrackState.WAITING], 9)
         await ledger.submitted(entry, CoverTask(cover_task_id="c1", music_task_id="a"))
         await ledger.covered(entry, details())
+        await ledger.claim_unsaved(1)
         await ledger.saved(entry, files)
     async with Ledger(url).choices() as choices:
         await choices.choose(entry.number, Decision.IMAGE, 1, revision=0, by="Ann")
@@ -94,6 +95,18 @@ async def test_what_is_no_url_is_refused_in_one_sentence_and_not_repeated(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("url", ["postgresq://me:s3cret@h/songs", "mysql://a:s3cret@b"])
+async def test_a_mistyped_url_is_not_taken_for_a_file(url: str, run: Run, tmp_path: Path) -> None:
+    catalog(tmp_path, ["a"])
+    shown = await run("ledger", "show", url)
+    ran = await run("batch", "catalog.csv", "--ledger", url)
+
+    for ended in (shown, ran):
+        assert ended.code == ExitCode.USAGE
+        assert "not a URL of PostgreSQL (postgresql://user@host/database), and no path" in ended.err
+        assert "s3cret" not in ended.out + ended.err
+
+
 COMMANDS = [
     "ledger show",
     "ledger export --format csv",
@@ -124,6 +137,7 @@ async def test_a_server_that_is_not_there_is_one_sentence(
 
     assert ended.code == ExitCode.FAILED
     assert ended.err.startswith(f"Error: the ledger {WITHOUT_AN_ANSWER} cannot be used (")
+    assert "Connection refused. Is the server running" in ended.err
     assert len(ended.err.splitlines()) == 1
 
 
@@ -189,7 +203,8 @@ async def test_init_makes_the_tables_once_and_writes_what_a_role_needs(
         == second.lines
         == [
             'GRANT USAGE ON SCHEMA "suno_cover" TO ROLE;',
-            'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "suno_cover" TO ROLE;',
+            "GRANT SELECT, INSERT, UPDATE, DELETE",
+            'ON ALL TABLES IN SCHEMA "suno_cover" TO ROLE;',
         ]
     )
     assert '"label_a"' in other.lines[0]
@@ -219,8 +234,7 @@ async def test_a_role_with_no_more_rights_than_init_writes_runs_a_batch_and_all_
     url = without_password(postgres_server.url(database.name, role=role))
     try:
         granted = await run("ledger", "init", database.url)
-        for statement in granted.lines:
-            database.execute(statement.replace("ROLE", role))
+        database.execute("\n".join(granted.lines).replace("ROLE", role))
         songs = sandbox.add_music(2)
         catalog(tmp_path, songs)
 

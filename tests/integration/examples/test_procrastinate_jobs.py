@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from suno_cover_async.sandbox import Sandbox, Scenario
-from tests.support.job_engines import Engine, engine_of
+from tests.support.job_engines import Engine, engine_of, printed_commands
 from tests.support.waiting import until
 
 PROCRASTINATE = ("-m", "procrastinate", "--app=procrastinate_jobs.app")
@@ -29,7 +29,8 @@ async def prepared(folder: Path, url: str, sandbox: Sandbox) -> Engine:
     engine = await engine_of("procrastinate_jobs.py", folder, url, sandbox)
     program = (folder / "procrastinate_jobs.py").read_text()
     (folder / "procrastinate_jobs.py").write_text(program.replace(SLOW, f"{SLOW}, {OFTEN}"))
-    await engine.run(*PROCRASTINATE, "schema", "--apply")
+    ((_, *as_printed),) = printed_commands("procrastinate_jobs.py", "python -m procrastinate ")
+    await engine.run(*as_printed)
     return engine
 
 

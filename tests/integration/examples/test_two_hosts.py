@@ -28,7 +28,7 @@ from tests.support.runs import billed
 
 PAGE = (ROOT / "docs" / "several-processes.md").read_text()
 COMMANDS = [
-    line
+    line.removesuffix(" |")
     for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
     for line in block.splitlines()
     if line.startswith("suno-cover ")
@@ -98,8 +98,7 @@ async def test_the_pages_commands_cover_one_catalog_on_two_hosts_of_which_one_is
         a, b = hosts.home("a", songs), hosts.home("b", songs)
 
         made = await hosts.run("ledger init", a, sandbox)
-        for grant in made.lines:
-            hosts.database.execute(grant.replace("ROLE", hosts.role))
+        hosts.database.execute("\n".join(made.lines).replace("ROLE", hosts.role))
         doomed = await hosts.started("batch", a, sandbox, "--poll", "3")
         await hosts.database.until(
             "SELECT 1 FROM suno_cover.tracks WHERE state = 'submitted' HAVING count(*) = 3"
@@ -154,3 +153,6 @@ def test_the_page_has_these_commands_and_its_line_for_the_password() -> None:
 
     assert [" ".join(one.split()[1:3]) for one in COMMANDS] == words
     assert f"\n{PASSWORD_LINE}\n" in PAGE
+    init = re.search(r"ledger init (\S+) \|\s+sed s/ROLE/me/ \| psql (\S+)\n", PAGE)
+    assert init is not None
+    assert init[1] == init[2]

@@ -1,6 +1,7 @@
 """Processes with one limit in a database: its server and its connections fail meanwhile."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -152,8 +153,41 @@ def test_a_limit_is_made_without_its_server_and_after_a_minute_callers_are_told(
     virtual_time.run(work())
 
     (warning,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert "the database does not answer; trying again for 60 s" in warning.getMessage()
+    assert warning.getMessage() == (
+        "the database postgresql://user@127.0.0.1:1/none does not answer (Connection refused); "
+        "check the server; trying again for 60 s"
+    )
     assert PASSWORD not in caplog.text
+
+
+async def test_an_outage_that_nobody_waits_for_any_more_is_over() -> None:
+    limit = SharedRateLimiter("postgresql://user@127.0.0.1:1/none")
+    for _ in range(2):
+        caller = asyncio.create_task(limit.acquire())
+        await until(lambda: limit.trouble, every=0.01)
+        assert limit.trouble == "the database does not answer"
+        caller.cancel()
+        await asyncio.gather(caller, return_exceptions=True)
+        assert limit.trouble is None
+
+
+def test_each_outage_is_waited_out_for_a_minute_of_its_own() -> None:
+    async def work() -> list[float]:
+        clock = asyncio.get_running_loop().time
+        limit = SharedRateLimiter("postgresql://user@127.0.0.1:1/none")
+        took: list[float] = []
+        for seconds in (50.0, 90.0):
+            began = clock()
+            with contextlib.suppress(TimeoutError, ClientUsageError):
+                async with asyncio.timeout(seconds):
+                    await limit.acquire()
+            took.append(clock() - began)
+            await asyncio.sleep(1000)
+        return took
+
+    waited, told = virtual_time.run(work())
+    assert waited == pytest.approx(50, abs=1)
+    assert told == pytest.approx(60, abs=2)
 
 
 async def test_where_the_tables_are_missing_callers_are_told_at_once(database_url: str) -> None:
@@ -178,7 +212,7 @@ async def test_steps_that_fail_for_a_while_are_logged_without_the_password_and_j
         limit.release(permit, answered=True)
         await until(lambda: "a step on the shared limit failed" in caplog.text, every=0.01)
         waiting = asyncio.create_task(limit.acquire())
-        await until(lambda: "does not answer; trying again for 60 s" in caplog.text, every=0.01)
+        await until(lambda: "check the server; trying again for 60 s" in caplog.text, every=0.01)
         proxy.accept()
         await waiting
     assert PASSWORD not in caplog.text

@@ -16,6 +16,7 @@ from suno_cover_async.postgres.failures import is_conflict, is_passing
 from suno_cover_async.postgres.url import DatabaseUrl
 from tests.support.canary import Search
 from tests.support.cut_proxy import cut_proxy
+from tests.support.database_commands import without_password
 from tests.support.postgres import PASSWORD, Server
 
 
@@ -213,6 +214,19 @@ def test_a_refusal_says_why_and_shows_no_password(
     search.error("refused", refused.value)
     assert search.hits == {}
     assert "\n" not in str(refused.value)
+
+
+def test_a_password_that_is_nowhere_is_said_with_the_places_for_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    monkeypatch.setenv("PGPASSFILE", str(tmp_path / "none"))
+
+    with pytest.raises(psycopg.Error) as refused:
+        connect(DatabaseUrl.parse(without_password(database_url)), "test")
+
+    assert "no password supplied" in str(refused.value)
+    assert str(refused.value).endswith("; put the password into ~/.pgpass or PGPASSWORD")
 
 
 def test_a_url_that_the_driver_cannot_use_is_no_reason_to_wait(database_url: str) -> None:

@@ -60,7 +60,7 @@ class Shared(Ledger):
 
     def others_at_work(self) -> "asyncio.Future[Others]":
         found: asyncio.Future[Others] = asyncio.get_running_loop().create_future()
-        found.set_result(Others(runs=2, submitting=1))
+        found.set_result(Others(hosts=("here", "there"), submitting=1))
         return found
 
 

@@ -23,6 +23,16 @@ def test_anything_else_is_a_file(given: str) -> None:
     assert not is_database(None)
 
 
+@pytest.mark.parametrize("given", ["postgresq://me:s3cret@h/d", "mysql://a/b", "sqlite:///a.db"])
+def test_another_url_is_no_path_and_is_not_repeated(given: str) -> None:
+    with pytest.raises(click.BadParameter) as refused:
+        LEDGER.convert(given, None, None)
+
+    assert refused.value.message == (
+        "not a URL of PostgreSQL (postgresql://user@host/database), and no path"
+    )
+
+
 def test_a_folder_is_no_ledger(tmp_path: Path) -> None:
     with pytest.raises(click.BadParameter, match="is a directory"):
         LEDGER.convert(str(tmp_path), None, None)

@@ -30,7 +30,8 @@ async def test_a_cancelled_caller_ends_after_its_thread(times: int) -> None:
         go_on.wait()
         ended.set()
 
-    caller = asyncio.create_task(in_thread(act))
+    cancelled: list[int] = []
+    caller = asyncio.create_task(in_thread(act, on_cancel=lambda: cancelled.append(1)))
     while not began.is_set():  # noqa: ASYNC110 - a thread's event, not a task's
         await asyncio.sleep(0)
     for _ in range(times):
@@ -42,6 +43,7 @@ async def test_a_cancelled_caller_ends_after_its_thread(times: int) -> None:
         await caller
 
     assert ended.is_set()
+    assert len(cancelled) == times
 
 
 def test_a_directory_that_cannot_be_synced_is_no_error(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from suno_cover_async.common.text import is_seen, printable, trimmed
+from suno_cover_async.common.text import in_one_line, is_seen, printable, trimmed
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,25 @@ def test_what_is_not_visible_becomes_a_question_mark(text: str, shown: str) -> N
 def test_a_text_is_cut_at_300_characters_or_where_it_is_told() -> None:
     assert printable("x" * 301) == "x" * 300
     assert printable("abcdef", longest=3) == "abc"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "Connection refused\n\tIs the server running?",
+            "Connection refused. Is the server running?",
+        ),
+        ('no table "x"\nLINE 1: SELECT\n  ^\n', 'no table "x". LINE 1: SELECT ^'),
+        ("it failed.\nAgain", "it failed. Again"),
+        ("failures were:\n- host: a\n- host: b", "failures were: - host: a - host: b"),
+        ("a\n\tb  c\n", "a b c"),
+        ("a\n\nB", "a. B"),
+        ("A B\t C", "A B C"),
+    ],
+)
+def test_lines_become_one_with_a_full_stop_between_sentences(text: str, line: str) -> None:
+    assert in_one_line(text) == line
 
 
 def test_a_space_is_seen_and_a_line_end_is_not() -> None:

@@ -24,7 +24,7 @@ def test_a_path_is_a_files_and_a_url_a_databases_which_is_not_reached_yet(tmp_pa
 
 def test_any_other_url_is_refused_in_plain_words() -> None:
     for url in ("redis://db", "file:///limit.db", "postgresqlx://db"):
-        with pytest.raises(ValueError, match="the path of a file, or a URL such as postgresql://"):
+        with pytest.raises(ValueError, match=r"not a URL of PostgreSQL .*, and no path"):
             permits_at(url, LIMIT, 3.0, time.monotonic)
 
 

@@ -98,11 +98,12 @@ async def test_a_submit_that_was_withdrawn_is_never_sent() -> None:
 async def test_a_submit_that_must_not_be_sent_at_the_last_moment_is_not_sent_and_may_be_again() -> (
     None
 ):
-    body = SubmitBody(b'{"taskId":"song"}', lambda: False)
+    body = SubmitBody(b'{"taskId":"song"}', lambda: "not now")
     async with peer(answer(b"{}")) as host:
         error = await sent(host, "/submit", body)
 
-        assert isinstance(error, TransportError)
+        assert isinstance(error, ClientUsageError)
+        assert (str(error), error.retryable) == ("not now", True)
         assert not body.sent
         assert all(b"song" not in request for request in host.received)
 

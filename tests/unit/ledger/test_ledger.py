@@ -299,6 +299,14 @@ def test_a_ledger_is_shown_by_its_path_or_by_its_url_without_the_password() -> N
     assert repr(Ledger("postgresql://me:secret@db.example/songs")) == shown
 
 
+@pytest.mark.parametrize("url", ["postgresq://me:s3cret@db.example/songs", "mysql://a:s3cret@b/c"])
+def test_a_url_of_something_else_is_refused_and_not_repeated(url: str) -> None:
+    for made in (Ledger, Ledger.copy_of):
+        with pytest.raises(ValueError, match="not a URL of PostgreSQL") as refused:
+            made(url)
+        assert "s3cret" not in str(refused.value)
+
+
 @ALONE
 async def test_one_catalog_uses_a_ledger_at_a_time(ledger: Ledger) -> None:
     async with ledger.lease(ACCOUNT):

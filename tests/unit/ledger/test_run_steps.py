@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from suno_cover_async.errors import CoverFailedError, LedgerError, ServerError
 from suno_cover_async.ledger import run_steps, steps
-from suno_cover_async.ledger.entry import LedgerEntry, TrackState, read_entry
+from suno_cover_async.ledger.entry import LedgerEntry, TrackState, read_entry, write_columns
 from suno_cover_async.ledger.run_steps import Begun, HeldBy, Intake
 from suno_cover_async.ledger.store import Transaction, Work
 from suno_cover_async.models import CoverDetails, CoverStatus, Track
@@ -31,8 +31,13 @@ def take_in(there: Transaction, many: int) -> None:
 
 
 def cover(there: Transaction, number: int, age: int = 0) -> None:
-    """Record a cover that was finished some days before noon."""
-    steps.covered(number, 1, details(completed_at=NOON - timedelta(days=age)))(there)
+    """Write a cover that was finished some days before noon, and that nobody works on."""
+    finished = details(completed_at=NOON - timedelta(days=age))
+    columns = write_columns(
+        state=TrackState.COVERED, images=finished.images, completed_at=finished.completed_at
+    )
+    there.change(number, columns)
+    there.release(number, 1)
 
 
 def numbers(found: list[LedgerEntry]) -> list[int]:

@@ -1,7 +1,7 @@
 """The rules of runs that share a ledger: who is fenced off, who adds a catalog, who is refused."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,18 +65,20 @@ class AtOnce:
 
     def __init__(self, there: SeveralRuns) -> None:
         self.name = LEDGER
+        self.kept = False
         self._there = there
 
     def do(self, work: Work[Any], *, keep: bool = False) -> "asyncio.Future[Any]":
+        self.kept = keep
         future = asyncio.get_running_loop().create_future()
         try:
-            future.set_result((work(self._there), keep))
+            future.set_result(work(self._there))
         except LedgerError as error:
             future.set_exception(error)
         return future
 
 
-Act = Callable[[Recorder, LedgerEntry], "asyncio.Future[Any]"]
+Act = Callable[[Recorder, LedgerEntry], Awaitable[Any]]
 CHANGES: dict[str, Act] = {
     "begin intake": lambda run, _: run.begin_intake("fingerprint"),
     "follow": lambda run, _: run.follow(),
@@ -100,9 +102,9 @@ FACTS: dict[str, Act] = {
 }
 
 
-def recorder(there: SeveralRuns, run: int) -> Recorder:
-    store: Any = AtOnce(there)
-    recorder = Recorder(store)
+def recorder(there: SeveralRuns, run: int, store: Any = None) -> Recorder:
+    at_once: Any = store or AtOnce(there)
+    recorder = Recorder(at_once)
     recorder._run = run
     return recorder
 
@@ -138,9 +140,10 @@ async def test_facts_are_written_later_if_they_cannot_be_now_and_nothing_else_is
 ) -> None:
     there.give_up(2)
     (entry, *_) = run_steps.claim([WAITING], 1, 9)(there)
-    _, keep = await (CHANGES | FACTS)[name](recorder(there, 1), entry)
+    store = AtOnce(there)
+    await (CHANGES | FACTS)[name](recorder(there, 1, store), entry)
 
-    assert keep is (name in FACTS)
+    assert store.kept is (name in FACTS)
 
 
 def test_a_claim_takes_what_silent_runs_held(there: SeveralRuns) -> None:
@@ -175,6 +178,65 @@ def test_a_run_takes_no_submit_of_another_run_off_the_count(there: SeveralRuns) 
     assert read_entry(there.entries("FROM tracks LEFT JOIN choices USING (number)")[0]).state is (
         TrackState.SUBMITTING
     )
+
+
+FINISHES: dict[str, Callable[[LedgerEntry], Work[object]]] = {
+    "covered": lambda entry: steps.covered(entry.number, 1, details()),
+    "saved": lambda entry: steps.saved(entry, 1, [Path("cover.png")]),
+    "ended": lambda entry: steps.ended(entry.number, 1, TrackState.FAILED, FAILED),
+}
+
+
+@pytest.mark.parametrize("name", FINISHES)
+def test_a_run_finishes_no_track_that_it_holds_no_more(there: SeveralRuns, name: str) -> None:
+    (entry, *_) = run_steps.claim([WAITING], 1, 9)(there)
+    finish = FINISHES[name](entry)
+    there.release(1, 1)
+    before = contents(there)
+    finish(there)  # nobody holds it
+    assert contents(there) == before
+    assert claim(there, 2) == [1]
+    before = contents(there)
+    finish(there)  # another run holds it
+    assert contents(there) == before
+    assert there.holder[1] == 2
+
+
+class Unanswered(AtOnce):
+    """A store that loses each answer, whether or not the commit took effect."""
+
+    def do(self, work: Work[Any], *, keep: bool = False) -> "asyncio.Future[Any]":
+        super().do(work, keep=keep)
+        future = asyncio.get_running_loop().create_future()
+        future.set_exception(LedgerError("no answer"))
+        return future
+
+
+MAY_WORK = ["claim", "claim unsaved", "take in", "forget waiting", "retry failed"]
+
+
+@pytest.mark.parametrize("name", MAY_WORK)
+async def test_a_run_that_may_have_worked_is_not_forgotten(there: SeveralRuns, name: str) -> None:
+    run = recorder(there, 1, Unanswered(there))
+    (entry,) = run_steps.claim([WAITING], 2, 1)(there)
+    with pytest.raises(LedgerError, match="no answer"):
+        await CHANGES[name](run, entry)
+    await asyncio.sleep(0)
+    there.execute("DELETE FROM temp.held")  # that it holds a track is not the only reason
+    with pytest.raises(LedgerError, match="no answer"):
+        await run.end_run()
+
+    assert [row["number"] for row in there.runs(9)] == [2, 1]
+
+
+async def test_a_run_that_was_refused_is_forgotten(there: SeveralRuns) -> None:
+    run_steps.begin_intake(2, "fingerprint", LEDGER)(there)
+    run = recorder(there, 1)
+    with pytest.raises(LedgerError, match="is at work"):
+        await run.retry_failed()
+    await run.end_run()
+
+    assert [row["number"] for row in there.runs(9)] == [2]
 
 
 def test_one_run_adds_a_catalog_and_the_others_wait_for_it(there: SeveralRuns) -> None:
@@ -245,10 +307,10 @@ def test_what_failed_is_not_begun_anew_while_others_are_at_work(there: SeveralRu
     before = contents(there)
 
     with pytest.raises(LedgerError, match=r"run 1 on host-1 is at work.*leave --retry-failed out"):
-        steps.retry_failed(2)(there)
+        run_steps.retry_failed(2)(there)
     assert contents(there) == before
     run_steps.end_run(1)(there)
-    steps.retry_failed(2)(there)
+    run_steps.retry_failed(2)(there)
 
     assert read_entry(there.page([], 0, 1)[0]).state is WAITING
 
@@ -258,6 +320,6 @@ def test_a_run_that_is_silent_keeps_nobody_from_beginning_anew(there: SeveralRun
     run_steps.follow(1, LEDGER)(there)
     there.silent.add(1)
 
-    steps.retry_failed(2)(there)
+    run_steps.retry_failed(2)(there)
 
     assert read_entry(there.page([], 0, 1)[0]).state is WAITING

@@ -16,6 +16,7 @@ from suno_cover_async.ledger.store import Transaction
 from suno_cover_async.models import CoverTask, Track
 from tests.support.ledger_steps import (
     COVERED,
+    DOWNLOADING,
     FAILED,
     FILES,
     NOON,
@@ -40,6 +41,7 @@ async def submits(ledger: Ledger) -> int:
 
 async def test_a_step_changes_its_own_entry_only(ledger: Ledger) -> None:
     await ledger.take_in([Track(f"m{n}") for n in range(3)])
+    await ledger.claim([TrackState.WAITING], 9)
     _, second, _ = await entries(ledger)
     for step in SAVED:
         await step(ledger, second)
@@ -160,7 +162,14 @@ async def test_another_catalog_drops_only_what_nothing_was_sent_for(path: Path) 
 ENDS: dict[str, tuple[list[Step], TrackState, Exception, bool, TrackState, CoverTask | None]] = {
     "no task": ([], TrackState.FAILED, ServerError("x"), True, TrackState.WAITING, None),
     "failed": (SUBMITTED, TrackState.FAILED, FAILED, True, TrackState.SUBMITTING, TASK),
-    "gone": (COVERED, TrackState.FAILED, CoverExpiredError("x"), True, TrackState.SUBMITTED, TASK),
+    "gone": (
+        DOWNLOADING,
+        TrackState.FAILED,
+        CoverExpiredError("x"),
+        True,
+        TrackState.SUBMITTED,
+        TASK,
+    ),
     "lost": (SUBMITTED, TrackState.ATTENTION, ServerError("x"), True, TrackState.SUBMITTED, TASK),
     "odd": (SUBMITTED, TrackState.ATTENTION, ServerError("x"), False, TrackState.SUBMITTING, None),
 }
@@ -317,7 +326,7 @@ def test_what_failed_starts_again_however_much_it_is(there: Transaction) -> None
     for number in range(1, many + 1):
         there.change(number, {"state": "failed", "error": "ServerError"})
 
-    steps.retry_failed(run=1)(there)
+    steps.begin_anew(there)
 
     assert steps.count(there)[TrackState.WAITING] == many
 
@@ -334,8 +343,11 @@ def test_columns_that_are_nested_too_deeply_are_refused_at_once() -> None:
 def test_images_that_are_put_off_are_read_as_the_others(there: Transaction) -> None:
     """Whoever only reads is told of them; which run may take them, `test_run_steps.py` tests."""
     steps.take_in([Track("m1"), Track("m2")])(there)
+    run = run_steps.begin_run(ACCOUNT, "covers.db")(there).number
+    run_steps.claim([TrackState.WAITING], run, 9)(there)
     for number in (1, 2):
-        steps.covered(number, 1, details(completed_at=NOON + timedelta(days=number)))(there)
+        finished = details(completed_at=NOON + timedelta(days=number))
+        steps.covered(number, run, finished)(there)
 
     steps.put_off(1, 7)(there)
 

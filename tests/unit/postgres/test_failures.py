@@ -3,7 +3,14 @@
 import pytest
 from psycopg import InterfaceError, OperationalError, ProgrammingError, errors
 
-from suno_cover_async.postgres.failures import is_conflict, is_passing, reason_of
+from suno_cover_async.postgres.failures import (
+    in_short,
+    is_conflict,
+    is_passing,
+    passing_problem,
+    reason_of,
+)
+from suno_cover_async.postgres.url import DatabaseUrl
 
 CONFLICTS = [errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable]
 PASSING = [
@@ -45,3 +52,45 @@ def test_what_would_fail_again_is_given_up(kind: type[Exception]) -> None:
 )
 def test_a_reason_is_one_line_and_never_empty(text: str, reason: str) -> None:
     assert reason_of(OperationalError(text)) == reason
+
+
+REFUSED = (
+    'connection failed: connection to server at "127.0.0.1", port 1 failed: Connection refused\n\t'
+    "Is the server running on that host and accepting TCP/IP connections?\n"
+)
+URL = DatabaseUrl.parse("postgresql://me:secret@db/covers")
+
+
+@pytest.mark.parametrize(
+    ("error", "told", "short"),
+    [
+        (
+            OperationalError(REFUSED + "Multiple connection attempts failed. All failures were: -"),
+            "does not answer (Connection refused); check the server",
+            "the database does not answer",
+        ),
+        (
+            OperationalError(
+                'connection to server at "::1", port 5432 failed: FATAL:  password authentication '
+                'failed for user "me"'
+            ),
+            'does not answer (password authentication failed for user "me"); check the password',
+            "the database does not answer",
+        ),
+        (
+            errors.AdminShutdown("terminating connection due to secret administrator's command"),
+            "does not answer (terminating connection due to ***...); check the server",
+            "the database does not answer",
+        ),
+        (
+            errors.DiskFull("could not extend file"),
+            "cannot work (could not extend file); check the server",
+            "the database cannot work (could not extend file)",
+        ),
+    ],
+)
+def test_what_hinders_a_database_is_told_with_its_url_the_reason_and_what_to_check(
+    error: Exception, told: str, short: str
+) -> None:
+    assert passing_problem(URL, error) == f"the database postgresql://me@db/covers {told}"
+    assert in_short(error) == short

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
-from suno_cover_async.postgres.url import DatabaseUrl, is_postgres_url
+from suno_cover_async.postgres.url import DatabaseUrl, is_postgres_url, names_database
 from tests.support.canary import Search
 from tests.support.postgres import PASSWORD
 
@@ -159,6 +160,17 @@ def test_what_is_no_url_is_refused_with_what_one_is_and_is_not_repeated(url: str
 )
 def test_a_url_is_told_from_the_path_of_a_file(value: object, whether: bool) -> None:
     assert is_postgres_url(value) is whether
+
+
+@pytest.mark.parametrize("url", ["postgresq://u:secret@h/d", "mysql://u:secret@h/d", "://secret"])
+def test_another_url_is_neither_a_database_nor_a_path_and_is_not_repeated(url: str) -> None:
+    with pytest.raises(ValueError, match="not a URL of PostgreSQL") as refused:
+        names_database(url)
+
+    assert "postgresql://user@host/database), and no path" in str(refused.value)
+    assert "secret" not in str(refused.value)
+    assert names_database(WITH_PASSWORD)
+    assert not any(names_database(path) for path in ("covers.db", "c:/x", Path("a://b"), None))
 
 
 def assert_hidden(error: BaseException) -> None:

@@ -9,6 +9,7 @@ import attrs
 import pytest
 
 from suno_cover_async import (
+    ClientUsageError,
     InvalidRequestError,
     RateLimitError,
     RetryPolicy,
@@ -176,6 +177,19 @@ def test_an_outage_in_which_others_wait_is_waited_out_without_a_time_limit() -> 
             return await asyncio.gather(*calls)
 
     assert run(scenario()) == ["done", "done"]
+
+
+def test_what_the_callers_guard_holds_back_is_repeated_until_it_is_not_and_opens_no_breaker() -> (
+    None
+):
+    held_back = failed(ClientUsageError("not now", retryable=True))
+    breaker = CircuitBreaker()
+
+    outcome, at = attempts(lambda number: "done" if number == 100 else held_back, PATIENT, breaker)
+
+    assert outcome == "done"
+    assert breaker.times_opened == 0
+    assert 60 * 10 < at[-1] < 100 * 20
 
 
 def test_a_call_that_probes_alone_ends_after_50_probes() -> None:

@@ -1,6 +1,7 @@
 """Runs that share the tables: who holds which track, who is given up, and what nobody may do."""
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from platform import node
 
@@ -11,17 +12,12 @@ from suno_cover_async.ledger import run_steps, steps
 from suno_cover_async.ledger.entry import TrackState, read_holder
 from suno_cover_async.ledger.postgres.statements import transaction
 from suno_cover_async.ledger.run_steps import HeldBy
-from suno_cover_async.ledger.store import Transaction
+from suno_cover_async.ledger.store import Transaction, Work
 from suno_cover_async.models import Track
-from tests.support.ledger_steps import TASK, details
+from tests.support.ledger_steps import TASK
 from tests.support.shared_ledgers import OTHERS, OURS, Session, at_the_same_time, until_it_waits
 
 WAITING, SUBMITTING, FAILED = TrackState.WAITING, TrackState.SUBMITTING, TrackState.FAILED
-
-
-def cover(session: Session, *numbers: int) -> None:
-    for number in numbers:
-        session.do(steps.covered(number, 0, details()))
 
 
 # Claims
@@ -44,7 +40,7 @@ def test_two_transactions_that_claim_at_once_get_different_tracks_and_neither_wa
 
 def test_covers_are_claimed_by_two_at_once_the_oldest_first(one: Session, two: Session) -> None:
     one.fill(4)
-    cover(one, 1, 2, 3, 4)
+    one.cover(1, 2, 3, 4)
     one.execute("UPDATE tracks SET completed_at = 10 - number")
     first, second = one.begin(), two.begin()
     with one.transaction() as there, two.transaction() as other:
@@ -443,6 +439,38 @@ def test_a_run_that_was_given_up_and_ends_takes_nothing_from_others(one: Session
     assert one.run(first)["released_at"] == released_at
 
 
+@pytest.mark.parametrize("ends", [run_steps.end_run, run_steps.forget_run])
+def test_a_claim_that_commits_while_its_run_ends_leaves_no_track_that_nobody_gets(
+    one: Session, two: Session, watcher: Session, ends: Callable[[int], Work[None]]
+) -> None:
+    """As a claim whose COMMIT is on its way after the connection to its run was lost."""
+    one.fill(3)
+    run = one.begin()
+    one.execute("BEGIN")
+    HeldBy(run, run_steps.claim([WAITING], run, 3))(one.there)
+    with at_the_same_time(lambda: two.do(ends(run))) as answer:
+        until_it_waits(watcher, two)
+        one.execute("COMMIT")
+
+    assert answer == [None]
+    assert one.run(run)["released_at"] is not None
+    assert {track["holder"] for track in one.contents("tracks")["tracks"]} == {None}
+
+
+def test_a_run_that_holds_a_submit_is_not_forgotten(one: Session) -> None:
+    one.fill(1)
+    run, idle = one.begin(), one.begin()
+    one.claim(run)
+    one.do(HeldBy(run, steps.submitting(1, run)))
+
+    one.do(run_steps.forget_run(run))
+    one.do(run_steps.forget_run(idle))
+
+    assert one.track()["holder"] == run
+    assert [row["number"] for row in one.there.runs(9)] == [run]
+    assert one.run(run)["ended_at"] is not None
+
+
 # Who else is at work
 
 
@@ -458,6 +486,35 @@ def test_tracks_that_no_run_at_work_holds_come_free_for_a_run_without_other_work
 
     assert one.claim(ours) == [1]
     assert not one.there.others_hold(["waiting"], ours)
+
+
+def test_tracks_that_no_run_at_work_holds_come_free_as_a_run_begins(one: Session) -> None:
+    one.fill(1)
+    one.hold(1, 99)
+
+    assert one.claim(one.begin()) == [1]
+
+
+def test_tracks_that_no_run_at_work_holds_come_free_as_a_silent_run_is_given_up(
+    one: Session,
+) -> None:
+    one.fill(2)
+    dead, alive = one.begin(), one.begin()
+    one.claim(dead, 1)
+    one.hold(2, 99)
+    assert one.claim(alive) == []
+    one.silence(dead)
+
+    assert one.claim(alive) == [1, 2]
+
+
+def test_a_run_begins_without_the_places_of_the_runs_before(one: Session) -> None:
+    one.fill(1)
+    one.claim(one.begin())
+    assert one.places
+    one.begin()
+
+    assert one.places == {}
 
 
 def test_a_run_that_has_just_begun_leaves_those_that_were_cut_off_half_of_the_time_to_return(
@@ -520,9 +577,9 @@ def test_others_are_those_at_work_with_what_they_work_on(one: Session) -> None:
     one.there.give_up(third)
     end(one, fourth)
 
-    found = one.there.others(first)
-    assert [(number, catalog) for number, _, catalog in found] == [(second, "catalog")]
-    assert found[0][1]
+    assert one.there.others(first) == [(second, node(), "catalog", False)]
+    one.silence(second)
+    assert one.there.others(first) == [(second, node(), "catalog", True)]
 
 
 def test_two_runs_that_begin_an_intake_at_once_do_it_one_after_the_other(

@@ -12,15 +12,9 @@ from suno_cover_async.ledger.sqlite.private import open_privately
 from suno_cover_async.ledger.sqlite.statements import transaction as sqlite_transaction
 from suno_cover_async.ledger.store import Work
 from suno_cover_async.models import Track
-from tests.support.ledger_steps import details
 from tests.support.shared_ledgers import Session, at_the_same_time, until_it_waits
 
 WAITING, SUBMITTING, FAILED = TrackState.WAITING, TrackState.SUBMITTING, TrackState.FAILED
-
-
-def cover(session: Session, *numbers: int) -> None:
-    for number in numbers:
-        session.do(steps.covered(number, 0, details()))
 
 
 ODD = {
@@ -50,6 +44,7 @@ def test_odd_titles_and_columns_are_kept_and_found(one: Session, name: str) -> N
 @pytest.mark.parametrize("name", ODD)
 def test_odd_reasons_are_kept_but_for_what_no_text_there_can_hold(one: Session, name: str) -> None:
     one.fill(1)
+    one.hold(1)
     one.do(steps.ended(1, 0, FAILED, ValueError(ODD[name])))
     (entry,) = one.do(steps.page([], 0, 9))
 
@@ -142,7 +137,8 @@ def test_a_cover_that_gets_a_title_while_it_is_saved_is_not_saved_yet(
     one: Session, two: Session, watcher: Session
 ) -> None:
     one.fill(1)
-    cover(one, 1)
+    one.cover(1)
+    one.hold(1)
     (row,) = one.there.unsaved(9)
     one.execute("BEGIN")
     steps.take_in([Track("m1", title="Other")])(one.there)

@@ -2,10 +2,12 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from platform import node
 from typing import Any
 from urllib.parse import urlsplit
 
+import attrs
 import pytest
 
 from suno_cover_async.batch.runner import cover_catalog
@@ -13,6 +15,7 @@ from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger import run_steps, steps
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState
 from suno_cover_async.ledger.ledger import Ledger
+from suno_cover_async.ledger.postgres.database import PostgresDatabase
 from suno_cover_async.ledger.postgres.store import PostgresStore
 from suno_cover_async.ledger.reader import LedgerReader
 from suno_cover_async.ledger.recorder import Recorder
@@ -28,7 +31,7 @@ from tests.support.shared_ledgers import OTHERS, OURS, Session
 from tests.support.waiting import until
 
 WAITING, SUBMITTING = TrackState.WAITING, TrackState.SUBMITTING
-Step = Callable[[Ledger, LedgerEntry], "asyncio.Future[Any]"]
+Step = Callable[[Ledger, LedgerEntry], Awaitable[Any]]
 
 FENCED: dict[str, Step] = {
     "begin_intake": lambda ledger, _: ledger.begin_intake("another"),
@@ -224,11 +227,90 @@ async def test_a_run_that_was_refused_is_no_run(ledger: Ledger, one: Session) ->
     assert [run.number for run in await ledger.runs()] == [other]
 
 
+ALONE: dict[str, Callable[[Ledger], Awaitable[Any]]] = {
+    "another catalog": lambda ledger: ledger.begin_intake("another"),
+    "tracks as they arrive": lambda ledger: ledger.follow(),
+    "retry failed": lambda ledger: ledger.retry_failed(),
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+async def test_a_run_that_died_is_in_nobodys_way_once_a_new_run_has_waited(
+    ledger: Ledger, one: Session, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    dead = one.begin()
+    one.do(run_steps.begin_intake(dead, "catalog", "L"))
+    one.silence(dead)
+    async with ledger.lease(OURS):
+        await ALONE[name](ledger)
+
+        assert one.run(dead)["released_at"] is not None
+    (said,) = [text for text in caplog.messages if f"run {dead} on " in text]
+    assert "it is silent: waiting until it comes back, or is given up for dead" in said
+
+
+async def test_a_run_that_was_cut_off_and_comes_back_while_another_waits_refuses_it(
+    ledger: Ledger, one: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    cut_off = one.begin()
+    one.do(run_steps.begin_intake(cut_off, "catalog", "L"))
+    one.silence(cut_off)
+    async with ledger.lease(OURS):
+        # The new run has begun only in an hour, so that it gives nobody up meanwhile.
+        one.execute("UPDATE runs SET began_at = began_at + 3600 WHERE number > %s", cut_off)
+        retrying = asyncio.create_task(ledger.retry_failed())
+        await until(lambda: "it is silent" in caplog.text)
+        one.execute(
+            "UPDATE runs SET heard_at = clock_timestamp() + interval '1 hour' WHERE number = %s",
+            cut_off,
+        )
+        with pytest.raises(LedgerError, match=rf"run {cut_off} on .* is at work.*out$"):
+            await retrying
+    assert await ledger.holders()
+    assert [run.number for run in await ledger.runs()] == [cut_off]
+
+
+async def test_silent_runs_are_not_at_work_and_what_they_were_submitting_may_be_billed(
+    url: DatabaseUrl, ledger: Ledger, one: Session
+) -> None:
+    one.fill(1)
+    dead = one.begin()
+    one.claim(dead)
+    one.do(HeldBy(dead, steps.submitting(1, dead)))
+    async with ledger.lease(OURS):
+        found = Others(hosts=(node(),), submitting=1)
+        assert await ledger.others_at_work() == found
+        assert await Ledger(url.conninfo).at_work() == attrs.evolve(found, hosts=(node(),) * 2)
+        one.silence(dead)
+
+        assert await ledger.others_at_work() == Others(hosts=(), submitting=0)
+
+
+async def test_a_run_that_only_dropped_what_waits_or_began_anew_what_failed_is_kept(
+    ledger: Ledger,
+) -> None:
+    async with ledger.lease(OURS):
+        await claimed(ledger)
+    async with ledger.lease(OURS):
+        await ledger.retry_failed()
+    async with ledger.lease(OURS):
+        await ledger.retry_failed()  # nothing failed any more
+    async with ledger.lease(OURS):
+        await ledger.forget_waiting()
+    async with ledger.lease(OURS):
+        await ledger.forget_waiting()  # nothing waits any more
+    async with ledger.lease(OURS):
+        await ledger.begin_intake("empty")
+        await ledger.took_in("empty")
+
+    assert [run.number for run in await ledger.runs()] == [6, 4, 2, 1]
+
+
 async def test_others_at_work_are_counted_with_what_they_submit(
     ledger: Ledger, one: Session
 ) -> None:
     async with ledger.lease(OURS):
-        assert await ledger.others_at_work() == Others(runs=0, submitting=0)
+        assert await ledger.others_at_work() == Others(hosts=(), submitting=0)
         one.fill(4)
         first, second, ended = one.begin(), one.begin(), one.begin()
         for number, run in ((1, first), (2, ended)):
@@ -239,7 +321,7 @@ async def test_others_at_work_are_counted_with_what_they_submit(
         for entry in await ledger.claim([WAITING], 1):
             await ledger.submitting(entry)
 
-        assert await ledger.others_at_work() == Others(runs=2, submitting=2)
+        assert await ledger.others_at_work() == Others(hosts=(node(), node()), submitting=2)
 
 
 async def test_the_end_of_a_lease_ends_its_run(ledger: Ledger, one: Session) -> None:
@@ -379,3 +461,42 @@ async def test_a_fact_that_an_outage_kept_back_is_written_when_the_ledger_closes
             await closing
             await fact
     assert one.track()["state"] == "submitted"
+
+
+class NeverGivesUp(PostgresStore):
+    """A store whose time stands still, so that it tries a lost server again for ever."""
+
+    def _new_database(self, *, of_a_run: bool = True) -> PostgresDatabase:
+        return PostgresDatabase(self._url, f"test {of_a_run}", clock=lambda: 0.0)
+
+
+@pytest.mark.parametrize("way", ["of a run", "of a review"])
+async def test_a_cancellation_ends_an_opening_that_waits_for_the_server(
+    url: DatabaseUrl, postgres_server: Server, caplog: pytest.LogCaptureFixture, way: str
+) -> None:
+    with cut_proxy(postgres_server.port) as proxy:
+        there = url.conninfo.replace(f":{postgres_server.port}/", f":{proxy.port}/")
+        proxy.cut_at(b"DELETE FROM commits", "between and refuse")
+        store = NeverGivesUp(there)
+        opening = asyncio.create_task(
+            store.open() if way == "of a run" else store.share().__aenter__()
+        )
+        await until(lambda: "trying again" in caplog.text, every=0.01)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        await store.aclose()
+    assert "answers again" not in caplog.text
+
+
+async def test_a_ledger_whose_opening_was_cancelled_can_be_opened(
+    url: DatabaseUrl, one: Session
+) -> None:
+    ledger = Ledger(url.conninfo)
+    opening = asyncio.create_task(ledger.__aenter__())
+    await asyncio.sleep(0)
+    opening.cancel()
+    await asyncio.gather(opening, return_exceptions=True)
+
+    async with ledger, ledger.lease(OURS):
+        assert one.run(1)["ended_at"] is None

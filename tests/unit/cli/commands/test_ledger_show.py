@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import attrs
+import pytest
 
 from suno_cover_async import LedgerHolder, LedgerRun
 from suno_cover_async.cli.commands.ledger_show import holder_in_words, show_to_people
@@ -22,9 +23,19 @@ HOLDER = LedgerHolder(
     submitted=30,
 )
 
+RUN = LedgerRun(
+    number=1,
+    began_at=NOON,
+    ended_at=None,
+    balance_before=None,
+    balance_after=None,
+    submitted=3,
+    adopted=0,
+)
+
 
 def at(moment: datetime) -> str:
-    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S %z}"
 
 
 def test_a_run_at_work_is_one_line_of_who_what_since_when_heard_and_its_rate() -> None:
@@ -61,23 +72,29 @@ def test_they_are_listed_only_where_there_are_any() -> None:
     )
 
     assert "runs that hold tracks" not in said(alone)
-    assert "runs that hold tracks or are at work, by the clock of the database:" in said(shared)
+    assert "runs that hold tracks or are at work; the times are those of the database's clock" in (
+        said(shared)
+    )
     assert "run 7 on" in said(shared)
 
 
+@pytest.mark.parametrize(("many", "told"), [(5, False), (6, True)])
+def test_of_more_than_five_runs_the_latest_five_are_shown_and_that_there_are_more(
+    many: int, told: bool
+) -> None:
+    runs = [attrs.evolve(RUN, number=number) for number in range(1, many + 1)]
+    console = log(200)
+
+    show_to_people(console, "postgresql://h/d", {}, runs, (), unsaved=Unsaved(covers=0), holders=())
+
+    lines = said(console).splitlines()
+    shown = [line.split(",")[0].strip() for line in lines if line.startswith("  run ")]
+    assert shown == [f"run {run.number}" for run in runs[-5:]]
+    assert ("latest runs (5, and there are older ones); a balance" in said(console)) is told
+
+
 def test_the_runs_of_a_database_have_numbers_and_one_that_was_given_up_is_told() -> None:
-    runs = [
-        LedgerRun(
-            number=number,
-            began_at=NOON,
-            ended_at=None,
-            balance_before=None,
-            balance_after=None,
-            submitted=3,
-            adopted=0,
-        )
-        for number in (8, 7)
-    ]
+    runs = [attrs.evolve(RUN, number=number) for number in (8, 7)]
     shared, alone = log(200), log(200)
 
     show_to_people(
@@ -85,7 +102,7 @@ def test_the_runs_of_a_database_have_numbers_and_one_that_was_given_up_is_told()
     )
     show_to_people(alone, "covers.db", {}, runs, (), unsaved=Unsaved(covers=0))
 
-    noon = f"{NOON.astimezone():%Y-%m-%d %H:%M}"
+    noon = f"{NOON.astimezone():%Y-%m-%d %H:%M %z}"
     assert f"run 8, {noon}, no longer at work: 3 submitted" in said(shared)
     assert f"run 7, {noon}, not ended: 3 submitted" in said(shared)
     assert f"  {noon}, not ended: 3 submitted" in said(alone)

@@ -183,6 +183,29 @@ def test_the_log_is_put_back_after_an_error_too() -> None:
     assert logger.handlers == before
 
 
+def test_one_outage_that_two_tell_of_is_one_line_and_the_next_outage_is_told_again() -> None:
+    there, logger = log(100), logging.getLogger("suno_cover_async")
+
+    def tell(module: str, words: str, about: object) -> None:
+        record = logger.makeRecord("x", logging.WARNING, f"/{module}.py", 1, words, (), None)
+        record.outage = about
+        logger.handle(record)
+
+    with logging_to(there, 0):
+        for _ in range(2):
+            for words in ("away", "back"):
+                for module in ("ledger", "limiter"):
+                    tell(module, f"{words}, says the {module}", ("here", words))
+                    logger.warning("between")
+        tell("limiter", "again", ("here", "back"))
+        tell("ledger", "elsewhere", ("there", "back"))
+        logger.warning("between")
+
+    told = [line.partition(" WARNING ")[2] for line in said(there).splitlines()]
+    once = ["away, says the ledger", *["between"] * 2, "back, says the ledger", *["between"] * 2]
+    assert told == [*once, *once, "again", "elsewhere", "between"]
+
+
 def test_no_further_line_of_a_log_record_is_taken_for_a_record() -> None:
     there = log(20)
 
