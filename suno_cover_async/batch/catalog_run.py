@@ -39,6 +39,8 @@ from suno_cover_async.models import CoverDetails, CoverTask, Track
 from suno_cover_async.policies import RetryPolicy
 
 _SAVES_AT_ONCE = 8
+_SOONEST_COUNT, _LATEST_COUNT = 5.0, 120.0  # seconds between two counts of a shared ledger
+_COUNT_REST = 50  # times as long as the last one took: ten million tracks take about a second
 _closed = partial(ClientUsageError, "the client was closed while a catalog was at work")
 _iterator_cancelled = partial(
     ClientUsageError, "the track iterator was cancelled from outside the batch"
@@ -129,7 +131,20 @@ class CatalogRun:
 
     async def count(self) -> None:
         """Count the tracks of the ledger into `progress`."""
+        # Where the ledger cannot be read, what this run itself knows stands: a submit that only
+        # waited for the limit is not possibly billed, although it is recorded as begun.
+        known = self._covers.state
+        self.progress.possibly_billed = len(known.possibly_billed.keys() | known.under_way)
         await self._run.count(saves_images=self._saver is not None)
+
+    async def _count_now_and_then(self) -> None:
+        """Count a ledger that others share every few seconds, less often where that takes long."""
+        clock = asyncio.get_running_loop().time
+        while self._ledger.is_shared:
+            began = clock()
+            await self.count()
+            longer = _COUNT_REST * (clock() - began)
+            await asyncio.sleep(min(max(_SOONEST_COUNT, longer), _LATEST_COUNT))
 
     async def work(self, stack: AsyncExitStack) -> None:
         """Run until the last outcome, then close `stack`."""
@@ -141,8 +156,10 @@ class CatalogRun:
         try:
             async with asyncio.TaskGroup() as watch:
                 watching = watch.create_task(self._ledger.lost())
+                counting = watch.create_task(self._count_now_and_then())
                 await self._cover_and_save()
                 watching.cancel()
+                counting.cancel()
         except BaseExceptionGroup as errors:
             self._run.reason = self._run.reason or _first(errors)
         finally:

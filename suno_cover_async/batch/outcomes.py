@@ -6,6 +6,7 @@ This module owns these values and the bound on unread outcomes; `catalog_run.py`
 import asyncio
 import enum
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 
 import attrs
@@ -90,10 +91,12 @@ class Progress(Record):
         billed: Submits of this run that the API accepted as new.
         adopted: Submits of this run that returned a cover task which existed already.
         possibly_billed: A submit may have been sent, and its result is not known, in this run or
-            an earlier one; without what other runs hold. This number is brought up to date only at
-            the start and at the end of a run.
-        other_runs: Other runs at work with the ledger, where several may be; brought up to date as
-            that number is.
+            an earlier one; without what other runs hold. It counts at the start and at the end of a
+            run; where the ledger cannot be read at the end, it is this run's alone.
+        other_runs: Other runs at work with the ledger, where several may be.
+        outdated_since: When `total`, `done`, `failed` and `other_runs` were last read, where the
+            ledger cannot be read at the end; else None. In a ledger that other runs share, these
+            numbers are brought up to date from time to time.
     """
 
     total: int = 0
@@ -104,6 +107,7 @@ class Progress(Record):
     adopted: int = 0
     possibly_billed: int = 0
     other_runs: int = 0
+    outdated_since: datetime | None = None
 
     @property
     def left(self) -> int:

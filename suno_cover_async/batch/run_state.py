@@ -7,6 +7,7 @@ nothing.
 import asyncio
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from suno_cover_async.batch.error_policy import Consequence
@@ -37,6 +38,7 @@ class RunState:
         self.reason: BaseException | None = None
         self._ledger = ledger
         self._tracks = tracks
+        self._counted_at: datetime | None = None
         self._cancelled_by_finish: set[asyncio.Task[Any]] = set()
 
     async def count(self, *, saves_images: bool) -> None:
@@ -45,14 +47,16 @@ class RunState:
         Args:
             saves_images: Whether a track is done once its images are saved, or once it is covered.
         """
-        found = await self._ledger.count()
         progress, state = self.progress, TrackState
+        progress.outdated_since = self._counted_at  # unless it can be read now
+        found = await self._ledger.count()
         progress.total = sum(found.values())
         progress.done = found[state.SAVED] + (0 if saves_images else found[state.COVERED])
         progress.failed = found[state.FAILED] + found[state.ATTENTION]
         others = await self._ledger.others_at_work()
         progress.other_runs = len(others.hosts)
         progress.possibly_billed = max(0, found[state.SUBMITTING] - others.submitting)
+        progress.outdated_since, self._counted_at = None, datetime.now(UTC)
 
     @contextmanager
     def doing(self, step: Step, entry: LedgerEntry) -> Generator[None]:

@@ -17,6 +17,8 @@ from suno_cover_async.common.addresses import is_loopback
 LIMIT = RateLimit(calls=20, seconds=10)
 """The API's limit of an account's requests."""
 
+_PATIENCE = 120.0  # seconds; the ledger in the same database gives up before, and ends the run
+
 
 def limit_file() -> Path:
     """Return the path of the file; on Linux it is below XDG_STATE_HOME or ~/.local/state.
@@ -49,7 +51,9 @@ def rate_limit(
     if not shared:
         return LIMIT
     if is_database(ledger):
-        return SharedRateLimiter(str(ledger), calls=LIMIT.calls, seconds=LIMIT.seconds)
+        return SharedRateLimiter(
+            str(ledger), calls=LIMIT.calls, seconds=LIMIT.seconds, patience=_PATIENCE
+        )
     if is_loopback(urlsplit(base_url).hostname):
         return LIMIT
     try:

@@ -273,7 +273,7 @@ class BusThread:
         if self._is_in_trouble:
             self._is_in_trouble = False
             self._retries = _retries()
-            _log.info("the callback bus uses its database again, %s", self._url.shown)
+            _log.warning("the callback bus uses its database again, %s", self._url.shown)
         self._has_dropped = self._has_dropped and bool(self._queue)
 
 

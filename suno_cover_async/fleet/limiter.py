@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
+from suno_cover_async.common import validation
 from suno_cover_async.errors import ClientUsageError
 from suno_cover_async.fleet.permits import permits_at
 from suno_cover_async.policies import RateLimit
@@ -23,7 +24,7 @@ from suno_cover_async.resilience.rate_limiter import WINDOW
 _log = logging.getLogger("suno_cover_async")
 
 _TRY_AGAIN_SECONDS = 1.0
-_LONGEST_FAILURE = 60.0  # seconds; a step may take ten, or five on a file that is held
+_LONGEST_FAILURE = 60.0  # seconds
 _USABLE_SECONDS = 1.0  # less, and a busy machine would waste the permits of short windows
 
 
@@ -47,7 +48,7 @@ class SharedRateLimiter(Limiter):
 
     A file is opened at once. A database is reached at the first request, in a thread, so that this
     may be made as a module is imported, and before a fork. While it cannot be reached, requests
-    wait; after a minute they raise `ClientUsageError`, and at once if tables or rights are missing.
+    wait; after `patience` they raise `ClientUsageError`, at once if tables or rights are missing.
 
     Args:
         where: The path of the file, which is made if it does not exist, or the URL of a PostgreSQL
@@ -55,6 +56,8 @@ class SharedRateLimiter(Limiter):
         calls: How many requests any window may have; the same in all processes. With a URL, a
             process with another limit waits until the permits of the others are free.
         seconds: The length of the window; the same in all processes.
+        patience: For how many seconds requests wait while the file or the database cannot be used;
+            an attempt that begins within them may take ten more.
         clock: Returns seconds, the same ones in all processes; for tests in virtual time.
 
     Raises:
@@ -77,6 +80,7 @@ class SharedRateLimiter(Limiter):
         *,
         calls: int = 20,
         seconds: float = 10.0,
+        patience: float = _LONGEST_FAILURE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Open a file once, to find out whether it can be used; do not connect to a database."""
@@ -86,6 +90,7 @@ class SharedRateLimiter(Limiter):
         lease = self._usable + 2 * self._window
         self._permits = permits_at(where, self.rate_limit, lease, clock)
         self._shown = DatabaseUrl.parse(str(where)).shown if is_postgres_url(where) else where
+        self._patience = validation.positive("patience", patience)
         self._clock = clock
         self._account = ""
         self._is_taking = False
@@ -220,7 +225,7 @@ class SharedRateLimiter(Limiter):
         self._serve()
 
     def _failed(self, error: BaseException) -> None:
-        """Try again after an error that may pass, for a minute; then tell all callers."""
+        """Try again after an error that may pass, with patience; then tell all callers."""
         if not self._waiting:
             return
         now = 0.0 if self._loop is None else self._loop.time()
@@ -233,9 +238,10 @@ class SharedRateLimiter(Limiter):
                 outage = {"outage": (str(self._shown), self._trouble)}
                 _log.warning("%s; trying again for %.0f s", told, _LONGEST_FAILURE, extra=outage)
                 _log.info("%s", problem)
-            if now - self._failing_since < _LONGEST_FAILURE:
+            if now - self._failing_since < self._patience:
                 self._try_again(_TRY_AGAIN_SECONDS)
                 return
+            problem += f"; it was tried for {now - self._failing_since:.0f} s"
         self._forget_trouble()
         while (place := self._next_caller()) is not None:
             place.set_exception(ClientUsageError(problem))

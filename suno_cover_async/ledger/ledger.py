@@ -281,13 +281,18 @@ class Ledger(Recorder):
                     yield
                 finally:
                     with contextlib.suppress(LedgerError):  # no later step needs it
-                        await self.end_run()
+                        await self.end_run(keep=self.is_shared)  # but other runs wait for it
         finally:
             self._leased = False
             self._heartbeat = None
 
     async def _beat(self) -> None:
         await self._store.do(run_steps.beat(self._run))
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other runs may work with the ledger beside the one that leases it now."""
+        return self._heartbeat is not None
 
     def has_its_tracks(self) -> bool:
         """Return whether this run was heard of lately, so that no other run has its tracks."""

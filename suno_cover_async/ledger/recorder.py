@@ -39,14 +39,15 @@ class Recorder(LedgerReader):
         self._run = 0
         self._has_worked = False  # whether the run may have added, held or changed anything
 
-    def end_run(self) -> "asyncio.Future[None]":
+    def end_run(self, *, keep: bool = False) -> "asyncio.Future[None]":
         """Release what this run holds, but for tracks with a submit that may be on its way.
 
         A lease does so at its end; this is for a process that ends before. A run that was refused,
-        or had nothing to do, is forgotten.
+        or had nothing to do, is forgotten. With `keep`, it is tried again when the ledger is closed
+        if it cannot be written now.
         """
         end = run_steps.end_run if self._has_worked else run_steps.forget_run
-        return self._store.do(end(self._run))
+        return self._store.do(end(self._run), keep=keep)
 
     def note_balance(
         self, *, before: float | None = None, after: float | None = None

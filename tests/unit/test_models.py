@@ -194,7 +194,8 @@ VALUES: list[tuple[Record, Mapping[str, object]]] = [
         {"total": 2, "done": 1}
         | dict.fromkeys(
             ["failed", "in_flight", "billed", "adopted", "possibly_billed", "other_runs"], 0
-        ),
+        )
+        | {"outdated_since": None},
     ),
     (
         LedgerEntry(

@@ -14,6 +14,7 @@ import attrs
 
 from suno_cover_async import (
     CatalogRun,
+    Covered,
     Failed,
     InFlight,
     Ledger,
@@ -35,7 +36,7 @@ from suno_cover_async.cli.ledger_path import LedgerPath, is_database
 from suno_cover_async.cli.output.console import is_live, say, stderr
 from suno_cover_async.cli.output.progress import Standing, progress
 from suno_cover_async.cli.output.records import OutcomeRecord, SummaryRecord
-from suno_cover_async.cli.output.report import FollowUp, Report, count, summarise
+from suno_cover_async.cli.output.report import FollowUp, Report, say_finishing, summarise
 from suno_cover_async.cli.output.results import Results
 from suno_cover_async.cli.output.throughput import Throughput
 from suno_cover_async.ledger.ledger import Totals
@@ -45,6 +46,7 @@ _PAID = (TrackState.SUBMITTED, TrackState.COVERED)
 _PAGE = 1_000
 _LONGEST_DRAIN = 20.0  # seconds for answers to submits that are on the wire
 _LONGEST_RELEASE = 5.0  # seconds for the ledger after that
+_SHORTEST_SHARED = 60.0  # seconds before a rate: at first each run has the whole limit at once
 _CHECK_EVERY = 0.1  # seconds, whether submits are on the wire
 
 
@@ -81,7 +83,7 @@ class Batch:
     refused: Sequence[Exception] = ()
     file_name: Callable[[Track], str] | None = None
     _ledger: Ledger = attrs.field(init=False)
-    _throughput: Throughput = attrs.field(factory=Throughput, init=False)
+    _throughput: Throughput = attrs.field(init=False)
     _run: CatalogRun | None = attrs.field(default=None, init=False)
     _credits_used: CreditsUsed | None = attrs.field(default=None, init=False)
     _errors: dict[type[Exception], Exception] = attrs.field(init=False)
@@ -90,6 +92,7 @@ class Batch:
     _unfinished: Sequence[LedgerEntry] = attrs.field(default=(), init=False)
     _waiting: int = attrs.field(default=0, init=False)
     _ended_before: int = attrs.field(default=0, init=False)
+    _saved: int = attrs.field(default=0, init=False)
     _was_idle: bool = attrs.field(default=False, init=False)
     _can_finish: bool = attrs.field(default=False, init=False)
     _finishing: bool = attrs.field(default=False, init=False)
@@ -99,6 +102,7 @@ class Batch:
     def __attrs_post_init__(self) -> None:
         """Prepare; nothing is opened yet."""
         self._ledger = Ledger(self.ledger_path)
+        self._throughput = Throughput(_SHORTEST_SHARED) if self._is_shared else Throughput()
         self._errors = {type(error): error for error in self.refused}
 
     async def run(self) -> int:
@@ -128,7 +132,7 @@ class Batch:
         self._finishing = True
         if self._is_shared:  # the ledger counts the covers of other runs as well
             steps = [one.step for one in self._run.in_flight.values()]
-            _say_finishing(len(steps) - steps.count(Step.SUBMIT))
+            say_finishing(stderr(), len(steps) - steps.count(Step.SUBMIT))
         else:
             self._ledger.count().add_done_callback(_say_counted)
         return True
@@ -233,7 +237,9 @@ class Batch:
         """Request the balance, if this run may be billed and has a ledger."""
         if self.ledger_path is None:
             return
-        self._credits_used = CreditsUsed(self.client.credits, run.progress, self._ledger)
+        self._credits_used = CreditsUsed(
+            self.client.credits, run.progress, self._ledger, shared=self._is_shared
+        )
         totals = await self._ledger.count()
         if any(totals[state] for state in _UNPAID):
             await stack.enter_async_context(self._credits_used.watched())
@@ -247,15 +253,11 @@ class Batch:
     def _add(self, outcome: Outcome) -> None:
         self.results.add(OutcomeRecord.of(outcome))
         self.follow_up.add(outcome)
+        self._saved += isinstance(outcome, Covered)
         if isinstance(outcome, Failed):
             self._errors.setdefault(type(outcome.error), outcome.error)
         if self.ledger_path is None:
             self._with_outcome.add(outcome.track.music_task_id)
-        if self._run is not None:
-            numbers = self._run.progress
-            self._throughput.note(
-                time.monotonic(), numbers.done + numbers.failed - self._ended_before
-            )
 
     async def _without_outcome(self) -> list[LedgerEntry]:
         """Return the tracks that had no outcome in this run, those that are paid for first."""
@@ -276,6 +278,10 @@ class Batch:
         numbers = Progress() if self._run is None else self._run.progress
         in_flight: Mapping[str, InFlight] = {} if self._run is None else self._run.in_flight
         now = time.monotonic()  # as the event loop does; this may be called in another thread
+        ended = numbers.done + numbers.failed
+        if ended > self._ended_before:  # by any run that shares the ledger
+            self._throughput.note(now, ended - self._ended_before)
+        others_may_work = numbers.other_runs > 0 or (self._is_shared and ended > 0)
         return Standing(
             total=numbers.total,
             done=numbers.done,
@@ -283,12 +289,13 @@ class Batch:
             in_flight=in_flight,
             queued_by=None
             if self._finishing
-            else why_queued(self.client, in_flight, now, shared=self._is_shared),
+            else why_queued(self.client, in_flight, now, shared=others_may_work),
             per_minute=self._throughput.per_minute(now),
             credits_used=None if self._credits_used is None else self._credits_used.used,
             finishing=self._finishing,
             pause=pause_of(self.client),
             trouble=self._ledger.trouble or self.client.limiter.trouble,
+            other_runs=numbers.other_runs,
         )
 
     def _conclude(self, numbers: Progress) -> None:
@@ -306,6 +313,7 @@ class Batch:
             unfinished=self._unfinished,
             waiting=self._waiting,
             shared=self._is_shared,
+            saved=self._saved,
         )
         self.results.end(
             map(OutcomeRecord.unfinished, self._unfinished),
@@ -339,11 +347,4 @@ def _nothing(_: Outcome) -> None:
 
 def _say_counted(counted: "asyncio.Future[Totals]") -> None:
     if not counted.cancelled() and counted.exception() is None:
-        _say_finishing(sum(counted.result()[state] for state in _PAID))
-
-
-def _say_finishing(paid: int) -> None:
-    covers = f"{count(paid, 'cover')} that {'is' if paid == 1 else 'are'}"
-    what = f"finishing {covers} paid for" if paid else "finishing what is under way"
-    more = "Ctrl-C again stops now, nothing is lost: the same command continues"
-    say(stderr(), f"{what}; {more}", "yellow")
+        say_finishing(stderr(), sum(counted.result()[state] for state in _PAID))

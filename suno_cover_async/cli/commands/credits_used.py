@@ -19,12 +19,25 @@ class CreditsUsed:
     """The balance before this run's first cover, and the latest one; the ledger records both."""
 
     def __init__(
-        self, ask: Callable[[], Awaitable[float]], numbers: Progress, ledger: Ledger
+        self,
+        ask: Callable[[], Awaitable[float]],
+        numbers: Progress,
+        ledger: Ledger,
+        *,
+        shared: bool = False,
     ) -> None:
-        """Prepare; nothing is requested yet. `ask` requests the balance and returns it."""
+        """Prepare; nothing is requested yet.
+
+        Args:
+            ask: Requests the balance and returns it.
+            numbers: The progress of the run.
+            ledger: Its ledger.
+            shared: Whether other runs may work with the ledger.
+        """
         self._ask = ask
         self._numbers = numbers
         self._ledger = ledger
+        self._shared = shared
         self._runs: list[int] | None = None  # at work at first, if known; none in a file
         self._first: float | None = None
         self._latest: float | None = None
@@ -79,13 +92,16 @@ class CreditsUsed:
         return None
 
     async def _is_alone(self) -> bool:
-        """Return whether no other run of the ledger was at work, or began, since this one began."""
+        """Return whether no other run of the ledger was at work, or began, since this one began.
+
+        Of a shared ledger that cannot be read, that is not known.
+        """
         with contextlib.suppress(LedgerError):
             if self._runs is None:
                 self._runs = [one.run for one in await self._ledger.holders()]
             latest = [run.number for run in await self._ledger.runs(1)] if self._runs else []
             return latest == self._runs
-        return True  # as far as is known: the batch itself reports errors of the ledger
+        return not self._shared  # the batch itself reports errors of the ledger
 
     async def _note(self, **balance: float | None) -> None:
         with contextlib.suppress(LedgerError):  # the batch itself reports errors of the ledger

@@ -31,6 +31,7 @@ _LONGEST_TITLE = 80
 _USUAL_ID = 32  # characters; an id must stay on one line to be copied
 _NARROWEST_TABLE = 80
 _RUNS = 5  # of the latest
+_SHORTEST_RATE = 60.0  # seconds; the first submits of a run have the whole limit at once
 _CLOCK = "the times are those of the database's clock, in this machine's time zone"
 _STYLES = {
     TrackState.SAVED: "green",
@@ -171,7 +172,10 @@ def holder_in_words(holder: LedgerHolder) -> str:
     words += f", last heard of {_moment(holder.heard_at)}"
     if holder.has_ended:
         return f"{words}; it ended, and a submit may be on its way: others take that track later"
-    return f"{words}, {holder.submitted:,} submitted, {holder.per_minute:,.1f} a minute"
+    words += f", {holder.submitted:,} submitted"
+    if (holder.heard_at - holder.began_at).total_seconds() < _SHORTEST_RATE:
+        return words
+    return f"{words}, {holder.per_minute:,.1f} a minute"
 
 
 def _moment(moment: datetime) -> str:

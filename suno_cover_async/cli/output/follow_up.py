@@ -106,9 +106,11 @@ class LedgerFollowUp:
         if report.waiting:
             self._say_waiting(report.waiting)
         left = report.numbers.left - report.waiting
-        if left:
+        if report.is_outdated:
+            self._say_unknown()
+        elif left:
             self._say_left(left, report.numbers.other_runs)
-        if report.numbers.done and not left:
+        if report.numbers.done and not (left or report.is_outdated):
             say(self._console, "next, choose one image of each cover, on a page in your browser:")
             copyable(self._console, self._command.review())
 
@@ -142,6 +144,11 @@ class LedgerFollowUp:
         advice = "look at the covers, then run again with a larger --max-covers, or without:"
         say(self._console, f"{reached}: {count(many, 'track')} {wait}; {advice}")
         copyable(self._console, self._command.again(limited=False))
+
+    def _say_unknown(self) -> None:
+        what = "once the ledger can be read, the same command goes on with what is left, and"
+        say(self._console, f"{what} never pays twice:", "yellow")
+        copyable(self._console, self._command.again(timed_out=self._timed_out))
 
     def _say_left(self, many: int, other_runs: int) -> None:
         how = "waiting longer, this command" if self._timed_out else "the same command"

@@ -51,6 +51,8 @@ class Standing:
         pause: Why requests are paused; None while they are not.
         trouble: What hinders all work, such as a database that does not answer; None if nothing
             does.
+        other_runs: How many other runs work with the ledger; the numbers of tracks are those of
+            all runs.
     """
 
     total: int
@@ -63,6 +65,18 @@ class Standing:
     finishing: bool = False
     pause: Pause | None = None
     trouble: str | None = None
+    other_runs: int = 0
+
+    @property
+    def numbers(self) -> str:
+        """How many tracks are done, of how many."""
+        return f"{self.done:,} of {self.total:,}"
+
+    @property
+    def saved(self) -> str:
+        """How many tracks are done, of how many, and by how many runs if these are several."""
+        runs = self.other_runs + 1
+        return self.numbers if runs == 1 else f"{self.numbers} by all {runs:,} runs"
 
     @property
     def ended(self) -> int:
@@ -110,7 +124,8 @@ class Standing:
         if self._working:
             yield f"{self._working:,} in flight", "magenta"
         if self.queued:
-            yield f"{self.queued:,} queued" + (f": {self.queued_by}" if reasons else ""), "cyan"
+            where = "queued or at other runs" if self.other_runs and self.in_flight else "queued"
+            yield f"{self.queued:,} {where}" + (f": {self.queued_by}" if reasons else ""), "cyan"
         if self.per_minute is not None:
             yield f"{self.per_minute:,.1f} a minute", ""
         if self.credits_used is not None:
@@ -177,7 +192,7 @@ class Lines:
         """Write the state of the run as one line."""
         standing = self._standing()
         words = [
-            f"{standing.done:,} of {standing.total:,}",
+            standing.saved,
             *(note for note, _ in standing.notes(reasons=True)),
         ]
         now = datetime.now().astimezone()
@@ -217,7 +232,10 @@ class _Picture:
         return Group(rows, Text(), bar) if self.is_over else Group(rows, Text(), bar, notes)
 
     def _bar(self, standing: Standing) -> Table:
-        words = [Text(f"{standing.done:,} of {standing.total:,}", no_wrap=True)]
+        saved = standing.saved
+        if self._console.width - len(saved) - GAP - 1 < _NARROWEST_BAR:
+            saved = standing.numbers
+        words = [Text(saved, no_wrap=True)]
         took = Text(clock(time.monotonic() - self._began), "dim", no_wrap=True)
         space = self._console.width - len(words[0]) - GAP - 1
         if space - len(took) - GAP >= _NARROWEST_BAR:

@@ -106,6 +106,8 @@ class SummaryRecord:
         done: Saved.
         total: All tracks.
         other_runs: Other runs at work with the ledger when this one ended, which go on.
+        outdated_since: When `done`, `failed`, `left`, `total` and `other_runs` were read, if the
+            ledger could not be read at the end; else None.
         credits_used: The credits used by this run; None if unknown.
         stopped_by: The name of the error that ended the run; None if it ended without one.
         bad_lines: The number of lines of the catalog, or of ids, that name no track.
@@ -120,6 +122,7 @@ class SummaryRecord:
     done: int
     total: int
     other_runs: int
+    outdated_since: datetime | None
     credits_used: float | None
     stopped_by: str | None
     bad_lines: int
@@ -145,6 +148,7 @@ class SummaryRecord:
             done=numbers.done,
             total=numbers.total,
             other_runs=numbers.other_runs,
+            outdated_since=numbers.outdated_since,
             credits_used=credits_used,
             stopped_by=None if reason is None else type(reason).__name__,
             bad_lines=bad_lines,

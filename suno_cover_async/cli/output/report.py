@@ -1,4 +1,4 @@
-"""Write the report at the end of a run: what was saved, what it cost, and why it stopped.
+"""Write the report at the end of a run: what is finished, was saved, cost, and why it stopped.
 
 It knows the numbers of a run. A `FollowUp` writes what is left and how to continue, since that
 differs with and without a ledger file.
@@ -37,6 +37,7 @@ class Report:
         waiting: Tracks that were not submitted since the limit of covers is reached; part of what
             is left.
         shared: Whether other runs may have worked with the ledger at the same time.
+        saved: How many tracks this run saved itself.
     """
 
     into: Path
@@ -49,6 +50,12 @@ class Report:
     unfinished: Sequence[LedgerEntry]
     waiting: int = 0
     shared: bool = False
+    saved: int = 0
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether what all runs have done is not known, since the ledger cannot be read."""
+        return self.shared and self.numbers.outdated_since is not None
 
 
 class FollowUp(Protocol):
@@ -73,6 +80,8 @@ def summarise(console: Console, report: Report, noun: str) -> None:
     saved = f"{numbers.done:,} of {count(numbers.total, noun)}"
     if report.was_idle and numbers.total:
         say(console, f"nothing left to do: {saved} {are(numbers.done)} saved", "green")
+    elif report.is_outdated:
+        _say_own_numbers(console, report, noun)
     elif numbers.total:
         where = printable(str(report.into))
         place = f"; the images of this run are in {where}" if report.shared else f" in {where}"
@@ -82,6 +91,13 @@ def summarise(console: Console, report: Report, noun: str) -> None:
         _say_reason(console, report.reason)
     if report.unwritten:
         _say_unwritten(console, report.unwritten)
+
+
+def say_finishing(console: Console, paid: int) -> None:
+    """Write that a run submits nothing more, and finishes so many covers that are paid for."""
+    what = f"finishing {count(paid, 'cover')} that {are(paid)} paid for"
+    more = "Ctrl-C again stops now, nothing is lost: the same command continues"
+    say(console, f"{what if paid else 'finishing what is under way'}; {more}", "yellow")
 
 
 def say_failure(console: Console, failed: Failed) -> None:
@@ -118,6 +134,23 @@ def _say_numbers(console: Console, report: Report) -> None:
         who = "another run, or the next one," if report.shared else "the next run"
         hint = f"possibly billed: {who} finds out, and never pays twice"
         say(console, hint, "yellow", indent=2)
+
+
+def _say_own_numbers(console: Console, report: Report, noun: str) -> None:
+    """Write what the run itself did, and of when the numbers of all runs are."""
+    numbers, where = report.numbers, printable(str(report.into))
+    say(console, f"this run saved {count(report.saved, noun)} in {where}")
+    words = (
+        f"billed {numbers.billed:,}",
+        f"adopted {numbers.adopted:,}",
+        f"possibly billed {numbers.possibly_billed:,}",
+    )
+    say(console, ", ".join(words))
+    if numbers.outdated_since is not None:
+        saved = f"{numbers.done:,} of {count(numbers.total, noun)} saved"
+        when = f"{numbers.outdated_since.astimezone():%H:%M:%S}"
+        had = f"at {when} it had {saved}, {numbers.failed:,} failed"
+        say(console, f"the ledger cannot be read; {had}", "yellow")
 
 
 def _say_reason(console: Console, reason: Exception) -> None:

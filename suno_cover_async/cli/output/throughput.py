@@ -6,15 +6,15 @@ It knows counts and times; it does not know what is counted.
 from collections import deque
 
 _WINDOW = 300.0  # seconds
-_SHORTEST = 10.0  # seconds to measure before a number is shown
 _STEP = 1.0  # seconds between two samples
 
 
 class Throughput:
     """Measures how many tracks end in a minute."""
 
-    def __init__(self) -> None:
-        """Start without samples."""
+    def __init__(self, shortest: float = 10.0) -> None:
+        """Start without samples; no rate is known before `shortest` seconds of them."""
+        self._shortest = shortest
         self._samples: deque[tuple[float, int]] = deque()
         self._ended = 0
 
@@ -28,9 +28,9 @@ class Throughput:
             samples.popleft()
 
     def per_minute(self, now: float) -> float | None:
-        """Return how many end in a minute; None before 10 s, or if none has ended."""
+        """Return how many end in a minute; None too early, or if none has ended."""
         if not self._samples:
             return None
         began, ended = self._samples[0]
         passed, more = now - began, self._ended - ended
-        return 60 * more / passed if more and passed >= _SHORTEST else None
+        return 60 * more / passed if more and passed >= self._shortest else None

@@ -146,6 +146,7 @@ def test_a_limit_is_made_without_its_server_and_after_a_minute_callers_are_told(
             assert isinstance(one, ClientUsageError)
             assert "postgresql://user@127.0.0.1:1/none, cannot be used" in str(one)
             assert "check the URL, that the server runs" in str(one)
+            assert "it was tried for 6" in str(one)
             assert PASSWORD not in repr(one)
         assert PASSWORD not in f"{vars(limit)}"
 

@@ -12,6 +12,7 @@ from suno_cover_async import HOSTS, RateLimit, SharedRateLimiter, SunoCoverClien
 from suno_cover_async.cli.options import Connection
 from suno_cover_async.cli.shared_limit import limit_file, rate_limit
 from suno_cover_async.covers.service import CoverService
+from suno_cover_async.ledger.postgres.database import _LONGEST_FAILURE
 from tests.support.commands import KEY, environment, finish, start
 
 REAL = HOSTS["sunoapi"].base_url
@@ -145,3 +146,10 @@ async def test_without_a_home_folder_the_limit_is_not_shared_and_a_warning_says_
     assert "there is no home directory" in written
     assert "pass --no-shared-limit" in written
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_limit_in_a_ledgers_database_outlasts_the_ledgers_own_patience() -> None:
+    limit = rate_limit(REAL, shared=True, ledger="postgresql://user@host/covers")
+
+    assert isinstance(limit, SharedRateLimiter)
+    assert limit._patience > _LONGEST_FAILURE + 30  # a heartbeat and its connection come later

@@ -435,9 +435,25 @@ def test_after_a_minute_without_the_file_callers_are_told(tmp_path: Path) -> Non
         assert asyncio.get_running_loop().time() >= 59
         for one in outcomes:
             assert isinstance(one, ClientUsageError)
-            assert "delete the file if a power cut damaged it" in str(one)
+            assert "delete the file if a power cut damaged it; it was tried for 60 s" in str(one)
 
     run(work())
+
+
+def test_another_patience_tells_callers_as_late_as_it_says(tmp_path: Path) -> None:
+    path = tmp_path / "limit.db"
+
+    async def work() -> float:
+        loop = asyncio.get_running_loop()
+        shared = SharedRateLimiter(path, patience=120, clock=loop.time)
+        path.write_bytes(b"no database" * 100)
+        with pytest.raises(ClientUsageError, match="; it was tried for 120 s"):
+            await shared.acquire()
+        return loop.time()
+
+    assert run(work()) == pytest.approx(120, abs=2)
+    with pytest.raises(ValueError, match="patience must be"):
+        SharedRateLimiter(tmp_path / "other.db", patience=0)
 
 
 def test_it_is_a_minute_too_if_each_attempt_waits_for_a_process_that_holds_the_file(

@@ -334,6 +334,30 @@ async def test_a_run_whose_end_was_not_written_holds_nothing_in_the_next(path: P
         assert claimed == [held]
 
 
+class Shared(Ledger):
+    """A ledger that others share, who wait for what a run holds."""
+
+    @property
+    def is_shared(self) -> bool:
+        return True
+
+
+async def test_the_end_of_a_run_that_others_wait_for_is_tried_again_when_the_ledger_is_closed(
+    path: Path,
+) -> None:
+    async with Shared(path) as ledger:
+        await ledger._store.do(wait_for_nobody)
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as beside:
+            async with ledger.lease(ACCOUNT):
+                await ledger.take_in([Track("m1")])
+                beside.execute("BEGIN IMMEDIATE")  # nobody else can write
+            beside.execute("ROLLBACK")
+        assert [run.ended_at for run in await ledger.runs()] == [None]
+
+    (run,) = await Ledger(path).runs()
+    assert run.ended_at is not None
+
+
 def wait_for_nobody(there: Any) -> None:
     """Have a commit fail at once while another connection writes."""
     there.execute("PRAGMA busy_timeout = 0")

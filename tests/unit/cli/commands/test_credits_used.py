@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from suno_cover_async import Ledger, LedgerError, Progress, ServerError
+from suno_cover_async import Ledger, LedgerError, LedgerHolder, Progress, ServerError
 from suno_cover_async.cli.commands.credits_used import CreditsUsed
 from tests.support.virtual_time import run as in_virtual_time
 
@@ -200,3 +200,24 @@ def test_a_ledger_that_cannot_note_a_balance_ends_no_run(tmp_path: Path) -> None
             return spent.used
 
     assert in_virtual_time(work()) == 1.0
+
+
+class Unreadable(Ledger):
+    """A ledger of which nobody can learn who else is at work."""
+
+    async def holders(self) -> tuple[LedgerHolder, ...]:
+        raise LedgerError("no database answers")
+
+
+@pytest.mark.parametrize(("shared", "used"), [(True, None), (False, 1.0)])
+def test_where_it_is_not_known_who_else_is_at_work_credits_are_unknown(
+    shared: bool, used: float | None
+) -> None:
+    async def work() -> float | None:
+        async with Unreadable(None) as ledger, ledger.lease("account"):
+            spent = CreditsUsed(balances(9.0, 8.0), Progress(), ledger, shared=shared)
+            async with spent.watched():
+                await asyncio.sleep(1)
+            return spent.used
+
+    assert in_virtual_time(work()) == used

@@ -47,6 +47,12 @@ def test_a_run_at_work_is_one_line_of_who_what_since_when_heard_and_its_rate() -
     )
 
 
+def test_a_run_has_no_rate_before_a_minute() -> None:
+    young = attrs.evolve(HOLDER, began_at=NOON - timedelta(seconds=59))
+
+    assert holder_in_words(young).endswith(", 30 submitted")
+
+
 def test_a_run_without_tracks_and_one_that_ended_are_told_from_it() -> None:
     idle = holder_in_words(attrs.evolve(HOLDER, tracks=0, holds_since=None))
     ended = holder_in_words(attrs.evolve(HOLDER, tracks=1, has_ended=True))

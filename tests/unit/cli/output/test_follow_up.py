@@ -1,6 +1,7 @@
 """The next steps after a run with a ledger file, and the commands to be copied."""
 
 import shlex
+from datetime import UTC, datetime
 
 import attrs
 import pytest
@@ -55,6 +56,17 @@ def test_others_that_go_on_are_told_with_what_is_left_for_them(
     said, command = next_steps(Progress(total=9, done=9 - left, other_runs=runs))[:2]
 
     assert said == f"{who}; the same command joins in, and never pays twice:"
+    assert command == f"  {COMMAND.again()}"
+
+
+def test_nothing_is_told_of_others_where_the_ledger_cannot_be_read() -> None:
+    there = log()
+    numbers = Progress(total=9, done=9, other_runs=1, outdated_since=datetime.now(UTC))
+
+    LedgerFollowUp(there, COMMAND).say_next(a_report(numbers, shared=True))
+
+    what, command = said(there).splitlines()
+    assert what.startswith("once the ledger can be read, the same command goes on with what is le")
     assert command == f"  {COMMAND.again()}"
 
 

@@ -207,3 +207,16 @@ def test_the_notes_begin_with_what_matters_most() -> None:
         *("3 failed", "about 1 h 10 min left", "9 in flight", "10.0 a minute"),
         "303 credits used",
     ]
+
+
+def test_numbers_of_several_runs_are_told_as_such_and_queued_ones_may_be_at_others() -> None:
+    alone = Standing(total=400, done=129, in_flight=in_flight(9), queued_by="the limit")
+    shared = attrs.evolve(alone, other_runs=1)
+    wide, narrow = (pictures(console(width), [shared], []) for width in (80, 30))
+
+    assert "262 queued" in [note for note, _ in alone.notes()]
+    assert "262 queued or at other runs" in [note for note, _ in shared.notes()]
+    assert (alone.saved, shared.saved) == ("129 of 400", "129 of 400 by all 2 runs")
+    assert "129 of 400 by all 2 runs" in wide
+    assert "129 of 400" in narrow
+    assert "by all" not in narrow

@@ -118,6 +118,7 @@ def test_the_summary_is_the_only_record_with_a_field_of_that_name() -> None:
         adopted=6,
         possibly_billed=4,
         other_runs=2,
+        outdated_since=datetime(2026, 5, 1, 12, tzinfo=UTC),
     )
 
     summary = SummaryRecord.of(
@@ -135,6 +136,7 @@ def test_the_summary_is_the_only_record_with_a_field_of_that_name() -> None:
             "done": 50,
             "total": 100,
             "other_runs": 2,
+            "outdated_since": "2026-05-01T12:00:00+00:00",
             "credits_used": 7.5,
             "stopped_by": "InsufficientCreditsError",
             "bad_lines": 3,

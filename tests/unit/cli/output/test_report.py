@@ -1,5 +1,6 @@
 """The report at the end of a run: what was saved, what it cost, why it stopped."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -110,3 +111,23 @@ def test_a_failure_names_the_song_by_its_title_and_its_id_and_the_id_once() -> N
 )
 def test_a_noun_and_its_verb_agree_with_their_number(number: int, words: str) -> None:
     assert f"{count(number, 'song')} {are(number)}" == words
+
+
+def test_where_a_shared_ledger_cannot_be_read_only_this_runs_own_numbers_are_told() -> None:
+    moment = datetime(2026, 5, 1, 12, 30, 5).astimezone()
+    numbers = Progress(
+        total=400,
+        done=129,
+        failed=2,
+        billed=14,
+        possibly_billed=1,
+        other_runs=1,
+        outdated_since=moment,
+    )
+
+    assert told(numbers, shared=True, saved=9) == [
+        "this run saved 9 songs in covers",
+        "billed 14, adopted 0, possibly billed 1",
+        "the ledger cannot be read; at 12:30:05 it had 129 of 400 songs saved, 2 failed",
+    ]
+    assert told(numbers)[0] == "saved 129 of 400 songs in covers"  # a file has no other runs

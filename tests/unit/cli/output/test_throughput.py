@@ -58,3 +58,12 @@ def test_memory_stays_small_however_often_something_ends() -> None:
         throughput.note(number / 10, number)
 
     assert len(throughput._samples) <= 302
+
+
+def test_a_shared_ledger_has_no_rate_before_a_minute() -> None:
+    throughput = Throughput(60.0)
+    throughput.note(5.0, 1)
+    throughput.note(40.0, 31)
+
+    assert throughput.per_minute(64.0) is None
+    assert throughput.per_minute(65.0) == pytest.approx(30.0)
