@@ -1,8 +1,10 @@
 """Ledgers in a database: tables, several connections to them, and runs that others give up."""
 
 import contextlib
+import itertools
 import select
 import threading
+import time
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -11,12 +13,14 @@ from psycopg.rows import dict_row
 
 from suno_cover_async.ledger import run_steps, steps
 from suno_cover_async.ledger.entry import TrackState
+from suno_cover_async.ledger.postgres.database import PostgresDatabase
 from suno_cover_async.ledger.postgres.statements import Places, transaction
 from suno_cover_async.ledger.postgres.tables import make_or_migrate
 from suno_cover_async.ledger.store import Transaction, Work
 from suno_cover_async.models import Track
 from suno_cover_async.postgres.connection import Connection, connect
 from suno_cover_async.postgres.url import DatabaseUrl
+from tests.support.cut_proxy import CutProxy
 from tests.support.ledger_steps import details
 
 TABLES = ("ledger", "base_urls", "runs", "tracks", "choices")
@@ -30,6 +34,33 @@ def made(url: str) -> DatabaseUrl:
     with contextlib.closing(connect(parsed, "test")) as connection:
         make_or_migrate(connection, parsed)
     return parsed
+
+
+def through(proxy: CutProxy, url: DatabaseUrl) -> DatabaseUrl:
+    """Return the URL of a database by way of a proxy."""
+    return DatabaseUrl.parse(url.conninfo.replace(f":{proxy.leads_to}/", f":{proxy.port}/"))
+
+
+@contextlib.contextmanager
+def opened(
+    url: DatabaseUrl,
+    clock: Callable[[], float] = time.monotonic,
+    *,
+    builds_on_earlier: bool = True,
+) -> Generator[PostgresDatabase]:
+    """Open what a ledger's thread works with."""
+    database = PostgresDatabase(url, "test", clock=clock, builds_on_earlier=builds_on_earlier)
+    database.open()
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def jumping(seconds: float) -> Callable[[], float]:
+    """Return a clock that goes on by so much each time that it is asked."""
+    steady = itertools.count()
+    return lambda: next(steady) * seconds
 
 
 @attrs.frozen

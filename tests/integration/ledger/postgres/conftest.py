@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from suno_cover_async.postgres.url import DatabaseUrl
+from tests.support.cut_proxy import CutProxy, cut_proxy
+from tests.support.postgres import Server
 from tests.support.shared_ledgers import Session, made, session
 
 
@@ -30,3 +32,9 @@ def two(url: DatabaseUrl) -> Iterator[Session]:
 def watcher(url: DatabaseUrl) -> Iterator[Session]:
     with session(url) as opened:
         yield opened
+
+
+@pytest.fixture
+def proxy(postgres_server: Server) -> Iterator[CutProxy]:
+    with cut_proxy(postgres_server.port) as proxy:
+        yield proxy
