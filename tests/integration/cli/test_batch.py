@@ -107,6 +107,7 @@ async def test_json_is_an_object_for_each_outcome_and_a_summary(
         "credits_used": 2.0,
         "stopped_by": None,
         "bad_lines": 1,
+        "outdated_since": None,
     }
 
 
