@@ -18,12 +18,11 @@ from suno_cover_async.ledger.entry import (
     read_holder,
     read_run,
 )
-from suno_cover_async.ledger.run_steps import Others
+from suno_cover_async.ledger.run_steps import NO_RUN, Others
 from suno_cover_async.ledger.steps import Totals
 from suno_cover_async.ledger.store import Store
 
 _PAGE = 1_000
-_NO_RUN = 0  # the first run has the number 1
 
 
 class LedgerReader:
@@ -100,7 +99,7 @@ class LedgerReader:
         Raises as `entries` does.
         """
         async with self._store.snapshot() as snapshot:
-            return await snapshot.read(run_steps.others(_NO_RUN))
+            return await snapshot.read(run_steps.others(NO_RUN))
 
     async def check(self, fingerprint: str | None, *, retry_failed: bool) -> None:
         """Find out whether a new run over this catalog would be refused now; nothing is changed.

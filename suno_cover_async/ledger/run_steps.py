@@ -17,6 +17,9 @@ from suno_cover_async.ledger.store import Transaction, Work
 
 T = TypeVar("T")
 
+NO_RUN = 0
+"""The number of no run: the first one has the number 1."""
+
 _GIVEN_UP = (
     "run {} was given up for dead, since the ledger heard nothing of it for too long, or somebody "
     "released it; other runs go on with its tracks, and what it was paid for is found again"
@@ -244,7 +247,7 @@ def check(fingerprint: str | None, ledger: str, *, retry_failed: bool) -> Work[N
     """
 
     def work(there: Transaction) -> None:
-        everybody = there.others(0)  # the first run has the number 1
+        everybody = there.others(NO_RUN)
         others = [other for other in everybody if other[2] is not None and not other[3]]
         _refuse_another(others, fingerprint, ledger)
         if retry_failed:
