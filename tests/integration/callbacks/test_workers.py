@@ -47,6 +47,13 @@ def shared(kind: str) -> str:
     return "from suno_cover_async import CallbackBus, SharedRateLimiter\n" + block
 
 
+def recipe() -> str:
+    """README's application that finds again what a process had accepted when it died."""
+    program: str
+    (program,) = [one for one in PROGRAMS if "DATABASE_URL" in one]
+    return program
+
+
 @attrs.frozen
 class Application:
     """One application in processes of its own."""
@@ -171,7 +178,7 @@ async def test_the_limit_holds_for_all_workers_together(
 async def test_what_a_worker_had_accepted_when_it_was_killed_is_found_again_and_paid_once(
     moment: str, url: str, tmp_path: Path
 ) -> None:
-    (program,) = [one for one in PROGRAMS if "DATABASE_URL" in one]
+    program = recipe()
     rows(url, TABLE)
     result = "SELECT result -> 'images' FROM public.covers WHERE result IS NOT NULL"
     async with Sandbox(Scenario(rate_limit=None, seconds=1.0, delay=(0.2, 0.2))) as sandbox:
@@ -201,7 +208,7 @@ async def test_what_a_worker_had_accepted_when_it_was_killed_is_found_again_and_
 async def test_of_four_workers_that_start_one_asks_again_for_a_song_of_a_dead_one(
     url: str, tmp_path: Path
 ) -> None:
-    (program,) = [one for one in PROGRAMS if "DATABASE_URL" in one]
+    program = recipe()
     rows(url, TABLE)
     async with Sandbox(MANY) as sandbox:
         songs = sandbox.add_music(6)
@@ -218,8 +225,7 @@ async def test_of_four_workers_that_start_one_asks_again_for_a_song_of_a_dead_on
 async def test_the_songs_of_a_worker_whose_death_shows_late_are_taken_then(
     url: str, tmp_path: Path
 ) -> None:
-    (program,) = [one for one in PROGRAMS if "DATABASE_URL" in one]
-    program = program.replace("asyncio.sleep(60)", "asyncio.sleep(0.05)")
+    program = recipe().replace("asyncio.sleep(60)", "asyncio.sleep(0.05)")
     rows(url, TABLE)
     alive = "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'covers %-%'"
     done = "SELECT 1 FROM public.covers WHERE result IS NOT NULL"
@@ -240,8 +246,7 @@ async def test_the_songs_of_a_worker_whose_death_shows_late_are_taken_then(
 async def test_a_worker_that_lost_its_connection_is_alive_again_and_takes_what_others_leave(
     url: str, tmp_path: Path
 ) -> None:
-    (program,) = [one for one in PROGRAMS if "DATABASE_URL" in one]
-    program = program.replace("asyncio.sleep(60)", "asyncio.sleep(0.05)")
+    program = recipe().replace("asyncio.sleep(60)", "asyncio.sleep(0.05)")
     rows(url, TABLE)
     alive = "FROM pg_stat_activity WHERE application_name LIKE 'covers %-%'"
     done = "SELECT 1 FROM public.covers WHERE result IS NOT NULL"
@@ -259,7 +264,7 @@ async def test_a_worker_that_lost_its_connection_is_alive_again_and_takes_what_o
 async def test_an_id_that_the_api_does_not_know_is_answered_for_good(
     url: str, tmp_path: Path
 ) -> None:
-    (program,) = [one for one in PROGRAMS if "DATABASE_URL" in one]
+    program = recipe()
     rows(url, TABLE)
     async with (
         Sandbox(MANY) as sandbox,

@@ -323,25 +323,30 @@ def test_a_loop_that_stops_while_a_permit_is_taken_jams_nothing(tmp_path: Path) 
         assert stopped.run(asyncio.wait_for(caller, 60))
 
 
+class Late(ThreadPoolExecutor):
+    """Begins everything 5 s late by this clock, for other work is in its queue."""
+
+    def __init__(self, now: list[float]) -> None:
+        super().__init__(1)
+        self._now = now
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **options: Any) -> Future[T]:
+        def late() -> T:
+            self._now[0] += 5.0
+            assert self._now[0] < 50, "no permit is ever used"
+            return fn(*args, **options)
+
+        return super().submit(late)
+
+
 def test_an_executor_with_a_backlog_of_other_work_delays_permits_and_withholds_none(
     tmp_path: Path,
 ) -> None:
     now = [0.0]
 
-    class Late(ThreadPoolExecutor):
-        """Begins everything 5 s late, for other work is in its queue."""
-
-        def submit(self, fn: Callable[..., T], /, *args: Any, **options: Any) -> Future[T]:
-            def late() -> T:
-                now[0] += 5.0
-                assert now[0] < 50, "no permit is ever used"
-                return fn(*args, **options)
-
-            return super().submit(late)
-
     async def work() -> float:
         loop = asyncio.get_running_loop()
-        loop.set_default_executor(Late(1))
+        loop.set_default_executor(Late(now))
         loop.time = lambda: now[0]  # type: ignore[method-assign]
         shared = SharedRateLimiter(tmp_path / "limit.db", clock=loop.time)
         return (await shared.acquire()).acquired_at
@@ -354,19 +359,9 @@ def test_a_permit_whose_return_is_written_late_is_free_a_window_after_the_answer
 ) -> None:
     now = [0.0]
 
-    class Late(ThreadPoolExecutor):
-        """Begins everything 5 s late."""
-
-        def submit(self, fn: Callable[..., T], /, *args: Any, **options: Any) -> Future[T]:
-            def late() -> T:
-                now[0] += 5.0
-                return fn(*args, **options)
-
-            return super().submit(late)
-
     async def work() -> None:
         loop = asyncio.get_running_loop()
-        loop.set_default_executor(Late(1))
+        loop.set_default_executor(Late(now))
         shared = SharedRateLimiter(tmp_path / "limit.db", calls=1, clock=lambda: now[0])
         shared.release(await shared.acquire(), answered=True)
 
