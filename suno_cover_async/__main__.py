@@ -1,6 +1,7 @@
 """The entry point of the command line: `suno-cover`, and `python -m suno_cover_async`.
 
-It only handles missing libraries of the command line and standard streams that are not open.
+It only handles missing libraries, at the start or in a command, and standard streams that are not
+open.
 """
 
 import os
@@ -21,18 +22,24 @@ def main() -> int:
     _open_streams()
     try:
         from suno_cover_async.cli.app import main as run  # noqa: PLC0415 - may be missing
+
+        return run()
     except ModuleNotFoundError as error:
-        missing = _LIBRARIES.get((error.name or "").partition(".")[0])
-        if missing is None:
-            raise
-        sys.stderr.write(
-            f"Error: the command line needs {missing}, which is not installed; "
-            f"run: pip install {' '.join(sorted(_LIBRARIES.values()))} (the extra `cli`)\n"
-        )
+        sys.stderr.write(f"Error: {_missing(error)}\n")
         return ExitCode.NOT_INSTALLED
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    return run()
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    """Say what to install; an extra's own message says it already."""
+    library = _LIBRARIES.get((error.name or "").partition(".")[0])
+    if library is None:
+        return str(error)
+    return (
+        f"the command line needs {library}, which is not installed; "
+        f"run: pip install {' '.join(sorted(_LIBRARIES.values()))} (the extra `cli`)"
+    )
 
 
 def _open_streams() -> None:

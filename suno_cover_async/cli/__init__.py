@@ -9,19 +9,7 @@ choose on), `postgres.url` (a URL with a password is refused, before psycopg is 
 `batch.catalog.Format`.
 
 Results go to standard output, everything else to standard error. Open `app.py` first: it has the
-commands.
-
-====  ==========================================================================
-code  meaning
-====  ==========================================================================
-0     all done
-1     something failed or is left; standard error has the details and the next step
-2     the command line, or one of its values, is not valid; or the base URL is not the API's
-3     the API key is missing or was refused
-4     no credits left
-5     not finished in time; the same command waits again and never pays twice
-6     a library of the command line is missing: pip install click rich pillow; or an extra
-130   interrupted by Ctrl-C
-143   ended by SIGTERM
-====  ==========================================================================
+table of commands. `commands/` has the options and the help of each command and loads click alone,
+so that help and completion answer at once; `actions/` has what they do. `exit_codes.py` has the
+exit codes.
 """

@@ -1,21 +1,16 @@
-"""Map errors to exit codes, and to one line of text with a next step.
+"""Define the exit codes of `suno-cover` and what each means: the only table of them.
 
-It knows the errors; it knows neither click nor rich, and prints nothing.
+`suno-cover --help` shows it at its end. It knows no error; `failures.py` says which error has which
+code.
 """
 
 import enum
-import errno
-from collections.abc import Sequence
-
-from suno_cover_async import errors
-from suno_cover_async.common.text import printable
-from suno_cover_async.network import proxies
-
-_LONGEST = 500
+from collections.abc import Mapping
+from types import MappingProxyType
 
 
 class ExitCode(enum.IntEnum):
-    """The exit codes of `suno-cover`; the docstring of `cli/__init__.py` has their table."""
+    """The exit codes of `suno-cover`; `MEANINGS` has the meaning of each."""
 
     DONE = 0
     FAILED = 1
@@ -28,90 +23,17 @@ class ExitCode(enum.IntEnum):
     TERMINATED = 143
 
 
-def exit_code(failures: Sequence[Exception]) -> ExitCode:
-    """Return the most specific code for these failures; DONE when there are none.
-
-    One failure of a kind in `_WEIGHTIEST` decides; a kind in `_UNANIMOUS` decides only if all
-    failures are of it.
-    """
-    for kind, code in _WEIGHTIEST:
-        if any(isinstance(error, kind) for error in failures):
-            return code
-    for kind, code in _UNANIMOUS:
-        if failures and all(isinstance(error, kind) for error in failures):
-            return code
-    return ExitCode.FAILED if failures else ExitCode.DONE
-
-
-_WEIGHTIEST: tuple[tuple[type[Exception], ExitCode], ...] = (
-    (errors.AuthenticationError, ExitCode.KEY),
-    (errors.InsufficientCreditsError, ExitCode.CREDITS),
-    (errors.WrongAddressError, ExitCode.USAGE),
+MEANINGS: Mapping[ExitCode, str] = MappingProxyType(
+    {
+        ExitCode.DONE: "all done",
+        ExitCode.FAILED: "something failed or is left; standard error has the next step",
+        ExitCode.USAGE: "a word or a value is not valid, or the base URL is not the API's",
+        ExitCode.KEY: "the API key is missing or was refused",
+        ExitCode.CREDITS: "no credits left",
+        ExitCode.TIMED_OUT: "not finished in time; the same command waits again, never pays twice",
+        ExitCode.NOT_INSTALLED: "a library or an extra is missing; the message has the pip install",
+        ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
+        ExitCode.TERMINATED: "ended by SIGTERM",
+    }
 )
-_UNANIMOUS: tuple[tuple[type[Exception], ExitCode], ...] = (
-    (errors.CoverTimeoutError, ExitCode.TIMED_OUT),
-    (ValueError, ExitCode.USAGE),
-)
-
-
-def explain(error: Exception, *, alone: bool = False) -> str:
-    """Return an error's message as one line without control characters.
-
-    Args:
-        error: The error.
-        alone: Whether to leave out the task that it is about, which the caller names.
-    """
-    words = str(error)
-    if alone and isinstance(error, errors.SunoCoverError):
-        words = error.message
-    if isinstance(error, OSError) and error.strerror and not error.filename:
-        words = error.strerror
-    if isinstance(error, OSError):
-        words = words.removeprefix(f"[Errno {error.errno}] ")
-    return printable(words, _LONGEST) or type(error).__name__
-
-
-def advise(error: Exception) -> str | None:
-    """Return what to do next, if the error's own message does not say it; else None.
-
-    A note on the error takes precedence over the general advice for its class.
-    """
-    for note in getattr(error, "__notes__", ()):
-        return str(note)
-    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-        return "give another --port; 0 takes a free one"
-    for kind, advice in _ADVICE:
-        if isinstance(error, kind):
-            return advice
-    if isinstance(error, errors.SunoCoverError) and error.retryable:
-        return _AGAIN
-    return None
-
-
-_AGAIN = "run the same command again"
-_ADVICE: tuple[tuple[type[Exception], str | None], ...] = (
-    (errors.AddressRefusedError, None),
-    (errors.CoverTimeoutError, "continue with a longer --timeout: that never pays twice"),
-    (errors.CertificateError, None),
-    (errors.ProxyError, proxies.CHECK),
-    (errors.TransportError, "check the network, and --base-url or --host; then " + _AGAIN),
-    (errors.WrongAddressError, "check --base-url or --host; then " + _AGAIN),
-    (errors.NotFoundError, "check the id, --host, and that the key is of the same account"),
-    (errors.DownloadError, _AGAIN),
-    (
-        errors.CoverExpiredError,
-        "nothing: the images are gone for good, and the song can have no second cover set",
-    ),
-    (
-        errors.CoverFailedError,
-        "generate the music again, or contact the host about this cover task",
-    ),
-    (
-        errors.CoverExistsError,
-        "find its cover task id, then: suno-cover details COVER_TASK_ID --out DIR",
-    ),
-    (
-        errors.InvalidRequestError,
-        "check the id: it must be that of a finished music task on this host and account",
-    ),
-)
+"""What each code tells the caller of a command."""

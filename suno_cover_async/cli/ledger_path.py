@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeAlias
 
 import click
 
-from suno_cover_async import Ledger
+import suno_cover_async
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.postgres.url import DatabaseUrl, is_postgres_url, names_database
 
@@ -37,11 +37,13 @@ class _LedgerPathType(click.Path):
         super().__init__(path_type=Path, dir_okay=False)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return a `LedgerPath`; nothing is opened."""
+        """Return a `LedgerPath`; nothing is opened. Completion loads nothing for it."""
+        if ctx is not None and ctx.resilient_parsing:
+            return value
         try:
             if not names_database(value):
                 return super().convert(value, param, ctx)
-            Ledger(value)
+            suno_cover_async.Ledger(value)
         except ModuleNotFoundError as error:
             raise ExtraMissingError(str(error)) from None
         except ValueError as error:

@@ -5,10 +5,13 @@ import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import suno_cover_async
+from suno_cover_async.cli.app import commands
+from tests.support.command_tree import commands_of
 
 FOREIGN = {
     "attrs": "values",
@@ -17,6 +20,9 @@ FOREIGN = {
     "typing_extensions": "cattrs needs it; aiohttp as well, before Python 3.13",
 }
 FOR_OTHERS = {"callbacks", "batch", "ledger", "sandbox", "cli"}
+SLOW = {"aiohttp", "PIL", "rich", "cattrs", "mutagen", "psycopg", "sqlite3", "asyncio", "yarl"}
+"""What neither help nor completion needs."""
+COMMANDS = "suno_cover_async.cli.commands."
 
 
 def after(*lines: str) -> set[str]:
@@ -25,7 +31,7 @@ def after(*lines: str) -> set[str]:
     environment = {name: v for name, v in os.environ.items() if not name.startswith("COV")}
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment)  # noqa: S603
-    return set(json.loads(done.stdout))
+    return set(json.loads(done.stdout.splitlines()[-1]))
 
 
 def ours(modules: set[str]) -> set[str]:
@@ -60,6 +66,67 @@ def test_files_that_are_shared_load_no_driver_of_a_database() -> None:
     )
 
     assert not {"psycopg", "psycopg_binary"} & loaded
+
+
+@pytest.mark.parametrize("name", ["", *(name for name, _ in commands_of(commands))])
+def test_help_loads_click_and_the_commands_own_definition(name: str) -> None:
+    words = [*name.split(), "--help"]
+
+    loaded = after("from suno_cover_async.cli.app import main", f"assert main({words}) == 0")
+
+    assert "click" in loaded
+    assert not SLOW & loaded
+    assert len({one for one in loaded if one.startswith(COMMANDS)}) == (1 if name else 0)
+
+
+def test_the_help_of_all_commands_loads_no_library_but_click() -> None:
+    loaded = after("from suno_cover_async.cli.app import main", "assert main(['--help']) == 0")
+
+    before = {name.partition(".")[0] for name in after("import click")}
+    more = {name.partition(".")[0] for name in loaded} - before
+    assert more - sys.stdlib_module_names == {"suno_cover_async"}
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("ba", "plain,batch"),
+        ("ledger sh", "plain,show"),
+        ("batch --max", "plain,--max-covers"),
+        ("generate song --host ki", "plain,kie"),
+        ("apply covers.db --preset st", "plain,store"),
+        ("batch a.csv --out b --ledger postgresql://db/c --proxy http://d --fa", "plain,--fake-ip"),
+        ("batch ", "file,"),
+        ("apply --into ", "dir,"),
+    ],
+)
+def test_completion_loads_click_and_reads_no_key_and_makes_no_folder(
+    line: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = line.split(" ")
+    asked = {
+        "_SUNO_COVER_COMPLETE": "bash_complete",
+        "COMP_WORDS": f"suno-cover {line}",
+        "COMP_CWORD": str(len(words)),
+        "SUNO_LOG": "no level",
+    }
+
+    loaded = after(
+        "import contextlib, io, os",
+        "from suno_cover_async.cli.app import main",
+        f"os.environ.update({asked})",
+        "told = io.TextIOWrapper(io.BytesIO())",
+        "with contextlib.redirect_stdout(told), contextlib.suppress(SystemExit):",
+        "    main([])",
+        "told.seek(0)",
+        "lines = told.read().splitlines()",
+        f"assert {shown!r} in lines, lines",
+    )
+
+    assert "click" in loaded
+    assert not SLOW & loaded
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_error_and_a_value_load_no_client() -> None:

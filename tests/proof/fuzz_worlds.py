@@ -37,8 +37,8 @@ from suno_cover_async import (
     Track,
     TrackState,
 )
-from suno_cover_async.cli.commands.ledger_show import show_to_people
-from suno_cover_async.cli.commands.unsaved import Unsaved
+from suno_cover_async.cli.actions.ledger_show import show_to_people
+from suno_cover_async.cli.actions.unsaved import Unsaved
 from suno_cover_async.cli.output.export import as_csv
 from suno_cover_async.common.validation import is_task_id
 from suno_cover_async.ledger.sqlite.database import open_to_write

@@ -1,6 +1,6 @@
-"""Define the commands, one module each, and what several of them share.
+"""Define the commands, one module each: arguments, options and help, and nothing else.
 
-A command connects options, a client or a ledger, and output. It must not know how text is laid out
-or coloured (`output/` does), nor make requests other than through a client. Open `catalog_run.py`
-first: `batch`, `generate` and `demo` are such runs.
+A module has the name of its command, which is its `command`. It loads click and values alone, since
+help and completion load it; what the command does is imported from `actions/` when it runs. The
+table in `app.py` has a row for each.
 """

@@ -1,114 +1,24 @@
-"""`details` and `credits`: make one request to the API, and show the result as text or JSON."""
+"""`details`: its arguments, options and help; `actions/details.py` does what it says."""
 
-import asyncio
-import json
-from pathlib import Path
+from typing import Any
 
-from suno_cover_async import (
-    CoverDetails,
-    CoverStatus,
-    CoverTimeoutError,
-    NotFoundError,
-    SunoCoverClient,
-)
-from suno_cover_async.cli.exit_codes import ExitCode, explain
-from suno_cover_async.cli.options import Connection
-from suno_cover_async.cli.output.console import copyable, result, say, stderr
-from suno_cover_async.cli.output.follow_up import command_line
-from suno_cover_async.cli.output.records import CreditsRecord, DetailsRecord, as_json, facts
-from suno_cover_async.cli.output.spinner import waiting
-from suno_cover_async.common.text import printable
+import click
+
+from suno_cover_async.cli.options import connected, image_folder, with_json
+from suno_cover_async.cli.sections import SectionCommand
 
 
-async def show_details(
-    client: SunoCoverClient,
-    cover_task_id: str,
-    *,
-    wait: bool,
-    into: Path | None,
-    with_json: bool,
-    connection: Connection,
-) -> int:
-    """Request the details of a cover task, or wait for it; save its images into a folder.
+@click.command("details", cls=SectionCommand, short_help="Show a cover task.")
+@click.argument("cover_task_id")
+@click.option("--wait", is_flag=True, help="Wait until it is finished.")
+@image_folder(None, "Save the images here, if it is a success.")
+@with_json
+@connected
+def command(**given: Any) -> int:
+    """Show a cover task by the id that submitting a song returned.
 
-    A wait that is cancelled or too long, and a download that is cancelled, end with the command
-    that continues.
-
-    Args:
-        client: The client to use; it is closed at the end.
-        cover_task_id: The cover task.
-        wait: Wait until it is finished.
-        into: The folder of the images; None saves none.
-        with_json: Write a record as JSON.
-        connection: The options that the client was made from.
+    Ctrl-C ends a wait, not the cover task, and shows the command that continues.
     """
+    from suno_cover_async.cli.actions.details import perform
 
-    def again(connection: Connection) -> str:
-        out = [] if into is None else ["--out", str(into)]
-        options = ["--wait", *out, *["--json"] * with_json, *connection.arguments()]
-        if cover_task_id.startswith("-"):
-            return command_line("details", *options, "--", cover_task_id)
-        return command_line("details", cover_task_id, *options)
-
-    files: tuple[Path, ...] = ()
-    async with client:
-        try:
-            details = await (_wait if wait else _request)(client, cover_task_id)
-        except NotFoundError as error:
-            error.add_note("is it a music task's id? then: suno-cover generate ID")
-            raise
-        except CoverTimeoutError as error:
-            say(stderr(), f"Error: {explain(error)}", "red")
-            say(stderr(), "to continue, and wait twice as long:")
-            copyable(stderr(), again(connection.longer()))
-            return ExitCode.TIMED_OUT
-        except asyncio.CancelledError:
-            if wait:
-                say(stderr(), "the cover task goes on at the host; to continue:", "yellow")
-                copyable(stderr(), again(connection))
-            raise
-        if into is not None and details.status is CoverStatus.SUCCESS:
-            try:
-                with waiting(stderr(), "saving the images"):
-                    files = await client.download(details, into=into)
-            except asyncio.CancelledError:
-                say(stderr(), "the cover is finished; to save its images:", "yellow")
-                copyable(stderr(), again(connection))
-                raise
-    record = DetailsRecord.of(details, files)
-    if with_json:
-        result(as_json(record))
-    else:
-        _show(record)
-    return ExitCode.DONE
-
-
-async def show_credits(client: SunoCoverClient, *, with_json: bool) -> int:
-    """Request the balance and show it."""
-    async with client:
-        with waiting(stderr(), "waiting for the balance"):
-            balance = await client.credits()
-    if with_json:
-        result(as_json(CreditsRecord(credits=balance)))
-    else:
-        result(json.dumps(balance).removesuffix(".0"))
-    return ExitCode.DONE
-
-
-async def _wait(client: SunoCoverClient, cover_task_id: str) -> CoverDetails:
-    with waiting(stderr(), "waiting for the cover"):
-        return await client.wait(cover_task_id)
-
-
-async def _request(client: SunoCoverClient, cover_task_id: str) -> CoverDetails:
-    with waiting(stderr(), "waiting for the details"):
-        return await client.details(cover_task_id)
-
-
-def _show(record: DetailsRecord) -> None:
-    """Write a line for each field that has a value, and for each image and file."""
-    for name, value in facts(record).items():
-        lines = value if isinstance(value, list | tuple) else (value,)
-        for line in lines:
-            if line is not None:
-                result(f"{name.replace('_', ' ').removesuffix(' at'):15}{printable(str(line))}")
+    return perform(**given)

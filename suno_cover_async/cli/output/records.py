@@ -13,7 +13,7 @@ from typing import Literal
 import attrs
 
 from suno_cover_async import CoverDetails, Covered, Failed, LedgerEntry, Outcome, Progress
-from suno_cover_async.cli.exit_codes import explain
+from suno_cover_async.cli.failures import explain
 from suno_cover_async.common.records import to_dict
 
 State = Literal["saved", "left", "failed", "unfinished"]

@@ -12,7 +12,7 @@ import attrs
 from rich.console import Console
 
 from suno_cover_async import CoverTask, Failed, LedgerEntry, Outcome, Progress
-from suno_cover_async.cli.exit_codes import advise, explain
+from suno_cover_async.cli.failures import advise, explain
 from suno_cover_async.cli.output.console import say
 from suno_cover_async.cli.output.progress import amount
 from suno_cover_async.cli.output.rows import named

@@ -14,7 +14,7 @@ from suno_cover_async import (
     Ledger,
     read_catalog,
 )
-from suno_cover_async.cli.commands.catalog_run import Batch
+from suno_cover_async.cli.actions.catalog_run import Batch
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.cli.output.follow_up import Command, LedgerFollowUp
 from suno_cover_async.cli.output.results import Results, When

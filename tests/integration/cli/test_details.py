@@ -1,4 +1,4 @@
-"""`details` and `credits`."""
+"""`details`, and how its wait and that of `credits` show on a terminal."""
 
 import json
 import shlex
@@ -9,7 +9,7 @@ import pytest
 
 from suno_cover_async import SunoCoverClient
 from suno_cover_async.cli.exit_codes import ExitCode
-from suno_cover_async.sandbox import Reply, Sandbox, Scenario
+from suno_cover_async.sandbox import Sandbox, Scenario
 from tests.support.commands import (
     KEY,
     Run,
@@ -23,15 +23,6 @@ from tests.support.commands import (
     waits_for_details,
 )
 from tests.support.waiting import until
-
-
-async def test_credits_are_a_bare_number_or_json(run: Run) -> None:
-    async with sandbox_with(Scenario(credits=1025.6)) as sandbox:
-        plain = await run("credits", *at(sandbox))
-        programs = await run("credits", "--json", "--host", "kie", *at(sandbox))
-
-        assert (plain.code, plain.out) == (ExitCode.DONE, "1025.6\n")
-        assert json.loads(programs.out) == {"credits": 1025.6}
 
 
 async def test_details_can_wait_and_save_by_the_cover_task_id_alone(
@@ -57,21 +48,6 @@ async def test_details_of_an_unknown_cover_task_fail(run: Run, sandbox: Sandbox)
     assert ended.code == ExitCode.FAILED
     assert ended.err.startswith("Error: the API knows no cover task unknown")
     assert "next: is it a music task's id? then: suno-cover generate ID" in ended.err
-
-
-async def test_text_of_others_is_neither_markup_nor_control_characters(
-    run: Run, sandbox: Sandbox
-) -> None:
-    message = "[bold red]boo[/bold red] \x1b[31m :smile:"
-    body = json.dumps({"code": 422, "msg": message, "data": None}).encode()
-    sandbox.script("credits", Reply(body=body))
-
-    ended = await run("credits", *at(sandbox))
-
-    assert ended.code == ExitCode.FAILED
-    assert "[bold red]boo[/bold red]" in ended.err
-    assert ":smile:" in ended.err
-    assert "\x1b" not in ended.err
 
 
 async def test_a_wait_that_is_too_long_says_how_to_wait_twice_as_long(

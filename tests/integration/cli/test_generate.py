@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from suno_cover_async import PollPolicy, SunoCoverClient
-from suno_cover_async.cli.commands.generate import generate
+from suno_cover_async.cli.actions.generate import generate
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.sandbox import DuplicateId, Kind, Sandbox, Scenario
 from tests.support import virtual_time

@@ -17,8 +17,8 @@ from suno_cover_async import (
     TrackState,
     read_catalog,
 )
-from suno_cover_async.cli.commands.ledger_show import show_to_people
-from suno_cover_async.cli.commands.unsaved import Unsaved
+from suno_cover_async.cli.actions.ledger_show import show_to_people
+from suno_cover_async.cli.actions.unsaved import Unsaved
 from suno_cover_async.cli.exit_codes import ExitCode
 from tests.support.batch_commands import HOSTILE, command_of
 from tests.support.commands import (

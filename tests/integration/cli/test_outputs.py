@@ -16,7 +16,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from pathlib import Path
 from typing import TypeVar
 
-import click
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -42,6 +41,7 @@ from suno_cover_async.images.files import file_stem
 from suno_cover_async.sandbox import Reply, Sandbox, Scenario
 from tests.support.artwork import draw
 from tests.support.clients import connect
+from tests.support.command_tree import leaves
 from tests.support.commands import KEY, Run, at, environment, needs_posix, read_all, sandbox_with
 from tests.support.peers import answer, peer, redirect
 from tests.support.saved_covers import a_cover
@@ -452,15 +452,6 @@ FAST = suno_cover_async.RetryPolicy(max_attempts=1, initial_delay=0.001, max_del
 def is_text(text: str) -> bool:
     """Whether it can be an argument of a process."""
     return not any("\ud800" <= c < "\udc80" or "\udcff" < c <= "\udfff" for c in text)
-
-
-def leaves(group: click.Command, *above: str) -> list[str]:
-    found: list[str] = []
-    assert isinstance(group, click.Group)
-    for name, command in group.commands.items():
-        more = isinstance(command, click.Group)
-        found += leaves(command, *above, name) if more else [" ".join([*above, name])]
-    return found
 
 
 def test_every_command_is_among_those_whose_output_is_tested() -> None:

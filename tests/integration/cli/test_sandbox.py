@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from suno_cover_async.cli.commands.sandbox import README_SONG
+from suno_cover_async.cli.actions.sandbox import README_SONG
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.sandbox import Sandbox
 from tests.support.commands import (

@@ -21,7 +21,8 @@ from suno_cover_async import (
     WrongAddressError,
     cover_catalog,
 )
-from suno_cover_async.cli.exit_codes import ExitCode, exit_code
+from suno_cover_async.cli.exit_codes import ExitCode
+from suno_cover_async.cli.failures import exit_code
 from suno_cover_async.errors import AuthenticationError, InsufficientCreditsError
 from suno_cover_async.ledger.sqlite.tables import VERSION
 from suno_cover_async.sandbox import Fault, Kind

@@ -1,33 +1,15 @@
 """Command lines: what is parsed, what is refused, and how an error ends."""
 
 import errno
-import io
-import sys
-from typing import Any
 
 import pytest
 
 from suno_cover_async import CoverTimeoutError, InsufficientCreditsError, __version__
-from suno_cover_async import cli as package
-from suno_cover_async.cli.app import _all_ids, commands, main
-from suno_cover_async.cli.exit_codes import ExitCode
+from suno_cover_async.cli.app import commands, main
+from suno_cover_async.cli.exit_codes import MEANINGS, ExitCode
+from tests.support.command_tree import leaves
 from tests.support.commands import KEY, Run
-
-
-class Broken(io.BytesIO):
-    """A standard input that fails as it is read."""
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__()
-        self._error = error
-
-    def read(self, _: Any = None) -> bytes:
-        raise self._error
-
-
-def typed(patch: pytest.MonkeyPatch, what: bytes | BaseException) -> None:
-    raw = io.BytesIO(what) if isinstance(what, bytes) else Broken(what)
-    patch.setattr(sys, "stdin", io.TextIOWrapper(raw))
+from tests.support.standard_input import typed
 
 
 @pytest.mark.parametrize(
@@ -72,16 +54,17 @@ async def test_a_value_that_is_refused_is_named_by_its_option(
     assert option in ended.err.splitlines()[-1]
 
 
-async def test_help_names_every_exit_code(run: Run) -> None:
-    ended = await run("--help")
+async def test_help_ends_with_every_exit_code_and_no_commands_help_has_them(run: Run) -> None:
+    table = [f"    {code.value:<6}{MEANINGS[code]}" for code in ExitCode]
 
-    assert ended.code == ExitCode.DONE
-    for code in ExitCode:
-        assert f"\n    {code.value:<6}" in ended.out
-        assert f"\n{code.value:<6}" in (package.__doc__ or "")
+    whole = await run("--help")
+    of_commands = [await run(*name.split(), "--help") for name in leaves(commands)]
+
+    assert whole.out.splitlines()[-len(table) :] == table
+    assert not [one.out for one in of_commands if "Exit codes" in one.out]
 
 
-@pytest.mark.parametrize("name", ["", *commands.commands, "ledger show", "ledger export"])
+@pytest.mark.parametrize("name", ["", "ledger", *leaves(commands)])
 async def test_every_command_has_help_and_no_option_for_a_key(name: str, run: Run) -> None:
     ended = await run(*name.split(), "-h")
 
@@ -95,46 +78,6 @@ async def test_the_version_is_that_of_the_package(run: Run) -> None:
     ended = await run("--version")
 
     assert (ended.code, ended.out) == (ExitCode.DONE, f"suno-cover, version {__version__}\n")
-
-
-@pytest.mark.parametrize(
-    ("words", "text", "ids"),
-    [
-        (["a", "b", "a"], b"", ["a", "b", "a"]),
-        (["a", "-", "d"], b"b\nc\n", ["a", "b", "c", "d"]),
-        (["-"], b"\xef\xbb\xbfa\r\n \r\n\n b \n", ["a", "b"]),
-        (["-"], b"a\xff\n", ["a\ufffd"]),
-        (["a", "-"], b"\n", ["a"]),
-    ],
-)
-def test_a_dash_stands_for_the_ids_on_standard_input(
-    words: list[str], text: bytes, ids: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    typed(monkeypatch, text)
-
-    assert _all_ids(words) == ids
-
-
-async def test_no_ids_on_standard_input_are_wrong_usage(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    typed(monkeypatch, b" \r\n")
-
-    ended = await run("generate", "-")
-
-    assert (ended.code, ended.out) == (ExitCode.USAGE, "")
-    assert "no ids on standard input" in ended.err
-
-
-async def test_standard_input_is_not_read_for_ids_and_the_key(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    typed(monkeypatch, AssertionError("it was read"))
-
-    ended = await run("generate", "-", "--key-file", "-")
-
-    assert ended.code == ExitCode.USAGE
-    assert "cannot hold both" in ended.err
 
 
 @pytest.mark.parametrize(

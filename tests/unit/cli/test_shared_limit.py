@@ -9,7 +9,7 @@ import platformdirs
 import pytest
 
 from suno_cover_async import HOSTS, RateLimit, SharedRateLimiter, SunoCoverClient
-from suno_cover_async.cli.options import Connection
+from suno_cover_async.cli.connection import Connection
 from suno_cover_async.cli.shared_limit import limit_file, rate_limit
 from suno_cover_async.covers.service import CoverService
 from suno_cover_async.ledger.postgres.database import _LONGEST_FAILURE

@@ -18,7 +18,7 @@ from suno_cover_async import (
     Track,
     TrackState,
 )
-from suno_cover_async.cli.commands.catalog_run import Batch
+from suno_cover_async.cli.actions.catalog_run import Batch
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.cli.output.console import stderr
 from suno_cover_async.cli.output.follow_up import Command, LedgerFollowUp

@@ -7,7 +7,7 @@ import pytest
 
 from suno_cover_async import CoverDetails, CoverStatus, CoverTask, Ledger, LedgerEntry, Track
 from suno_cover_async import TrackState as State
-from suno_cover_async.cli.commands.unsaved import Unsaved, say_unsaved, unsaved_of, warn_of_expiry
+from suno_cover_async.cli.actions.unsaved import Unsaved, say_unsaved, unsaved_of, warn_of_expiry
 from tests.support.reports import an_entry
 from tests.support.terminal import log, said
 

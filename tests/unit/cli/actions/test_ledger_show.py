@@ -6,8 +6,8 @@ import attrs
 import pytest
 
 from suno_cover_async import LedgerHolder, LedgerRun
-from suno_cover_async.cli.commands.ledger_show import holder_in_words, show_to_people
-from suno_cover_async.cli.commands.unsaved import Unsaved
+from suno_cover_async.cli.actions.ledger_show import holder_in_words, show_to_people
+from suno_cover_async.cli.actions.unsaved import Unsaved
 from tests.support.terminal import log, said
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from suno_cover_async import Ledger, LedgerEntry, LedgerHolder, LedgerRun, TrackState
-from suno_cover_async.cli.commands.unsaved import (
+from suno_cover_async.cli.actions.unsaved import (
     Unsaved,
     say_unsaved,
     unsaved_of,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from suno_cover_async import Ledger, LedgerError, LedgerHolder, Progress, ServerError
-from suno_cover_async.cli.commands.credits_used import CreditsUsed
+from suno_cover_async.cli.actions.credits_used import CreditsUsed
 from tests.support.virtual_time import run as in_virtual_time
 
 Ask = Callable[[], Awaitable[float]]

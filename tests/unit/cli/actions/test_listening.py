@@ -8,8 +8,9 @@ import click
 import pytest
 
 from suno_cover_async import CallbackReceiver
-from suno_cover_async.cli.commands.listening import CallbackListener, with_listener
+from suno_cover_async.cli.actions.listening import CallbackListener
 from suno_cover_async.cli.exit_codes import ExitCode
+from suno_cover_async.cli.options import with_listener
 from tests.support.callback_requests import COVER, KEY, MUSIC, PUBLIC_URL, Request, path_of, signed
 from tests.support.virtual_time import run as in_virtual_time
 

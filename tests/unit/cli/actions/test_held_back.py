@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from suno_cover_async import InFlight, RateLimit, Step, SunoCoverClient, Track
-from suno_cover_async.cli.commands.held_back import why_queued
+from suno_cover_async.cli.actions.held_back import why_queued
 from tests.support.breakers import now
 from tests.support.virtual_time import run
 

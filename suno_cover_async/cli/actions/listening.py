@@ -5,22 +5,18 @@ since every user of the machine could read those.
 """
 
 import contextlib
-import functools
 import os
 import secrets
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import attrs
 import click
 
 from suno_cover_async import Callback, CallbackReceiver
 from suno_cover_async.cli.exit_codes import ExitCode
-from suno_cover_async.cli.options import with_options
 from suno_cover_async.cli.output.console import say, stderr
 from suno_cover_async.common.text import printable
-
-F = TypeVar("F", bound=Callable[..., object])
 
 SECRET_VARIABLE = "SUNO_CALLBACK_SECRET"  # noqa: S105 - its name
 HMAC_VARIABLE = "SUNO_CALLBACK_HMAC_KEY"
@@ -85,31 +81,12 @@ class CallbackListener:
             say(stderr(), f"{what}. All covers were found by polling", "yellow")
 
 
-def with_listener(function: F) -> F:
-    """Add `--listen` and `--public-url` to a command, as one `listener` argument (may be None)."""
+def listener_of(listen: str | None, public_url: str | None) -> CallbackListener | None:
+    """Return what listens as `--listen` and `--public-url` say; None without them.
 
-    @functools.wraps(function)
-    def command(*args: Any, listen: str | None, public_url: str | None, **more: Any) -> object:
-        return function(*args, listener=_listener(listen, public_url), **more)
-
-    return cast("F", with_options(command, _OPTIONS))
-
-
-_OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option(
-        "--listen",
-        metavar="HOST:PORT",
-        help="Receive callbacks on this address, and poll only rarely.",
-    ),
-    click.option(
-        "--public-url",
-        metavar="URL",
-        help="The URL where the API reaches --listen, through your proxy or tunnel.",
-    ),
-)
-
-
-def _listener(listen: str | None, public_url: str | None) -> CallbackListener | None:
+    Raises:
+        click.UsageError: One of them is missing, or is not valid.
+    """
     if listen is None and public_url is None:
         return None
     if listen is None or public_url is None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from suno_cover_async import CircuitBreaker, InFlight, Step, SunoCoverClient
-from suno_cover_async.cli.exit_codes import explain
+from suno_cover_async.cli.failures import explain
 from suno_cover_async.cli.output.progress import Pause
 from suno_cover_async.cli.output.report import count
 

@@ -14,8 +14,9 @@ from suno_cover_async import (
     SunoCoverError,
     plan_catalog,
 )
-from suno_cover_async.cli.commands.catalog_input import Intake
-from suno_cover_async.cli.exit_codes import ExitCode, explain
+from suno_cover_async.cli.actions.catalog_input import Intake
+from suno_cover_async.cli.exit_codes import ExitCode
+from suno_cover_async.cli.failures import explain
 from suno_cover_async.cli.ledger_path import LedgerPath
 from suno_cover_async.cli.output.console import copyable, result, say, stderr
 from suno_cover_async.cli.output.follow_up import Command

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from suno_cover_async import BadLine
-from suno_cover_async.cli.commands.catalog_input import opened
+from suno_cover_async.cli.actions.catalog_input import opened
 from tests.support.catalog_files import ONE, TWO, ids
 from tests.support.commands import needs_posix
 from tests.support.terminal import log, said

@@ -1,7 +1,6 @@
 """Run a catalog: cover it, show the progress, and report the result at the end.
 
-`batch`, `generate` and `demo` are such runs. It knows `cover_catalog` and when to request the
-balance; the modules in `output/` own how progress and reports are displayed and worded.
+`batch`, `generate` and `demo` are such runs. It knows `cover_catalog`; `output/` has the words.
 """
 
 import asyncio
@@ -29,9 +28,10 @@ from suno_cover_async import (
     TrackState,
     cover_catalog,
 )
-from suno_cover_async.cli.commands.credits_used import CreditsUsed
-from suno_cover_async.cli.commands.held_back import pause_of, why_queued
-from suno_cover_async.cli.exit_codes import ExitCode, exit_code, explain
+from suno_cover_async.cli.actions.credits_used import CreditsUsed
+from suno_cover_async.cli.actions.held_back import pause_of, why_queued
+from suno_cover_async.cli.exit_codes import ExitCode
+from suno_cover_async.cli.failures import exit_code, explain
 from suno_cover_async.cli.ledger_path import LedgerPath, is_database
 from suno_cover_async.cli.output.console import is_live, say, stderr
 from suno_cover_async.cli.output.progress import Standing, progress

@@ -5,7 +5,7 @@ It owns when there is a question, and what an answer means. `dry_run.py` finds o
 
 import sys
 
-from suno_cover_async.cli.commands.dry_run import Study
+from suno_cover_async.cli.actions.dry_run import Study
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.cli.output.console import answer_to, copyable, say, stderr
 from suno_cover_async.cli.output.follow_up import Command
