@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
         return ExitCode.INTERRUPTED
     except ModuleNotFoundError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - told in one line, or raised again
         return _failed(error, verbose=bool({"-v", "-vv", "--verbose"} & set(words)))
     return code if isinstance(code, int) else ExitCode.DONE
 
