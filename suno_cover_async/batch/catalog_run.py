@@ -122,6 +122,14 @@ class CatalogRun:
         return self._run.reached_max_covers
 
     @property
+    def reason(self) -> BaseException | None:
+        """Return why the run stops early, as soon as that is known; None if it does not.
+
+        The iteration raises it after the last outcome.
+        """
+        return self._run.reason
+
+    @property
     def in_flight(self) -> Mapping[str, InFlight]:
         """Return the tracks in progress by music task id, the oldest step first.
 

@@ -23,6 +23,7 @@ TABLE: Table = {
         "batch": "Cover a whole catalog; a new run continues.",
         "details": "Show a cover task.",
         "credits": "Show the account's balance.",
+        "mcp": "Let an agent make covers (MCP, on stdio).",
     },
     "Choose and apply": {
         "review": "Choose one image of each cover, in a browser.",

@@ -6,6 +6,7 @@ does.
 
 import contextlib
 from collections.abc import AsyncGenerator
+from functools import partial
 
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger import run_steps, steps
@@ -17,10 +18,11 @@ from suno_cover_async.ledger.entry import (
     TrackState,
     read_holder,
     read_run,
+    read_track,
 )
 from suno_cover_async.ledger.run_steps import NO_RUN, Others
 from suno_cover_async.ledger.steps import Totals
-from suno_cover_async.ledger.store import Store
+from suno_cover_async.ledger.store import Store, Transaction
 
 _PAGE = 1_000
 
@@ -53,6 +55,11 @@ class LedgerReader:
                 for entry in page:
                     yield entry
                 after = page[-1].number
+
+    async def find(self, music_task_id: str) -> LedgerEntry | None:
+        """Return the entry of a music task; None if there is none. Raises as `entries` does."""
+        async with self._store.snapshot() as snapshot:
+            return await snapshot.read(partial(_find, music_task_id))
 
     async def totals(self) -> Totals:
         """Return the number of music tasks in each state; raises as `entries` does."""
@@ -124,3 +131,12 @@ class LedgerReader:
         async with self._store.share() as access:
             if not await access.write(lambda there: there.give_up(run)):
                 raise LedgerError(f"no run {run} is at work with the ledger {self.name}")
+
+
+def _find(music_task_id: str, there: Transaction) -> LedgerEntry | None:
+    try:
+        row = there.find(music_task_id)
+    except LedgerError:  # there is no such track
+        return None
+    (entry,) = steps.page([], read_track(row).number - 1, 1)(there)
+    return entry

@@ -125,6 +125,14 @@ class Recorder(LedgerReader):
         work = run_steps.retry_failed(self._run)
         await _after_silent_runs(lambda: self._noted(self._do(work)))
 
+    def retry_refused(self, entry: LedgerEntry) -> "asyncio.Future[bool]":
+        """Let an entry wait again whose submit was refused, so that nothing was billed for it.
+
+        Returns:
+            Whether it is such an entry; otherwise nothing is changed.
+        """
+        return self._noted(self._do(run_steps.retry_refused(entry.number)))
+
     def next_open(
         self, state: TrackState, after: int, limit: int
     ) -> "asyncio.Future[list[LedgerEntry]]":

@@ -11,7 +11,13 @@ from typing import Generic, TypeAlias, TypeVar, cast
 import attrs
 
 from suno_cover_async.errors import LedgerError
-from suno_cover_async.ledger.entry import LedgerEntry, TrackState, read_entry
+from suno_cover_async.ledger.entry import (
+    LedgerEntry,
+    TrackState,
+    read_entry,
+    read_track,
+    write_columns,
+)
 from suno_cover_async.ledger.steps import begin_anew
 from suno_cover_async.ledger.store import Transaction, Work
 
@@ -233,6 +239,22 @@ def retry_failed(run: int) -> Work[bool]:
     def work(there: Transaction) -> bool:
         _refuse_any(_with_a_catalog(there, run))
         return begin_anew(there)
+
+    return work
+
+
+def retry_refused(number: int) -> Work[bool]:
+    """Let a track wait again whose submit was refused; return whether it was one.
+
+    Nothing was billed for it: it has no cover task, and no submit of it is counted.
+    """
+
+    def work(there: Transaction) -> bool:
+        row = read_track(there.track(number))
+        if row.state is not TrackState.FAILED or row.cover_task_id is not None or row.submits:
+            return False
+        there.change(number, write_columns(state=TrackState.WAITING, error=None, reason=None))
+        return True
 
     return work
 
