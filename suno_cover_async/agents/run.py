@@ -27,7 +27,7 @@ from suno_cover_async.batch.catalog_run import CatalogRun
 from suno_cover_async.batch.outcomes import Failed, Outcome, Step
 from suno_cover_async.batch.runner import cover_catalog
 from suno_cover_async.client import SunoCoverClient
-from suno_cover_async.errors import SunoCoverError
+from suno_cover_async.errors import LedgerError, SunoCoverError
 from suno_cover_async.ledger.entry import TrackState
 from suno_cover_async.ledger.ledger import Ledger
 from suno_cover_async.models import Track
@@ -95,6 +95,8 @@ class AgentRun:
             await asyncio.wait(self._asking)
         await self._stop()
         self._songs.tell_all(ServerEndingError())
+        with contextlib.suppress(LedgerError):  # the next server does it otherwise
+            await self._ledger.forget_waiting()
 
     async def cover(self, track: Track, *, patience: float, heard: Heard) -> Asked:
         """Ask for a song, and wait for its cover; asking again, or at once, is one cover.
@@ -132,8 +134,9 @@ class AgentRun:
     async def budget(self) -> Budget:
         """Return the covers of the ledger's life."""
         found = await self._ledger.outlook()
-        waiting = found.totals[TrackState.WAITING] + found.again
-        return Budget(begun=found.submits + waiting, max_covers=self._max_covers)
+        # What still waits when a run takes no more is dropped before the next one begins.
+        waiting = 0 if self._feed.has_ended else found.totals[TrackState.WAITING]
+        return Budget(begun=found.submits + waiting + found.again, max_covers=self._max_covers)
 
     async def drain(self) -> bool:
         """Submit nothing more, and wait for submits on the wire, for 20 s at most.

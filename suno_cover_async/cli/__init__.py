@@ -1,12 +1,12 @@
 """Define the command line, `suno-cover`; no other folder prints, and none imports this one.
 
 It knows terminals. It uses the public names of the package, the sandbox and `artwork`, the helpers
-of `common/`, and nine more names: `images.files.PartFile` (an export is written whole or not at
+of `common/`, and ten more names: `images.files.PartFile` (an export is written whole or not at
 all), `http.credentials.ApiKey` (a key is checked before a client exists),
 `ledger.entry.credits_used` (the difference of two balances), `review.server.listen` (the page to
-choose on), `postgres.url` (a URL with a password is refused, before psycopg is there),
-`ledger.postgres.tables.VERSION` (what `ledger init` made), and the types `ledger.ledger.Totals` and
-`batch.catalog.Format`.
+choose on), `agents.server.AgentServer` (what agents call), `postgres.url` (a URL with a password is
+refused, before psycopg is there), `ledger.postgres.tables.VERSION` (what `ledger init` made), and
+the types `ledger.ledger.Totals` and `batch.catalog.Format`.
 
 Results go to standard output, everything else to standard error. Open `app.py` first: it has the
 table of commands. `commands/` has the options and the help of each command and loads click alone,

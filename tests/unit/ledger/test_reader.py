@@ -1,5 +1,6 @@
 """A ledger that is read by whoever does not write it."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,21 @@ async def test_a_file_is_not_made_by_a_step_of_its_own(path: Path) -> None:
     with pytest.raises(LedgerError, match="is a file, which is made when a run opens it"):
         await Ledger(path).init()
     assert not path.exists()
+
+
+async def test_the_entry_of_a_music_task_is_found_and_another_one_is_none(path: Path) -> None:
+    await saved_and_waiting(path)
+
+    found = await Ledger(path).find("m2")
+    assert found is not None
+    assert (found.number, found.state) == (2, TrackState.COVERED)
+    assert await Ledger(path).find("m9") is None
+
+
+async def test_a_damaged_entry_is_found_to_be_damaged(path: Path) -> None:
+    await saved_and_waiting(path)
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE tracks SET images = '7' WHERE number = 2")
+
+    with pytest.raises(LedgerError, match="damaged"):
+        await Ledger(path).find("m2")

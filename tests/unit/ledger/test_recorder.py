@@ -43,6 +43,25 @@ async def test_a_failed_cover_that_is_submitted_again_is_counted_again(ledger: L
     assert await ledger.submits() == 2
 
 
+async def test_only_an_entry_whose_submit_was_refused_waits_again(ledger: Ledger) -> None:
+    refused = await entry_of(ledger, "m1")
+    await ledger.submitting(refused)
+    await ledger.unsent(refused)
+    await ledger.ended(refused, TrackState.FAILED, FAILED)
+    paid = await entry_of(ledger, "m2")
+    await ledger.submitting(paid)
+    await ledger.submitted(paid, TASK)
+    await ledger.ended(paid, TrackState.FAILED, FAILED)
+
+    assert await ledger.retry_refused(refused)
+    assert not await ledger.retry_refused(refused)
+    assert not await ledger.retry_refused(paid)
+    assert [entry.state for entry in await entries(ledger)] == [
+        TrackState.WAITING,
+        TrackState.FAILED,
+    ]
+
+
 @ALONE
 async def test_a_submit_beyond_the_limit_is_refused_and_changes_nothing(ledger: Ledger) -> None:
     await ledger.take_in([Track(f"m{n}") for n in range(4)])
