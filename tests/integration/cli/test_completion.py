@@ -31,7 +31,7 @@ def installation(program: str) -> str:
     """The page's lines that install completion for a shell."""
     blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
     (found,) = [block for block in blocks if f"={program}_source" in block]
-    return found
+    return str(found)
 
 
 @pytest.mark.timeout(400)  # each completion begins a process

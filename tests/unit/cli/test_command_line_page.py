@@ -1,6 +1,7 @@
 """The page of the command line has every command, option, variable and exit code of the code."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -29,7 +30,7 @@ def named(title: str) -> set[str]:
     return {name for row in rows(title) for name in re.findall(r"`(-[\w-]+)", row[0])}
 
 
-def names_of(options: list[click.Option]) -> set[str]:
+def names_of(options: Sequence[click.Option]) -> set[str]:
     return {name for one in options for name in (*one.opts, *one.secondary_opts)}
 
 
