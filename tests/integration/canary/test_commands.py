@@ -1,6 +1,7 @@
 """No command shows a secret, and no file it writes holds one."""
 
 import asyncio
+import shlex
 import signal
 import sys
 from collections.abc import Awaitable
@@ -196,4 +197,36 @@ def test_a_wrong_command_leaves_no_secret_in_a_frame(
     search.error(words, error)
 
     assert isinstance(error, click.ClickException)
+    assert not search.hits
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("credits --ho", "plain,--host"),
+        (f"credits --api-key {shlex.quote(API_KEY)} --ho", "plain,--host"),
+        (f"credits --api-key {shlex.quote(API_KEY)}", ""),
+        (f"batch --proxy http://me:{shlex.quote(SECRET)}@p --ledger postgresql://a --js", "--json"),
+        (f"ledger show postgresql://me:{shlex.quote(SECRET)}@db/covers --st", "plain,--state"),
+    ],
+)
+async def test_completion_shows_no_secret_and_begins_nothing(
+    line: str, shown: str, tmp_path: Path
+) -> None:
+    search = Search(API_KEY, SECRET, HMAC_KEY)
+    asked = {
+        "_SUNO_COVER_COMPLETE": "bash_complete",
+        "COMP_WORDS": f"suno-cover {line}",
+        "COMP_CWORD": str(len(shlex.split(line))),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+    }
+
+    process = await start(program=DEVELOPER, env=environment() | asked, cwd=tmp_path)
+    ended = await finish(process)
+
+    search.text("completion", ended.out)
+    search.text("errors of completion", ended.err)
+    assert (ended.code, ended.err) == (ExitCode.DONE, "")
+    assert shown in ended.out
+    assert list(tmp_path.iterdir()) == []
     assert not search.hits
