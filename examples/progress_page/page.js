@@ -111,6 +111,7 @@ function say(state) {
 
 function fail(message) {
   end();
+  for (const step of at("steps").children) step.removeAttribute("aria-current");
   at("status").textContent = "";
   at("error").textContent = message;
 }

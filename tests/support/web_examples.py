@@ -43,13 +43,15 @@ class Example:
 
     Attributes:
         folder: Where the command runs.
-        sandbox: What its client calls.
+        key: The API key in its environment.
+        base_url: What its client calls.
         command: The words of the command that its docstring prints.
         port: Where it listens.
     """
 
     folder: Path
-    sandbox: Sandbox
+    key: str
+    base_url: str
     command: list[str]
     port: int
     process: asyncio.subprocess.Process | None = None
@@ -60,7 +62,7 @@ class Example:
 
     @property
     def environment(self) -> dict[str, str]:
-        here = {"SUNO_API_KEY": self.sandbox.api_key, "SUNO_BASE_URL": self.sandbox.url}
+        here = {"SUNO_API_KEY": self.key, "SUNO_BASE_URL": self.base_url}
         return os.environ | here | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
     @property
@@ -137,7 +139,7 @@ def prepared(name: str, beginning: str, folder: Path, sandbox: Sandbox) -> Examp
     file.write_text(quick.replace("8080", str(port)))
     (words,) = printed_commands(name, beginning)[:1]
     words = ["-m", *words, "--port", str(port)] if words[0] == "uvicorn" else words[1:]
-    return Example(folder, sandbox, [sys.executable, *words], port)
+    return Example(folder, sandbox.api_key, sandbox.url, [sys.executable, *words], port)
 
 
 @attrs.frozen

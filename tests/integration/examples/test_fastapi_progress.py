@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+import shlex
 import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -13,6 +15,8 @@ import pytest
 from suno_cover_async.sandbox import Fault, Sandbox, Scenario
 from tests.support.canary import API_KEY, Search
 from tests.support.canary_calls import word
+from tests.support.commands import MODULE, a_free_port
+from tests.support.job_engines import ROOT, printed_commands
 from tests.support.waiting import until
 from tests.support.web_examples import (
     FINISHED,
@@ -25,6 +29,7 @@ from tests.support.web_examples import (
     states,
 )
 
+HOW_TO = ROOT / "docs" / "how-to" / "progress-page.md"
 STEPS = attrs.evolve(FINISHED, polls=3)  # it is seen to be generated, then finished
 
 
@@ -442,3 +447,25 @@ async def test_the_key_is_in_no_answer_no_stream_no_log_and_no_file(tmp_path: Pa
         assert "[key]" in streams[1][-1].data["message"]
         assert "POST /covers" in example.log
         assert not search.hits
+
+
+async def test_the_commands_of_the_page_on_it_run_it_on_the_sandbox(tmp_path: Path) -> None:
+    page = HOW_TO.read_text()
+    lines = "".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL)).splitlines()
+    install, box, run = [shlex.split(line) for line in lines]
+    (song,) = re.findall(r"`([0-9a-f]{32})`", page)
+    key, base_url = [variable.partition("=")[2] for variable in run[:2]]
+    async with Sandbox() as unused:
+        served = progress(tmp_path, unused)
+    port = a_free_port()
+    served.key, served.base_url = key, base_url.replace("8480", str(port))
+    box[box.index("20")] = "0"
+    sandbox = Example(tmp_path, key, "", [*MODULE, *box[1:], "--port", str(port)], port)
+    async with sandbox.running(), served.running(), browser(served) as one:
+        status, _, _ = await one.get("/")
+        events = await one.watched(await one.ask(song))
+
+    assert install == ["pip", "install", ".[cli]", "fastapi", "uvicorn"]
+    assert run[2:] == printed_commands("fastapi_progress.py", "uvicorn")[0]
+    assert (status, states(events)[-1]) == (200, "finished")
+    assert len(served.saved) == 2
