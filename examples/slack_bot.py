@@ -10,9 +10,9 @@ Install, set the environment, and run::
     python slack_bot.py
 
 The bot's scopes are `commands`, `chat:write` and `files:write`. Its slash command `/cover` has the
-request URL `https://<your host>/slack/events`; a proxy on that host passes it on to port 3000, or to
-`PORT`. Invite the bot to the channels in which it is used. `SLACK_API_URL` is for GovSlack,
-`https://slack-gov.com/api/`.
+request URL `https://<your host>/slack/events`; a proxy on that host passes it on to port 3000 of
+127.0.0.1, or to `PORT`. Invite the bot to the channels in which it is used. `SLACK_API_URL` is for
+GovSlack: `https://slack-gov.com/api/`.
 
 Each cover costs money, so only those users may ask for one. Two who ask for one song pay once, and
 whoever asks again, also after a restart, gets the same cover; so a command that Slack delivers

@@ -174,9 +174,7 @@ async def main():
     dispatcher.include_router(router)
     async with SunoCoverClient() as suno, Bot(os.environ["TELEGRAM_TOKEN"], session=session) as bot:
         polling = asyncio.create_task(
-            dispatcher.start_polling(
-                bot, suno=suno, handle_signals=False, close_bot_session=False
-            )
+            dispatcher.start_polling(bot, suno=suno, handle_signals=False, close_bot_session=False)
         )
         when_told_to_stop(lambda: work.add(asyncio.create_task(dispatcher.stop_polling())))
         await polling

@@ -1,250 +1,168 @@
-"""The bots of `examples/` as their users run them, each on a stand-in of its chat platform."""
+"""The bots of `examples/` as their users run them, each on a stand-in of its chat platform.
 
+One process of each serves all tests of this file, since a bot takes long to start.
+"""
 
-
-import signal
+import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
-from suno_cover_async.sandbox import Sandbox, Scenario
+from suno_cover_async.sandbox import Reply
 from tests.support.canary import API_KEY, Search
-from tests.support.chat_platforms.bots import Bot, Chat, bot_of, images_of, stopped
-from tests.support.chat_platforms.discord_platform import discord
-from tests.support.chat_platforms.slack_platform import slack
-from tests.support.chat_platforms.telegram_platform import telegram
-from tests.support.commands import has_billed, needs_posix, waits_for_details
+from tests.support.chat_platforms.bots import images_of
+from tests.support.chat_platforms.places import PLATFORMS, Place, place
+from tests.support.commands import needs_posix
 from tests.support.waiting import until
 
-PLATFORMS = {"discord": discord, "telegram": telegram, "slack": slack}
-LIBRARIES = {"discord": "discord", "telegram": "aiogram", "slack": "slack_bolt"}
-QUICK = Scenario(image_size=16, seconds=0.3)
-UNSEEN = Scenario(image_size=16, null_polls=1_000_000)
+NO_CREDITS = Reply(body=json.dumps({"code": 402, "msg": "Insufficient balance"}).encode(), code=402)
 
-pytestmark = needs_posix
+pytestmark = [needs_posix, pytest.mark.asyncio(loop_scope="module")]
 
 
-@pytest.fixture(params=PLATFORMS)
-async def chat(request: pytest.FixtureRequest) -> AsyncIterator[Chat]:
-    library = LIBRARIES[request.param]
-    pytest.importorskip(library, reason=f"{library} cannot be installed on this Python")
-    async with PLATFORMS[request.param]() as platform:
-        yield platform
+@pytest_asyncio.fixture(params=PLATFORMS, scope="module", loop_scope="module")
+async def served(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Place]:
+    async with (
+        place(request.param, tmp_path_factory.mktemp(request.param)) as here,
+        here.bot.running(),
+    ):
+        yield here
 
 
-@pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    async with Sandbox(QUICK, api_key=API_KEY) as api:
-        yield api
+@pytest_asyncio.fixture(loop_scope="module")
+async def here(served: Place) -> Place:
+    served.chat.forget()
+    return served
 
 
-def ended(chat: Chat) -> list[str]:
-    """The last text of each message that says how it ended."""
-    last = [texts[-1] for texts in chat.messages]
-    return [text for text in last if "is " not in text.partition("\n")[0] or "No cover" in text]
-
-
-async def covered(chat: Chat, covers: int = 1) -> None:
-    """Return once so many messages say how they ended."""
-    await until(lambda: len(ended(chat)) >= covers, every=0.02)
+def billed(here: Place, song: str) -> int:
+    return [bill.music_task_id for bill in here.sandbox.journal.bills].count(song)
 
 
 async def test_a_cover_is_acknowledged_before_it_is_requested_and_shown_in_one_message(
-    chat: Chat, sandbox: Sandbox, tmp_path: Path
+    here: Place,
 ) -> None:
-    (song,) = sandbox.add_music()
-    async with bot_of(chat, tmp_path, sandbox).running():
-        await chat.ask(song)
-        await covered(chat)
+    (song,) = here.sandbox.add_music()
 
-    (texts,) = chat.messages
-    assert any("generating" in text or "generated" in text for text in texts)
-    assert texts[-1].startswith("The cover of ")
-    assert len(texts) == len(set(texts)) <= 4
-    assert chat.acknowledged[0] < sandbox.journal.arrivals[0].at
-    assert sorted(chat.images) == sorted(await images_of(sandbox))
-    assert len(chat.images) == 2
-    assert chat.refusals == []
+    await here.chat.ask(song)
+    await here.ended()
+
+    (texts,) = here.chat.messages
+    assert [text for text in texts if "generat" in text] == texts[-2:-1]
+    assert texts[-1] in {f"The cover of {song}", f"The cover of `{song}`"}
+    assert len(texts) == 3
+    first = next(one for one in here.sandbox.journal.arrivals if one.music_task_id == song)
+    assert here.chat.acknowledged[0] < first.at
+    assert here.chat.refusals == []
 
 
-async def test_two_who_ask_for_one_song_get_it_for_one_bill(
-    chat: Chat, sandbox: Sandbox, tmp_path: Path
-) -> None:
-    (song,) = sandbox.add_music()
-    async with bot_of(chat, tmp_path, sandbox).running():
-        await chat.ask(song)
-        await chat.ask(song, user="bob")
-        await covered(chat, 2)
+async def test_both_images_arrive_as_they_are(here: Place) -> None:
+    (song,) = here.sandbox.add_music()
+    before = len(here.sandbox.journal.arrivals)
 
-    assert len(chat.images) == 4
-    assert [bill.music_task_id for bill in sandbox.journal.bills] == [song]
+    await here.chat.ask(song)
+    await here.ended()
+
+    assert len(here.chat.images) == 2
+    assert sorted(here.chat.images) == sorted(await images_of(here.sandbox, since=before))
+
+
+async def test_two_who_ask_for_one_song_get_it_for_one_bill(here: Place) -> None:
+    (song,) = here.sandbox.add_music()
+
+    await here.chat.ask(song)
+    await here.chat.ask(song, user="bob")
+    await here.ended(2)
+
+    assert len(here.chat.images) == 4
+    assert billed(here, song) == 1
 
 
 async def test_who_may_not_spend_and_what_is_no_id_are_refused_and_nothing_is_sent(
-    chat: Chat, sandbox: Sandbox, tmp_path: Path
+    here: Place,
 ) -> None:
-    (song,) = sandbox.add_music()
-    async with bot_of(chat, tmp_path, sandbox).running():
-        await chat.ask(song, user="eve")
-        await chat.ask("not an id <!channel>")
-        await chat.ask("")
-        await until(lambda: len(chat.refusals) == 3, every=0.02)
+    (song,) = here.sandbox.add_music()
+    before = len(here.sandbox.journal.arrivals)
 
-    assert [text for text in chat.refusals if "costs money" in text] == chat.refusals[:1]
-    assert all("73d6128b3523a0079df10da9471017c8" in text for text in chat.refusals[1:])
-    assert chat.messages == []
-    assert sandbox.journal.arrivals == []
+    await here.chat.ask(song, user="eve")
+    await until(lambda: here.chat.refusals, every=0.02)
+    await here.chat.ask("not an id <!channel>")
+    await here.chat.ask("")
+    await until(lambda: len(here.chat.refusals) == 3, every=0.02)
+
+    assert "costs money" in here.chat.refusals[0]
+    assert all("73d6128b3523a0079df10da9471017c8" in text for text in here.chat.refusals[1:])
+    assert here.chat.messages == []
+    assert len(here.sandbox.journal.arrivals) == before
 
 
-async def test_a_cover_that_fails_and_a_song_that_nobody_knows_are_told_of(
-    chat: Chat, sandbox: Sandbox, tmp_path: Path
-) -> None:
-    (song,) = sandbox.add_music(fails=True)
-    async with bot_of(chat, tmp_path, sandbox).running():
-        await chat.ask(song)
-        await chat.ask("unknown")
-        await covered(chat, 2)
+async def test_a_cover_that_fails_and_a_song_that_nobody_knows_are_told_of(here: Place) -> None:
+    (song,) = here.sandbox.add_music(fails=True)
 
-    failed, unknown = sorted(ended(chat), key=lambda text: "unknown" in text)
+    await here.chat.ask(song)
+    await here.chat.ask("nobodys")
+    await here.ended(2)
+
+    failed, unknown = sorted(here.ends, key=lambda text: "nobodys" in text)
     assert song in failed
     assert "Please try again later" in failed
     assert "Original music record does not exist" in unknown
-    assert chat.images == []
+    assert here.chat.images == []
 
 
-async def test_what_the_owner_must_do_is_in_the_log_and_not_in_the_chat(
-    chat: Chat, tmp_path: Path
-) -> None:
-    async with Sandbox(Scenario(credits=0), api_key=API_KEY) as sandbox:
-        (song,) = sandbox.add_music()
-        bot = bot_of(chat, tmp_path, sandbox)
-        async with bot.running():
-            await chat.ask(song)
-            await covered(chat)
+async def test_what_the_owner_must_do_is_in_the_log_and_not_in_the_chat(here: Place) -> None:
+    (song,) = here.sandbox.add_music()
+    here.sandbox.script("submit", NO_CREDITS)
 
-    assert "the bot's owner finds the reason in its log" in ended(chat)[0]
-    assert "credits" not in ended(chat)[0]
-    assert "credits" in bot.log
+    await here.chat.ask(song)
+    await here.ended()
+
+    assert "the bot's owner finds the reason in its log" in here.ends[0]
+    assert "balance" not in here.ends[0]
+    assert "Insufficient balance" in here.bot.log
+
+
+async def test_what_the_api_says_mentions_nobody_and_formats_nothing(here: Place) -> None:
+    said = {"code": 422, "msg": "*all* <!channel> @everyone [x](https://x.example)"}
+    here.sandbox.script("submit", Reply(body=json.dumps(said).encode(), code=422))
+
+    await here.chat.ask("some-song")
+    await here.ended()
+
+    (text,) = here.ends
+    assert "everyone" in text
+    assert here.chat.is_harmless(text)
 
 
 @pytest.mark.parametrize("kind", ["busy", "broken", "cut"])
 async def test_a_platform_that_is_busy_or_broken_gets_its_cover_all_the_same(
-    chat: Chat, sandbox: Sandbox, tmp_path: Path, kind: str
+    here: Place, kind: str
 ) -> None:
-    (song,) = sandbox.add_music()
-    chat.again(kind)
-    async with bot_of(chat, tmp_path, sandbox).running():
-        await chat.ask(song)
-        await until(lambda: len(chat.images) == 2, every=0.02)
-        await covered(chat)
+    (song,) = here.sandbox.add_music()
+    before = len(here.sandbox.journal.arrivals)
+    here.chat.refuse(kind)
 
-    assert sorted(chat.images) == sorted(await images_of(sandbox))
-    assert len(sandbox.journal.bills) == 1
+    await here.chat.ask(song)
+    await here.ended()
 
-
-async def test_a_bot_that_is_killed_and_started_again_finds_the_cover_without_a_second_bill(
-    chat: Chat, tmp_path: Path
-) -> None:
-    async with Sandbox(UNSEEN, api_key=API_KEY) as sandbox:
-        (song,) = sandbox.add_music()
-        bot = bot_of(chat, tmp_path, sandbox)
-        async with bot.running() as doomed:
-            await chat.ask(song)
-            await waits_for_details(sandbox, 1)
-            await stopped(doomed, signal.SIGKILL)
-        sandbox.scenario = QUICK
-
-        async with bot.running():
-            await chat.ask(song)
-            await until(lambda: len(chat.images) == 2, every=0.02)
-
-        assert sorted(chat.images) == sorted(await images_of(sandbox))
-        assert len(sandbox.journal.bills) == 1
+    assert sorted(here.chat.images) == sorted(await images_of(here.sandbox, since=before))
+    assert billed(here, song) == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_bot_that_is_told_to_stop_finishes_what_is_paid_for(
-    chat: Chat, tmp_path: Path, number: signal.Signals
-) -> None:
-    async with Sandbox(UNSEEN, api_key=API_KEY) as sandbox:
-        (song,) = sandbox.add_music()
-        bot = bot_of(chat, tmp_path, sandbox)
-        async with bot.running() as process:
-            await chat.ask(song)
-            await waits_for_details(sandbox, 1)
-            process.send_signal(number)
-            await waits_for_details(sandbox, len(sandbox.journal.of("details")) + 3)
-            sandbox.scenario = QUICK
-            code = await process.wait()
+async def test_no_secret_is_in_a_message_a_log_or_a_file(here: Place) -> None:
+    search = Search(API_KEY, *here.chat.secrets)
+    for kind in ("cut", "broken"):
+        here.chat.refuse(kind)
+    for song in (*here.sandbox.add_music(2), "nobodys"):
+        await here.chat.ask(song)
+    await here.ended(3)
 
-        assert code == 0
-        assert len(chat.images) == 2
-        assert ended(chat)
-        assert "Traceback" not in bot.log
-
-
-async def test_the_second_signal_ends_a_bot_at_once_and_its_cover_is_found_later(
-    chat: Chat, tmp_path: Path
-) -> None:
-    async with Sandbox(UNSEEN, api_key=API_KEY) as sandbox:
-        (song,) = sandbox.add_music()
-        bot = bot_of(chat, tmp_path, sandbox)
-        async with bot.running() as process:
-            await chat.ask(song)
-            await waits_for_details(sandbox, 1)
-            process.send_signal(signal.SIGTERM)
-            await waits_for_details(sandbox, len(sandbox.journal.of("details")) + 3)
-            await stopped(process, signal.SIGTERM)
-        sandbox.scenario = QUICK
-
-        async with bot.running():
-            await chat.ask(song)
-            await until(lambda: len(chat.images) == 2, every=0.02)
-
-        assert len(sandbox.journal.bills) == 1
-
-
-async def test_no_secret_is_in_a_message_or_a_log(
-    chat: Chat, sandbox: Sandbox, tmp_path: Path
-) -> None:
-    songs = sandbox.add_music(2, fails=None)
-    chat.again("cut")
-    chat.again("broken")
-    bot = bot_of(chat, tmp_path, sandbox)
-    search = Search(API_KEY, *chat.secrets)
-    async with bot.running() as process:
-        for song in (*songs, "unknown", "not an id"):
-            await chat.ask(song)
-        await has_billed(sandbox, 2)
-        await until(lambda: len(chat.images) == 4, every=0.02)
-        await covered(chat, 3)
-        search.command_lines(process.pid)
-        await stopped(process, signal.SIGTERM)
-
-    for number, call in enumerate(chat.server.calls):
+    for number, call in enumerate(here.chat.server.calls):
         search.text(f"call {number}", repr(call.fields))
-    search.folder(tmp_path)
+    search.folder(here.bot.folder)
 
     assert search.searched > 10
     assert search.hits == {}
-
-
-@pytest.mark.parametrize("platform", PLATFORMS)
-async def test_a_bot_without_its_token_or_with_a_wrong_one_says_so_in_one_line(
-    platform: str, sandbox: Sandbox, tmp_path: Path
-) -> None:
-    pytest.importorskip(LIBRARIES[platform])
-    async with PLATFORMS[platform]() as chat:
-        (token,) = [name for name in chat.environment if name.endswith("TOKEN")]
-        bot = bot_of(chat, tmp_path, sandbox)
-        for number, environment in enumerate(({token: ""}, {"SUNO_API_KEY": ""})):
-            lacking = Bot(bot.folder, bot.command, {**bot.environment, **environment})
-            async with lacking.running() as process:
-                assert await process.wait() == 1
-            (name,) = environment
-            assert lacking.log.splitlines()[number] == (
-                f"Set {name}; the first lines of this file say how."
-            )
-
-

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import aiohttp
 import attrs
@@ -18,7 +18,11 @@ from tests.support.commands import PATIENCE
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
-QUICK = "poll=PollPolicy(initial_delay=0.05, min_interval=0.05)"
+NAMES = "    InvalidRequestError,\n"
+QUICK = (
+    "poll=PollPolicy(initial_delay=0.05, min_interval=0.05), "
+    "rate_limit=RateLimit(calls=500, seconds=1)"
+)
 
 
 class Chat(Protocol):
@@ -33,8 +37,11 @@ class Chat(Protocol):
         server: The platform's server.
     """
 
-    program: str
-    secrets: tuple[str, ...]
+    @property
+    def program(self) -> str: ...
+
+    @property
+    def secrets(self) -> tuple[str, ...]: ...
 
     @property
     def server(self) -> StandIn: ...
@@ -70,8 +77,16 @@ class Chat(Protocol):
         """
         ...
 
-    def again(self, kind: str) -> None:
-        """Refuse the next message or file: `busy` with 429, `broken` with 5xx, `cut`."""
+    def refuse(self, kind: str) -> None:
+        """Refuse the next edit and file: `busy` with 429, `broken` with 5xx, `cut` off."""
+        ...
+
+    def is_harmless(self, text: str) -> bool:
+        """Whether a text that says `*all* <!channel>` formats nothing and mentions nobody."""
+        ...
+
+    def forget(self) -> None:
+        """Forget all messages, whose covers are finished, so that the next test finds its own."""
         ...
 
 
@@ -102,6 +117,10 @@ class Bot:
                 process.kill()
             await process.wait()
 
+    def with_variables(self, **variables: str) -> Self:
+        """Return the same bot with other values in its environment."""
+        return attrs.evolve(self, environment={**self.environment, **variables})
+
     @property
     def log(self) -> str:
         """What all its processes wrote."""
@@ -119,9 +138,9 @@ def bot_of(chat: Chat, folder: Path, sandbox: Sandbox, **changes: str) -> Bot:
     """
     program = (EXAMPLES / chat.program).read_text()
     quick = program.replace("SunoCoverClient()", f"SunoCoverClient({QUICK})").replace(
-        "    InvalidRequestError,\n", "    InvalidRequestError,\n    PollPolicy,\n", 1
+        NAMES, f"{NAMES}    PollPolicy,\n    RateLimit,\n", 1
     )
-    assert quick.count("PollPolicy") == 2
+    assert (quick.count("PollPolicy"), quick.count(QUICK)) == (2, 1)
     for name, value in changes.items():
         before = next(line for line in quick.splitlines() if line.startswith(f"{name} = "))
         quick = quick.replace(before, f"{name} = {value}")
@@ -143,9 +162,10 @@ async def stopped(process: asyncio.subprocess.Process, *signals: signal.Signals)
         return await process.wait()
 
 
-async def images_of(sandbox: Sandbox) -> list[bytes]:
-    """Return the bytes of each image that was fetched from the sandbox, once."""
-    paths = dict.fromkeys(one.path for one in sandbox.journal.of("image"))
+async def images_of(sandbox: Sandbox, since: int = 0) -> list[bytes]:
+    """Return the bytes of each image that the sandbox was asked for, since an arrival."""
+    later = sandbox.journal.arrivals[since:]
+    paths = dict.fromkeys(one.path for one in later if one.kind == "image")
     async with aiohttp.ClientSession() as session:
         return [await read(session, f"{sandbox.url}{path}") for path in paths]
 

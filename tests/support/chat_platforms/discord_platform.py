@@ -135,7 +135,7 @@ class Discord:
         }
         await self.gateway.dispatch("INTERACTION_CREATE", said)
 
-    def again(self, kind: str) -> None:
+    def refuse(self, kind: str) -> None:
         busy = {"message": "You are being rate limited.", "retry_after": 0.2, "global": False}
         refusals = {
             "busy": Refusal(status=429, body=busy, headers={"Via": "1.1 google"}),
@@ -143,6 +143,14 @@ class Discord:
             "cut": Refusal(status=0),
         }
         self.server.refuse("/messages/@original", refusals[kind])
+
+    def is_harmless(self, text: str) -> bool:
+        return r"\*all\*" in text and r"\[x" in text  # mentions: see `_written`
+
+    def forget(self) -> None:
+        for kept in (self.acknowledged, self.refusals, self._texts, self.images):
+            kept.clear()
+        self.server.refuse_no_more()
 
     async def _answer(self, call: Call, request: web.Request) -> web.StreamResponse:
         if call.path.startswith("/socket"):

@@ -86,6 +86,10 @@ class StandIn:
         """Answer so the next requests whose path has this text in it."""
         self._refusals.setdefault(path, deque()).extend(refusals)
 
+    def refuse_no_more(self) -> None:
+        """Answer all requests from now on."""
+        self._refusals.clear()
+
     def of(self, path: str, method: str | None = None) -> list[Call]:
         """Return the requests whose path has this text in it."""
         return [one for one in self.calls if path in one.path and method in {None, one.method}]

@@ -28,6 +28,7 @@ class Telegram:
         self._updates: list[dict[str, Any]] = []
         self._news = asyncio.Event()
         self._texts: dict[int, list[str]] = {}
+        self._albums: list[list[bytes]] = []
         self._last_id = 0
         self.acknowledged: list[float] = []
         self.refusals: list[str] = []
@@ -46,8 +47,7 @@ class Telegram:
 
     @property
     def images(self) -> list[bytes]:
-        albums = self.server.of("/sendMediaGroup")
-        return [one for call in albums for one in call.files.values()]
+        return [one for album in self._albums for one in album]
 
     async def ask(self, song: str, *, user: str = "ada") -> None:
         question = {
@@ -61,7 +61,7 @@ class Telegram:
         self._updates.append({"update_id": len(self._updates) + 1, "message": question})
         self._news.set()
 
-    def again(self, kind: str) -> None:
+    def refuse(self, kind: str) -> None:
         busy = {"ok": False, "error_code": 429, "description": "Too Many Requests: retry after 1"}
         refusals = {
             "busy": Refusal(status=429, body=busy | {"parameters": {"retry_after": 1}}),
@@ -77,7 +77,16 @@ class Telegram:
         self._last_id += 1
         return self._last_id
 
-    async def _answer(self, call: Call, request: web.Request) -> web.StreamResponse:
+    def is_harmless(self, text: str) -> bool:
+        sent = [one.fields for one in self.server.of("/editMessageText")]
+        return not any("parse_mode" in one for one in sent if one["text"] == text)
+
+    def forget(self) -> None:
+        for kept in (self.acknowledged, self.refusals, self._texts, self._albums):
+            kept.clear()
+        self.server.refuse_no_more()
+
+    async def _answer(self, call: Call, _: web.Request) -> web.StreamResponse:
         bot, _, method = call.path.strip("/").partition("/")
         if bot != f"bot{TOKEN}":
             body = {"ok": False, "error_code": 401, "description": "Unauthorized"}
@@ -97,6 +106,7 @@ class Telegram:
             case "editMessageText":
                 return self._edited(call)
             case "sendMediaGroup":
+                self._albums.append(list(call.files.values()))
                 return [self._message(self._id()) for _ in json.loads(call.fields["media"])]
         raise AssertionError(f"no bot calls {method}")
 
