@@ -13,12 +13,17 @@ from suno_cover_async.sandbox import Reply
 from tests.support.canary import API_KEY, Search
 from tests.support.chat_platforms.bots import images_of
 from tests.support.chat_platforms.places import PLATFORMS, Place, place
+from tests.support.chat_platforms.stand_in import STARTED
 from tests.support.commands import needs_posix
 from tests.support.waiting import until
 
 NO_CREDITS = Reply(body=json.dumps({"code": 402, "msg": "Insufficient balance"}).encode(), code=402)
 
-pytestmark = [needs_posix, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [
+    needs_posix,
+    pytest.mark.timeout(2 * STARTED),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 
 @pytest_asyncio.fixture(params=PLATFORMS, scope="module", loop_scope="module")

@@ -7,12 +7,13 @@ import pytest
 
 from tests.support.chat_platforms.bots import images_of, stopped
 from tests.support.chat_platforms.places import PLATFORMS, QUICK, UNFINISHED, place
+from tests.support.chat_platforms.stand_in import STARTED
 from tests.support.commands import needs_posix, waits_for_details
 from tests.support.waiting import until
 
 TERM, KILL = signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)
 
-pytestmark = needs_posix
+pytestmark = [needs_posix, pytest.mark.timeout(2 * STARTED)]
 
 
 @pytest.mark.parametrize(

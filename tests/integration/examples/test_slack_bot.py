@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.chat_platforms.places import Place, place
 from tests.support.chat_platforms.slack_platform import Slack
-from tests.support.chat_platforms.stand_in import Refusal
+from tests.support.chat_platforms.stand_in import STARTED, Refusal
 from tests.support.commands import needs_posix
 from tests.support.waiting import until
 
-pytestmark = needs_posix
+pytestmark = [needs_posix, pytest.mark.timeout(2 * STARTED)]
 
 
 def slack_of(here: Place) -> Slack:

@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.chat_platforms.places import place
-from tests.support.chat_platforms.stand_in import Refusal
+from tests.support.chat_platforms.stand_in import STARTED, Refusal
 from tests.support.commands import needs_posix
 
 ALBUM = "/sendMediaGroup"
 
-pytestmark = needs_posix
+pytestmark = [needs_posix, pytest.mark.timeout(2 * STARTED)]
 
 
 async def test_what_is_no_photo_is_sent_as_documents_and_what_is_neither_as_links(

@@ -13,8 +13,7 @@ import aiohttp
 import attrs
 
 from suno_cover_async.sandbox import Sandbox
-from tests.support.chat_platforms.stand_in import StandIn
-from tests.support.commands import PATIENCE
+from tests.support.chat_platforms.stand_in import STARTED, StandIn
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
@@ -158,7 +157,7 @@ async def stopped(process: asyncio.subprocess.Process, *signals: signal.Signals)
     """Send signals and return the exit code."""
     for one in signals:
         process.send_signal(one)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(STARTED):
         return await process.wait()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from tests.support.commands import PATIENCE
+from tests.support.chat_platforms.stand_in import STARTED
 
 DISPATCH, HEARTBEAT, IDENTIFY, RESUME, HELLO, HEARTBEAT_ACK = 0, 1, 2, 6, 10, 11
 
@@ -48,7 +48,7 @@ class Gateway:
 
     async def dispatch(self, name: str, data: dict[str, Any]) -> None:
         """Tell the bot of an event, once there is one."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(STARTED):
             await self._is_greeted.wait()
         assert self._socket is not None
         await self._send(self._socket, name, data)

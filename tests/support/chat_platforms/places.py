@@ -24,7 +24,7 @@ PLATFORMS: dict[str, Callable[[], AbstractAsyncContextManager[Chat]]] = {
 """By the library that the bot uses."""
 
 QUICK = Scenario(image_size=16, polls=4, rate_limit=None)
-UNFINISHED = Scenario(image_size=16, polls=1_000_000, rate_limit=None)
+UNFINISHED = Scenario(image_size=16, null_polls=1_000_000, rate_limit=None)
 
 
 @attrs.frozen

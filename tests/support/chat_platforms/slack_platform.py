@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from tests.support.chat_platforms.stand_in import Call, Refusal, StandIn, in_json
+from tests.support.chat_platforms.stand_in import STARTED, Call, Refusal, StandIn, in_json
 from tests.support.commands import a_free_port
 from tests.support.waiting import until
 
@@ -57,7 +57,7 @@ class Slack:
     async def ask(
         self, song: str, *, user: str = "ada", secret: str = SECRET, **headers: str
     ) -> None:
-        await until(self._is_there, every=0.02)
+        await until(self._is_there, every=0.02, within=STARTED)
         form = {
             "command": "/cover",
             "text": song,
@@ -109,7 +109,7 @@ class Slack:
             kept.clear()
         self.server.refuse_no_more()
 
-    async def _answer(self, call: Call, _: web.Request) -> web.StreamResponse:
+    async def _answer(self, call: Call, _request: web.Request) -> web.StreamResponse:
         if call.path.startswith("/upload/"):
             (self._uploaded[call.path.rpartition("/")[2]],) = call.files.values()
             return web.Response(text="OK")

@@ -10,6 +10,7 @@ from typing import Any, Self
 import attrs
 from aiohttp import web
 
+STARTED = 300.0  # seconds in which a bot has started, also on a busy machine: aiogram takes long
 LARGEST = 64 * 1024 * 1024  # bytes of a request
 
 

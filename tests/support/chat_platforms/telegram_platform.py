@@ -8,7 +8,8 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.support.chat_platforms.stand_in import Call, Refusal, StandIn, in_json
+from tests.support.chat_platforms.stand_in import STARTED, Call, Refusal, StandIn, in_json
+from tests.support.waiting import until
 
 TOKEN = "1234567:Canary-of-Telegram-Kingfisher-77"
 BOT = {"id": 1234567, "is_bot": True, "first_name": "Covers", "username": "covers_bot"}
@@ -29,7 +30,7 @@ class Telegram:
         self._news = asyncio.Event()
         self._texts: dict[int, list[str]] = {}
         self._albums: list[list[bytes]] = []
-        self._last_id = 0
+        self._last_id = self._confirmed = 0
         self.acknowledged: list[float] = []
         self.refusals: list[str] = []
 
@@ -60,6 +61,8 @@ class Telegram:
         }
         self._updates.append({"update_id": len(self._updates) + 1, "message": question})
         self._news.set()
+        number = len(self._updates)
+        await until(lambda: self._confirmed >= number, every=0.02, within=STARTED)
 
     def refuse(self, kind: str) -> None:
         busy = {"ok": False, "error_code": 429, "description": "Too Many Requests: retry after 1"}
@@ -86,8 +89,8 @@ class Telegram:
             kept.clear()
         self.server.refuse_no_more()
 
-    async def _answer(self, call: Call, _: web.Request) -> web.StreamResponse:
-        bot, _, method = call.path.strip("/").partition("/")
+    async def _answer(self, call: Call, _request: web.Request) -> web.StreamResponse:
+        bot, method = call.path.strip("/").split("/")
         if bot != f"bot{TOKEN}":
             body = {"ok": False, "error_code": 401, "description": "Unauthorized"}
             return in_json(body, 401)
@@ -112,6 +115,7 @@ class Telegram:
 
     async def _polled(self, offset: int, seconds: float) -> list[dict[str, Any]]:
         """Return what is not confirmed yet; wait for something new if all of it is."""
+        self._confirmed = max(self._confirmed, offset - 1)
         try:
             async with asyncio.timeout(seconds):
                 while not (new := [one for one in self._updates if one["update_id"] >= offset]):
