@@ -1,0 +1,102 @@
+"""What is Discord's own: an answer that becomes too old to be edited, permissions, sizes."""
+
+from pathlib import Path
+
+import pytest
+
+from suno_cover_async.sandbox import Sandbox
+from tests.support.chat_platforms.bots import images_of
+from tests.support.chat_platforms.discord_platform import MANAGE, Discord
+from tests.support.chat_platforms.places import QUICK, UNFINISHED, Place, place
+from tests.support.chat_platforms.stand_in import STARTED, Refusal
+from tests.support.commands import needs_posix
+from tests.support.waiting import until
+
+EDITS, POSTS = "/messages/@original", "/channels/3001/messages"
+
+pytestmark = [needs_posix, pytest.mark.timeout(2 * STARTED)]
+
+
+def discord_of(here: Place) -> Discord:
+    assert isinstance(here.chat, Discord)
+    return here.chat
+
+
+async def late(here: Place) -> None:
+    """Return once the first message says that the cover takes long."""
+    await until(lambda: any("takes long" in texts[-1] for texts in here.chat.messages), every=0.02)
+
+
+def cover_task_of(sandbox: Sandbox) -> str:
+    return sandbox.journal.bills[0].cover_task_id
+
+
+async def test_a_cover_that_takes_too_long_for_an_edit_is_posted_in_a_new_message(
+    tmp_path: Path,
+) -> None:
+    async with place("discord", tmp_path, UNFINISHED, WAIT="0.3") as here, here.bot.running():
+        (song,) = here.sandbox.add_music()
+        await here.chat.ask(song)
+        await late(here)
+        edits = len(here.chat.server.of(EDITS))
+        here.sandbox.scenario = QUICK
+
+        await until(lambda: len(here.chat.images) == 2, every=0.02)
+
+        first, new = here.chat.messages
+        assert "I will post it in this channel" in first[-1]
+        assert new == [f"<@11> The cover of `{song}`"]
+        assert len(here.chat.server.of(EDITS)) == edits  # its token may be dead by now
+        assert [set(call.files) for call in here.chat.server.of(POSTS)] == [
+            {f"{song}-1.png", f"{song}-2.png"}
+        ]
+        assert sorted(here.chat.images) == sorted(await images_of(here.sandbox))
+
+
+async def test_without_the_permission_to_post_the_message_tells_how_to_ask_again_before_it_ends(
+    tmp_path: Path,
+) -> None:
+    async with place("discord", tmp_path, UNFINISHED, WAIT="0.3") as here, here.bot.running():
+        discord_of(here).may_post = False
+        (song,) = here.sandbox.add_music()
+        await here.chat.ask(song)
+        await late(here)
+        ((*_, farewell),) = here.chat.messages
+        here.sandbox.scenario = QUICK
+
+        await until(lambda: "not posted; its images are" in here.bot.log, every=0.02)
+
+        assert f"`/cover song:{song}`" in farewell
+        assert cover_task_of(here.sandbox) in farewell
+        assert here.chat.server.of(POSTS) == []
+        assert len(list(tmp_path.glob("covers/*.png"))) == 2
+
+
+async def test_one_bot_meets_what_happens_to_a_message_to_a_file_and_to_a_right(
+    tmp_path: Path,
+) -> None:
+    """Three claims for one process: gone messages, large images, and who may manage the server."""
+    async with place("discord", tmp_path, LIMIT="100") as here, here.bot.running():
+        gone, *songs = here.sandbox.add_music(3)
+        unknown = {"message": "Unknown interaction", "code": 10062}
+        here.chat.server.refuse("/callback", Refusal(status=404, body=unknown))
+        await here.chat.ask(gone)  # more than 3 s ago, as it seems
+        here.chat.server.refuse(EDITS, *[Refusal(status=404, body=unknown)] * 3)
+        await here.chat.ask(songs[0])
+
+        await until(lambda: here.chat.server.of(POSTS), every=0.02)
+        await discord_of(here).ask(songs[1], user="eve", permissions=MANAGE)
+        await here.ended(2)
+
+        posted, managed = here.chat.messages
+        assert posted[0].startswith(f"<@11> The cover of `{songs[0]}`\n<http://127.0.0.1")
+        assert managed[-1].count("\n<http://127.0.0.1") == 2
+        assert here.chat.images == []
+        assert {bill.music_task_id for bill in here.sandbox.journal.bills} == set(songs)
+
+
+def test_the_wait_ends_before_discords_fifteen_minutes_do() -> None:
+    program = (Path(__file__).parents[3] / "examples" / "discord_bot.py").read_text()
+
+    assert "\nWAIT = 800 " in program
+    assert "\nLIMIT = 10 * 1024 * 1024 " in program

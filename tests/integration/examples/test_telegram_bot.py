@@ -1,0 +1,33 @@
+"""What is Telegram's own: photos that are too large, and documents that are refused too."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.chat_platforms.places import place
+from tests.support.chat_platforms.stand_in import STARTED, Refusal
+from tests.support.commands import needs_posix
+
+ALBUM = "/sendMediaGroup"
+
+pytestmark = [needs_posix, pytest.mark.timeout(2 * STARTED)]
+
+
+async def test_what_is_no_photo_is_sent_as_documents_and_what_is_neither_as_links(
+    tmp_path: Path,
+) -> None:
+    async with place("aiogram", tmp_path, LIMIT="100") as here, here.bot.running():
+        song, other = here.sandbox.add_music(2)
+        await here.chat.ask(song)
+        await here.ended()
+        large = here.chat.server.of(ALBUM)[-1]
+        refused = {"ok": False, "error_code": 400, "description": "Bad Request: PHOTO_INVALID"}
+        here.chat.server.refuse(ALBUM, Refusal(status=400, body=refused))
+
+        await here.chat.ask(other)
+        await here.ended(2)
+
+        assert str(large.fields["media"]).count('"type":"document"') == 2
+        assert here.ends[0] == f"The cover of {song}"
+        assert here.ends[1].startswith(f"The cover of {other}\nhttp://127.0.0.1")
+        assert f"{other}-1.png" in here.bot.log
