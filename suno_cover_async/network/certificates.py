@@ -23,6 +23,20 @@ _SEQUENCE, _OBJECT_ID, _VERSION = 0x30, 0x06, 0xA0
 _LONG_FORM, _MOST_LENGTH_BYTES = 0x80, 3
 
 
+class ProxyStatusError(ConnectionRefusedError):
+    """A proxy did not connect.
+
+    Attributes:
+        status: The HTTP status of its answer; 0 if that was no answer in HTTP.
+    """
+
+    def __init__(self, answer: bytes) -> None:
+        """Read the status from an answer."""
+        super().__init__()
+        number = answer.split(b" ")[1:2]
+        self.status: int = int(number[0]) if number and number[0].isdigit() else 0
+
+
 async def untrusted(
     host: str,
     port: int,
@@ -62,9 +76,9 @@ async def _issuer(
     with contextlib.suppress(OSError, ValueError, *_NO_ANSWER):
         async with asyncio.timeout(_SECONDS):
             if proxy is None:
-                way = _directly(host, port, open_socket)
+                way = directly(host, port, open_socket)
             else:
-                way = _through(proxy, host, port)
+                way = through(proxy, host, port)
             async with way as writer:
                 await writer.start_tls(context, server_hostname=host)
                 certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
@@ -73,7 +87,7 @@ async def _issuer(
 
 
 @contextlib.asynccontextmanager
-async def _directly(
+async def directly(
     host: str, port: int, open_socket: Callable[[Address], socket.socket]
 ) -> AsyncGenerator[asyncio.StreamWriter, None]:
     """Connect to a host."""
@@ -90,7 +104,7 @@ async def _directly(
 
 
 @contextlib.asynccontextmanager
-async def _through(proxy: URL, host: str, port: int) -> AsyncGenerator[asyncio.StreamWriter, None]:
+async def through(proxy: URL, host: str, port: int) -> AsyncGenerator[asyncio.StreamWriter, None]:
     """Connect to a host through a proxy."""
     tls = ssl.create_default_context() if proxy.scheme == "https" else None
     place = f"{f'[{host}]' if ':' in host else host.encode('idna').decode()}:{port}"
@@ -103,7 +117,7 @@ async def _through(proxy: URL, host: str, port: int) -> AsyncGenerator[asyncio.S
         writer.write(f"{head}\r\n".encode())
         answer = await reader.readuntil(b"\r\n\r\n")
         if answer.split(b" ")[1:2] != [b"200"]:
-            raise ConnectionRefusedError
+            raise ProxyStatusError(answer)
         yield writer
     finally:
         writer.transport.abort()
