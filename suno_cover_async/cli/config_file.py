@@ -103,7 +103,8 @@ def _check_writers(path: Path, found: os.stat_result) -> None:
         )
     if found.st_mode & _OTHERS:
         raise _unusable(
-            path, f"other users may write to it, and {why}; check it, then: chmod go-w {shown(path)}"
+            path,
+            f"other users may write to it, and {why}; check it, then: chmod go-w {shown(path)}",
         )
 
 
@@ -117,10 +118,10 @@ def _parsed(path: Path, content: bytes) -> dict[str, Any]:
         # The parser's own words may repeat a part of the file.
         place = _PLACE.search(str(error))
         end = content.count(b"\n") + 1, len(content.rpartition(b"\n")[2]) + 1
-        line, column = place.groups() if place else end
+        row, column = map(int, place.groups()) if place else end
         problem = (
-            f"it is not valid TOML at line {line}, column {column}; correct that: text stands in quotation marks, and a "
-            "profile begins with a line such as [profiles.work]"
+            f"it is not valid TOML at line {row}, column {column}; correct that: text stands in "
+            "quotation marks, and a profile begins with a line such as [profiles.work]"
         )
     raise _unusable(path, problem)
 

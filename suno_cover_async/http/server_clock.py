@@ -6,6 +6,7 @@ It knows aiohttp. A client borrows the session for one request.
 import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -13,10 +14,10 @@ from aiohttp import hdrs
 
 from suno_cover_async.network.connector import HEADER_LIMITS, Connector, open_on_loopback
 
+Session: TypeAlias = aiohttp.ClientSession
 
-def session_that_notes_dates(
-    base_url: str, note: Callable[[float | None], None]
-) -> aiohttp.ClientSession:
+
+def session_that_notes_dates(base_url: str, note: Callable[[float | None], None]) -> Session:
     """Return a session for an API client; whoever makes it closes it.
 
     Args:

@@ -75,19 +75,22 @@ async def _issuer(
     context.verify_mode = ssl.CERT_NONE  # nothing is sent but the handshake
     with contextlib.suppress(OSError, ValueError, *_NO_ANSWER):
         async with asyncio.timeout(_SECONDS):
-            if proxy is None:
-                way = directly(host, port, open_socket)
-            else:
-                way = through(proxy, host, port)
-            async with way as writer:
+            async with way_to(host, port, open_socket, proxy) as writer:
                 await writer.start_tls(context, server_hostname=host)
                 certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
             return issuer_of(certificate)
     return ""
 
 
+def way_to(
+    host: str, port: int, open_socket: Callable[[Address], socket.socket], proxy: URL | None
+) -> contextlib.AbstractAsyncContextManager[asyncio.StreamWriter]:
+    """Connect to a host, directly or through a proxy, which may raise ProxyStatusError."""
+    return _through(proxy, host, port) if proxy else _directly(host, port, open_socket)
+
+
 @contextlib.asynccontextmanager
-async def directly(
+async def _directly(
     host: str, port: int, open_socket: Callable[[Address], socket.socket]
 ) -> AsyncGenerator[asyncio.StreamWriter, None]:
     """Connect to a host."""
@@ -104,7 +107,7 @@ async def directly(
 
 
 @contextlib.asynccontextmanager
-async def through(proxy: URL, host: str, port: int) -> AsyncGenerator[asyncio.StreamWriter, None]:
+async def _through(proxy: URL, host: str, port: int) -> AsyncGenerator[asyncio.StreamWriter, None]:
     """Connect to a host through a proxy."""
     tls = ssl.create_default_context() if proxy.scheme == "https" else None
     place = f"{f'[{host}]' if ':' in host else host.encode('idna').decode()}:{port}"

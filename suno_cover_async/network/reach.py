@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import attrs
 from yarl import URL
 
-from suno_cover_async.network.certificates import directly, issuer_of, through
+from suno_cover_async.network.certificates import issuer_of, way_to
 from suno_cover_async.network.connector import open_socket
 
 
@@ -65,8 +65,7 @@ async def handshake(host: str, port: int, proxy: URL | None) -> Handshake:
         asyncio.LimitOverrunError: The proxy's answer is too long.
         ValueError: The certificate cannot be read.
     """
-    way = directly(host, port, open_socket) if proxy is None else through(proxy, host, port)
-    async with way as writer:
+    async with way_to(host, port, open_socket, proxy) as writer:
         await writer.start_tls(ssl.create_default_context(), server_hostname=host)
         tls = writer.get_extra_info("ssl_object")
         expiry = ssl.cert_time_to_seconds(tls.getpeercert()["notAfter"])

@@ -27,7 +27,7 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
 
 async def test_a_name_has_addresses_or_is_refused() -> None:
     assert "127.0.0.1" in await addresses_of("localhost", 443)
-    with pytest.raises(OSError, match="."):
+    with pytest.raises(OSError, match=r"."):
         await addresses_of("no-such-name.invalid", 443)
     with pytest.raises(UnicodeError):
         await addresses_of("a" * 70, 443)
@@ -37,7 +37,7 @@ async def test_a_port_that_listens_connects_and_another_does_not() -> None:
     async with peer(answer(b"{}")) as host:
         await connect("127.0.0.1", host.port)
         assert b"".join(host.received) == b""
-    with pytest.raises(OSError, match="."):
+    with pytest.raises(OSError, match=r"."):
         await connect("127.0.0.1", a_free_port())
 
 

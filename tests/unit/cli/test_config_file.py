@@ -49,7 +49,7 @@ def test_a_relative_config_folder_is_refused_since_it_would_be_in_the_working_fo
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", folder)
 
-    with pytest.raises(ConfigError, match="not an absolute path.*set XDG_CONFIG_HOME and HOME"):
+    with pytest.raises(ConfigError, match=r"not an absolute path.*set XDG_CONFIG_HOME and HOME"):
         config_path()
 
 

@@ -89,7 +89,7 @@ def test_a_profile_that_is_not_there_is_refused_with_the_names_that_are(
     if by == "variable":
         monkeypatch.setenv("SUNO_PROFILE", "wrok")
 
-    with pytest.raises(ConfigError, match="no profile 'wrok'.*these profiles: home, work"):
+    with pytest.raises(ConfigError, match=r"no profile 'wrok'.*these profiles: home, work"):
         read_profiles().choose("wrok" if by == "option" else None)
 
 

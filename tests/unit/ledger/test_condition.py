@@ -79,4 +79,3 @@ async def test_a_lock_file_that_is_no_lock_names_nobody(path: Path) -> None:
     path.with_name("covers.db.lock").write_bytes(b"x" * 5000)
 
     assert holder_of(path) is None
-
