@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import sys
-import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from suno_cover_async.cli.doctor.finding import (
     State,
     exit_code_of,
     fault,
+    is_hanging,
     not_checked,
     within,
 )
@@ -58,7 +58,7 @@ def perform(
 
 def _leave_hanging_threads(code: int) -> None:
     """End the process at once if a check hangs: the interpreter would wait for its threads."""
-    if any(one.name.startswith("doctor") for one in threading.enumerate()):
+    if is_hanging():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

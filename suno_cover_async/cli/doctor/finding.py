@@ -21,6 +21,7 @@ T = TypeVar("T")
 SECONDS = 10.0
 """How long one check may take."""
 
+_HANGING = "doctor: a check at work"  # the name of its thread
 _LONGEST = 500  # characters of a message, which a server may have written
 
 
@@ -101,13 +102,18 @@ def exit_code_of(findings: Iterable[Finding]) -> ExitCode:
     return ExitCode.FAILED if codes else ExitCode.DONE
 
 
+def is_hanging() -> bool:
+    """Return whether a check that was abandoned still hangs."""
+    return any(thread.name == _HANGING for thread in threading.enumerate())
+
+
 async def within(act: Callable[[], Coroutine[Any, Any, T]], seconds: float = SECONDS) -> T:
     """Await a coroutine in an event loop and a thread of its own, and abandon it if it hangs.
 
     A resolver, a disk or a driver may block a thread for minutes, and nothing can end that thread.
 
     Raises:
-        TimeoutError: It took longer; the thread, whose name begins with "doctor", goes on.
+        TimeoutError: It took longer; the thread goes on.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
@@ -121,9 +127,10 @@ async def within(act: Callable[[], Coroutine[Any, Any, T]], seconds: float = SEC
             set_outcome = partial(done.set_result, asyncio.run(act()))
         except Exception as error:  # noqa: BLE001 - raised again by the caller
             set_outcome = partial(done.set_exception, error)
+        threading.current_thread().name = "ended"
         with contextlib.suppress(RuntimeError):  # the caller has gone
             loop.call_soon_threadsafe(settle, set_outcome)
 
-    threading.Thread(target=work, daemon=True, name="doctor: check").start()
+    threading.Thread(target=work, daemon=True, name=_HANGING).start()
     async with asyncio.timeout(seconds):
         return await done

@@ -1,6 +1,5 @@
 """What a check found, as one line; checks that hang; the exit code."""
 
-import asyncio
 import threading
 
 import pytest
@@ -9,12 +8,14 @@ from suno_cover_async.cli.doctor.finding import (
     State,
     exit_code_of,
     fault,
+    is_hanging,
     not_checked,
     ok,
     warning,
     within,
 )
 from suno_cover_async.cli.exit_codes import ExitCode
+from tests.support.waiting import until
 
 
 def test_a_finding_is_one_printable_line_without_what_is_hidden() -> None:
@@ -75,19 +76,15 @@ async def test_what_is_done_in_time_is_returned_or_raised() -> None:
 
 
 async def test_what_blocks_a_thread_is_abandoned() -> None:
-    end, began = threading.Event(), threading.Event()
+    end = threading.Event()
 
     async def hangs() -> None:
-        began.set()
         end.wait(100)
 
     try:
         with pytest.raises(TimeoutError):
             await within(hangs, 0.05)
-        assert any(one.name.startswith("doctor") for one in threading.enumerate())
+        assert is_hanging()
     finally:
         end.set()
-        await asyncio.to_thread(began.wait, 100)
-        for one in threading.enumerate():
-            if one.name.startswith("doctor"):
-                await asyncio.to_thread(one.join, 100)
+    await until(lambda: not is_hanging(), every=0.01)
