@@ -204,15 +204,14 @@ async def test_through_a_proxy_all_is_checked_and_no_password_is_shown(
     authority = trustme.CA(organization_name="Good Issuer")
     authority.cert_pem.write_to_path(machine.folder / "authority.pem")
     port = int(sandbox.url.rpartition(":")[2])
-    async with behind_tls(port, context_of(authority, "api.example")) as there:
-        async with proxy(there) as way:
-            ended = await machine.doctor(
-                "--base-url",
-                "https://api.example",
-                HTTPS_PROXY=way.url.replace("//", "//me:proxy-secret@"),
-                NO_PROXY="intern.example",
-                SSL_CERT_FILE=str(machine.folder / "authority.pem"),
-            )
+    tls = context_of(authority, "api.example")
+    async with behind_tls(port, tls) as there, proxy(there) as way:
+        ended = await machine.doctor(
+            *("--base-url", "https://api.example"),
+            HTTPS_PROXY=way.url.replace("//", "//me:proxy-secret@"),
+            NO_PROXY="intern.example",
+            SSL_CERT_FILE=str(machine.folder / "authority.pem"),
+        )
 
     assert ended.code == ExitCode.DONE
     assert f"proxy: {way.url} (HTTPS_PROXY); NO_PROXY is intern.example" in line(ended, "proxy")

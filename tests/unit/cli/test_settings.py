@@ -104,6 +104,7 @@ def test_the_option_is_before_the_profile_and_that_before_the_default(
 )
 def test_the_environment_is_behind_the_option_and_before_the_profile_and_the_default(
     read: Read,
+    *,
     option: dict[str, Any],
     variable: str,
     given: str,
