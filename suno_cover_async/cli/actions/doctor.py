@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ class _Doctor:
         self._summarise()
         return self.code
 
-    def _parts(self, checked: Checked) -> list[Coroutine[Any, Any, list[Finding]]]:
+    def _parts(self, checked: Checked) -> Sequence[Coroutine[Any, Any, list[Finding]]]:
         account = _account(checked)
         shared = checked.connection is None or settings.shared_limit(checked.connection).value
         parts = [

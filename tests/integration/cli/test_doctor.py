@@ -48,7 +48,7 @@ class Machine:
         file.chmod(0o644)
         return file
 
-    async def command(self, *words: str, typed: bytes = b"", **more: str) -> Ended:
+    async def command(self, *words: str, **more: str) -> Ended:
         own = {
             "XDG_CONFIG_HOME": str(self.folder / "config"),
             "XDG_STATE_HOME": str(self.folder / "state"),
@@ -59,7 +59,7 @@ class Machine:
         here = self.folder / "here"
         here.mkdir(exist_ok=True)
         process = await start(*words, cwd=here, env=environ | own | more)
-        return await finish(process, typed)
+        return await finish(process)
 
     async def doctor(self, *words: str, **more: str) -> Ended:
         return await self.command("doctor", *words, **more)
