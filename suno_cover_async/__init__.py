@@ -68,6 +68,7 @@ if TYPE_CHECKING:  # the names that __getattr__ loads, for type checkers
     from suno_cover_async.fleet.limiter import SharedRateLimiter
     from suno_cover_async.hosts import APIBOX, HOSTS, KIE, SUNOAPI, Host
     from suno_cover_async.ledger.choices import Choices
+    from suno_cover_async.ledger.condition import LedgerCondition
     from suno_cover_async.ledger.entry import LedgerEntry, LedgerHolder, LedgerRun, TrackState
     from suno_cover_async.ledger.ledger import Ledger
     from suno_cover_async.models import (
@@ -129,6 +130,7 @@ __all__ = [
     "InsufficientCreditsError",
     "InvalidRequestError",
     "Ledger",
+    "LedgerCondition",
     "LedgerEntry",
     "LedgerError",
     "LedgerHolder",
@@ -204,6 +206,7 @@ _MODULES = {
     ),
     "hosts": ("APIBOX", "HOSTS", "KIE", "SUNOAPI", "Host"),
     "ledger.choices": ("Choices",),
+    "ledger.condition": ("LedgerCondition",),
     "ledger.ledger": ("Ledger",),
     "batch.line_reader": ("BadLine",),
     "models": (

@@ -22,8 +22,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(autouse=True, scope="session")
 def _state_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep commands, also those in processes of their own, from the user's state folder."""
+    """Keep commands, also in processes of their own, from the user's state and config folders."""
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+    os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("config"))
+    os.environ.pop("SUNO_PROFILE", None)
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ TABLE: Table = {
         "apply": "Write the chosen images, for stores and players.",
     },
     "Look after it": {
+        "doctor": "Check key, host, network, disk and ledger.",
         "ledger": "Show a ledger, or export it.",
     },
 }

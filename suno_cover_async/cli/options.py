@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
 import click
@@ -21,6 +21,9 @@ from suno_cover_async.common import validation
 from suno_cover_async.common.addresses import fake_ip_networks
 from suno_cover_async.hosts import HOSTS, SUNOAPI
 from suno_cover_async.policies import PollPolicy
+
+if TYPE_CHECKING:
+    from suno_cover_async.cli.connection import Connection
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -122,16 +125,30 @@ def _files(
     return [CompletionItem(incomplete, type="file")]
 
 
+def _profiles(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Have the shell complete the name of a profile; a bad config file has none."""
+    from suno_cover_async.cli.profiles import profile_names
+
+    return [CompletionItem(name) for name in profile_names() if name.startswith(incomplete)]
+
+
 _connection = functools.partial(click.option, cls=SectionOption, section="Connection")
 _callbacks = functools.partial(click.option, cls=SectionOption, section="Callbacks")
 
 _CONNECTION: tuple[Callable[[Any], Any], ...] = (
     _connection(
+        "--profile",
+        metavar="NAME",
+        shell_complete=_profiles,
+        help="Take what no option and no variable says from this profile of the config file. "
+        "[default: SUNO_PROFILE, or the file's own default]",
+    ),
+    _connection(
         "--host",
         type=click.Choice(tuple(HOSTS), case_sensitive=False),
-        default=SUNOAPI.name,
-        show_default=True,
-        help="The host whose API is called.",
+        help=f"The host whose API is called. [default: {SUNOAPI.name}]",
     ),
     _connection(
         "--base-url",
@@ -213,14 +230,27 @@ def _with_options(command: Any, options: Sequence[Callable[[Any], Any]]) -> Any:
 
 
 def connected(function: F) -> F:
-    """Add the shared options to a command, which gets them as one `connection` argument."""
+    """Add the shared options to a command, which gets them as one `connection` argument.
+
+    The profile that is asked for applies. Without one, a config file that cannot be used is an
+    error as well: it says where the key is sent.
+    """
+
+    def command(*args: Any, connection: "Connection", **given: Any) -> object:
+        return function(*args, connection=connection.with_profile(), **given)
+
+    return cast("F", connected_without_profile(functools.update_wrapper(command, function)))
+
+
+def connected_without_profile(function: F) -> F:
+    """Add the same options, and read no config file."""
 
     @functools.wraps(function)
     def command(*args: Any, verbose: int, **given: Any) -> object:
         from suno_cover_async.cli.connection import Connection
         from suno_cover_async.cli.output.console import logging_to, stderr
 
-        names = [field.name for field in attrs.fields(Connection)]
+        names = {field.name for field in attrs.fields(Connection)} & set(given)
         connection = Connection(**{name: given.pop(name) for name in names})
         with logging_to(stderr(), verbose):
             return function(*args, connection=connection, **given)

@@ -5,8 +5,6 @@ These are connections, polls, downloads and submits under way. It creates and cl
 """
 
 import asyncio
-import errno
-import socket
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -18,7 +16,7 @@ import aiohttp
 import attrs
 from yarl import URL
 
-from suno_cover_async.common.addresses import Address, Network, is_loopback
+from suno_cover_async.common.addresses import Network, is_loopback
 from suno_cover_async.common.log_variable import show_log
 from suno_cover_async.common.tasks import is_part_of
 from suno_cover_async.covers.image_age import ImageAge, image_age
@@ -33,7 +31,7 @@ from suno_cover_async.http.exchange import Exchange
 from suno_cover_async.http.transport import Transport
 from suno_cover_async.images.downloader import ImageDownloader
 from suno_cover_async.models import CoverDetails
-from suno_cover_async.network.connector import HEADER_LIMITS, Connector, open_socket
+from suno_cover_async.network.connector import HEADER_LIMITS, Connector, open_on_loopback
 from suno_cover_async.network.proxies import Proxies
 from suno_cover_async.policies import PollPolicy, RetryPolicy
 from suno_cover_async.protocol import requests
@@ -227,15 +225,8 @@ def _own_session(account: Account, *, proxied: bool) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         headers={"User-Agent": USER_AGENT} if proxied else account.key.headers(),
         connector=Connector(
-            limit=0, ttl_dns_cache=300, socket_factory=_open_on_loopback if is_plain else None
+            limit=0, ttl_dns_cache=300, socket_factory=open_on_loopback if is_plain else None
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         **HEADER_LIMITS,
     )
-
-
-def _open_on_loopback(address: Address) -> socket.socket:
-    """Open a socket for plain http, unless the name resolved to another machine's address."""
-    if not is_loopback(str(address[4][0])):
-        raise PermissionError(errno.EACCES, "the address is not on this machine; use https")
-    return open_socket(address)

@@ -200,6 +200,31 @@ class PermitFile:
             raise
 
 
+def use_of(
+    path: Path, account: str, clock: Callable[[], float] = time.monotonic
+) -> tuple[int, float]:
+    """Return how many permits of an account are held now, and for how many seconds it is paused.
+
+    The file is only read. It blocks for milliseconds.
+
+    Raises:
+        OSError: The path is no regular file's.
+        sqlite3.Error: It cannot be read, or is something else.
+    """
+    if not path.is_file():
+        raise OSError(errno.EINVAL, "it is no regular file")
+    with contextlib.closing(
+        sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS)
+    ) as database:
+        if database.execute(_FOREIGN).fetchone() is not None:
+            raise sqlite3.DatabaseError("it is another program's database")
+        held = "SELECT count(*) FROM permit WHERE account = ? AND token IS NOT NULL AND free_at > ?"
+        many = _first(database, held, account, clock())
+        until = _first(database, "SELECT until FROM pause WHERE account = ?", account)
+    pause = (until or 0.0) - clock()
+    return int(many or 0), pause if 0 < pause < _LONGEST_PAUSE else 0.0
+
+
 def _first(database: sqlite3.Connection, statement: str, *values: object) -> float | None:
     row = database.execute(statement, values).fetchone()
     return None if row is None else row[0]

@@ -11,6 +11,7 @@ from functools import partial
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger import run_steps, steps
 from suno_cover_async.ledger.choices import Choices
+from suno_cover_async.ledger.condition import LedgerCondition
 from suno_cover_async.ledger.entry import (
     LedgerEntry,
     LedgerHolder,
@@ -118,6 +119,16 @@ class LedgerReader:
         work = run_steps.check(fingerprint, self.name, retry_failed=retry_failed)
         async with self._store.snapshot() as snapshot:
             await snapshot.read(work)
+
+    async def condition(self, account: str | None = None) -> LedgerCondition:
+        """Find out what would hinder a run that began now; nothing is changed.
+
+        Args:
+            account: A fingerprint, such as `SunoCoverClient.account`; None asks for no account.
+
+        Raises as `entries` does.
+        """
+        return await self._store.condition(account)
 
     async def give_up(self, run: int) -> None:
         """Give a run up for dead at once: others take its tracks, and it stops at its next step.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeVar
 
+from suno_cover_async.ledger.condition import LedgerCondition
 from suno_cover_async.ledger.entry import Plain, Row
 
 T = TypeVar("T")
@@ -322,13 +323,13 @@ class Store(Protocol):
                 and when the store is closed.
 
         Returns:
-            A future of the running event loop. Its result is the step's value, once that is
-            durable. Its exception is the step's own error, which undoes the step, or a LedgerError
-            when the step could not be committed.
-
-        Raises:
-            LedgerError: The store is not open.
+            A future of the running event loop: the step's value, once that is durable; or the
+            step's own error, which undoes the step; or a LedgerError if it was not committed.
         """
+        ...
+
+    async def condition(self, account: str | None) -> LedgerCondition:
+        """Find out what would hinder a run of an account now; raises as `snapshot` does."""
         ...
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:

@@ -23,6 +23,20 @@ _SEQUENCE, _OBJECT_ID, _VERSION = 0x30, 0x06, 0xA0
 _LONG_FORM, _MOST_LENGTH_BYTES = 0x80, 3
 
 
+class ProxyStatusError(ConnectionRefusedError):
+    """A proxy did not connect.
+
+    Attributes:
+        status: The HTTP status of its answer; 0 if that was no answer in HTTP.
+    """
+
+    def __init__(self, answer: bytes) -> None:
+        """Read the status from an answer."""
+        super().__init__()
+        number = answer.split(b" ")[1:2]
+        self.status: int = int(number[0]) if number and number[0].isdigit() else 0
+
+
 async def untrusted(
     host: str,
     port: int,
@@ -61,15 +75,18 @@ async def _issuer(
     context.verify_mode = ssl.CERT_NONE  # nothing is sent but the handshake
     with contextlib.suppress(OSError, ValueError, *_NO_ANSWER):
         async with asyncio.timeout(_SECONDS):
-            if proxy is None:
-                way = _directly(host, port, open_socket)
-            else:
-                way = _through(proxy, host, port)
-            async with way as writer:
+            async with way_to(host, port, open_socket, proxy) as writer:
                 await writer.start_tls(context, server_hostname=host)
                 certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
             return issuer_of(certificate)
     return ""
+
+
+def way_to(
+    host: str, port: int, open_socket: Callable[[Address], socket.socket], proxy: URL | None
+) -> contextlib.AbstractAsyncContextManager[asyncio.StreamWriter]:
+    """Connect to a host, directly or through a proxy, which may raise ProxyStatusError."""
+    return _through(proxy, host, port) if proxy else _directly(host, port, open_socket)
 
 
 @contextlib.asynccontextmanager
@@ -103,7 +120,7 @@ async def _through(proxy: URL, host: str, port: int) -> AsyncGenerator[asyncio.S
         writer.write(f"{head}\r\n".encode())
         answer = await reader.readuntil(b"\r\n\r\n")
         if answer.split(b" ")[1:2] != [b"200"]:
-            raise ConnectionRefusedError
+            raise ProxyStatusError(answer)
         yield writer
     finally:
         writer.transport.abort()

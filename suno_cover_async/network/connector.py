@@ -7,6 +7,7 @@ are reused, and how large the headers of an answer may be.
 """
 
 import asyncio
+import errno
 import select
 import socket
 import sys
@@ -21,7 +22,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
-from suno_cover_async.common.addresses import Address
+from suno_cover_async.common.addresses import Address, is_loopback
 
 MOST_HEADER_BYTES = 64 * 1024
 """The most bytes of an answer's headers, in one field or in many."""
@@ -83,6 +84,13 @@ def open_socket(address: Address) -> socket.socket:
     """Open a socket for a connection to an address; it is not connected yet."""
     family, kind, protocol, _, _ = address
     return socket.socket(family=family, type=kind, proto=protocol)
+
+
+def open_on_loopback(address: Address) -> socket.socket:
+    """Open a socket for plain http, unless the name resolved to another machine's address."""
+    if not is_loopback(str(address[4][0])):
+        raise PermissionError(errno.EACCES, "the address is not on this machine; use https")
+    return open_socket(address)
 
 
 def _always() -> bool:

@@ -15,9 +15,15 @@ import psycopg
 
 from suno_cover_async.common.disk import in_thread
 from suno_cover_async.errors import LedgerError
+from suno_cover_async.ledger.condition import LedgerCondition
 from suno_cover_async.ledger.postgres.database import PostgresDatabase, unreachable
 from suno_cover_async.ledger.postgres.statements import transaction
-from suno_cover_async.ledger.postgres.tables import check_version, make_or_migrate
+from suno_cover_async.ledger.postgres.tables import (
+    VERSION,
+    check_version,
+    make_or_migrate,
+    missing_rights,
+)
 from suno_cover_async.ledger.store import SharedAccess, Snapshot, Transaction, Work
 from suno_cover_async.ledger.writer import CommitFailedError, WrittenStore
 from suno_cover_async.postgres.connection import Connection, connect
@@ -80,6 +86,27 @@ class PostgresStore(WrittenStore):
 
     async def _off_the_loop(self, act: Callable[[], None]) -> None:
         await in_thread(act, on_cancel=self._newest.hurry)
+
+    async def condition(self, account: str | None) -> LedgerCondition:
+        """Find out what would hinder a run of an account now."""
+        return await in_thread(partial(self._condition, account))
+
+    def _condition(self, account: str | None) -> LedgerCondition:
+        try:
+            application = f"suno-cover reader {os.getpid()}"
+            with contextlib.closing(connect(self._url, application)) as connection:
+                check_version(connection, self._url)
+                connection.execute(_READ_ONLY)
+                there = transaction(connection, writes=False)
+                return LedgerCondition(
+                    version=VERSION,
+                    newest=VERSION,
+                    foreign_tracks=0 if account is None else there.count_foreign(account),
+                    missing_rights=missing_rights(connection),
+                )
+        except psycopg.Error as error:
+            problem = unreachable(self._url, error)
+        raise problem
 
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncGenerator[Snapshot, None]:

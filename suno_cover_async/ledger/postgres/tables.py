@@ -96,6 +96,17 @@ _LEDGER = """
     );
 """
 
+_LACKING = """
+    SELECT wanted, tablename
+    FROM pg_tables, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS wanted
+    WHERE schemaname = current_schema()
+        AND NOT has_table_privilege(
+            format('%I.%I', schemaname, tablename)::regclass, wanted
+        )
+    ORDER BY tablename, wanted
+    LIMIT 20
+"""
+
 
 def make_or_migrate(connection: Connection, url: DatabaseUrl) -> int:
     """Make the tables in the URL's schema, or move them to this version, in one transaction.
@@ -146,6 +157,12 @@ def check_version(connection: Connection, url: DatabaseUrl) -> None:
         what = "an older version" if version else "no ledger yet"
         command = f"suno-cover ledger init {shlex.quote(url.shown)}"
         raise LedgerError(f"{url.shown} has {what}: run `{command}` once")
+
+
+def missing_rights(connection: Connection) -> tuple[str, ...]:
+    """Return what the role lacks for a run, such as "INSERT on tracks"; the tables are there."""
+    lacking = connection.execute(_LACKING).fetchall()
+    return tuple(f"{right} on {printable(str(table), 80)}" for right, table in lacking)
 
 
 def _value(connection: Connection, query: str, *values: str) -> object:

@@ -90,6 +90,12 @@ def open_to_read(ledger: Path) -> sqlite3.Connection:
     raise problem
 
 
+def version_at(ledger: Path) -> int:
+    """Return the version of a ledger, which `open_to_read` may have migrated in a copy."""
+    with contextlib.closing(_readable(real_path(ledger))) as database:
+        return tables.version_of(database)
+
+
 def _open_to_read(ledger: Path) -> sqlite3.Connection:
     database = _readable(ledger)
     try:

@@ -16,6 +16,7 @@ _MAPS = "SQLITE_IOERR_SHMMAP"
 _PERHAPS_LOCKS = re.compile("SQLITE_(BUSY|PROTOCOL|PERM)")
 _MOUNTS = Path("/proc/self/mountinfo")  # on Linux only
 _MOUNT = re.compile(r"^(?:[^ \n]+ ){4}([^ \n]+) .* - ([^ \n]+) ", re.MULTILINE)
+_NETWORKS = re.compile(r"(nfs|cifs|smb|9p|afs|ceph|fuse\.(sshfs|s3fs|gcsfuse|rclone|gluster))")
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
@@ -61,6 +62,24 @@ def described(path: Path) -> str:
         return ""
     mount = mount_of(path, mounts)
     return f" ({mount})" if mount else ""
+
+
+def network_mount(path: Path) -> str:
+    """Return the type and the mount point if a path is on a network file system, as far as is told.
+
+    Args:
+        path: An absolute path without symbolic links.
+    """
+    try:
+        return network_mount_in(path, _MOUNTS.read_text(errors="surrogateescape"))
+    except OSError:
+        return ""
+
+
+def network_mount_in(path: Path, mounts: str) -> str:
+    """Return the same from a list of mounts, as `mount_of` takes it."""
+    mount = mount_of(path, mounts)
+    return mount if _NETWORKS.match(mount) else ""
 
 
 def mount_of(path: Path, mounts: str) -> str:

@@ -84,10 +84,35 @@ class FileLock:
         self._database.execute("BEGIN IMMEDIATE")
 
     def _holder(self) -> str:
-        with contextlib.suppress(sqlite3.Error):
-            for (name,) in self._database.execute("SELECT name FROM holder"):
-                return printable(str(name))
-        return _UNKNOWN
+        return _name_in(self._database)
+
+
+def holder_of(ledger: Path) -> str | None:
+    """Return the name of the process that holds a ledger; None if none does, as far as is known.
+
+    The lock is taken for a moment, if it is free, and nothing is written.
+    """
+    path = ledger.with_name(ledger.name + ".lock")
+    if not path.exists():
+        return None
+    with contextlib.suppress(sqlite3.Error):
+        uri = f"{path.absolute().as_uri()}?mode=rw"
+        with contextlib.closing(
+            sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)
+        ) as database:
+            try:
+                database.execute("BEGIN IMMEDIATE")
+            except sqlite3.Error as error:
+                return _name_in(database) if is_busy(error) else None
+            database.execute("ROLLBACK")
+    return None
+
+
+def _name_in(database: sqlite3.Connection) -> str:
+    with contextlib.suppress(sqlite3.Error):
+        for (name,) in database.execute("SELECT name FROM holder"):
+            return printable(str(name))
+    return _UNKNOWN
 
 
 def _this_process() -> str:

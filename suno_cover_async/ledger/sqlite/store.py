@@ -13,9 +13,13 @@ from typing import Any, TypeVar
 
 from suno_cover_async.common.disk import in_thread
 from suno_cover_async.errors import LedgerError
+from suno_cover_async.ledger.condition import LedgerCondition
+from suno_cover_async.ledger.sqlite import tables
 from suno_cover_async.ledger.sqlite.database import (
     open_to_read,
     open_to_write,
+    real_path,
+    version_at,
 )
 from suno_cover_async.ledger.sqlite.failures import (
     NO_USE,
@@ -24,7 +28,7 @@ from suno_cover_async.ledger.sqlite.failures import (
     shown,
     unusable,
 )
-from suno_cover_async.ledger.sqlite.lock import FileLock
+from suno_cover_async.ledger.sqlite.lock import FileLock, holder_of
 from suno_cover_async.ledger.sqlite.private import open_privately
 from suno_cover_async.ledger.sqlite.shared import SharedConnection
 from suno_cover_async.ledger.sqlite.statements import prepare_to_hold, transaction
@@ -74,6 +78,12 @@ class SqliteStore(WrittenStore):
         else:
             await in_thread(act)
 
+    async def condition(self, account: str | None) -> LedgerCondition:
+        """Find out what would hinder a run of an account now."""
+        if self._path is None:
+            return LedgerCondition(version=tables.VERSION, newest=tables.VERSION)
+        return await in_thread(partial(_condition, self._path, account))
+
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncGenerator[Snapshot, None]:
         """Return a snapshot of the ledger as it is now."""
@@ -97,6 +107,23 @@ class SqliteStore(WrittenStore):
             yield shared
         finally:
             await shared.aclose()
+
+
+def _condition(path: Path, account: str | None) -> LedgerCondition:
+    try:
+        with contextlib.closing(open_to_read(path)) as database:
+            owner = tables.owner_of(database)
+        version = version_at(path)
+    except NO_USE as error:
+        problem = unusable(path, error)
+    else:
+        return LedgerCondition(
+            version=version,
+            newest=tables.VERSION,
+            in_use_by=holder_of(real_path(path)),
+            is_foreign=None not in (owner, account) and owner != account,
+        )
+    raise problem
 
 
 class _Snapshot:

@@ -151,6 +151,12 @@ def version_of(database: sqlite3.Connection) -> int:
     return int(version)
 
 
+def owner_of(database: sqlite3.Connection) -> str | None:
+    """Return the account of a ledger of this version; None if it has none yet."""
+    (owner,) = database.execute("SELECT account FROM ledger").fetchone()
+    return None if owner is None else str(owner)
+
+
 def damage_of(database: sqlite3.Connection, version: int) -> str:
     """Return what is wrong with a ledger of this version; the empty string if nothing is."""
     (found,) = database.execute("PRAGMA quick_check(1)").fetchone()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from suno_cover_async.fleet.permit_file import PermitFile
+from suno_cover_async.fleet.permit_file import PermitFile, use_of
 
 WINDOW, LEASE = 10.0, 25.0
 
@@ -271,3 +271,32 @@ def test_the_clock_is_read_once_the_file_is_locked_since_that_may_take_seconds(
     permits.give_back("ours", taken(permits), WINDOW)
 
     assert len(read) == 3
+
+
+def test_who_reads_the_file_is_told_of_permits_under_way_and_of_a_pause(
+    tmp_path: Path, permits: PermitFile, clock: Clock
+) -> None:
+    path = tmp_path / "limit.db"
+    assert use_of(path, "ours", clock) == (0, 0.0)
+
+    token = taken(permits)
+    taken(permits, "theirs")
+    permits.pause("ours", 30)
+    before = path.read_bytes()
+
+    assert use_of(path, "ours", clock) == (1, 30.0)
+    assert use_of(path, "nobody", clock) == (0, 0.0)
+    assert path.read_bytes() == before
+    permits.give_back("ours", token, WINDOW)
+    clock.now += 31
+    assert use_of(path, "ours", clock) == (0, 0.0)
+
+
+def test_who_reads_what_is_no_such_file_is_told_so_and_makes_none(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="no regular file"):
+        use_of(tmp_path / "limit.db", "ours")
+    (tmp_path / "other.db").write_bytes(b"x" * 5000)
+    with pytest.raises(sqlite3.DatabaseError):
+        use_of(tmp_path / "other.db", "ours")
+
+    assert not (tmp_path / "limit.db").exists()

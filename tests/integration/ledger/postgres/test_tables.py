@@ -6,7 +6,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from suno_cover_async import Ledger
+from suno_cover_async import Ledger, LedgerCondition
 from suno_cover_async.errors import LedgerError
 from suno_cover_async.ledger.postgres.database import PostgresDatabase
 from suno_cover_async.ledger.postgres.tables import VERSION, check_version, make_or_migrate
@@ -195,6 +195,24 @@ def test_a_role_that_may_not_use_the_schema_is_not_told_that_no_ledger_is_there(
         with pytest.raises(LedgerError, match=r"has no rights on the ledger .*GRANT") as refused:
             refuse(one.connection, url)
         assert url.shown in str(refused.value)
+
+
+async def test_a_run_is_told_which_rights_it_lacks_and_how_many_tracks_are_others(
+    one: Session, database_url: str
+) -> None:
+    ledger = Ledger(database_url)
+    assert await ledger.condition("ours") == LedgerCondition(version=VERSION, newest=VERSION)
+
+    one.fill(3)
+    one.execute("UPDATE tracks SET state = 'submitted', account = 'other' WHERE number < 3")
+    for statement in ("INSERT ON tracks", "DELETE ON permits"):
+        one.execute(f"REVOKE {statement} FROM {ROLE}")
+    condition = await ledger.condition("ours")
+
+    assert condition.foreign_tracks == 2
+    assert condition.missing_rights == ("DELETE on permits", "INSERT on tracks")
+    assert (await ledger.condition("other")).foreign_tracks == 0
+    assert (await ledger.condition()).foreign_tracks == 0
 
 
 def test_a_database_whose_encoding_lacks_letters_gets_no_ledger(postgres_server: Server) -> None:

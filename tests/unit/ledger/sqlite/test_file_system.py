@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from suno_cover_async.ledger.sqlite.failures import unusable
-from suno_cover_async.ledger.sqlite.file_system import described, mount_of, refused
+from suno_cover_async.ledger.sqlite.file_system import (
+    described,
+    mount_of,
+    network_mount,
+    network_mount_in,
+    refused,
+)
 
 MOUNTS = """\
 21 1 8:1 / / rw,noatime shared:1 - ext4 /dev/sda1 rw
@@ -96,3 +102,10 @@ def test_without_a_list_of_mounts_no_file_system_is_named() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists its mounts in a file")
 def test_on_linux_the_file_system_of_a_path_is_named() -> None:
     assert described(Path("/proc/version")) == " (proc on /proc)"
+
+
+def test_network_file_systems_are_told_from_local_ones() -> None:
+    assert network_mount_in(Path("/mnt/music/a"), MOUNTS) == "nfs4 on /mnt/music"
+    assert network_mount_in(Path("/mnt/my music"), MOUNTS) == "9p on /mnt/my music"
+    assert network_mount_in(Path("/mnt/over"), MOUNTS) == ""
+    assert network_mount(Path("/proc")) == ""
