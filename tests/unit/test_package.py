@@ -64,6 +64,7 @@ def test_every_module_has_its_test_file() -> None:
         ("PIL", {"artwork", "sandbox", "cli", "review"}),
         ("mutagen", {"artwork"}),
         ("mcp", {"agents"}),
+        ("pytest", {"pytest_plugin"}),
     ],
 )
 def test_a_foreign_library_is_imported_where_it_lives(library: str, owners: set[str]) -> None:
