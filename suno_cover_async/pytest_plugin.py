@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from typing import Any
 
 import attrs
 import pytest
@@ -86,7 +87,7 @@ def suno_environment(suno_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> 
     return variables
 
 
-def _marked(scenario: Scenario | None = None, /, *more: object, **changes: object) -> Scenario:
+def _marked(scenario: Scenario | None = None, /, *more: object, **changes: Any) -> Scenario:
     """Return the scenario of a marker; end the test with one line if it is none."""
     try:
         if more or not isinstance(scenario, Scenario | None):
@@ -104,7 +105,8 @@ def _running(sandbox: Sandbox) -> Generator[Sandbox, None, None]:
     started = Future[_Stop]()
     with ThreadPoolExecutor(1, thread_name_prefix="suno-sandbox") as threads:
         served = threads.submit(asyncio.run, _serve(sandbox, started))
-        wait([started, served], return_when=FIRST_COMPLETED)
+        either: list[Future[Any]] = [started, served]
+        wait(either, return_when=FIRST_COMPLETED)
         if served.done():
             served.result()  # raises what kept it from listening
         stop = started.result()

@@ -14,6 +14,7 @@ except ImportError as _error:
     ) from _error
 
 from suno_cover_async.artwork.apply import apply_choices
+from suno_cover_async.artwork.contact_sheet import ContactSheet
 from suno_cover_async.artwork.convert import Converted, convert_image
 from suno_cover_async.artwork.outcomes import Applied, ApplyOutcome, NotApplied, NotChosen
 from suno_cover_async.artwork.plan import ArtworkPlan
@@ -24,6 +25,7 @@ __all__ = [
     "Applied",
     "ApplyOutcome",
     "ArtworkPlan",
+    "ContactSheet",
     "Converted",
     "NotApplied",
     "NotChosen",
