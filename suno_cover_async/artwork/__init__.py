@@ -9,7 +9,7 @@ try:
     from PIL import AvifImagePlugin as AvifImagePlugin  # older versions lack it
 except ImportError as _error:
     raise ModuleNotFoundError(
-        "artwork and the review page need Pillow (the extra `artwork`): pip install 'pillow>=11.3'",
+        "artwork and the review page need Pillow 11.3: pip install 'suno-cover-async[artwork]'",
         name="PIL",
     ) from _error
 

@@ -77,7 +77,10 @@ def _inline(file: Path, most_bytes: int) -> tuple[bytes, str]:
         raise ValueError(f"the file cannot be read ({reason})") from None
     shown, media_type = _thumbnail(data) or (data, _TYPES[suffix])
     if len(shown) > most_bytes:
-        raise ValueError("not shown, since it is large; thumbnails need Pillow: pip install pillow")
+        raise ValueError(
+            "not shown, since it is large; "
+            "thumbnails need Pillow: pip install 'suno-cover-async[artwork]'"
+        )
     return shown, media_type
 
 

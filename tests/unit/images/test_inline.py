@@ -101,4 +101,4 @@ def test_without_pillow_files_are_shown_as_they_are_up_to_a_bound(
     page = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
 
     assert [image.size for image in inlined(page)] == [(side, side)] * shown
-    assert page.count("pip install pillow") == 2 - shown
+    assert page.count("pip install &#x27;suno-cover-async[artwork]") == 2 - shown
