@@ -87,12 +87,12 @@ def suno_environment(suno_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> 
     return variables
 
 
-def _marked(scenario: Scenario | None = None, /, *more: object, **changes: Any) -> Scenario:
+def _marked(scenario: object = None, /, *more: object, **changes: Any) -> Scenario:
     """Return the scenario of a marker; end the test with one line if it is none."""
     try:
         if more or not isinstance(scenario, Scenario | None):
             raise TypeError("it takes one Scenario, or fields of one by name")
-        return attrs.evolve(_QUICK if scenario is None else scenario, **changes)
+        return attrs.evolve(scenario or _QUICK, **changes)
     except (TypeError, ValueError) as error:
         reason = str(error).removeprefix("Scenario.__init__() ")
     pytest.fail(f"the marker suno_scenario cannot be read: {reason}", pytrace=False)

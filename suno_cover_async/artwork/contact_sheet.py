@@ -111,9 +111,9 @@ def _row(cover: Covered | Failed | tuple[str, Sequence[Path]]) -> Row:
         files = cover.files if isinstance(cover, Covered) else ()
         return cover.track.title or cover.track.music_task_id, files
     title, paths = cover
-    if not isinstance(title, str) or isinstance(paths, str | bytes):
+    if isinstance(paths, str | bytes):
         raise TypeError("a contact sheet takes outcomes of a catalog, or a title with its files")
-    return title, tuple(map(Path, paths))
+    return str(title), tuple(map(Path, paths))
 
 
 @attrs.frozen

@@ -1,6 +1,7 @@
 """The pytest plugin, as its users run it: pytest in processes of its own, on tests of theirs."""
 
 import os
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -286,3 +287,11 @@ async def test_the_journal_is_read_while_requests_arrive(tmp_path: Path) -> None
     """
 
     assert passed(await pytested(tmp_path, test, PLAIN))
+
+
+async def test_the_tests_of_the_page_about_testing_pass_as_printed(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "testing.md").read_text()
+    [conftest] = re.findall(r"```py\n(pytest_plugins.*?)```", page, re.DOTALL)
+    [tests] = re.findall(r"```python\n([^`]*def test_.*?)```", page, re.DOTALL)
+
+    assert passed(await pytested(tmp_path, tests, PLAIN, conftest=conftest), 2)

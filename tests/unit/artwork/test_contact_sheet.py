@@ -161,7 +161,7 @@ def test_a_sheet_takes_the_outcomes_of_a_catalog(paint: Painter, tmp_path: Path)
     assert (255, 0, 0) in colours(sheet.save(tmp_path / "new" / "sheet.png"))
 
 
-@pytest.mark.parametrize("rows", [["title"], [("title", "file.png")], [(1, [])]])
+@pytest.mark.parametrize("rows", [["title"], [("title", "file.png")], [("title", [1])]])
 def test_rows_of_another_form_are_refused(rows: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
         ContactSheet(rows)
