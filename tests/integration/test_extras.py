@@ -11,6 +11,7 @@ import suno_cover_async
 
 PACKAGE = Path(suno_cover_async.__file__).parent
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+RUN = "from suno_cover_async.__main__ import main; sys.exit(main())"
 SOURCES = "\n".join(file.read_text() for file in PACKAGE.rglob("*.py"))
 
 
@@ -35,11 +36,11 @@ def test_no_error_names_a_library_of_an_extra_in_place_of_the_extra() -> None:
         ("artwork", "PIL", "import suno_cover_async.artwork"),
         ("artwork", "PIL", "import suno_cover_async.review"),
         ("audio", "mutagen", "import suno_cover_async.artwork.audio"),
-        ("cli", "click", "from suno_cover_async.__main__ import main; sys.exit(main())"),
+        ("cli", "click", RUN),
         (
             "cli",
             "rich",
-            "sys.argv[1:] = ['credits']; from suno_cover_async.__main__ import main; sys.exit(main())",
+            f"sys.argv[1:] = ['credits']; {RUN}",
         ),
         ("postgres", "psycopg", "from suno_cover_async import Ledger; Ledger('postgresql://h/d')"),
         ("sandbox", "PIL", "import suno_cover_async.sandbox"),
