@@ -22,6 +22,8 @@ EVERY_DAY = ("tests/unit", "tests/integration")
 OF_THE_WHEEL = (
     "unit/test_package.py",
     "unit/cli",
+    "integration/examples/test_notebook.py",
+    "integration/test_pytest_plugin.py",
     "integration/test_readme.py",
     "integration/client",
     "integration/review",
@@ -128,20 +130,23 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """Build the wheel and run tests against what it installs, away from the checkout."""
-    session.install("build", *group("test"))
-    built = Path(session.create_tmp()) / "dist"
-    shutil.rmtree(built, ignore_errors=True)
-    session.run("python", "-m", "build", "--outdir", str(built), silent=True)
+    """Build the sdist, and from it the wheel; run the sdist's tests against what that installs."""
+    session.install("build", *group("package"))
+    built, away = (Path(session.create_tmp()) / name for name in ("dist", "away"))
+    for folder in (built, away):
+        shutil.rmtree(folder, ignore_errors=True)
+    build = ("python", "-m", "build", "--outdir", str(built))
+    session.run(*build, "--sdist", silent=True)
+    (sdist,) = built.glob("*.tar.gz")
+    shutil.unpack_archive(sdist, away, filter="data")
+    (source,) = away.iterdir()
+    session.run(*build, "--wheel", str(source), silent=True)
     (made,) = built.glob("*.whl")
     session.install(f"{made}[cli]")
-    away = Path(session.create_tmp()) / "away"
-    shutil.rmtree(away, ignore_errors=True)
-    shutil.copytree("tests", away / "tests")
-    shutil.copy("pyproject.toml", away)
-    shutil.copytree("docs", away / "docs")
-    shutil.copy("README.md", away)
-    session.chdir(away)
+    session.run("twine", "check", "--strict", str(sdist), str(made))
+    session.run("python", "-m", "pytest", "tests/packaging")
+    shutil.rmtree(source / "suno_cover_async")  # what is tested is what the wheel installed
+    session.chdir(source)
     installed = "import suno_cover_async; assert 'site-packages' in suno_cover_async.__file__"
     session.run("python", "-c", installed)
     session.run("python", *PYTEST, *(f"tests/{name}" for name in OF_THE_WHEEL))

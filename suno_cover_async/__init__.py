@@ -67,6 +67,7 @@ if TYPE_CHECKING:  # the names that __getattr__ loads, for type checkers
     from suno_cover_async.fleet.callback_bus import CallbackBus
     from suno_cover_async.fleet.limiter import SharedRateLimiter
     from suno_cover_async.hosts import APIBOX, HOSTS, KIE, SUNOAPI, Host
+    from suno_cover_async.images.saved_images import SavedImages
     from suno_cover_async.ledger.choices import Choices
     from suno_cover_async.ledger.condition import LedgerCondition
     from suno_cover_async.ledger.entry import LedgerEntry, LedgerHolder, LedgerRun, TrackState
@@ -148,6 +149,7 @@ __all__ = [
     "RateLimitError",
     "RateLimiter",
     "RetryPolicy",
+    "SavedImages",
     "ServerError",
     "SharedRateLimiter",
     "Step",
@@ -205,6 +207,7 @@ _MODULES = {
         "WrongAddressError",
     ),
     "hosts": ("APIBOX", "HOSTS", "KIE", "SUNOAPI", "Host"),
+    "images.saved_images": ("SavedImages",),
     "ledger.choices": ("Choices",),
     "ledger.condition": ("LedgerCondition",),
     "ledger.ledger": ("Ledger",),

@@ -10,7 +10,7 @@ import sys
 from suno_cover_async.cli.exit_codes import ExitCode
 
 _LIBRARIES = {
-    "PIL": "pillow",
+    "PIL": "Pillow",
     "click": "click",
     "platformdirs": "platformdirs",
     "rich": "rich",
@@ -36,10 +36,7 @@ def _missing(error: ModuleNotFoundError) -> str:
     library = _LIBRARIES.get((error.name or "").partition(".")[0])
     if library is None:
         return str(error)
-    return (
-        f"the command line needs {library}, which is not installed; "
-        f"run: pip install {' '.join(sorted(_LIBRARIES.values()))} (the extra `cli`)"
-    )
+    return f"the command line needs {library}: pip install 'suno-cover-async[cli]'"
 
 
 def _open_streams() -> None:

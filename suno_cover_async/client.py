@@ -7,7 +7,6 @@ answer means is decided in the layers below.
 import contextlib
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self
 
 import aiohttp
@@ -20,6 +19,7 @@ from suno_cover_async.hosts import SUNOAPI, Host
 from suno_cover_async.http.account import account_of
 from suno_cover_async.http.credentials import ApiKey
 from suno_cover_async.images.files import file_stem
+from suno_cover_async.images.saved_images import SavedImages
 from suno_cover_async.models import CoverDetails, CoverTask, MusicDetails
 from suno_cover_async.network.proxies import proxies
 from suno_cover_async.policies import PollPolicy, RateLimit, RetryPolicy
@@ -393,7 +393,7 @@ class SunoCoverClient:
 
     async def download(
         self, details: CoverDetails, into: str | os.PathLike[str], *, name: str | None = None
-    ) -> tuple[Path, ...]:
+    ) -> SavedImages:
         """Save the images of a cover, concurrently; each file is written whole or not at all.
 
         Args:
@@ -405,7 +405,7 @@ class SunoCoverClient:
                 `-2.png` is added, with the extension of the image's format.
 
         Returns:
-            The files, in the order of `details.images`.
+            The files, in the order of `details.images`: a tuple of paths.
 
         Raises:
             CoverExpiredError: The images are gone: they are missing, and the cover is near 14 days
@@ -425,7 +425,7 @@ class SunoCoverClient:
         own = details.music_task_id or details.cover_task_id
         name = validation.instance("name", validation.given(name, own), str)
         stem = folder / file_stem(name, identifier=own if own in name else "")
-        return await self._covers.download(details, stem)
+        return SavedImages(await self._covers.download(details, stem))
 
     def _timeout(self, timeout: float | None) -> float:
         return validation.positive(

@@ -5,12 +5,15 @@ They know neither the API's JSON names (`codec.py` does) nor any client.
 
 import enum
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import attrs
 
 from suno_cover_async.common.records import Record
 from suno_cover_async.common.validation import checked, task_id
+
+_KEPT = timedelta(days=14)  # documented: how long the API keeps images
+_MOST_LINKS = 16  # in a notebook; a cover has two
 
 
 class CoverStatus(enum.StrEnum):
@@ -98,6 +101,33 @@ class CoverDetails(Record):
         if self.created_at is None or self.completed_at is None:
             return None
         return self.completed_at - self.created_at
+
+    def _repr_html_(self) -> str:
+        """Show the fields as a table in a notebook; images are links, and none is requested."""
+        from suno_cover_async.common import html  # noqa: PLC0415 - for notebooks alone
+
+        links = [html.link(url, f"image {n}") for n, url in enumerate(self.images, 1)]
+        rows = [
+            ("status", html.text(self.status)),
+            ("cover task", html.text(self.cover_task_id)),
+            ("music task", html.text(self.music_task_id or "not named")),
+            ("images", "<br>".join(links[:_MOST_LINKS]) or "none yet"),
+            ("kept by the API", html.text(self._time_left(datetime.now(UTC)))),
+            ("error", html.text(f"{self.error_message or ''} (code {self.error_code})")),
+        ]
+        left_out = {"images", "kept by the API"} if self.status is CoverStatus.FAILED else {"error"}
+        return html.table(row for row in rows if row[0] not in left_out)
+
+    def _time_left(self, now: datetime) -> str:
+        """Say how long the API keeps the images, in words."""
+        made = self.completed_at or self.created_at
+        if not self.images or made is None:
+            return "14 days from its end"
+        try:
+            hours = (_KEPT - (now - made)) // timedelta(hours=1)
+        except (TypeError, OverflowError):  # a moment without a time zone, of a caller's own making
+            return "14 days from its end"
+        return f"for {hours} hours more" if hours > 0 else "no longer: 14 days are over"
 
 
 class Decision(enum.Enum):

@@ -9,11 +9,12 @@ try:
     from PIL import AvifImagePlugin as AvifImagePlugin  # older versions lack it
 except ImportError as _error:
     raise ModuleNotFoundError(
-        "artwork and the review page need Pillow (the extra `artwork`): pip install 'pillow>=11.3'",
+        "artwork and the review page need Pillow 11.3: pip install 'suno-cover-async[artwork]'",
         name="PIL",
     ) from _error
 
 from suno_cover_async.artwork.apply import apply_choices
+from suno_cover_async.artwork.contact_sheet import ContactSheet
 from suno_cover_async.artwork.convert import Converted, convert_image
 from suno_cover_async.artwork.outcomes import Applied, ApplyOutcome, NotApplied, NotChosen
 from suno_cover_async.artwork.plan import ArtworkPlan
@@ -24,6 +25,7 @@ __all__ = [
     "Applied",
     "ApplyOutcome",
     "ArtworkPlan",
+    "ContactSheet",
     "Converted",
     "NotApplied",
     "NotChosen",

@@ -32,6 +32,14 @@ class Covered(Record):
     details: CoverDetails
     files: tuple[Path, ...] = ()
 
+    def _repr_html_(self) -> str:
+        """Show the title and the saved images in a notebook; links if none are saved."""
+        from suno_cover_async.common import html  # noqa: PLC0415 - for notebooks alone
+        from suno_cover_async.images.inline import gallery  # noqa: PLC0415 - likewise
+
+        shown = gallery(self.files) if self.files else self.details._repr_html_()  # pyright: ignore[reportPrivateUsage] - IPython's name
+        return f"<b>{html.text(self.track.title or self.track.music_task_id)}</b>{shown}"
+
 
 @attrs.frozen(kw_only=True)
 class Failed(Record):

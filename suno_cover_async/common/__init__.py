@@ -11,6 +11,7 @@ module                contents
 `json_text.py`        JSON text to an object, with limits that are the same on every Python
 `disk.py`             files that are on the disk, and work in threads
 `text.py`             text that is safe to print
+`html.py`             HTML for notebooks, in which everything is escaped
 `log_variable.py`     the environment variable SUNO_LOG
 `version.py`          the version
 ====================  ==============================================================================

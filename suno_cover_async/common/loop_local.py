@@ -40,6 +40,11 @@ class LoopLocal(Generic[T]):
         return self._thing
 
     @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop in which it was opened last, which may be closed by now."""
+        return self._loop
+
+    @property
     def opened(self) -> T | None:
         """The resource of the running event loop, if it is open; else None: `enter` opens it."""
         is_here = not self._closed and self._loop is asyncio.get_running_loop()

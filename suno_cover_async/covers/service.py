@@ -80,6 +80,11 @@ class CoverService:
         self._users = set[asyncio.Task[None]]()
         self._loops = LoopLocal(self._open, ClientUsageError)
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop in which it was used last, which may be closed by now."""
+        return self._loops.loop
+
     async def enter(self) -> Runtime:
         """Return the runtime of the running event loop; open it at first use.
 

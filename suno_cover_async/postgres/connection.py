@@ -9,7 +9,7 @@ try:
     from psycopg.rows import TupleRow
 except ImportError as _error:
     raise ModuleNotFoundError(
-        "PostgreSQL needs psycopg: pip install 'suno-cover-async[postgres]'"
+        "PostgreSQL needs psycopg: pip install 'suno-cover-async[postgres]'", name="psycopg"
     ) from _error
 
 from suno_cover_async.postgres.url import DatabaseUrl

@@ -16,8 +16,8 @@ import attrs
 try:
     from PIL import Image, ImageChops, ImageDraw, ImageFont
 except ImportError as _error:
-    raise ImportError(
-        "the sandbox draws with Pillow (the extra `sandbox`): pip install pillow"
+    raise ModuleNotFoundError(
+        "the sandbox needs Pillow: pip install 'suno-cover-async[sandbox]'", name="PIL"
     ) from _error
 
 _KEPT = 128  # pictures in memory, about 50 KB each

@@ -214,7 +214,7 @@ class World:
 
     def expire_images(self, now: float) -> None:
         """Expire every image that exists."""
-        for path, image in self._images.items():
+        for path, image in list(self._images.items()):  # a server's thread may add more
             self._images[path] = attrs.evolve(image, expires_at=min(now, image.expires_at))
 
     def admit(self, now: float) -> bool:

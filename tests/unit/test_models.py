@@ -278,3 +278,39 @@ def test_a_status_is_written_as_text_and_read_back_as_a_status() -> None:
 
     assert type(data["status"]) is str
     assert CoverDetails.from_dict(data).status is CoverStatus.SUCCESS
+
+
+def test_a_notebook_shows_details_as_a_table_with_links_and_requests_nothing() -> None:
+    made = datetime.now(UTC) - timedelta(days=13)
+    details = CoverDetails(
+        cover_task_id="<script>",
+        status=CoverStatus.SUCCESS,
+        images=("https://a.example/1.png?<b>", "javascript:alert(1)"),
+        completed_at=made,
+    )
+
+    page = details._repr_html_()
+
+    assert '<a href="https://a.example/1.png?&lt;b&gt;" rel="noreferrer noopener"' in page
+    assert page.count("<a ") == 1
+    assert "for 23 hours more" in page
+    for tag in ("<img", "<script", "<b>"):
+        assert tag not in page
+
+
+def test_a_notebook_says_that_images_are_over_their_14_days_or_that_a_cover_failed() -> None:
+    old = CoverDetails(
+        cover_task_id="c",
+        status=CoverStatus.SUCCESS,
+        images=("https://a.example/1.png",),
+        created_at=datetime(2020, 1, 1, tzinfo=UTC),
+    )
+    failed = CoverDetails(
+        cover_task_id="c", status=CoverStatus.FAILED, error_code=501, error_message="no <luck>"
+    )
+
+    assert "no longer: 14 days are over" in old._repr_html_()
+    assert "no &lt;luck&gt; (code 501)" in failed._repr_html_()
+    naive = attrs.evolve(old, created_at=datetime(2020, 1, 1))  # noqa: DTZ001 - a caller's mistake
+    assert "14 days from its end" in naive._repr_html_()
+    assert "none yet" in CoverDetails(cover_task_id="c", status=CoverStatus.PENDING)._repr_html_()

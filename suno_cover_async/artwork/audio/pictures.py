@@ -10,8 +10,8 @@ from suno_cover_async.images.formats import suffix_of
 try:
     from PIL import Image
 except ImportError as _error:
-    raise ImportError(
-        "covers are embedded with Pillow (the extra `audio`): pip install pillow"
+    raise ModuleNotFoundError(
+        "embedding covers needs Pillow: pip install 'suno-cover-async[audio]'", name="PIL"
     ) from _error
 
 LARGEST = 16_000_000

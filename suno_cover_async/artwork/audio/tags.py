@@ -18,8 +18,8 @@ try:
     import mutagen
     from mutagen import flac, id3, mp3, mp4, ogg, oggopus, oggvorbis, wave
 except ImportError as _error:
-    raise ImportError(
-        "covers are embedded with mutagen (the extra `audio`): pip install mutagen"
+    raise ModuleNotFoundError(
+        "embedding covers needs mutagen: pip install 'suno-cover-async[audio]'", name="mutagen"
     ) from _error
 
 # mutagen has no types for what is used here.

@@ -21,10 +21,10 @@ from suno_cover_async import (
     SunoCoverClient,
     Track,
 )
+from suno_cover_async.artwork import ContactSheet
 from suno_cover_async.cli.actions.catalog_run import Batch
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.cli.output.console import as_path, copyable, logging_to, result, say, stderr
-from suno_cover_async.cli.output.contact_sheet import contact_sheet
 from suno_cover_async.cli.output.follow_up import command_line
 from suno_cover_async.cli.output.report import Report, say_failure
 from suno_cover_async.cli.output.results import Results, When
@@ -66,7 +66,7 @@ async def demo(*, into: Path) -> int:
     else:
         say(console, f"covering {_TRACKS} songs in a sandbox on this machine, no account needed")
         code, rows = await _cover(sandbox, tracks, into, ledger)
-    sheet = await asyncio.to_thread(contact_sheet, rows, into / "contact-sheet.png")
+    sheet = await asyncio.to_thread(ContactSheet(rows).save, into / "contact-sheet.png")
     result(f"{sum(len(files) for _, files in rows)} images: {sheet.parent}")
     result(f"all on one sheet: {sheet}")
     if await asyncio.to_thread(ledger.exists):

@@ -14,9 +14,9 @@ import pytest
 from suno_cover_async import (
     CallbackReceiver,
 )
+from suno_cover_async.artwork import ContactSheet
 from suno_cover_async.cli.app import commands
 from suno_cover_async.cli.exit_codes import ExitCode
-from suno_cover_async.cli.output.contact_sheet import contact_sheet
 from suno_cover_async.sandbox import Reply, Sandbox, Scenario
 from tests.support.canary import (
     API_KEY,
@@ -95,7 +95,7 @@ async def test_a_catalog_that_crashes_and_goes_on_leaves_no_secret_anywhere(
         for kind in ("csv", "jsonl"):
             export = ("ledger", "export", "covers.db", "--format", kind)
             assert (await run(*export, "--out", f"export.{kind}")).code == ExitCode.DONE
-    contact_sheet([("all", sorted(tmp_path.rglob("*.png")))], tmp_path / "sheet.png")
+    ContactSheet([("all", sorted(tmp_path.rglob("*.png")))]).save(tmp_path / "sheet.png")
 
     search.text("ledger show", shown.out + shown.err)
     search.folder(tmp_path)

@@ -174,7 +174,7 @@ async def test_without_mutagen_a_sentence_names_the_extra(tmp_path: Path) -> Non
 
     assert ended.returncode == ExitCode.NOT_INSTALLED
     assert ended.stderr == (
-        "Error: covers are embedded with mutagen (the extra `audio`): pip install mutagen\n"
+        "Error: embedding covers needs mutagen: pip install 'suno-cover-async[audio]'\n"
     )
 
 

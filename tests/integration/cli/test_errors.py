@@ -17,7 +17,7 @@ from tests.support.commands import (
         ("click", "click", "--help"),
         ("rich", "rich", "ledger show covers.db"),
         ("rich", "rich", "nonsense"),
-        ("PIL", "pillow", "apply covers.db --into artwork"),
+        ("PIL", "Pillow", "apply covers.db --into artwork"),
         ("platformdirs", "platformdirs", "credits"),
     ],
 )
@@ -32,8 +32,8 @@ async def test_a_missing_library_is_named_with_its_cure(
     ended = await finish(await start(*command.split(), program=(sys.executable, "-c", code)))
 
     assert ended.code == ExitCode.NOT_INSTALLED
-    assert f"needs {name}," in ended.err
-    assert "pip install click pillow platformdirs rich" in ended.err
+    assert f"needs {name}: " in ended.err
+    assert "pip install 'suno-cover-async[cli]'" in ended.err
     assert "Traceback" not in ended.err
 
 

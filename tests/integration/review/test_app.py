@@ -409,6 +409,6 @@ except ImportError as error:
     )
 
     assert (
-        ended.stdout == "artwork and the review page need Pillow (the extra `artwork`): "
-        "pip install 'pillow>=11.3'\n"
+        ended.stdout == "artwork and the review page need Pillow 11.3: "
+        "pip install 'suno-cover-async[artwork]'\n"
     )

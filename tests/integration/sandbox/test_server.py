@@ -427,7 +427,7 @@ def test_without_pillow_the_import_says_what_to_install() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
 
-    assert "pip install pillow" in result.stderr.splitlines()[-1]
+    assert "pip install 'suno-cover-async[sandbox]'" in result.stderr.splitlines()[-1]
 
 
 def test_it_lives_by_the_clock_that_it_is_given() -> None:

@@ -10,5 +10,4 @@ def test_without_pillow_the_import_says_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
 
     last = done.stderr.splitlines()[-1]
-    assert "pip install 'pillow>=11.3'" in last
-    assert "the extra `artwork`" in last
+    assert "pip install 'suno-cover-async[artwork]'" in last

@@ -1,6 +1,9 @@
 """The queue of unread outcomes, and what is left of a run."""
 
 import asyncio
+from pathlib import Path
+
+from PIL import Image
 
 from suno_cover_async import CoverDetails, Covered, CoverStatus, Progress, Track
 from suno_cover_async.batch.outcomes import OutcomeQueue
@@ -39,3 +42,20 @@ async def test_the_1001st_waits_until_one_is_read() -> None:
 
 def test_what_is_neither_done_nor_failed_is_left() -> None:
     assert Progress(total=10, done=5, failed=2, in_flight=1).left == 3
+
+
+def test_a_notebook_shows_the_saved_images_of_an_outcome_or_else_links(tmp_path: Path) -> None:
+    file = tmp_path / "cover.png"
+    Image.new("RGB", (32, 32)).save(file)
+    details = CoverDetails(
+        cover_task_id="c", status=CoverStatus.SUCCESS, images=("https://a.example/1.png",)
+    )
+    track = Track("m", title="<b>Song</b>")
+
+    saved = Covered(track=track, details=details, files=(file,))._repr_html_()
+    linked = Covered(track=track, details=details)._repr_html_()
+
+    assert 'src="data:image/jpeg;base64,' in saved
+    assert "<img" not in linked
+    assert "https://a.example/1.png" in linked
+    assert "&lt;b&gt;Song" in saved

@@ -5,10 +5,12 @@ nothing about where the files came from, so it trusts none of them: a broken, mi
 image becomes a placeholder.
 """
 
+import io
 import math
+import os
 import unicodedata
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias
@@ -16,8 +18,11 @@ from typing import TypeAlias
 import attrs
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from suno_cover_async.batch.outcomes import Covered, Failed
 from suno_cover_async.common.text import is_seen
+from suno_cover_async.images.files import PartFile
 
+Row: TypeAlias = tuple[str, tuple[Path, ...]]
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _PAGE = "#12141a"
@@ -27,9 +32,10 @@ _CROSS = "#4a5063"
 _INK = "#eceef4"
 _FAINT = "#8b91a3"
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF")
 _LARGEST_IMAGE = 64_000_000  # pixels; a header alone may claim any number
 _LARGEST_SHEET = 24_000_000  # pixels
+_LARGEST_SHOWN = 4_000_000  # pixels, in a notebook, which keeps what it shows
 _THUMBS = (240, 180, 120, 80)
 _MOST_ABREAST = 4
 _LONGEST_TITLE = 200
@@ -52,6 +58,7 @@ class _Layout:
     abreast: int
     cards: int
     left_out: int
+    most_pixels: int
 
     @property
     def gap(self) -> int:
@@ -92,44 +99,93 @@ class _Layout:
     @property
     def fits(self) -> bool:
         wide, high = self.size
-        return wide * high <= _LARGEST_SHEET
+        return wide * high <= self.most_pixels
 
 
-def contact_sheet(rows: Sequence[tuple[str, Sequence[Path]]], target: Path) -> Path:
-    """Draw the covers of many tracks on one PNG of at most 24 million pixels.
+def _rows(covers: Iterable[Covered | Failed | tuple[str, Sequence[Path]]]) -> tuple[Row, ...]:
+    return tuple(_row(cover) for cover in covers)
 
-    Thumbnails are smaller for more tracks; beyond about 1,000 tracks the rest is left out, and
-    the sheet says how many.
 
-    Args:
-        rows: A title and its image files, for each track; up to four images are shown.
-        target: The PNG to write; it is replaced atomically when it is complete.
+def _row(cover: Covered | Failed | tuple[str, Sequence[Path]]) -> Row:
+    if isinstance(cover, Covered | Failed):
+        files = cover.files if isinstance(cover, Covered) else ()
+        return cover.track.title or cover.track.music_task_id, files
+    title, paths = cover
+    if isinstance(paths, str | bytes):
+        raise TypeError("a contact sheet takes outcomes of a catalog, or a title with its files")
+    return str(title), tuple(map(Path, paths))
 
-    Returns:
-        The target.
+
+@attrs.frozen
+class ContactSheet:
+    """The covers of many tracks on one image; a notebook shows it.
+
+    ::
+
+        ContactSheet([outcome async for outcome in run]).save("contact-sheet.png")
+
+    Thumbnails are smaller for more tracks; beyond about 1,000 tracks the rest is left out, and the
+    sheet says how many. A file that is missing, damaged or too large becomes a placeholder. Files
+    are read when the sheet is drawn, so it blocks: call `save` in a thread.
+
+    Attributes:
+        rows: A title and its image files, for each track; up to four images are shown. Outcomes of
+            a catalog are taken too: `Covered` and, without images, `Failed`.
 
     Raises:
-        OSError: The target cannot be written.
+        TypeError: A row is neither an outcome nor a title with its files.
     """
-    layout = _lay_out(rows)
-    sheet = Image.new("RGB", layout.size, _PAGE)
-    for index, (title, files) in enumerate(rows[: layout.cards]):
-        sheet.paste(_card(layout, title, files), layout.corner(index))
-    if layout.left_out:
-        _footer(sheet, layout)
-    part = target.with_name(f"{target.name}.part")
-    sheet.save(part, format="PNG")
-    part.replace(target)
-    return target
+
+    rows: tuple[Row, ...] = attrs.field(converter=_rows)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the sheet as a PNG of at most 24 million pixels, whole or not at all.
+
+        Args:
+            path: The file; it is replaced when the new one is complete. A missing folder is
+                created.
+
+        Returns:
+            The file.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        target = Path(path)
+        part = PartFile(target.parent)
+        try:
+            part.write(self._png(_LARGEST_SHEET))
+            part.finish(target)
+        except BaseException:
+            part.discard()
+            raise
+        return target
+
+    def _repr_png_(self) -> bytes:
+        """Show the sheet in a notebook, with at most 4 million pixels."""
+        return self._png(_LARGEST_SHOWN)
+
+    def _png(self, most_pixels: int) -> bytes:
+        layout = _lay_out(self.rows, most_pixels)
+        sheet = Image.new("RGB", layout.size, _PAGE)
+        for index, (title, files) in enumerate(self.rows[: layout.cards]):
+            sheet.paste(_card(layout, title, files), layout.corner(index))
+        if layout.left_out:
+            _footer(sheet, layout)
+        written = io.BytesIO()
+        sheet.save(written, format="PNG")
+        return written.getvalue()
 
 
-def _lay_out(rows: Sequence[tuple[str, Sequence[Path]]]) -> _Layout:
+def _lay_out(rows: Sequence[Row], most_pixels: int) -> _Layout:
     """Choose the largest thumbnails that fit; omit tracks only if the smallest do not fit."""
     abreast = max((min(len(files), _MOST_ABREAST) for _, files in rows), default=1) or 1
 
     def sized(thumb: int, cards: int) -> _Layout:
         left_out = len(rows) - cards
-        return _Layout(thumb=thumb, abreast=abreast, cards=cards, left_out=left_out)
+        return _Layout(
+            thumb=thumb, abreast=abreast, cards=cards, left_out=left_out, most_pixels=most_pixels
+        )
 
     for thumb in _THUMBS:
         layout = sized(thumb, len(rows))
