@@ -1,6 +1,7 @@
 """Fixtures that all tests share; their helpers are in `tests/support/`."""
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -24,6 +25,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def _state_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep commands, also those in processes of their own, from the user's state folder."""
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """Take away what a test, or a program of a page, added to the package's log."""
+    log = logging.getLogger("suno_cover_async")
+    level, handlers = log.level, list(log.handlers)
+    yield
+    log.setLevel(level)
+    log.handlers[:] = handlers
 
 
 @pytest.fixture
