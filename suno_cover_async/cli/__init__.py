@@ -2,8 +2,8 @@
 
 It knows terminals. It uses the public names of the package, the sandbox and `artwork`, the helpers
 of `common/`, and more names: `images.files.PartFile` (an export is written whole or not at all),
-`http.credentials.ApiKey` (a key is checked before a client exists), `ledger.entry.credits_used` (the
-difference of two balances), `review.server.listen` (the page to choose on),
+`http.credentials.ApiKey` (a key is checked before a client exists), `ledger.entry.credits_used`
+(the difference of two balances), `review.server.listen` (the page to choose on),
 `agents.server.AgentServer` (what agents call), `postgres.url` (a URL with a password is refused,
 before psycopg is there), `ledger.postgres.tables.VERSION` (what `ledger init` made), and the types
 `ledger.ledger.Totals` and `batch.catalog.Format`. `doctor/` also uses `network` (the way to a host,

@@ -17,6 +17,8 @@ LEAST = {"aiohttp": "3.14.4", "attrs": "24.2", "backoff": "2.2.1", "cattrs": "24
 EXTRAS = {
     "artwork": ("pillow", "suno-cover apply, and contact sheets"),
     "audio": ("mutagen", "suno-cover apply --embed"),
+    "mcp": ("mcp", "suno-cover mcp"),
+    "otel": ("opentelemetry-api", "spans and metrics of a program of yours"),
     "postgres": ("psycopg", "ledgers and limits in a PostgreSQL database"),
 }
 """The extras that commands need: their library, and what needs it."""
