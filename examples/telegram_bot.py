@@ -64,7 +64,7 @@ work = set()
 def refusal(user, song):
     """Return why nothing is begun, or None."""
     if user is None or user.id not in USERS:
-        return f"Each cover costs money. The owner of this bot can add you: {user and user.id}"
+        return f"Each cover costs money. The owner of this bot can add your id: {user and user.id}"
     try:
         Track(song)
     except ValueError:
@@ -80,7 +80,12 @@ async def cover(message, command, suno):
         await patiently(partial(message.reply, why))
         return
     status = await patiently(partial(message.reply, f"The cover of {song} is requested …"))
-    task = asyncio.create_task(answer(suno, song, message, status))
+    begin(answer(suno, song, message, status))
+
+
+def begin(coroutine):
+    """Run some work beside others, and keep it until it ends."""
+    task = asyncio.create_task(coroutine)
     work.add(task)
     task.add_done_callback(work.discard)
 
@@ -176,7 +181,7 @@ async def main():
         polling = asyncio.create_task(
             dispatcher.start_polling(bot, suno=suno, handle_signals=False, close_bot_session=False)
         )
-        when_told_to_stop(lambda: work.add(asyncio.create_task(dispatcher.stop_polling())))
+        when_told_to_stop(lambda: begin(dispatcher.stop_polling()))
         await polling
         while work:
             await asyncio.wait(work)
