@@ -8,15 +8,17 @@
 
 All public names are imported from here; none is defined here. Each name is loaded at its first use,
 so that a program that only needs a client does not load aiohttp.web and SQLite. The sandbox is
-`suno_cover_async.sandbox`, and what is made of chosen images is `suno_cover_async.artwork`.
+`suno_cover_async.sandbox`, what is made of chosen images is `suno_cover_async.artwork`, and
+OpenTelemetry is `suno_cover_async.telemetry`.
 
 The folders and modules, from the top layer down: `cli` (the command line), `review` (the page on
-which people choose images), `artwork` (files for stores and players), `batch` (whole catalogs),
-`client` (the public methods), `callbacks` (the receiver) and `fleet` (what processes share),
-`covers` (submit, poll, notify), `sandbox` (a simulated API), `http` (requests) and `images`
-(downloads), `ledger`, `protocol` (requests, responses and their JSON) and `resilience` (rate
-limiter, circuit breaker, retry), `errors`, `models` (values), `policies` (settings) and `hosts`,
-`network` (connections, proxies, TLS), and `common`.
+which people choose images), `artwork` (files for stores and players), `telemetry` (OpenTelemetry),
+`batch` (whole catalogs), `client` (the public methods), `callbacks` (the receiver) and `fleet`
+(what processes share), `covers` (submit, poll, notify), `sandbox` (a simulated API), `http`
+(requests) and `images` (downloads), `ledger`, `protocol` (requests, responses and their JSON) and
+`resilience` (rate limiter, circuit breaker, retry), `emitter` (calls the hook with events),
+`errors`, `events` and `models` (values), `policies` (settings) and `hosts`, `network` (connections,
+proxies, TLS), and `common`.
 """
 
 from importlib import import_module
@@ -33,7 +35,8 @@ if TYPE_CHECKING:  # the names that __getattr__ loads, for type checkers
     from suno_cover_async.batch.runner import cover_catalog
     from suno_cover_async.callbacks.receiver import CallbackReceiver
     from suno_cover_async.callbacks.verification import CallbackAnswer
-    from suno_cover_async.client import NO_CALLBACK_URL, SunoCoverClient
+    from suno_cover_async.client import SunoCoverClient
+    from suno_cover_async.client_arguments import NO_CALLBACK_URL
     from suno_cover_async.errors import (
         AddressRefusedError,
         APIError,
@@ -63,6 +66,23 @@ if TYPE_CHECKING:  # the names that __getattr__ loads, for type checkers
         TransportError,
         UnexpectedResponseError,
         WrongAddressError,
+    )
+    from suno_cover_async.events import (
+        BreakerChanged,
+        CoverFinished,
+        CoverSubmitted,
+        CreditsRead,
+        Event,
+        ImagesSaved,
+        Operation,
+        OperationEnded,
+        OperationStarted,
+        RequestEnded,
+        RequestRetried,
+        RequestSent,
+        RequestsPaused,
+        TrackEnded,
+        TrackOutcome,
     )
     from suno_cover_async.fleet.callback_bus import CallbackBus
     from suno_cover_async.fleet.limiter import SharedRateLimiter
@@ -98,6 +118,7 @@ __all__ = [
     "ArtworkError",
     "AuthenticationError",
     "BadLine",
+    "BreakerChanged",
     "Breakers",
     "Callback",
     "CallbackAnswer",
@@ -118,15 +139,20 @@ __all__ = [
     "CoverExistsError",
     "CoverExpiredError",
     "CoverFailedError",
+    "CoverFinished",
     "CoverStatus",
+    "CoverSubmitted",
     "CoverTask",
     "CoverTimeoutError",
     "Covered",
+    "CreditsRead",
     "Decision",
     "DownloadError",
+    "Event",
     "Failed",
     "Host",
     "ImagesMissingError",
+    "ImagesSaved",
     "InFlight",
     "InsufficientCreditsError",
     "InvalidRequestError",
@@ -141,6 +167,9 @@ __all__ = [
     "MusicDetails",
     "MusicFailedError",
     "NotFoundError",
+    "Operation",
+    "OperationEnded",
+    "OperationStarted",
     "Outcome",
     "PollPolicy",
     "Progress",
@@ -148,6 +177,10 @@ __all__ = [
     "RateLimit",
     "RateLimitError",
     "RateLimiter",
+    "RequestEnded",
+    "RequestRetried",
+    "RequestSent",
+    "RequestsPaused",
     "RetryPolicy",
     "SavedImages",
     "ServerError",
@@ -156,6 +189,8 @@ __all__ = [
     "SunoCoverClient",
     "SunoCoverError",
     "Track",
+    "TrackEnded",
+    "TrackOutcome",
     "TrackState",
     "TransportError",
     "UnexpectedResponseError",
@@ -174,7 +209,8 @@ _MODULES = {
     "batch.runner": ("cover_catalog",),
     "batch.catalog": ("Catalog", "read_catalog"),
     "resilience.circuit_breaker": ("Breakers", "CircuitBreaker"),
-    "client": ("NO_CALLBACK_URL", "SunoCoverClient"),
+    "client": ("SunoCoverClient",),
+    "client_arguments": ("NO_CALLBACK_URL",),
     "ledger.entry": ("LedgerEntry", "LedgerHolder", "LedgerRun", "TrackState"),
     "errors": (
         "APIError",
@@ -205,6 +241,23 @@ _MODULES = {
         "TransportError",
         "UnexpectedResponseError",
         "WrongAddressError",
+    ),
+    "events": (
+        "BreakerChanged",
+        "CoverFinished",
+        "CoverSubmitted",
+        "CreditsRead",
+        "Event",
+        "ImagesSaved",
+        "Operation",
+        "OperationEnded",
+        "OperationStarted",
+        "RequestEnded",
+        "RequestRetried",
+        "RequestSent",
+        "RequestsPaused",
+        "TrackEnded",
+        "TrackOutcome",
     ),
     "hosts": ("APIBOX", "HOSTS", "KIE", "SUNOAPI", "Host"),
     "images.saved_images": ("SavedImages",),

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 import aiohttp
 
+from suno_cover_async import client_arguments
 from suno_cover_async.common import addresses, validation
 from suno_cover_async.covers.cover_polling import id_of
 from suno_cover_async.covers.notifier import Notifier
 from suno_cover_async.covers.service import CoverService
+from suno_cover_async.events import Event
 from suno_cover_async.hosts import SUNOAPI, Host
 from suno_cover_async.http.account import account_of
 from suno_cover_async.http.credentials import ApiKey
-from suno_cover_async.images.files import file_stem
 from suno_cover_async.images.saved_images import SavedImages
 from suno_cover_async.models import CoverDetails, CoverTask, MusicDetails
 from suno_cover_async.network.proxies import proxies
@@ -28,9 +29,6 @@ from suno_cover_async.resilience.limiter import Limiter
 
 if TYPE_CHECKING:  # a client without a receiver does not load aiohttp.web
     from suno_cover_async.callbacks.receiver import CallbackReceiver
-
-NO_CALLBACK_URL = "https://example.com/suno-cover-async/no-callback"
-"""Sent when there is no callback URL: the API requires one and does not check it [seen live]."""
 
 
 class SunoCoverClient:
@@ -75,6 +73,9 @@ class SunoCoverClient:
         fake_ip_networks: Networks as text, such as `("198.18.0.0/15",)`, from which a proxy's
             resolver answers (fake-ip). Names of image hosts may lead there; URLs with an address in
             place of a name never may.
+        on_event: A plain function that is called with each `Event`, in the event loop and while
+            the work waits for it, so it must not block. An error of it is logged and changes
+            nothing else; only KeyboardInterrupt and SystemExit pass. None makes no events.
 
     Raises:
         TypeError: An argument is of the wrong type.
@@ -98,13 +99,14 @@ class SunoCoverClient:
         proxy: str | None = None,
         trust_env: bool = False,
         fake_ip_networks: Sequence[str] = (),
+        on_event: Callable[[Event], object] | None = None,
     ) -> None:
         """Check the arguments; open nothing before the first call."""
         key = ApiKey(os.environ.get("SUNO_API_KEY") if api_key is None else api_key)
         del api_key  # so that the locals shown in a traceback do not hold it
         key.check()
-        _check_receiver(receiver)
-        url_of = _callback_url(callback_url, receiver)
+        client_arguments.check_receiver(receiver)
+        url_of = client_arguments.callback_url_of(callback_url, receiver)
         self._covers = CoverService(
             account=account_of(
                 key,
@@ -113,12 +115,13 @@ class SunoCoverClient:
                 rate_limit=rate_limit,
                 poll_rate_limit=poll_rate_limit,
                 retry=retry,
+                on_event=on_event,
             ),
             notifier=receiver.notifier if receiver else Notifier(),
             callback_url=url_of,
             poll=validation.instance("poll", poll, PollPolicy),
             concurrency=validation.count("concurrency", concurrency),
-            session=_session(session),
+            session=client_arguments.checked_session(session),
             proxies=proxies(proxy, trust_env=trust_env),
             fake_ip=addresses.fake_ip_networks("fake_ip_networks", fake_ip_networks),
         )
@@ -266,11 +269,7 @@ class SunoCoverClient:
             ValueError: An argument has an invalid value.
         """
         validation.task_id("music_task_id", music_task_id)
-        timeout = self._timeout(timeout)
-        async with self._covers.slot():
-            task = await self._covers.submit(music_task_id, callback_timeout=timeout)
-            with self._covers.state.holding(task):
-                return await self._covers.wait(task, timeout)
+        return await self._covers.generate(music_task_id, self._timeout(timeout))
 
     async def submit(self, music_task_id: str) -> CoverTask:
         """Request the cover of a finished song. This call costs money.
@@ -418,13 +417,7 @@ class SunoCoverClient:
                 belongs to other music.
             ValueError: The details have no images, or `into` is not a valid path.
         """
-        validation.instance("details", details, CoverDetails)
-        if not details.images:
-            raise ValueError(f"cover task {details.cover_task_id} has no images (yet): wait for it")
-        folder = validation.folder("into", into)
-        own = details.music_task_id or details.cover_task_id
-        name = validation.instance("name", validation.given(name, own), str)
-        stem = folder / file_stem(name, identifier=own if own in name else "")
+        stem = client_arguments.stem_of(details, into, name)
         return SavedImages(await self._covers.download(details, stem))
 
     def _timeout(self, timeout: float | None) -> float:
@@ -436,28 +429,3 @@ class SunoCoverClient:
 def covers_of(client: SunoCoverClient) -> CoverService:
     """Return the `CoverService` of a client, for `cover_catalog`."""
     return client._covers  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - its own module
-
-
-def _session(session: aiohttp.ClientSession | None) -> aiohttp.ClientSession | None:
-    if (
-        session is None
-        or validation.instance("session", session, aiohttp.ClientSession).auto_decompress
-    ):
-        return session
-    raise ValueError("session must be made without auto_decompress=False: answers are compressed")
-
-
-def _check_receiver(receiver: object) -> None:
-    """Check the receiver by its notifier, so that its class need not be imported."""
-    if receiver is not None and not isinstance(getattr(receiver, "notifier", None), Notifier):
-        raise TypeError(f"receiver must be a CallbackReceiver, not {receiver!r:.80}")
-
-
-def _callback_url(given: str | None, receiver: "CallbackReceiver | None") -> Callable[[str], str]:
-    """Return a function that returns the callback URL of a music task."""
-    if receiver is not None:
-        if given is not None:
-            raise ValueError("give callback_url or receiver, not both: a submit has one URL")
-        return receiver.url
-    url = validation.callback_url("callback_url", validation.given(given, NO_CALLBACK_URL))
-    return lambda _: url

@@ -27,12 +27,14 @@ from suno_cover_async.batch.run_state import RunState
 from suno_cover_async.batch.track_submitter import TrackSubmitter
 from suno_cover_async.common.tasks import begin_work, raise_inner_cancellation
 from suno_cover_async.covers.service import CoverService
+from suno_cover_async.emitter import operation
 from suno_cover_async.errors import (
     ClientUsageError,
     CoverTimeoutError,
     LedgerError,
     SunoCoverError,
 )
+from suno_cover_async.events import Operation
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState
 from suno_cover_async.ledger.ledger import Ledger
 from suno_cover_async.models import CoverDetails, CoverTask, Track
@@ -86,7 +88,7 @@ class CatalogRun:
             on_wait=self._look_around,
         )
         self._images = DownloadQueue(ledger, _SAVES_AT_ONCE)
-        self._unread = OutcomeQueue()
+        self._unread = OutcomeQueue(covers.account.events)
         self._run = RunState(ledger, self._tracks)
         self._submitter = TrackSubmitter(covers, ledger, self._run, retry, max_covers=max_covers)
         self._saver = None if into is None else ImageSaver(covers, ledger, self._run, retry, into)
@@ -158,7 +160,10 @@ class CatalogRun:
         """Run until the last outcome, then close `stack`."""
         begin_work()
         async with stack:
-            await self._work()
+            with operation(self._covers.account.events, Operation.CATALOG) as running:
+                await self._work()
+                if running is not None:
+                    running.failure = self._run.reason
 
     async def _work(self) -> None:
         try:

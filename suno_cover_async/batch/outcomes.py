@@ -12,7 +12,9 @@ from pathlib import Path
 import attrs
 
 from suno_cover_async.common.records import Record
+from suno_cover_async.emitter import Emitter, name_of
 from suno_cover_async.errors import SunoCoverError
+from suno_cover_async.events import TrackEnded, TrackOutcome
 from suno_cover_async.models import CoverDetails, Track
 
 _MOST_UNREAD = 1_000  # outcomes; beyond that, all work waits for the reader
@@ -126,8 +128,9 @@ class Progress(Record):
 class OutcomeQueue:
     """The queue of unread outcomes of a run; `put` waits while it holds 1,000."""
 
-    def __init__(self) -> None:
-        """Create an empty queue."""
+    def __init__(self, events: Emitter | None = None) -> None:
+        """Create an empty queue; `events` calls the client's hook for each outcome."""
+        self._events = events
         self._unread: asyncio.Queue[Outcome | None] = asyncio.Queue()
         self._free = asyncio.Semaphore(_MOST_UNREAD)
 
@@ -138,6 +141,10 @@ class OutcomeQueue:
 
     async def put(self, outcomes: Iterable[Outcome]) -> None:
         """Add outcomes, in the order of calls."""
+        outcomes = list(outcomes)
+        if self._events is not None:
+            for outcome in outcomes:
+                self._events.emit(_event_of(outcome, self._events))
         for outcome in outcomes:
             await self._free.acquire()
             self._unread.put_nowait(outcome)
@@ -154,3 +161,17 @@ class OutcomeQueue:
         else:
             self._free.release()
         return outcome
+
+
+def _event_of(outcome: Outcome, events: Emitter) -> TrackEnded:
+    if isinstance(outcome, Covered):
+        what = TrackOutcome.SAVED if outcome.files else TrackOutcome.COVERED
+    else:
+        what = TrackOutcome.LEFT if outcome.error.retryable else TrackOutcome.FAILED
+    return TrackEnded(
+        operation_id=events.operation_id,
+        music_task_id=events.hidden(outcome.track.music_task_id),
+        title=events.hidden(outcome.track.title),
+        outcome=what,
+        error=name_of(outcome.error) if isinstance(outcome, Failed) else None,
+    )

@@ -60,6 +60,7 @@ class Waiter:
     _polling: "CoverPolling" = attrs.field(init=False)
     _news: "asyncio.Future[None] | None" = attrs.field(default=None, init=False)
     _timer: asyncio.TimerHandle = attrs.field(init=False)
+    operation_id: str | None = attrs.field(default=None, init=False)  # only where there is a hook
 
     @property
     def last_poll(self) -> float:

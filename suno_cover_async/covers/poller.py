@@ -30,7 +30,9 @@ from suno_cover_async.covers.cover_polling import (
 )
 from suno_cover_async.covers.notifier import Notifier, Subscription
 from suno_cover_async.covers.state import CoverState
+from suno_cover_async.emitter import Emitter
 from suno_cover_async.errors import SunoCoverError
+from suno_cover_async.events import CoverFinished
 from suno_cover_async.models import CoverDetails, CoverTask
 from suno_cover_async.policies import PollPolicy
 
@@ -49,6 +51,8 @@ class Poller:
         state: CoverState,
         is_busy: Callable[[], bool],
         notifier: Notifier,
+        *,
+        events: Emitter | None = None,
     ) -> None:
         """Open nothing and poll nothing yet.
 
@@ -58,12 +62,14 @@ class Poller:
             state: What the client remembers of covers.
             is_busy: Returns whether polls queue in the limiter.
             notifier: Delivers callbacks.
+            events: Calls the client's hook; None without one.
         """
         self._fetch_details = fetch_details
         self._policy = policy
         self._state = state
         self._is_busy = is_busy
         self._notifier = notifier
+        self._events = events
         self._pollings: dict[str, CoverPolling] = {}
         self._polls_under_way = 0
         self._held: dict[CoverPolling, None] = {}  # due, and held back, in order
@@ -98,6 +104,8 @@ class Poller:
         if polling is None or polling.end is not None:
             polling = self._pollings[cover_task_id] = self._begin(waiter.task)
         polling.waiters.append(waiter)
+        if self._events is not None:
+            waiter.operation_id = self._events.operation_id
         if waiter.last_poll < polling.wakes_at:
             self._set_timer(polling)
         return polling
@@ -265,7 +273,9 @@ class Poller:
             polling.confirmed_at = now
         else:
             self._polls_under_way += 1
-        polling.request = asyncio.create_task(self.poll(polling.cover_task_id))
+        context = None if self._events is None else self._events.context(_operation_of(polling))
+        work = self.poll(polling.cover_task_id)
+        polling.request = asyncio.create_task(work, context=context)
         polling.request.add_done_callback(partial(self._answered, polling, was_notified))
 
     def _answered(
@@ -286,6 +296,7 @@ class Poller:
             polling.record_failure(error)
         else:
             polling.record(request.result(), self._policy.not_found_grace)
+            self._emit_finished(polling)
         if not polling.is_over:
             self._set_due(polling)
         elif polling.expects_callback and polling.confirmed_at is None and polling.end is None:
@@ -294,6 +305,26 @@ class Poller:
             # error do not count, since such a cover may not be finished.
             self._notifier.missed()
         self._wake_held()
+
+    def _emit_finished(self, polling: CoverPolling) -> None:
+        details = polling.latest
+        if self._events is None or details is None or not details.finished:
+            return
+        took = details.duration
+        self._events.emit(
+            CoverFinished(
+                operation_id=_operation_of(polling),
+                music_task_id=self._events.id(details.music_task_id),
+                cover_task_id=self._events.hidden(details.cover_task_id),
+                status=details.status,
+                host_seconds=None if took is None else took.total_seconds(),
+            )
+        )
+
+
+def _operation_of(polling: CoverPolling) -> str | None:
+    """Return the operation of the first waiter, to which a poll belongs."""
+    return polling.waiters[0].operation_id if polling.waiters else None
 
 
 class _Notification:

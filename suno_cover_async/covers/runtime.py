@@ -133,7 +133,9 @@ class Runtime:
                 gone = age is ImageAge.OLD or (age is ImageAge.UNKNOWN and is_last)
                 began = self.loop.time()
                 try:
-                    return await self.images.fetch(url, target, gone=gone)
+                    return await self.images.fetch(
+                        url, target, gone=gone, attempt=admission.attempt
+                    )
                 except SunoCoverError as error:
                     missing += isinstance(error, DownloadError) and error.is_missing
                     return FailedAttempt(
@@ -148,6 +150,7 @@ class Runtime:
             self.image_breaker,
             partial(DownloadError, retryable=True),
             plainly,
+            on_retry=self.images.retried(url),
         )
 
 
@@ -175,7 +178,11 @@ async def open_runtime(
         session = await stack.enter_async_context(_own_session(account, proxied=proxy is not None))
     on_loopback = is_loopback(urlsplit(account.base_url).hostname)
     images = ImageDownloader(
-        loopback=on_loopback, user_agent=USER_AGENT, proxies=proxies, fake_ip=fake_ip
+        loopback=on_loopback,
+        user_agent=USER_AGENT,
+        proxies=proxies,
+        fake_ip=fake_ip,
+        events=account.events,
     )
     stack.push_async_callback(images.close)
     exchange = Exchange(
@@ -194,7 +201,10 @@ async def open_runtime(
         )
 
     state.left_under_way()  # submits of an event loop that was closed without ending its tasks
-    poller = Poller(details, poll, state, lambda: account.poll_limiter.busy, notifier)
+    poller = Poller(
+        *(details, poll, state, lambda: account.poll_limiter.busy, notifier),
+        events=account.events,
+    )
     runtime = Runtime(
         transport=transport,
         images=images,
@@ -206,6 +216,7 @@ async def open_runtime(
             notifier=notifier,
             callback_url=callback_url,
             poll=poll,
+            events=account.events,
         ),
         retry=account.retry,
         image_breaker=account.breakers.images,

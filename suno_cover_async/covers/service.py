@@ -17,6 +17,7 @@ from suno_cover_async.covers.cover_polling import id_of, unknown_cover_task
 from suno_cover_async.covers.notifier import Notifier
 from suno_cover_async.covers.runtime import Runtime, open_runtime
 from suno_cover_async.covers.state import CoverState, PossiblyBilled
+from suno_cover_async.emitter import RunningOperation, operation
 from suno_cover_async.errors import (
     ClientUsageError,
     CoverExpiredError,
@@ -27,6 +28,7 @@ from suno_cover_async.errors import (
     NotFoundError,
     SunoCoverError,
 )
+from suno_cover_async.events import CreditsRead, Operation
 from suno_cover_async.http.account import Account
 from suno_cover_async.models import CoverDetails, CoverStatus, CoverTask, MusicDetails
 from suno_cover_async.network.proxies import Proxies
@@ -104,6 +106,15 @@ class CoverService:
         async with runtime.slot():
             yield
 
+    async def generate(self, music_task_id: str, timeout: float) -> CoverDetails:
+        """Submit a cover in a slot, and wait for it."""
+        kind, events = Operation.GENERATE, self.account.events
+        with operation(events, kind, music_task_id=music_task_id):
+            async with self.slot():
+                task = await self.submit(music_task_id, callback_timeout=timeout)
+                with self.state.holding(task):
+                    return await self.wait(task, timeout)
+
     async def submit(
         self, music_task_id: str, *, callback_timeout: float, policy: RetryPolicy | None = None
     ) -> CoverTask:
@@ -128,12 +139,13 @@ class CoverService:
         """Wait, for at most `timeout` seconds, for a cover task to succeed."""
         runtime = await self.enter()
         deadline = runtime.loop.time() + timeout
-        async with runtime.poller.waiting(task, deadline) as waiter:
-            details = await waiter.finished()
-        self.state.settle(details)
-        if details.status is CoverStatus.FAILED:
-            raise CoverFailedError(details)
-        return details
+        with self._operation(Operation.WAIT, task):
+            async with runtime.poller.waiting(task, deadline) as waiter:
+                details = await waiter.finished()
+            self.state.settle(details)
+            if details.status is CoverStatus.FAILED:
+                raise CoverFailedError(details)
+            return details
 
     async def watch(
         self, task: CoverTask | str, timeout: float
@@ -168,7 +180,10 @@ class CoverService:
     async def credits(self) -> float:
         """Return the account's balance, in credits."""
         runtime = await self.enter()
-        return await runtime.transport.get(requests.credit(self.account.host))
+        balance = await runtime.transport.get(requests.credit(self.account.host))
+        if self.account.events is not None:
+            self.account.events.emit(CreditsRead(credits=balance))
+        return balance
 
     async def music_details(self, music_task_id: str) -> MusicDetails:
         """Poll a music task once."""
@@ -213,6 +228,15 @@ class CoverService:
             policy: How often to try; None uses the account's policy.
         """
         runtime = await self.enter()
+        with self._operation(Operation.DOWNLOAD, _task_of(details)):
+            files = await self._download(runtime, details, stem, policy)
+            if self.account.events is not None:
+                self.account.events.saved(details, files)
+            return files
+
+    async def _download(
+        self, runtime: Runtime, details: CoverDetails, stem: Path, policy: RetryPolicy | None
+    ) -> tuple[Path, ...]:
         outcomes = await runtime.save(details, stem, policy)
         if any(map(_is_missing, outcomes)):
             fresh = details
@@ -241,6 +265,15 @@ class CoverService:
         """
         self._users.add(work)
         work.add_done_callback(self._users.discard)
+
+    def _operation(
+        self, kind: Operation, task: CoverTask | str
+    ) -> contextlib.AbstractContextManager[RunningOperation | None]:
+        """Return a context manager that tells the hook of an operation on a cover task."""
+        music_task_id = task.music_task_id if isinstance(task, CoverTask) else None
+        return operation(
+            self.account.events, kind, music_task_id=music_task_id, cover_task_id=id_of(task)
+        )
 
     async def _open(self, stack: contextlib.AsyncExitStack) -> Runtime:
         return await open_runtime(

@@ -20,12 +20,14 @@ from suno_cover_async.common.tasks import SingleFlight
 from suno_cover_async.covers.notifier import CallbackEvent, Notifier
 from suno_cover_async.covers.poller import Poller
 from suno_cover_async.covers.state import CoverState, PossiblyBilled
+from suno_cover_async.emitter import Emitter, operation
 from suno_cover_async.errors import (
     ClientUsageError,
     CoverExistsError,
     SunoCoverError,
     WrongAddressError,
 )
+from suno_cover_async.events import Operation
 from suno_cover_async.http.transport import Transport
 from suno_cover_async.models import CoverStatus, CoverTask
 from suno_cover_async.policies import PollPolicy, RetryPolicy
@@ -43,6 +45,7 @@ class Submitter:
         notifier: Delivers callbacks.
         callback_url: Returns the callback URL of a music task.
         poll: How often to poll a cover task that a callback named.
+        events: Calls the client's hook; None without one.
         loop: The event loop.
     """
 
@@ -52,6 +55,7 @@ class Submitter:
     notifier: Notifier
     callback_url: Callable[[str], str]
     poll: PollPolicy
+    events: Emitter | None = None
     loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
     _under_way: dict[str, SingleFlight[CoverTask]] = attrs.field(
         factory=dict[str, SingleFlight[CoverTask]], init=False
@@ -127,16 +131,15 @@ class Submitter:
         *,
         ending: SingleFlight[CoverTask] | None,
     ) -> CoverTask:
+        with operation(self.events, Operation.SUBMIT, music_task_id=music_task_id):
+            if ending is not None:
+                await _ended(ending)
+            return await self._find_or_send(music_task_id, callback_timeout, policy)
+
+    async def _find_or_send(
+        self, music_task_id: str, callback_timeout: float, policy: RetryPolicy | None
+    ) -> CoverTask:
         """Submit, unless a cancelled submit or a callback has named the cover task already."""
-        if ending is not None:
-            try:
-                await ending.ended()
-            except asyncio.CancelledError:
-                # The earlier submit may be on the wire, and `_under_way` holds this task in its
-                # place. So this task must not end first: closing waits for the tasks in
-                # `_under_way` only, and would drop the earlier submit's answer.
-                await ending.ended()
-                raise
         unclaimed = self.state.unclaimed.get(music_task_id)
         if unclaimed is not None:
             return unclaimed
@@ -243,10 +246,24 @@ class Submitter:
 
     def _keep(self, task: CoverTask) -> None:
         self.state.accepted(task, _now())
+        if self.events is not None:
+            self.events.submitted(task)
 
     def _mark_possibly_billed(self, call: requests.Call[CoverTask]) -> None:
         if not self.loop.is_closed():  # else the next event loop records it when it opens
             self.state.possibly_billed[call.music_task_id or ""] = PossiblyBilled(self.loop.time())
+
+
+async def _ended(earlier: SingleFlight[CoverTask]) -> None:
+    """Wait for the end of an earlier submit, also if the caller is cancelled meanwhile."""
+    try:
+        await earlier.ended()
+    except asyncio.CancelledError:
+        # The earlier submit may be on the wire, and `_under_way` holds this task in its place. So
+        # this task must not end first: closing waits for the tasks in `_under_way` only, and would
+        # drop the earlier submit's answer.
+        await earlier.ended()
+        raise
 
 
 def _stopped() -> ClientUsageError:

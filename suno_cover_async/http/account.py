@@ -3,13 +3,17 @@
 import asyncio
 import logging
 import os
+from functools import partial
 
 import attrs
 
 from suno_cover_async.common import validation
+from suno_cover_async.emitter import Emitter, Hook
 from suno_cover_async.errors import RateLimitError
+from suno_cover_async.events import BreakerChanged, RequestsPaused
 from suno_cover_async.hosts import BaseUrl, Host, host_of
 from suno_cover_async.http.credentials import ApiKey
+from suno_cover_async.log_fields import fields
 from suno_cover_async.policies import RateLimit, RetryPolicy
 from suno_cover_async.resilience.circuit_breaker import Breakers, CircuitBreaker
 from suno_cover_async.resilience.limiter import Limiter
@@ -20,7 +24,10 @@ _log = logging.getLogger("suno_cover_async")
 
 @attrs.frozen(kw_only=True)
 class Account:
-    """One account at one host: its key, limiters, breakers and policies, for any event loop."""
+    """One account at one host: its key, limiters, breakers and policies, for any event loop.
+
+    `events` calls the client's hook; None without one, and then no event is made.
+    """
 
     host: Host
     api: BaseUrl
@@ -30,6 +37,7 @@ class Account:
     poll_limiter: Limiter
     backpressure: Backpressure
     breakers: Breakers
+    events: Emitter | None = None
 
     @property
     def base_url(self) -> str:
@@ -50,8 +58,16 @@ class Account:
         )
         for limiter in (self.limiter, self.poll_limiter):
             limiter.pause(until)
-        level = logging.WARNING if is_new else logging.DEBUG
-        _log.log(level, "called too often (%s); all requests paused for %.1f s", error, until - now)
+        level, seconds = logging.WARNING if is_new else logging.DEBUG, until - now
+        _log.log(
+            level,
+            "called too often (%s); all requests paused for %.1f s",
+            *(error, seconds),
+            extra=fields("requests_paused", error, seconds=seconds),
+        )
+        if is_new and self.events is not None:
+            reason = self.events.hidden(error.message)
+            self.events.emit(RequestsPaused(seconds=seconds, reason=reason))
 
 
 def account_of(
@@ -62,6 +78,7 @@ def account_of(
     rate_limit: RateLimit | Limiter,
     poll_rate_limit: RateLimit | Limiter | None,
     retry: RetryPolicy,
+    on_event: Hook | None = None,
 ) -> Account:
     """Return the account of a client, from its checked key and its unchecked arguments.
 
@@ -74,6 +91,7 @@ def account_of(
     limiter = poll_limiter = _limiter("rate_limit", rate_limit)
     if poll_rate_limit is not None:
         poll_limiter = _limiter("poll_rate_limit", poll_rate_limit)
+    events = None if on_event is None else Emitter(on_event, key.hide_in)
     account = Account(
         host=host,
         api=BaseUrl(base_url_of(base_url, host)),
@@ -83,10 +101,11 @@ def account_of(
         poll_limiter=poll_limiter,
         backpressure=Backpressure(limiter.rate_limit, retry.max_retry_after),
         breakers=Breakers(
-            api=_breaker(retry, "the API"),
-            submit=_breaker(retry, "the API's submit endpoint"),
-            images=_breaker(retry, "the image host"),
+            api=_breaker(retry, "the API", events, "api"),
+            submit=_breaker(retry, "the API's submit endpoint", events, "submit"),
+            images=_breaker(retry, "the image host", events, "images"),
         ),
+        events=events,
     )
     limiter.bind(account.fingerprint)
     if poll_limiter is not limiter:
@@ -101,8 +120,17 @@ def base_url_of(given: str | None, host: Host) -> str:
     return validation.base_url("base_url", validation.given(given, host.base_url))
 
 
-def _breaker(retry: RetryPolicy, name: str) -> CircuitBreaker:
-    return CircuitBreaker(retry.probe_delay, retry.max_probe_delay, name=name)
+def _breaker(
+    retry: RetryPolicy, name: str, events: Emitter | None, short_name: str
+) -> CircuitBreaker:
+    changed = None if events is None else partial(_changed, events, short_name)
+    return CircuitBreaker(retry.probe_delay, retry.max_probe_delay, name=name, on_change=changed)
+
+
+def _changed(events: Emitter, name: str, breaker: CircuitBreaker) -> None:
+    error = breaker.last_error
+    reason = None if error is None else events.hidden(error.message)
+    events.emit(BreakerChanged(breaker=name, is_open=breaker.is_open, reason=reason))
 
 
 def _limiter(name: str, rate_limit: RateLimit | Limiter) -> Limiter:

@@ -10,6 +10,7 @@ from suno_cover_async.common.json_text import json_object
 from suno_cover_async.common.text import printable
 from suno_cover_async.errors import SunoCoverError
 from suno_cover_async.http.credentials import ApiKey
+from suno_cover_async.log_fields import fields
 from suno_cover_async.protocol.gateway import Answer
 from suno_cover_async.protocol.requests import Call
 from suno_cover_async.protocol.values import whole_number
@@ -31,20 +32,36 @@ def log_request(
         took: Seconds from the permit to the end of the answer.
         key: The key, which is hidden where an id repeats it.
     """
-    facts = [str(answer.status)] if isinstance(answer, Answer) else []
-    code, words = _code(answer, outcome), ""
+    status = answer.status if isinstance(answer, Answer) else None
+    facts = [] if status is None else [str(status)]
+    code, words = code_of(answer, outcome), ""
     if code is not None:
         facts.append(f"code {printable(str(code), 20)}")
     if isinstance(outcome, SunoCoverError):
         words = f": {outcome.message}"
     elif isinstance(outcome, BaseException):
         words = f": {type(outcome).__name__}"
-    method = "GET" if call.body is None else "POST"
+    method = call.method
     line = f"{method} {call.target}: {', '.join([*facts, f'{took * 1000:.0f} ms'])}{words}"
-    _log.info("%s", key.hide_in(printable(line, _LONGEST)))
+    more = fields(
+        "request",
+        outcome if isinstance(outcome, BaseException) else None,
+        method=method,
+        path=call.path,
+        http_status=status,
+        code=code,
+        duration=took,
+        music_task_id=_hidden(key, call.music_task_id),
+        cover_task_id=_hidden(key, call.cover_task_id),
+    )
+    _log.info("%s", key.hide_in(printable(line, _LONGEST)), extra=more)
 
 
-def _code(answer: Answer | BaseException, outcome: object) -> int | None:
+def _hidden(key: ApiKey, task_id: str | None) -> str | None:
+    return None if task_id is None else key.hide_in(task_id)
+
+
+def code_of(answer: Answer | BaseException, outcome: object) -> int | None:
     """Return the API's own code; None if the answer is not the API's."""
     if isinstance(outcome, SunoCoverError):
         return outcome.code

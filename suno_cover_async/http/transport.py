@@ -20,9 +20,12 @@ from suno_cover_async.errors import (
     UnexpectedResponseError,
     WrongAddressError,
 )
+from suno_cover_async.events import RequestSent
 from suno_cover_async.http.account import Account
 from suno_cover_async.http.exchange import Exchange, SubmitBody
+from suno_cover_async.http.request_events import RequestEvents
 from suno_cover_async.http.request_log import log_request
+from suno_cover_async.log_fields import fields
 from suno_cover_async.policies import RetryPolicy
 from suno_cover_async.protocol.gateway import Answer
 from suno_cover_async.protocol.requests import Call
@@ -43,6 +46,8 @@ class Transport:
         """Send through `exchange`."""
         self._account = account
         self._exchange = exchange
+        events = account.events
+        self._events = None if events is None else RequestEvents(events, account.base_url)
         self.closing: Closing = Closing(_closed)
 
     def get(
@@ -65,6 +70,7 @@ class Transport:
             account.breakers.api,
             partial(_not_admitted, call),
             self.closing.unless_closed,
+            on_retry=None if self._events is None else partial(self._events.retried, call),
         )
 
     async def submit(
@@ -115,6 +121,7 @@ class Transport:
             self._account.breakers.submit,
             partial(_not_admitted, call),
             plainly,
+            on_retry=None if self._events is None else partial(self._events.retried, call),
         )
 
     async def _post(
@@ -157,9 +164,12 @@ class Transport:
         """
         breakers = self._account.breakers
         permit = limiter.acquire_nowait()
+        waited, begun, answer = 0.0, None, None
         if permit is None:
+            came = asyncio.get_running_loop().time()
             queueing = limiter.acquire(urgent=urgent)  # the submitter cancels submits on closing
             permit = await (self.closing.unless_closed(queueing) if body is None else queueing)
+            waited = asyncio.get_running_loop().time() - came
         if self.closing.is_closed:
             limiter.return_unused(permit)
             return FailedAttempt(error=_about(call, _closed()), took=0.0)
@@ -168,22 +178,34 @@ class Transport:
             return NOT_SENT
         answered = False
         try:
+            if self._events is not None:
+                begun = self._events.sent(call, admission.attempt, waited)
             answer = await self._exchange.send(call.target, body)
             answered = isinstance(answer, Answer)
         finally:  # `send` raises nothing, but this coroutine may be collected before it resumes
             limiter.release(permit, answered=answered)
+            if begun is not None and answer is None and self._events is not None:
+                self._events.ended(begun, permit)
         if isinstance(answer, BaseException) and not isinstance(answer, SunoCoverError):
-            if _log.isEnabledFor(logging.INFO):
-                self._log(call, permit, answer, answer)
+            if begun is not None or _log.isEnabledFor(logging.INFO):
+                self._ended(call, permit, begun, answer, answer)
             raise answer
-        return self._outcome(call, permit, body, answer)
+        return self._outcome(call, permit, body, answer, begun)
 
-    def _log(
-        self, call: Call[Any], permit: Permit, answer: Answer | BaseException, outcome: object
+    def _ended(
+        self,
+        call: Call[Any],
+        permit: Permit,
+        begun: RequestSent | None,
+        answer: Answer | BaseException,
+        outcome: object,
     ) -> None:
-        """Log a request that ended."""
-        took = asyncio.get_running_loop().time() - permit.acquired_at
-        log_request(call, answer, outcome, took=took, key=self._account.key)
+        """Log a request that ended, and call the hook."""
+        if _log.isEnabledFor(logging.INFO):
+            took = asyncio.get_running_loop().time() - permit.acquired_at
+            log_request(call, answer, outcome, took=took, key=self._account.key)
+        if begun is not None and self._events is not None:
+            self._events.ended(begun, permit, answer, outcome)
 
     def _outcome(
         self,
@@ -191,11 +213,13 @@ class Transport:
         permit: Permit,
         body: SubmitBody | None,
         answer: Answer | SunoCoverError,
+        begun: RequestSent | None,
     ) -> T | FailedAttempt:
         """Return the outcome of a request, after the limiters learned from it."""
         value = self._read(call, answer)
-        if _log.isEnabledFor(logging.INFO):  # asked here: a call more for each poll costs
-            self._log(call, permit, answer, value)
+        # Asked here: a call more for each poll costs.
+        if begun is not None or _log.isEnabledFor(logging.INFO):
+            self._ended(call, permit, begun, answer, value)
         if not isinstance(value, SunoCoverError):
             self._account.backpressure.accepted(acquired_at=permit.acquired_at)
             return value
@@ -207,7 +231,7 @@ class Transport:
         if sent and isinstance(value, WrongAddressError):
             value.possibly_billed = True
         if possibly_billed:
-            _log.debug("%s: possibly billed", call.target)
+            _log.debug("%s: possibly billed", call.target, extra=fields("possibly_billed", value))
         return FailedAttempt(error=value, took=took, possibly_billed=possibly_billed)
 
     def _read(self, call: Call[T], answer: Answer | SunoCoverError) -> T | SunoCoverError:

@@ -7,9 +7,8 @@ know the API, its key or its session. It makes one attempt; the caller retries i
 """
 
 import asyncio
-import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
@@ -27,6 +26,7 @@ from suno_cover_async.common.addresses import (
 )
 from suno_cover_async.common.disk import in_thread
 from suno_cover_async.common.tasks import cancellations_of_this_task
+from suno_cover_async.emitter import Emitter
 from suno_cover_async.errors import (
     CertificateError,
     ClientUsageError,
@@ -36,6 +36,7 @@ from suno_cover_async.errors import (
 from suno_cover_async.images import formats
 from suno_cover_async.images.body import Body
 from suno_cover_async.images.files import PartFile, on_disk
+from suno_cover_async.images.request_log import ImageRequests, image_retried
 from suno_cover_async.images.responses import (
     address_refused,
     connection_error,
@@ -54,8 +55,6 @@ from suno_cover_async.network.connector import (
     open_socket,
 )
 from suno_cover_async.network.proxies import Proxies
-
-_log = logging.getLogger("suno_cover_async")
 
 _OK = 200
 _TLS_PORT = 443
@@ -86,6 +85,7 @@ class ImageDownloader:
         timeout: float = 120.0,
         proxies: Proxies = Proxies(),  # noqa: B008 - a frozen value
         fake_ip: Sequence[Network] = (),
+        events: Emitter | None = None,
     ) -> None:
         """Open the sessions.
 
@@ -98,6 +98,7 @@ class ImageDownloader:
             proxies: The proxies. A proxy resolves names, so then only a URL with an address in
                 place of a name can be refused for its address.
             fake_ip: Networks from which a proxy's resolver answers; names may lead there.
+            events: Calls the client's hook; None without one.
 
         Raises:
             ValueError: `max_bytes` or `timeout` is not above 0.
@@ -109,6 +110,7 @@ class ImageDownloader:
         self._loopback = loopback
         self._proxies = proxies
         self._fake_ip = fake_ip
+        self._events = events
         self._max_bytes = max_bytes
         self._timeout = timeout
         silence = min(timeout, _LONGEST_SILENCE)
@@ -127,13 +129,14 @@ class ImageDownloader:
         # A proxy may have a private address: its session connects to any.
         self._proxied = None if proxies.none else open_session(connector=Connector(limit=0))
 
-    async def fetch(self, url: str, target: Path, *, gone: bool = False) -> Path:
+    async def fetch(self, url: str, target: Path, *, gone: bool = False, attempt: int = 1) -> Path:
         """Fetch one image into one file, in one attempt.
 
         Args:
             url: The image's URL. Up to 5 redirects are followed; each is checked like the first.
             target: The file to write, without its suffix; a missing directory is created.
             gone: Whether an image that is missing (403, 404, 410) is gone for good.
+            attempt: The number of the attempt, for events.
 
         Returns:
             `target` with the suffix for the image's first bytes: `.png`, `.jpg`, `.webp`, `.gif` or
@@ -152,20 +155,28 @@ class ImageDownloader:
             ClientUsageError: `close` was called before.
         """
         start = checked(parsed(url), loopback=self._loopback)
-        began = asyncio.get_running_loop().time()
+        requests = ImageRequests(self._events, start, attempt)
         try:
-            return await self._fetch(start, target, gone=gone)
-        except SunoCoverError as error:
-            _log_request(start, error.http_status, began, f": {error.message}")
+            return await self._fetch(start, target, requests, gone=gone)
+        except BaseException as error:
+            requests.failed(error)
             raise
 
-    async def _fetch(self, start: URL, target: Path, *, gone: bool) -> Path:
+    def retried(self, url: str) -> "Callable[[SunoCoverError, int, float], None] | None":
+        """Return what tells the hook that a fetch of this URL is repeated; None without one."""
+        if self._events is None:
+            return None
+        return partial(image_retried, self._events, url)
+
+    async def _fetch(
+        self, start: URL, target: Path, requests: ImageRequests, *, gone: bool
+    ) -> Path:
         """Fetch an image; every failure but a cancellation is an error of this package."""
         mine = _refused.set([])
         cancellations = cancellations_of_this_task()
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._follow(start, target, gone=gone)
+                return await self._follow(start, target, requests, gone=gone)
         except asyncio.CancelledError:
             # `close` cancels the connector's DNS lookup, which raises CancelledError here although
             # no caller cancelled this task. Passed on, it would end the caller's task as if it had
@@ -197,14 +208,14 @@ class ImageDownloader:
         if self._proxied is not None:
             await self._proxied.close()
 
-    async def _follow(self, url: URL, target: Path, *, gone: bool) -> Path:
+    async def _follow(self, url: URL, target: Path, requests: ImageRequests, *, gone: bool) -> Path:
         for _ in range(1 + _MOST_REDIRECTS):
-            began = asyncio.get_running_loop().time()
             if self._session.closed:
                 raise ClientUsageError(_CLOSED)
             self._check_literal(url)
             proxy = self._proxies.of(url)
             session = self._session if proxy is None or self._proxied is None else self._proxied
+            requests.begin(url)
             async with session.get(url, allow_redirects=False, proxy=proxy) as response:
                 if has_large_headers(response):
                     raise DownloadError(
@@ -214,13 +225,13 @@ class ImageDownloader:
                     )
                 if response.status == _OK:
                     saved = await self._save(response, target)
-                    size = f", {response.content.total_bytes:,} bytes"
-                    _log_request(response.url, _OK, began, size)
+                    size = f"{response.content.total_bytes:,} bytes"
+                    requests.answered(response.url, _OK, size)
                     return saved
                 if response.status not in _REDIRECTS:
                     raise await refusal(response, gone=gone)
                 url = self._next(response)
-                _log_request(response.url, response.status, began, f", to {shown(url)}")
+                requests.answered(response.url, response.status, f"to {shown(url)}")
         raise DownloadError(
             f"gave up on the image after {_MOST_REDIRECTS} redirects, the last one to "
             f"{shown(url)}; report it to the host that serves it"
@@ -305,14 +316,6 @@ class ImageDownloader:
 
     def _may_be_connected(self, address: str) -> bool:
         return is_public(address) or (self._loopback and is_loopback(address))
-
-
-def _log_request(url: URL, status: int | None, began: float, more: str) -> None:
-    """Log a request that ended: URL without query, HTTP status and milliseconds."""
-    if _log.isEnabledFor(logging.INFO):
-        took = asyncio.get_running_loop().time() - began
-        facts = f"{took * 1000:.0f} ms" if status is None else f"{status}, {took * 1000:.0f} ms"
-        _log.info("GET %s: %s%s", shown(url), facts, more)
 
 
 def _ending(before: bytes, block: list[bytes]) -> bytes:

@@ -64,6 +64,16 @@ class Call(NamedTuple, Generic[T_co]):
     cover_task_id: str | None = None
     guard: Callable[[], str | None] | None = None
 
+    @property
+    def method(self) -> str:
+        """The HTTP method."""
+        return "GET" if self.body is None else "POST"
+
+    @property
+    def path(self) -> str:
+        """The path, without the query."""
+        return self.target.partition("?")[0]
+
     def __repr__(self) -> str:
         """Show only path and query: the body of a submit contains the token of its callback URL."""
         return f"Call({self.target!r})"

@@ -9,7 +9,7 @@ import copy
 import logging
 import random
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TypeGuard
 
@@ -28,6 +28,7 @@ from suno_cover_async.errors import (
     TransportError,
     UnexpectedResponseError,
 )
+from suno_cover_async.log_fields import fields
 from suno_cover_async.resilience.delays import doubling
 
 _FAILURES_IN_A_ROW = 5
@@ -57,10 +58,12 @@ class Admission:
     Attributes:
         times_opened: How often the breaker had opened when this admission was given.
         waited: The seconds that the request waited for it.
+        attempt: The number of this attempt at the request, from 1.
     """
 
     times_opened: int
     waited: float = 0.0
+    attempt: int = 1
 
 
 class CircuitBreaker:
@@ -78,11 +81,24 @@ class CircuitBreaker:
     """
 
     def __init__(
-        self, probe_delay: float = 1.0, max_probe_delay: float = 30.0, *, name: str = "the API"
+        self,
+        probe_delay: float = 1.0,
+        max_probe_delay: float = 30.0,
+        *,
+        name: str = "the API",
+        on_change: "Callable[[CircuitBreaker], None] | None" = None,
     ) -> None:
-        """Start closed and unarmed; the delays are seconds, the name is for messages."""
+        """Start closed and unarmed.
+
+        Args:
+            probe_delay: The seconds until the first probe.
+            max_probe_delay: The most seconds between two probes.
+            name: For messages.
+            on_change: Called each time that it opened or closed.
+        """
         self.times_opened: int = 0
         self.name = name
+        self._on_change = on_change
         self._probe_delay = probe_delay
         self._max_probe_delay = max_probe_delay
         self._loop: asyncio.AbstractEventLoop | None = None  # where it is armed
@@ -194,12 +210,18 @@ class CircuitBreaker:
         _log.warning(
             "%s is in trouble (%s); requests to it pause, with a probe every %g to %g s",
             *(self.name, error, self._probe_delay, self._max_probe_delay),
+            extra=fields("breaker_opened", error, breaker=self.name),
         )
+        self._changed()
 
     def _recover(self) -> None:
         if self._outage:
             lasted = asyncio.get_running_loop().time() - self._outage.since
-            _log.warning("%s answers again after %.1f s", self.name, lasted)
+            _log.warning(
+                "%s answers again after %.1f s",
+                *(self.name, lasted),
+                extra=fields("breaker_closed", breaker=self.name, duration=lasted),
+            )
         self._close()
 
     def _close(self) -> None:
@@ -207,6 +229,11 @@ class CircuitBreaker:
         outage, self._outage = self._outage, None
         if outage:
             outage.end()
+            self._changed()
+
+    def _changed(self) -> None:
+        if self._on_change is not None:
+            self._on_change(self)
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -62,6 +62,10 @@ class Wait(Protocol):
         ...
 
 
+OnRetry = Callable[[SunoCoverError, int, float], None]
+"""Is told of an error, the number of the attempt that it ended, and the seconds until the next."""
+
+
 def plainly(work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
     """Return the coroutine itself, so that only its own end ends the wait."""
     return work
@@ -73,6 +77,8 @@ async def retry(
     breaker: CircuitBreaker,
     not_admitted: Callable[[str], SunoCoverError],
     wait: Wait,
+    *,
+    on_retry: OnRetry | None = None,
 ) -> T:
     """Make attempts until one succeeds, or a limit of the policy is reached.
 
@@ -88,6 +94,7 @@ async def retry(
         breaker: Admits each attempt, and records its outcome.
         not_admitted: Makes the error of a call that the breaker did not admit in time.
         wait: Awaits every wait between attempts.
+        on_retry: Called before each such wait.
 
     Raises:
         SunoCoverError: The last attempt's error.
@@ -102,6 +109,8 @@ async def retry(
                 raise history.last(not_admitted(admitted))
             admission = admitted
             history.spent += admission.waited
+        if history is not None:
+            admission.attempt = 1 + history.failures
         try:
             outcome = await attempt(admission)
             if not isinstance(outcome, FailedAttempt):
@@ -116,6 +125,8 @@ async def retry(
         delay = history.next_delay(outcome, breaker)
         if delay is None:
             raise history.last(outcome.error)
+        if on_retry is not None:
+            on_retry(outcome.error, history.failures, delay)
         await wait(asyncio.sleep(delay))
 
 
@@ -123,6 +134,7 @@ class _History:
     """Counts the failed attempts of one call and their seconds, and chooses the next delay."""
 
     def __init__(self, policy: RetryPolicy) -> None:
+        self.failures = 0
         self._policy = policy
         self._delays = doubling(policy.initial_delay, policy.max_delay)
         self._attempts = 0
@@ -139,6 +151,7 @@ class _History:
 
     def next_delay(self, failed: FailedAttempt, breaker: CircuitBreaker) -> float | None:
         """Return the seconds until the next attempt; None if there is no further one."""
+        self.failures += 1
         self._possibly_billed = self._possibly_billed or failed.possibly_billed
         if failed.is_last or not (failed.possibly_billed or failed.error.retryable):
             return None
