@@ -17,6 +17,7 @@ from suno_cover_async.common import validation
 from suno_cover_async.common.disk import in_thread
 from suno_cover_async.ledger.ledger import Ledger
 from suno_cover_async.ledger.run_steps import Intake
+from suno_cover_async.log_fields import fields
 from suno_cover_async.models import Track
 
 _log = logging.getLogger("suno_cover_async")
@@ -33,6 +34,7 @@ async def add_all(ledger: Ledger, tracks: Iterable[Track | str]) -> None:
             "the ledger %s had another catalog: %d of its tracks that were not submitted are "
             "dropped, unless they are in this catalog too",
             *(ledger.name, dropped),
+            extra=fields("catalog_replaced", ledger=ledger.name, dropped=dropped),
         )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from typing import Any
 
+from suno_cover_async.log_fields import fields
 from suno_cover_async.models import Callback
 
 _MOST_CALLS = 100
@@ -45,13 +46,17 @@ class CallbackHandler:
                 "on_callback was not called for music task %s: %d calls of it are running",
                 callback.music_task_id,
                 _MOST_CALLS,
+                extra=_fields("on_callback_not_called", callback),
             )
             return
         try:
             self._begin(callback)
         except RuntimeError:
             self._free.release()
-            _log.exception("no thread could be started for on_callback")
+            _log.exception(
+                "no thread could be started for on_callback",
+                extra=_fields("on_callback_not_called", callback),
+            )
 
     def _begin(self, callback: Callback) -> None:
         loop = asyncio.get_running_loop()
@@ -71,6 +76,7 @@ class CallbackHandler:
                 "on_callback was not called, or did not finish, for music task %s: the event loop "
                 "ended. Under WSGI it ends with the request; give a plain function there",
                 callback.music_task_id,
+                extra=_fields("on_callback_not_called", callback),
             )
 
     async def _run(self, callback: Callback) -> None:
@@ -104,9 +110,17 @@ def _reported(callback: Callback) -> Generator[None, None, None]:
     try:
         yield
     except (Exception, SystemExit):  # noqa: BLE001 - no error may leave the hook
-        _log.exception("on_callback failed for music task %s", callback.music_task_id)
+        _log.exception(
+            "on_callback failed for music task %s",
+            callback.music_task_id,
+            extra=_fields("on_callback_failed", callback),
+        )
 
 
 async def _finished(result: object) -> None:
     if inspect.isawaitable(result):
         await result
+
+
+def _fields(event_name: str, callback: Callback) -> dict[str, object]:
+    return fields(event_name, music_task_id=callback.music_task_id)

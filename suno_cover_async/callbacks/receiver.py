@@ -28,6 +28,7 @@ from suno_cover_async.callbacks.verification import (
 from suno_cover_async.common import validation
 from suno_cover_async.covers.notifier import Bus, Notifier
 from suno_cover_async.errors import CallbackRefusedError
+from suno_cover_async.log_fields import fields
 from suno_cover_async.models import Callback
 from suno_cover_async.protocol import signatures
 
@@ -288,13 +289,19 @@ class CallbackReceiver:
                 head = self._verifier.head(method, path, headers)
                 self._accept(self._verifier.body(head, await fetch()))
         except CallbackRefusedError as refusal:
-            _log.debug("a callback was refused: %s", refusal)
+            _log.debug(
+                "a callback was refused: %s", refusal, extra=fields("callback_refused", refusal)
+            )
             self._notifier.refused(str(refusal))
             return REFUSED
         return ACCEPTED
 
     def _accept(self, callback: Callback) -> None:
-        _log.debug("a callback for music task %s", callback.music_task_id)
+        _log.debug(
+            "a callback for music task %s",
+            callback.music_task_id,
+            extra=fields("callback", **attrs.asdict(callback)),
+        )
         if not self._notifier.receive(callback):
             raise CallbackRefusedError("it contradicts what is known of the music or the cover")
         if self._handler is not None:

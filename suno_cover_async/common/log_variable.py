@@ -35,7 +35,7 @@ def show_log() -> None:
     try:
         level = level_of_variable()
     except ValueError as error:
-        logger.warning("%s", error)
+        logger.warning("%s", error, extra={"event_name": "wrong_level"})
         return
     if level is None:
         return

@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator
 from typing import Protocol, Self, runtime_checkable
 
 from suno_cover_async.covers.durations import Trust
+from suno_cover_async.log_fields import fields
 from suno_cover_async.models import Callback, CoverTask
 
 _MOST_NOTES = 4096
@@ -240,6 +241,7 @@ class Notifier:
                 "receiver until a callback comes",
                 self._address,
                 self._suspicion(),
+                extra=fields("callbacks_missed", address=self._address),
             )
 
     def _suspicion(self) -> str:

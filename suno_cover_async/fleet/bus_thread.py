@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from suno_cover_async.common import validation
 from suno_cover_async.covers.notifier import Notifier
 from suno_cover_async.fleet.callback_table import FAILURES, MOST_READ, CallbackTable, problem
+from suno_cover_async.log_fields import fields
 from suno_cover_async.models import Callback
 from suno_cover_async.postgres.url import DatabaseUrl
 from suno_cover_async.resilience.delays import doubling
@@ -112,7 +113,11 @@ class BusThread:
             self._published.clear()
             self._published_since = now
         if self._published[callback.music_task_id] >= _MOST_OF_ONE_SONG:
-            _log.debug("too many callbacks for music task %s to share", callback.music_task_id)
+            _log.debug(
+                "too many callbacks for music task %s to share",
+                callback.music_task_id,
+                extra=fields("callback_not_shared", music_task_id=callback.music_task_id),
+            )
             return
         self._published[callback.music_task_id] += 1
         self._queue.append(callback)
@@ -129,6 +134,7 @@ class BusThread:
                 "are dropped, and polls find their covers",
                 _MOST_QUEUED,
                 self._url.shown,
+                extra=fields("callbacks_dropped", database=self._url.shown),
             )
 
     def _start(self) -> None:
@@ -267,13 +273,18 @@ class BusThread:
     def _trouble(self, what: str) -> None:
         level = logging.DEBUG if self._is_in_trouble else logging.WARNING
         self._is_in_trouble = True
-        _log.log(level, "%s; it is tried again, and polls find the covers meanwhile", what)
+        words = "%s; it is tried again, and polls find the covers meanwhile"
+        _log.log(level, words, what, extra=fields("bus_outage", database=self._url.shown))
 
     def _no_trouble(self) -> None:
         if self._is_in_trouble:
             self._is_in_trouble = False
             self._retries = _retries()
-            _log.warning("the callback bus uses its database again, %s", self._url.shown)
+            _log.warning(
+                "the callback bus uses its database again, %s",
+                self._url.shown,
+                extra=fields("bus_outage_over", database=self._url.shown),
+            )
         self._has_dropped = self._has_dropped and bool(self._queue)
 
 
@@ -287,5 +298,5 @@ def _callback(payload: str) -> Callback | None:
     music_task_id, _, cover_task_id = ids.partition(" ")
     if number.isdecimal() and all(map(validation.is_task_id, (music_task_id, cover_task_id))):
         return Callback(music_task_id=music_task_id, cover_task_id=cover_task_id)
-    _log.debug("a malformed notification came over the callback bus")
+    _log.debug("a malformed notification came over the callback bus", extra=fields("bus_malformed"))
     return None

@@ -16,6 +16,7 @@ from functools import partial
 from suno_cover_async.common import validation
 from suno_cover_async.errors import ClientUsageError
 from suno_cover_async.fleet.permits import permits_at
+from suno_cover_async.log_fields import fields
 from suno_cover_async.policies import RateLimit
 from suno_cover_async.postgres.url import DatabaseUrl, is_postgres_url
 from suno_cover_async.resilience.limiter import Limiter, Permit
@@ -209,7 +210,8 @@ class SharedRateLimiter(Limiter):
             self._failed(error)
             return
         if self._trouble is not None:
-            _log.warning(self._when_over, extra={"outage": (str(self._shown), self._when_over)})
+            outage = (str(self._shown), self._when_over)
+            _log.warning(self._when_over, extra=fields("limit_outage_over", outage=outage))
         self._forget_trouble()
         token, seconds, moment = work.result()
         if not token:
@@ -235,9 +237,9 @@ class SharedRateLimiter(Limiter):
                 self._failing_since = now
                 self._trouble = self._permits.in_short(error)
                 told, self._when_over = self._permits.told(error)
-                outage = {"outage": (str(self._shown), self._trouble)}
-                _log.warning("%s; trying again for %.0f s", told, _LONGEST_FAILURE, extra=outage)
-                _log.info("%s", problem)
+                facts = fields("limit_outage", outage=(str(self._shown), self._trouble))
+                _log.warning("%s; trying again for %.0f s", told, _LONGEST_FAILURE, extra=facts)
+                _log.info("%s", problem, extra=facts)
             if now - self._failing_since < self._patience:
                 self._try_again(_TRY_AGAIN_SECONDS)
                 return
@@ -298,7 +300,11 @@ class SharedRateLimiter(Limiter):
                 step()
             except self._permits.failures as error:
                 self._steps.clear()
-                _log.debug("a step on the shared limit failed: %s", self._permits.problem(error))
+                _log.debug(
+                    "a step on the shared limit failed: %s",
+                    self._permits.problem(error),
+                    extra=fields("limit_step_failed", error),
+                )
 
     def _clear(self) -> None:
         super()._clear()

@@ -24,6 +24,7 @@ from suno_cover_async.ledger.sqlite.private import open_copy
 from suno_cover_async.ledger.sqlite.store import SqliteStore
 from suno_cover_async.ledger.steps import Totals
 from suno_cover_async.ledger.store import Store
+from suno_cover_async.log_fields import fields
 from suno_cover_async.models import CoverTask
 from suno_cover_async.postgres.url import names_database
 
@@ -272,6 +273,7 @@ class Ledger(Recorder):
                     "%d tracks of the ledger %s belong to other accounts and are left to their "
                     "runs; if an account only got a new key: suno-cover ledger forget-account",
                     *(begun.foreign, self.name),
+                    extra=fields("foreign_tracks", ledger=self.name, tracks=begun.foreign),
                 )
             async with contextlib.AsyncExitStack() as stack:
                 if begun.beat_seconds is not None:
@@ -336,11 +338,11 @@ def _failure_of_closing(*, logged: bool) -> Generator[None, None, None]:
     except (LedgerError, ClientUsageError) as trouble:
         if not logged:
             raise
-        _log.error("%s", trouble)
+        _log.error("%s", trouble, extra=fields("ledger_closing_failed", trouble))
 
 
 def _log_failure(closing: "asyncio.Task[None]") -> None:
     """Log the error of closing a ledger when no caller waited for it."""
     error = None if closing.cancelled() else closing.exception()
     if error is not None:
-        _log.error("%s", error)
+        _log.error("%s", error, extra=fields("ledger_closing_failed", error))

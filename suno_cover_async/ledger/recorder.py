@@ -15,6 +15,7 @@ from suno_cover_async.ledger.reader import LedgerReader
 from suno_cover_async.ledger.run_steps import Intake, Others, OthersAtWorkError
 from suno_cover_async.ledger.steps import Outlook, Totals
 from suno_cover_async.ledger.store import Store, Work
+from suno_cover_async.log_fields import fields
 from suno_cover_async.models import CoverDetails, CoverTask, Track
 
 T = TypeVar("T")
@@ -259,6 +260,6 @@ async def _after_silent_runs(do: Callable[[], Awaitable[T]]) -> T:
             if not error.is_silent:
                 raise
             if not told:
-                _log.warning("%s", error)
+                _log.warning("%s", error, extra=fields("waiting_for_other_runs", error))
             told = True
         await asyncio.sleep(_AGAIN_SECONDS)

@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from suno_cover_async.errors import LedgerError
+from suno_cover_async.log_fields import fields
 
 _log = logging.getLogger("suno_cover_async")
 
@@ -70,10 +71,14 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
             error.status, error.reason if said else _SENTENCES.get(error.status, error.reason)
         )
     except LedgerError as error:
-        _log.warning("the review page cannot use the ledger: %s", error)
+        _log.warning(
+            "the review page cannot use the ledger: %s",
+            error,
+            extra=fields("review_ledger_failed", error),
+        )
         return refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
     except Exception:  # noqa: BLE001 - of a function of the user, or of ours; it is logged
-        _log.exception("a request of the review page failed")
+        _log.exception("a request of the review page failed", extra=fields("review_request_failed"))
         return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "the request failed; see the log")
 
 

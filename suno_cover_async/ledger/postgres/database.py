@@ -25,6 +25,7 @@ from suno_cover_async.ledger.postgres.statements import Places, transaction
 from suno_cover_async.ledger.postgres.tables import check_version
 from suno_cover_async.ledger.store import Transaction, Work
 from suno_cover_async.ledger.writer import CommitFailedError
+from suno_cover_async.log_fields import fields
 from suno_cover_async.postgres.connection import Connection, NotLetInError, connect
 from suno_cover_async.postgres.failures import (
     ANSWERS_AGAIN,
@@ -231,10 +232,11 @@ class PostgresDatabase:
             return False
         if not (is_first or self.trouble or is_conflict(error)):
             self.trouble = in_short(error)
-            told = {"outage": (self._url.shown, self.trouble)}
             problem = passing_problem(self._url, error)
-            _log.warning("%s; trying again for %.0f s", problem, longest, extra=told)
-            _log.info("the ledger %s: %s", self._url.shown, self._url.hide(str(error)))
+            facts = fields("ledger_outage", outage=(self._url.shown, self.trouble))
+            _log.warning("%s; trying again for %.0f s", problem, longest, extra=facts)
+            words = self._url.hide(str(error))
+            _log.info("the ledger %s: %s", self._url.shown, words, extra=facts)
         if self._hurried.wait(self._wait):
             time.sleep(_FIRST_WAIT)
         self._wait = min(2 * self._wait, _LONGEST_WAIT)
@@ -242,7 +244,7 @@ class PostgresDatabase:
 
     def _succeeded(self) -> None:
         if self.trouble:
-            told = {"outage": (self._url.shown, ANSWERS_AGAIN)}
+            told = fields("ledger_outage_over", outage=(self._url.shown, ANSWERS_AGAIN))
             _log.warning(ANSWERS_AGAIN, extra=told)
         self._failing_since, self._wait, self.trouble = None, _FIRST_WAIT, None
 
