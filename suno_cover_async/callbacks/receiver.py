@@ -300,7 +300,7 @@ class CallbackReceiver:
         _log.debug(
             "a callback for music task %s",
             callback.music_task_id,
-            extra=fields("callback", **attrs.asdict(callback)),
+            extra=fields("callback", music_task_id=callback.music_task_id),
         )
         if not self._notifier.receive(callback):
             raise CallbackRefusedError("it contradicts what is known of the music or the cover")

@@ -239,7 +239,7 @@ class SharedRateLimiter(Limiter):
                 told, self._when_over = self._permits.told(error)
                 facts = fields("limit_outage", outage=(str(self._shown), self._trouble))
                 _log.warning("%s; trying again for %.0f s", told, _LONGEST_FAILURE, extra=facts)
-                _log.info("%s", problem, extra=facts)
+                _log.info("%s", problem, extra=fields("limit_outage"))
             if now - self._failing_since < self._patience:
                 self._try_again(_TRY_AGAIN_SECONDS)
                 return

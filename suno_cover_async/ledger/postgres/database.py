@@ -236,7 +236,7 @@ class PostgresDatabase:
             facts = fields("ledger_outage", outage=(self._url.shown, self.trouble))
             _log.warning("%s; trying again for %.0f s", problem, longest, extra=facts)
             words = self._url.hide(str(error))
-            _log.info("the ledger %s: %s", self._url.shown, words, extra=facts)
+            _log.info("the ledger %s: %s", self._url.shown, words, extra=fields("ledger_outage"))
         if self._hurried.wait(self._wait):
             time.sleep(_FIRST_WAIT)
         self._wait = min(2 * self._wait, _LONGEST_WAIT)
