@@ -11,11 +11,16 @@ import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from suno_cover_async import CoverDetails, CoverStatus, PollPolicy
 from suno_cover_async.covers.notifier import Notifier
 from suno_cover_async.covers.poller import Poller
 from suno_cover_async.covers.state import CoverState
+from suno_cover_async.sandbox import Fault, Sandbox
+from tests.support.clients import FREE, connect
+from tests.support.runs import covered
 from tests.support.virtual_time import run
 
 WAITS = 5_000
@@ -30,6 +35,28 @@ def test_a_poll_with_all_its_layers_runs_little_more_instructions_than_plain_aio
 
     assert counted["aiohttp"] > 1_000
     assert counted["ours"] <= 1.25 * counted["aiohttp"]
+
+
+async def test_without_a_hook_no_event_is_made(tmp_path: Path) -> None:
+    called: set[str] = set()
+
+    def note(frame: FrameType, what: str, _: object) -> None:
+        if what == "call":
+            called.add(f"{frame.f_code.co_filename} {frame.f_code.co_name}")
+
+    async def play(**options: Any) -> set[str]:
+        called.clear()
+        async with Sandbox(FREE) as sandbox, connect(sandbox, **options) as client:
+            sandbox.script("submit", Fault.TOO_OFTEN, Fault.LOST_ANSWER)
+            sys.setprofile(note)
+            await covered(client, sandbox.add_music(1), into=tmp_path)
+            await client.credits()
+            sys.setprofile(None)
+        ours = ("suno_cover_async.events.", "suno_cover_async/emitter.py ")
+        return {one.split()[-1] for one in called if any(place in one for place in ours)}
+
+    assert await play(on_event=lambda _: None) >= {"__init__", "emit", "request_sent"}
+    assert await play() == {"operation"}
 
 
 def test_a_wait_costs_no_task_of_ours_and_little_memory() -> None:

@@ -129,6 +129,18 @@ def test_completion_loads_click_and_reads_no_key_and_makes_no_folder(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_opentelemetry_is_loaded_by_its_own_folder_alone() -> None:
+    loaded = after(
+        "from suno_cover_async import Event, Ledger, SunoCoverClient, cover_catalog",
+        "SunoCoverClient('key-of-a-test', on_event=print)",
+        "import suno_cover_async.cli.app",
+    )
+
+    assert "telemetry" not in ours(loaded)
+    assert not {name for name in loaded if name.startswith("opentelemetry")}
+    assert "opentelemetry" in after("import suno_cover_async.telemetry")
+
+
 def test_an_error_and_a_value_load_no_client() -> None:
     loaded = after("from suno_cover_async import CoverTimeoutError, RateLimit, Track")
 

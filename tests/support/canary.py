@@ -141,11 +141,12 @@ class Search:
                 self.text(f"{where} {name}.*", repr(_attributes(value)))
 
     def records(self, records: Iterable[logging.LogRecord]) -> None:
-        """Search what was logged, with its arguments and exceptions."""
+        """Search what was logged, with its arguments, fields and exceptions."""
         for record in records:
             place = f"log of {record.name}"
             self.text(place, logging.Formatter().format(record))
             self.text(place, repr(record.args))
+            self.text(f"fields of {place}", repr(vars(record)))
             if record.exc_info and record.exc_info[1] is not None:
                 self.error(place, record.exc_info[1])
 
