@@ -1,6 +1,6 @@
 """OpenTelemetry with everything in memory: the spans and numbers of a run, read afterwards."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,8 +11,6 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from suno_cover_async.telemetry import OpenTelemetry
-
-Labels = tuple[tuple[str, Any], ...]
 
 
 class Telemetry:
@@ -74,13 +72,12 @@ class Telemetry:
 
     def values(self, name: str, *labels: str) -> dict[Any, float]:
         """Return the values of a metric, or a histogram's counts, by the values of some labels."""
-        found: Counter[Any] = Counter()
+        found: defaultdict[Any, float] = defaultdict(float)
         for point in self.points(name):
             about: Mapping[str, Any] = point.attributes or {}
             key = tuple(about.get(label) for label in labels)
-            found[key[0] if len(key) == 1 else key] += getattr(point, "count", None) or getattr(
-                point, "value", 0
-            )
+            number: float = getattr(point, "count", None) or getattr(point, "value", 0)
+            found[key[0] if len(key) == 1 else key] += number
         return dict(found)
 
     def everything(self) -> str:

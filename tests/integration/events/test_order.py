@@ -113,7 +113,7 @@ async def test_each_attempt_and_each_redirect_of_an_image_is_a_request(tmp_path:
 
         await client.download(details, tmp_path)
         with pytest.raises(SunoCoverError):
-            await client.download(attrs.evolve(details, images=[target]), tmp_path)
+            await client.download(attrs.evolve(details, images=(target,)), tmp_path)
 
     images = [one for one in seen.of(RequestEnded) if not one.path]
     statuses = sorted(one.http_status for one in images if one.http_status)

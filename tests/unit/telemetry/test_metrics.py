@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ from tests.support.telemetry import Telemetry
 
 PAGE = Path(__file__).parents[3] / "docs/how-to/observe.md"
 
-ROUTE = {"method": "GET", "origin": "https://api.example", "path": "/p"}
+ROUTE: dict[str, Any] = {"method": "GET", "origin": "https://api.example", "path": "/p"}
 
 EVENTS: list[tuple[str, str, Event]] = [
     ("http.client.request.duration", "s", RequestEnded(request_id="r", duration=1.0, **ROUTE)),
