@@ -164,7 +164,7 @@ class Transport:
         """
         breakers = self._account.breakers
         permit = limiter.acquire_nowait()
-        waited, begun, answer = 0.0, None, None
+        waited, begun = 0.0, None
         if permit is None:
             came = asyncio.get_running_loop().time()
             queueing = limiter.acquire(urgent=urgent)  # the submitter cancels submits on closing
@@ -176,15 +176,15 @@ class Transport:
         if not (breakers.api if body is None else breakers.submit).is_current(admission):
             limiter.return_unused(permit)
             return NOT_SENT
-        answered = False
+        answered: bool | None = None  # until it ended
         try:
             if self._events is not None:
                 begun = self._events.sent(call, admission.attempt, waited)
             answer = await self._exchange.send(call.target, body)
             answered = isinstance(answer, Answer)
         finally:  # `send` raises nothing, but this coroutine may be collected before it resumes
-            limiter.release(permit, answered=answered)
-            if begun is not None and answer is None and self._events is not None:
+            limiter.release(permit, answered=answered is True)
+            if begun is not None and answered is None and self._events is not None:
                 self._events.ended(begun, permit)
         if isinstance(answer, BaseException) and not isinstance(answer, SunoCoverError):
             if begun is not None or _log.isEnabledFor(logging.INFO):

@@ -69,8 +69,8 @@ async def test_each_request_has_the_fields_that_the_journal_has(
     images = lines.of("image_request")
     assert len(images) == len(sandbox.journal.of("image"))
     assert {line["url"].partition("?")[0] for line in images} == set(details.images)
-    (doubt,) = lines.of("possibly_billed")
-    assert doubt["music_task_id"] == music
+    (unknown,) = lines.of("possibly_billed")
+    assert unknown["music_task_id"] == music
     assert all(line["event"] and line["level"] and line["event_name"] for line in lines.all())
 
 

@@ -76,7 +76,7 @@ class Telemetry:
         for point in self.points(name):
             about: Mapping[str, Any] = point.attributes or {}
             key = tuple(about.get(label) for label in labels)
-            number: float = getattr(point, "count", None) or getattr(point, "value", 0)
+            number: Any = getattr(point, "count", None) or getattr(point, "value", 0)
             found[key[0] if len(key) == 1 else key] += number
         return dict(found)
 
