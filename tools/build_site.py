@@ -43,8 +43,8 @@ def linked(text: str) -> list[str]:
 
 
 def collect() -> set[Path]:
-    """Return all files of the site: those of `docs/`, and each file that a page of it leads to."""
-    waiting = [file for file in DOCS.rglob("*") if file.is_file()]
+    """Return all files of the site: README, `docs/`, and each file that a page of it leads to."""
+    waiting = [ROOT / "README.md", *(file for file in DOCS.rglob("*") if file.is_file())]
     found: set[Path] = set()
     while waiting:
         file = waiting.pop()
