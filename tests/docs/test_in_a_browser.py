@@ -1,4 +1,4 @@
-"""The site in Chromium: it asks no other host, fits a phone, is searched, and can be read by all."""
+"""The site in Chromium: it asks no other host, fits a phone, is searched, and all can read it."""
 
 import contextlib
 import importlib.util

@@ -1,4 +1,4 @@
-"""Every link of the built site leads to a file and an anchor in it, or to https; files name no host."""
+"""Every link of the built site leads to a file and an anchor in it; nothing loads from elsewhere."""
 
 import re
 from collections.abc import Iterator
