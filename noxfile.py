@@ -24,7 +24,7 @@ OF_THE_WHEEL = (
     "unit/cli",
     "integration/examples/test_notebook.py",
     "integration/test_pytest_plugin.py",
-    "integration/test_readme.py",
+    "integration/test_code_blocks.py",
     "integration/client",
     "integration/review",
     "integration/sandbox",
@@ -106,6 +106,14 @@ def browser(session: nox.Session) -> None:
     session.run(
         "python", "-m", "pytest", "--numprocesses=2", *(session.posargs or ("tests/browser",))
     )
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation's site into `site/`, without a warning, and test it in Chromium."""
+    session.install("-e", ".[cli,audio]", *group("docs"))
+    session.run("python", "tools/build_site.py")
+    session.run("python", "-m", "pytest", "--numprocesses=2", *(session.posargs or ("tests/docs",)))
 
 
 @nox.session

@@ -1,6 +1,7 @@
 """Documents, docstrings and comments name tests, scripts and files that exist."""
 
 import re
+import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -15,9 +16,10 @@ DOCUMENTS = [
     "tests/README.md",
     "tests/proof/README.md",
     "benchmarks/README.md",
-    *(page.relative_to(ROOT).as_posix() for page in sorted((ROOT / "docs").glob("*.md"))),
+    *(page.relative_to(ROOT).as_posix() for page in sorted((ROOT / "docs").rglob("*.md"))),
 ]
-FOLDERS = ("suno_cover_async", "tests", "benchmarks", "examples")
+FOR_USERS = ["README.md", *(name for name in DOCUMENTS if name.startswith("docs/"))]
+FOLDERS = ("suno_cover_async", "tests", "benchmarks", "examples", "tools")
 SOURCES = {
     file.relative_to(ROOT).as_posix(): file.read_text()
     for folder in FOLDERS
@@ -105,11 +107,11 @@ def test_the_changelog_has_a_section_for_this_version() -> None:
         assert version == "Unreleased" or re.fullmatch(r"unreleased|\d{4}-\d\d-\d\d", date)
 
 
-def test_git_ignores_what_readmes_commands_and_programs_write() -> None:
-    readme = (ROOT / "README.md").read_text()
+def test_git_ignores_what_the_documents_commands_and_programs_write() -> None:
+    text = "\n".join((ROOT / name).read_text() for name in FOR_USERS)
     written = set(
-        re.findall(r"--(?:out|ledger|catalog) (?!postgresql:)([a-z][\w.-]*)", readme)
-        + re.findall(r"(?:into=|Ledger\()\"(?!postgresql:)([\w.-]+)", readme)
+        re.findall(r"--(?:out|ledger|catalog|into|embed) (?!postgresql:)([a-z][\w.-]*)", text)
+        + re.findall(r"(?:into=|Ledger\()\"(?!postgresql:)([\w.-]+)", text)
     ) | {"suno-cover-demo", "covers.db.lock", "covers.db-wal", ".venv", ".nox"}
     ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()]
 
@@ -120,19 +122,57 @@ def test_git_ignores_what_readmes_commands_and_programs_write() -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("page", "words"),
     [
-        "Never run: Windows, macOS, and any network file system.",
-        "so through one only URLs with a private address in place of a name can be refused",
-        "URLs that are written with an address never",
-        'rate_limit=SharedRateLimiter("limit.db", calls=20, seconds=10)`',
-        "`uvicorn --workers 4`",
+        (
+            "explanation/platforms.md",
+            "Never run: Windows, macOS, and any network file system.",
+        ),
+        (
+            "explanation/images.md",
+            "so through one only URLs with a private address in place of a name can be refused",
+        ),
+        ("explanation/images.md", "URLs that are written with an address never"),
+        (
+            "how-to/web.md",
+            'rate_limit=SharedRateLimiter("limit.db", calls=20, seconds=10)`',
+        ),
+        ("how-to/web.md", "`uvicorn --workers 4`"),
     ],
 )
-def test_readme_says_what_was_never_run_what_a_proxy_decides_and_how_workers_share_a_limit(
-    words: str,
+def test_the_pages_say_what_was_never_run_what_a_proxy_decides_and_how_workers_share_a_limit(
+    page: str, words: str
 ) -> None:
-    assert words in " ".join((ROOT / "README.md").read_text().split())
+    assert words in " ".join((ROOT / "docs" / page).read_text().split())
+
+
+def test_readme_is_read_in_one_go_and_has_the_two_commands_once_each() -> None:
+    lines = (ROOT / "README.md").read_text().splitlines()
+
+    assert len(lines) <= 200
+    for ends in (" demo", "/nox"):  # `.ci/run` runs both as they are printed
+        assert len([one for one in lines if re.match(f"python3 -m venv .*{ends}$", one)]) == 1
+
+
+def test_the_pictures_are_small() -> None:
+    for picture in (ROOT / "docs" / "images").iterdir():
+        assert picture.stat().st_size < 200_000
+
+
+def test_each_page_is_in_the_navigation_of_the_site() -> None:
+    configuration = tomllib.loads((ROOT / "zensical.toml").read_text())
+    named = re.findall(r"[\w/.-]+\.md", str(configuration["project"]["nav"]))
+
+    pages = {name.removeprefix("docs/") for name in FOR_USERS if name.startswith("docs/")}
+    assert {name for name in named if not name.startswith("project/")} == pages
+    assert len(named) == len(set(named))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_to_another_host_is_https(document: str) -> None:
+    links = re.findall(r"\]\((\w+:[^)\s]+)\)", (ROOT / document).read_text())
+
+    assert [link for link in links if not link.startswith("https://")] == []
 
 
 def test_the_types_are_checked_for_windows_and_macos_too() -> None:

@@ -23,7 +23,14 @@ SEAM = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|_")
 FILES = sorted(
     path
     for pattern in (
-        *("*.md", "docs/*.md", "noxfile.py", "suno_cover_async/**/*.py", "tests/**/*"),
+        *(
+            "*.md",
+            "docs/**/*.md",
+            "noxfile.py",
+            "tools/*.py",
+            "suno_cover_async/**/*.py",
+            "tests/**/*",
+        ),
         *("benchmarks/*", "examples/*.py"),
     )
     for path in ROOT.glob(pattern)

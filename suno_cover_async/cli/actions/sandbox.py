@@ -66,7 +66,7 @@ def _introduce(sandbox: Sandbox, ids: list[str], catalog: Path | None) -> None:
         "from suno_cover_async import SunoCoverClient; "
         f'client = SunoCoverClient("{sandbox.api_key}", base_url="{sandbox.url}")'
     )
-    result("\nfor README's programs, as they are printed:\n")
+    result("\nfor the programs of README and docs, as they are printed:\n")
     result(f"export {KEY_VARIABLE}={sandbox.api_key} SUNO_BASE_URL={sandbox.url}")
     shown = ids[:_MOST_SHOWN]
     result(f"\nmusic tasks: {len(ids)}" + "".join(f"\n  {one}" for one in shown))

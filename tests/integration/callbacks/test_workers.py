@@ -1,4 +1,4 @@
-"""README's web applications in several processes, which share a database or a file."""
+"""The web applications of the page on callbacks in several processes, which share a database."""
 
 import asyncio
 import contextlib
@@ -15,12 +15,13 @@ from aiohttp.test_utils import unused_port
 
 from suno_cover_async.postgres.tables import PERMIT_TABLES
 from suno_cover_async.sandbox import Sandbox, Scenario
-from tests.integration.test_readme import BLOCKS, PROGRAMS, README, is_listening
+from tests.integration.test_code_blocks import PAGES, blocks_of, is_listening
 from tests.support.callback_buses import make_callback_table, until_true, written
 from tests.support.permit_tables import opened, rows
 from tests.support.waiting import until
 
-LINES = re.findall(r"(bus=CallbackBus\(.*?\]\)|rate_limit=SharedRateLimiter\(.*?\]\))", README)
+PAGE = "docs/how-to/callbacks.md"
+LINES = re.findall(r"(bus=CallbackBus\(.*?\]\)|rate_limit=SharedRateLimiter\(.*?\]\))", PAGES[PAGE])
 SECRET = 'secret=os.environ["SUNO_CALLBACK_SECRET"]'
 TABLE = "CREATE TABLE public.covers (song text PRIMARY KEY, result jsonb, worker text)"
 PUBLIC = "https://me.example/suno"
@@ -39,18 +40,19 @@ def url(database_url: str) -> str:
 
 
 def shared(kind: str) -> str:
-    """README's application of a framework, with README's two lines more."""
+    """The page's application of a framework, with its two lines more."""
     bus, limit = LINES
-    (block,) = [one for one in BLOCKS if f"from {kind} import" in one and "receiver" in one]
+    found = [one for one in blocks_of(PAGE) if f"from {kind} import" in one]
+    (block,) = [one for one in found if "DATABASE_URL" not in one]
     block = re.sub(re.escape(SECRET) + ",?", f"{SECRET}, {bus},", block)
     block = block.replace("SunoCoverClient(receiver", f"SunoCoverClient({limit}, receiver")
     return "from suno_cover_async import CallbackBus, SharedRateLimiter\n" + block
 
 
 def recipe() -> str:
-    """README's application that finds again what a process had accepted when it died."""
+    """The page's application that finds again what a process had accepted when it died."""
     program: str
-    (program,) = [one for one in PROGRAMS if "DATABASE_URL" in one]
+    (program,) = [one for one in blocks_of(PAGE) if "DATABASE_URL" in one]
     return program
 
 
@@ -80,7 +82,7 @@ async def running(
     public_port: int | None = None,
     workers: int = 1,
 ) -> AsyncIterator[Application]:
-    """Run an application by README's run line; its callbacks go to `public_port`, or to itself."""
+    """Run an application by its run line; its callbacks go to `public_port`, or to itself."""
     port = unused_port()
     public = f"http://127.0.0.1:{public_port or port}/suno"
     (folder / "app.py").write_text(program.replace(PUBLIC, public).replace("8000", str(port)))

@@ -18,7 +18,7 @@ import pytest
 
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.sandbox import Sandbox, Scenario
-from tests.integration.test_readme import OF_PAGES, pointed_at
+from tests.integration.test_code_blocks import PAGES, blocks_of, pointed_at
 from tests.support.batch_commands import catalog
 from tests.support.commands import MODULE, Ended, environment, finish, start
 from tests.support.database_commands import Database, without_password
@@ -26,7 +26,8 @@ from tests.support.job_engines import ROOT
 from tests.support.postgres import PASSWORD, ROLE, Server
 from tests.support.runs import billed
 
-PAGE = (ROOT / "docs" / "several-processes.md").read_text()
+NAME = "docs/how-to/several-processes.md"
+PAGE = PAGES[NAME]
 COMMANDS = [
     line.removesuffix(" |")
     for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
@@ -127,7 +128,7 @@ async def test_the_pages_commands_cover_one_catalog_on_two_hosts_of_which_one_is
 async def test_the_pages_program_shares_a_catalog_between_two_processes(
     hosts: Hosts, database_url: str
 ) -> None:
-    (block,) = [one for one in OF_PAGES if "DATABASE_URL" in one]
+    (block,) = [one for one in blocks_of(NAME) if "DATABASE_URL" in one]
     async with Sandbox(QUICK) as sandbox:
         songs = sandbox.add_music(4)
         homes = [hosts.home(name, songs) for name in ("a", "b")]
