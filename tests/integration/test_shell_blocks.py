@@ -56,7 +56,7 @@ def parsed(words: Sequence[str]) -> click.Command:
     """Return the command of a line, whose options and choices are all real ones."""
     command: click.Command = commands
     context, rest = click.Context(command, info_name="suno-cover"), list(words)
-    while isinstance(command, click.Group):
+    while isinstance(command, click.Group) and rest[:1] not in (["--help"], ["--version"]):
         _, found, rest = command.resolve_command(context, rest)
         assert found is not None
         command, context = found, click.Context(found, parent=context)
