@@ -111,7 +111,7 @@ def browser(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation's site into `site/`, without a warning, and test it in Chromium."""
-    session.install("-e", ".[cli,audio]", *group("docs"))
+    session.install("-e", ".[cli,audio,otel]", *group("docs"))
     session.run("python", "tools/build_site.py")
     session.run("python", "-m", "pytest", "--numprocesses=2", *(session.posargs or ("tests/docs",)))
 

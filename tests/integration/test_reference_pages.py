@@ -15,6 +15,7 @@ MODULES = [
     "suno_cover_async.artwork.audio",
     "suno_cover_async.review",
     "suno_cover_async.sandbox",
+    "suno_cover_async.telemetry",
 ]
 
 
