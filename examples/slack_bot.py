@@ -52,7 +52,7 @@ from suno_cover_async import (
 )
 
 API_URL = os.environ.get("SLACK_API_URL", AsyncWebClient.BASE_URL)
-USERS = {user.strip() for user in os.environ.get("SLACK_USERS", "").split(",")}
+USERS = set(os.environ.get("SLACK_USERS", "").replace(",", " ").split())
 PATIENCE = 3600  # seconds until the bot gives up a cover that does not finish
 NOT_SENT = (SlackClientError, aiohttp.ClientError, OSError)
 log = logging.getLogger("slack_bot")
@@ -76,12 +76,13 @@ class Answer:
     def __init__(self, slack, channel, song):
         """Begin with what was asked."""
         self.slack, self.channel, self.song = slack, channel, song
+        self.name = html.escape(song, quote=False)  # an id such as <!channel> mentions nobody
         self.ts = None
 
     async def give(self, suno, respond):
         """Show the progress, then the cover; if that cannot be shown, nothing is requested."""
         try:
-            text = f"The cover of {self.song} is requested …"
+            text = f"The cover of {self.name} is requested …"
             message = await self.slack.chat_postMessage(channel=self.channel, text=text)
         except NOT_SENT as error:
             log.warning("not posted: %s", error)
@@ -96,17 +97,17 @@ class Answer:
             task = await suno.submit(self.song)
             async for details in suno.watch(task, timeout=PATIENCE):
                 if details.status is CoverStatus.GENERATING:
-                    await self.edit(f"The cover of {self.song} is being generated …")
+                    await self.edit(f"The cover of {self.name} is being generated …")
             if details.status is CoverStatus.FAILED:
                 raise CoverFailedError(details)
             files = await suno.download(details, into="covers")
         except SunoCoverError as error:
             log.warning("no cover: %s", error)
-            await self.edit(f"No cover of {self.song}: {reason(error)}")
+            await self.edit(f"No cover of {self.name}: {reason(error)}")
             return
         arrived = await self.upload(files)
         links = [] if arrived else [f"<{html.escape(url)}>" for url in details.images]
-        await self.edit("\n".join([f"The cover of {self.song}", *links]))
+        await self.edit("\n".join([f"The cover of {self.name}", *links]))
 
     async def upload(self, files):
         """Send the images into the message's thread; return whether that worked."""

@@ -8,9 +8,9 @@ It must not know the protocol.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from suno_cover_async.agents.feed import Feed
 from suno_cover_async.agents.news import (
@@ -31,6 +31,8 @@ from suno_cover_async.errors import LedgerError, SunoCoverError
 from suno_cover_async.ledger.entry import TrackState
 from suno_cover_async.ledger.ledger import Ledger
 from suno_cover_async.models import Track
+
+T = TypeVar("T")
 
 _log = logging.getLogger("suno_cover_async")
 
@@ -61,7 +63,7 @@ class AgentRun:
         self._max_covers = max_covers
         self._songs = Songs()
         self._turn = asyncio.Lock()
-        self._asking: set[asyncio.Task[Song]] = set()
+        self._asking: set[asyncio.Task[Any]] = set()
         self._feed = Feed()
         self._run: CatalogRun | None = None
         self._work: asyncio.Task[None] | None = None
@@ -114,7 +116,7 @@ class AgentRun:
         """
         clock = asyncio.get_running_loop().time
         began = clock()
-        song = await self._ask(track)
+        song = await self._uninterrupted(self._ask(track))
         while not song.told.done() and (left := began + patience - clock()) > 0:
             await heard(clock() - began, self._step(track.music_task_id))
             await asyncio.wait([song.told], timeout=min(left, _HEARD_EVERY))
@@ -125,9 +127,7 @@ class AgentRun:
         """Return how far a song is; a run that ended is begun again if the song is paid for."""
         entry = await self._ledger.find(music_task_id)
         if entry is not None and entry.state not in {*ENDED, TrackState.SAVED}:
-            async with self._turn:
-                if self._is_stale:
-                    await self._begin()
+            await self._uninterrupted(self._begin_if_stale())
             entry = await self._ledger.find(music_task_id)
         return Asked(entry=entry, error=self.trouble)
 
@@ -155,19 +155,23 @@ class AgentRun:
                 return True
         return False
 
-    async def _ask(self, track: Track) -> Song:
-        """Return the song of this track, new or known; no caller's cancellation interrupts this."""
-        asking = asyncio.create_task(self._ask_in_turn(track))
+    async def _uninterrupted(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do some work to its end, whenever the caller is cancelled.
+
+        Another run that is begun by half would take no song, and the next call would wait for ever.
+        """
+        asking = asyncio.create_task(work)
         self._asking.add(asking)
         asking.add_done_callback(self._asked)
         return await asyncio.shield(asking)
 
-    def _asked(self, asking: asyncio.Task[Song]) -> None:
+    def _asked(self, asking: asyncio.Task[Any]) -> None:
         self._asking.discard(asking)
         if not asking.cancelled():
             asking.exception()  # else asyncio logs it, if the caller was cancelled
 
-    async def _ask_in_turn(self, track: Track) -> Song:
+    async def _ask(self, track: Track) -> Song:
+        """Return the song of this track, new or known."""
         async with self._turn:
             if self._is_ending:
                 raise ServerEndingError
@@ -218,6 +222,11 @@ class AgentRun:
     def _is_stale(self) -> bool:
         """Whether a song that is asked for now needs another run."""
         return self._has_left_some or self._feed.has_ended
+
+    async def _begin_if_stale(self) -> None:
+        async with self._turn:
+            if self._is_stale and not self._is_ending:
+                await self._begin()
 
     async def _begin(self, *, asked_last: Song | None = None) -> None:
         """End the run, and begin another one with the songs that were asked for before."""

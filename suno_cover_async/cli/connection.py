@@ -133,7 +133,8 @@ class Connection:
 
         Raises:
             KeyMissingError: There is no key.
-            click.UsageError: The key cannot be read, or has characters that are not allowed.
+            click.UsageError: The key cannot be read, has characters that are not allowed, or is of
+                a profile with another address.
         """
         file = settings.key_file(self)
         if file.value is None:
@@ -141,6 +142,8 @@ class Connection:
             missing = f"set {KEY_VARIABLE}, or pass --key-file FILE (- is standard input)"
         else:
             is_option = file.origin == "--key-file"
+            if not is_option:
+                _check_destination(self)
             source = "the key file" if is_option else file.origin
             source = "standard input" if file.value == "-" else source
             key = _read_key(file.value, file.origin)
@@ -152,6 +155,13 @@ class Connection:
             return key
         del key  # so that no traceback's locals show it
         raise click.UsageError(f"the API key from {source} {problem}")
+
+
+def _check_destination(connection: Connection) -> None:
+    try:
+        settings.check_destination(connection)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _read_key(name: str, origin: str) -> str:

@@ -72,6 +72,24 @@ def key_file(connection: "Connection") -> Setting[str | None]:
     return Setting(None, KEY_VARIABLE)
 
 
+def check_destination(connection: "Connection") -> None:
+    """Check that the key of a profile's key file is sent to that profile's address alone.
+
+    Another address, such as that of a variable which was set for another purpose, gets a key only
+    if it is named there and then.
+
+    Raises:
+        ValueError: An option or the environment names another address, or an invalid one.
+    """
+    profile, there = connection.applied, base_url(connection)
+    if there.value != (profile.base_url or HOSTS[profile.host or SUNOAPI.name].base_url):
+        cause = "--host" if there.origin == DEFAULT else there.origin
+        raise ValueError(
+            f"{cause} names another address than the {_of(connection)}, whose key is not sent "
+            f"there; pass --key-file FILE with the key for it, or leave out {cause}"
+        )
+
+
 def timeout(connection: "Connection") -> Setting[float]:
     """Return the most seconds to wait for a cover."""
     if connection.timeout is not None:

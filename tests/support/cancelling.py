@@ -144,7 +144,19 @@ def _task(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> "asynci
     return asyncio.Task(work if count is None else Counted(work, count), loop=loop, **options)
 
 
-def _counted(work: Coroutine[Any, Any, Any], count: Suspensions) -> "asyncio.Task[Any]":
+@contextmanager
+def counts_tasks() -> Iterator[None]:
+    """Count the tasks that counted work starts too, in the running event loop."""
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(_task)
+    try:
+        yield
+    finally:
+        loop.set_task_factory(None)
+
+
+def counted(work: Coroutine[Any, Any, Any], count: Suspensions) -> "asyncio.Task[Any]":
+    """Start some work as a task whose suspensions are counted."""
     context = copy_context()
     context.run(_counting.set, count)
     return asyncio.Task(Counted(work, count, own=True), context=context)
@@ -357,7 +369,7 @@ class _Play:
             late=way == "cancel late",
             again=self.interruption.again if way == "cancel twice" else 0,
         )
-        self._caller = _counted(self._work(), count)
+        self._caller = counted(self._work(), count)
         await asyncio.wait([self._caller], timeout=self.condition.lasts)
         self._clear_up()  # a catalog waits for the end of an outage, however long it lasts
         await asyncio.wait([self._caller], timeout=_FOR_EVER)

@@ -19,6 +19,7 @@ from suno_cover_async.cli.connection import Connection
 from suno_cover_async.cli.doctor.finding import Finding, ok, warning
 from suno_cover_async.cli.doctor.finding import fault as found_fault
 from suno_cover_async.cli.exit_codes import ExitCode
+from suno_cover_async.cli.key_option import KEY_VARIABLE
 from suno_cover_async.cli.profiles import PROFILE_VARIABLE, named, read_profiles
 from suno_cover_async.common.text import printable
 from suno_cover_async.http.credentials import ApiKey
@@ -137,10 +138,22 @@ def _key(connection: Connection) -> tuple[ApiKey | None, list[Finding]]:
         message = error.message if isinstance(error, click.ClickException) else str(error)
         message = _LENGTH.sub("has too few characters", message)  # not even its length is shown
         return None, [_fault("key", message, ExitCode.KEY)]
-    findings = [ok("key", f"its form is valid (from {found.origin})")]
+    findings = [_source(connection, found.origin)]
     if found.value not in (None, "-"):
         findings += _readers(found.value)
     return key, findings
+
+
+def _source(connection: Connection, origin: str) -> Finding:
+    """Say where the key is from; a variable that is set for all commands hides a profile's key."""
+    words = f"its form is valid (from {origin})"
+    if origin != KEY_VARIABLE or connection.applied.key_file is None:
+        return ok("key", words)
+    return warning(
+        "key",
+        f"{words}, which is before the key file of the profile {connection.applied.name}",
+        f"run unset {KEY_VARIABLE} if the key of the profile is meant",
+    )
 
 
 def _readers(name: str) -> list[Finding]:

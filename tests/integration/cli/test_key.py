@@ -82,3 +82,28 @@ async def test_no_log_however_verbose_holds_the_key(run: Run, sandbox: Sandbox) 
     assert ended.code == ExitCode.DONE
     assert "DEBUG" in ended.err
     assert KEY not in ended.err + ended.out
+
+
+@pytest.mark.parametrize("elsewhere", [{"SUNO_BASE_URL": "there"}, {}])
+async def test_the_key_of_a_profile_goes_to_no_other_host(
+    elsewhere: dict[str, str], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    folder = tmp_path / "config" / "suno-cover"
+    folder.mkdir(parents=True, mode=0o755)
+    (tmp_path / "key").write_text(KEY)
+    profile = f'[profiles.work]\nbase_url = "{sandbox.url}"\nkey_file = "{tmp_path / "key"}"\n'
+    (folder / "config.toml").write_text(profile)
+    (folder / "config.toml").chmod(0o644)
+    async with Sandbox(Scenario(), api_key=KEY) as there:
+        variables = dict.fromkeys(elsewhere, there.url)
+        options = () if elsewhere else ("--base-url", there.url)
+        own = {"SUNO_API_KEY": "", "XDG_CONFIG_HOME": str(tmp_path / "config")}
+        env = environment(**own, **variables)
+        refused = await finish(await start("credits", "--profile", "work", *options, env=env))
+        used = await finish(await start("credits", "--profile", "work", env=environment(**own)))
+
+        assert there.journal.arrivals == []
+    assert refused.code == ExitCode.USAGE
+    assert "pass --key-file" in refused.err
+    assert KEY not in refused.err
+    assert used.code == ExitCode.DONE

@@ -61,3 +61,13 @@ async def test_images_that_slack_does_not_take_are_sent_as_links(tmp_path: Path)
 
         assert here.ends[0].count("\n<http://127.0.0.1") == 2
         assert f"{song}-1.png" in here.bot.log
+
+
+async def test_an_id_that_is_a_mention_in_slack_mentions_nobody(tmp_path: Path) -> None:
+    async with place("slack_bolt", tmp_path) as here, here.bot.running():
+        await here.chat.ask("<!channel>")
+        await here.ended()
+
+        (texts,) = here.chat.messages
+        assert all("&lt;!channel&gt;" in text and "<" not in text for text in texts)
+        assert [one.music_task_id for one in here.sandbox.journal.of("submit")] == ["<!channel>"]

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import attrs
 import click
 import pytest
 from yarl import URL
@@ -12,11 +13,13 @@ from yarl import URL
 from suno_cover_async import SUNOAPI, RetryPolicy, SunoCoverClient
 from suno_cover_async.cli.connection import Connection, KeyMissingError
 from suno_cover_async.cli.exit_codes import ExitCode
+from suno_cover_async.cli.profiles import Profile
 from suno_cover_async.hosts import HOSTS
 from tests.support.commands import KEY, Run
 from tests.support.connections import given
 
 OTHER = next(name for name in HOSTS if name != SUNOAPI.name)
+OTHER_THAN_KIE = "apibox"
 
 
 def typed(monkeypatch: pytest.MonkeyPatch, what: bytes) -> None:
@@ -224,3 +227,51 @@ def test_fake_ip_networks_are_passed_on() -> None:
     connection = Connection(fake_ip=("198.18.0.0/15", "fd00::/8"))
 
     assert connection.arguments() == ["--fake-ip", "198.18.0.0/15", "--fake-ip", "fd00::/8"]
+
+
+OF_PROFILE = Profile(name="work", host="kie", base_url="https://work.example")
+
+
+@pytest.mark.parametrize(
+    ("profile", "options", "variable", "cause"),
+    [
+        (OF_PROFILE, {"base_url": "https://other.example"}, "", "--base-url"),
+        (OF_PROFILE, {}, "https://other.example", "SUNO_BASE_URL"),
+        (attrs.evolve(OF_PROFILE, base_url=None), {"host": OTHER_THAN_KIE}, "", "--host"),
+        (Profile(name="work"), {"host": "kie"}, "", "--host"),
+        (Profile(name="work"), {}, "http://127.0.0.1:1", "SUNO_BASE_URL"),
+    ],
+)
+def test_the_key_of_a_profile_is_not_sent_to_another_address_than_the_profiles(
+    *,
+    profile: Profile,
+    options: dict[str, Any],
+    variable: str,
+    cause: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "key").write_text(KEY)
+    monkeypatch.delenv("SUNO_API_KEY", raising=False)
+    monkeypatch.setenv("SUNO_BASE_URL", variable)
+    profile = attrs.evolve(profile, key_file=str(tmp_path / "key"))
+
+    for use in (Connection.client, Connection.key):
+        with pytest.raises(click.UsageError, match=f"{cause} .*pass --key-file") as caught:
+            use(Connection(**options, applied=profile))
+        assert KEY not in str(caught.value)
+    named = Connection(**options, key_file=profile.key_file, applied=profile)
+    assert named.key() == KEY
+
+
+@pytest.mark.parametrize("host", [None, "kie", OTHER_THAN_KIE])
+def test_the_key_of_a_profile_is_used_at_its_own_address_however_that_is_named(
+    host: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text(KEY)
+    monkeypatch.delenv("SUNO_API_KEY", raising=False)
+    monkeypatch.setenv("SUNO_BASE_URL", "https://work.example/")
+
+    profile = attrs.evolve(OF_PROFILE, key_file=str(tmp_path / "key"))
+
+    assert Connection(host=host, applied=profile).key() == KEY

@@ -35,3 +35,24 @@ def test_a_profile_that_is_not_there_is_the_last_finding(
 
     assert checked.connection is None
     assert (checked.findings[-1].check, checked.findings[-1].state) == ("profile", State.FAULT)
+
+
+def test_a_variable_that_hides_the_key_of_a_profile_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "suno-cover"
+    folder.mkdir(mode=0o755)
+    (folder / "config.toml").write_text('[profiles.work]\nkey_file = "/keys/of-work"\n')
+    (folder / "config.toml").chmod(0o644)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("SUNO_API_KEY", KEY)
+    monkeypatch.setenv("SUNO_BASE_URL", "")
+
+    for profile, state in (("work", State.WARNING), (None, State.OK)):
+        (found,) = [
+            one
+            for one in check_settings(Connection(profile=profile)).findings
+            if one.check == "key"
+        ]
+        assert found.state is state
+        assert KEY not in found.message
