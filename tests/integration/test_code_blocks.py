@@ -47,9 +47,10 @@ BLOCKS = {
     f"{page} {number}": block
     for page in PAGES
     for number, block in enumerate(blocks_of(page), 1)
-    if "DATABASE_URL" not in block
+    if "DATABASE_URL" not in block and "import pytest\n" not in block
 }
-"""Those that share a database are run by `callbacks/test_workers.py` and `examples/`."""
+"""Others run where they belong: with a database in `callbacks/test_workers.py` and `examples/`, and
+tests as users write them in `test_pytest_plugin.py`."""
 
 
 def pointed_at(sandbox: Sandbox, block: str, public_url: str) -> str:
