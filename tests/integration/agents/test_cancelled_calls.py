@@ -44,7 +44,11 @@ async def cancelled_at(number: int, folder: Path, call: Call) -> bool:
             assert isinstance((await cover(run, asked)).error, InsufficientCreditsError)
             sandbox.scenario = QUICK
             with counts_tasks():
-                count = Suspensions(number, lambda: task.cancel())  # noqa: PLW0108 - made below
+
+                def cancel() -> None:
+                    task.cancel()
+
+                count = Suspensions(number, cancel)
                 task = counted(call(run, paid, asked), count)
                 await asyncio.wait([task])
             entry = (await cover(run, asked)).entry
