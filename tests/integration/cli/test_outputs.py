@@ -324,6 +324,12 @@ async def no_credits(sandbox: Sandbox, _: Path) -> list[list[str]]:
     return [where] * len(HOSTILE) + [[*where, f"--{text}"] for text in ("\x1b[2J", "host\x9b2J")]
 
 
+async def no_balance(sandbox: Sandbox, _: Path) -> list[list[str]]:
+    sandbox.script("credits", *map(said, HOSTILE.values()))
+    odd = [*at(sandbox), "-vv", "--out", "\x1b[2J", "--ledger", "\x1b]0;x\x07"]
+    return [["doctor", *at(sandbox), "-vv"]] * len(HOSTILE) + [["doctor", *odd]]
+
+
 async def a_catalog(sandbox: Sandbox, folder: Path) -> list[list[str]]:
     songs = sandbox.add_music(ids(len(HOSTILE)), fails=True)
     tracks = zip(songs, HOSTILE.values(), strict=True)
@@ -422,6 +428,10 @@ async def odd_pages(_: Sandbox, __: Path) -> list[list[str]]:
     return [["review", "\x1b[2J"], ["review", "x.db", "--as", "\x1b[2J", "--name", "\x9b2J"]]
 
 
+async def odd_limits(sandbox: Sandbox, _: Path) -> list[list[str]]:
+    return [["mcp", "--max-covers", "\x1b[2J"], ["mcp", *at(sandbox), "--ledger", "\x9b2J"]]
+
+
 async def nothing_foreign(_: Sandbox, __: Path) -> list[list[str]]:
     """Show nothing but what the sandbox of the same process made up."""
     return []
@@ -444,6 +454,8 @@ CASES: dict[str, Case] = {
     "apply": some_chosen,
     "review": odd_pages,
     "sandbox": odd_options,
+    "doctor": no_balance,
+    "mcp": odd_limits,
     "demo": nothing_foreign,
 }
 FAST = suno_cover_async.RetryPolicy(max_attempts=1, initial_delay=0.001, max_delay=0.001)
@@ -543,10 +555,11 @@ async def drawn(calls: Sequence[Sequence[str]], folder: Path) -> str:
 def test_only_one_module_of_the_command_line_writes() -> None:
     folder = Path(suno_cover_async.__file__).parent / "cli"
     writers = {"print", "echo", "secho", "write", "writelines", "log", "out"}
-    allowed = {  # files; an empty line, and tables that the drawing tests check
+    allowed = {  # files; a folder is tried; an empty line, and tables that the drawing tests check
         ("export.py", "part.write"),
         ("demo.py", "part.write"),
         ("ledger_show.py", "console.print"),
+        ("disk.py", "probe.write"),
         ("process.py", "os.write"),  # words of ours, as the process ends
     }
     found = {
