@@ -30,6 +30,7 @@ from suno_cover_async.client import SunoCoverClient
 from suno_cover_async.errors import LedgerError, SunoCoverError
 from suno_cover_async.ledger.entry import TrackState
 from suno_cover_async.ledger.ledger import Ledger
+from suno_cover_async.log_fields import fields
 from suno_cover_async.models import Track
 
 T = TypeVar("T")
@@ -84,6 +85,7 @@ class AgentRun:
                 "the ledger %s had a catalog: %d of its tracks that were not submitted are dropped;"
                 " suno-cover batch adds them again",
                 *(self._ledger.name, dropped),
+                extra=fields("catalog_replaced", ledger=self._ledger.name, dropped=dropped),
             )
         await self._begin()
         return self
