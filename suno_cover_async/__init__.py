@@ -11,14 +11,16 @@ so that a program that only needs a client does not load aiohttp.web and SQLite.
 `suno_cover_async.sandbox`, what is made of chosen images is `suno_cover_async.artwork`, and
 OpenTelemetry is `suno_cover_async.telemetry`.
 
-The folders and modules, from the top layer down: `cli` (the command line), `review` (the page on
-which people choose images), `artwork` (files for stores and players), `telemetry` (OpenTelemetry),
-`batch` (whole catalogs), `client` (the public methods), `callbacks` (the receiver) and `fleet`
-(what processes share), `covers` (submit, poll, notify), `sandbox` (a simulated API), `http`
-(requests) and `images` (downloads), `ledger`, `protocol` (requests, responses and their JSON) and
-`resilience` (rate limiter, circuit breaker, retry), `emitter` (calls the hook with events),
+The folders and modules, from the top layer down: `cli` (the command line), `agents` (a server for
+agents, by the Model Context Protocol) and `review` (the page on which people choose images),
+`artwork` (files for stores and players), `pytest_plugin` (fixtures for tests of others) and
+`telemetry` (OpenTelemetry), `batch` (whole catalogs), `client` (the public methods), `callbacks`
+(the receiver) and `fleet` (what processes share), `client_arguments` (their checks), `covers`
+(submit, poll, notify), `sandbox` (a simulated API), `http` (requests) and `images` (downloads),
+`ledger`, `protocol` (requests, responses and their JSON) and `resilience` (rate limiter, circuit
+breaker, retry), `emitter` (calls the hook with events), `log_fields` (facts of the log's records),
 `errors`, `events` and `models` (values), `policies` (settings) and `hosts`, `network` (connections,
-proxies, TLS), and `common`.
+proxies, TLS) and `postgres` (connections to a database), and `common`.
 """
 
 from importlib import import_module

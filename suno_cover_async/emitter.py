@@ -87,7 +87,7 @@ class Emitter:
 
     def hidden(self, text: str) -> str:
         """Return a text, such as a message of the host, as one short line without the key."""
-        return self._hide(printable(text))
+        return printable(self._hide(text))  # a key that is cut is not found
 
     def context(self, operation_id: str | None) -> Context:
         """Return a copy of the running context for a task that is part of another operation."""

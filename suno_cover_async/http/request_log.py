@@ -54,7 +54,7 @@ def log_request(
         music_task_id=_hidden(key, call.music_task_id),
         cover_task_id=_hidden(key, call.cover_task_id),
     )
-    _log.info("%s", key.hide_in(printable(line, _LONGEST)), extra=more)
+    _log.info("%s", printable(key.hide_in(line), _LONGEST), extra=more)
 
 
 def _hidden(key: ApiKey, task_id: str | None) -> str | None:

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections import Counter
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -105,6 +106,26 @@ def test_the_changelog_has_a_section_for_this_version() -> None:
     assert __version__ in dict(sections)
     for version, date in sections:
         assert version == "Unreleased" or re.fullmatch(r"unreleased|\d{4}-\d\d-\d\d", date)
+
+
+@pytest.mark.parametrize("document", ["CHANGELOG.md", *DOCUMENTS])
+def test_every_page_that_is_named_is_there(document: str) -> None:
+    names = set(named(document, r"(?:docs|examples|tests|benchmarks)/[\w/.-]+\.\w+"))
+
+    assert {name for name in names if not (ROOT / name).exists()} == set()
+
+
+def test_no_row_of_a_table_and_no_item_of_the_changelog_is_there_twice() -> None:
+    """Merges that take the lines of both sides repeat what both changed."""
+    items = re.split(r"\n(?=- |#)", (ROOT / "CHANGELOG.md").read_text())
+    lists = [[item.strip() for item in items if item.startswith("- ")]]
+    lists += [re.findall(r"^\| (`.+?) \|", (ROOT / "tests/README.md").read_text(), re.MULTILINE)]
+    lists += [re.findall(r"^\| (?!threat).+", (ROOT / "THREAT_MODEL.md").read_text(), re.MULTILINE)]
+
+    twice = [one for found in lists for one, times in Counter(found).items() if times > 1]
+
+    assert all(len(found) > 30 for found in lists)
+    assert twice == []
 
 
 def test_git_ignores_what_the_documents_commands_and_programs_write() -> None:

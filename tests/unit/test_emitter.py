@@ -194,3 +194,9 @@ async def test_a_reason_is_one_short_line() -> None:
         emitter_of(Seen()).hidden("a\nb\x1b[31m secret" + "x" * 1_000).startswith("a?b?[31m [key]x")
     )
     assert len(emitter_of(Seen()).hidden("x" * 1_000)) == 300
+
+
+async def test_a_key_that_a_limit_of_length_would_cut_is_shown_in_no_part() -> None:
+    shown = emitter_of(Seen()).hidden("x" * 296 + "secret")
+
+    assert shown == "x" * 296 + "[key"

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,18 @@ def test_each_folder_says_what_it_owns() -> None:
     for name, file in modules().items():
         if name.endswith("__init__"):
             assert len((ast.get_docstring(ast.parse(file.read_text())) or "").split()) > 10, name
+
+
+def test_the_package_names_its_folders_and_modules_in_the_order_of_their_layers() -> None:
+    project = tomllib.loads((TESTS.parent / "pyproject.toml").read_text())
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    said = (suno_cover_async.__doc__ or "").partition("from the top layer down:")[2]
+
+    named = re.findall(r"`(\w+)`", said)
+
+    order = {name: turn for turn, line in enumerate(layers) for name in line.split(" | ")}
+    assert set(named) == set(order) - {"__main__"}
+    assert [order[name] for name in named] == sorted(order[name] for name in named)
 
 
 def test_the_apis_own_words_live_in_codec_alone() -> None:

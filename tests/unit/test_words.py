@@ -20,23 +20,17 @@ WORD = re.compile(rf"(?<![a-z])({RETIRED})(?![a-z])", re.IGNORECASE)
 # CamelCase and snake_case are taken apart.
 SEAM = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|_")
 
+PLACES = (
+    *("*.md", "docs/**/*", "noxfile.py", "pyproject.toml", "zensical.toml", ".ci/run"),
+    *("suno_cover_async/**/*", "tests/**/*", "benchmarks/**/*", "examples/**/*", "tools/**/*"),
+)
+KINDS = {".css", ".html", ".ipynb", ".js", ".md", ".py", ".svg", ".toml", ""}
+EXCEPT = {ROOT / "CHANGELOG.md", Path(__file__)}
 FILES = sorted(
     path
-    for pattern in (
-        *(
-            "*.md",
-            "docs/**/*.md",
-            "noxfile.py",
-            "tools/*.py",
-            "suno_cover_async/**/*.py",
-            "tests/**/*",
-        ),
-        *("benchmarks/*", "examples/*.py"),
-    )
-    for path in ROOT.glob(pattern)
-    if path.suffix in {".py", ".md", ".toml"}
-    and path.name != "CHANGELOG.md"
-    and path != Path(__file__)
+    for place in PLACES
+    for path in ROOT.glob(place)
+    if path.is_file() and path.suffix in KINDS and path not in EXCEPT
 )
 
 

@@ -127,3 +127,14 @@ def test_a_line_has_no_control_characters_and_stays_short(info: pytest.LogCaptur
 
     assert "a?b?[31m" in line
     assert len(line) <= 2_000
+
+
+def test_a_key_at_the_end_of_what_fits_in_a_line_is_shown_in_no_part(
+    info: pytest.LogCaptureFixture,
+) -> None:
+    before = len(line_of(info, "c", SunoCoverError("")))
+    words = "x" * (2_000 - before - len(KEY) // 2)
+
+    line = line_of(info, "c", SunoCoverError(words + KEY))
+
+    assert KEY[:4] not in line
