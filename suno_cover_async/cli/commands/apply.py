@@ -64,7 +64,7 @@ def command(**given: Any) -> int:
     All presets but original write square RGB images in sRGB, with transparent parts on white.
 
     The paths go to standard output, or with --json an object for each title and a summary. A
-    terminal shows progress in place of paths. The exit code is 1 if something failed.
+    terminal shows progress in place of paths.
     """
     from suno_cover_async.cli.actions.apply import perform
 

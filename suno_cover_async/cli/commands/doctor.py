@@ -36,9 +36,6 @@ def command(**given: Any) -> int:
     It checks versions, the config file, the key, the host, the network, the clock, the disk and a
     ledger. It submits nothing, and asks the API once, for the balance, which is free. The key is
     never shown. A check that takes longer than 10 s is a fault.
-
-    The exit code is 0 without a fault, 3 if the key is at fault, 2 if an option, the config file or
-    the base URL is, and else 1.
     """
     from suno_cover_async.cli.actions.doctor import perform
 

@@ -45,7 +45,7 @@ def command(**given: Any) -> int:
     was used. Choices are kept in the ledger, and a batch may run meanwhile: new covers appear by
     themselves. Start it in the folder where the batch ran, so that it finds the images.
 
-    Ctrl-C ends it; the exit code is 0.
+    Ctrl-C ends it.
     """
     from suno_cover_async.cli.actions.review import perform
 

@@ -38,7 +38,7 @@ from suno_cover_async.cli.options import Seconds
 def command(**given: Any) -> int:
     """Run a simulated API on this machine until Ctrl-C, to try the client without an account.
 
-    Every request is shown as it arrives. The exit code is 0 after Ctrl-C or SIGTERM.
+    Every request is shown as it arrives.
     """
     from suno_cover_async.cli.actions.sandbox import perform
 
