@@ -9,6 +9,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from typing import Self
 
 _CHUNK = 65_536
@@ -52,7 +53,7 @@ class LineInput:
         put = self._lines.put(line)
         try:
             asyncio.run_coroutine_threadsafe(put, self._loop).result()
-        except (RuntimeError, asyncio.CancelledError):  # the loop is closed
+        except (RuntimeError, CancelledError):  # the loop is closed, or cancels what it still runs
             put.close()
             return False
         return True

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import Iterator
 from io import FileIO
 
@@ -9,6 +10,7 @@ import attrs
 import pytest
 
 from suno_cover_async.agents.line_input import LineInput, lines_of
+from tests.support.waiting import until
 
 
 @attrs.frozen
@@ -65,10 +67,18 @@ async def test_lines_are_text_and_bytes_that_are_none_are_replaced(pipe: Pipe) -
     assert [line async for line in lines] == ["größer", "\ufffd"]
 
 
-def test_an_event_loop_that_ends_waits_for_no_input(pipe: Pipe) -> None:
+def test_an_event_loop_that_ends_waits_for_no_input_and_ends_its_thread(pipe: Pipe) -> None:
     async def read_one() -> str:
-        return await anext(LineInput(pipe.end))
+        lines = LineInput(pipe.end)
+        first = await anext(lines)
+        # The thread waits until a line is taken, which the end of the loop cancels.
+        await until(lambda: lines._lines.full() and len(asyncio.all_tasks()) > 1)
+        return first
 
     pipe.writer.write(b"one\n" * 300)
 
     assert asyncio.run(read_one()) == "one"
+    for thread in threading.enumerate():
+        if thread.name == "suno-cover-stdin":
+            thread.join(50)  # an exception of a thread is a warning, which fails the test
+            assert not thread.is_alive()
