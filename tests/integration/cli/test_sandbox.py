@@ -80,7 +80,8 @@ async def test_the_sandbox_command_prints_one_line_to_export_with_key_and_base_u
     await finish(process)
 
     (line,) = [line for line in printed if line.startswith("export")]
-    assert [word.partition("=")[0] for word in line.split()[1:]] == ["SUNO_API_KEY", "SUNO_BASE_URL"]
+    variables = [word.partition("=")[0] for word in line.split()[1:]]
+    assert variables == ["SUNO_API_KEY", "SUNO_BASE_URL"]
 
 
 def test_the_sandbox_command_knows_the_song_of_readmes_programs() -> None:
