@@ -14,6 +14,7 @@ from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.cli.key_option import KEY_VARIABLE
 from suno_cover_async.cli.output.console import result, say, stderr
 from suno_cover_async.cli.process import run
+from suno_cover_async.cli.settings import BASE_URL_VARIABLE
 from suno_cover_async.common.text import printable
 from suno_cover_async.sandbox import Arrival, Delivery, Sandbox, Scenario
 
@@ -54,20 +55,18 @@ def _write(catalog: Path, sandbox: Sandbox, ids: list[str]) -> None:
 def _introduce(sandbox: Sandbox, ids: list[str], catalog: Path | None) -> None:
     """Write the commands for another terminal, ready to be copied."""
     result(f"the sandbox is at {sandbox.url}, its key is {sandbox.api_key}; Ctrl-C ends it")
-    result("in another terminal:\n")
-    result(f"export {KEY_VARIABLE}={sandbox.api_key}")
+    result("in another terminal, for these commands and for the programs of README and docs:\n")
+    result(f"export {KEY_VARIABLE}={sandbox.api_key} {BASE_URL_VARIABLE}={sandbox.url}")
     result(f"suno-cover credits --base-url {sandbox.url}")
     result(f"suno-cover generate {' '.join(ids[:2])} --poll 1 --base-url {sandbox.url}")
     if catalog is not None:
         words = ["suno-cover", "batch", str(catalog), "--poll", "1", "--base-url", sandbox.url]
         result(printable(shlex.join(words)))
-    result("\nin Python:\n")
+    result("\nin Python, without these variables:\n")
     result(
         "from suno_cover_async import SunoCoverClient; "
         f'client = SunoCoverClient("{sandbox.api_key}", base_url="{sandbox.url}")'
     )
-    result("\nfor the programs of README and docs, as they are printed:\n")
-    result(f"export {KEY_VARIABLE}={sandbox.api_key} SUNO_BASE_URL={sandbox.url}")
     shown = ids[:_MOST_SHOWN]
     result(f"\nmusic tasks: {len(ids)}" + "".join(f"\n  {one}" for one in shown))
     if len(ids) > len(shown):

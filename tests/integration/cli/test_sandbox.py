@@ -70,6 +70,20 @@ async def test_the_sandbox_command_prints_the_variables_with_which_readmes_progr
     ]
 
 
+@needs_posix
+async def test_the_sandbox_command_prints_one_line_to_export_with_key_and_base_url() -> None:
+    process = await start("sandbox", "--port", "0", "--music", "1")
+    printed: list[str] = []
+    while not (printed and printed[-1].startswith("music tasks")):
+        printed.append(await line_with(process.stdout, ""))
+    process.send_signal(signal.SIGINT)
+    await finish(process)
+
+    (line,) = [line for line in printed if line.startswith("export")]
+    variables = [word.partition("=")[0] for word in line.split()[1:]]
+    assert variables == ["SUNO_API_KEY", "SUNO_BASE_URL"]
+
+
 def test_the_sandbox_command_knows_the_song_of_readmes_programs() -> None:
     assert set(re.findall(r'"([0-9a-f]{32})"', README)) == {README_SONG}
 
