@@ -86,6 +86,7 @@ CHANGES: dict[str, Act] = {
     "take in": lambda run, _: run.take_in([Track("new")]),
     "took in": lambda run, _: run.took_in("fingerprint"),
     "retry failed": lambda run, _: run.retry_failed(),
+    "retry refused": lambda run, entry: run.retry_refused(entry),
     "claim": lambda run, _: run.claim([*TrackState], 9),
     "claim unsaved": lambda run, _: run.claim_unsaved(9),
     "release": lambda run, entry: run.release(entry),

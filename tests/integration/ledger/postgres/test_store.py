@@ -39,6 +39,7 @@ FENCED: dict[str, Step] = {
     "take_in": lambda ledger, _: ledger.take_in([Track("new"), Track("m1", title="New")]),
     "took_in": lambda ledger, _: ledger.took_in("another"),
     "retry_failed": lambda ledger, _: ledger.retry_failed(),
+    "retry_refused": lambda ledger, entry: ledger.retry_refused(entry),
     "claim": lambda ledger, _: ledger.claim([*TrackState], 9),
     "claim_unsaved": lambda ledger, _: ledger.claim_unsaved(9),
     "others_hold": lambda ledger, _: ledger.others_hold([*TrackState]),
