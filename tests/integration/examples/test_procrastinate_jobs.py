@@ -20,6 +20,7 @@ async def main():
 asyncio.run(main())
 """
 WORKER = ("procrastinate_jobs.py",)
+QUEUED = "SELECT id FROM procrastinate_jobs WHERE queueing_lock = 'take over' AND status = 'todo'"
 SLOW, OFTEN = "concurrency=100", "fetch_job_polling_interval=0.2"  # in place of 5 s
 UNSEEN = Scenario(image_size=16, null_polls=1_000_000)
 QUICK = Scenario(image_size=16, seconds=0.1)
@@ -62,9 +63,10 @@ async def test_a_worker_that_is_killed_in_a_job_leaves_it_to_another_and_one_bil
         engine.rows("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '31 s'")
         sandbox.scenario = QUICK
 
-        await engine.run(
-            *PROCRASTINATE, "defer", "procrastinate_jobs.take_over", '{"timestamp": 0}'
-        )
+        if not engine.rows(QUEUED):  # by the killed worker, at the turn of a minute
+            await engine.run(
+                *PROCRASTINATE, "defer", "procrastinate_jobs.take_over", '{"timestamp": 0}'
+            )
         async with engine.worker(*WORKER):
             await until(lambda: statuses(engine) == {"succeeded": 1}, every=0.05)
 
