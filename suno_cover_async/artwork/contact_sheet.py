@@ -9,7 +9,6 @@ import io
 import math
 import os
 import unicodedata
-import warnings
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TypeAlias
 import attrs
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from suno_cover_async.artwork.image_files import open_image, opened_file
 from suno_cover_async.batch.outcomes import Covered, Failed
 from suno_cover_async.common.text import is_seen
 from suno_cover_async.images.files import PartFile
@@ -32,8 +32,6 @@ _CROSS = "#4a5063"
 _INK = "#eceef4"
 _FAINT = "#8b91a3"
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF")
-_LARGEST_IMAGE = 64_000_000  # pixels; a header alone may claim any number
 _LARGEST_SHEET = 24_000_000  # pixels
 _LARGEST_SHOWN = 4_000_000  # pixels, in a notebook, which keeps what it shows
 _THUMBS = (240, 180, 120, 80)
@@ -257,13 +255,9 @@ def clipped(title: str, font: Font, width: float) -> str:
 def _thumbnail(file: Path, side: int) -> Image.Image:
     """Read an image, cropped to a square; return a placeholder if that cannot be done safely."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file, formats=_FORMATS) as image:
-                if image.width * image.height > _LARGEST_IMAGE:
-                    return _placeholder(side)
-                image.draft("RGB", (side, side))
-                whole = ImageOps.fit(image.convert("RGBA"), (side, side))
+        with opened_file(file) as (source, suffix), open_image(source, suffix, file) as image:
+            image.draft("RGB", (side, side))
+            whole = ImageOps.fit(image.convert("RGBA"), (side, side))
     except Exception:  # noqa: BLE001 - a decoder may raise anything on garbage
         return _placeholder(side)
     canvas = Image.new("RGB", whole.size, _HOLE)
