@@ -81,10 +81,11 @@ def test_closing_brackets_in_texts_hide_no_depth(hidden: str) -> None:
 
 
 @pytest.mark.parametrize("piece", ['"\\', "\\", '"', '\\"', "[", "[]", '[{"a":"\\""}],', '["'])
-def test_to_measure_the_depth_takes_no_longer_than_a_walk(piece: str) -> None:
+def test_the_depth_is_measured_in_time_that_grows_with_the_length(piece: str) -> None:
+    """As a measure serves a walk over the text; a search that backtracks takes 1,000 times that."""
     hostile = '{"a":[' + "[]," * 101 + piece * (262_144 // len(piece))
 
     measured = effort(lambda: json_object(hostile))
     walked = effort(lambda: sum(character.isspace() for character in hostile))
 
-    assert measured < 10 * walked
+    assert measured < 100 * walked

@@ -1,5 +1,6 @@
 """A ledger that is read by whoever does not write it."""
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -78,7 +79,7 @@ async def test_the_entry_of_a_music_task_is_found_and_another_one_is_none(path: 
 
 async def test_a_damaged_entry_is_found_to_be_damaged(path: Path) -> None:
     await saved_and_waiting(path)
-    with sqlite3.connect(path) as database:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("UPDATE tracks SET images = '7' WHERE number = 2")
 
     with pytest.raises(LedgerError, match="damaged"):

@@ -44,11 +44,10 @@ def test_a_fork_an_old_library_and_a_missing_extra_are_told(tmp_path: Path) -> N
     installed(tmp_path, "python-backoff", "2.3.0")
     installed(tmp_path, "aiohttp", "3.14.3")
     script = (
-        "import sys\nfrom importlib import metadata\n"
-        f"sys.path[:] = [{str(tmp_path)!r}, *(p for p in sys.path)]\n"
+        "import sys, sysconfig\n"
         "from suno_cover_async.cli.doctor import versions\n"
-        "versions_of = metadata.version\n"
-        f"sys.path[:] = [{str(tmp_path)!r}]\n"
+        "own = (sysconfig.get_path('stdlib'), sysconfig.get_config_var('DESTSHARED'))\n"
+        f"sys.path[:] = [{str(tmp_path)!r}, *filter(None, own)]\n"
         "for one in versions.check_versions(): print(one.state, one.check, one.message, one.advice)"
     )
     done = subprocess.run(  # noqa: S603 - a fixed program
