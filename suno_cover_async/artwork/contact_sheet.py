@@ -17,10 +17,10 @@ from typing import TypeAlias
 import attrs
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from suno_cover_async.artwork.image_files import open_image, opened_file
 from suno_cover_async.batch.outcomes import Covered, Failed
 from suno_cover_async.common.text import is_seen
 from suno_cover_async.images.files import PartFile
+from suno_cover_async.images.image_files import open_image, opened_file
 
 Row: TypeAlias = tuple[str, tuple[Path, ...]]
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont

@@ -1,6 +1,7 @@
 """Convert one image to one file as a preset asks, whole or not at all.
 
-It owns sizes, cropping and encoding. `image_files.py` reads the image, `images/files.py` writes.
+It owns sizes, cropping and encoding. `images/image_files.py` reads the image, and
+`images/files.py` writes it.
 """
 
 import hashlib
@@ -10,13 +11,13 @@ from pathlib import Path
 import attrs
 from PIL import Image, ImageOps
 
-from suno_cover_async.artwork.image_files import ImageFile, decode, read_image
 from suno_cover_async.artwork.pictures import SRGB_PROFILE, as_srgb, is_animated
 from suno_cover_async.artwork.presets import Preset
 from suno_cover_async.common.records import Record
 from suno_cover_async.common.text import printable
 from suno_cover_async.errors import ArtworkError
 from suno_cover_async.images.files import PartFile
+from suno_cover_async.images.image_files import ImageFile, decode, read_image
 
 
 @attrs.frozen(kw_only=True)

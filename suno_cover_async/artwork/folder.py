@@ -14,7 +14,6 @@ from pathlib import Path, PurePath
 import attrs
 
 from suno_cover_async.artwork.convert import decode_for, write_image
-from suno_cover_async.artwork.image_files import ImageFile, read_image, suffix_of_file
 from suno_cover_async.artwork.outcomes import Applied, NotApplied
 from suno_cover_async.artwork.plan import ArtworkPlan
 from suno_cover_async.artwork.saved_files import file_of, find
@@ -24,6 +23,7 @@ from suno_cover_async.common.disk import open_regular
 from suno_cover_async.common.text import printable
 from suno_cover_async.errors import ArtworkError, DownloadError
 from suno_cover_async.images.files import PartFile, sweep
+from suno_cover_async.images.image_files import ImageFile, read_image, suffix_of_file
 from suno_cover_async.ledger.entry import LedgerEntry
 from suno_cover_async.models import Track
 

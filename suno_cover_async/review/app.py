@@ -16,9 +16,9 @@ import attrs
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from suno_cover_async.artwork.image_files import read_image
 from suno_cover_async.common.disk import in_thread
 from suno_cover_async.errors import ArtworkError, ChoiceConflictError
+from suno_cover_async.images.image_files import read_image
 from suno_cover_async.ledger.choices import Choices
 from suno_cover_async.ledger.entry import LedgerEntry
 from suno_cover_async.ledger.ledger import Ledger

@@ -1,6 +1,6 @@
 """Remember facts about the image files of covers until the files change.
 
-It knows files, and `artwork/image_files.py`, which opens them. It must not know who asks.
+It knows files, and `images/image_files.py`, which opens them. It must not know who asks.
 """
 
 import hashlib
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import attrs
 
-from suno_cover_async.artwork.image_files import open_image, opened_file
 from suno_cover_async.artwork.saved_files import file_of, find
 from suno_cover_async.errors import ArtworkError
+from suno_cover_async.images.image_files import open_image, opened_file
 from suno_cover_async.ledger.entry import LedgerEntry
 from suno_cover_async.models import Track
 

@@ -17,7 +17,6 @@ from suno_cover_async.artwork.audio.embed import embed_cover
 from suno_cover_async.artwork.audio.folder import AudioFolder
 from suno_cover_async.artwork.audio.matching import AudioMatch, match_audio
 from suno_cover_async.artwork.convert import Converted, write_image
-from suno_cover_async.artwork.image_files import read_image
 from suno_cover_async.artwork.outcomes import Applied, ApplyOutcome, NotApplied
 from suno_cover_async.artwork.plan import Default
 from suno_cover_async.artwork.presets import PRESETS, Preset
@@ -26,6 +25,7 @@ from suno_cover_async.common.disk import in_thread
 from suno_cover_async.common.validation import folder, instance
 from suno_cover_async.errors import ArtworkError, DownloadError
 from suno_cover_async.images.files import PartFile
+from suno_cover_async.images.image_files import read_image
 from suno_cover_async.ledger.entry import LedgerEntry
 from suno_cover_async.ledger.ledger import Ledger
 from suno_cover_async.models import Track

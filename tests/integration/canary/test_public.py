@@ -25,7 +25,7 @@ from suno_cover_async import (
     cover_catalog,
     errors,
 )
-from suno_cover_async.artwork.image_files import read_image
+from suno_cover_async.images.image_files import read_image
 from suno_cover_async.sandbox import Fault, Kind, Reply, Sandbox
 from tests.support.canary import (
     API_KEY,

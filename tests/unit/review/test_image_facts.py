@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from suno_cover_async.artwork.image_files import read_image
 from suno_cover_async.errors import ArtworkError
+from suno_cover_async.images.image_files import read_image
 from suno_cover_async.ledger.entry import LedgerEntry, TrackState
 from suno_cover_async.models import Track
 from suno_cover_async.review.image_facts import ImageFacts, ImageFiles

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from suno_cover_async.artwork.image_files import LARGEST_FILE, decode, read_image, suffix_of_file
 from suno_cover_async.errors import ArtworkError
+from suno_cover_async.images.image_files import LARGEST_FILE, decode, read_image, suffix_of_file
 
 RED = (200, 30, 40)
 
