@@ -19,8 +19,9 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from suno_cover_async.batch.outcomes import Covered, Failed
 from suno_cover_async.common.text import is_seen
+from suno_cover_async.images.decoding import open_image
 from suno_cover_async.images.files import PartFile
-from suno_cover_async.images.image_files import open_image, opened_file
+from suno_cover_async.images.image_files import opened_file
 
 Row: TypeAlias = tuple[str, tuple[Path, ...]]
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont

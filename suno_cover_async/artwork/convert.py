@@ -1,6 +1,6 @@
 """Convert one image to one file as a preset asks, whole or not at all.
 
-It owns sizes, cropping and encoding. `images/image_files.py` reads the image, and
+It owns sizes, cropping and encoding. `images/decoding.py` decodes the image, and
 `images/files.py` writes it.
 """
 
@@ -16,8 +16,9 @@ from suno_cover_async.artwork.presets import Preset
 from suno_cover_async.common.records import Record
 from suno_cover_async.common.text import printable
 from suno_cover_async.errors import ArtworkError
+from suno_cover_async.images.decoding import decode
 from suno_cover_async.images.files import PartFile
-from suno_cover_async.images.image_files import ImageFile, decode, read_image
+from suno_cover_async.images.image_files import ImageFile, read_image
 
 
 @attrs.frozen(kw_only=True)

@@ -1,6 +1,6 @@
 """Make images opaque, upright and sRGB.
 
-It owns colours and modes. It reads and writes no file: `images/image_files.py` decodes.
+It owns colours and modes. It reads and writes no file: `images/decoding.py` decodes.
 """
 
 import io

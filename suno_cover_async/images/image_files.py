@@ -1,48 +1,27 @@
-"""Read image files of unknown origin with Pillow, trusting neither names nor contents.
+"""Read image files of unknown origin, trusting neither names nor contents.
 
-It owns what is accepted: regular files of up to 64 MiB, in the formats that downloads have, and
-images of up to 64 million pixels. It must not know what an image is for.
+It owns what is accepted: regular files of up to 64 MiB, in the formats that downloads have.
+`decoding.py` decodes them. It must not know what an image is for.
 """
 
 import contextlib
 import hashlib
-import io
 import os
 import stat
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
 import attrs
-from PIL import (
-    AvifImagePlugin,
-    GifImagePlugin,
-    Image,
-    JpegImagePlugin,
-    PngImagePlugin,
-    WebPImagePlugin,
-)
 
 from suno_cover_async.common.disk import open_anything
 from suno_cover_async.common.text import printable
 from suno_cover_async.errors import ArtworkError
 from suno_cover_async.images.formats import PNG_END, bytes_needed, suffix_of
 
-LARGEST_IMAGE = 64_000_000
-"""Pixels; the header alone may claim any number."""
-
 LARGEST_FILE = 64 << 20
 """Bytes: twice what a download may have."""
 
-# Each format's own class, in place of Image.open: that warns of large images, and warnings can be
-# turned off only for all threads at once.
-_OPENERS: dict[str, Callable[[IO[bytes]], Image.Image]] = {
-    ".png": PngImagePlugin.PngImageFile,
-    ".jpg": JpegImagePlugin.JpegImageFile,
-    ".webp": WebPImagePlugin.WebPImageFile,
-    ".gif": GifImagePlugin.GifImageFile,
-    ".avif": AvifImagePlugin.AvifImageFile,
-}
 _HEAD = 12  # bytes, which tell how many are needed to tell the format
 _END = 1024  # bytes that hold the end marker of a PNG, with some that a tool may have added
 
@@ -101,37 +80,6 @@ def suffix_of_file(path: Path) -> str:
         return suffix
 
 
-def open_image(source: IO[bytes], suffix: str, path: Path) -> Image.Image:
-    """Open an image without decoding it.
-
-    Args:
-        source: Its bytes; they must stay readable until the image is decoded.
-        suffix: The suffix for its format.
-        path: Its file, for messages.
-
-    Raises:
-        ArtworkError: It is damaged, or has more than 64 million pixels.
-    """
-    try:
-        image = _OPENERS[suffix](source)
-    except Exception:  # noqa: BLE001 - a decoder may raise anything on garbage
-        raise damaged(path) from None
-    if image.width * image.height > LARGEST_IMAGE:
-        size = f"{image.width:,} by {image.height:,} pixels"
-        raise ArtworkError(f"the image is too large, {size}: {_shown(path)}")
-    return image
-
-
-def decode(file: ImageFile) -> Image.Image:
-    """Decode an image; raises as `open_image` does."""
-    image = open_image(io.BytesIO(file.data), file.suffix, file.path)
-    try:
-        image.load()
-    except Exception:  # noqa: BLE001 - a decoder may raise anything on garbage
-        raise damaged(file.path) from None
-    return image
-
-
 def _suffix(file: BinaryIO, path: Path) -> str:
     status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):
@@ -148,11 +96,6 @@ def _suffix(file: BinaryIO, path: Path) -> str:
             raise ArtworkError(f"the image is incomplete: {_shown(path)}")
     file.seek(0)
     return suffix
-
-
-def damaged(path: Path) -> ArtworkError:
-    """Return the error for an image that cannot be decoded."""
-    return ArtworkError(f"the image is damaged: {_shown(path)}")
 
 
 def _shown(path: Path) -> str:

@@ -6,18 +6,13 @@ without it, a small file is put in as it is.
 
 import base64
 import io
-import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from suno_cover_async.common import html
-from suno_cover_async.common.disk import open_regular
-from suno_cover_async.images.formats import bytes_needed, suffix_of
-
-if TYPE_CHECKING:
-    from PIL import Image
+from suno_cover_async.common.text import printable
+from suno_cover_async.errors import ArtworkError
+from suno_cover_async.images.image_files import ImageFile, read_image
 
 _TYPES = {
     ".png": "image/png",
@@ -26,9 +21,6 @@ _TYPES = {
     ".webp": "image/webp",
     ".avif": "image/avif",
 }
-_FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "AVIF")
-_LARGEST_IMAGE = 64_000_000  # pixels; a header alone may claim any number
-_LARGEST_FILE = 64 << 20  # bytes, of which a thumbnail is made
 _MOST_BYTES = 8 << 20  # of all images of one output
 _MOST_IMAGES = 32
 _SIDE = 320  # pixels
@@ -46,8 +38,8 @@ def gallery(files: Sequence[Path]) -> str:
     for file in files[:_MOST_IMAGES]:
         try:
             data, media_type = _inline(Path(file), left)
-        except ValueError as reason:
-            shown.append(_line(f"{file}: {reason}"))
+        except ArtworkError as error:
+            shown.append(_line(str(error)))
             continue
         left -= len(data)
         shown.append(_figure(file, f"data:{media_type};base64,{base64.b64encode(data).decode()}"))
@@ -67,63 +59,36 @@ def _line(words: str) -> str:
 
 
 def _inline(file: Path, most_bytes: int) -> tuple[bytes, str]:
-    """Return an image's bytes and media type; raise ValueError with the reason if it has none."""
-    try:
-        data, suffix = _read(file)
-    except FileNotFoundError:
-        raise ValueError("the file is missing") from None
-    except OSError as error:
-        reason = error.strerror or "no reason is known"
-        raise ValueError(f"the file cannot be read ({reason})") from None
-    shown, media_type = _thumbnail(data) or (data, _TYPES[suffix])
+    """Return an image's bytes and media type; raise ArtworkError with the reason if it has none."""
+    image = read_image(file)
+    shown, media_type = _thumbnail(image) or (image.data, _TYPES[image.suffix])
     if len(shown) > most_bytes:
-        raise ValueError(
-            "not shown, since it is large; "
+        raise ArtworkError(
+            f"not shown, since it is large: {printable(str(file))}; "
             "thumbnails need Pillow: pip install 'suno-cover-async[artwork]'"
         )
     return shown, media_type
 
 
-def _read(file: Path) -> tuple[bytes, str]:
-    with open_regular(file) as opened:
-        if os.fstat(opened.fileno()).st_size > _LARGEST_FILE:
-            raise ValueError("the file has more than 64 MiB")
-        data = opened.read(_LARGEST_FILE)
-    suffix = suffix_of(data[: bytes_needed(data)])
-    if suffix is None:
-        raise ValueError("the file is no PNG, JPEG, WebP, GIF or AVIF image")
-    return data, suffix
-
-
-def _thumbnail(data: bytes) -> tuple[bytes, str] | None:
+def _thumbnail(file: ImageFile) -> tuple[bytes, str] | None:
     """Return a JPEG, or a PNG of an image with transparent parts, and its type.
 
-    Return None without Pillow; raise ValueError with the reason for an image that has no thumbnail.
+    Return None without Pillow; raise ArtworkError for an image that is damaged or too large.
     """
     try:
-        from PIL import Image  # noqa: PLC0415 - only where it is installed
+        from PIL import ImageOps  # noqa: PLC0415 - only where it is installed
+
+        from suno_cover_async.images.decoding import damaged, open_image  # noqa: PLC0415
     except ImportError:
         return None
+    image = open_image(io.BytesIO(file.data), file.suffix, file.path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=_FORMATS)
-        if image.width * image.height <= _LARGEST_IMAGE:
-            return _reduced(image)
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        pass
+        image.draft("RGB", (_SIDE, _SIDE))
+        transparent = image.has_transparency_data
+        upright = ImageOps.exif_transpose(image).convert("RGBA" if transparent else "RGB")
+        upright.thumbnail((_SIDE, _SIDE))
+        written = io.BytesIO()
+        upright.save(written, "PNG" if transparent else "JPEG", quality=_QUALITY)
     except Exception:  # noqa: BLE001 - a decoder may raise anything on garbage
-        raise ValueError("the image is damaged") from None
-    raise ValueError("the image has too many pixels")
-
-
-def _reduced(image: "Image.Image") -> tuple[bytes, str]:
-    from PIL import ImageOps  # noqa: PLC0415 - likewise
-
-    image.draft("RGB", (_SIDE, _SIDE))
-    transparent = image.has_transparency_data
-    upright = ImageOps.exif_transpose(image).convert("RGBA" if transparent else "RGB")
-    upright.thumbnail((_SIDE, _SIDE))
-    written = io.BytesIO()
-    upright.save(written, "PNG" if transparent else "JPEG", quality=_QUALITY)
+        raise damaged(file.path) from None
     return written.getvalue(), "image/png" if transparent else "image/jpeg"

@@ -11,7 +11,8 @@ import attrs
 
 from suno_cover_async.artwork.saved_files import file_of, find
 from suno_cover_async.errors import ArtworkError
-from suno_cover_async.images.image_files import open_image, opened_file
+from suno_cover_async.images.decoding import open_image
+from suno_cover_async.images.image_files import opened_file
 from suno_cover_async.ledger.entry import LedgerEntry
 from suno_cover_async.models import Track
 

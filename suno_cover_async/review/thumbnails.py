@@ -13,7 +13,8 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from suno_cover_async.errors import ArtworkError
-from suno_cover_async.images.image_files import ImageFile, damaged, open_image, read_image
+from suno_cover_async.images.decoding import damaged, open_image
+from suno_cover_async.images.image_files import ImageFile, read_image
 
 SIZES = (64, 128, 160, 300, 320, 600)
 """The sides that are made, in pixels: those of stores, and twice those for dense screens."""

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from suno_cover_async.artwork.pictures import SRGB_PROFILE, as_srgb, is_animated
-from suno_cover_async.images.image_files import decode, read_image
+from suno_cover_async.images.decoding import decode
+from suno_cover_async.images.image_files import read_image
 
 RED = (200, 30, 40)
 

@@ -1,15 +1,15 @@
 """What is read of image files, and which are refused, each with a line that says why."""
 
 import os
-import struct
-import zlib
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from suno_cover_async.errors import ArtworkError
-from suno_cover_async.images.image_files import LARGEST_FILE, decode, read_image, suffix_of_file
+from suno_cover_async.images.decoding import decode
+from suno_cover_async.images.image_files import LARGEST_FILE, read_image, suffix_of_file
+from tests.support.odd_images import png_that_claims
 
 RED = (200, 30, 40)
 
@@ -76,25 +76,12 @@ def test_a_damaged_image_is_an_error_that_names_the_file(tmp_path: Path, kind: s
         decode(read_image(path))
 
 
-def huge_png(width: int, height: int) -> bytes:
-    """A PNG whose header claims a size."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        )
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    body = chunk(b"IDAT", zlib.compress(b"\0" * 1000))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + body + chunk(b"IEND", b"")
-
-
 @pytest.mark.parametrize("side", [8_001, 12_000, 60_000])
 def test_an_image_of_over_64_million_pixels_is_refused_before_it_is_decoded(
     tmp_path: Path, side: int
 ) -> None:
     """Warnings are errors here: Pillow's own warning of large images is not raised."""
-    (tmp_path / "x.png").write_bytes(huge_png(side, 8_000))
+    (tmp_path / "x.png").write_bytes(png_that_claims(side, 8_000))
 
     with pytest.raises(ArtworkError, match=rf"too large, {side:,} by 8,000 pixels: .*x\.png"):
         decode(read_image(tmp_path / "x.png"))

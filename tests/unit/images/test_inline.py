@@ -49,6 +49,7 @@ def test_what_cannot_be_shown_is_a_line_that_says_why(tmp_path: Path) -> None:
     odd = {
         "missing.png": None,
         "torn.png": b"\x89PNG\r\n\x1a\n" + bytes(40),
+        "damaged.png": png_that_claims(80, 80),
         "bomb.png": png_that_claims(50_000, 50_000),
         "large.png": png_that_claims(9_000, 9_000),
         "svg.png": b'<svg xmlns="http://www.w3.org/2000/svg"><script>1</script></svg>',
@@ -64,7 +65,10 @@ def test_what_cannot_be_shown_is_a_line_that_says_why(tmp_path: Path) -> None:
 
     assert uris(page) == []
     assert page.count("<p>") == len(files)
-    for words in ("missing", "damaged", "too many pixels", "no PNG, JPEG", "cannot be read"):
+    for words in (
+        *("missing", "incomplete", "too large", "no PNG, JPEG"),
+        *("damaged", "cannot be read"),
+    ):
         assert words in page
     assert "<b>" not in page
 
@@ -73,7 +77,7 @@ def test_what_cannot_be_shown_is_a_line_that_says_why(tmp_path: Path) -> None:
 def test_a_pipe_is_a_line_and_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
 
-    assert "cannot be read" in gallery([tmp_path / "pipe.png"])
+    assert "it is no regular file" in gallery([tmp_path / "pipe.png"])
 
 
 def test_an_output_has_a_bounded_number_of_images(tmp_path: Path) -> None:
