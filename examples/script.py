@@ -60,7 +60,8 @@ async def main(tracks):
 
 if __name__ == "__main__":
     if len(sys.argv) == 1:
-        sys.exit(USAGE)
+        print(USAGE, file=sys.stderr)
+        sys.exit(2)
     try:
         sys.exit(asyncio.run(main(tracks_of(sys.argv[1:]))))
     except KeyboardInterrupt:  # raised after `main` was cancelled and has closed everything

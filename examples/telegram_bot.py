@@ -57,8 +57,10 @@ PATIENCE = 3600  # seconds until the bot gives up a cover that does not finish
 LIMIT = 10 * 1024 * 1024  # bytes of a photo
 TRIES, PAUSE = 5, 1.0
 log = logging.getLogger("telegram_bot")
+MOST_STRANGERS = 1_000  # who are told their id, once each; all others get no answer
 router = Router()
 work = set()
+told = set()
 
 
 def refusal(user, song):
@@ -72,12 +74,23 @@ def refusal(user, song):
     return None
 
 
+def is_answered(user):
+    """Return whether a refusal is sent: to strangers once, so that nobody can flood the bot."""
+    if user is None or user.id in USERS:
+        return user is not None
+    if user.id in told or len(told) >= MOST_STRANGERS:
+        return False
+    told.add(user.id)
+    return True
+
+
 @router.message(Command("cover"))
 async def cover(message, command, suno):
     """Answer at once, and begin; if the answer cannot be sent, nothing is requested."""
     song = (command.args or "").strip()
     if why := refusal(message.from_user, song):
-        await patiently(partial(message.reply, why))
+        if is_answered(message.from_user):
+            await patiently(partial(message.reply, why))
         return
     status = await patiently(partial(message.reply, f"The cover of {song} is requested …"))
     begin(answer(suno, song, message, status))

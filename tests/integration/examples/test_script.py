@@ -111,7 +111,7 @@ async def test_bad_input_is_one_line_and_nothing_is_sent(tmp_path: Path) -> None
 
         ended = [await run(example, *arguments) for arguments in inputs]
 
-        assert [one.code for one in ended] == [1] + [2] * 6
+        assert [one.code for one in ended] == [2] * 7
         for one in ended:
             assert one.out == ""
             assert len(one.err.splitlines()) == 1

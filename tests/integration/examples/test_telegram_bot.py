@@ -1,4 +1,4 @@
-"""What is Telegram's own: photos that are too large, and documents that are refused too."""
+"""What is Telegram's own: large photos, documents that are refused, and strangers who write."""
 
 import json
 from pathlib import Path
@@ -33,3 +33,17 @@ async def test_what_is_no_photo_is_sent_as_documents_and_what_is_neither_as_link
         assert here.ends[0] == f"The cover of {song}"
         assert here.ends[1].startswith(f"The cover of {other}\nhttp://127.0.0.1")
         assert f"{other}-1.png" in here.bot.log
+
+
+async def test_a_stranger_is_told_the_id_once_however_often_they_write(tmp_path: Path) -> None:
+    async with place("aiogram", tmp_path) as here, here.bot.running():
+        (song,) = here.sandbox.add_music()
+
+        for _ in range(3):
+            await here.chat.ask(song, user="eve")
+        await here.chat.ask(song)
+        await here.ended()
+
+        (refusal,) = here.chat.refusals
+        assert "costs money" in refusal
+        assert len(here.sandbox.journal.bills) == 1
