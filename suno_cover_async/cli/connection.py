@@ -144,8 +144,8 @@ class Connection:
             is_option = file.origin == "--key-file"
             if not is_option:
                 _check_destination(self)
-            source = "the key file" if is_option else file.origin
-            source = "standard input" if file.value == "-" else source
+            named = "the key file" if is_option else file.origin
+            source = "standard input" if file.value == "-" else named
             key = _read_key(file.value, file.origin)
             missing = f"{source} is empty"
         if not key:

@@ -92,20 +92,14 @@ def check_destination(connection: "Connection") -> None:
 
 def timeout(connection: "Connection") -> Setting[float]:
     """Return the most seconds to wait for a cover."""
-    if connection.timeout is not None:
-        return Setting(connection.timeout, "--timeout")
-    if connection.applied.timeout is not None:
-        return Setting(connection.applied.timeout, _of(connection))
-    return Setting(PollPolicy().timeout, DEFAULT)
+    given = _first(connection, "--timeout", connection.timeout, connection.applied.timeout)
+    return given or Setting(PollPolicy().timeout, DEFAULT)
 
 
 def poll(connection: "Connection") -> Setting[float | None]:
     """Return the least seconds between two polls of a cover; None is as learned."""
-    if connection.poll is not None:
-        return Setting(connection.poll, "--poll")
-    if connection.applied.poll is not None:
-        return Setting(connection.applied.poll, _of(connection))
-    return Setting(None, DEFAULT)
+    given = _first(connection, "--poll", connection.poll, connection.applied.poll)
+    return given or Setting(None, DEFAULT)
 
 
 def proxy(connection: "Connection") -> Setting[str | None]:
@@ -126,11 +120,8 @@ def proxy(connection: "Connection") -> Setting[str | None]:
 
 def fake_ip(connection: "Connection") -> Setting[tuple[str, ...]]:
     """Return the networks from which a proxy's resolver answers."""
-    if connection.fake_ip:
-        return Setting(connection.fake_ip, "--fake-ip")
-    if connection.applied.fake_ip:
-        return Setting(connection.applied.fake_ip, _of(connection))
-    return Setting((), DEFAULT)
+    option, profile = connection.fake_ip or None, connection.applied.fake_ip or None
+    return _first(connection, "--fake-ip", option, profile) or Setting((), DEFAULT)
 
 
 def shared_limit(connection: "Connection") -> Setting[bool]:
@@ -140,6 +131,15 @@ def shared_limit(connection: "Connection") -> Setting[bool]:
     if connection.applied.shared_limit is not None:
         return Setting(connection.applied.shared_limit, _of(connection))
     return Setting(True, DEFAULT)
+
+
+def _first(
+    connection: "Connection", name: str, option: T | None, profile: T | None
+) -> Setting[T] | None:
+    """Return what the option of this name gives, else the profile; None if neither does."""
+    if option is not None:
+        return Setting(option, name)
+    return None if profile is None else Setting(profile, _of(connection))
 
 
 def _of(connection: "Connection") -> str:

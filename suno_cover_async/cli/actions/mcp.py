@@ -4,6 +4,8 @@
 protocol's alone.
 """
 
+import contextlib
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import click
 
 from suno_cover_async import Ledger
 from suno_cover_async.agents.server import AgentServer
+from suno_cover_async.cli import settings
 from suno_cover_async.cli.connection import Connection
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.cli.ledger_path import LedgerPath, is_database
@@ -31,12 +34,21 @@ def perform(
         raise click.UsageError(_NO_LIMIT)
     if is_database(ledger_path):
         raise click.UsageError("--ledger must be a file: one server works with its ledger alone")
-    if connection.key_file == "-":
+    if _is_standard_input(settings.key_file(connection).value):
         raise click.UsageError("standard input is the protocol's, so it cannot hold the key")
     server = AgentServer(
         connection.client(), Ledger(ledger_path), into=into.absolute(), max_covers=max_covers
     )
     return run(_serve(server, ledger_path), leaving=server)
+
+
+def _is_standard_input(name: str | None) -> bool:
+    """Return whether the key's file is standard input, also by a name such as /dev/stdin."""
+    if name is None or name == "-":
+        return name == "-"
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # it is closed, or no file
+        return os.path.samestat(os.stat(name), os.fstat(sys.stdin.fileno()))  # noqa: PTH116
+    return False
 
 
 async def _serve(server: AgentServer, ledger_path: LedgerPath) -> int:

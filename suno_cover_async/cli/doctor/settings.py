@@ -8,6 +8,7 @@ import re
 import stat
 import sys
 import urllib.request
+from urllib.parse import urlsplit
 
 import attrs
 import click
@@ -21,6 +22,7 @@ from suno_cover_async.cli.doctor.finding import fault as found_fault
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.cli.key_option import KEY_VARIABLE
 from suno_cover_async.cli.profiles import PROFILE_VARIABLE, named, read_profiles
+from suno_cover_async.common.addresses import is_loopback
 from suno_cover_async.common.text import printable
 from suno_cover_async.http.credentials import ApiKey
 from suno_cover_async.network.proxies import proxies
@@ -69,7 +71,8 @@ def check_settings(connection: Connection) -> Checked:
     findings.append(_profile(connection))
     base_url, of_base_url = _base_url(connection)
     key, of_key = _key(connection)
-    findings += [*_plain(connection), of_base_url, _proxy(connection, base_url), *of_key]
+    findings += [*_plain(connection), _shared_limit(connection, base_url)]
+    findings += [of_base_url, _proxy(connection, base_url), *of_key]
     findings.append(_callbacks())
     return Checked(findings=findings, connection=connection, key=key, base_url=base_url)
 
@@ -91,15 +94,20 @@ def _plain(connection: Connection) -> list[Finding]:
     """Return the settings that need no more than to be shown."""
     host, timeout = settings.host(connection), settings.timeout(connection)
     poll, fake_ip = settings.poll(connection), settings.fake_ip(connection)
-    shared = settings.shared_limit(connection)
     polls = "as learned" if poll.value is None else f"{poll.value:g} s"
     return [
         ok("host", f"{host.value.name} ({host.origin})"),
         ok("timeout", f"{timeout.value:g} s ({timeout.origin})"),
         ok("poll", f"{polls} ({poll.origin})"),
         ok("fake-ip", f"{', '.join(fake_ip.value) or 'none'} ({fake_ip.origin})"),
-        ok("shared limit", f"{'yes' if shared.value else 'no'} ({shared.origin})"),
     ]
+
+
+def _shared_limit(connection: Connection, base_url: str | None) -> Finding:
+    shared = settings.shared_limit(connection)
+    if shared.value and base_url is not None and is_loopback(urlsplit(base_url).hostname):
+        return ok("shared limit", "no: the API is on this machine")
+    return ok("shared limit", f"{'yes' if shared.value else 'no'} ({shared.origin})")
 
 
 def _base_url(connection: Connection) -> tuple[str | None, Finding]:
@@ -125,7 +133,7 @@ def _proxy(connection: Connection, base_url: str | None) -> Finding:
 
 def proxy_shown(proxy: URL) -> str:
     """Return the URL of a proxy without its user name and password."""
-    return printable(f"{proxy.scheme}://{proxy.host}:{proxy.port}", 200)
+    return printable(str(proxy.origin()), 200)
 
 
 def _key(connection: Connection) -> tuple[ApiKey | None, list[Finding]]:

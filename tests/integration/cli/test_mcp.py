@@ -37,6 +37,7 @@ async def test_without_a_limit_of_covers_it_does_not_start_and_says_why(
     [
         (("--max-covers", "-1"), "--max-covers"),
         (("--max-covers", "5", "--key-file", "-"), "standard input is the protocol's"),
+        (("--max-covers", "5", "--key-file", "/dev/stdin"), "standard input is the protocol's"),
         (("--max-covers", "5", "--api-key", "sk-secret-9d3f"), "does not exist"),
         (("--max-covers", "5", "--poll", "nan"), "finite"),
     ],
