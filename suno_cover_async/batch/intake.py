@@ -28,7 +28,7 @@ _AGAIN_SECONDS = 1.0  # between two questions whether another run has added the 
 
 async def add_all(ledger: Ledger, tracks: Iterable[Track | str]) -> None:
     """Add a whole catalog as `replace_waiting` does, and log what was dropped for it."""
-    dropped = await replace_waiting(ledger, tracks)
+    dropped = await replace_waiting(ledger, tracks, await fingerprint_of(tracks))
     if dropped:
         _log.warning(
             "the ledger %s had another catalog: %d of its tracks that were not submitted are "
@@ -38,23 +38,27 @@ async def add_all(ledger: Ledger, tracks: Iterable[Track | str]) -> None:
         )
 
 
-async def replace_waiting(ledger: Ledger, tracks: Iterable[Track | str]) -> int:
+async def replace_waiting(
+    ledger: Ledger, tracks: Iterable[Track | str], fingerprint: str | None
+) -> int:
     """Add a whole catalog in place of the tracks that wait, unless the ledger has it already.
 
     If another run is adding it, this waits until that is done, or does it if that run ends before.
     It also waits, for 20 s at most, until a silent run with another catalog is given up.
+
+    Args:
+        ledger: The ledger.
+        tracks: The catalog.
+        fingerprint: Of the catalog, by `fingerprint_of`.
 
     Returns:
         How many tracks of another catalog were dropped; some may be in this one too.
 
     Raises:
         ValueError: A track is invalid; then the ledger has none of them.
-        TypeError: `tracks` is a string, or yields something other than tracks and ids.
+        TypeError: `tracks` yields something other than tracks and ids.
         LedgerError: The ledger cannot be written, or other runs work on another catalog.
     """
-    if isinstance(tracks, str | bytes):
-        raise TypeError("tracks must be an iterable; for a file, give read_catalog(path)")
-    fingerprint = await fingerprint_of(tracks)
     # No event tells when another process has added it.
     while (what := await ledger.begin_intake(fingerprint)) is Intake.WAIT:  # noqa: ASYNC110
         await asyncio.sleep(_AGAIN_SECONDS)
@@ -76,7 +80,14 @@ async def replace_waiting(ledger: Ledger, tracks: Iterable[Track | str]) -> int:
 
 
 async def fingerprint_of(tracks: Iterable[Track | str]) -> str | None:
-    """Return a digest of a whole catalog; None if it can be read only once, or not be digested."""
+    """Return a digest of a whole catalog; None if it can be read only once, or not be digested.
+
+    Raises:
+        ValueError: A track is invalid.
+        TypeError: `tracks` is a string, or has something other than tracks and ids.
+    """
+    if isinstance(tracks, str | bytes):
+        raise TypeError("tracks must be an iterable; for a file, give read_catalog(path)")
     if isinstance(tracks, Catalog):
         return await in_thread(tracks.fingerprint)
     if isinstance(tracks, Sequence):

@@ -123,19 +123,20 @@ async def plan_catalog(
             and `retry_failed` is set.
     """
     limit = None if max_covers is None else validation.count("max_covers", max_covers, least=0)
+    fingerprint = await fingerprint_of(tracks)
+    there = Ledger(ledger)
+    hosts: tuple[str, ...] = ()
+    if there.path is None:
+        await there.check(fingerprint, retry_failed=retry_failed)
+        hosts = (await there.at_work()).hosts
     async with Ledger.copy_of(ledger) as copy, AsyncExitStack() as stack:
         if account is not None:
             await stack.enter_async_context(copy.lease(account))
-        dropped = await replace_waiting(copy, tracks)
+        dropped = await replace_waiting(copy, tracks, fingerprint)
         before = await copy.count()
         if retry_failed:
             await copy.retry_failed()
         found = await copy.outlook()
-    there = Ledger(ledger)
-    hosts: tuple[str, ...] = ()
-    if there.path is None:
-        await there.check(await fingerprint_of(tracks), retry_failed=retry_failed)
-        hosts = (await there.at_work()).hosts
     totals, state = found.totals, TrackState
     return CatalogPlan(
         total=sum(totals.values()),
