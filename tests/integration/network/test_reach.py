@@ -74,6 +74,10 @@ async def test_a_proxy_that_refuses_tells_its_status(status: str, number: int) -
 
 
 async def test_what_speaks_no_tls_is_an_error_of_the_system() -> None:
-    async with peer(answer(b"{}")) as host:
-        with pytest.raises((OSError, asyncio.IncompleteReadError)):
-            await handshake("127.0.0.1", host.port, None)
+    async def greets(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example ready\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(greets, "127.0.0.1", 0) as server:
+        with pytest.raises(ssl.SSLError):
+            await handshake("127.0.0.1", server.sockets[0].getsockname()[1], None)
