@@ -57,7 +57,7 @@ PATIENCE = 3600  # seconds until the bot gives up a cover that does not finish
 LIMIT = 10 * 1024 * 1024  # bytes of a photo
 TRIES, PAUSE = 5, 1.0
 log = logging.getLogger("telegram_bot")
-MOST_STRANGERS = 1_000  # who are told their id, once each; all others get no answer
+MOST_TOLD = 1_000  # users who are told their id, once each; all others get no answer
 router = Router()
 work = set()
 told = set()
@@ -75,10 +75,10 @@ def refusal(user, song):
 
 
 def is_answered(user):
-    """Return whether a refusal is sent: to strangers once, so that nobody can flood the bot."""
+    """Return whether a refusal is sent: to who may not spend once, so that none floods the bot."""
     if user is None or user.id in USERS:
         return user is not None
-    if user.id in told or len(told) >= MOST_STRANGERS:
+    if user.id in told or len(told) >= MOST_TOLD:
         return False
     told.add(user.id)
     return True

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import suno_cover_async
 from suno_cover_async import __version__
 
 ROOT = Path(__file__).parents[2]
@@ -20,11 +21,14 @@ DOCUMENTS = [
     *(page.relative_to(ROOT).as_posix() for page in sorted((ROOT / "docs").rglob("*.md"))),
 ]
 FOR_USERS = ["README.md", *(name for name in DOCUMENTS if name.startswith("docs/"))]
-FOLDERS = ("suno_cover_async", "tests", "benchmarks", "examples", "tools")
+FOLDERS = (
+    Path(suno_cover_async.__file__).parent,  # beside the others, or where a wheel was installed
+    *(ROOT / name for name in ("tests", "benchmarks", "examples", "tools")),
+)
 SOURCES = {
-    file.relative_to(ROOT).as_posix(): file.read_text()
+    file.relative_to(folder.parent).as_posix(): file.read_text()
     for folder in FOLDERS
-    for file in (ROOT / folder).rglob("*.py")
+    for file in folder.rglob("*.py")
 }
 CLAIMS = re.findall(r"^ *(?:async )?def (test_\w+)", "\n".join(SOURCES.values()), re.MULTILINE)
 

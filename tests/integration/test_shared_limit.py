@@ -44,5 +44,5 @@ async def test_the_death_of_a_process_causes_no_refusal_and_holds_nothing_up_for
     loads = (1000, 30, 30, 30)
     seen = await run(where, loads, seconds=SECONDS, delay=(0.0, 0.2), kill_after=35)
 
-    assert len(seen.arrived) > sum(loads[1:])
+    assert len(seen.arrived) >= sum(loads[1:])
     assert seen.refused == 0

@@ -1,4 +1,4 @@
-"""What is Telegram's own: large photos, documents that are refused, and strangers who write."""
+"""What is Telegram's own: large photos, documents that are refused, and users who may not ask."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ async def test_what_is_no_photo_is_sent_as_documents_and_what_is_neither_as_link
         assert f"{other}-1.png" in here.bot.log
 
 
-async def test_a_stranger_is_told_the_id_once_however_often_they_write(tmp_path: Path) -> None:
+async def test_who_may_not_ask_is_told_the_id_once_however_often_they_write(tmp_path: Path) -> None:
     async with place("aiogram", tmp_path) as here, here.bot.running():
         (song,) = here.sandbox.add_music()
 

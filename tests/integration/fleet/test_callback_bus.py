@@ -181,7 +181,7 @@ async def test_a_callback_to_another_process_counts_as_come_where_its_waiter_is_
 
             await call(first)
             await waiter.come()
-            assert second.notifier.is_reliable
+            await until(lambda: second.notifier.is_reliable, every=0.001)
 
 
 async def test_a_forged_row_and_a_forged_notification_cost_a_poll_and_change_nothing(
