@@ -18,17 +18,24 @@ AT_HAND = "{}.{}".format(*sys.version_info)
 PYTEST = ("-m", "pytest", "--numprocesses=4", "--dist=worksteal")  # some wait while others work
 EVERY_DAY = ("tests/unit", "tests/integration")
 
-# What a wheel might lack, or hold otherwise than the checkout.
+# These start the command line, examples and test runs, each a process of its own, hundreds in all.
+# The session `wheel` runs them, with what a wheel might lack or hold otherwise than the checkout.
+OF_PROGRAMS = (
+    "integration/agents",
+    "integration/canary",
+    "integration/cli",
+    "integration/examples",
+    "integration/test_pytest_plugin.py",
+    "integration/test_shell_blocks.py",
+)
 OF_THE_WHEEL = (
+    *OF_PROGRAMS,
     "unit/test_package.py",
     "unit/cli",
-    "integration/examples/test_notebook.py",
-    "integration/test_pytest_plugin.py",
     "integration/test_code_blocks.py",
     "integration/client",
     "integration/review",
     "integration/sandbox",
-    "integration/cli",
 )
 
 # Side by side with others where there are any; each exits with 1 when its goal is missed.
@@ -68,27 +75,43 @@ def group(name: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(PROJECT, name)
 
 
+def every_day(session: nox.Session) -> tuple[str, ...]:
+    """Return what pytest is told to run: what stands after `--`, else all but programs."""
+    ignored = (f"--ignore=tests/{name}" for name in OF_PROGRAMS)
+    return (*PYTEST, *(session.posargs or (*EVERY_DAY, *ignored)))
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the unit and integration tests on the Python at hand; about 4 minutes on two cores."""
-    session.log("about 4 minutes on two cores, install included")
+    """Run the unit and integration tests on the Python at hand; about 10 minutes on two cores.
+
+    Tests of programs are left to `wheel`; `nox -s tests -- tests/integration/cli` runs some here.
+    """
+    session.log("about 10 minutes on two cores, install included")
     session.install("-e", ".[cli]", *group("test"))
-    session.run("python", *PYTEST, *(session.posargs or EVERY_DAY))
+    session.run("python", *every_day(session))
 
 
 @nox.session(python=PYTHONS)
 def pythons(session: nox.Session) -> None:
     """Run the unit tests on every Python that is found, but for the one at hand: see `tests`.
 
-    The oldest runs the integration tests as well, and measures branch coverage.
+    The oldest runs the integration tests as well.
     """
     if session.python == AT_HAND != PYTHONS[0]:
         session.skip("the session tests runs all on this Python")
     session.install("-e", ".[cli]", *group("test"))
-    if session.python != PYTHONS[0]:
+    if session.python == PYTHONS[0]:
+        session.run("python", *every_day(session))
+    else:
         session.run("python", *PYTEST, *(session.posargs or EVERY_DAY[:1]))
-        return
-    session.run("coverage", "run", *PYTEST, *(session.posargs or EVERY_DAY))
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Measure branch coverage by all unit and integration tests, programs included; 35 minutes."""
+    session.install("-e", ".[cli]", *group("test"))
+    session.run("coverage", "run", *PYTEST, *EVERY_DAY)
     session.run("coverage", "report")
 
 
@@ -138,7 +161,10 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """Build the sdist, and from it the wheel; run the sdist's tests against what that installs."""
+    """Build the sdist, and from it the wheel; run the sdist's tests against what that installs.
+
+    They are those of programs and of what a wheel might lack; about 10 minutes on two cores.
+    """
     session.install("build", *group("package"))
     built, away = (Path(session.create_tmp()) / name for name in ("dist", "away"))
     for folder in (built, away):
