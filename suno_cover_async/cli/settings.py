@@ -98,6 +98,7 @@ def timeout(connection: "Connection") -> Setting[float]:
 
 def poll(connection: "Connection") -> Setting[float | None]:
     """Return the least seconds between two polls of a cover; None is as learned."""
+    given: Setting[float | None] | None
     given = _first(connection, "--poll", connection.poll, connection.applied.poll)
     return given or Setting(None, DEFAULT)
 

@@ -49,6 +49,7 @@ async def until(page: Page, holds: str) -> None:
         await page.evaluate("() => new Promise(requestAnimationFrame)")
 
 
+@pytest.mark.timeout(400)  # it takes a minute where nothing else runs
 async def test_two_hundred_covers_by_keys_alone_with_the_server_killed_at_one_hundred(
     browser: Browser, tmp_path: Path
 ) -> None:
