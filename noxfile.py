@@ -83,11 +83,11 @@ def every_day(session: nox.Session) -> tuple[str, ...]:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the unit and integration tests on the Python at hand; about 10 minutes on two cores.
+    """Run the unit and integration tests on the Python at hand; about 12 minutes on two cores.
 
     Tests of programs are left to `wheel`; `nox -s tests -- tests/integration/cli` runs some here.
     """
-    session.log("about 10 minutes on two cores, install included")
+    session.log("about 12 minutes on two cores, install included")
     session.install("-e", ".[cli]", *group("test"))
     session.run("python", *every_day(session))
 
@@ -163,7 +163,7 @@ def types(session: nox.Session) -> None:
 def wheel(session: nox.Session) -> None:
     """Build the sdist, and from it the wheel; run the sdist's tests against what that installs.
 
-    They are those of programs and of what a wheel might lack; about 10 minutes on two cores.
+    They are those of programs and of what a wheel might lack; about 12 minutes on two cores.
     """
     session.install("build", *group("package"))
     built, away = (Path(session.create_tmp()) / name for name in ("dist", "away"))
