@@ -35,6 +35,11 @@ def limit_file() -> Path:
     return path
 
 
+def is_on_this_machine(base_url: str) -> bool:
+    """Return whether the API is on loopback, such as the sandbox, which has a limit of its own."""
+    return is_loopback(urlsplit(base_url).hostname)
+
+
 def rate_limit(
     base_url: str, *, shared: bool, ledger: LedgerPath | None = None
 ) -> RateLimit | Limiter:
@@ -54,7 +59,7 @@ def rate_limit(
         return SharedRateLimiter(
             str(ledger), calls=LIMIT.calls, seconds=LIMIT.seconds, patience=_PATIENCE
         )
-    if is_loopback(urlsplit(base_url).hostname):
+    if is_on_this_machine(base_url):
         return LIMIT
     try:
         return SharedRateLimiter(limit_file(), calls=LIMIT.calls, seconds=LIMIT.seconds)

@@ -8,7 +8,6 @@ import re
 import stat
 import sys
 import urllib.request
-from urllib.parse import urlsplit
 
 import attrs
 import click
@@ -22,7 +21,7 @@ from suno_cover_async.cli.doctor.finding import fault as found_fault
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.cli.key_option import KEY_VARIABLE
 from suno_cover_async.cli.profiles import PROFILE_VARIABLE, named, read_profiles
-from suno_cover_async.common.addresses import is_loopback
+from suno_cover_async.cli.shared_limit import is_on_this_machine
 from suno_cover_async.common.text import printable
 from suno_cover_async.http.credentials import ApiKey
 from suno_cover_async.network.proxies import proxies
@@ -105,7 +104,7 @@ def _plain(connection: Connection) -> list[Finding]:
 
 def _shared_limit(connection: Connection, base_url: str | None) -> Finding:
     shared = settings.shared_limit(connection)
-    if shared.value and base_url is not None and is_loopback(urlsplit(base_url).hostname):
+    if shared.value and base_url is not None and is_on_this_machine(base_url):
         return ok("shared limit", "no: the API is on this machine")
     return ok("shared limit", f"{'yes' if shared.value else 'no'} ({shared.origin})")
 
