@@ -71,8 +71,20 @@ def main(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError:
         raise
     except Exception as error:  # noqa: BLE001 - told in one line, or raised again
-        return _failed(error, verbose=bool({"-v", "-vv", "--verbose"} & set(words)))
+        wants_more = bool({"-v", "-vv", "--verbose"} & set(words)) or _is_debugging()
+        return _failed(error, verbose=wants_more)
     return code if isinstance(code, int) else ExitCode.DONE
+
+
+def _is_debugging() -> bool:
+    import logging
+
+    from suno_cover_async.common.log_variable import level_of_variable
+
+    try:
+        return level_of_variable() == logging.DEBUG
+    except ValueError:  # a command that logs has refused it
+        return False
 
 
 def _refuse_passwords(words: list[str]) -> None:
@@ -97,7 +109,7 @@ def _failed(error: Exception, *, verbose: bool) -> int:
     if not isinstance(error, suno_cover_async.SunoCoverError | ValueError | OSError):
         if verbose:
             raise error
-        what = f"unexpected {type(error).__name__}; run with --verbose for the traceback"
+        what = f"unexpected {type(error).__name__}; set SUNO_LOG=debug for the traceback"
         say(stderr(), f"Error: {what}", "red")
         return ExitCode.FAILED
     say(stderr(), f"Error: {explain(error)}", "red")

@@ -19,6 +19,7 @@ class ExitCode(enum.IntEnum):
     CREDITS = 4
     TIMED_OUT = 5
     NOT_INSTALLED = 6
+    HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -32,6 +33,7 @@ MEANINGS: Mapping[ExitCode, str] = MappingProxyType(
         ExitCode.CREDITS: "no credits left",
         ExitCode.TIMED_OUT: "not finished in time; the same command waits again, never pays twice",
         ExitCode.NOT_INSTALLED: "a library or an extra is missing; the message has the pip install",
+        ExitCode.HUNG_UP: "the terminal was closed (SIGHUP)",
         ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
         ExitCode.TERMINATED: "ended by SIGTERM",
     }

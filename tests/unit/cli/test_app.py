@@ -1,6 +1,7 @@
 """Command lines: what is parsed, what is refused, and how an error ends."""
 
 import errno
+from pathlib import Path
 
 import pytest
 
@@ -103,7 +104,7 @@ async def test_the_version_is_that_of_the_package(run: Run) -> None:
             ZeroDivisionError("x"),
             ExitCode.FAILED,
             [
-                "Error: unexpected ZeroDivisionError; run with --verbose for the traceback",
+                "Error: unexpected ZeroDivisionError; set SUNO_LOG=debug for the traceback",
             ],
         ),
     ],
@@ -123,6 +124,23 @@ def test_an_error_is_a_code_and_one_line_with_the_next_step(
     written = capsys.readouterr()
     assert ended == code
     assert (written.out, written.err.splitlines()) == ("", lines)
+
+
+def test_an_unexpected_error_of_any_command_is_raised_with_suno_log(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("x")
+
+    monkeypatch.setattr("suno_cover_async.cli.actions.ledger.show", broken)
+    command = ["ledger", "show", str(tmp_path / "covers.db")]  # it has no --verbose
+
+    assert main(command) == ExitCode.FAILED
+    monkeypatch.setenv("SUNO_LOG", "loud")
+    assert main(command) == ExitCode.FAILED
+    monkeypatch.setenv("SUNO_LOG", "debug")
+    with pytest.raises(ZeroDivisionError):
+        main(command)
 
 
 @pytest.mark.parametrize("flag", ["-v", "-vv", "--verbose"])
