@@ -1,6 +1,7 @@
 """Fixtures that all tests share; their helpers are in `tests/support/`."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -19,6 +20,12 @@ settings.load_profile("untimed")
 
 # What a shell runs in its background ignores interrupts, and so would all that is begun here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Have garbage collections look at what tests make alone, not at thousands of tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -3,6 +3,7 @@
 import ast
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ def modules() -> dict[str, Path]:
     return {".".join(file.relative_to(PACKAGE).with_suffix("").parts): file for file in files}
 
 
+@cache
 def imports(file: Path) -> set[str]:
     """The first names of what a file imports."""
     found: set[str] = set()
