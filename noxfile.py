@@ -15,7 +15,7 @@ nox.options.error_on_missing_interpreters = False  # they are skipped, and nox s
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 AT_HAND = "{}.{}".format(*sys.version_info)
 
-PYTEST = ("-m", "pytest", "--numprocesses=4", "--dist=worksteal")  # some wait while others work
+PYTEST = ("-m", "pytest", "--numprocesses=6", "--dist=worksteal")  # some wait while others work
 EVERY_DAY = ("tests/unit", "tests/integration")
 
 # These start the command line, examples and test runs, each a process of its own, hundreds in all.
@@ -28,14 +28,18 @@ OF_PROGRAMS = (
     "integration/test_pytest_plugin.py",
     "integration/test_shell_blocks.py",
 )
-OF_THE_WHEEL = (
-    *OF_PROGRAMS,
-    "unit/test_package.py",
-    "unit/cli",
-    "integration/test_code_blocks.py",
+OF_THE_WHEEL = (*OF_PROGRAMS, "unit/test_package.py", "integration/test_code_blocks.py")
+
+# What a Python may do otherwise than another: asyncio, sockets, TLS, SQLite, and our own modules.
+OF_A_PYTHON = (
+    "unit",
+    "integration/cancellation",
     "integration/client",
-    "integration/review",
-    "integration/sandbox",
+    "integration/events",
+    "integration/http",
+    "integration/images",
+    "integration/ledger",
+    "integration/network",
 )
 
 # Side by side with others where there are any; each exits with 1 when its goal is missed.
@@ -75,6 +79,11 @@ def group(name: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(PROJECT, name)
 
 
+def install(session: nox.Session, *packages: str) -> None:
+    """Install without compiling: what is imported is compiled then, and most is never imported."""
+    session.install("--no-compile", *packages)
+
+
 def every_day(session: nox.Session) -> tuple[str, ...]:
     """Return what pytest is told to run: what stands after `--`, else all but programs."""
     ignored = (f"--ignore=tests/{name}" for name in OF_PROGRAMS)
@@ -88,7 +97,7 @@ def tests(session: nox.Session) -> None:
     Tests of programs are left to `wheel`; `nox -s tests -- tests/integration/cli` runs some here.
     """
     session.log("about 12 minutes on two cores, install included")
-    session.install("-e", ".[cli]", *group("test"))
+    install(session, "-e", ".[cli]", *group("test"))
     session.run("python", *every_day(session))
 
 
@@ -96,21 +105,19 @@ def tests(session: nox.Session) -> None:
 def pythons(session: nox.Session) -> None:
     """Run the unit tests on every Python that is found, but for the one at hand: see `tests`.
 
-    The oldest runs the integration tests as well.
+    The oldest also runs those integration tests that depend on the Python.
     """
-    if session.python == AT_HAND != PYTHONS[0]:
+    if session.python == AT_HAND:
         session.skip("the session tests runs all on this Python")
-    session.install("-e", ".[cli]", *group("test"))
-    if session.python == PYTHONS[0]:
-        session.run("python", *every_day(session))
-    else:
-        session.run("python", *PYTEST, *(session.posargs or EVERY_DAY[:1]))
+    install(session, "-e", ".[cli]", *group("test"))
+    names = OF_A_PYTHON if session.python == PYTHONS[0] else OF_A_PYTHON[:1]
+    session.run("python", *PYTEST, *(session.posargs or (f"tests/{name}" for name in names)))
 
 
 @nox.session
 def coverage(session: nox.Session) -> None:
     """Measure branch coverage by all unit and integration tests, programs included; 35 minutes."""
-    session.install("-e", ".[cli]", *group("test"))
+    install(session, "-e", ".[cli]", *group("test"))
     session.run("coverage", "run", *PYTEST, *EVERY_DAY)
     session.run("coverage", "report")
 
@@ -118,14 +125,14 @@ def coverage(session: nox.Session) -> None:
 @nox.session
 def short_proof(session: nox.Session) -> None:
     """Run the quick forms of the proofs, with fixed seeds; 8 minutes at most."""
-    session.install("-e", ".[cli]", *group("test"))
+    install(session, "-e", ".[cli]", *group("test"))
     session.run("python", *PYTEST, *(session.posargs or ("tests/proof",)))
 
 
 @nox.session
 def browser(session: nox.Session) -> None:
     """Run the review page's tests in Chromium, which the system installs; about 4 minutes."""
-    session.install("-e", ".[cli]", *group("browser"))
+    install(session, "-e", ".[cli]", *group("browser"))
     session.run(
         "python", "-m", "pytest", "--numprocesses=2", *(session.posargs or ("tests/browser",))
     )
@@ -134,7 +141,7 @@ def browser(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation's site into `site/`, without a warning, and test it in Chromium."""
-    session.install("-e", ".[cli,audio,otel]", *group("docs"))
+    install(session, "-e", ".[cli,audio,otel]", *group("docs"))
     session.run("python", "tools/build_site.py")
     session.run("python", "-m", "pytest", "--numprocesses=2", *(session.posargs or ("tests/docs",)))
 
@@ -142,7 +149,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check format, lint, and that imports point down the layers."""
-    session.install(*group("lint"))
+    install(session, *group("lint"))
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("lint-imports")
@@ -151,7 +158,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types: mypy for three systems and pyright, strict; the public surface is complete."""
-    session.install("-e", ".[cli]", *group("types"))
+    install(session, "-e", ".[cli]", *group("types"))
     session.run("mypy")
     for system in ("win32", "darwin"):
         session.run("mypy", "--platform", system, "suno_cover_async")
@@ -165,7 +172,7 @@ def wheel(session: nox.Session) -> None:
 
     They are those of programs and of what a wheel might lack; about 12 minutes on two cores.
     """
-    session.install("build", *group("package"))
+    install(session, "build", *group("package"))
     built, away = (Path(session.create_tmp()) / name for name in ("dist", "away"))
     for folder in (built, away):
         shutil.rmtree(folder, ignore_errors=True)
@@ -176,7 +183,7 @@ def wheel(session: nox.Session) -> None:
     (source,) = away.iterdir()
     session.run(*build, "--wheel", str(source), silent=True)
     (made,) = built.glob("*.whl")
-    session.install(f"{made}[cli]")
+    install(session, f"{made}[cli]")
     session.run("twine", "check", "--strict", str(sdist), str(made))
     session.run("python", "-m", "pytest", "tests/packaging")
     shutil.rmtree(source / "suno_cover_async")  # what is tested is what the wheel installed
@@ -201,7 +208,7 @@ def proof(session: nox.Session) -> None:
 @nox.session
 def mutation(session: nox.Session) -> None:
     """Count how many small faults the tests notice, in all folders or those named after `--`."""
-    session.install(".[cli]", *group("mutation"))
+    install(session, ".[cli]", *group("mutation"))
     session.run("python", "tests/proof/mutation.py", *session.posargs)
 
 
@@ -209,7 +216,7 @@ def run_all(
     session: nox.Session, needs: str, names: Iterable[str], command: Callable[[str], list[str]]
 ) -> None:
     """Run scripts, all of them whatever becomes of one."""
-    session.install(".[cli]", *group(needs))
+    install(session, ".[cli]", *group(needs))
     missed: list[str] = []
     for name in names:
         session.log(name)
