@@ -1,4 +1,4 @@
-"""Two thousand covers through a network where a third of all answers is lost or damaged."""
+"""A thousand covers through a network where a third of all answers is lost or damaged."""
 
 import asyncio
 from collections import Counter
@@ -11,7 +11,7 @@ from tests.support.clients import connect
 
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
-COVERS = 2_000
+COVERS = 1_000
 
 
 async def covered(client: SunoCoverClient, music_task_id: str) -> CoverDetails:

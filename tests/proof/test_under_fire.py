@@ -29,7 +29,7 @@ from tests.support.runs import billed
 pytestmark = pytest.mark.usefixtures("no_task_is_left_behind")
 
 FREE = Scenario(rate_limit=None, polls=1, image_size=16)
-IMPATIENT = RetryPolicy(initial_delay=0.001, max_delay=0.01, attempt_timeout=1.0)
+IMPATIENT = RetryPolicy(initial_delay=0.001, max_delay=0.01, attempt_timeout=5.0)
 FAULTS = [fault for fault in WireFault if fault is not WireFault.NONE]
 NEVER_ARRIVED = {
     WireFault.REFUSED,
