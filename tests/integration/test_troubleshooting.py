@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
 MESSAGES = re.findall(r"^### `(.+)`$", PAGE, re.MULTILINE)
 
 
+@cache
 def texts() -> list[str]:
     """Return all texts of the package, with `…` where a value is filled in."""
     found: list[str] = []
@@ -29,13 +31,10 @@ def _part(node: ast.expr) -> str:
     return str(node.value) if isinstance(node, ast.Constant) else "…"
 
 
-TEXTS = texts()
-
-
 def is_said(message: str) -> bool:
     """Whether some text of the package has a message; `…` of the page stands for anything."""
     pattern = re.compile(".*".join(map(re.escape, message.split("…"))), re.DOTALL)
-    return any(pattern.search(text) for text in TEXTS)
+    return any(pattern.search(text) for text in texts())
 
 
 @pytest.mark.parametrize("message", MESSAGES)
