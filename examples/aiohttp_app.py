@@ -16,6 +16,13 @@ Then, in another terminal::
 The POST answers at once. A task of the application makes the cover, so that no browser which leaves
 cancels it. After a restart, POST the song again: it finds its cover, and nothing is paid twice.
 
+Whether a cover that failed is billed again is documented nowhere. A POST of its song only tells the
+failure; if you choose to submit it anew::
+
+    curl -H 'Content-Type: application/json' -d '{}' "$song?again=true"
+
+A restart forgets failures too: the first POST after it submits the song.
+
 Anybody who reaches the port may spend credits. So it listens on 127.0.0.1, requests for other names
 are refused, and a POST needs a content type that no page of another site can send. Before others
 may use it, put your own login in front of it.
@@ -32,6 +39,7 @@ CLIENT = web.AppKey("client", SunoCoverClient)
 COVERS = web.AppKey("covers", dict)  # a task for each song, whose result is the last answer
 MOST_COVERS = 1_000  # in memory; the oldest that has ended is forgotten, its images stay
 LAST_SECONDS = 20  # for covers that are being made when the server ends
+NO_IMAGES = {"CoverFailedError", "CoverExpiredError", "NotFoundError"}  # of the cover task: final
 routes = web.RouteTableDef()
 
 
@@ -50,14 +58,14 @@ async def make(client, song):
     try:
         details = await client.generate(song)
         files = await client.download(details, into="covers")
-    except SunoCoverError as error:  # `retryable`: POST again
+    except SunoCoverError as error:
         return {"state": "failed", **error.to_dict()}, ()
     return {"state": "finished", "images": len(files)}, files
 
 
 @routes.post("/songs/{song}/cover")
 async def ask(request):
-    """Begin a cover, or join it; begin anew where it failed."""
+    """Begin a cover, or join it; begin anew where that pays nothing twice, or is asked for."""
     if request.content_type != "application/json":
         raise web.HTTPUnsupportedMediaType(text="send Content-Type: application/json")
     covers = request.app[COVERS]
@@ -65,11 +73,22 @@ async def ask(request):
         song = Track(request.match_info["song"]).music_task_id
     except ValueError as error:  # no valid id; the message says why
         raise web.HTTPUnprocessableEntity(text=str(error)) from None
-    if song not in covers or answer_of(covers[song])["state"] == "failed":
+    again = request.query.get("again") == "true"
+    if song not in covers or may_begin_anew(covers[song], again):
         covers.pop(song, None)
         forget(covers)
         covers[song] = asyncio.create_task(make(request.app[CLIENT], song))
     return web.json_response(answer_of(covers[song]), status=202)
+
+
+def may_begin_anew(task, again):
+    """Return whether a song's task failed or its images are gone; a failed cover needs `again`."""
+    if not task.done():
+        return False
+    answer, files = task.result()
+    if answer["state"] == "finished":
+        return not all(file.is_file() for file in files)
+    return again or answer["type"] not in NO_IMAGES
 
 
 def answer_of(task):

@@ -64,15 +64,18 @@ async def page():
 
 @app.post("/covers", status_code=202)
 async def ask(request: Request):
-    """Begin a cover, or join it, and answer at once with the address of its progress."""
-    job = app.state.jobs.begin(await song_in(request))
+    """Begin a cover, or join it, and answer at once with the address of its progress.
+
+    A cover that failed is only told, unless the body has `"again": true`: that may cost again.
+    """
+    job = app.state.jobs.begin(*await asked_in(request))
     if job is None:
         raise HTTPException(503, "Too many covers are being made. Ask again in some minutes.")
     return {"cover": f"/covers/{job.name}"}
 
 
-async def song_in(request):
-    """Return the task id in a small body of JSON."""
+async def asked_in(request):
+    """Return the task id in a small body of JSON, and whether a failed cover is to be made anew."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise HTTPException(415, NOT_JSON)
@@ -82,13 +85,20 @@ async def song_in(request):
         if len(body) > MOST_BYTES:
             raise HTTPException(413, "That is too long for a task id.")
     try:
-        song = json.loads(body)["song"]
+        asked = json.loads(body)
+        song, again = asked["song"], asked.get("again") is True
     except (ValueError, KeyError, TypeError, RecursionError):
         raise HTTPException(422, NOT_JSON) from None
     try:
-        return Track(song).music_task_id
+        return Track(song).music_task_id, again
     except (ValueError, TypeError) as error:  # no valid id; the message says why
         raise HTTPException(422, str(error)) from None
+
+
+@app.get("/covers/{name}")
+async def known(name: str):
+    """Answer how far a cover is, or 404. A page that lost its stream asks so; it begins nothing."""
+    return {"state": job_of(name).state}
 
 
 @app.get("/covers/{name}/events")

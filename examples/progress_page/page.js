@@ -19,10 +19,14 @@ let ticking = 0;
 at("form").addEventListener("submit", (event) => {
   event.preventDefault();
   const song = at("song").value.trim();
-  if (song) ask(song);
+  if (song) ask(song, false);
 });
 
-async function ask(song) {
+at("again").addEventListener("click", () => ask(at("of").textContent, true));
+
+// Only a person's click asks. With `again`, a cover that failed is submitted anew, which may cost
+// again.
+async function ask(song, again) {
   const mine = ++asked;
   begin(song);
   let answer, said;
@@ -30,7 +34,7 @@ async function ask(song) {
     answer = await fetch("/covers", {
       method: "POST",
       headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ song }),
+      body: JSON.stringify({ song, again }),
     });
     said = await answer.json();
   } catch {
@@ -41,9 +45,7 @@ async function ask(song) {
   else fail(said.detail);
 }
 
-// A browser reconnects by itself, with the id of the last event, as long as the server answers. A
-// server that was started anew does not know the cover until it is asked again, which is safe: the
-// song finds its cover.
+// A browser reconnects by itself, with the id of the last event, unless it was refused.
 function listen(song, cover, mine) {
   source = new EventSource(`${cover}/events`);
   source.onmessage = (event) => show(JSON.parse(event.data), cover, song);
@@ -51,9 +53,21 @@ function listen(song, cover, mine) {
   source.onerror = () => {
     at("status").textContent = "The connection was lost. Trying again.";
     if (source.readyState === EventSource.CLOSED) {
-      setTimeout(() => mine === asked && ask(song), RETRY);
+      setTimeout(() => mine === asked && follow(song, cover, mine), RETRY);
     }
   };
+}
+
+// Opens the stream again. It asks by GET, which begins nothing: that a cover failed meanwhile is
+// told, and a person decides.
+async function follow(song, cover, mine) {
+  const answer = await fetch(cover).catch(() => null);
+  if (mine !== asked) return;
+  if (answer?.status === 404) {
+    fail("The server does not know this cover any more. Ask for the song again.");
+  } else {
+    listen(song, cover, mine);
+  }
 }
 
 function begin(song) {
@@ -62,6 +76,7 @@ function begin(song) {
   at("of").textContent = song;
   at("images").replaceChildren();
   at("error").textContent = "";
+  at("again").hidden = true;
   at("seconds").textContent = "";
   mark("queued");
   began = performance.now();
@@ -76,7 +91,7 @@ function end() {
 function show(news, cover, song) {
   began = performance.now() - news.seconds * 1000;
   tick();
-  if (news.state === "failed") return fail(news.message);
+  if (news.state === "failed") return fail(news.message, news.needs_choice);
   mark(news.state);
   if (news.state !== "finished") return;
   end();
@@ -109,11 +124,12 @@ function say(state) {
   at("status").textContent = SAID[state];
 }
 
-function fail(message) {
+function fail(message, needsChoice = false) {
   end();
   for (const step of at("steps").children) step.removeAttribute("aria-current");
   at("status").textContent = "";
   at("error").textContent = message;
+  at("again").hidden = !needsChoice;
 }
 
 function tick() {

@@ -3,7 +3,8 @@
 import contextlib
 import os
 import re
-from collections.abc import AsyncGenerator
+import signal
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 import attrs
@@ -12,7 +13,7 @@ from yarl import URL
 
 from suno_cover_async.sandbox import Fault, Sandbox
 from tests.browser.test_accessibility import TAGS, axe
-from tests.support.browsers import LAPTOP, PHONE, Browser, Page, expect
+from tests.support.browsers import LAPTOP, PHONE, Browser, Page, Route, expect
 from tests.support.waiting import until
 from tests.support.web_examples import FINISHED, UNSEEN, Example, prepared
 
@@ -36,6 +37,21 @@ class Visit:
     async def ask(self, song: str) -> None:
         await self.page.get_by_label("Task id of a finished song").fill(song)
         await self.page.get_by_role("button", name="Make its cover").click()
+
+    async def try_again(self) -> None:
+        await self.page.get_by_role("button", name="Try again: this may cost again").click()
+
+    async def alerts(self, words: str) -> None:
+        await expect(self.page.get_by_role("alert")).to_contain_text(words)
+
+    async def refuse_once(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        """Answer 503 to the next stream of events, as a proxy does, after something happened."""
+
+        async def refuse(route: Route) -> None:
+            await meanwhile()
+            await route.fulfill(status=503)
+
+        await self.page.route("**/events", refuse, times=1)
 
     async def says(self, words: str) -> None:
         await expect(self.page.get_by_role("status")).to_have_text(words)
@@ -160,3 +176,57 @@ async def test_a_page_whose_server_is_killed_and_started_again_shows_the_cover_b
                 await visit.shows_images(16)
 
         assert len(sandbox.journal.bills) == 1
+
+
+async def test_a_page_that_is_refused_once_submits_no_failed_cover_until_a_person_chooses(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with Sandbox(FINISHED) as sandbox:
+        example = prepared("fastapi_progress.py", "uvicorn", tmp_path, sandbox)
+        (song,) = sandbox.add_music(fails=True)
+
+        async def failed() -> None:
+            await until(
+                lambda: sandbox.journal.of("details") and not example.unfinished, every=0.02
+            )
+
+        async with example.running(), visiting(browser, example, "phone") as visit:
+            await visit.refuse_once(failed)
+            await visit.ask(song)
+            await visit.alerts("failed")
+            assert len(sandbox.journal.of("submit")) == 1
+            found = await visit.findings()
+            await visit.screenshot("phone failed", tmp_path)
+            await visit.try_again()
+            await until(lambda: len(sandbox.journal.of("submit")) == 2, every=0.02)
+            await visit.alerts("failed")
+
+        assert found == []
+
+
+async def test_a_page_whose_server_forgot_the_cover_asks_for_nothing_until_a_person_does(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with Sandbox(FINISHED) as sandbox:
+        example = prepared("fastapi_progress.py", "uvicorn", tmp_path, sandbox)
+        (song,) = sandbox.add_music(fails=True)
+
+        async def restarted() -> None:
+            await until(
+                lambda: sandbox.journal.of("details") and not example.unfinished, every=0.02
+            )
+            await example.stop(signal.SIGKILL)
+            await stack.enter_async_context(example.running())
+
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(example.running())
+            visit = await stack.enter_async_context(visiting(browser, example))
+            await visit.refuse_once(restarted)
+            await visit.ask(song)
+            await visit.alerts("The server does not know this cover any more.")
+            polls = len(sandbox.journal.of("details"))
+            await visit.ask(song)
+            await visit.alerts("failed")
+
+        assert len(sandbox.journal.of("submit")) == 1
+        assert len(sandbox.journal.of("details")) == polls + 1

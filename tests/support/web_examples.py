@@ -76,7 +76,18 @@ class Example:
 
     @property
     def unfinished(self) -> list[str]:
-        return [it.read_text() for it in (self.folder / "covers" / "unfinished").glob("*.song")]
+        return self._songs("unfinished")
+
+    @property
+    def failed(self) -> list[str]:
+        return self._songs("failed")
+
+    def _songs(self, folder: str) -> list[str]:
+        songs = list[str]()
+        for file in (self.folder / "covers" / folder).glob("*.song"):
+            with contextlib.suppress(FileNotFoundError):  # it was just removed
+                songs.append(file.read_text().partition("\n")[0])
+        return songs
 
     def set(self, name: str, **constants: object) -> None:
         """Set constants in a module of the copy."""
@@ -164,9 +175,9 @@ class Browser:
         async with self.session.get(URL(self.url + path, encoded=True), **more) as it:
             return it.status, await it.read(), it.headers
 
-    async def ask(self, song: str) -> str:
-        """Ask for a cover, and return its path."""
-        status, said = await self.post("/covers", {"song": song})
+    async def ask(self, song: str, *, again: bool = False) -> str:
+        """Ask for a cover, or by choice for one that failed, and return its path."""
+        status, said = await self.post("/covers", {"song": song, "again": again})
         assert status == 202, said
         return str(said["cover"])
 

@@ -61,7 +61,7 @@ async def test_a_cover_is_made_by_the_printed_commands(tmp_path: Path) -> None:
         song = "73d6128b3523a0079df10da9471017c8"
         sandbox.add_music([song])
         address = f"{one.url}{path_of(song)}"
-        begin, ask, save = printed_commands("aiohttp_app.py", "curl")
+        begin, ask, save, _ = printed_commands("aiohttp_app.py", "curl")
 
         async def run(words: list[str]) -> str:
             line = [word.replace("$song", address) for word in words]
@@ -156,6 +156,42 @@ async def test_a_failure_says_why_and_the_next_post_begins_anew(tmp_path: Path) 
         assert said["state"] == "failed"
         assert "unknown" in said["message"]
         assert (await ended(one, "unknown"))["state"] == "finished"
+
+
+async def test_a_failed_cover_is_told_and_submitted_again_only_by_choice(tmp_path: Path) -> None:
+    async with serving(tmp_path, FINISHED) as (sandbox, _, one):
+        (song,) = sandbox.add_music(fails=True)
+        await one.post(path_of(song), {})
+        said = await ended(one, song)
+        again = await one.post(path_of(song), {})
+        submits = len(sandbox.journal.of("submit"))
+        choose = printed_commands("aiohttp_app.py", "curl")[-1]
+
+        line = [word.replace("$song", one.url + path_of(song)) for word in choose]
+        done = await finish(await start(program=(*line, "--silent"), cwd=tmp_path))
+
+        assert (said["type"], again) == ("CoverFailedError", (202, said))
+        assert (submits, done.out) == (1, '{"state": "making"}')
+        assert (await ended(one, song))["state"] == "failed"
+        assert len(sandbox.journal.of("submit")) == 2
+
+
+async def test_images_that_were_deleted_are_fetched_again_when_the_song_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path, FINISHED) as (sandbox, example, one):
+        (song,) = sandbox.add_music()
+        await one.post(path_of(song), {})
+        await ended(one, song)
+        example.saved[1].unlink()
+        gone, _, _ = await one.get(f"{path_of(song)}/2")
+
+        await one.post(path_of(song), {})
+        said = await ended(one, song)
+        found, _, _ = await one.get(f"{path_of(song)}/2")
+
+        assert (gone, said["state"], found) == (404, "finished", 200)
+        assert len(sandbox.journal.bills) == 1
 
 
 async def test_what_is_malformed_or_comes_from_another_site_is_refused_and_nothing_is_sent(

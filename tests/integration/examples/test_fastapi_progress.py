@@ -239,21 +239,79 @@ async def test_a_cover_that_takes_too_long_for_the_end_is_finished_by_the_next_s
         assert sorted(billed(sandbox)) == sorted(songs)
 
 
-async def test_a_song_whose_cover_failed_says_why_and_is_not_begun_again_by_itself(
+async def test_a_cover_that_failed_is_submitted_again_only_by_choice_also_after_a_kill(
     tmp_path: Path,
 ) -> None:
     async with serving(tmp_path, FINISHED) as (sandbox, example, one):
         (song,) = sandbox.add_music(fails=True)
 
-        first = await one.watched(await one.ask(song))
-        kept = example.unfinished
+        cover = await one.ask(song)
+        first = await one.watched(cover)
         again = await one.watched(await one.ask(song))
+        await example.stop(signal.SIGKILL)
+        async with example.running(), browser(example) as other:
+            forgotten, _, _ = await other.get(cover)
+            later = await other.watched(await other.ask(song))
+            submits = len(sandbox.journal.of("submit"))
+            kept, failed = example.unfinished, example.failed
+            chosen = await other.watched(await other.ask(song, again=True))
 
-        for events in (first, again):
+        assert first == again  # their ids too: it is one job
+        for events in (first, later, chosen):
             assert states(events)[-1] == "failed"
             assert song in events[-1].data["message"]
-        assert first[-1].id != again[-1].id
-        assert kept == []
+            assert events[-1].data["needs_choice"] is True
+        assert forgotten == 404
+        assert (submits, kept, failed) == (1, [], [song])
+        assert len(sandbox.journal.of("submit")) == 2
+
+
+async def test_a_cover_that_fails_while_the_server_is_down_is_told_and_not_submitted_again(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path, UNSEEN) as (sandbox, example, one):
+        (song,) = sandbox.add_music(fails=True)
+        cover = await one.ask(song)
+        await until(lambda: sandbox.journal.of("details"), every=0.01)
+        await example.stop(signal.SIGKILL)
+        sandbox.scenario = FINISHED
+
+        async with example.running(), browser(example) as other:
+            events = await other.watched(cover)
+
+        assert states(events)[-1] == "failed"
+        assert len(sandbox.journal.of("submit")) == 1
+
+
+async def test_a_cover_that_fails_after_an_error_that_passes_is_not_submitted_again(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path, UNSEEN) as (sandbox, _, one):
+        (song,) = sandbox.add_music(fails=True)
+        sandbox.script("details", word(401))
+        first = await one.watched(await one.ask(song))
+        sandbox.scenario = FINISHED
+
+        again = await one.watched(await one.ask(song))
+
+        assert len(sandbox.journal.of("submit")) == 1
+        assert [events[-1].data["needs_choice"] for events in (first, again)] == [False, True]
+
+
+async def test_images_that_were_deleted_are_fetched_again_when_the_song_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path, FINISHED) as (sandbox, example, one):
+        (song,) = sandbox.add_music()
+        cover = await one.ask(song)
+        await one.watched(cover)
+        example.saved[1].unlink()
+        gone, _, _ = await one.get(f"{cover}/images/2")
+
+        events = await one.watched(await one.ask(song))
+        found, _, _ = await one.get(f"{cover}/images/2")
+
+        assert (gone, states(events)[-1], found) == (404, "finished", 200)
         assert billed(sandbox) == [song]
 
 
@@ -307,6 +365,7 @@ HOSTILE = {
     "empty": (b"", 422),
     "no JSON": (b"song=x", 422),
     "no song": (b"{}", 422),
+    "a choice alone": (b'{"again": true}', 422),
     "a list": (b'["x"]', 422),
     "nested": (b"[" * 499, 422),
     "not UTF-8": (b'{"song": "\xff"}', 422),
