@@ -78,6 +78,19 @@ async def test_passwords_of_proxies_and_databases_are_not_shown(tmp_path: Path) 
     assert not search.hits
 
 
+@pytest.mark.parametrize("json", [(), ("--json",)])
+async def test_a_password_in_no_proxy_is_not_shown(json: tuple[str, ...], tmp_path: Path) -> None:
+    search = Search(PASSWORD)
+    async with Sandbox(api_key=API_KEY) as sandbox:
+        ended = await doctor(
+            *(search, tmp_path, "--base-url", sandbox.url, *json),
+            NO_PROXY=f"localhost, http://me:{PASSWORD}@x.example,.example",
+        )
+
+    assert "NO_PROXY is localhost, .example (1 entry is not shown" in ended.out
+    assert not search.hits
+
+
 @needs_posix
 @pytest.mark.parametrize(
     "line",
