@@ -20,7 +20,7 @@ from suno_cover_async.cli.connection import Connection
 from suno_cover_async.cli.doctor.finding import Finding, ok, warning
 from suno_cover_async.cli.doctor.finding import fault as found_fault
 from suno_cover_async.cli.exit_codes import ExitCode
-from suno_cover_async.cli.key_option import KEY_VARIABLE
+from suno_cover_async.cli.key_option import KEY_VARIABLE, hide_key
 from suno_cover_async.cli.profiles import PROFILE_VARIABLE, named, read_profiles
 from suno_cover_async.cli.shared_limit import is_on_this_machine
 from suno_cover_async.common.text import printable
@@ -50,7 +50,11 @@ class Checked:
     base_url: str | None = None
 
     def hide(self, text: str) -> str:
-        """Return a text without the key, in any of its usual encodings."""
+        """Return a text without the key and that of SUNO_API_KEY, in any of the usual encodings.
+
+        The latter is known also while no other setting is.
+        """
+        text = hide_key(text)
         return text if self.key is None else self.key.hide_in(text)
 
 
