@@ -115,7 +115,11 @@ async def test_a_password_in_no_proxy_is_not_shown(json: tuple[str, ...], tmp_pa
     search = Search(PASSWORD)
     async with Sandbox(api_key=API_KEY) as sandbox:
         ended = await doctor(
-            *(search, tmp_path, "--base-url", sandbox.url, *json),
+            search,
+            tmp_path,
+            "--base-url",
+            sandbox.url,
+            *json,
             NO_PROXY=f"localhost, http://me:{PASSWORD}@x.example,.example",
         )
 
