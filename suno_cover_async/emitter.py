@@ -76,14 +76,16 @@ class Emitter:
         # own, and would end a submit whose answer is being recorded.
         try:
             result = self._hook(event)
+            if inspect.iscoroutine(result):
+                self._report(event, TypeError(_COROUTINE))
+                # One that has begun, as in an eager task, is left to what runs it: its close() may
+                # raise any error.
+                if inspect.getcoroutinestate(result) == inspect.CORO_CREATED:
+                    result.close()  # otherwise Python warns that it was never awaited
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - no error of the hook may change anything
             self._report(event, error)
-            return
-        if inspect.iscoroutine(result):
-            result.close()  # otherwise Python warns that it was never awaited
-            self._report(event, TypeError(_COROUTINE))
 
     def hidden(self, text: str) -> str:
         """Return a text, such as a message of the host, as one short line without the key."""

@@ -10,7 +10,7 @@ import click
 
 import suno_cover_async
 from suno_cover_async.cli.exit_codes import MEANINGS, ExitCode
-from suno_cover_async.cli.key_option import refuse_key
+from suno_cover_async.cli.key_option import hide_key, refuse_key
 from suno_cover_async.cli.lazy_group import LazyGroup, Table
 
 TABLE: Table = {
@@ -112,7 +112,7 @@ def _failed(error: Exception, *, verbose: bool) -> int:
         what = f"unexpected {type(error).__name__}; set SUNO_LOG=debug for the traceback"
         say(stderr(), f"Error: {what}", "red")
         return ExitCode.FAILED
-    say(stderr(), f"Error: {explain(error)}", "red")
+    say(stderr(), hide_key(f"Error: {explain(error)}"), "red")
     advice = advise(error)
     if advice is not None:
         say(stderr(), f"next: {advice}")

@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 
 from suno_cover_async.cli.config_file import ConfigError, config_path, read_config, shown
+from suno_cover_async.cli.key_option import hide_key
 from suno_cover_async.common import validation
 from suno_cover_async.common.addresses import fake_ip_networks
 from suno_cover_async.common.json_text import is_list, is_object
@@ -28,6 +29,7 @@ _KEY = re.compile(  # the keys that were seen have 32 hexadecimal digits
     r"(?i:\b(?:sk|pk)[-_]|\bbearer\s|\bauthorization\s*:)[^/]{6}|"
     r"(?<![A-Za-z0-9])(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{24,}(?![A-Za-z0-9])"
 )
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _ELSEWHERE = "keys do not belong in this file; use key_file, --key-file or SUNO_API_KEY"
 
 
@@ -191,7 +193,10 @@ def resembles_key(text: str) -> bool:
 
 
 def _quoted(name: str) -> str:
-    return "that was named" if resembles_key(name) else repr(printable(name, 40))
+    """Return a name for a message, or that there is one if it may be a key."""
+    if resembles_key(name) or _UUID.search(name):  # a URL may well hold a UUID
+        return "that was named"
+    return repr(printable(hide_key(name), 40))  # a key that is cut is not found
 
 
 def _host(setting: str, value: object) -> str:

@@ -49,6 +49,9 @@ FULL = Path("/dev/full")
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and terminals")
 
 
+HANG_UP = getattr(signal, "SIGHUP", signal.SIGTERM)  # Windows has none, and runs no such test
+
+
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="a device that is always full")
 
 

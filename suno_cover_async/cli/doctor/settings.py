@@ -8,6 +8,7 @@ import re
 import stat
 import sys
 import urllib.request
+from ipaddress import ip_network
 
 import attrs
 import click
@@ -19,7 +20,7 @@ from suno_cover_async.cli.connection import Connection
 from suno_cover_async.cli.doctor.finding import Finding, ok, warning
 from suno_cover_async.cli.doctor.finding import fault as found_fault
 from suno_cover_async.cli.exit_codes import ExitCode
-from suno_cover_async.cli.key_option import KEY_VARIABLE
+from suno_cover_async.cli.key_option import KEY_VARIABLE, hide_key
 from suno_cover_async.cli.profiles import PROFILE_VARIABLE, named, read_profiles
 from suno_cover_async.cli.shared_limit import is_on_this_machine
 from suno_cover_async.common.text import printable
@@ -27,6 +28,8 @@ from suno_cover_async.http.credentials import ApiKey
 from suno_cover_async.network.proxies import proxies
 
 _LENGTH = re.compile(r"has only \d+ characters")
+_URL_USER = ("://.*@", "^.*@")  # also with commas in it
+_HOST_PATTERN = re.compile(r"[\w*.-]+(:\d{1,5})?")
 _READERS = stat.S_IRGRP | stat.S_IROTH
 
 
@@ -47,7 +50,11 @@ class Checked:
     base_url: str | None = None
 
     def hide(self, text: str) -> str:
-        """Return a text without the key, in any of its usual encodings."""
+        """Return a text without the key and that of SUNO_API_KEY, in any of the usual encodings.
+
+        The latter is known also while no other setting is.
+        """
+        text = hide_key(text)
         return text if self.key is None else self.key.hide_in(text)
 
 
@@ -124,7 +131,7 @@ def _proxy(connection: Connection, base_url: str | None) -> Finding:
     except ValueError as error:
         return _fault("proxy", str(error), ExitCode.FAILED)
     bypassed = urllib.request.getproxies().get("no")
-    besides = f"; NO_PROXY is {printable(bypassed, 200)}" if bypassed else ""
+    besides = f"; NO_PROXY is {bypass_shown(bypassed)}" if bypassed else ""
     if proxy is None:
         return ok("proxy", f"none for this host{besides}")
     return ok("proxy", f"{proxy_shown(proxy)} ({found.origin}){besides}")
@@ -133,6 +140,32 @@ def _proxy(connection: Connection, base_url: str | None) -> Finding:
 def proxy_shown(proxy: URL) -> str:
     """Return the URL of a proxy without its user name and password."""
     return printable(str(proxy.origin()), 200)
+
+
+def bypass_shown(value: str) -> str:
+    """Return what NO_PROXY holds without its entries that are no host, network or `*` pattern.
+
+    Such an entry may be a URL with a password.
+    """
+    for user in _URL_USER:
+        value = re.sub(user, "://", value, flags=re.DOTALL)
+    entries = [entry.strip() for entry in value.split(",") if entry.strip()]
+    shown = [entry for entry in entries if _is_host_pattern(entry)]
+    words = printable(", ".join(shown), 200) or "set"
+    hidden = len(entries) - len(shown)
+    if hidden == 1:
+        words += " (1 entry is not shown: it is no host name)"
+    elif hidden:
+        words += f" ({hidden} entries are not shown: they are no host names)"
+    return words
+
+
+def _is_host_pattern(entry: str) -> bool:
+    try:
+        ip_network(entry.strip("[]"), strict=False)
+    except ValueError:
+        return _HOST_PATTERN.fullmatch(entry) is not None
+    return "%" not in entry  # after which any text may stand
 
 
 def _key(connection: Connection) -> tuple[ApiKey | None, list[Finding]]:

@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from suno_cover_async.cli.key_option import hide_key
 from suno_cover_async.common.log_variable import level_of_variable
 from suno_cover_async.common.text import printable
 
@@ -95,10 +96,13 @@ def answer_to(question: str) -> str:
 
 
 def refuse(error: click.ClickException) -> None:
-    """Write click's message about a wrong command line, made printable: it quotes arguments."""
+    """Write click's message about a wrong command line, made printable and without the key.
+
+    It quotes arguments.
+    """
     words = io.StringIO()
     error.show(words)
-    for line in words.getvalue().expandtabs(4).splitlines():  # click's lists have tabs
+    for line in hide_key(words.getvalue()).expandtabs(4).splitlines():  # click's lists have tabs
         click.echo(printable(line, len(line)), err=True)
 
 

@@ -19,8 +19,13 @@ DEVELOPER = (sys.executable, "-X", "dev", "-m", "suno_cover_async")
 
 async def doctor(search: Search, folder: Path, *words: str, **more: str) -> Ended:
     """Run the doctor with all its words; search all it shows, and the files it leaves."""
+    return await shown(search, folder, "doctor", "-vv", *words, **more)
+
+
+async def shown(search: Search, folder: Path, *words: str, **more: str) -> Ended:
+    """Run a command; search all it shows, and the files it leaves."""
     process = await start(
-        *("doctor", "-vv", *words),
+        *words,
         program=DEVELOPER,
         cwd=folder,
         env=environment() | {"PGPASSWORD": PASSWORD} | more,
@@ -75,6 +80,50 @@ async def test_passwords_of_proxies_and_databases_are_not_shown(tmp_path: Path) 
 
     assert ended.code == ExitCode.FAILED
     assert refused.code == ExitCode.USAGE
+    assert not search.hits
+
+
+UUID = "123e4567-e89b-12d3-a456-426614174000"
+
+
+@needs_posix
+@pytest.mark.parametrize("command", ["doctor", "credits"])
+async def test_a_key_in_place_of_a_profile_or_in_a_bad_config_file_is_not_shown(
+    command: str, tmp_path: Path
+) -> None:
+    search = Search(UUID)
+    here, config = tmp_path / "here", tmp_path / "config" / "suno-cover"
+    here.mkdir()
+    place = {"XDG_CONFIG_HOME": str(config.parent), "SUNO_API_KEY": UUID}
+
+    async def refused(**more: str) -> None:
+        ended = await shown(search, here, command, **place, **more)
+        assert ended.code == ExitCode.USAGE
+        assert "config.toml" in ended.out + ended.err
+
+    await refused(SUNO_PROFILE=UUID)
+    config.mkdir(parents=True, mode=0o755)
+    for line in (f"'{UUID}' = 1", f"fake_ip = ['{UUID}']"):
+        (config / "config.toml").write_text(f"[profiles.work]\n{line}\n")
+        await refused()
+
+    assert not search.hits
+
+
+@pytest.mark.parametrize("json", [(), ("--json",)])
+async def test_a_password_in_no_proxy_is_not_shown(json: tuple[str, ...], tmp_path: Path) -> None:
+    search = Search(PASSWORD)
+    async with Sandbox(api_key=API_KEY) as sandbox:
+        ended = await doctor(
+            search,
+            tmp_path,
+            "--base-url",
+            sandbox.url,
+            *json,
+            NO_PROXY=f"localhost, http://me:{PASSWORD}@x.example,.example",
+        )
+
+    assert "NO_PROXY is localhost, .example (1 entry is not shown" in ended.out
     assert not search.hits
 
 

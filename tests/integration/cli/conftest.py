@@ -1,14 +1,13 @@
 """Fixtures that the tests of this folder share."""
 
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from suno_cover_async.sandbox import Sandbox
 from tests.support.batch_commands import QUICK
-from tests.support.commands import (
-    sandbox_with,
-)
+from tests.support.commands import HANG_UP, sandbox_with
 from tests.support.database_commands import Database, make_ledger, without_password
 from tests.support.postgres import PASSWORD, Server
 
@@ -17,6 +16,14 @@ from tests.support.postgres import PASSWORD, Server
 async def sandbox() -> AsyncIterator[Sandbox]:
     async with sandbox_with(QUICK) as sandbox:
         yield sandbox
+
+
+@pytest.fixture
+def hang_up_is_heard() -> Iterator[None]:
+    """Have commands hear SIGHUP, although nohup may have begun the tests."""
+    before = signal.signal(HANG_UP, signal.SIG_DFL)
+    yield
+    signal.signal(HANG_UP, before)
 
 
 @pytest.fixture

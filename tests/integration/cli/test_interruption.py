@@ -11,6 +11,7 @@ import pytest
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.sandbox import Sandbox, Scenario
 from tests.support.commands import (
+    HANG_UP,
     KEY,
     PATIENCE,
     at,
@@ -58,6 +59,7 @@ async def is_waited_for(sandbox: Sandbox) -> None:
 STOPS = [
     ([signal.SIGINT, signal.SIGINT], ExitCode.INTERRUPTED),
     ([signal.SIGTERM], ExitCode.TERMINATED),
+    ([HANG_UP], ExitCode.HUNG_UP),
 ]
 
 
@@ -80,6 +82,7 @@ async def test_ctrl_c_finishes_the_songs_that_are_paid_for(tmp_path: Path) -> No
 
 
 @needs_posix
+@pytest.mark.usefixtures("hang_up_is_heard")
 @pytest.mark.parametrize(("signals", "code"), STOPS)
 async def test_an_interruption_names_what_was_paid_for_and_how_to_go_on(
     signals: list[signal.Signals], code: int, tmp_path: Path
@@ -128,6 +131,7 @@ async def test_an_interruption_while_images_are_saved_names_their_cover_task(
 
 
 @needs_posix
+@pytest.mark.usefixtures("hang_up_is_heard")
 @pytest.mark.parametrize(("signals", "code"), STOPS)
 async def test_a_submit_on_its_way_is_awaited_and_its_cover_task_is_named(
     signals: list[signal.Signals], code: int, tmp_path: Path

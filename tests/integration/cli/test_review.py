@@ -16,6 +16,7 @@ from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.sandbox import Scenario
 from tests.support.batch_commands import batch, catalog, states
 from tests.support.commands import (
+    HANG_UP,
     PATIENCE,
     Run,
     a_free_port,
@@ -32,13 +33,17 @@ from tests.support.runs import billed
 
 
 @needs_posix
-async def test_ctrl_c_ends_it_with_what_is_undecided_and_what_comes_next(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("hang_up_is_heard")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, HANG_UP])
+async def test_a_signal_ends_it_with_what_is_undecided_and_what_comes_next(
+    number: signal.Signals, tmp_path: Path
+) -> None:
     await a_ledger(tmp_path)
     async with reviewing(tmp_path) as review:
         await review.page.enter()
         await review.page.choose(1, "image", 1, 0)
         step = (await review.page.get("api/summary")).json["next_step"]
-        ended = await review.end()
+        ended = await review.end(number)
 
     assert ended.code == ExitCode.DONE
     assert "2 covers undecided" in ended.err

@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from suno_cover_async.cli.actions.sandbox import README_SONG
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.sandbox import Sandbox
 from tests.support.commands import (
+    HANG_UP,
     Run,
     environment,
     finish,
@@ -106,6 +109,21 @@ async def test_the_sandbox_command_serves_what_it_says_until_it_is_ended(tmp_pat
     assert "/api/v1/suno/cover/generate  200  (1 billed so far)" in shown
     assert ended.code == ExitCode.DONE
     assert "Traceback" not in ended.err
+
+
+@needs_posix
+@pytest.mark.usefixtures("hang_up_is_heard")
+@pytest.mark.parametrize("number", [signal.SIGTERM, HANG_UP])
+async def test_the_sandbox_command_has_done_all_when_a_signal_ends_it(
+    number: signal.Signals,
+) -> None:
+    process = await start("sandbox", "--port", "0", "--music", "1")
+    await line_with(process.stdout, "music tasks: 1")
+    process.send_signal(number)
+    ended = await finish(process)
+
+    assert ended.code == ExitCode.DONE
+    assert ended.err == ""
 
 
 async def test_the_sandbox_command_says_what_to_do_when_its_port_is_taken(

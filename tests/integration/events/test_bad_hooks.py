@@ -88,6 +88,43 @@ async def test_errors_of_a_hook_are_one_record_with_a_traceback_however_many_the
     assert "on_event failed for a OperationStarted" in record.getMessage()
 
 
+@pytest.mark.parametrize("kinds", [Event, RequestEnded], ids=["at every event", "at an answer"])
+async def test_a_hook_that_returns_a_coroutine_at_work_changes_no_bill_and_no_result(
+    kinds: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    tasks = set[asyncio.Task[object]]()
+    pushed: list[Event] = []
+    seen: list[Event] = []
+
+    async def push(event: Event) -> None:
+        try:
+            await asyncio.sleep(0)
+        finally:
+            await asyncio.sleep(0)  # so its close() raises
+        pushed.append(event)
+
+    def hook(event: Event) -> object:
+        if not isinstance(event, kinds):
+            return None
+        seen.append(event)
+        work = push(event)
+        work.send(None)  # as the task does at once under asyncio.eager_task_factory
+        begin(work, tasks)
+        return work
+
+    async with Sandbox(FREE) as sandbox, connect(sandbox, on_event=hook) as client:
+        (music,) = sandbox.add_music(1)
+        details = await client.generate(music)
+
+        assert not client.unclaimed
+        assert not client.possibly_billed
+        assert details.cover_task_id == sandbox.journal.bills[0].cover_task_id
+        assert billed(sandbox) == {music: 1}
+    await asyncio.gather(*tasks)
+    assert len(pushed) == len(seen) > 1
+    assert [one.levelno for one in caplog.records].count(logging.ERROR) == 1
+
+
 Act = Callable[[SunoCoverClient, str], object]
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from suno_cover_async.cli.exit_codes import ExitCode
+from suno_cover_async.cli.key_option import hide_key
 from tests.support.commands import Run
 
 
@@ -18,3 +19,36 @@ async def test_a_key_as_an_argument_is_refused_and_not_repeated(
     assert "SUNO_API_KEY" in apart.err
     assert "--key-file" in joined.err
     assert "sk-typed" not in apart.err + joined.err
+
+
+@pytest.mark.parametrize("key", ["123e4567-e89b-12d3-a456-426614174000", "sk-canary/7f3a"])
+def test_the_key_of_the_environment_is_hidden_in_a_text(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUNO_API_KEY", key)
+
+    assert hide_key(f"<{key.upper()}> and song") == "<[key]> and song"
+
+
+@pytest.mark.parametrize("key", [None, "", "song", "Bearer song"])
+def test_without_a_valid_key_a_text_is_left_as_it_is(
+    key: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SUNO_API_KEY", raising=False)
+    if key is not None:
+        monkeypatch.setenv("SUNO_API_KEY", key)
+
+    assert hide_key("a Bearer song") == "a Bearer song"
+
+
+async def test_no_error_of_a_command_repeats_the_key_of_the_environment(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "123e4567-e89b-12d3-a456-426614174000"
+    monkeypatch.setenv("SUNO_API_KEY", key)
+
+    for words in ((key,), ("credits", key), ("credits", "--host", key), ("ledger", "show", key)):
+        ended = await run(*words)
+
+        assert ended.code in (ExitCode.USAGE, ExitCode.FAILED)
+        assert key not in ended.err + ended.out

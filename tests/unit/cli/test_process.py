@@ -74,6 +74,44 @@ def test_a_signal_cancels_the_work_which_cleans_up_first(number: signal.Signals,
 
 
 @needs_posix
+@pytest.mark.parametrize(
+    ("usual", "code", "written"), [("SIG_DFL", 129, "cleaned up"), ("SIG_IGN", 0, "done")]
+)
+def test_a_closed_terminal_cancels_the_work_unless_nohup_ignores_that(
+    usual: str, code: int, written: str
+) -> None:
+    program = """
+import asyncio, signal, sys
+signal.signal(signal.SIGHUP, getattr(signal, sys.argv[1]))
+from suno_cover_async.cli.process import run
+
+async def work():
+    try:
+        signal.raise_signal(signal.SIGHUP)
+        await asyncio.sleep(0)
+        if sys.argv[1] == "SIG_DFL":
+            await asyncio.Event().wait()
+        sys.stdout.write("done")
+    except asyncio.CancelledError:
+        await asyncio.sleep(0)
+        sys.stdout.write("cleaned up")
+        raise
+    return 0
+
+sys.exit(run(work()))
+"""
+    ended = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", program, usual],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (code, written, "")
+
+
+@needs_posix
 def test_work_that_ends_well_despite_its_cancellation_has_its_own_code() -> None:
     async def work() -> int:
         try:

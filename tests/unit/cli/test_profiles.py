@@ -16,6 +16,7 @@ from tests.support.canary import API_KEY, Search
 
 KEY = "sk-canary-7f3a9c2e41d0"
 HEX = "7f3a9c2e41d0b8a6f5e4d3c2b1a09f8e"
+UUID = "7f3a9c2e-41d0-b8a6-f5e4-d3c2b1a09f8e"
 
 
 @pytest.fixture
@@ -207,13 +208,27 @@ def test_a_proxy_with_a_password_is_told_to_be_set_in_the_environment(config: Pa
     assert "pass@" not in told
 
 
-def test_a_profile_that_is_named_by_a_key_is_not_shown(config: Path) -> None:
+@pytest.mark.parametrize("key", [KEY, HEX, UUID])
+def test_a_profile_that_is_named_by_a_key_is_not_shown(key: str, config: Path) -> None:
     written(config, "[profiles.work]\n")
 
     with pytest.raises(ConfigError) as caught:
-        read_profiles().choose(KEY)
+        read_profiles().choose(key)
+
+    assert key[-8:] not in caught.value.message
+
+
+def test_a_name_that_is_cut_shows_no_part_of_the_key(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "canary" * 10
+    monkeypatch.setenv("SUNO_API_KEY", key)
+
+    with pytest.raises(ConfigError) as caught:
+        read_profiles().choose(key)
 
     assert "canary" not in caught.value.message
+    assert "canary" not in refusal(config, f"{key} = 1")
 
 
 @pytest.mark.parametrize(

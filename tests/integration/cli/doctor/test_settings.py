@@ -31,8 +31,11 @@ def test_a_profile_that_is_not_there_is_the_last_finding(
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
 
+    monkeypatch.setenv("SUNO_API_KEY", KEY)
+
     checked = check_settings(Connection(profile="work"))
 
+    assert KEY not in checked.hide(f"<{KEY}>")
     assert checked.connection is None
     assert (checked.findings[-1].check, checked.findings[-1].state) == ("profile", State.FAULT)
 
