@@ -3,7 +3,7 @@
 import pytest
 
 from suno_cover_async.cli.exit_codes import ExitCode
-from tests.support.commands import Run
+from tests.support.commands import KEY, Run
 
 
 @pytest.mark.parametrize("option", ["--api-key", "--key", "--token"])
@@ -18,3 +18,28 @@ async def test_a_key_as_an_argument_is_refused_and_not_repeated(
     assert "SUNO_API_KEY" in apart.err
     assert "--key-file" in joined.err
     assert "sk-typed" not in apart.err + joined.err
+
+
+@pytest.mark.parametrize(
+    "words", ["credits {}", "{}", "credits --host={}", "credits --fake-ip {}/8"]
+)
+@pytest.mark.parametrize("variable", [KEY, f'"{KEY}"', f"{KEY}\n"])
+async def test_the_key_of_the_environment_in_any_argument_is_refused_and_not_repeated(
+    words: str, variable: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUNO_API_KEY", variable)
+
+    ended = await run(*words.replace("{}", KEY).split())
+
+    assert ended.code == ExitCode.USAGE
+    assert "an argument holds the API key of SUNO_API_KEY (not shown)" in ended.err
+    assert KEY not in ended.out + ended.err
+
+
+@pytest.mark.parametrize("variable", ["", "credits", f"{KEY}-2", KEY[:-1]])
+async def test_what_is_no_whole_key_is_no_key(
+    variable: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUNO_API_KEY", variable)
+
+    assert "No such command" in (await run("credit", KEY)).err
