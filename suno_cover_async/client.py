@@ -13,7 +13,6 @@ import aiohttp
 
 from suno_cover_async import client_arguments
 from suno_cover_async.common import addresses, validation
-from suno_cover_async.covers.cover_polling import id_of
 from suno_cover_async.covers.notifier import Notifier
 from suno_cover_async.covers.service import CoverService
 from suno_cover_async.events import Event
@@ -175,7 +174,7 @@ class SunoCoverClient:
         `possibly_billed`. After a cancellation this shows whether other callers continue the
         submit that the cancelled caller had joined.
         """
-        validation.task_id("music_task_id", music_task_id)
+        self._check_id("music_task_id", music_task_id)
         return self._covers.state.is_possibly_billed(music_task_id)
 
     async def settled(self, music_task_id: str) -> None:
@@ -185,7 +184,7 @@ class SunoCoverClient:
         attempt. Afterwards `unclaimed` and `possibly_billed` hold the result. Return at once if
         there is no such submit, or if another caller has joined it.
         """
-        validation.task_id("music_task_id", music_task_id)
+        self._check_id("music_task_id", music_task_id)
         await self._covers.settled(music_task_id)
 
     def mark_possibly_billed(self, music_task_id: str, *, failed: CoverTask | None = None) -> None:
@@ -198,7 +197,7 @@ class SunoCoverClient:
             music_task_id: The music task.
             failed: An earlier cover task of it that failed; a callback that named it is ignored.
         """
-        validation.task_id("music_task_id", music_task_id)
+        self._check_id("music_task_id", music_task_id)
         self._covers.mark_possibly_billed(music_task_id, failed=failed)
 
     @property
@@ -268,7 +267,7 @@ class SunoCoverClient:
             SunoCoverError: As `submit` and `wait` raise.
             ValueError: An argument has an invalid value.
         """
-        validation.task_id("music_task_id", music_task_id)
+        self._check_id("music_task_id", music_task_id)
         return await self._covers.generate(music_task_id, self._timeout(timeout))
 
     async def submit(self, music_task_id: str) -> CoverTask:
@@ -300,9 +299,9 @@ class SunoCoverClient:
             InsufficientCreditsError: The account has too few credits.
             InvalidRequestError: The request is invalid, such as a music task unknown to the host.
             SunoCoverError: Any other error; if it is `retryable`, submit again.
-            ValueError: `music_task_id` is not a valid id.
+            ValueError: `music_task_id` is not a valid id, or is the API key.
         """
-        validation.task_id("music_task_id", music_task_id)
+        self._check_id("music_task_id", music_task_id)
         return await self._covers.submit(music_task_id, callback_timeout=self._covers.poll.timeout)
 
     async def wait(self, task: CoverTask | str, *, timeout: float | None = None) -> CoverDetails:
@@ -325,7 +324,7 @@ class SunoCoverClient:
             SunoCoverError: Any other error that waiting cannot fix.
             ValueError: An argument has an invalid value.
         """
-        validation.task_id("task", id_of(task))
+        self._check_task(task)
         return await self._covers.wait(task, self._timeout(timeout))
 
     def watch(
@@ -337,7 +336,7 @@ class SunoCoverClient:
         is a success or a failure; a failure is not raised. Arguments and errors are those of
         `wait`, except `CoverFailedError`.
         """
-        validation.task_id("task", id_of(task))
+        self._check_task(task)
         return self._covers.watch(task, self._timeout(timeout))
 
     async def details(self, task: CoverTask | str) -> CoverDetails:
@@ -348,9 +347,9 @@ class SunoCoverClient:
         Raises:
             NotFoundError: The host knows no such cover task.
             SunoCoverError: Any other error.
-            ValueError: `task` is not a valid id.
+            ValueError: `task` is not a valid id, or is the API key.
         """
-        validation.task_id("task", id_of(task))
+        self._check_task(task)
         return await self._covers.details(task)
 
     async def credits(self) -> float:
@@ -367,9 +366,9 @@ class SunoCoverClient:
         Raises:
             NotFoundError: The host knows no such music task.
             SunoCoverError: Any other error.
-            ValueError: `music_task_id` is not a valid id.
+            ValueError: `music_task_id` is not a valid id, or is the API key.
         """
-        validation.task_id("music_task_id", music_task_id)
+        self._check_id("music_task_id", music_task_id)
         return await self._covers.music_details(music_task_id)
 
     async def wait_for_music(
@@ -387,7 +386,7 @@ class SunoCoverClient:
             SunoCoverError: As `music_details` raises, except retryable errors.
             ValueError: An argument has an invalid value.
         """
-        validation.task_id("music_task_id", music_task_id)
+        self._check_id("music_task_id", music_task_id)
         return await self._covers.wait_for_music(music_task_id, self._timeout(timeout))
 
     async def download(
@@ -419,6 +418,17 @@ class SunoCoverClient:
         """
         stem = client_arguments.stem_of(details, into, name)
         return SavedImages(await self._covers.download(details, stem))
+
+    def _check_id(self, name: str, value: str) -> None:
+        """Check an id that a caller gave; nothing else does, before it is used."""
+        self._covers.account.key.check_id(name, value)
+        validation.task_id(name, value)
+
+    def _check_task(self, task: CoverTask | str) -> None:
+        if isinstance(task, CoverTask):
+            self._covers.account.key.check_id("task.music_task_id", task.music_task_id)
+            task = task.cover_task_id
+        self._check_id("task", task)
 
     def _timeout(self, timeout: float | None) -> float:
         return validation.positive(

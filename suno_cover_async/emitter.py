@@ -8,6 +8,7 @@ import asyncio
 import inspect
 import logging
 import os
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context, ContextVar, Token, copy_context
@@ -39,6 +40,7 @@ _log = logging.getLogger("suno_cover_async")
 
 _MOST_REPORTED = 10  # kinds of errors of the hook that are logged with a traceback
 _NO_OPERATION = nullcontext()
+_URL = r"(?P<scheme>https?://)(?:[^\s/?#@]*@)?(?P<place>[^\s/?#]*)\S*?(?P<end>[.,:;)\"']*(?:\s|$))"
 _COROUTINE = "on_event must be a plain function; it was called and returned a coroutine"
 
 # The operation that the running code is part of. Tasks that are begun inside it inherit it.
@@ -48,12 +50,13 @@ _running: ContextVar[str | None] = ContextVar("_running", default=None)
 class Emitter:
     """Makes the events of one client, and calls its hook."""
 
-    def __init__(self, hook: Hook, hide: Callable[[str], str]) -> None:
+    def __init__(self, hook: Hook, hide: Callable[[str], str], base_path: str = "") -> None:
         """Check the hook.
 
         Args:
             hook: The user's function.
             hide: Removes the key from a text.
+            base_path: The path of the base URL, which may be a secret; empty if it has none.
 
         Raises:
             TypeError: The hook cannot be called, or does nothing when it is called, as a coroutine
@@ -62,6 +65,9 @@ class Emitter:
         _check_hook(hook)
         self._hook = hook
         self._hide = hide
+        # Not within `https://`: a base path /api is no part of https://api.example.
+        own = rf"|(?<!/){re.escape(base_path)}(?![\w-])" if base_path else ""
+        self._paths = re.compile(_URL + own, re.IGNORECASE)
         self._reported = set[type]()
 
     @property
@@ -90,6 +96,14 @@ class Emitter:
     def hidden(self, text: str) -> str:
         """Return a text, such as a message of the host, as one short line without the key."""
         return printable(self._hide(text))  # a key that is cut is not found
+
+    def reason(self, error: SunoCoverError) -> str:
+        """Return the message of an error, as `hidden` does, without the paths of URLs.
+
+        Of every URL the origin is left: the path of an image's URL, and that of the base URL, may
+        be secrets.
+        """
+        return printable(self._paths.sub(_origin, self._hide(error.message)))
 
     def context(self, operation_id: str | None) -> Context:
         """Return a copy of the running context for a task that is part of another operation."""
@@ -168,7 +182,7 @@ class Emitter:
             attempt=attempt,
             delay=delay,
             error=type(error).__name__,
-            reason=self.hidden(error.message),
+            reason=self.reason(error),
             music_task_id=self.id(error.music_task_id),
             cover_task_id=self.id(error.cover_task_id),
         )
@@ -195,7 +209,7 @@ class Emitter:
         self.emit(event)
 
     def id(self, task_id: str | None) -> str | None:
-        """Return an id without the key, which a caller may have given in its place."""
+        """Return an id without the key, which an older ledger may hold in its place."""
         return None if task_id is None else self._hide(task_id)
 
     def _report(self, event: Event, error: BaseException) -> None:
@@ -280,6 +294,11 @@ def operation(
         cover_task_id=emitter.id(cover_task_id),
     )
     return RunningOperation(emitter, started)
+
+
+def _origin(url: re.Match[str]) -> str:
+    """Return what is left of a URL in a text; nothing of the base URL's path alone."""
+    return "".join(part or "" for part in url.group("scheme", "place", "end"))
 
 
 def name_of(error: BaseException | None) -> str | None:

@@ -1,7 +1,7 @@
 """The events of a client: small frozen values that its hook, `on_event`, is called with.
 
-They hold ids, counts, seconds and names. No event holds the key, a token, a callback URL or the
-path of an image's URL. They know no client; `emitter.py` makes them.
+They hold ids, counts, seconds and names. No event holds the key, a token, a callback URL, or the
+path of an image's URL or of the base URL. They know no client; `emitter.py` makes them.
 """
 
 import enum
@@ -167,7 +167,8 @@ class RequestRetried(Record):
         attempt: The number of the attempt that failed, from 1.
         delay: The seconds until the next one may begin; it may wait for its permit too.
         error: The class of the error.
-        reason: What happened, as the error says it; at most 300 characters.
+        reason: What happened, as the error says it, with the origins of URLs alone; at most 300
+            characters.
         music_task_id: The music task that it names, if it names one.
         cover_task_id: The cover task that it names, if it names one.
     """
@@ -190,7 +191,7 @@ class RequestsPaused(Record):
 
     Attributes:
         seconds: How long they pause. Further refusals may make it longer, without an event.
-        reason: What the host said; at most 300 characters.
+        reason: What the host said, with the origins of URLs alone; at most 300 characters.
     """
 
     seconds: float
@@ -204,7 +205,8 @@ class BreakerChanged(Record):
     Attributes:
         breaker: "api", "submit" or "images", as in `SunoCoverClient.breakers`.
         is_open: Whether it holds requests back now.
-        reason: The error that opened it, at most 300 characters; None when it closed.
+        reason: The error that opened it, with the origins of URLs alone; at most 300 characters;
+            None when it closed.
     """
 
     breaker: str

@@ -22,7 +22,7 @@ from suno_cover_async.agents.arguments import (
 from suno_cover_async.agents.news import Asked, LimitReachedError, ServerEndingError
 from suno_cover_async.agents.run import AgentRun, Heard
 from suno_cover_async.agents.schemas import tools
-from suno_cover_async.client import SunoCoverClient
+from suno_cover_async.client import SunoCoverClient, covers_of
 from suno_cover_async.errors import SunoCoverError
 
 Result: TypeAlias = types.CallToolResult
@@ -59,8 +59,11 @@ class Tools:
             # Without a token of the client, this sends nothing.
             await context.session.report_progress(seconds, message=step)
 
+        arguments, key = call.arguments or {}, covers_of(self._client).account.key
         try:
-            return await tool(call.arguments or {}, heard)
+            for name in ("music_task_id", "cover_task_id"):
+                key.check_id(name, arguments.get(name))
+            return await tool(arguments, heard)
         except (SunoCoverError, LimitReachedError, ServerEndingError, ValueError) as error:
             return failed(explain(error))
 

@@ -202,9 +202,8 @@ class CatalogRun:
     async def _follow(self, feed: AsyncIterable[Track | str]) -> None:
         """Add the tracks of the feed to the ledger; if it fails, finish what is paid for."""
         try:
-            await raise_inner_cancellation(
-                partial(add_each, self._ledger, feed, self._added), _iterator_cancelled
-            )
+            add = partial(add_each, self._ledger, feed, self._added, self._covers.check_music_id)
+            await raise_inner_cancellation(add, _iterator_cancelled)
         except LedgerError:
             raise
         except Exception as error:  # noqa: BLE001 - a feed may raise anything

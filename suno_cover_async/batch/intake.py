@@ -20,15 +20,25 @@ from suno_cover_async.ledger.run_steps import Intake
 from suno_cover_async.log_fields import fields
 from suno_cover_async.models import Track
 
+CheckId = Callable[[str], object]
+"""Raises ValueError for a music task id that must not be added."""
+
 _log = logging.getLogger("suno_cover_async")
 
 _PAGE = 5_000
 _AGAIN_SECONDS = 1.0  # between two questions whether another run has added the catalog
 
 
-async def add_all(ledger: Ledger, tracks: Iterable[Track | str]) -> None:
+def any_id(_: str) -> None:
+    """Refuse nothing."""
+
+
+async def add_all(
+    ledger: Ledger, tracks: Iterable[Track | str], check_id: CheckId = any_id
+) -> None:
     """Add a whole catalog as `replace_waiting` does, and log what was dropped for it."""
-    dropped = await replace_waiting(ledger, tracks, await fingerprint_of(tracks))
+    fingerprint = await fingerprint_of(tracks, check_id)
+    dropped = await replace_waiting(ledger, tracks, fingerprint, check_id)
     if dropped:
         _log.warning(
             "the ledger %s had another catalog: %d of its tracks that were not submitted are "
@@ -39,7 +49,10 @@ async def add_all(ledger: Ledger, tracks: Iterable[Track | str]) -> None:
 
 
 async def replace_waiting(
-    ledger: Ledger, tracks: Iterable[Track | str], fingerprint: str | None
+    ledger: Ledger,
+    tracks: Iterable[Track | str],
+    fingerprint: str | None,
+    check_id: CheckId = any_id,
 ) -> int:
     """Add a whole catalog in place of the tracks that wait, unless the ledger has it already.
 
@@ -50,6 +63,7 @@ async def replace_waiting(
         ledger: The ledger.
         tracks: The catalog.
         fingerprint: Of the catalog, by `fingerprint_of`.
+        check_id: Called with each music task id, before the ledger has it.
 
     Returns:
         How many tracks of another catalog were dropped; some may be in this one too.
@@ -67,7 +81,7 @@ async def replace_waiting(
     dropped = await ledger.forget_waiting()
     try:
         # Each page is read while the one before it is written, by the ledger's thread.
-        rest, writing = map(_track, tracks), list[asyncio.Future[int]]()
+        rest, writing = map(partial(_track, check_id), tracks), list[asyncio.Future[int]]()
         while page := list(islice(rest, _PAGE)):
             await asyncio.gather(*writing)
             writing = [ledger.take_in(page)]
@@ -79,7 +93,7 @@ async def replace_waiting(
     return dropped
 
 
-async def fingerprint_of(tracks: Iterable[Track | str]) -> str | None:
+async def fingerprint_of(tracks: Iterable[Track | str], check_id: CheckId = any_id) -> str | None:
     """Return a digest of a whole catalog; None if it can be read only once, or not be digested.
 
     Raises:
@@ -91,12 +105,15 @@ async def fingerprint_of(tracks: Iterable[Track | str]) -> str | None:
     if isinstance(tracks, Catalog):
         return await in_thread(tracks.fingerprint)
     if isinstance(tracks, Sequence):
-        return await in_thread(partial(_fingerprint, tracks))
+        return await in_thread(partial(_fingerprint, tracks, check_id))
     return None
 
 
 async def add_each(
-    ledger: Ledger, tracks: AsyncIterable[Track | str], added: Callable[[int], None]
+    ledger: Ledger,
+    tracks: AsyncIterable[Track | str],
+    added: Callable[[int], None],
+    check_id: CheckId = any_id,
 ) -> None:
     """Add tracks as they arrive; call `added` after each with 1, or 0 for a known music task.
 
@@ -109,14 +126,14 @@ async def add_each(
         if isinstance(arriving, AsyncGenerator):
             stack.push_async_callback(arriving.aclose)
         async for track in arriving:
-            added(await ledger.take_in([_track(track)]))
+            added(await ledger.take_in([_track(check_id, track)]))
 
 
-def _fingerprint(tracks: Sequence[Track | str]) -> str | None:
+def _fingerprint(tracks: Sequence[Track | str], check_id: CheckId = any_id) -> str | None:
     """Return a digest of a list of tracks; None if a column has no form in JSON."""
     digest = hashlib.sha256()
     try:
-        for track in map(_track, tracks):
+        for track in map(partial(_track, check_id), tracks):
             record = (track.music_task_id, track.title, dict(track.columns))
             digest.update(json.dumps(record, sort_keys=True).encode() + b"\n")
     except (TypeError, RecursionError):
@@ -124,5 +141,9 @@ def _fingerprint(tracks: Sequence[Track | str]) -> str | None:
     return f"list {digest.hexdigest()}"
 
 
-def _track(given: Track | str) -> Track:
-    return Track(given) if isinstance(given, str) else validation.instance("track", given, Track)
+def _track(check_id: CheckId, given: Track | str) -> Track:
+    if isinstance(given, str):
+        check_id(given)  # first: what else is wrong with it is said with its text
+        return Track(given)
+    check_id(validation.instance("track", given, Track).music_task_id)
+    return given

@@ -79,8 +79,9 @@ async def cover_catalog(
             new.
 
     Raises:
-        ValueError: A track or `max_covers` is invalid, or `into` is no valid path; nothing was
-            submitted. (For an asynchronous iterable, the iteration over outcomes raises it.)
+        ValueError: A track or `max_covers` is invalid, a music task id is the API key, or `into` is
+            no valid path; nothing was submitted. (For an asynchronous iterable, the iteration over
+            outcomes raises it.)
         TypeError: An argument is of the wrong type.
         LedgerError: The ledger is not open, is in use by another catalog, belongs to another
             account, or cannot be written; or other runs work with it, on another catalog or while
@@ -90,6 +91,7 @@ async def cover_catalog(
     if max_covers is not None:
         validation.count("max_covers", max_covers, least=0)
     folder = None if into is None else Folder(validation.folder("into", into), file_name or name_of)
+    covers = covers_of(client)
     async with AsyncExitStack() as stack:
         if ledger is None:
             ledger = await stack.enter_async_context(Ledger(None))
@@ -101,10 +103,9 @@ async def cover_catalog(
         if await ledger.has_answered(client.base_url):
             client.trust_base_url()
         if not isinstance(tracks, AsyncIterable):
-            await add_all(ledger, tracks)
+            await add_all(ledger, tracks, covers.check_music_id)
         if retry_failed:
             await ledger.retry_failed()
-        covers = covers_of(client)
         retry = covers.account.retry
         outcomes = CatalogRun(
             covers,

@@ -10,7 +10,7 @@ import click
 
 import suno_cover_async
 from suno_cover_async.cli.exit_codes import MEANINGS, ExitCode
-from suno_cover_async.cli.key_option import hide_key, refuse_key
+from suno_cover_async.cli.key_option import hide_key, refuse_key, refuse_known_key
 from suno_cover_async.cli.lazy_group import LazyGroup, Table
 
 TABLE: Table = {
@@ -62,6 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     words = sys.argv[1:] if arguments is None else arguments
     try:
+        refuse_known_key(words)
         _refuse_passwords(words)
         code = commands.main(arguments, prog_name="suno-cover", standalone_mode=False)
     except click.ClickException as error:

@@ -5,21 +5,38 @@ what a command says, since a user may have given that key in place of a profile 
 """
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
 KEY_VARIABLE = "SUNO_API_KEY"
 
+_SHORTEST = 8  # characters of a key
+_SEEN = (
+    "a key on the command line can be read by every process of the machine, so treat this one as "
+    f"seen by others; set {KEY_VARIABLE}, or pass --key-file FILE (- is standard input)"
+)
+
+
+def refuse_known_key(words: Sequence[str]) -> None:
+    """Refuse a command line with the key of the environment, whose words errors repeat.
+
+    Raises:
+        click.UsageError: The key is in an argument; the message does not show it.
+    """
+    key = os.environ.get(KEY_VARIABLE, "").strip("\"'` \t\r\n")
+    whole = re.compile(rf"(?<![\w-]){re.escape(key)}(?![\w-])")
+    if len(key) >= _SHORTEST and any(map(whole.search, words)):
+        raise click.UsageError(
+            f"an argument holds the API key of {KEY_VARIABLE} (not shown): {_SEEN}"
+        )
+
 
 def _refuse_key(_context: click.Context, parameter: click.Parameter, value: str | None) -> None:
     if value is not None:
-        raise click.UsageError(
-            f"{parameter.opts[0]} does not exist: a key on the command line can be read by every "
-            f"process of the machine, so treat this one as seen by others; set {KEY_VARIABLE}, or "
-            "pass --key-file FILE (- is standard input)"
-        )
+        raise click.UsageError(f"{parameter.opts[0]} does not exist: {_SEEN}")
 
 
 refuse_key: Callable[[Any], Any] = click.option(

@@ -247,6 +247,10 @@ class CoverService:
                 outcomes = await runtime.save(fresh, stem, policy)
         return tuple(_file(outcome, details) for outcome in outcomes)
 
+    def check_music_id(self, music_task_id: str) -> None:
+        """Check that a music task id is not the key; raise ValueError if it is."""
+        self.account.key.check_id("music_task_id", music_task_id)
+
     def mark_possibly_billed(self, music_task_id: str, *, failed: CoverTask | None = None) -> None:
         """Record that an earlier process may have submitted this music task.
 

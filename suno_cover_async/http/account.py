@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 from functools import partial
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -66,8 +67,7 @@ class Account:
             extra=fields("requests_paused", error, seconds=seconds),
         )
         if is_new and self.events is not None:
-            reason = self.events.hidden(error.message)
-            self.events.emit(RequestsPaused(seconds=seconds, reason=reason))
+            self.events.emit(RequestsPaused(seconds=seconds, reason=self.events.reason(error)))
 
 
 def account_of(
@@ -91,10 +91,11 @@ def account_of(
     limiter = poll_limiter = _limiter("rate_limit", rate_limit)
     if poll_rate_limit is not None:
         poll_limiter = _limiter("poll_rate_limit", poll_rate_limit)
-    events = None if on_event is None else Emitter(on_event, key.hide_in)
+    api = BaseUrl(base_url_of(base_url, host))
+    events = None if on_event is None else Emitter(on_event, key.hide_in, urlsplit(api.url).path)
     account = Account(
         host=host,
-        api=BaseUrl(base_url_of(base_url, host)),
+        api=api,
         key=key,
         retry=retry,
         limiter=limiter,
@@ -129,7 +130,7 @@ def _breaker(
 
 def _changed(events: Emitter, name: str, breaker: CircuitBreaker) -> None:
     error = breaker.last_error
-    reason = None if error is None else events.hidden(error.message)
+    reason = None if error is None else events.reason(error)
     events.emit(BreakerChanged(breaker=name, is_open=breaker.is_open, reason=reason))
 
 

@@ -65,6 +65,18 @@ class ApiKey:
         """Return a server's text without the key, in any of the usual encodings of the key."""
         return without(text, self._written)
 
+    def check_id(self, name: str, value: object) -> None:
+        """Check that an id is not the key: ids are logged, written to ledgers and shown.
+
+        Raises:
+            ValueError: The id is the key or contains it; the message does not show it.
+        """
+        if isinstance(value, str) and without(value, self._written) != value:
+            raise ValueError(
+                f"{name} is the API key (not shown); give the id of a task there, and the key as "
+                "api_key or in SUNO_API_KEY"
+            )
+
 
 def key_problem(key: str) -> str | None:
     """Return what is wrong with a key, as the rest of a sentence about it; None if nothing is."""

@@ -1,4 +1,4 @@
-"""The exchange: sends one request through aiohttp and returns its answer, without the key.
+"""The exchange: sends one request through aiohttp and returns its answer, without secrets.
 
 It is the only module that speaks HTTP with the API. No exception of aiohttp leaves it:
 `failures.py` says what they mean. `transport.py` decides when a request is sent, `responses.py`
@@ -117,7 +117,7 @@ class Exchange:
                     content = response.content
                     # Small answers have come as a whole by now.
                     whole = await (response.read() if content.is_eof() else _bounded(content))
-                    answer = self._answer(response, whole[:MOST_BYTES])
+                    answer = self._answer(response, whole[:MOST_BYTES], body)
                 finally:
                     response.release()
         except _DroppedError as error:
@@ -158,12 +158,16 @@ class Exchange:
         is_ours = cancellations_of_this_task() <= cancellations
         return is_cancellation and self._session.closed and is_ours
 
-    def _answer(self, response: aiohttp.ClientResponse, content: bytes) -> Answer:
-        text = content.decode("utf-8", "replace").removeprefix(_BYTE_ORDER_MARK)
+    def _answer(
+        self, response: aiohttp.ClientResponse, content: bytes, body: "SubmitBody | None"
+    ) -> Answer:
+        text = self._key.hide_in(content.decode("utf-8", "replace").removeprefix(_BYTE_ORDER_MARK))
+        if body is not None:
+            text = body.hide(text)
         headers = response.headers
         return Answer(
             status=response.status,
-            text=self._key.hide_in(text),
+            text=text,
             retry_after=retry_after(headers[hdrs.RETRY_AFTER], date=headers.get(hdrs.DATE))
             if hdrs.RETRY_AFTER in headers
             else None,
@@ -189,9 +193,21 @@ class SubmitBody(aiohttp.BytesPayload):
     # raised both when nothing and when everything was sent, and aiohttp's tracing cannot be added
     # to a borrowed session.
 
-    def __init__(self, content: bytes, guard: Callable[[], str | None] | None = None) -> None:
-        """Store the JSON of a submit, and who says at the last moment why not to send it."""
+    def __init__(
+        self,
+        content: bytes,
+        guard: Callable[[], str | None] | None = None,
+        hide: Callable[[str], str] | None = None,
+    ) -> None:
+        """Store the JSON of a submit.
+
+        Args:
+            content: The JSON.
+            guard: Returns, at the last moment, why not to send it; None if there is no reason.
+            hide: Removes from an answer's text what the JSON holds and nobody may see.
+        """
         self.sent: bool = False
+        self.hide: Callable[[str], str] = hide or str
         self.withheld: str | None = None
         self._guard = guard
         self._withdrawn = False

@@ -104,7 +104,7 @@ class Transport:
             # sent, its answer must be read and kept, or a paid cover would be lost. aiohttp writes
             # the body from yet another task, so `withdraw` settles in one step whether it was sent
             # and, if not, that it never is. Only then may the POST be cancelled.
-            body = SubmitBody(call.body or b"", call.guard)
+            body = SubmitBody(call.body or b"", call.guard, call.hide)
             work = self._post(call, body, admission, keep, on_possibly_billed)
             post = asyncio.create_task(work)
             try:

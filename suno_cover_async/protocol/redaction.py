@@ -3,13 +3,14 @@
 import base64
 import re
 import string
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 _ESCAPED_SHORT = '/"\\'
 _NUMBERED = re.compile(r"\\u00([2-7][0-9a-f])")
-_HIDDEN = "[key]"
 _LARGE = 16_384  # characters
 _LONG_ENOUGH = 8  # shorter hex or base64 forms could match an id by chance
+_SHORTEST_TOKEN = 20  # characters of a part of a path; shorter ones are words
+_SEPARATORS = re.compile(r"[/=.,:;]")
 _IN_HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _IN_HTML_WITH_QUOTES = {**_IN_HTML, ord('"'): "&quot;", ord("'"): "&#x27;"}
 _HTML_ESCAPES = [
@@ -37,13 +38,38 @@ def written(secret: str) -> tuple[str, ...]:
     return tuple(sorted(map(str.lower, forms), key=len, reverse=True))
 
 
-def without(text: str, forms: tuple[str, ...]) -> str:
-    """Replace the forms of a secret by [key], in any letter case and any JSON escaping.
+def written_url(url: str, music_task_id: str) -> tuple[str, ...]:
+    """Return the forms of a callback URL, and of each part of it that may be a token.
+
+    Such parts are the query, its values of 8 characters or more, and parts of the path of 20
+    characters or more. A part of the music task's id is none: the answer names that id.
+
+    Args:
+        url: The callback URL.
+        music_task_id: The music task that it is the callback URL of.
+    """
+    place = urlsplit(url)
+    parts = {place.query, *(part.partition("=")[2] for part in place.query.split("&"))}
+    path = _SEPARATORS.split(place.path)
+    parts |= {part for part in path if len(part) >= _SHORTEST_TOKEN}
+    parts |= set(map(unquote, parts))
+    tokens = (one for one in parts if len(one) >= _LONG_ENOUGH and one not in music_task_id)
+    forms = {form for secret in (url, *tokens) for form in written(secret)}
+    return tuple(sorted(forms, key=len, reverse=True))
+
+
+def without(text: str, forms: tuple[str, ...], hidden: str = "[key]") -> str:
+    """Replace the forms of a secret, in any letter case and any JSON escaping.
 
     A text without the secret is searched and returned unchanged; this is the cost for every answer.
-    A text over 16,384 characters that contains the secret is replaced by [key] completely, because
+    A text over 16,384 characters that contains the secret is replaced completely, because
     rewriting it may take long and no honest answer is like that. So is a text from which the
     secret cannot be cut out.
+
+    Args:
+        text: The text.
+        forms: The forms of the secret, in lower case, longest first.
+        hidden: What replaces it.
     """
     small = text.lower()
     if "&" in small or "\\" in small:
@@ -51,10 +77,10 @@ def without(text: str, forms: tuple[str, ...]) -> str:
     if not any(map(small.__contains__, forms)):
         return text
     if len(text) > _LARGE:
-        return _HIDDEN
+        return hidden
     patterns = ("".join(map(_however_escaped, form)) for form in forms if form in small)
-    rest = re.sub("|".join(patterns), _HIDDEN, text, flags=re.IGNORECASE)
-    return _HIDDEN if any(map(_readings(rest.lower()).__contains__, forms)) else rest
+    rest = re.sub("|".join(patterns), hidden, text, flags=re.IGNORECASE)
+    return hidden if any(map(_readings(rest.lower()).__contains__, forms)) else rest
 
 
 def _readings(small: str) -> str:

@@ -26,6 +26,7 @@ from suno_cover_async.protocol.codec import (
     decode_submitted,
     encode_submission,
 )
+from suno_cover_async.protocol.redaction import without, written_url
 from suno_cover_async.protocol.values import read_credits
 
 T_co = TypeVar("T_co", covariant=True)
@@ -52,6 +53,8 @@ class Call(NamedTuple, Generic[T_co]):
         cover_task_id: The cover task it is about, if any.
         guard: Called at the moment the body is sent; if it returns a reason, the body is not sent.
             None if it may always be.
+        hide: Removes from the text of an answer what the body holds and nobody may see. None if it
+            holds nothing such.
     """
 
     target: str
@@ -63,6 +66,7 @@ class Call(NamedTuple, Generic[T_co]):
     music_task_id: str | None = None
     cover_task_id: str | None = None
     guard: Callable[[], str | None] | None = None
+    hide: Callable[[str], str] | None = None
 
     @property
     def method(self) -> str:
@@ -92,6 +96,7 @@ def submit(
     Both fields are required [documented]. A refusal for a duplicate (400 or 409) that names a
     cover task id is read as that cover task, adopted [documented in words, never recorded].
     An answer that names a cover task of other music is read as an answer to another request.
+    The callback URL and its token are hidden in every answer that repeats them.
 
     Args:
         music_task_id: The music task.
@@ -122,6 +127,9 @@ def submit(
         decode=accepted,
         adopt=adopted,
         music_task_id=music_task_id,
+        hide=partial(
+            without, forms=written_url(callback_url, music_task_id), hidden="[callback URL]"
+        ),
     )
 
 

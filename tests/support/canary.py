@@ -95,6 +95,11 @@ class Search:
         for one in music_task_ids:
             self._add(receiver.url(one).rpartition(".")[2])
 
+    def also(self, *secrets: str) -> None:
+        """Search for these secrets as well."""
+        for one in secrets:
+            self._add(one)
+
     def _add(self, secret: str) -> None:
         for one in (secret.casefold(), secret.encode().decode("latin-1").casefold()):
             starts = range(max(1, len(one) - self._piece + 1))

@@ -21,6 +21,7 @@ from tests.support.canary import (
     HMAC_KEY,
     SECRET,
     Search,
+    forms,
 )
 from tests.support.clients import FAST_POLL, NO_LIMIT
 from tests.support.commands import a_free_port
@@ -29,6 +30,11 @@ from tests.support.peers import Peer
 ONCE = RetryPolicy(max_attempts=1, attempt_timeout=0.2)
 
 FREE = Scenario(seconds=0, rate_limit=None, image_size=16)
+
+OWN_TOKENS = ("Canary-hook-of-my-own-8d13", "Canary-token-of-my-own-27c9")
+
+OWN_CALLBACK_URL = "https://me.example/{}/cover?token={}".format(*OWN_TOKENS)
+"""The callback URL of another program, with a token in its path and in its query."""
 
 Observing = Callable[..., AbstractAsyncContextManager[Search]]
 
@@ -120,6 +126,17 @@ def word(code: int, data: object = None, *, status: int = 200) -> Reply:
     """Answer with the key in the words."""
     body = {"code": code, "msg": f"it already exists, says {API_KEY}", "data": data}
     return Reply(status=status, body=json.dumps(body).encode())
+
+
+def repeating(url: str, form: str, code: int) -> Reply:
+    """Answer a submit with its own callback URL, in a form, in the words."""
+    written = forms(url)[form]
+    escaped = written if form.startswith("JSON") else json.dumps(written)[1:-1]
+    if form == "JSON in JSON":
+        escaped = escaped[1:-1]
+    words = "callBackUrl not reachable: {} (try again)"
+    body = json.dumps({"code": code, "msg": words, "data": None})
+    return Reply(body=body.replace("{}", escaped).encode())
 
 
 FAILED_COVER = {"taskId": "cover", "successFlag": 3, "errorMessage": f"no cover for {API_KEY}"}

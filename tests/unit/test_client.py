@@ -12,6 +12,7 @@ from suno_cover_async import (
     ClientUsageError,
     CoverFailedError,
     CoverStatus,
+    CoverTask,
     CoverTimeoutError,
     MusicFailedError,
     NotFoundError,
@@ -27,6 +28,8 @@ from tests.support.callback_requests import make
 from tests.support.clients import NO_LIMIT
 from tests.support.virtual_time import run
 from tests.support.waiting import until
+
+KEY = "sk-of-the-client-5d81"
 
 Scene = Callable[[Sandbox, SunoCoverClient], Coroutine[Any, Any, None]]
 
@@ -293,3 +296,28 @@ def test_a_closed_client_says_so_and_is_closed_twice() -> None:
         assert not sandbox.journal.arrivals
 
     play(scene)
+
+
+async def test_no_verb_takes_the_key_for_an_id_or_shows_it() -> None:
+    task = CoverTask(cover_task_id="cover", music_task_id=KEY)
+    async with SunoCoverClient(KEY, base_url="http://127.0.0.1:9") as client:
+        for verb in (
+            client.generate,
+            client.submit,
+            client.music_details,
+            client.wait_for_music,
+            client.settled,
+            client.wait,
+            client.details,
+        ):
+            with pytest.raises(ValueError, match=r"is the API key \(not shown\)") as caught:
+                await verb(KEY)
+            assert KEY not in str(caught.value)
+        for act in (client.watch, client.is_possibly_billed, client.mark_possibly_billed):
+            with pytest.raises(ValueError, match=r"is the API key \(not shown\)"):
+                act(KEY)
+        for wait in (client.wait, client.details):
+            with pytest.raises(ValueError, match=r"^task.music_task_id is the API key"):
+                await wait(task)
+        with pytest.raises(ValueError, match=r"^music_task_id is the API key"):
+            await client.submit(f"Bearer {KEY}")  # what else is wrong is said with its text

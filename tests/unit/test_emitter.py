@@ -17,6 +17,7 @@ from suno_cover_async import (
     OperationStarted,
     RequestSent,
     SunoCoverClient,
+    SunoCoverError,
 )
 from suno_cover_async.emitter import Emitter, Hook, operation
 from tests.support.observed import Seen
@@ -200,3 +201,33 @@ async def test_a_key_that_a_limit_of_length_would_cut_is_shown_in_no_part() -> N
     shown = emitter_of(Seen()).hidden("x" * 296 + "secret")
 
     assert shown == "x" * 296 + "[key"
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("image https://i.example/a/1.png is gone", "image https://i.example is gone"),
+        (
+            "image https://i.example/a/1.png: no, it is not",
+            "image https://i.example: no, it is not",
+        ),
+        ("image https://i.example/a/1.png", "image https://i.example"),
+        ("no (https://u:p@i.example:8/a;b?c#d).", "no (https://i.example:8)."),
+        ("http://[::1]:80/a and HTTPS://B/c,", "http://[::1]:80 and HTTPS://B,"),
+        ("https://api.example is no api", "https://api.example is no api"),
+        ("cannot GET /api/v1/credit", "cannot GET /v1/credit"),
+        ('"api.example/api"', '"api.example"'),
+        ("no /apis, no secret", "no /apis, no [key]"),
+        ("\n" + "x" * 1_000, "?" + "x" * 299),
+    ],
+)
+async def test_a_reason_has_no_path_of_a_url_and_none_of_the_base_url(
+    message: str, reason: str
+) -> None:
+    emitter = Emitter(Seen(), lambda text: text.replace("secret", "[key]"), "/api")
+
+    assert emitter.reason(SunoCoverError(message)) == reason
+
+
+async def test_a_base_url_without_a_path_leaves_paths_in_reasons() -> None:
+    assert emitter_of(Seen()).reason(SunoCoverError("no /api")) == "no /api"

@@ -22,6 +22,7 @@ from suno_cover_async.cli.output.console import say, stderr
 from suno_cover_async.cli.output.follow_up import Command, LedgerFollowUp
 from suno_cover_async.cli.output.results import Results, When, is_watched
 from suno_cover_async.cli.process import run
+from suno_cover_async.client import covers_of
 
 _LONGEST_PAUSE = 3600.0  # seconds of a Retry-After: a batch can wait longer than a person
 
@@ -74,7 +75,8 @@ def perform(
             *(listener.arguments() if listener else ()),
         ]
 
-    with opened(catalog, kind, id_column) as intake:
+    key = None if client is None else covers_of(client).account.key
+    with opened(catalog, kind, id_column, key) as intake:
         if not _is_usable(intake, skip_bad=skip_bad):
             return ExitCode.USAGE
         command = Command(

@@ -31,6 +31,7 @@ from suno_cover_async.cli.output.report import Report, are, count, say_failure
 from suno_cover_async.cli.output.results import Results, When, is_watched
 from suno_cover_async.cli.output.rows import named
 from suno_cover_async.cli.process import run
+from suno_cover_async.client import covers_of
 from suno_cover_async.common.text import printable, trimmed
 
 _MOST_IDS = 20  # a command with more ids is too long to copy
@@ -129,9 +130,13 @@ def generate(
         longer: The same options with a longer `--timeout`, if covers timed out.
         title: The title of the song, if it is one.
         name: The stem of its files; None takes title and id.
+
+    Raises:
+        ValueError: An id is the API key.
     """
     tracks, refused = list[Track](), dict[str, ValueError]()
     for one in dict.fromkeys(ids):
+        covers_of(client).check_music_id(one)  # first: other errors show the id
         try:
             tracks.append(Track(one, title=title))
         except ValueError as error:

@@ -230,3 +230,85 @@ async def test_completion_shows_no_secret_and_begins_nothing(
     assert shown in ended.out
     assert list(tmp_path.iterdir()) == []
     assert not search.hits
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("credits", "{}"),
+        ("{}",),
+        ("credits", "--host", "{}"),
+        ("credits", "--fake-ip", "{}"),
+        ("credits", "--fake-ip={}"),
+        ("batch", "{}"),
+        ("generate", "Bearer {}"),
+        ("details", "{}"),
+        ("ledger", "show", "{}.db"),
+    ],
+)
+async def test_a_key_in_the_words_of_a_command_is_refused_and_not_shown(
+    words: tuple[str, ...], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUNO_API_KEY", API_KEY)
+    search = Search(API_KEY)
+
+    ended = await run(*(word.replace("{}", API_KEY) for word in words))
+
+    search.text("output", ended.out + ended.err)
+    search.folder(tmp_path)
+    assert ended.code == ExitCode.USAGE
+    assert "SUNO_API_KEY (not shown)" in ended.err
+    assert not search.hits
+
+
+PLAIN_KEY = "sk-Canary-of-letters-and-digits-4f1c"
+
+CATALOGS = {
+    "a row": ("catalog.csv", "music_task_id,title\nsong,a title\n{},another\n"),
+    "a line": ("catalog.txt", "song\n{}\n"),
+    "a header": ("catalog.csv", "Authorization: Bearer {}\n"),
+    "words": ("catalog.txt", "song\nBearer {}\n"),
+    "JSON": ("catalog.jsonl", '{"music_task_id": "{}"}\n'),
+}
+
+
+@pytest.mark.parametrize("kind", CATALOGS)
+@pytest.mark.parametrize("key", [API_KEY.replace('"', ""), PLAIN_KEY])
+async def test_a_key_in_a_catalog_is_in_no_output_and_no_ledger(
+    kind: str, key: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUNO_API_KEY", key)
+    name, text = CATALOGS[kind]
+    (tmp_path / name).write_text(text.replace("{}", key))
+    search = Search(key)
+    async with Sandbox(FREE, api_key=key) as sandbox:
+        batch = ("batch", name, "--base-url", sandbox.url, "--no-shared-limit", "-vv")
+        for more in ((), ("--skip-bad",), ("--dry-run",)):
+            ended = await run(*batch, *more)
+            search.text("output", ended.out + ended.err)
+            if not more:
+                assert ended.code == ExitCode.USAGE
+                assert "[key]" in ended.err or "is the API key (not shown)" in ended.err
+        (tmp_path / name).unlink()
+        search.folder(tmp_path)
+
+        assert [one.music_task_id for one in sandbox.journal.of("submit")] in ([], ["song"])
+    assert not search.hits
+
+
+@pytest.mark.parametrize("words", ["generate {}", "generate Bearer={}", "details {}"])
+async def test_a_key_of_a_file_that_is_given_as_an_id_is_not_shown(
+    words: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SUNO_API_KEY")
+    (tmp_path / "key").write_text(API_KEY)
+    search = Search(API_KEY)
+    async with Sandbox(FREE, api_key=API_KEY) as sandbox:
+        place = ("--base-url", sandbox.url, "--no-shared-limit", "--key-file", "key", "-vv")
+        ended = await run(*words.replace("{}", API_KEY).split(), *place)
+
+        assert sandbox.journal.arrivals == []
+    search.text("output", ended.out + ended.err)
+    assert ended.code == ExitCode.USAGE
+    assert "is the API key (not shown)" in ended.err
+    assert not search.hits

@@ -19,8 +19,11 @@ import pytest
 from yarl import URL
 
 from suno_cover_async import (
+    CoverTask,
+    Ledger,
     RetryPolicy,
     SunoCoverError,
+    TrackState,
     TransportError,
 )
 from suno_cover_async.sandbox import Fault, Kind, Reply, Sandbox, Scenario
@@ -31,18 +34,22 @@ from tests.support.canary import (
 )
 from tests.support.canary_calls import (
     FREE,
+    OWN_CALLBACK_URL,
+    OWN_TOKENS,
     Observing,
     at,
     details,
     door,
     polls,
     raised,
+    repeating,
     tried,
 )
 from tests.support.clients import FAST_POLL
 from tests.support.commands import a_free_port
 from tests.support.peers import answer as said
 from tests.support.peers import peer, waits_for_the_end
+from tests.support.runs import covered, read_now
 from tests.support.waiting import thrown, until
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
@@ -147,6 +154,48 @@ async def test_a_key_that_the_api_sends_back_in_any_form_is_shown_nowhere(
                 search.value("unclaimed", client.unclaimed)
 
     assert len(sandbox.journal.arrivals) == len(forms(API_KEY)) * (len(ECHOED) + 2)
+
+
+@pytest.mark.parametrize("form", forms(OWN_CALLBACK_URL))
+async def test_a_callback_url_that_the_api_sends_back_is_in_no_error_log_or_ledger(
+    observing: Observing, tmp_path: Path, form: str
+) -> None:
+    codes = (400, 429, 455, 500)
+    async with (
+        observing() as search,
+        Sandbox(FREE, api_key=API_KEY) as sandbox,
+        Ledger(tmp_path / "covers.db") as ledger,
+        at(sandbox, callback_url=OWN_CALLBACK_URL) as client,
+    ):
+        search.also(*OWN_TOKENS)
+        songs = sandbox.add_music(len(codes))
+        sandbox.script("submit", *(repeating(OWN_CALLBACK_URL, form, code) for code in codes))
+        for outcome in await covered(client, songs, ledger, wait_out_outages=False):
+            search.value("outcome", outcome)
+        search.folder(tmp_path)
+        [failed] = read_now(ledger, TrackState.FAILED)
+
+        assert "callBackUrl not reachable: " in (failed.reason or "")
+        assert "[callback URL]" in (failed.reason or "")
+        assert len(sandbox.journal.of("submit")) >= len(codes)
+
+
+@pytest.mark.parametrize("form", forms(OWN_CALLBACK_URL))
+async def test_an_accepted_submit_that_repeats_its_callback_url_loses_no_cover(
+    observing: Observing, form: str
+) -> None:
+    accepted = repeating(OWN_CALLBACK_URL, form, 200)
+    body = accepted.body.replace(b"null", b'{"taskId": "cover-1"}')
+    async with (
+        observing() as search,
+        Sandbox(FREE, api_key=API_KEY) as sandbox,
+        at(sandbox, callback_url=OWN_CALLBACK_URL) as client,
+    ):
+        search.also(*OWN_TOKENS)
+        sandbox.script("submit", attrs.evolve(accepted, body=body))
+        found = await tried(search, client, polls("song")[3:])
+
+    assert found == [CoverTask(cover_task_id="cover-1", music_task_id="song")]
 
 
 HEADERS = [

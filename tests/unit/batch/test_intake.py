@@ -172,3 +172,23 @@ async def test_a_feed_with_a_bad_track_is_closed_before_the_error_is_raised(
 
     assert closed
     assert await ids(ledger) == ["m1"]
+
+
+def refuse_m2(music_task_id: str) -> None:
+    if music_task_id == "m2":
+        raise ValueError("not this one")
+
+
+@pytest.mark.parametrize("bad", ["m2", Track("m2")])
+async def test_an_id_that_is_refused_is_never_in_the_ledger(ledger: Ledger, bad: Any) -> None:
+    async def feed() -> AsyncIterator[Any]:
+        yield "m1"
+        yield bad
+
+    for tracks in (["m1", bad], iter(["m1", bad])):
+        with pytest.raises(ValueError, match="not this one"):
+            await intake.add_all(ledger, tracks, refuse_m2)
+        assert await ids(ledger) == []
+    with pytest.raises(ValueError, match="not this one"):
+        await intake.add_each(ledger, feed(), lambda _: None, refuse_m2)
+    assert await ids(ledger) == ["m1"]

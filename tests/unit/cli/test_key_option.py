@@ -4,7 +4,7 @@ import pytest
 
 from suno_cover_async.cli.exit_codes import ExitCode
 from suno_cover_async.cli.key_option import hide_key
-from tests.support.commands import Run
+from tests.support.commands import KEY, Run
 
 
 @pytest.mark.parametrize("option", ["--api-key", "--key", "--token"])
@@ -41,14 +41,26 @@ def test_without_a_valid_key_a_text_is_left_as_it_is(
     assert hide_key("a Bearer song") == "a Bearer song"
 
 
-async def test_no_error_of_a_command_repeats_the_key_of_the_environment(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "words", ["credits {}", "{}", "credits --host={}", "credits --fake-ip {}/8"]
+)
+@pytest.mark.parametrize("variable", [KEY, f'"{KEY}"', f"{KEY}\n"])
+async def test_the_key_of_the_environment_in_any_argument_is_refused_and_not_repeated(
+    words: str, variable: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = "123e4567-e89b-12d3-a456-426614174000"
-    monkeypatch.setenv("SUNO_API_KEY", key)
+    monkeypatch.setenv("SUNO_API_KEY", variable)
 
-    for words in ((key,), ("credits", key), ("credits", "--host", key), ("ledger", "show", key)):
-        ended = await run(*words)
+    ended = await run(*words.replace("{}", KEY).split())
 
-        assert ended.code in (ExitCode.USAGE, ExitCode.FAILED)
-        assert key not in ended.err + ended.out
+    assert ended.code == ExitCode.USAGE
+    assert "an argument holds the API key of SUNO_API_KEY (not shown)" in ended.err
+    assert KEY not in ended.out + ended.err
+
+
+@pytest.mark.parametrize("variable", ["", "credits", f"{KEY}-2", KEY[:-1]])
+async def test_what_is_no_whole_key_is_no_key(
+    variable: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUNO_API_KEY", variable)
+
+    assert "No such command" in (await run("credit", KEY)).err

@@ -98,3 +98,15 @@ def test_a_fingerprint_tells_keys_and_hosts_apart_and_reveals_neither() -> None:
 
 def test_it_is_hidden_in_what_a_server_says() -> None:
     assert checked().hide_in(f"no such key {KEY}!") == "no such key [key]!"
+
+
+@pytest.mark.parametrize("odd", [KEY, f"Bearer {KEY}", KEY.upper(), KEY.encode().hex()])
+def test_it_is_refused_in_place_of_an_id_and_not_shown(odd: str) -> None:
+    with pytest.raises(ValueError, match=r"^task is the API key \(not shown\); give") as caught:
+        checked().check_id("task", odd)
+    assert odd not in str(caught.value)
+
+
+@pytest.mark.parametrize("fine", ["2fac0b6d", KEY[:-1], "", 5, None])
+def test_anything_else_is_left_to_other_checks_of_ids(fine: object) -> None:
+    checked().check_id("task", fine)

@@ -81,6 +81,14 @@ async def test_a_submit_is_a_post_of_json_and_is_known_to_be_sent() -> None:
 
 
 @in_memory
+async def test_what_the_body_of_a_submit_hides_is_in_no_answer_to_it() -> None:
+    body = SubmitBody(b"{}", hide=lambda text: text.replace("token", "[hidden]"))
+    async with peer(answer(b'"a token"')) as host:
+        assert await sent(host, "/submit", body) == Answer(status=200, text='"a [hidden]"')
+        assert await sent(host, "/submit", SubmitBody(b"{}")) == Answer(200, '"a token"')
+
+
+@in_memory
 async def test_a_submit_that_was_withdrawn_is_never_sent() -> None:
     body = SubmitBody(b'{"taskId":"song"}')
     assert body.withdraw()

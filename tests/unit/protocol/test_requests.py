@@ -103,3 +103,11 @@ def test_a_submit_posts_both_fields_in_the_apis_words() -> None:
 
 def test_an_accepted_submit_names_its_cover_task_and_nothing_else() -> None:
     assert codec.encode_submitted("cover") == {"taskId": "cover"}
+
+
+def test_a_submit_hides_its_callback_url_and_no_other_call_hides_anything() -> None:
+    submit = requests.submit("song", "https://me.example/hook?token=of-mine")
+
+    assert submit.hide is not None
+    assert submit.hide("no https://me.example/hook?token=of-mine") == "no [callback URL]"
+    assert requests.details("cover").hide is None

@@ -9,6 +9,7 @@ import pytest
 
 from suno_cover_async import BadLine
 from suno_cover_async.cli.actions.catalog_input import opened
+from suno_cover_async.http.credentials import ApiKey
 from tests.support.catalog_files import ONE, TWO, ids
 from tests.support.commands import needs_posix
 from tests.support.terminal import log, said
@@ -189,3 +190,17 @@ def test_the_name_of_a_catalog_is_one_printable_line(tmp_path: Path) -> None:
 
     with opened(str(tmp_path / "a\nb\x1b.txt"), None) as intake:
         assert intake.name.endswith("/a?b?.txt")
+
+
+def test_a_line_with_the_key_is_refused_and_not_shown(tmp_path: Path) -> None:
+    file, there, key = tmp_path / "songs.txt", log(200), ApiKey("sk-of-a-catalog")
+    key.check()
+    file.write_text(f"{ONE}\nBearer sk-of-a-catalog\n")
+    with opened(str(file), None, key=key) as intake:
+        intake.say_bad(there)
+    file.write_text(f"{ONE}\nsk-of-a-catalog\n")
+
+    with pytest.raises(ValueError, match="track 2: music_task_id is the API key"):
+        opened(str(file), None, key=key).__enter__()
+
+    assert "not 'Bearer [key]'" in said(there)
