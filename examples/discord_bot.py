@@ -9,11 +9,11 @@ Install, set the environment, and run::
     python discord_bot.py
 
 Invite the bot with the scopes `bot` and `applications.commands` and the permissions View Channels,
-Send Messages and Attach Files. It needs no privileged intent.
+Send Messages and Attach Files. It needs no privileged intent. Switch off "Public Bot" on the page
+"Bot": else anybody can invite the bot to a server of theirs.
 
-Each cover costs money, so members with one of those roles, or with the permission Manage Server,
-may ask for one, and nobody else. Two who ask for one song pay once, and whoever asks again, also
-after a restart, gets the same cover.
+Each cover costs money, so members with one of those roles may ask for one, and nobody else. Two who
+ask for one song pay once, and whoever asks again, also after a restart, gets the same cover.
 
 Discord requires an answer within 3 s, and lets a bot edit that answer for 15 minutes. A cover that
 takes longer is posted as a new message. Ctrl-C or SIGTERM finishes what was asked for; the second
@@ -54,7 +54,7 @@ def refusal(interaction, song):
     if interaction.client.stopping:
         return "I am about to restart. Please ask again in some minutes."
     roles = {role.id for role in interaction.user.roles}
-    if not (roles & ROLES or interaction.permissions.manage_guild):
+    if not roles & ROLES:
         return "Each cover costs money, and you have none of the roles that may ask for one."
     try:
         Track(song)

@@ -6,7 +6,7 @@ import pytest
 
 from suno_cover_async.sandbox import Sandbox
 from tests.support.chat_platforms.bots import images_of
-from tests.support.chat_platforms.discord_platform import MANAGE, Discord
+from tests.support.chat_platforms.discord_platform import GUILD, MANAGE, OTHER_GUILD, Discord
 from tests.support.chat_platforms.places import QUICK, UNFINISHED, Place, place
 from tests.support.chat_platforms.stand_in import STARTED, Refusal
 from tests.support.commands import needs_posix
@@ -72,10 +72,22 @@ async def test_without_the_permission_to_post_the_message_tells_how_to_ask_again
         assert len(list(tmp_path.glob("covers/*.png"))) == 2
 
 
-async def test_one_bot_meets_what_happens_to_a_message_to_a_file_and_to_a_right(
+async def test_who_manages_a_server_spends_nothing_without_a_role_there_or_in_a_server_of_theirs(
     tmp_path: Path,
 ) -> None:
-    """Three claims for one process: gone messages, large images, and who may manage the server."""
+    async with place("discord", tmp_path) as here, here.bot.running():
+        (song,) = here.sandbox.add_music()
+
+        for guild in (GUILD, OTHER_GUILD):
+            await discord_of(here).ask(song, user="eve", permissions=MANAGE, guild=guild)
+        await until(lambda: len(here.chat.acknowledged) == 2, every=0.02)
+
+        assert ["costs money" in text for text in here.chat.refusals] == [True, True]
+        assert here.sandbox.journal.of("submit") == []
+
+
+async def test_one_bot_meets_what_happens_to_a_message_and_to_a_file(tmp_path: Path) -> None:
+    """Two claims for one process: gone messages, and large images."""
     async with place("discord", tmp_path, LIMIT="100") as here, here.bot.running():
         gone, *songs = here.sandbox.add_music(3)
         unknown = {"message": "Unknown interaction", "code": 10062}
@@ -85,12 +97,12 @@ async def test_one_bot_meets_what_happens_to_a_message_to_a_file_and_to_a_right(
         await here.chat.ask(songs[0])
 
         await until(lambda: here.chat.server.of(POSTS), every=0.02)
-        await discord_of(here).ask(songs[1], user="eve", permissions=MANAGE)
+        await here.chat.ask(songs[1])
         await here.ended(2)
 
-        posted, managed = here.chat.messages
+        posted, edited = here.chat.messages
         assert posted[0].startswith(f"<@11> The cover of `{songs[0]}`\n<http://127.0.0.1")
-        assert managed[-1].count("\n<http://127.0.0.1") == 2
+        assert edited[-1].count("\n<http://127.0.0.1") == 2
         assert here.chat.images == []
         assert {bill.music_task_id for bill in here.sandbox.journal.bills} == set(songs)
 
