@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.chat_platforms.places import place
 from tests.support.chat_platforms.stand_in import STARTED, Refusal
+from tests.support.chat_platforms.telegram_platform import SHARED
 from tests.support.commands import needs_posix
 
 ALBUM = "/sendMediaGroup"
@@ -47,3 +48,24 @@ async def test_who_may_not_ask_is_told_the_id_once_however_often_they_write(tmp_
         (refusal,) = here.chat.refusals
         assert "costs money" in refusal
         assert len(here.sandbox.journal.bills) == 1
+
+
+async def test_who_writes_as_a_group_or_a_channel_spends_nothing_also_if_its_id_is_among_the_users(
+    tmp_path: Path,
+) -> None:
+    async with place("aiogram", tmp_path) as here:
+        numbers = [str(number) for number, _ in SHARED.values()]
+        trusting = here.bot.with_variables(TELEGRAM_USERS=",".join(["11", *numbers]))
+        async with trusting.running():
+            (song,) = here.sandbox.add_music()
+
+            for user in (*SHARED, *SHARED):
+                await here.chat.ask("as-" + user, user=user)
+            await here.chat.ask(song)
+            await here.ended()
+
+            assert len(here.chat.refusals) == 2  # once each
+            for text in here.chat.refusals:
+                assert "Write as yourself" in text
+                assert not any(number in text for number in numbers)
+            assert [one.music_task_id for one in here.sandbox.journal.of("submit")] == [song]
