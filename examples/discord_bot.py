@@ -68,12 +68,13 @@ def refusal(interaction, song):
 @app_commands.guild_only()
 @app_commands.allowed_installs(guilds=True, users=False)
 async def cover(interaction: discord.Interaction, song: str):
-    """Answer at once, and begin."""
+    """Answer at once, and make the cover; a stop waits for all of it from here on."""
     if why := refusal(interaction, song):
         await interaction.response.send_message(why, ephemeral=True)
         return
+    interaction.client.keep(asyncio.current_task())
     await interaction.response.defer(thinking=True)  # if this fails, nothing is requested
-    interaction.client.begin(Answer(interaction, song).give())
+    await Answer(interaction, song).give()
 
 
 class Answer:
@@ -180,9 +181,8 @@ class CoverBot(discord.Client):
         """Tell Discord the command."""
         await self.tree.sync()
 
-    def begin(self, work):
-        """Run some work beside others, and keep it until it ends."""
-        task = asyncio.create_task(work)
+    def keep(self, task):
+        """Keep a task until it ends; a stop waits for it."""
         self.work.add(task)
         task.add_done_callback(self.work.discard)
 
@@ -194,6 +194,7 @@ def when_told_to_stop(act):
     def stop():
         for number in signals:
             loop.remove_signal_handler(number)
+        log.info("told to stop: finishing what was asked for; the next signal ends the program")
         act()
 
     with contextlib.suppress(NotImplementedError):  # on Windows, Ctrl-C ends the program

@@ -102,13 +102,13 @@ async def cover(message, command, suno):
         if is_answered(user or message.sender_chat):
             await patiently(partial(message.reply, why))
         return
+    keep(asyncio.current_task())
     status = await patiently(partial(message.reply, f"The cover of {song} is requested …"))
-    begin(answer(suno, song, message, status))
+    await answer(suno, song, message, status)
 
 
-def begin(coroutine):
-    """Run some work beside others, and keep it until it ends."""
-    task = asyncio.create_task(coroutine)
+def keep(task):
+    """Keep a task until it ends; a stop waits for it."""
     work.add(task)
     task.add_done_callback(work.discard)
 
@@ -189,6 +189,7 @@ def when_told_to_stop(act):
         for number in signals:
             loop.remove_signal_handler(number)
         act()
+        log.info("told to stop: finishing what was asked for; the next signal ends the program")
 
     with contextlib.suppress(NotImplementedError):  # on Windows, Ctrl-C ends the program
         for number in signals:
@@ -204,7 +205,7 @@ async def main():
         polling = asyncio.create_task(
             dispatcher.start_polling(bot, suno=suno, handle_signals=False, close_bot_session=False)
         )
-        when_told_to_stop(lambda: begin(dispatcher.stop_polling()))
+        when_told_to_stop(lambda: keep(asyncio.create_task(dispatcher.stop_polling())))
         await polling
         while work:
             await asyncio.wait(work)

@@ -159,6 +159,9 @@ class Discord:
     def is_harmless(self, text: str) -> bool:
         return r"\*all\*" in text and r"\[x" in text  # mentions: see `_written`
 
+    def is_told_to_stop(self, log: str) -> bool:
+        return "told to stop" in log
+
     def forget(self) -> None:
         for kept in (self.acknowledged, self.refusals, self._texts, self.images):
             kept.clear()

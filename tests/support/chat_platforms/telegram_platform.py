@@ -95,6 +95,9 @@ class Telegram:
         sent = [one.fields for one in self.server.of("/editMessageText")]
         return not any("parse_mode" in one for one in sent if one["text"] == text)
 
+    def is_told_to_stop(self, log: str) -> bool:
+        return "Polling stopped" in log  # as aiogram says
+
     def forget(self) -> None:
         for kept in (self.acknowledged, self.refusals, self._texts, self._albums):
             kept.clear()
