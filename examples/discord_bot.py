@@ -22,6 +22,7 @@ one ends the program at once, and nothing is lost then either: ask again.
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import os
 import signal
@@ -93,11 +94,17 @@ class Answer:
             self.late = True
             await self.edit(self.farewell())
         text, images = await making
+        if not await self.show(text, images) and images:
+            saved = [str(path) for path, _ in images]
+            log.error("%s: not posted; its images are %s", self.song, saved)
+            await self.show(f"The cover of `{self.song}` cannot be sent. The bot's owner has it.")
+
+    async def show(self, text, images=()):
+        """Edit the answer, else post a new message; return whether one of the two worked."""
         if not self.late and await self.edit(text, images):
-            return
-        if self.may_post and await self.post(f"{self.interaction.user.mention} {text}", images):
-            return
-        log.error("%s: not posted; its images are %s", self.song, [str(path) for path, _ in images])
+            return True
+        mention = self.interaction.user.mention
+        return self.may_post and await self.post(f"{mention} {text}", images)
 
     async def make(self):
         """Return a text, and each image's file and URL."""
@@ -110,10 +117,12 @@ class Answer:
             if details.status is CoverStatus.FAILED:
                 raise CoverFailedError(details)
             files = await suno.download(details, into="covers")
-        except SunoCoverError as error:
-            log.warning("no cover: %s", error)
+            known = details.images[: len(files)]  # the download may have found other images
+            images = list(itertools.zip_longest(files, known))
+        except Exception as error:  # whatever it is, the member gets an answer
+            log.warning("no cover: %s", error, exc_info=not isinstance(error, SunoCoverError))
             return f"No cover of `{self.song}`: {reason(error)}", []
-        return f"The cover of `{self.song}`", list(zip(files, details.images, strict=True))
+        return f"The cover of `{self.song}`", images
 
     @property
     def may_post(self):
@@ -144,14 +153,19 @@ class Answer:
 
 async def sent(send, text, images, name):
     """Send a text with images, as links where they are too large; return whether that worked."""
-    links = [f"<{url}>" for path, url in images if path.stat().st_size > LIMIT]
-    files = [discord.File(path) for path, _ in images if path.stat().st_size <= LIMIT]
     try:
+        links = [link(path, url) for path, url in images if path.stat().st_size > LIMIT]
+        files = [discord.File(path) for path, _ in images if path.stat().st_size <= LIMIT]
         await send(content="\n".join([text, *links]), **{name: files})
-    except NOT_SENT as error:
-        log.warning("not sent: %s", error)
+    except Exception as error:  # a cover is worth more than that
+        log.warning("not sent: %s", error, exc_info=not isinstance(error, NOT_SENT))
         return False
     return True
+
+
+def link(path, url):
+    """Return what is shown of an image that is too large to be attached."""
+    return f"<{url}>" if url else f"`{path.name}` is too large for Discord. The bot's owner has it."
 
 
 def reason(error):
@@ -160,7 +174,7 @@ def reason(error):
         return discord.utils.escape_markdown(error.message[:500])
     if isinstance(error, CoverTimeoutError):
         return "it is not finished yet. Ask again later, it is paid for once."
-    if error.retryable:
+    if isinstance(error, SunoCoverError) and error.retryable:
         return "the service does not answer at the moment. Ask again later, it is paid for once."
     return "the bot's owner finds the reason in its log."
 

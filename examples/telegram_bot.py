@@ -123,8 +123,8 @@ async def answer(suno, song, message, status):
         if details.status is CoverStatus.FAILED:
             raise CoverFailedError(details)
         files = await suno.download(details, into="covers")
-    except SunoCoverError as error:
-        log.warning("no cover: %s", error)
+    except Exception as error:  # whatever it is, the user gets an answer
+        log.warning("no cover: %s", error, exc_info=not isinstance(error, SunoCoverError))
         await edit(status, f"No cover of {song}: {reason(error)}")
         return
     arrived = await send(message, files)
@@ -133,13 +133,14 @@ async def answer(suno, song, message, status):
 
 async def send(message, files):
     """Send the images as photos, else as documents; return whether one of the two worked."""
-    kinds = [InputMediaPhoto, InputMediaDocument]
-    for kind in kinds[any(file.stat().st_size > LIMIT for file in files) :]:
-        album = [kind(media=FSInputFile(file)) for file in files]
+    for kind in (InputMediaPhoto, InputMediaDocument):
         try:
+            if kind is InputMediaPhoto and any(file.stat().st_size > LIMIT for file in files):
+                continue
+            album = [kind(media=FSInputFile(file)) for file in files]
             await patiently(partial(message.reply_media_group, album))
-        except AiogramError as error:
-            log.warning("not sent: %s", error)
+        except Exception as error:  # the other kind may work, and links always do
+            log.warning("not sent: %s", error, exc_info=not isinstance(error, AiogramError))
         else:
             return True
     log.error("not sent: the images are %s", [str(file) for file in files])
@@ -176,7 +177,7 @@ def reason(error):
         return error.message[:500]
     if isinstance(error, CoverTimeoutError):
         return "it is not finished yet. Ask again later, it is paid for once."
-    if error.retryable:
+    if isinstance(error, SunoCoverError) and error.retryable:
         return "the service does not answer at the moment. Ask again later, it is paid for once."
     return "the bot's owner finds the reason in its log."
 
@@ -188,8 +189,8 @@ def when_told_to_stop(act):
     def stop():
         for number in signals:
             loop.remove_signal_handler(number)
-        act()
         log.info("told to stop: finishing what was asked for; the next signal ends the program")
+        act()
 
     with contextlib.suppress(NotImplementedError):  # on Windows, Ctrl-C ends the program
         for number in signals:

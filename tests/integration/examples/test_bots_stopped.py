@@ -1,4 +1,4 @@
-"""The bots of `examples/` that are killed, told to stop, started again, or started wrongly."""
+"""The bots of `examples/` that are killed, told to stop, started again or wrongly, or at fault."""
 
 import asyncio
 import signal
@@ -91,6 +91,21 @@ async def test_a_bot_that_is_told_to_stop_while_it_acknowledges_a_command_makes_
         assert len(here.chat.images) == 2
         assert here.ends[0].startswith("The cover of")
         assert [bill.music_task_id for bill in here.sandbox.journal.bills] == [song]
+
+
+@pytest.mark.parametrize("library", PLATFORMS)
+async def test_a_fault_of_the_bot_itself_is_told_of_in_the_chat_and_logged(
+    library: str, tmp_path: Path
+) -> None:
+    async with place(library, tmp_path, PATIENCE="-1") as here, here.bot.running():
+        (song,) = here.sandbox.add_music()  # no wait takes less than no time
+
+        await here.chat.ask(song)
+        await here.ended()
+
+        assert "the bot's owner finds the reason in its log" in here.ends[0]
+        assert "Traceback" in here.bot.log
+        assert "ValueError: timeout" in here.bot.log
 
 
 @pytest.mark.parametrize("library", PLATFORMS)

@@ -36,6 +36,18 @@ async def test_what_is_no_photo_is_sent_as_documents_and_what_is_neither_as_link
         assert f"{other}-1.png" in here.bot.log
 
 
+async def test_a_fault_in_sending_photos_is_logged_and_documents_are_sent(tmp_path: Path) -> None:
+    async with place("aiogram", tmp_path, LIMIT="None") as here, here.bot.running():
+        (song,) = here.sandbox.add_music()  # no size compares with such a limit
+
+        await here.chat.ask(song)
+        await here.ended()
+
+        assert here.ends == [f"The cover of {song}"]
+        assert len(here.chat.images) == 2
+        assert "Traceback" in here.bot.log
+
+
 async def test_who_may_not_ask_is_told_the_id_once_however_often_they_write(tmp_path: Path) -> None:
     async with place("aiogram", tmp_path) as here, here.bot.running():
         (song,) = here.sandbox.add_music()

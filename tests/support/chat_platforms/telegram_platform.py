@@ -58,17 +58,16 @@ class Telegram:
 
     async def ask(self, song: str, *, user: str = "ada") -> None:
         """See `Chat`; the users `group` and `channel` are those of `SHARED`."""
+        number, sender = SHARED.get(user) or (USERS[user], None)
         question: dict[str, Any] = {
             "message_id": self._id(),
             "date": 1_700_000_000,
             "chat": CHAT,
-            "from": {"id": USERS.get(user), "is_bot": False, "first_name": user},
+            "from": {"id": number, "is_bot": sender is not None, "first_name": user},
             "text": f"/cover {song}",
             "entities": [{"type": "bot_command", "offset": 0, "length": 6}],
         }
-        if user in SHARED:
-            number, sender = SHARED[user]
-            question["from"] = {"id": number, "is_bot": True, "first_name": user}
+        if sender:
             question["sender_chat"] = sender
         self._updates.append({"update_id": len(self._updates) + 1, "message": question})
         self._news.set()
