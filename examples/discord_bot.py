@@ -9,11 +9,11 @@ Install, set the environment, and run::
     python discord_bot.py
 
 Invite the bot with the scopes `bot` and `applications.commands` and the permissions View Channels,
-Send Messages and Attach Files. It needs no privileged intent.
+Send Messages and Attach Files. It needs no privileged intent. Switch off "Public Bot" on the page
+"Bot": else anybody can invite the bot to a server of theirs.
 
-Each cover costs money, so members with one of those roles, or with the permission Manage Server,
-may ask for one, and nobody else. Two who ask for one song pay once, and whoever asks again, also
-after a restart, gets the same cover.
+Each cover costs money, so members with one of those roles may ask for one, and nobody else. Two who
+ask for one song pay once, and whoever asks again, also after a restart, gets the same cover.
 
 Discord requires an answer within 3 s, and lets a bot edit that answer for 15 minutes. A cover that
 takes longer is posted as a new message. Ctrl-C or SIGTERM finishes what was asked for; the second
@@ -22,6 +22,7 @@ one ends the program at once, and nothing is lost then either: ask again.
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import os
 import signal
@@ -54,7 +55,7 @@ def refusal(interaction, song):
     if interaction.client.stopping:
         return "I am about to restart. Please ask again in some minutes."
     roles = {role.id for role in interaction.user.roles}
-    if not (roles & ROLES or interaction.permissions.manage_guild):
+    if not roles & ROLES:
         return "Each cover costs money, and you have none of the roles that may ask for one."
     try:
         Track(song)
@@ -68,12 +69,13 @@ def refusal(interaction, song):
 @app_commands.guild_only()
 @app_commands.allowed_installs(guilds=True, users=False)
 async def cover(interaction: discord.Interaction, song: str):
-    """Answer at once, and begin."""
+    """Answer at once, and make the cover; a stop waits for all of it from here on."""
     if why := refusal(interaction, song):
         await interaction.response.send_message(why, ephemeral=True)
         return
+    interaction.client.keep(asyncio.current_task())
     await interaction.response.defer(thinking=True)  # if this fails, nothing is requested
-    interaction.client.begin(Answer(interaction, song).give())
+    await Answer(interaction, song).give()
 
 
 class Answer:
@@ -92,11 +94,17 @@ class Answer:
             self.late = True
             await self.edit(self.farewell())
         text, images = await making
+        if not await self.show(text, images) and images:
+            saved = [str(path) for path, _ in images]
+            log.error("%s: not posted; its images are %s", self.song, saved)
+            await self.show(f"The cover of `{self.song}` cannot be sent. The bot's owner has it.")
+
+    async def show(self, text, images=()):
+        """Edit the answer, else post a new message; return whether one of the two worked."""
         if not self.late and await self.edit(text, images):
-            return
-        if self.may_post and await self.post(f"{self.interaction.user.mention} {text}", images):
-            return
-        log.error("%s: not posted; its images are %s", self.song, [str(path) for path, _ in images])
+            return True
+        mention = self.interaction.user.mention
+        return self.may_post and await self.post(f"{mention} {text}", images)
 
     async def make(self):
         """Return a text, and each image's file and URL."""
@@ -109,10 +117,12 @@ class Answer:
             if details.status is CoverStatus.FAILED:
                 raise CoverFailedError(details)
             files = await suno.download(details, into="covers")
-        except SunoCoverError as error:
-            log.warning("no cover: %s", error)
+            known = details.images[: len(files)]  # the download may have found other images
+            images = list(itertools.zip_longest(files, known))
+        except Exception as error:  # whatever it is, the member gets an answer
+            log.warning("no cover: %s", error, exc_info=not isinstance(error, SunoCoverError))
             return f"No cover of `{self.song}`: {reason(error)}", []
-        return f"The cover of `{self.song}`", list(zip(files, details.images, strict=True))
+        return f"The cover of `{self.song}`", images
 
     @property
     def may_post(self):
@@ -143,14 +153,19 @@ class Answer:
 
 async def sent(send, text, images, name):
     """Send a text with images, as links where they are too large; return whether that worked."""
-    links = [f"<{url}>" for path, url in images if path.stat().st_size > LIMIT]
-    files = [discord.File(path) for path, _ in images if path.stat().st_size <= LIMIT]
     try:
+        links = [link(path, url) for path, url in images if path.stat().st_size > LIMIT]
+        files = [discord.File(path) for path, _ in images if path.stat().st_size <= LIMIT]
         await send(content="\n".join([text, *links]), **{name: files})
-    except NOT_SENT as error:
-        log.warning("not sent: %s", error)
+    except Exception as error:  # a cover is worth more than that
+        log.warning("not sent: %s", error, exc_info=not isinstance(error, NOT_SENT))
         return False
     return True
+
+
+def link(path, url):
+    """Return what is shown of an image that is too large to be attached."""
+    return f"<{url}>" if url else f"`{path.name}` is too large for Discord. The bot's owner has it."
 
 
 def reason(error):
@@ -159,7 +174,7 @@ def reason(error):
         return discord.utils.escape_markdown(error.message[:500])
     if isinstance(error, CoverTimeoutError):
         return "it is not finished yet. Ask again later, it is paid for once."
-    if error.retryable:
+    if isinstance(error, SunoCoverError) and error.retryable:
         return "the service does not answer at the moment. Ask again later, it is paid for once."
     return "the bot's owner finds the reason in its log."
 
@@ -180,9 +195,8 @@ class CoverBot(discord.Client):
         """Tell Discord the command."""
         await self.tree.sync()
 
-    def begin(self, work):
-        """Run some work beside others, and keep it until it ends."""
-        task = asyncio.create_task(work)
+    def keep(self, task):
+        """Keep a task until it ends; a stop waits for it."""
         self.work.add(task)
         task.add_done_callback(self.work.discard)
 
@@ -194,6 +208,7 @@ def when_told_to_stop(act):
     def stop():
         for number in signals:
             loop.remove_signal_handler(number)
+        log.info("told to stop: finishing what was asked for; the next signal ends the program")
         act()
 
     with contextlib.suppress(NotImplementedError):  # on Windows, Ctrl-C ends the program

@@ -101,8 +101,8 @@ class Answer:
             if details.status is CoverStatus.FAILED:
                 raise CoverFailedError(details)
             files = await suno.download(details, into="covers")
-        except SunoCoverError as error:
-            log.warning("no cover: %s", error)
+        except Exception as error:  # whatever it is, the user gets an answer
+            log.warning("no cover: %s", error, exc_info=not isinstance(error, SunoCoverError))
             await self.edit(f"No cover of {self.name}: {reason(error)}")
             return
         arrived = await self.upload(files)
@@ -117,8 +117,8 @@ class Answer:
                 await self.slack.files_upload_v2(
                     file_uploads=uploads, channel=self.channel, thread_ts=self.ts
                 )
-            except NOT_SENT as error:
-                log.warning("not sent: %s", error)
+            except Exception as error:  # links are sent at last
+                log.warning("not sent: %s", error, exc_info=not isinstance(error, NOT_SENT))
             else:
                 return True
         log.error("not sent: the images are %s", [str(file) for file in files])
@@ -138,7 +138,7 @@ def reason(error):
         return html.escape(error.message[:500], quote=False)
     if isinstance(error, CoverTimeoutError):
         return "it is not finished yet. Ask again later, it is paid for once."
-    if error.retryable:
+    if isinstance(error, SunoCoverError) and error.retryable:
         return "the service does not answer at the moment. Ask again later, it is paid for once."
     return "the bot's owner finds the reason in its log."
 

@@ -10,8 +10,10 @@ Install, set the environment, and run::
 
 `TELEGRAM_API_URL` names a Bot API server of your own, if you run one.
 
-Each cover costs money, so only those users may ask for one; the bot tells others their id. Two who
-ask for one song pay once, and whoever asks again, also after a restart, gets the same cover.
+Each cover costs money, so only those users may ask for one; the bot tells others their id. Who
+writes as a group (an anonymous administrator) or as a channel is refused: all who do so, in any
+group, have one user id. Two who ask for one song pay once, and whoever asks again, also after a
+restart, gets the same cover.
 
 A bot should not write more than once a second in a chat, and is told how long to wait where it
 does. Photos may have 10 MB, so larger images are sent as documents. Telegram keeps commands for 24
@@ -57,16 +59,24 @@ PATIENCE = 3600  # seconds until the bot gives up a cover that does not finish
 LIMIT = 10 * 1024 * 1024  # bytes of a photo
 TRIES, PAUSE = 5, 1.0
 log = logging.getLogger("telegram_bot")
-MOST_TOLD = 1_000  # users who are told their id, once each; all others get no answer
+MOST_TOLD = 1_000  # users, groups and channels that are refused, once each; others get no answer
 router = Router()
 work = set()
 told = set()
 
 
+def person(message):
+    """Return the user who wrote, or None: many share the user id of a group or a channel."""
+    user = message.from_user
+    return None if message.sender_chat or user is None or user.is_bot else user
+
+
 def refusal(user, song):
     """Return why nothing is begun, or None."""
-    if user is None or user.id not in USERS:
-        return f"Each cover costs money. The owner of this bot can add your id: {user and user.id}"
+    if user is None:
+        return "Each cover costs money. Write as yourself, not as a group or a channel."
+    if user.id not in USERS:
+        return f"Each cover costs money. The owner of this bot can add your id: {user.id}"
     try:
         Track(song)
     except ValueError:
@@ -74,31 +84,31 @@ def refusal(user, song):
     return None
 
 
-def is_answered(user):
+def is_answered(sender):
     """Return whether a refusal is sent: to who may not spend once, so that none floods the bot."""
-    if user is None or user.id in USERS:
-        return user is not None
-    if user.id in told or len(told) >= MOST_TOLD:
+    if sender is None or sender.id in USERS:
+        return sender is not None
+    if sender.id in told or len(told) >= MOST_TOLD:
         return False
-    told.add(user.id)
+    told.add(sender.id)
     return True
 
 
 @router.message(Command("cover"))
 async def cover(message, command, suno):
-    """Answer at once, and begin; if the answer cannot be sent, nothing is requested."""
-    song = (command.args or "").strip()
-    if why := refusal(message.from_user, song):
-        if is_answered(message.from_user):
+    """Answer at once, and make the cover; if the answer cannot be sent, nothing is requested."""
+    user, song = person(message), (command.args or "").strip()
+    if why := refusal(user, song):
+        if is_answered(user or message.sender_chat):
             await patiently(partial(message.reply, why))
         return
+    keep(asyncio.current_task())
     status = await patiently(partial(message.reply, f"The cover of {song} is requested …"))
-    begin(answer(suno, song, message, status))
+    await answer(suno, song, message, status)
 
 
-def begin(coroutine):
-    """Run some work beside others, and keep it until it ends."""
-    task = asyncio.create_task(coroutine)
+def keep(task):
+    """Keep a task until it ends; a stop waits for it."""
     work.add(task)
     task.add_done_callback(work.discard)
 
@@ -113,8 +123,8 @@ async def answer(suno, song, message, status):
         if details.status is CoverStatus.FAILED:
             raise CoverFailedError(details)
         files = await suno.download(details, into="covers")
-    except SunoCoverError as error:
-        log.warning("no cover: %s", error)
+    except Exception as error:  # whatever it is, the user gets an answer
+        log.warning("no cover: %s", error, exc_info=not isinstance(error, SunoCoverError))
         await edit(status, f"No cover of {song}: {reason(error)}")
         return
     arrived = await send(message, files)
@@ -123,13 +133,14 @@ async def answer(suno, song, message, status):
 
 async def send(message, files):
     """Send the images as photos, else as documents; return whether one of the two worked."""
-    kinds = [InputMediaPhoto, InputMediaDocument]
-    for kind in kinds[any(file.stat().st_size > LIMIT for file in files) :]:
-        album = [kind(media=FSInputFile(file)) for file in files]
+    for kind in (InputMediaPhoto, InputMediaDocument):
         try:
+            if kind is InputMediaPhoto and any(file.stat().st_size > LIMIT for file in files):
+                continue
+            album = [kind(media=FSInputFile(file)) for file in files]
             await patiently(partial(message.reply_media_group, album))
-        except AiogramError as error:
-            log.warning("not sent: %s", error)
+        except Exception as error:  # the other kind may work, and links always do
+            log.warning("not sent: %s", error, exc_info=not isinstance(error, AiogramError))
         else:
             return True
     log.error("not sent: the images are %s", [str(file) for file in files])
@@ -166,7 +177,7 @@ def reason(error):
         return error.message[:500]
     if isinstance(error, CoverTimeoutError):
         return "it is not finished yet. Ask again later, it is paid for once."
-    if error.retryable:
+    if isinstance(error, SunoCoverError) and error.retryable:
         return "the service does not answer at the moment. Ask again later, it is paid for once."
     return "the bot's owner finds the reason in its log."
 
@@ -178,6 +189,7 @@ def when_told_to_stop(act):
     def stop():
         for number in signals:
             loop.remove_signal_handler(number)
+        log.info("told to stop: finishing what was asked for; the next signal ends the program")
         act()
 
     with contextlib.suppress(NotImplementedError):  # on Windows, Ctrl-C ends the program
@@ -194,7 +206,7 @@ async def main():
         polling = asyncio.create_task(
             dispatcher.start_polling(bot, suno=suno, handle_signals=False, close_bot_session=False)
         )
-        when_told_to_stop(lambda: begin(dispatcher.stop_polling()))
+        when_told_to_stop(lambda: keep(asyncio.create_task(dispatcher.stop_polling())))
         await polling
         while work:
             await asyncio.wait(work)

@@ -1,5 +1,6 @@
-"""The bots of `examples/` that are killed, told to stop, started again, or started wrongly."""
+"""The bots of `examples/` that are killed, told to stop, started again or wrongly, or at fault."""
 
+import asyncio
 import signal
 from pathlib import Path
 
@@ -66,6 +67,45 @@ async def test_a_bot_that_is_told_to_stop_finishes_what_is_paid_for(
         assert len(here.chat.images) == 2
         assert len(here.ends) == 1
         assert "Traceback" not in here.bot.log
+
+
+@pytest.mark.parametrize(
+    ("library", "first_call"),
+    [("discord", "/callback"), ("aiogram", "/sendMessage"), ("slack_bolt", "/auth.test")],
+)
+async def test_a_bot_that_is_told_to_stop_while_it_acknowledges_a_command_makes_that_cover(
+    library: str, first_call: str, tmp_path: Path
+) -> None:
+    async with place(library, tmp_path) as here:
+        (song,) = here.sandbox.add_music()
+        answered = here.chat.server.hold(first_call)
+        async with here.bot.running() as process, asyncio.TaskGroup() as group:
+            group.create_task(here.chat.ask(song))  # Slack's command waits for its answer
+            await until(lambda: here.chat.server.of(first_call), every=0.02)
+            process.send_signal(TERM)
+            await until(lambda: here.chat.is_told_to_stop(here.bot.log), every=0.02)
+            answered.set()
+            code = await stopped(process)
+
+        assert code == 0
+        assert len(here.chat.images) == 2
+        assert here.ends[0].startswith("The cover of")
+        assert [bill.music_task_id for bill in here.sandbox.journal.bills] == [song]
+
+
+@pytest.mark.parametrize("library", PLATFORMS)
+async def test_a_fault_of_the_bot_itself_is_told_of_in_the_chat_and_logged(
+    library: str, tmp_path: Path
+) -> None:
+    async with place(library, tmp_path, PATIENCE="-1") as here, here.bot.running():
+        (song,) = here.sandbox.add_music()  # no wait takes less than no time
+
+        await here.chat.ask(song)
+        await here.ended()
+
+        assert "the bot's owner finds the reason in its log" in here.ends[0]
+        assert "Traceback" in here.bot.log
+        assert "ValueError: timeout" in here.bot.log
 
 
 @pytest.mark.parametrize("library", PLATFORMS)

@@ -1,12 +1,15 @@
 """What is Discord's own: an answer that becomes too old to be edited, permissions, sizes."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from suno_cover_async.sandbox import Sandbox
+from suno_cover_async import CoverDetails, CoverStatus
+from suno_cover_async.protocol import codec
+from suno_cover_async.sandbox import Reply, Sandbox
 from tests.support.chat_platforms.bots import images_of
-from tests.support.chat_platforms.discord_platform import MANAGE, Discord
+from tests.support.chat_platforms.discord_platform import GUILD, MANAGE, OTHER_GUILD, Discord
 from tests.support.chat_platforms.places import QUICK, UNFINISHED, Place, place
 from tests.support.chat_platforms.stand_in import STARTED, Refusal
 from tests.support.commands import needs_posix
@@ -72,10 +75,64 @@ async def test_without_the_permission_to_post_the_message_tells_how_to_ask_again
         assert len(list(tmp_path.glob("covers/*.png"))) == 2
 
 
-async def test_one_bot_meets_what_happens_to_a_message_to_a_file_and_to_a_right(
+async def test_who_manages_a_server_spends_nothing_without_a_role_there_or_in_a_server_of_theirs(
     tmp_path: Path,
 ) -> None:
-    """Three claims for one process: gone messages, large images, and who may manage the server."""
+    async with place("discord", tmp_path) as here, here.bot.running():
+        (song,) = here.sandbox.add_music()
+
+        for guild in (GUILD, OTHER_GUILD):
+            await discord_of(here).ask(song, user="eve", permissions=MANAGE, guild=guild)
+        await until(lambda: len(here.chat.acknowledged) == 2, every=0.02)
+
+        assert ["costs money" in text for text in here.chat.refusals] == [True, True]
+        assert here.sandbox.journal.of("submit") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "images", "links", "too_large"), [({}, 3, 0, 0), ({"LIMIT": "100"}, 0, 2, 1)]
+)
+async def test_a_download_that_finds_more_images_than_there_were_shows_them_all(
+    changes: dict[str, str], images: int, links: int, too_large: int, tmp_path: Path
+) -> None:
+    """An image of an old cover is gone, and the details that are polled again name three."""
+    async with place("discord", tmp_path, QUICK, **changes) as here, here.bot.running():
+        song, *others = here.sandbox.add_music(3)
+        for number, other in enumerate(others, 1):
+            await here.chat.ask(other)
+            await here.ended(number)
+        here.chat.forget()
+        drawn = [one.path for one in here.sandbox.journal.of("image")]
+        submitted = codec.encode_answer(200, "success", codec.encode_submitted("old"))
+        here.sandbox.script("submit", Reply(body=submitted, code=200))
+        here.sandbox.script(
+            "details", *[old(here, song, *named) for named in (["/s/gone", drawn[0]], drawn[:3])]
+        )
+
+        await here.chat.ask(song)
+        await here.ended()
+
+        assert len(list(tmp_path.glob(f"covers/{song}-*.png"))) == 3
+        assert len(here.chat.images) == images
+        assert here.ends[0].count("\n<http://127.0.0.1") == links
+        assert here.ends[0].count(f"\n`{song}-3.png` is too large") == too_large
+
+
+def old(here: Place, song: str, *paths: str) -> Reply:
+    """Return the details of a cover that is as old as images are kept."""
+    details = CoverDetails(
+        cover_task_id="old",
+        music_task_id=song,
+        status=CoverStatus.SUCCESS,
+        images=tuple(f"{here.sandbox.url}{path}" for path in paths),
+        completed_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    data = codec.encode_details(details)
+    return Reply(body=codec.encode_answer(200, "success", data), code=200)
+
+
+async def test_one_bot_meets_what_happens_to_a_message_and_to_a_file(tmp_path: Path) -> None:
+    """Two claims for one process: gone messages, and large images."""
     async with place("discord", tmp_path, LIMIT="100") as here, here.bot.running():
         gone, *songs = here.sandbox.add_music(3)
         unknown = {"message": "Unknown interaction", "code": 10062}
@@ -85,14 +142,26 @@ async def test_one_bot_meets_what_happens_to_a_message_to_a_file_and_to_a_right(
         await here.chat.ask(songs[0])
 
         await until(lambda: here.chat.server.of(POSTS), every=0.02)
-        await discord_of(here).ask(songs[1], user="eve", permissions=MANAGE)
+        await here.chat.ask(songs[1])
         await here.ended(2)
 
-        posted, managed = here.chat.messages
+        posted, edited = here.chat.messages
         assert posted[0].startswith(f"<@11> The cover of `{songs[0]}`\n<http://127.0.0.1")
-        assert managed[-1].count("\n<http://127.0.0.1") == 2
+        assert edited[-1].count("\n<http://127.0.0.1") == 2
         assert here.chat.images == []
         assert {bill.music_task_id for bill in here.sandbox.journal.bills} == set(songs)
+
+
+async def test_a_fault_in_sending_is_logged_with_the_files_and_told_of(tmp_path: Path) -> None:
+    async with place("discord", tmp_path, LIMIT="None") as here, here.bot.running():
+        (song,) = here.sandbox.add_music()  # no size compares with such a limit
+
+        await here.chat.ask(song)
+        await here.ended()
+
+        assert here.ends == [f"The cover of `{song}` cannot be sent. The bot's owner has it."]
+        assert "Traceback" in here.bot.log
+        assert f"{song}-1.png" in here.bot.log
 
 
 def test_the_wait_ends_before_discords_fifteen_minutes_do() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.chat_platforms.places import place
 from tests.support.chat_platforms.stand_in import STARTED, Refusal
+from tests.support.chat_platforms.telegram_platform import SHARED
 from tests.support.commands import needs_posix
 
 ALBUM = "/sendMediaGroup"
@@ -35,6 +36,18 @@ async def test_what_is_no_photo_is_sent_as_documents_and_what_is_neither_as_link
         assert f"{other}-1.png" in here.bot.log
 
 
+async def test_a_fault_in_sending_photos_is_logged_and_documents_are_sent(tmp_path: Path) -> None:
+    async with place("aiogram", tmp_path, LIMIT="None") as here, here.bot.running():
+        (song,) = here.sandbox.add_music()  # no size compares with such a limit
+
+        await here.chat.ask(song)
+        await here.ended()
+
+        assert here.ends == [f"The cover of {song}"]
+        assert len(here.chat.images) == 2
+        assert "Traceback" in here.bot.log
+
+
 async def test_who_may_not_ask_is_told_the_id_once_however_often_they_write(tmp_path: Path) -> None:
     async with place("aiogram", tmp_path) as here, here.bot.running():
         (song,) = here.sandbox.add_music()
@@ -47,3 +60,24 @@ async def test_who_may_not_ask_is_told_the_id_once_however_often_they_write(tmp_
         (refusal,) = here.chat.refusals
         assert "costs money" in refusal
         assert len(here.sandbox.journal.bills) == 1
+
+
+async def test_who_writes_as_a_group_or_a_channel_spends_nothing_also_if_its_id_is_among_the_users(
+    tmp_path: Path,
+) -> None:
+    async with place("aiogram", tmp_path) as here:
+        numbers = [str(number) for number, _ in SHARED.values()]
+        trusting = here.bot.with_variables(TELEGRAM_USERS=",".join(["11", *numbers]))
+        async with trusting.running():
+            (song,) = here.sandbox.add_music()
+
+            for user in (*SHARED, *SHARED):
+                await here.chat.ask("as-" + user, user=user)
+            await here.chat.ask(song)
+            await here.ended()
+
+            assert len(here.chat.refusals) == 2  # once each
+            for text in here.chat.refusals:
+                assert "Write as yourself" in text
+                assert not any(number in text for number in numbers)
+            assert [one.music_task_id for one in here.sandbox.journal.of("submit")] == [song]

@@ -84,6 +84,10 @@ class Chat(Protocol):
         """Whether a text that says `*all* <!channel>` formats nothing and mentions nobody."""
         ...
 
+    def is_told_to_stop(self, log: str) -> bool:
+        """Whether the bot takes no more commands, by its log or otherwise."""
+        ...
+
     def forget(self) -> None:
         """Forget all messages, whose covers are finished, so that the next test finds its own."""
         ...

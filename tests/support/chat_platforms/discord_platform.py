@@ -20,6 +20,7 @@ BOT = {
     "bot": True,
 }
 GUILD, CHANNEL, ROLE, OTHER_ROLE = "2001", "3001", "4001", "4002"
+OTHER_GUILD = "2002"  # of somebody who invited the bot
 USERS = {"ada": "11", "bob": "12", "eve": "66"}
 VIEW, SEND, ATTACH = 1 << 10, 1 << 11, 1 << 15
 MANAGE = 1 << 5
@@ -38,31 +39,35 @@ def role(number: str, name: str) -> dict[str, Any]:
     return {"id": number, "name": name, "mentionable": False, "flags": 0} | more | colours
 
 
-TEXT_CHANNEL = {
-    "id": CHANNEL,
-    "type": 0,
-    "name": "songs",
-    "position": 0,
-    "guild_id": GUILD,
-    "permission_overwrites": [],
-}
-GUILD_CREATE = {
-    "id": GUILD,
-    "name": "A label",
-    "owner_id": "9",
-    "roles": [role(GUILD, "@everyone"), role(ROLE, "spenders"), role(OTHER_ROLE, "listeners")],
-    "channels": [TEXT_CHANNEL],
-    "member_count": 4,
-    "members": [],
-    "emojis": [],
-    "features": [],
-    "premium_tier": 0,
-    "preferred_locale": "en-US",
-}
+def text_channel(guild: str) -> dict[str, Any]:
+    return {
+        "id": CHANNEL if guild == GUILD else "3002",
+        "type": 0,
+        "name": "songs",
+        "position": 0,
+        "guild_id": guild,
+        "permission_overwrites": [],
+    }
+
+
+def guild_create(guild: str, *roles: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": guild,
+        "name": "A label",
+        "owner_id": "9",
+        "roles": [role(guild, "@everyone"), *roles],
+        "channels": [text_channel(guild)],
+        "member_count": 4,
+        "members": [],
+        "emojis": [],
+        "features": [],
+        "premium_tier": 0,
+        "preferred_locale": "en-US",
+    }
 
 
 class Discord:
-    """A guild with a bot; see `Chat`.
+    """Two guilds with a bot; see `Chat`.
 
     Attributes:
         may_post: Whether the bot has the permission to write in the channel.
@@ -76,12 +81,17 @@ class Discord:
         ready = {
             "v": 10,
             "user": BOT,
-            "guilds": [{"id": GUILD, "unavailable": True}],
+            "guilds": [{"id": one, "unavailable": True} for one in (GUILD, OTHER_GUILD)],
             "session_id": "session",
             "resume_gateway_url": "ws://127.0.0.1:1",
             "application": {"id": "1001", "flags": 0},
         }
-        self.gateway = Gateway(("READY", ready), ("GUILD_CREATE", GUILD_CREATE))
+        own = guild_create(GUILD, role(ROLE, "spenders"), role(OTHER_ROLE, "listeners"))
+        self.gateway = Gateway(
+            ("READY", ready),
+            ("GUILD_CREATE", own),
+            ("GUILD_CREATE", guild_create(OTHER_GUILD)),
+        )
         self.may_post = True
         self.acknowledged: list[float] = []
         self.refusals: list[str] = []
@@ -102,12 +112,14 @@ class Discord:
     def messages(self) -> list[list[str]]:
         return [texts for texts in self._texts.values() if texts]
 
-    async def ask(self, song: str, *, user: str = "ada", permissions: int = 0) -> None:
+    async def ask(
+        self, song: str, *, user: str = "ada", permissions: int = 0, guild: str = GUILD
+    ) -> None:
         self._asked += 1
         token = f"interaction-{self._asked}"
         member = {
             "user": {"id": USERS[user], "username": user, "discriminator": "0", "avatar": None},
-            "roles": [OTHER_ROLE if user == "eve" else ROLE],
+            "roles": [OTHER_ROLE if user == "eve" else ROLE] if guild == GUILD else [],
             "joined_at": "2026-01-01T00:00:00+00:00",
             "deaf": False,
             "mute": False,
@@ -120,9 +132,9 @@ class Discord:
             "type": 2,
             "token": token,
             "version": 1,
-            "guild_id": GUILD,
-            "channel": TEXT_CHANNEL,
-            "channel_id": CHANNEL,
+            "guild_id": guild,
+            "channel": text_channel(guild),
+            "channel_id": text_channel(guild)["id"],
             "member": member,
             "app_permissions": str(VIEW | (SEND | ATTACH if self.may_post else 0)),
             "attachment_size_limit": 10 * 1024 * 1024,
@@ -146,6 +158,9 @@ class Discord:
 
     def is_harmless(self, text: str) -> bool:
         return r"\*all\*" in text and r"\[x" in text  # mentions: see `_written`
+
+    def is_told_to_stop(self, log: str) -> bool:
+        return "told to stop" in log
 
     def forget(self) -> None:
         for kept in (self.acknowledged, self.refusals, self._texts, self.images):

@@ -104,6 +104,9 @@ class Slack:
     def is_harmless(self, text: str) -> bool:
         return "&lt;!channel&gt;" in text and "<" not in text
 
+    def is_told_to_stop(self, log: str) -> bool:  # noqa: ARG002 - aiohttp logs nothing of it
+        return not self._is_there()
+
     def forget(self) -> None:
         for kept in (self.acknowledged, self.refusals, self._texts, self.images, self.statuses):
             kept.clear()

@@ -1,5 +1,6 @@
 """A server on loopback in place of a chat platform: what it received, and what it answers."""
 
+import asyncio
 import json
 import time
 from collections import deque
@@ -60,6 +61,7 @@ class StandIn:
         self.failures: list[str] = []
         self._answer = answer
         self._refusals: dict[str, deque[Refusal]] = {}
+        self._held: dict[str, asyncio.Event] = {}
         app = web.Application(client_max_size=LARGEST)
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, shutdown_timeout=1)
@@ -91,6 +93,10 @@ class StandIn:
         """Answer all requests from now on."""
         self._refusals.clear()
 
+    def hold(self, path: str) -> asyncio.Event:
+        """Answer the next request whose path has this text in it only once the event is set."""
+        return self._held.setdefault(path, asyncio.Event())
+
     def of(self, path: str, method: str | None = None) -> list[Call]:
         """Return the requests whose path has this text in it."""
         return [one for one in self.calls if path in one.path and method in {None, one.method}]
@@ -103,6 +109,8 @@ class StandIn:
             at=at, method=request.method, path=request.path, token=token, fields=fields, files=files
         )
         self.calls.append(call)
+        for path in [path for path in self._held if path in call.path]:
+            await self._held.pop(path).wait()
         for path, refusals in self._refusals.items():
             if path in call.path and refusals:
                 return refused(request, refusals.popleft())

@@ -15,6 +15,12 @@ TOKEN = "1234567:Canary-of-Telegram-Kingfisher-77"
 BOT = {"id": 1234567, "is_bot": True, "first_name": "Covers", "username": "covers_bot"}
 CHAT = {"id": -100200300, "type": "group", "title": "Songs"}
 USERS = {"ada": 11, "bob": 12, "eve": 66}
+CHANNEL = {"id": -100200301, "type": "channel", "title": "News of songs"}
+SHARED: dict[str, tuple[int, dict[str, Any]]] = {
+    "group": (1087968824, CHAT),
+    "channel": (136817688, CHANNEL),
+}
+"""The user id that Telegram gives to all who write as their group or as a channel, and as what."""
 
 
 class Telegram:
@@ -51,14 +57,18 @@ class Telegram:
         return [one for album in self._albums for one in album]
 
     async def ask(self, song: str, *, user: str = "ada") -> None:
-        question = {
+        """See `Chat`; the users `group` and `channel` are those of `SHARED`."""
+        number, sender = SHARED.get(user) or (USERS[user], None)
+        question: dict[str, Any] = {
             "message_id": self._id(),
             "date": 1_700_000_000,
             "chat": CHAT,
-            "from": {"id": USERS[user], "is_bot": False, "first_name": user},
+            "from": {"id": number, "is_bot": sender is not None, "first_name": user},
             "text": f"/cover {song}",
             "entities": [{"type": "bot_command", "offset": 0, "length": 6}],
         }
+        if sender:
+            question["sender_chat"] = sender
         self._updates.append({"update_id": len(self._updates) + 1, "message": question})
         self._news.set()
         number = len(self._updates)
@@ -83,6 +93,9 @@ class Telegram:
     def is_harmless(self, text: str) -> bool:
         sent = [one.fields for one in self.server.of("/editMessageText")]
         return not any("parse_mode" in one for one in sent if one["text"] == text)
+
+    def is_told_to_stop(self, log: str) -> bool:
+        return "Polling stopped" in log  # as aiogram says
 
     def forget(self) -> None:
         for kept in (self.acknowledged, self.refusals, self._texts, self._albums):
