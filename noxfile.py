@@ -15,7 +15,7 @@ nox.options.error_on_missing_interpreters = False  # they are skipped, and nox s
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 AT_HAND = "{}.{}".format(*sys.version_info)
 
-PYTEST = ("-m", "pytest", "--numprocesses=6", "--dist=worksteal")  # some wait while others work
+PYTEST = ("-m", "pytest", "--numprocesses=4", "--dist=worksteal")  # some wait while others work
 EVERY_DAY = ("tests/unit", "tests/integration")
 
 # These start the command line, examples and test runs, each a process of its own, hundreds in all.
