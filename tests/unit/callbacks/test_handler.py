@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -72,19 +73,38 @@ async def test_a_coroutine_runs_in_the_loop_however_it_is_made(
     assert called == [f"{threading.current_thread().name} {COVER}"]
 
 
-@however_made
-async def test_a_coroutine_begins_after_the_answer_left(wrap: Callable[[Any], Any]) -> None:
+@pytest.mark.parametrize("wrap", [itself, partial])
+def test_a_coroutine_begins_after_the_answer_left(wrap: Callable[[Any], Any]) -> None:
     called: list[float] = []
-    clock = asyncio.get_running_loop().time
 
     async def hook(_: Callback) -> None:
-        called.append(clock())
+        called.append(asyncio.get_running_loop().time())
 
-    await receive(make(on_callback=wrap(hook)))
-    answered = clock()
+    async def scenario() -> float:
+        await receive(make(on_callback=wrap(hook)))
+        answered = asyncio.get_running_loop().time()
+        await asyncio.sleep(1)
+        return answered
 
-    await until(lambda: called)
-    assert called[0] - answered > 0.04
+    answered = virtual_time.run(scenario())
+
+    assert called == [pytest.approx(answered + 0.05)]
+
+
+async def test_a_coroutine_of_a_plain_function_begins_later_than_the_function() -> None:
+    called: list[float] = []
+
+    async def later() -> None:
+        called.append(time.monotonic())
+
+    def hook(_: Callback) -> Any:
+        called.append(time.monotonic())
+        return later()
+
+    await receive(make(on_callback=hook))
+
+    await until(lambda: len(called) == 2)
+    assert called[1] - called[0] > 0.04  # which is so on any machine, however busy
 
 
 def test_a_hook_whose_event_loop_was_stopped_and_closed_gives_its_place_back(
