@@ -13,6 +13,7 @@ import aiohttp
 
 from suno_cover_async import client_arguments
 from suno_cover_async.common import addresses, validation
+from suno_cover_async.covers.cover_polling import id_of
 from suno_cover_async.covers.notifier import Notifier
 from suno_cover_async.covers.service import CoverService
 from suno_cover_async.events import Event
@@ -427,8 +428,7 @@ class SunoCoverClient:
     def _check_task(self, task: CoverTask | str) -> None:
         if isinstance(task, CoverTask):
             self._covers.account.key.check_id("task.music_task_id", task.music_task_id)
-            task = task.cover_task_id
-        self._check_id("task", task)
+        self._check_id("task", id_of(task))
 
     def _timeout(self, timeout: float | None) -> float:
         return validation.positive(

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -178,6 +179,11 @@ async def test_a_page_whose_server_is_killed_and_started_again_shows_the_cover_b
         assert len(sandbox.journal.bills) == 1
 
 
+async def a_failure(sandbox: Sandbox, example: Example) -> None:
+    """Wait until the server knows that the only cover failed."""
+    await until(lambda: sandbox.journal.of("details") and not example.unfinished, every=0.02)
+
+
 async def test_a_page_that_is_refused_once_submits_no_failed_cover_until_a_person_chooses(
     browser: Browser, tmp_path: Path
 ) -> None:
@@ -185,13 +191,8 @@ async def test_a_page_that_is_refused_once_submits_no_failed_cover_until_a_perso
         example = prepared("fastapi_progress.py", "uvicorn", tmp_path, sandbox)
         (song,) = sandbox.add_music(fails=True)
 
-        async def failed() -> None:
-            await until(
-                lambda: sandbox.journal.of("details") and not example.unfinished, every=0.02
-            )
-
         async with example.running(), visiting(browser, example, "phone") as visit:
-            await visit.refuse_once(failed)
+            await visit.refuse_once(partial(a_failure, sandbox, example))
             await visit.ask(song)
             await visit.alerts("failed")
             assert len(sandbox.journal.of("submit")) == 1
@@ -212,9 +213,7 @@ async def test_a_page_whose_server_forgot_the_cover_asks_for_nothing_until_a_per
         (song,) = sandbox.add_music(fails=True)
 
         async def restarted() -> None:
-            await until(
-                lambda: sandbox.journal.of("details") and not example.unfinished, every=0.02
-            )
+            await a_failure(sandbox, example)
             await example.stop(signal.SIGKILL)
             await stack.enter_async_context(example.running())
 
